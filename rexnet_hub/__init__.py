@@ -1,0 +1,25 @@
+"""rexnet_hub: the ReXNet model zoo that can be believed."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Each name is one door to one module, opened on first use: `import rexnet_hub` stays light.
+_DOORS = {
+    "load_index": "rexnet_hub.index",
+}
+
+__all__ = ["__version__", *_DOORS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOORS:
+        raise AttributeError(f"module 'rexnet_hub' has no attribute {name!r}")
+    return getattr(importlib.import_module(_DOORS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,99 @@
+"""Everything that can go wrong.
+
+RexnetHubError
+├── UsageError             the request itself makes no sense, whatever the files say
+├── IndexReadError         a model-index file does not say what it must
+├── UnknownModelError      no model of the index has that name
+├── FileProblem            a file or folder is missing, unreadable or in the way
+│   ├── NotAnImageError    a file is not a picture that can be decoded
+│   └── OutputExistsError  the place to write to already holds something
+├── MismatchError          a file is not, byte for byte, what the index promises
+├── FetchError             a file could not be brought here
+├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
+│   └── StateDictError     the tensors are not the ones that the network has
+├── RepoError              a repo folder or Hub repo is not one that can be loaded
+└── PublishError           publishing was refused, and nothing was changed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class RexnetHubError(Exception):
+    """The root of every error that a person can cause or mend."""
+
+    exit_code = 1
+
+
+class UsageError(RexnetHubError):
+    """The request itself makes no sense, whatever the files say."""
+
+    exit_code = 2
+
+
+class IndexReadError(RexnetHubError):
+    """A model-index file does not say what it must."""
+
+
+class UnknownModelError(RexnetHubError):
+    """No model of the index has that name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        import difflib
+
+        self.name, self.known = name, tuple(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known) or 'none'}."
+        super().__init__(f"no model is named {name!r}. {hint}")
+
+
+class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours
+    """A file or folder is missing, unreadable or in the way."""
+
+    def __init__(self, file: Path | str, problem: str) -> None:
+        self.file, self.problem = file, problem
+        super().__init__(f"{file}: {problem}")
+
+
+class NotAnImageError(FileProblem):
+    """A file is not a picture that can be decoded."""
+
+
+class OutputExistsError(FileProblem):
+    """The place to write to already holds something."""
+
+
+class MismatchError(RexnetHubError):
+    """A file is not, byte for byte, what the index promises."""
+
+    def __init__(self, file: Path | str, *, what: str, stated: str, found: str, advice: str) -> None:
+        self.file, self.what, self.stated, self.found = file, what, stated, found
+        super().__init__(
+            f"{file} is not the file that the index promises: {what} is {found}, stated is {stated}. {advice}"
+        )
+
+
+class FetchError(RexnetHubError):
+    """A file could not be brought here."""
+
+
+class CheckpointError(RexnetHubError):
+    """A checkpoint is damaged, foreign or not plain tensors."""
+
+    def __init__(self, file: Path | str, problem: str) -> None:
+        self.file, self.problem = file, problem
+        super().__init__(f"{file}: {problem}")
+
+
+class StateDictError(CheckpointError):
+    """The tensors are not the ones that the network has."""
+
+
+class RepoError(RexnetHubError):
+    """A repo folder or Hub repo is not one that can be loaded."""
+
+
+class PublishError(RexnetHubError):
+    """Publishing was refused, and nothing was changed."""

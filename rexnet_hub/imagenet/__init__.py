@@ -1,0 +1,1 @@
+"""Pixels, classes, data sets and exact accuracy."""

@@ -1,0 +1,32 @@
+"""The model index: read, ask, and what machines measured beside it."""
+
+from rexnet_hub.index.entry import (
+    Claim,
+    Collection,
+    Entry,
+    Index,
+    Location,
+    Paper,
+    Preprocessing,
+    Released,
+    Result,
+    Snapshot,
+)
+from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.read import load_index
+
+__all__ = [
+    "Claim",
+    "Collection",
+    "Entry",
+    "Fix",
+    "Index",
+    "Location",
+    "Paper",
+    "Preprocessing",
+    "Problem",
+    "Released",
+    "Result",
+    "Snapshot",
+    "load_index",
+]

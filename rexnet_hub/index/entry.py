@@ -1,0 +1,247 @@
+"""Say what a model-index file claims: entries, collections, results, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from rexnet_hub.errors import IndexReadError, UnknownModelError
+
+if TYPE_CHECKING:
+    from rexnet_hub.index.problems import Problem
+
+#: What a claim can hold: text, a count, percentage points or another exact decimal,
+#: a list of words or numbers, or (custom fields only) a mapping as it was written.
+Value = Any
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file: line and column count from 1."""
+
+    file: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One published value, kept as it was published.
+
+    Attributes:
+        field: Canonical name in the table of fields, such as `file_size`; for a custom field its label.
+        label: The key as the file writes it, such as `File Size`.
+        value: In the field's own unit: counts and bytes are `int`, percents are `Decimal`
+            percentage points, other numbers `Decimal`, lists tuples.
+        text: The value as the file writes it, such as `77.86%`; of a list or mapping, empty.
+        location: Where the value stands.
+        source: The URL that states it, when the file gives one.
+        inherited: Whether the value is the collection's.
+    """
+
+    field: str
+    label: str
+    value: Value
+    text: str
+    location: Location
+    source: str | None = None
+    inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """A paper: its title and address as the file gives them."""
+
+    title: str | None
+    url: str | None
+    location: Location
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The same metrics as another published table states them, at one commit of it."""
+
+    url: str
+    date: str | None
+    metrics: Mapping[str, Claim]
+    location: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One evaluation: a task, a data set and its metrics.
+
+    Attributes:
+        metrics: By canonical name (`top1`, `top5`) or, where we know none, by label.
+        extra: The keys that the public format does not name, as claims.
+    """
+
+    task: str | None
+    dataset: str | None
+    split: Claim | None
+    metrics: Mapping[str, Claim]
+    location: Location
+    snapshots: tuple[Snapshot, ...] = ()
+    extra: Mapping[str, Claim] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The file that the authors released, as far as the entry says.
+
+    Attributes:
+        url: Where it is.
+        file_name: The last part of the address.
+        digest_prefix: The hexadecimal tail of the file name, by convention the head of its
+            SHA-256: 32 bits when it has eight digits, good for "is this probably the file" only.
+        size_bytes: The claimed size.
+    """
+
+    url: str
+    file_name: str
+    digest_prefix: str | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """The numbers that turn a picture into the batch that an accuracy was measured on.
+
+    Attributes:
+        input_px: Side of the square that the network sees.
+        crop_fraction: Part of the resized short side that the centre crop keeps, in (0, 1].
+        interpolation: Resampling filter: `bicubic`, `bilinear`, `nearest`, `lanczos`, `box` or `hamming`.
+        mean: Of each channel in RGB order, of pixels in 0..1.
+        std: Likewise.
+    """
+
+    input_px: int
+    crop_fraction: float
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """What the models of one family share."""
+
+    name: str
+    location: Location
+    title: str | None = None
+    paper: Paper | None = None
+    current_paper: Paper | None = None
+    license: Claim | None = None
+    code: Claim | None = None
+    readme: Claim | None = None
+    metadata: Mapping[str, Claim] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    extra: Mapping[str, Claim] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One model of the zoo: everything that is claimed of it, its collection's claims included."""
+
+    name: str
+    location: Location
+    collection: Collection | None = None
+    paper: Paper | None = None
+    current_paper: Paper | None = None
+    license: Claim | None = None
+    code: Claim | None = None
+    weights: Claim | None = None
+    config: Claim | None = None
+    readme: Claim | None = None
+    image: Claim | None = None
+    metadata: Mapping[str, Claim] = field(default_factory=dict)
+    results: tuple[Result, ...] = ()
+    extra: Mapping[str, Claim] = field(default_factory=dict)
+
+    def value(self, name: str) -> Value | None:
+        """Look up a metadata value by canonical field name; None where nothing is claimed."""
+        claim = self.metadata.get(name)
+        return None if claim is None else claim.value
+
+    @property
+    def architecture(self) -> str:
+        """The network's name: the entry's `ID`, else its own name."""
+        return str(self.value("id") or self.name)
+
+    def metric(self, name: str, *, dataset: str = "ImageNet") -> Claim | None:
+        """Find a metric's claim on one data set, such as `top1`."""
+        for result in self.results:
+            if result.dataset == dataset and name in result.metrics:
+                return result.metrics[name]
+        return None
+
+    @property
+    def released(self) -> Released | None:
+        """The released file, or None when the entry names no weights."""
+        if self.weights is None or not self.weights.value:
+            return None
+        url = str(self.weights.value)
+        file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+        tail = file_name.rpartition(".")[0].rpartition("-")[2]
+        is_prefix = len(tail) >= 8 and all(c in "0123456789abcdef" for c in tail)
+        return Released(
+            url=url,
+            file_name=file_name,
+            digest_prefix=tail if is_prefix else None,
+            size_bytes=self.value("file_size"),
+        )
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The entry's input settings.
+
+        Raises:
+            IndexReadError: A setting is missing; all that are missing are named.
+        """
+        names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
+        found = {name: self.value(name) for name in names}
+        if absent := [name for name, value in found.items() if value is None]:
+            raise IndexReadError(
+                f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
+            )
+        mean, std = ([float(number) for number in found[name]] for name in ("image_mean", "image_std"))
+        return Preprocessing(
+            input_px=int(found["image_size"]),
+            crop_fraction=float(found["crop_pct"]),
+            interpolation=str(found["interpolation"]),
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """All that the files say, and all that is wrong with them."""
+
+    models: tuple[Entry, ...]
+    collections: tuple[Collection, ...]
+    problems: tuple[Problem, ...]
+
+    def find(self, name: str) -> Entry:
+        """Find one model.
+
+        Raises:
+            UnknownModelError: None has that name; the nearest is named.
+        """
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise UnknownModelError(name, [entry.name for entry in self.models])
+
+
+def percent(text: str) -> Decimal:
+    """Read `77.86%` or `77.86` as percentage points, exactly."""
+    return Decimal(text.strip().removesuffix("%").strip())

@@ -1,0 +1,138 @@
+"""Table every field of a model index: its name, what it holds, its unit and its meaning.
+
+The reader, the JSON Schema, the reference page and the editor all follow this table; a new
+field is one row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field that the index knows.
+
+    Attributes:
+        owner: Where it stands: `index`, `model` (collections too), `metadata`, `result`, `metrics`, `paper`.
+        label: As it is written, such as `File Size`.
+        kind: What it holds: text, url, path, count, bytes, number, fraction, percent, words, numbers,
+            spdx, paper, sources, mapping, or a section of its own (models, metadata, results…).
+        unit: Of the number, if it is one.
+        meaning: One line.
+        aliases: Other spellings that mean the same.
+    """
+
+    owner: str
+    label: str
+    kind: str
+    meaning: str
+    unit: str | None = None
+    aliases: tuple[str, ...] = ()
+    canonical: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name that code uses, such as `file_size`."""
+        return self.canonical or key_name(self.label)
+
+
+def key_name(label: str) -> str:
+    """Fold a key as the public format does: case and the kind of gap do not matter."""
+    return "_".join(label.replace("_", " ").replace("-", " ").lower().split())
+
+
+def _rows(owner: str, *rows: tuple[str, str, str | None, str]) -> tuple[Field, ...]:
+    return tuple(
+        Field(owner=owner, label=label, kind=kind, unit=unit, meaning=meaning)
+        for label, kind, unit, meaning in rows
+    )
+
+
+FIELDS: tuple[Field, ...] = (
+    *_rows(
+        "index",
+        ("Type", "text", None, "always `model-index`; marks a comment block in Markdown"),
+        ("Models", "models", None, "the models"),
+        ("Collections", "collections", None, "what families of models share"),
+        ("Import", "paths", None, "other files to read, globs allowed"),
+        ("Library", "mapping", None, "the library that the models come from"),
+    ),
+    *_rows(
+        "model",
+        ("Name", "text", None, "the name that a model is loaded by"),
+        ("Title", "text", None, "the name as people write it"),
+        ("In Collection", "text", None, "the collection whose fields the model inherits"),
+        ("Metadata", "metadata", None, "what is known of the network and its training"),
+        ("Results", "results", None, "what was measured on which data"),
+        ("Paper", "paper", None, "the paper as it was first given"),
+        ("Current Paper", "paper", None, "the paper under its present title"),
+        ("License", "spdx", None, "licence of the weights"),
+        ("Code", "url", None, "the source code of the network"),
+        ("Weights", "url", None, "the released file"),
+        ("Config", "path", None, "a training configuration"),
+        ("README", "path", None, "a longer description"),
+        ("Image", "path", None, "a picture"),
+        ("Sources", "sources", None, "for each field, the place that states it"),
+    ),
+    *_rows(
+        "metadata",
+        ("ID", "text", None, "the network's name"),
+        ("FLOPs", "count", "operations", "as published; the convention is often unknown"),
+        ("Parameters", "count", "parameters", "trainable parameters, often rounded"),
+        ("File Size", "bytes", "bytes", "size of the released file"),
+        ("Architecture", "words", None, "building blocks"),
+        ("Tasks", "words", None, "what the model does"),
+        ("Training Techniques", "words", None, "how it was trained"),
+        ("Training Data", "words", None, "what it was trained on"),
+        ("Training Resources", "text", None, "the hardware"),
+        ("Training Time", "text", None, "how long the training took"),
+        ("LR", "number", None, "peak learning rate"),
+        ("Epochs", "count", "epochs", "passes over the training data"),
+        ("Dropout", "fraction", None, "drop probability before the classifier"),
+        ("Momentum", "fraction", None, "of the optimiser"),
+        ("Batch Size", "count", "images", "images a step, over all devices"),
+        ("Weight Decay", "number", None, "of the optimiser"),
+        ("Label Smoothing", "fraction", None, "of the loss"),
+        ("Image Size", "count", "px", "side of the square that the network sees"),
+        ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
+        ("Interpolation", "text", None, "resampling filter of the resize"),
+        ("Image Mean", "numbers", None, "of each channel, RGB, of pixels in 0..1"),
+        ("Image Std", "numbers", None, "of each channel, RGB, of pixels in 0..1"),
+    ),
+    *_rows(
+        "result",
+        ("Task", "text", None, "what was measured"),
+        ("Dataset", "text", None, "on which data"),
+        ("Split", "text", None, "on which part of the data"),
+        ("Metrics", "metrics", None, "the numbers"),
+        ("Sources", "snapshots", None, "other tables that state the same metrics"),
+    ),
+    Field(
+        owner="metrics",
+        label="Top 1 Accuracy",
+        kind="percent",
+        unit="percentage points",
+        meaning="images whose first guess is right",
+        aliases=("Top-1 Accuracy", "Accuracy@1", "Acc@1"),
+        canonical="top1",
+    ),
+    Field(
+        owner="metrics",
+        label="Top 5 Accuracy",
+        kind="percent",
+        unit="percentage points",
+        meaning="images with the right class among the first five guesses",
+        aliases=("Top-5 Accuracy", "Accuracy@5", "Acc@5"),
+        canonical="top5",
+    ),
+)
+
+
+def find_field(owner: str, label: str) -> Field | None:
+    """Find a row by any spelling of its key; None for a custom key."""
+    folded = key_name(label)
+    for row in FIELDS:
+        if row.owner == owner and folded in {key_name(row.label), *(key_name(alias) for alias in row.aliases)}:
+            return row
+    return None

@@ -1,0 +1,1 @@
+"""The network, whole, and its counts."""

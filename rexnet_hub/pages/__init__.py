@@ -1,0 +1,1 @@
+"""An entry as a card, the index as a site."""

@@ -1,0 +1,1 @@
+"""Fetch, read safely, convert, digest."""

@@ -1,0 +1,113 @@
+"""The README's drawing is the building: every file is drawn, every import goes down."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "rexnet_hub"
+
+
+def read_drawing(text):
+    """Map each drawn file or folder to its height; the ground is 0."""
+    block = re.search(r"```text\n(roof .*?)```", text, re.DOTALL).group(1)
+    floors: list[list[str]] = []
+    for line in block.splitlines():
+        floor, name = line[:10].strip(), line[10:].split()[0]
+        if floor:
+            floors.append([])
+        floors[-1].append(name)
+    return {name: height for height, names in enumerate(reversed(floors)) for name in names}
+
+
+def room(file):
+    """Name the drawn thing that a file of the package belongs to."""
+    top, *rest = file.relative_to(PACKAGE).parts
+    return f"{top}/" if rest else top
+
+
+def imported_rooms(file):
+    """Name the rooms that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file} imports relatively"
+            modules = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            parts = module.split(".")
+            if parts[0] == "rexnet_hub" and len(parts) > 1:
+                yield f"{parts[1]}.py" if (PACKAGE / f"{parts[1]}.py").exists() else f"{parts[1]}/"
+
+
+def wrong_imports(heights, imports):
+    """List the imports that do not go down."""
+    return [
+        f"{here} imports {there}"
+        for here, there in imports
+        if here != there and there in heights and heights[there] >= heights[here]
+    ]
+
+
+def package_files():
+    return [file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py"]
+
+
+def test_every_file_is_drawn_and_every_drawn_file_exists():
+    """The drawing and the folder hold the same names."""
+    drawn = read_drawing((ROOT / "README.md").read_text())
+
+    assert set(drawn) == {room(file) for file in package_files()}
+
+
+def test_every_import_goes_down():
+    """No file imports from its own floor or from one above."""
+    heights = read_drawing((ROOT / "README.md").read_text())
+    imports = {(room(file), there) for file in package_files() for there in imported_rooms(file)}
+
+    assert wrong_imports(heights, sorted(imports)) == []
+
+
+def test_an_import_that_goes_up_is_found():
+    """The check says no to an upward and to a sideways import."""
+    heights = {"errors.py": 0, "index/": 1, "nets/": 2, "weights/": 2}
+
+    found = wrong_imports(heights, [("index/", "nets/"), ("nets/", "weights/"), ("nets/", "index/")])
+
+    assert found == ["index/ imports nets/", "nets/ imports weights/"]
+
+
+def test_a_room_says_in_its_first_line_what_the_readme_says():
+    """The first line of a file's or package's docstring is its line in the drawing, but for its verb form."""
+    block = re.search(r"```text\n(roof .*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    for line in block.splitlines():
+        name, meaning = line[10:].split(maxsplit=1)
+        file = PACKAGE / name / "__init__.py" if name.endswith("/") else PACKAGE / name
+        first = ast.get_docstring(ast.parse(file.read_text())).splitlines()[0]
+        assert first.rstrip(".").lower() == meaning.lower(), name
+
+
+def drawn_errors(docstring):
+    """Map each class of the drawn tree to its parent."""
+    parents, path = {}, []
+    for line in docstring.splitlines():
+        if match := re.match(r"([│ ├└─]*)(\w+(?:Error|Problem))\b", line):
+            depth = len(match[1]) // 4
+            path[depth:] = [match[2]]
+            parents[match[2]] = path[depth - 1] if depth else "Exception"
+    return parents
+
+
+def test_the_tree_of_errors_is_the_one_drawn():
+    """Every error class is drawn in errors.py, under its parent."""
+    from rexnet_hub import errors
+
+    real = {
+        name: thing.__base__.__name__
+        for name, thing in vars(errors).items()
+        if isinstance(thing, type) and issubclass(thing, Exception)
+    }
+
+    assert drawn_errors(errors.__doc__) == real
