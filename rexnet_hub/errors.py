@@ -21,6 +21,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """Find the known word that was probably meant; None where none is near."""
+    import difflib
+    import os
+
+    def likeness(other: str) -> tuple[float, int]:
+        ratio = difflib.SequenceMatcher(None, word.lower(), other.lower()).ratio()
+        return ratio, len(os.path.commonprefix([word, other]))
+
+    best = max(known, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= 0.6 else None
+
+
 class RexnetHubError(Exception):
     """The root of every error that a person can cause or mend."""
 
@@ -41,11 +54,9 @@ class UnknownModelError(RexnetHubError):
     """No model of the index has that name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        import difflib
-
         self.name, self.known = name, tuple(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known) or 'none'}."
+        near = nearest(name, known)
+        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known) or 'none'}."
         super().__init__(f"no model is named {name!r}. {hint}")
 
 

@@ -94,6 +94,7 @@ FIELDS: tuple[Field, ...] = (
         ("Batch Size", "count", "images", "images a step, over all devices"),
         ("Weight Decay", "number", None, "of the optimiser"),
         ("Label Smoothing", "fraction", None, "of the loss"),
+        ("Num Classes", "count", "classes", "classes that the classifier tells apart"),
         ("Image Size", "count", "px", "side of the square that the network sees"),
         ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
         ("Interpolation", "text", None, "resampling filter of the resize"),

@@ -1,1 +1,59 @@
-"""The network, whole, and its counts."""
+"""The network, whole, and its counts.
+
+`config` needs no torch; `rexnet` and `counts` do, and are loaded when a network is first built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rexnet_hub.errors import UnknownModelError
+from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, expected_tensors
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures
+
+__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "expected_tensors", "find_config"]
+
+
+def find_config(architecture: str) -> ReXNetConfig:
+    """Find a network's configuration by its name.
+
+    Raises:
+        UnknownModelError: There is no such network; the nearest is named.
+    """
+    if architecture not in CONFIGS:
+        raise UnknownModelError(architecture, list(CONFIGS))
+    return CONFIGS[architecture]
+
+
+def build_network(
+    architecture: str,
+    *,
+    num_classes: int = 1000,
+    in_chans: int = 3,
+    global_pool: str = "avg",
+    output_stride: int = 32,
+    drop_rate: float = 0.2,
+    drop_path_rate: float = 0.0,
+    init: bool = True,
+) -> ReXNet:
+    """Build a network by name; arguments as in `ReXNet`.
+
+    Raises:
+        UnknownModelError: There is no such network.
+        UsageError: An argument is out of range.
+    """
+    from rexnet_hub.nets.rexnet import ReXNet
+
+    return ReXNet(
+        find_config(architecture),
+        num_classes=num_classes,
+        in_chans=in_chans,
+        global_pool=global_pool,
+        output_stride=output_stride,
+        drop_rate=drop_rate,
+        drop_path_rate=drop_path_rate,
+        init=init,
+    )

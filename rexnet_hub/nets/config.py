@@ -1,0 +1,155 @@
+"""What sets one ReXNet apart from another: its width, and from that every channel and tensor.
+
+Nothing here needs torch, so a checkpoint can be held against its network without one.
+
+Source:
+    "Rethinking Channel Dimensions for Efficient Model Design", arXiv 2007.00992, section 4, as the
+    authors coded it in rexnetv1.py (clovaai/rexnet at 61debcc); the rounded variants follow
+    timm/models/rexnet.py (huggingface/pytorch-image-models at aa4b5850).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+#: Blocks in each stage, and the stride of each stage's first block.
+STAGE_DEPTHS = (1, 2, 2, 3, 3, 5)
+STAGE_STRIDES = (1, 2, 2, 2, 1, 2)
+DEPTH = sum(STAGE_DEPTHS)
+
+STEM_CHANNELS = 32
+FIRST_CHANNELS = 16  # out of the first block, at width 1
+GAINED_CHANNELS = 180  # over all blocks, in equal steps: the linear rule that the paper proposes
+HEAD_CHANNELS = 1280
+EXPANSION = 6  # of every block but the first
+SE_DIVISOR = 12  # squeeze-and-excitation narrows the expanded channels by this
+STAGES_WITHOUT_SE = 2
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReXNetConfig:
+    """One ReXNet.
+
+    Attributes:
+        width: Multiplies every channel count; at least 1.
+        divisor: Channel counts are rounded to multiples of this; 1 leaves them as they fall.
+    """
+
+    width: float
+    divisor: int = 1
+
+
+CONFIGS = {
+    "rexnet_100": ReXNetConfig(width=1.0),
+    "rexnet_130": ReXNetConfig(width=1.3),
+    "rexnet_150": ReXNetConfig(width=1.5),
+    "rexnet_200": ReXNetConfig(width=2.0),
+    "rexnet_300": ReXNetConfig(width=3.0),
+    "rexnetr_100": ReXNetConfig(width=1.0, divisor=8),
+    "rexnetr_130": ReXNetConfig(width=1.3, divisor=8),
+    "rexnetr_150": ReXNetConfig(width=1.5, divisor=8),
+    "rexnetr_200": ReXNetConfig(width=2.0, divisor=8),
+    "rexnetr_300": ReXNetConfig(width=3.0, divisor=16),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPlan:
+    """The numbers of one linear bottleneck."""
+
+    in_channels: int
+    expanded_channels: int
+    se_channels: int  # 0: no squeeze-and-excitation
+    out_channels: int
+    stride: int
+
+
+def round_channels(channels: float, divisor: int) -> int:
+    """Round to the nearest multiple of `divisor`, never losing more than a tenth.
+
+    Source: `make_divisible` of timm/layers/helpers.py at aa4b5850, from MobileNet v2.
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def stem_channels(config: ReXNetConfig) -> int:
+    """Channels out of the stem."""
+    return round_channels(round(STEM_CHANNELS * config.width), config.divisor)
+
+
+def head_channels(config: ReXNetConfig) -> int:
+    """Channels out of the last convolution: what the classifier sees."""
+    return round_channels(HEAD_CHANNELS * config.width, config.divisor)
+
+
+def plan_blocks(config: ReXNetConfig) -> tuple[BlockPlan, ...]:
+    """Plan the 16 blocks: channels grow by the same step from each to the next."""
+    blocks: list[BlockPlan] = []
+    in_channels, linear = stem_channels(config), float(FIRST_CHANNELS)
+    for stage, (depth, first_stride) in enumerate(zip(STAGE_DEPTHS, STAGE_STRIDES, strict=True)):
+        for position in range(depth):
+            out_channels = round_channels(round(linear * config.width), config.divisor)
+            expansion = EXPANSION if blocks else 1
+            expanded = round_channels(in_channels * expansion, config.divisor) if blocks else in_channels
+            squeezed = round_channels(int(expanded * (1 / SE_DIVISOR)), config.divisor)
+            blocks.append(
+                BlockPlan(
+                    in_channels=in_channels,
+                    expanded_channels=expanded,
+                    se_channels=squeezed if stage >= STAGES_WITHOUT_SE else 0,
+                    out_channels=out_channels,
+                    stride=first_stride if position == 0 else 1,
+                )
+            )
+            in_channels, linear = out_channels, linear + GAINED_CHANNELS / DEPTH
+    return tuple(blocks)
+
+
+def expected_tensors(
+    config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3
+) -> dict[str, tuple[str, Shape]]:
+    """List every tensor of the network's state dict, in its order.
+
+    Returns:
+        Name -> (dtype, shape), dtypes as safetensors spells them: `F32`, and `I64` for the
+        batch norms' counters. 413 tensors.
+    """
+    return dict(_tensors(config, num_classes, in_chans))
+
+
+def _tensors(config: ReXNetConfig, num_classes: int, in_chans: int) -> Iterator[tuple[str, tuple[str, Shape]]]:
+    stem = stem_channels(config)
+    yield from _conv_norm("stem", (stem, in_chans, 3, 3))
+    blocks = plan_blocks(config)
+    for index, block in enumerate(blocks):
+        prefix, wide = f"features.{index}", block.expanded_channels
+        if wide != block.in_channels:
+            yield from _conv_norm(f"{prefix}.conv_exp", (wide, block.in_channels, 1, 1))
+        yield from _conv_norm(f"{prefix}.conv_dw", (wide, 1, 3, 3))
+        if narrow := block.se_channels:
+            yield f"{prefix}.se.fc1.weight", ("F32", (narrow, wide, 1, 1))
+            yield f"{prefix}.se.fc1.bias", ("F32", (narrow,))
+            yield from _norm(f"{prefix}.se.bn", narrow)
+            yield f"{prefix}.se.fc2.weight", ("F32", (wide, narrow, 1, 1))
+            yield f"{prefix}.se.fc2.bias", ("F32", (wide,))
+        yield from _conv_norm(f"{prefix}.conv_pwl", (block.out_channels, wide, 1, 1))
+    head = head_channels(config)
+    yield from _conv_norm(f"features.{len(blocks)}", (head, blocks[-1].out_channels, 1, 1))
+    if num_classes:
+        yield "head.fc.weight", ("F32", (num_classes, head))
+        yield "head.fc.bias", ("F32", (num_classes,))
+
+
+def _conv_norm(prefix: str, shape: Shape) -> Iterator[tuple[str, tuple[str, Shape]]]:
+    yield f"{prefix}.conv.weight", ("F32", shape)
+    yield from _norm(f"{prefix}.bn", shape[0])
+
+
+def _norm(prefix: str, channels: int) -> Iterator[tuple[str, tuple[str, Shape]]]:
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        yield f"{prefix}.{name}", ("F32", (channels,))
+    yield f"{prefix}.num_batches_tracked", ("I64", ())

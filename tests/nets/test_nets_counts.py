@@ -1,0 +1,42 @@
+"""Counts are exact and say by which convention."""
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rexnet_hub.nets import build_network
+from rexnet_hub.nets.counts import count_macs, count_parameters
+
+# Counted by hooks on the authors' and on timm's own code.
+MACS_224 = {
+    "rexnet_100": 398370392,
+    "rexnet_130": 662229098,
+    "rexnet_150": 875828154,
+    "rexnet_200": 1528850782,
+    "rexnet_300": 3395980620,
+}
+
+
+@pytest.mark.parametrize("name", MACS_224)
+def test_macs_are_half_of_torchs_flops(name):
+    """The count is the recorded one, and torch's counter, which counts two a MAC, says twice as much."""
+    with torch.device("meta"):
+        network = build_network(name, init=False).eval()
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, 224, 224))
+        macs = count_macs(network)
+    assert macs == MACS_224[name]
+    assert counter.get_total_flops() == 2 * macs
+
+
+def test_counting_leaves_the_network_as_it_was():
+    """Counting keeps the training mode and leaves no hook behind."""
+    network = build_network("rexnet_100").train()
+    assert count_macs(network, input_px=64) < MACS_224["rexnet_100"]
+    assert network.training
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_parameters_leave_statistics_out():
+    """Only trainable numbers are counted: a batch norm has two a channel, not four."""
+    assert count_parameters(torch.nn.BatchNorm2d(5)) == 10
