@@ -1,0 +1,157 @@
+"""Turn a picture into the pixels that a network was evaluated on.
+
+The same numbers, bit for bit, as timm's evaluation transform, which is built on torchvision's; neither is
+needed here. Only `normalise` and `preprocess` import torch, so a process that only decodes never does.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from rexnet_hub.errors import FileProblem, NotAnImageError, UsageError
+from rexnet_hub.index import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+#: A picture of extreme shape, one pixel by many, would grow without bound when its short side is resized.
+MAX_RESIZED_PIXELS = 2**28
+
+
+def open_image(file: Path | str) -> Image.Image:
+    """Open one picture as RGB, as timm's evaluation does.
+
+    An EXIF orientation is left alone: the published accuracies were measured that way.
+
+    Raises:
+        NotAnImageError: It cannot be decoded whole, or is larger than Pillow deems safe.
+        FileProblem: It cannot be read.
+    """
+    try:
+        data = Path(file).read_bytes()
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
+    return decode_image(data, name=str(file))
+
+
+def decode_image(data: bytes, *, name: str) -> Image.Image:
+    """Decode the bytes of one picture as RGB; of an animation, the first frame.
+
+    Raises:
+        NotAnImageError: As of `open_image`, with `name` as the file.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata, which no pixel depends on
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return image.convert("RGB")
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow's decoders raise anything, SyntaxError included
+        raise NotAnImageError(name, f"cannot be decoded ({_reason(error, data)})") from error
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    """Say in a few words why a picture could not be decoded."""
+    if not data:
+        return "the file is empty"
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture format is recognised"
+    return str(error).rstrip(".") or type(error).__name__
+
+
+def resize_px(spec: Preprocessing) -> int:
+    """Compute the side that a picture's short side is resized to.
+
+    Raises:
+        UsageError: The settings are not ones that this preprocessing has.
+
+    Source:
+        Rounded down, as `transforms_imagenet_eval` of timm 1.0.31 does.
+    """
+    if not 0 < spec.crop_fraction <= 1:
+        raise UsageError(f"the crop fraction must lie in (0, 1], not {spec.crop_fraction}")
+    if spec.interpolation not in FILTERS:
+        raise UsageError(f"{spec.interpolation!r} is no interpolation; there are: {', '.join(FILTERS)}")
+    return math.floor(spec.input_px / spec.crop_fraction)
+
+
+def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
+    """Resize a picture's short side and keep the centre square.
+
+    Returns:
+        uint8, shape (input_px, input_px, 3), RGB.
+
+    Raises:
+        NotAnImageError: The picture has no RGB form, or is so narrow that resizing it would fill the memory.
+        UsageError: As of `resize_px`.
+
+    Source:
+        torchvision 0.29 `Resize` and `CenterCrop`: the long side rounds down, the margin to even.
+    """
+    short_px = resize_px(spec)
+    width, height = (short_px * side // min(image.size) for side in image.size)
+    if width * height > MAX_RESIZED_PIXELS:
+        was = "{} by {} pixels".format(*image.size)
+        raise NotAnImageError("picture", f"{was} is too narrow to resize; it would be {width} by {height}")
+    rgb = image if image.mode == "RGB" else _to_rgb(image)
+    resized = rgb.resize((width, height), FILTERS[spec.interpolation])
+
+    left, top = round((width - spec.input_px) / 2), round((height - spec.input_px) / 2)
+    return np.array(resized.crop((left, top, left + spec.input_px, top + spec.input_px)))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise NotAnImageError("picture", f"{error}") from error
+
+
+def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
+    """Scale bytes to 0..1, then normalise each channel.
+
+    Args:
+        pixels: uint8, shape (N, H, W, 3), on any device.
+        spec: Mean and std are taken from it.
+
+    Returns:
+        float32, shape (N, 3, H, W), on the same device, laid out channels last.
+    """
+    import torch
+
+    # A tensor and not the number 255: CUDA multiplies by the reciprocal of a number, which rounds otherwise.
+    full, mean, std = (torch.tensor(v, device=pixels.device) for v in ((255.0,) * 3, spec.mean, spec.std))
+    return ((pixels.to(torch.float32) / full - mean) / std).permute(0, 3, 1, 2)
+
+
+def preprocess(image: Image.Image, spec: Preprocessing) -> torch.Tensor:
+    """Turn one picture into the batch of one that a network was evaluated on.
+
+    Returns:
+        float32, shape (1, 3, input_px, input_px), RGB, contiguous.
+
+    Raises:
+        NotAnImageError: As of `pixels_uint8`.
+        UsageError: As of `resize_px`.
+    """
+    import torch
+
+    return normalise(torch.from_numpy(pixels_uint8(image, spec))[None], spec).contiguous()
