@@ -42,7 +42,11 @@ def environment() -> Environment:
 
 
 def render_card(
-    entry: Entry, *, repo_id: str | None = None, files: Sequence[Mapping[str, Any]] = (), standin: bool = False
+    entry: Entry,
+    *,
+    repo_id: str | None = None,
+    files: Sequence[Mapping[str, Any]] = (),
+    standin: bool = False,
 ) -> str:
     """Render an entry as the README.md of its repo.
 
@@ -52,21 +56,29 @@ def render_card(
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
     """
     source = repo_id or entry.name
-    body = environment().get_template("card.md.jinja").render(
-        entry=entry,
-        title=markdown(entry.name),
-        collection_paper=entry.current_paper or entry.paper or Paper(title=None, url=None, location=entry.location),
-        source=source,
-        timm_source=f"hf-hub:{repo_id}" if repo_id else f"local-dir:{entry.name}",
-        figures=key_figures(entry),
-        results=result_rows(entry),
-        preprocessing=preprocessing_sentence(entry),
-        training=training_rows(entry),
-        files=files,
-        num_classes=entry.value("num_classes"),
-        standin=standin,
+    body = (
+        environment()
+        .get_template("card.md.jinja")
+        .render(
+            entry=entry,
+            title=markdown(entry.name),
+            collection_paper=entry.current_paper
+            or entry.paper
+            or Paper(title=None, url=None, location=entry.location),
+            source=source,
+            timm_source=f"hf-hub:{repo_id}" if repo_id else f"local-dir:{entry.name}",
+            figures=key_figures(entry),
+            results=result_rows(entry),
+            preprocessing=preprocessing_sentence(entry),
+            training=training_rows(entry),
+            files=files,
+            num_classes=entry.value("num_classes"),
+            standin=standin,
+        )
     )
-    front = yaml.safe_dump(front_matter(entry, standin=standin), sort_keys=False, allow_unicode=True, width=10**6)
+    front = yaml.safe_dump(
+        front_matter(entry, standin=standin), sort_keys=False, allow_unicode=True, width=10**6
+    )
     return f"---\n{front}---\n\n{body}"
 
 
