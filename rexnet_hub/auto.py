@@ -273,7 +273,7 @@ def _hub_repo(
 ) -> Repo:
     """Bring a Hub repo's files to the client's cache, all from one commit."""
     import huggingface_hub
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     try:
         folder = huggingface_hub.snapshot_download(

@@ -237,7 +237,7 @@ def run_convert(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.index import load_index
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.nets import expected_tensors, find_config
+    from rexnet_hub.nets import entry_tensors
     from rexnet_hub.repo import fetch_released
     from rexnet_hub.weights.convert import convert_checkpoint
 
@@ -248,7 +248,7 @@ def run_convert(args: argparse.Namespace) -> int:
     entry = load_index().find(model) if model else None
     expected = None
     if entry is not None:
-        expected = expected_tensors(find_config(entry.architecture), num_classes=entry.value("num_classes"))
+        expected = entry_tensors(entry)
     out = args.out or source.with_suffix(".safetensors")
     receipt = convert_checkpoint(source, out, expected=expected)
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
@@ -360,9 +360,9 @@ def run_publish(args: argparse.Namespace) -> int:
 def run_demo(args: argparse.Namespace) -> int:
     """Go the whole way for every model with stand-in weights, offline.
 
-    Make a released file, fetch it, check it, convert it, stage a repo, verify it, publish it to a folder, load
-    it back and classify a picture; then print every claim and what became of it. Nothing is written outside
-    --out. The weights are random: no accuracy is measured.
+    Make a released file, fetch it, check it, convert it, stage a repo, verify it, publish it to a folder,
+    load it back and classify a picture; then print every claim and what became of it. Nothing is written
+    outside --out. The weights are random: no accuracy is measured.
     """
     from rexnet_hub.demo import run
 

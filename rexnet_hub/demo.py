@@ -11,7 +11,7 @@ from tqdm import tqdm
 from rexnet_hub.errors import OutputExistsError
 from rexnet_hub.index import Entry, load_index
 from rexnet_hub.layout import PACKAGE_DIR, find_index_dir
-from rexnet_hub.nets import expected_tensors, find_config
+from rexnet_hub.nets import entry_tensors
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.repo import fetch_released, write_repo
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
@@ -64,7 +64,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         if released is None:
             continue
         step(f"{entry.name}: make a stand-in of the released file")
-        tensors = expected_tensors(find_config(entry.architecture), num_classes=entry.value("num_classes"))
+        tensors = entry_tensors(entry)
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
         standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
         file = copied / entry.location.file.name

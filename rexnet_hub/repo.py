@@ -10,7 +10,7 @@ from pathlib import Path
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
 from rexnet_hub.index import Entry
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.nets import expected_tensors, find_config
+from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.config import RepoConfig, read_config, render_config
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -94,8 +94,7 @@ def write_repo(entry: Entry, checkpoint: Path, out: Path, *, repo_id: str | None
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(out, "is not empty; name a new folder or remove it")
-    config = find_config(entry.architecture)
-    expected = expected_tensors(config, num_classes=entry.value("num_classes"))
+    expected = entry_tensors(entry)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

@@ -14,7 +14,7 @@ import yaml
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
 from rexnet_hub.index import Entry
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
-from rexnet_hub.nets import expected_tensors, find_config
+from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import front_matter
 from rexnet_hub.pages.config import render_config
 from rexnet_hub.repo import Repo, read_repo
@@ -135,7 +135,7 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
 
 def count_planned_parameters(entry: Entry) -> int:
     """Count an entry's trainable numbers from its network's plan; statistics are not among them."""
-    tensors = expected_tensors(find_config(entry.architecture), num_classes=entry.value("num_classes"))
+    tensors = entry_tensors(entry)
     total = 0
     for name, (_, shape) in tensors.items():
         if name.rpartition(".")[2] in {"weight", "bias"}:
@@ -200,7 +200,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
 def check_tensors(evidence: Evidence) -> Iterator[Finding]:
     """Hold the repo's weights against the network: every tensor's name, dtype and shape."""
     entry = evidence.entry
-    expected = expected_tensors(find_config(entry.architecture), num_classes=entry.value("num_classes"))
+    expected = entry_tensors(entry)
     stated = f"{len(expected)} tensors of {entry.architecture}"
     if evidence.repo is None:
         yield _unmeasured(evidence, "tensors", stated=stated, note="needs the repo: rexnet-hub stage")
