@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -126,7 +127,8 @@ def run_list(args: argparse.Namespace) -> int:
 
     A query compares figures and words, such as 'top1>=79 params<10M' or 'name:rexnet_1*'.
     """
-    from rexnet_hub.index import load_index, select
+    from rexnet_hub.index import load_index
+    from rexnet_hub.index.query import select
 
     entries = select(load_index(), args.query, sort=args.sort)
     rows = [_figures(entry) for entry in entries]
@@ -366,6 +368,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.demo import run
 
+    os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
     found = run(args.out)
     print(findings_table(found))
     return 1 if any(finding.verdict == "false" for finding in found) else 0
