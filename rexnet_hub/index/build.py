@@ -9,10 +9,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.index.codes import make_problem
 from rexnet_hub.index.compose import resolve
 from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
-from rexnet_hub.index.fields import BOUNDS, Field, find_field, find_near, key_name
-from rexnet_hub.index.codes import make_problem
+from rexnet_hub.index.fields import Field, find_field, find_near, key_name
 from rexnet_hub.index.problems import Fix, Problem
 from rexnet_hub.index.source import Node
 from rexnet_hub.index.values import Doubt, is_null, make_fix, read_scalar, reads_as_number
@@ -55,7 +55,9 @@ class Builder:
             folded = name if row else key_name(name)
             if folded in found:
                 first = found[folded][1].location
-                self.report("duplicate-key", key, f"{key.text!r} stands here and on line {first.line}; keep one")
+                self.report(
+                    "duplicate-key", key, f"{key.text!r} stands here and on line {first.line}; keep one"
+                )
             elif row is None:
                 self._report_unknown(owner, key, node)
             found[folded] = (row, key, value)
@@ -74,7 +76,9 @@ class Builder:
         elif owner == "model" and (row := find_field("metadata", key.text)):
             self.report("misplaced-key", key, f"{row.label!r} belongs under Metadata, not here")
         elif owner in _CLOSED_OWNERS:
-            self.report("unknown-key", key, f"{key.text!r} is not a key that the format names here; it is not read")
+            self.report(
+                "unknown-key", key, f"{key.text!r} is not a key that the format names here; it is not read"
+            )
 
     # Values
 
@@ -85,17 +89,23 @@ class Builder:
             return self._list(row, kind, node)
         if node.kind == "mapping":
             if kind not in ("any", "mapping", "url"):
-                self.report("wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping")
+                self.report(
+                    "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
+                )
                 return None
-            return {key.text: self.value(None, value) for key, value in node.pairs if key.kind == "scalar"}
+            kinds = {
+                key.text: "url" if kind == "url" and key_name(key.text) == "url" else "any"
+                for key, _ in node.pairs
+            }
+            return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
         notes: list[Doubt] = []
         try:
             value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
         except Doubt as doubt:
             notes.append(doubt)
             value = None
-        for doubt in notes:
-            self.report(doubt.code, node, doubt.message, make_fix(node, doubt))
+        for note in notes:
+            self.report(note.code, node, note.message, make_fix(node, note))
         if kind == "words":
             return None if value is None else (value,)
         return value
@@ -104,7 +114,9 @@ class Builder:
         if kind not in ("any", "words", "numbers"):
             if kind == "text" and len(node.items) == 1:
                 return self.value(row, node.items[0])
-            self.report("wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list")
+            self.report(
+                "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"
+            )
             return None
         if kind == "numbers":
             return self._numbers(node)
@@ -121,11 +133,14 @@ class Builder:
     def _numbers(self, node: Node) -> tuple[Decimal, ...] | None:
         numbers = [self.value(None, item, "number") for item in node.items]
         if len(numbers) != 3 or None in numbers:
-            self.report("wrong-kind", node, f"expected three numbers, of red, green and blue; found {len(numbers)}")
+            self.report(
+                "wrong-kind", node, f"expected three numbers, of red, green and blue; found {len(numbers)}"
+            )
             return None
-        low, high = BOUNDS["numbers"]
-        if any(number > high for number in numbers):
-            self.report("unit-confusion", node, f"{node.raw[:60]} is of pixels in 0..255, expected is of 0..1")
+        if any(number > 1 for number in numbers):
+            self.report(
+                "unit-confusion", node, f"{node.raw[:60]} is of pixels in 0..255, expected is of 0..1"
+            )
             return None
         return tuple(numbers)
 
@@ -152,7 +167,9 @@ class Builder:
         if node.plain and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
             quote = '"' if node.source.is_json else "'"
             fix = Fix(old=node.raw, new=f"{quote}{node.text}{quote}")
-            self.report("digest-as-number", node, f"YAML may read {node.text[:70]} as a number; quote it", fix)
+            self.report(
+                "digest-as-number", node, f"YAML may read {node.text[:70]} as a number; quote it", fix
+            )
 
     def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
         """Read a mapping of fields."""
@@ -201,7 +218,7 @@ class Builder:
         """Read what models and collections have in common."""
         pairs = self.pairs("model", node)
         named = self.claim("name", pairs["name"], {}) if "name" in pairs else None
-        if named is None:
+        if named is None or not str(named.value):
             self.report("missing-name", node, "this has no Name; a model is loaded by its name")
             return None
         sources = self._sources(pairs.get("sources"))
@@ -250,17 +267,26 @@ class Builder:
             for key, value in said.items():
                 field = f"{name}_{key}"
                 if value is not None:
-                    extra[field] = replace(claim, field=field, label=f"{claim.label} {key}", value=value, text="")
+                    extra[field] = replace(
+                        claim, field=field, label=f"{claim.label} {key}", value=value, text=""
+                    )
 
     def _check_paths(self, rest: dict[str, Claim | None]) -> None:
         """Report a README or picture that is not there; other text may be the README itself."""
-        for name, endings in (("readme", (".md", ".mdx")), ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif"))):
+        for name, endings in (
+            ("readme", (".md", ".mdx")),
+            ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif")),
+        ):
             claim = rest.get(name)
             path = "" if claim is None or claim.source == "" else str(claim.value)
             if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
                 continue
             if not self._exists(claim.location.file.parent, path):
-                self.report("missing-file", claim.location, f"there is no file {path!r} beside this file or under the root")
+                self.report(
+                    "missing-file",
+                    claim.location,
+                    f"there is no file {path!r} beside this file or under the root",
+                )
 
     def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
         if pair is None or is_null(pair[2]):
@@ -298,7 +324,11 @@ class Builder:
             elif not is_null(item):
                 self.report("wrong-kind", item, "expected a result: a mapping with Task, Dataset and Metrics")
         if node.kind == "scalar":
-            self.report("wrong-kind", node, "expected results: a list of mappings, or the path of a file that holds it")
+            self.report(
+                "wrong-kind",
+                node,
+                "expected results: a list of mappings, or the path of a file that holds it",
+            )
         return tuple(results)
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
@@ -333,7 +363,7 @@ class Builder:
         return None if value is None else str(value)
 
     def _metrics(self, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
-        """Read metrics: a mapping, or a list of mappings, each with name and value or with metrics of its own."""
+        """Read metrics: a mapping, or a list of mappings with name and value, or with metrics."""
         if node.kind == "mapping":
             return self.claims("metrics", node, sources)
         if not is_null(node) and node.kind == "scalar":
@@ -348,7 +378,9 @@ class Builder:
                 self.report("wrong-kind", item, "expected a metric: a mapping with name and value")
             for name, claim in self.claims("metrics", item, sources).items():
                 if name in found:
-                    self.report("duplicate-key", item, f"the metric {claim.label!r} stands here twice; keep one")
+                    self.report(
+                        "duplicate-key", item, f"the metric {claim.label!r} stands here twice; keep one"
+                    )
                 found[name] = claim
         return found
 
@@ -360,7 +392,9 @@ class Builder:
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
             if url is None:
-                self.report("wrong-kind", item, "expected another table: a mapping with URL, Date and Metrics")
+                self.report(
+                    "wrong-kind", item, "expected another table: a mapping with URL, Date and Metrics"
+                )
                 continue
             date = pairs.get("date")
             found.append(
@@ -372,5 +406,7 @@ class Builder:
                 )
             )
         if node.kind == "scalar":
-            self.report("wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics")
+            self.report(
+                "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
+            )
         return tuple(found)

@@ -32,8 +32,12 @@ class Key:
 
     def __init__(self, paths: list[Path], root: Path) -> None:
         self.root = root
-        reader = sorted((entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in _own_files())
-        told = json.dumps([rexnet_hub.__version__, reader, os.getcwd(), [str(p) for p in paths], str(root)])
+        reader = sorted(
+            (entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in _own_files()
+        )
+        told = json.dumps(
+            [rexnet_hub.__version__, reader, str(Path.cwd()), str(root), [str(p) for p in paths]]
+        )
         self.file = find_cache_dir() / "index" / f"{hashlib.sha256(told.encode()).hexdigest()[:32]}.jsonl"
 
 
@@ -67,7 +71,9 @@ def write_cached(
     body = _pack_index(index).encode()
     header = {
         "files": {str(file): digest for file, digest in digests.items()},
-        "globs": [[str(folder), pattern, [str(f) for f in found]] for (folder, pattern), found in globs.items()],
+        "globs": [
+            [str(folder), pattern, [str(f) for f in found]] for (folder, pattern), found in globs.items()
+        ],
         "body": hashlib.sha256(body).hexdigest(),
     }
     temporary = key.file.with_suffix(f".{os.getpid()}.tmp")

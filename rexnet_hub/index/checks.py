@@ -41,7 +41,11 @@ def _check_names(entries: Sequence[Entry], report: Report) -> None:
     first: dict[str, Entry] = {}
     for entry in entries:
         if entry.name in first:
-            report("duplicate-model", entry.location, f"{entry.name!r} is also the model at {first[entry.name].location}")
+            report(
+                "duplicate-model",
+                entry.location,
+                f"{entry.name!r} is also the model at {first[entry.name].location}",
+            )
         first.setdefault(entry.name, entry)
 
 
@@ -53,7 +57,9 @@ def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
         url = str(entry.weights.value)
         other = first.setdefault(url, entry)
         if other is not entry and other.name != entry.name:
-            report("same-weights", entry.weights.location, f"{entry.name} has the same weights as {other.name}")
+            report(
+                "same-weights", entry.weights.location, f"{entry.name} has the same weights as {other.name}"
+            )
 
 
 def _check_weights(entry: Entry, report: Report) -> None:
@@ -61,7 +67,11 @@ def _check_weights(entry: Entry, report: Report) -> None:
     if claim is None or claim.inherited:
         return
     if str(claim.value).startswith("http:"):
-        report("plain-http", claim.location, "anybody on the way can change what http: brings; give an https: address")
+        report(
+            "plain-http",
+            claim.location,
+            "anybody on the way can change what http: brings; give an https: address",
+        )
     digest = entry.extra.get("sha256")
     released = entry.released
     if digest is None or released is None or released.digest_prefix is None:
@@ -86,7 +96,11 @@ def _check_size(entry: Entry, report: Report) -> None:
             found = f"{size.text} bytes are {ratio:.2f} times four bytes for each of {stated.text} parameters"
             report("unlikely-file-size", size.location, found)
     if flops is not None and stated is not None and flops.value < stated.value:
-        report("unlikely-flops", flops.location, f"{flops.text} operations are fewer than {stated.text} parameters")
+        report(
+            "unlikely-flops",
+            flops.location,
+            f"{flops.text} operations are fewer than {stated.text} parameters",
+        )
 
 
 def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:
@@ -114,7 +128,11 @@ def _check_recipe(entry: Entry, report: Report) -> None:
             report("contradicting-recipe", claim.location, found)
     epochs, warmup = entry.metadata.get("epochs"), entry.metadata.get("warmup_epochs")
     if epochs is not None and warmup is not None and warmup.value >= epochs.value:
-        report("contradicting-recipe", warmup.location, f"{warmup.text} epochs of warm-up leave none of {epochs.text}")
+        report(
+            "contradicting-recipe",
+            warmup.location,
+            f"{warmup.text} epochs of warm-up leave none of {epochs.text}",
+        )
 
 
 def _check_result(result: Result, report: Report) -> None:
@@ -123,5 +141,7 @@ def _check_result(result: Result, report: Report) -> None:
         if top1 is not None and not top1.inherited and 0 < top1.value <= 1 and "%" not in top1.text:
             report("unit-suspect", top1.location, f"{top1.text} is read as {top1.text} %; is it a fraction?")
         if top1 is not None and top5 is not None and not top5.inherited and top5.value < top1.value:
-            report("top5-below-top1", top5.location, f"top 5 is {top5.text}, below top 1, which is {top1.text}")
+            report(
+                "top5-below-top1", top5.location, f"top 5 is {top5.text}, below top 1, which is {top1.text}"
+            )
     # A number so small that chance would do it is left to whoever measures.

@@ -43,7 +43,9 @@ def _metadata(*lines: str) -> str:
 
 
 def _result(*lines: str) -> str:
-    return _model("Results:", "- Task: Image Classification", "  Dataset: ImageNet", *(f"  {x}" for x in lines))
+    return _model(
+        "Results:", "- Task: Image Classification", "  Dataset: ImageNet", *(f"  {x}" for x in lines)
+    )
 
 
 def _top1(text: str) -> str:
@@ -78,8 +80,15 @@ CODES: tuple[Code, ...] = (
         _model("Title: !!python/name:os.system x"),
         _model("Title: !!str x"),
     ),
-    _error("several-documents", "a file holds more than one YAML document", _model() + "---\n" + _model(), _model()),
-    _error("empty-index", "there is nothing to read, so nothing was checked", "Type: model-index\n", _model()),
+    _error(
+        "several-documents",
+        "a file holds more than one YAML document",
+        _model() + "---\n" + _model(),
+        _model(),
+    ),
+    _error(
+        "empty-index", "there is nothing to read, so nothing was checked", "Type: model-index\n", _model()
+    ),
     _error(
         "unreadable-file",
         "a file cannot be read, is no regular file, or is no kind of index",
@@ -109,18 +118,35 @@ CODES: tuple[Code, ...] = (
         "Import: more.yml\n",
         beside={"more.yml": _model()},
     ),
-    _warning("missing-file", "a README or picture is not there", _model("README: no.md"), _model("README: Some text")),
+    _warning(
+        "missing-file",
+        "a README or picture is not there",
+        _model("README: no.md"),
+        _model("README: Some text"),
+    ),
     # Keys
     _error("duplicate-key", "a key stands twice in one mapping; YAML keeps one", _model("Name: b"), _model()),
-    _error("key-not-text", "YAML reads a key as something else than text", _metadata("50: x"), _metadata("'50': x")),
+    _error(
+        "key-not-text",
+        "YAML reads a key as something else than text",
+        _metadata("50: x"),
+        _metadata("'50': x"),
+    ),
     _error(
         "misspelt-key",
         "a key is a misspelling of one that the format knows",
         _model("Metdata: {Epochs: 400}"),
         _model("Metadata: {Epochs: 400}"),
     ),
-    _warning("unknown-key", "a key that nobody reads stands where keys are fixed", _model() + "Author: x\n", _model()),
-    _warning("misplaced-key", "a key of Metadata stands beside it", _model("Epochs: 400"), _metadata("Epochs: 400")),
+    _warning(
+        "unknown-key",
+        "a key that nobody reads stands where keys are fixed",
+        _model() + "Author: x\n",
+        _model(),
+    ),
+    _warning(
+        "misplaced-key", "a key of Metadata stands beside it", _model("Epochs: 400"), _metadata("Epochs: 400")
+    ),
     _error("missing-name", "a model or collection has no Name", "Models:\n- Title: x\n", _model("Title: x")),
     _warning(
         "incomplete-result",
@@ -129,7 +155,12 @@ CODES: tuple[Code, ...] = (
         _top1("77.86%"),
     ),
     # Single values
-    _error("wrong-kind", "a value is not of its field's kind", _metadata("Epochs: many"), _metadata("Epochs: 400")),
+    _error(
+        "wrong-kind",
+        "a value is not of its field's kind",
+        _metadata("Epochs: many"),
+        _metadata("Epochs: 400"),
+    ),
     _error("out-of-range", "a number is impossible for its field", _top1("177.86%"), _top1("77.86%")),
     _error(
         "unit-confusion",
@@ -137,7 +168,12 @@ CODES: tuple[Code, ...] = (
         _metadata("Crop Pct: 87.5"),
         _metadata("Crop Pct: 0.875"),
     ),
-    _warning("unit-suspect", "a number is possible, but more likely in another unit", _top1("0.7786"), _top1("77.86")),
+    _warning(
+        "unit-suspect",
+        "a number is possible, but more likely in another unit",
+        _top1("0.7786"),
+        _top1("77.86"),
+    ),
     _warning(
         "number-as-text",
         "YAML reads a number such as 1e-5 as text: it wants 1.0e-5",
@@ -252,8 +288,8 @@ def render_codes() -> str:
     lines = [
         "# Problems of a model index",
         "",
-        "What `rexnet-hub validate` can say, each with the least file that makes it say so and the same file mended.",
-        "A warning may be meant; with `--strict` it fails as an error does.",
+        "What `rexnet-hub validate` can say, each with the least file that makes it say so, and the same",
+        "file mended. A warning may be meant; with `--strict` it fails as an error does.",
     ]
     for code in CODES:
         lines += ["", f"## {code.code}", "", f"{code.severity.capitalize()}: {code.meaning}.", ""]

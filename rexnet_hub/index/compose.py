@@ -1,4 +1,4 @@
-"""Compose YAML and JSON text into nodes with their places, in bounded time and memory.
+"""Compose YAML text into nodes with their places, in bounded time and memory.
 
 PyYAML's own composer is not used: it recurses (deep nesting ends the process), and it knows no
 bound. libyaml's event stream is; each bound is held before the next event is asked for.
@@ -6,9 +6,8 @@ bound. libyaml's event stream is; each bound is held before the next event is as
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
+from typing import Any
 
 import yaml
 from yaml.events import (
@@ -33,11 +32,13 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # What YAML 1.1 calls printable; a file with anything else is not YAML.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_STANDARD_TAGS = {f"tag:yaml.org,2002:{word}": word for word in ("str", "int", "float", "bool", "null", "map", "seq")}
+_STANDARD_TAGS = {
+    f"tag:yaml.org,2002:{word}": word for word in ("str", "int", "float", "bool", "null", "map", "seq")
+}
 
 
 def resolve(text: str) -> str:
-    """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for: `str`, `int`, `float`…"""
+    """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers
     for tag, pattern in resolvers.get(text[:1], []) + resolvers.get(None, []):
         if pattern.match(text):
@@ -78,7 +79,7 @@ class _Composer:
 
     def compose(self, loader: yaml.SafeLoader) -> Node | None:
         while True:
-            event = loader.get_event()
+            event: Any = loader.get_event()
             kind = type(event)
             if kind is ScalarEvent:
                 self._scalar(event)
@@ -92,24 +93,30 @@ class _Composer:
                 self.documents += 1
                 if self.documents > 1:
                     at = self.base + event.start_mark.index
-                    raise Flaw("several-documents", at, "a second document begins here; a file holds one index")
+                    raise Flaw(
+                        "several-documents", at, "a second document begins here; a file holds one index"
+                    )
             elif kind is StreamEndEvent or event is None:
                 return self.root
 
-    def _flaw(self, event: yaml.Event, code: str, message: str) -> Flaw:
+    def _flaw(self, event: Any, code: str, message: str) -> Flaw:
         return Flaw(code, self.base + event.start_mark.index, message)
 
-    def _tag(self, event: yaml.Event) -> str | None:
+    def _tag(self, event: Any) -> str | None:
         if event.tag is None or event.tag == "!":
             return None if event.tag is None else "str"
         if event.tag not in _STANDARD_TAGS:
-            raise self._flaw(event, "foreign-tag", f"the tag {event.tag!r} is not one of plain data; delete it")
+            raise self._flaw(
+                event, "foreign-tag", f"the tag {event.tag!r} is not one of plain data; delete it"
+            )
         return _STANDARD_TAGS[event.tag]
 
-    def _count(self, event: yaml.Event, nodes: int) -> None:
+    def _count(self, event: Any, nodes: int) -> None:
         self.size += nodes
         if self.size > MAX_NODES:
-            raise self._flaw(event, "too-large", f"more than {MAX_NODES} values, aliases written out; split the file")
+            raise self._flaw(
+                event, "too-large", f"more than {MAX_NODES} values, aliases written out; split the file"
+            )
 
     def _add(self, node: Node) -> None:
         if self.stack:
@@ -117,7 +124,7 @@ class _Composer:
         else:
             self.root = node
 
-    def _scalar(self, event: yaml.Event) -> None:
+    def _scalar(self, event: Any) -> None:
         self._count(event, 1)
         if len(event.value) > MAX_SCALAR_CHARS:
             found = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
@@ -129,7 +136,7 @@ class _Composer:
             self.anchors[event.anchor] = (node, 1)
         self._add(node)
 
-    def _open(self, event: yaml.Event, kind: str) -> None:
+    def _open(self, event: Any, kind: str) -> None:
         self._count(event, 1)
         if len(self.stack) >= MAX_DEPTH:
             raise self._flaw(event, "too-large", f"nested deeper than {MAX_DEPTH} levels")
@@ -142,7 +149,7 @@ class _Composer:
         self._add(node)
         self.stack.append((node, children, self.size, event.anchor))
 
-    def _close(self, event: yaml.Event) -> None:
+    def _close(self, event: Any) -> None:
         node, children, size_before, anchor = self.stack.pop()
         node.end = self.base + event.end_mark.index
         if node.kind == "mapping":
@@ -150,7 +157,7 @@ class _Composer:
         if anchor:
             self.anchors[anchor] = (node, self.size - size_before + 1)
 
-    def _alias(self, event: yaml.Event) -> None:
+    def _alias(self, event: Any) -> None:
         node, size = self.anchors.get(event.anchor, (None, -1))
         if node is None:
             why = "no anchor has that name" if size < 0 else "it would contain itself"
@@ -172,84 +179,3 @@ def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
                 own += fresh
                 said |= {inner.text for inner, _ in fresh}
     return own
-
-
-_JSON_TOKEN = re.compile(
-    r'[ \t\r\n]*(?:(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")|(?P<word>-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?'
-    r"|true|false|null)|(?P<mark>[\[\]{},:])|(?P<end>\Z))"
-)
-
-
-def compose_json(source: Source) -> Node | None:
-    """Compose a JSON file, which YAML 1.1 parsers cannot read whole (escapes, tabs).
-
-    Raises:
-        Flaw: It is not JSON, or beyond a bound.
-    """
-    tokens = _json_tokens(source)
-    stack: list[Node] = []
-    root: Node | None = None
-    expect, count = "value", 0
-    for kind, start, end in tokens:
-        text = source.text[start:end]
-        if kind == "end":
-            if root is None or stack:
-                raise Flaw("not-yaml", start, "the JSON ends before its value does")
-            return root
-        if kind in ("string", "word") or text in "[{":
-            node = _json_node(source, kind, text, start, end)
-            expect = _json_place(stack, node, expect)
-            root, count = root or node, count + 1
-            if node.kind != "scalar":
-                stack.append(node)
-                expect = "key-or-end" if node.kind == "mapping" else "value-or-end"
-            if count > MAX_NODES or len(stack) > MAX_DEPTH or len(text) > MAX_SCALAR_CHARS:
-                raise Flaw("too-large", start, "too many values, too deep or too long a text")
-        elif stack and text in "]}" and expect.endswith("end") and (text == "}") == (stack[-1].kind == "mapping"):
-            stack.pop().end = end
-            expect = "comma-or-end"
-        elif text == "," and stack and expect == "comma-or-end":
-            expect = "key" if stack[-1].kind == "mapping" else "value"
-        elif text == ":" and expect == "colon":
-            expect = "value"
-        else:
-            raise Flaw("not-yaml", start, f"{text!r} cannot stand here in JSON")
-    return None
-
-
-def _json_tokens(source: Source) -> Iterator[tuple[str, int, int]]:
-    place = 0
-    while match := _JSON_TOKEN.match(source.text, place):
-        kind = str(match.lastgroup)
-        place = match.end(kind)
-        yield kind, match.start(kind), place
-        if kind == "end":
-            return
-    start = place + len(source.text[place:]) - len(source.text[place:].lstrip(" \t\r\n"))
-    raise Flaw("not-yaml", start, f"{source.text[start : start + 1]!r} cannot stand here in JSON")
-
-
-def _json_node(source: Source, kind: str, text: str, start: int, end: int) -> Node:
-    if kind == "mark":
-        return Node(source, "mapping" if text == "{" else "list", [], start, end)
-    try:
-        value = json.loads(text) if kind == "string" else text
-    except ValueError as error:
-        raise Flaw("not-yaml", start, f"not JSON: {error}") from None
-    return Node(source, "scalar", value, start, end, plain=kind == "word")
-
-
-def _json_place(stack: list[Node], node: Node, expect: str) -> str:
-    """Put a value where it belongs; return what must follow."""
-    if expect.startswith("key"):
-        if node.kind != "scalar" or node.plain:
-            raise Flaw("not-yaml", node.start, "a key of a JSON object must be a quoted text")
-        stack[-1].pairs.append((node, node))
-        return "colon"
-    if not expect.startswith("value"):
-        raise Flaw("not-yaml", node.start, "a comma or a closing bracket is missing before this")
-    if stack and stack[-1].kind == "mapping":
-        stack[-1].pairs[-1] = (stack[-1].pairs[-1][0], node)
-    elif stack:
-        stack[-1].items.append(node)
-    return "comma-or-end" if stack else "nothing"

@@ -237,7 +237,7 @@ class Entry(_Lazy):
             IndexReadError: A setting is missing; all that are missing are named.
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
-        found = {name: self.value(name) for name in names}
+        found: dict[str, Any] = {name: self.value(name) for name in names}
         if absent := [name for name, value in found.items() if value is None]:
             raise IndexReadError(
                 f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"

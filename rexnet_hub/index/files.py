@@ -55,9 +55,13 @@ class Files:
         try:
             inside = file.resolve().is_relative_to(self.root)
         except (OSError, RuntimeError, ValueError) as error:
-            raise Flaw("unreadable-file", -1, f"{str(file)!r} is no path that can be followed: {error}") from None
+            raise Flaw(
+                "unreadable-file", -1, f"{str(file)!r} is no path that can be followed: {error}"
+            ) from None
         if not inside:
-            raise Flaw("outside-root", -1, f"{file} lies outside {self.root}; name a wider root, or move the file")
+            raise Flaw(
+                "outside-root", -1, f"{file} lies outside {self.root}; name a wider root, or move the file"
+            )
 
     def find(self, folder: Path, pattern: str) -> tuple[Path, ...]:
         """List the files that a path or pattern means, sorted; `**` crosses folders.
@@ -98,13 +102,13 @@ class Files:
 
     def _names(self, folder: Path) -> list[str]:
         try:
-            names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
+            names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         except OSError as error:
             raise Flaw("unreadable-file", -1, f"{folder}: {error.strerror}") from None
         self._looks += len(names)
         if self._looks > MAX_LOOKS:
             raise Flaw("too-large", -1, f"the pattern looks at more than {MAX_LOOKS} names; make it narrower")
-        return sorted(names)
+        return sorted(name for name in names if not name.startswith("."))
 
 
 def read_bytes(file: Path) -> bytes:
@@ -116,17 +120,22 @@ def read_bytes(file: Path) -> bytes:
     try:
         # Not blocking: a pipe must be refused, not waited for.
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(descriptor, "rb") as stream:
+        with os.fdopen(descriptor, "rb") as stream:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise Flaw("unreadable-file", -1, f"{file} is not a regular file")
             if before.st_size > MAX_FILE_BYTES:
-                raise Flaw("too-large", -1, f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read")
+                raise Flaw(
+                    "too-large", -1, f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
+                )
             data = stream.read(MAX_FILE_BYTES + 1)
             after = os.fstat(descriptor)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Flaw("unreadable-file", -1, f"{file} cannot be read: {why}") from None
-    if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (
+        after.st_size,
+        after.st_mtime_ns,
+    ):
         raise Flaw("unreadable-file", -1, f"{file} changed while it was read; run again")
     return data

@@ -7,7 +7,12 @@ from rexnet_hub.index.source import Node
 
 #: Data sets and licences that the Hub calls otherwise: our word to its id.
 DATASET_IDS = {"ImageNet": "imagenet-1k"}
-LICENSE_IDS = {"MIT": "mit", "Apache-2.0": "apache-2.0", "BSD-2-Clause": "bsd-2-clause", "BSD-3-Clause": "bsd-3-clause"}
+LICENSE_IDS = {
+    "MIT": "mit",
+    "Apache-2.0": "apache-2.0",
+    "BSD-2-Clause": "bsd-2-clause",
+    "BSD-3-Clause": "bsd-3-clause",
+}
 
 
 def task_id(name: str) -> str:
@@ -110,7 +115,11 @@ def _dataset(key: Node, node: Node) -> list[tuple[Node, Node]]:
     name, kind = inner.get("name"), inner.get("type")
     shown = name or kind
     pairs = [(key, shown[1])] if shown else []
-    if kind is not None and shown is not None and kind[1].text != DATASET_IDS.get(shown[1].text, shown[1].text):
+    if (
+        kind is not None
+        and shown is not None
+        and kind[1].text != DATASET_IDS.get(shown[1].text, shown[1].text)
+    ):
         pairs.append((_key(kind[0], "Dataset Type"), kind[1]))
     if "split" in inner:
         pairs.append((_key(inner["split"][0], "Split"), inner["split"][1]))

@@ -23,7 +23,11 @@ def inherit(models: Iterable[Entry], collections: Iterable[Collection], report: 
     for collection in collections:
         if collection.name in by_name:
             first = by_name[collection.name].location
-            report("duplicate-collection", collection.location, f"{collection.name!r} is also the collection at {first}")
+            report(
+                "duplicate-collection",
+                collection.location,
+                f"{collection.name!r} is also the collection at {first}",
+            )
         else:
             by_name[collection.name] = collection
     return [_inherit(entry, by_name, report) for entry in models]
@@ -71,7 +75,9 @@ def _inherited(claim: Claim | None) -> Claim | None:
 
 
 def _inherited_result(result: Result) -> Result:
-    return replace(result, metrics={name: replace(claim, inherited=True) for name, claim in result.metrics.items()})
+    return replace(
+        result, metrics={name: replace(claim, inherited=True) for name, claim in result.metrics.items()}
+    )
 
 
 def _with_source(result: Result, collection: Collection) -> Result:
@@ -92,15 +98,9 @@ def _merge(collection: Collection, entry: Entry) -> dict[str, Claim]:
 
 
 def _joined(shared: Any, own: Any) -> Any:
-    if isinstance(shared, tuple) and not (shared and isinstance(shared[0], (int, float)) or _is_numbers(shared)):
+    if isinstance(shared, tuple) and all(isinstance(item, str) for item in shared):
         items = own if isinstance(own, tuple) else (own,)
         return (*shared, *(item for item in items if item not in shared))
     if isinstance(shared, dict) and isinstance(own, dict):
         return {**shared, **{key: _joined(shared.get(key), value) for key, value in own.items()}}
     return own
-
-
-def _is_numbers(items: tuple[Any, ...]) -> bool:
-    from decimal import Decimal
-
-    return bool(items) and all(isinstance(item, (int, Decimal)) for item in items)

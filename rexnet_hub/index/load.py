@@ -63,7 +63,7 @@ def _load(paths: list[Path], top: Path, cached: bool) -> Index:
 def _holds_index(folder: Path) -> bool:
     endings = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
     try:
-        return any(name.lower().endswith(endings) for name in os.listdir(folder))
+        return any(file.suffix.lower() in endings for file in folder.iterdir())
     except OSError as error:
         raise FileProblem(folder, f"cannot be listed: {error.strerror}") from None
 

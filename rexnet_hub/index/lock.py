@@ -151,7 +151,10 @@ def render_lock(lock: Lock) -> str:
     from dataclasses import asdict
 
     models = {name: _dropped(asdict(measured)) for name, measured in lock.models.items()}
-    return json.dumps({"version": VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"version": VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False)
+        + "\n"
+    )
 
 
 def _dropped(value: Any) -> Any:
@@ -220,7 +223,9 @@ class _LockReader:
 
     def read(self, data: Any) -> Lock:
         if not isinstance(data, dict) or data.get("version") != VERSION or set(data) - {"version", "models"}:
-            raise IndexReadError(f'{self.file}:1:1: expected {{"version": {VERSION}, "models": {{…}}}} and no other key')
+            raise IndexReadError(
+                f'{self.file}:1:1: expected {{"version": {VERSION}, "models": {{…}}}} and no other key'
+            )
         models = self._mapping(data.get("models", {}), ("models",))
         read = {name: self._measured(value, ("models", name)) for name, value in models.items()}
         if self.wrong:
@@ -248,7 +253,8 @@ class _LockReader:
         if "macs" in data:
             told = self._mapping(data["macs"], (*at, "macs"))
             read["macs"] = {
-                key: self._record(MeasuredMacs, _MACS, value, (*at, "macs", key)) for key, value in told.items()
+                key: self._record(MeasuredMacs, _MACS, value, (*at, "macs", key))
+                for key, value in told.items()
             }
         return Measured(**read)
 
@@ -260,7 +266,9 @@ class _LockReader:
         for name in fields:
             if name in known and name not in data:
                 self._say((*at, name), "is missing")
-        leaves = {key: self._leaf(data.get(key), leaf, (*at, key)) for key, leaf in known.items() if key in data}
+        leaves = {
+            key: self._leaf(data.get(key), leaf, (*at, key)) for key, leaf in known.items() if key in data
+        }
         return None if self.wrong else kind(**leaves)
 
     def _mapping(self, value: Any, at: tuple[str, ...]) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def find_blocks(text: str) -> list[Block]:
 
 def _comments(text: str, place: int) -> list[tuple[int, int]]:
     """List the inside of each HTML comment that no code block or code span holds."""
-    found, fence, in_list = [], "", False
+    found: list[tuple[int, int]] = []
+    fence, in_list = "", False
     while place < len(text):
         end = text.find("\n", place) + 1 or len(text)
         line = text[place:end]

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from rexnet_hub.errors import IndexReadError
-from rexnet_hub.index.compose import compose, compose_json
+from rexnet_hub.index.compose import compose
+from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, read_bytes
@@ -118,7 +119,9 @@ def _find_root(source: Source) -> Node:
             found = [root] if root is not None else []
         else:
             blocks = [block for block in find_blocks(source.text) if block.kind == "marked"]
-            found = [node for block in blocks if (node := compose(source, block.start, block.end)) is not None]
+            found = [
+                node for block in blocks if (node := compose(source, block.start, block.end)) is not None
+            ]
     except Flaw as flaw:
         raise IndexReadError(f"{source.place(max(flaw.offset, 0))}: {flaw.message}") from None
     mappings = [node for node in found if node.kind == "mapping"]
@@ -186,7 +189,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() and value.as_tuple().exponent == 0 else float(value)
+        return (
+            int(value)
+            if value == value.to_integral_value() and value.as_tuple().exponent == 0
+            else float(value)
+        )
     return value
 
 

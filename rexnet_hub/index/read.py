@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rexnet_hub.index.build import Builder
 from rexnet_hub.index.checks import check_entries
-from rexnet_hub.index.compose import compose, compose_json
+from rexnet_hub.index.compose import compose
+from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
@@ -60,7 +61,9 @@ class _Reader:
         try:
             names = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
-            self.builder.report("unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}")
+            self.builder.report(
+                "unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}"
+            )
             return
         self.files.find(folder, "*")  # A file that is added later makes what was read stale.
         own = [name for name in _ROOT_NAMES if name in names][:1]
@@ -86,7 +89,11 @@ class _Reader:
         self.stack.pop()
         is_page_of_other_things = page is not None and not is_asked_for
         if not any(took) and len(self.problems) == before and not is_page_of_other_things:
-            what = "no `<!-- Type: model-index -->` comment or card metadata" if page else "no Models or Collections"
+            what = (
+                "no `<!-- Type: model-index -->` comment or card metadata"
+                if page
+                else "no Models or Collections"
+            )
             self.builder.report("empty-index", Location(file, 1, 1), f"there is nothing to read here: {what}")
 
     def compose_file(self, file: Path, place: Location) -> list[Node]:
@@ -97,7 +104,9 @@ class _Reader:
         nodes: list[Node] = []
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
-                raise Flaw("unreadable-file", -1, f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are")
+                raise Flaw(
+                    "unreadable-file", -1, f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
+                )
             source = self.files.read(file)
             nodes = list(self._blocks(source))
         except Flaw as flaw:
@@ -128,7 +137,9 @@ class _Reader:
                 node = compose(source, block.start, block.end)
             except Flaw as flaw:
                 # A comment that only looks like YAML may be any text.
-                if block.kind == "marked" or (block.kind == "front" and "model-index" in source.text[: block.end]):
+                if block.kind == "marked" or (
+                    block.kind == "front" and "model-index" in source.text[: block.end]
+                ):
                     self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 continue
             if block.kind == "front":
@@ -164,9 +175,7 @@ class _Reader:
                 self._take_section(name, sections[name][2], page)
         if "import" in sections:
             self._import(sections["import"][2])
-        if "models" not in sections and "collections" not in sections and "import" not in sections:
-            return False
-        return True
+        return bool(sections.keys() & {"models", "collections", "import"})
 
     def _take_section(self, name: str, node: Node, page: Path | None) -> None:
         if name == "models":
@@ -240,7 +249,9 @@ class _Reader:
             if part.source is not node.source:
                 self.stack.pop()
             if inner.kind != "mapping" and not is_null(inner):
-                self.builder.report("wrong-kind", inner, "expected Metadata as a mapping, a list of them, or a path")
+                self.builder.report(
+                    "wrong-kind", inner, "expected Metadata as a mapping, a list of them, or a path"
+                )
             merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
         return Node(node.source, "mapping", list(merged.values()), node.start, node.end)
 
@@ -263,7 +274,9 @@ class _Reader:
 
     def _find(self, node: Node) -> tuple[Path, ...]:
         if "://" in node.text:
-            self.builder.report("import-missing", node, f"{node.text[:80]!r} is an address; only files are read")
+            self.builder.report(
+                "import-missing", node, f"{node.text[:80]!r} is an address; only files are read"
+            )
             return ()
         folder = node.source.file.parent
         try:
@@ -273,7 +286,9 @@ class _Reader:
             return ()
         if not found:
             where = folder if str(folder) != "." else "this folder"
-            self.builder.report("import-missing", node, f"no file is called {node.text!r}, from {where} or the root")
+            self.builder.report(
+                "import-missing", node, f"no file is called {node.text!r}, from {where} or the root"
+            )
         return found
 
     # Entries
@@ -286,7 +301,9 @@ class _Reader:
         known: list[Collection] = collections
         check_entries(entries, known, self.builder.report)
         if not entries and not known and not self.problems:
-            self.builder.report("empty-index", Location(first, 1, 1), "there is no model and no collection here")
+            self.builder.report(
+                "empty-index", Location(first, 1, 1), "there is no model and no collection here"
+            )
         self.problems.sort(key=lambda problem: (problem.location, problem.code))
         return Index(models=tuple(entries), collections=tuple(known), problems=tuple(self.problems))
 

@@ -46,7 +46,9 @@ class Source:
         except UnicodeDecodeError as error:
             self.text = body[: error.start].decode("utf-8")
             shown = body[error.start : error.start + 1].hex()
-            raise Flaw("not-utf8", len(self.text), f"byte 0x{shown} is not UTF-8; save the file as UTF-8") from None
+            raise Flaw(
+                "not-utf8", len(self.text), f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
+            ) from None
 
     @property
     def is_json(self) -> bool:

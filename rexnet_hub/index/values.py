@@ -70,8 +70,12 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
     if node.plain and not node.source.is_json and node.tag != "str":
         found = resolve(text)
         if found in ("int", "float", "bool", "timestamp"):
-            what = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}[found]
-            notes.append(Doubt("unquoted-text", f"YAML reads {text} as {what}, meant is text; quote it", f"'{text}'"))
+            what = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}[
+                found
+            ]
+            notes.append(
+                Doubt("unquoted-text", f"YAML reads {text} as {what}, meant is text; quote it", f"'{text}'")
+            )
     elif node.plain and node.source.is_json:
         raise Doubt("wrong-kind", f"expected text, found {text}; quote it", f'"{text}"')
     return text
@@ -88,15 +92,36 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
     number = as_number(bare)
     if number is None:
         raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
-    if node.plain and not node.source.is_json and text == bare and resolve(text) == "str" and node.tag is None:
+    if kind in ("count", "bytes") and _is_odd_count(number, text, node):
+        raise Doubt(
+            "wrong-kind",
+            f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}",
+            _requote(node, str(int(number))),
+        )
+    if (
+        node.plain
+        and not node.source.is_json
+        and text == bare
+        and resolve(text) == "str"
+        and node.tag is None
+    ):
         new = _yaml_number(kind, number, text)
         notes.append(Doubt("number-as-text", f"YAML reads {text} as text; write {new}", new))
     _require_within(kind, number, text, node)
     if kind in ("count", "bytes"):
         if number != number.to_integral_value():
-            raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?")
+            raise Doubt(
+                "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
+            )
         return int(number)
     return percent(text) if kind == "percent" and text != bare else number
+
+
+def _is_odd_count(number: Decimal, text: str, node: Node) -> bool:
+    """Whether a count is text such as `4.8e6`, which no other reader takes for a whole number."""
+    is_number = node.plain and (node.source.is_json or resolve(text) in ("int", "float"))
+    mantissa, mark, _ = text.lower().partition("e")
+    return bool(mark) and "." in mantissa and not is_number and number == number.to_integral_value()
 
 
 def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
@@ -155,7 +180,9 @@ def _read_digest(node: Node) -> str:
     text = node.text.strip()
     quote = '"' if node.source.is_json else "'"
     if node.plain and (node.source.is_json or reads_as_number(text)):
-        raise Doubt("digest-as-number", f"YAML may read {text[:70]} as a number; quote it", f"{quote}{text}{quote}")
+        raise Doubt(
+            "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", f"{quote}{text}{quote}"
+        )
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise Doubt("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
     return text.lower()
@@ -163,7 +190,9 @@ def _read_digest(node: Node) -> str:
 
 def reads_as_number(text: str) -> bool:
     """Whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
-    return resolve(text) in ("int", "float") or bool(re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text))
+    return resolve(text) in ("int", "float") or bool(
+        re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
+    )
 
 
 def require_url(text: str) -> None:

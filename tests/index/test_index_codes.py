@@ -8,7 +8,7 @@ from rexnet_hub.index.codes import CODES, PROBLEMS, render_codes
 from rexnet_hub.index.load import load_index
 
 
-def run(tmp_path, code, text):
+def _run(tmp_path, code, text):
     for name, body in {code.file: text, **code.beside}.items():
         (tmp_path / name).write_bytes(body.encode("utf-8", "surrogateescape"))
     return load_index(tmp_path / code.file, cached=False)
@@ -17,7 +17,7 @@ def run(tmp_path, code, text):
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.code)
 def test_the_bad_example_has_that_problem_and_no_other(code, tmp_path):
     """A code's bad example fires that code once, with its severity, and nothing else."""
-    problems = run(tmp_path, code, code.bad).problems
+    problems = _run(tmp_path, code, code.bad).problems
 
     assert [(problem.code, problem.severity) for problem in problems] == [(code.code, code.severity)]
 
@@ -25,7 +25,7 @@ def test_the_bad_example_has_that_problem_and_no_other(code, tmp_path):
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.code)
 def test_the_good_example_has_no_problem(code, tmp_path):
     """The same file mended is without any problem."""
-    assert run(tmp_path, code, code.good).problems == ()
+    assert _run(tmp_path, code, code.good).problems == ()
 
 
 def test_codes_are_stable_words():
