@@ -133,6 +133,9 @@ def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""
     folded = key_name(label)
     for row in FIELDS:
-        if row.owner == owner and folded in {key_name(row.label), *(key_name(alias) for alias in row.aliases)}:
+        if row.owner == owner and folded in {
+            key_name(row.label),
+            *(key_name(alias) for alias in row.aliases),
+        }:
             return row
     return None

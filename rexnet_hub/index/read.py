@@ -38,7 +38,11 @@ def load_index(path: Path | str | None = None) -> Index:
     root = Path(path) if path is not None else find_index_dir()
     if not root.exists():
         raise FileProblem(root, "there is no such file or folder")
-    files = sorted(file for file in root.iterdir() if file.suffix in {".yml", ".yaml"}) if root.is_dir() else [root]
+    files = (
+        sorted(file for file in root.iterdir() if file.suffix in {".yml", ".yaml"})
+        if root.is_dir()
+        else [root]
+    )
     if not files:
         raise FileProblem(root, "holds no model-index file (.yml)")
     models: list[Entry] = []
@@ -86,7 +90,9 @@ class Reader:
         except (OSError, UnicodeDecodeError) as error:
             raise FileProblem(self.file, f"cannot be read: {error}") from error
         if not isinstance(root, yaml.MappingNode):
-            self._problem("empty-index", Location(self.file, 1, 1), "holds no mapping with Models or Collections")
+            self._problem(
+                "empty-index", Location(self.file, 1, 1), "holds no mapping with Models or Collections"
+            )
             return
         for key, node in self._pairs(root):
             if key.value == "Collections":
@@ -142,7 +148,9 @@ class Reader:
         if claim is None:
             return None
         given = claim.value if isinstance(claim.value, dict) else {"URL": claim.value}
-        return Paper(title=given.get("Title"), url=given.get("URL"), location=claim.location, source=claim.source)
+        return Paper(
+            title=given.get("Title"), url=given.get("URL"), location=claim.location, source=claim.source
+        )
 
     def _model_fields(self, node: yaml.Node) -> dict[str, Any]:
         """Read what models and collections have in common."""
