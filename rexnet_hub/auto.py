@@ -200,7 +200,7 @@ def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
     """List the names of the index's models that meet a query."""
     from rexnet_hub.index.query import select
 
-    return [entry.name for entry in select(load_index(), query, sort=sort)]
+    return [entry.name for entry in select(load_index().models, query, sort=sort)]
 
 
 def classify(

@@ -130,7 +130,7 @@ def run_list(args: argparse.Namespace) -> int:
     from rexnet_hub.index import load_index
     from rexnet_hub.index.query import select
 
-    entries = select(load_index(), args.query, sort=args.sort)
+    entries = select(load_index().models, args.query, sort=args.sort)
     rows = [_figures(entry) for entry in entries]
     if args.json:
         print(json.dumps(rows, indent=2))

@@ -55,7 +55,7 @@ def test_list_answers_a_query(run):
     code, out, _ = run("list", "top1>=79 params<10M", "--sort", "-top1", "--json")
     assert (code, [row["name"] for row in json.loads(out)]) == (0, ["rexnet_150", "rexnet_130"])
     code, out, err = run("list", "top1>>79")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "^" in err
 
 
@@ -234,6 +234,8 @@ def test_reading_the_index_never_imports_torch(words):
 
 def test_python_dash_m_is_the_same_command():
     """`python -m rexnet_hub` runs the command line and hands its exit code on."""
-    done = subprocess.run([sys.executable, "-m", "rexnet_hub", "show", "nobody"], capture_output=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "rexnet_hub", "show", "nobody"], capture_output=True, check=False
+    )
     assert done.returncode == 1
     assert done.stderr.startswith(b"error: no model is named 'nobody'.")

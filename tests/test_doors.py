@@ -32,6 +32,8 @@ def test_the_version_is_the_projects():
 
 def test_importing_the_package_imports_nothing_heavy():
     """`import rexnet_hub` imports no other module of ours and nothing of anybody else."""
-    script = "import sys; before = set(sys.modules); import rexnet_hub; print(sorted(set(sys.modules) - before))"
+    script = (
+        "import sys; before = set(sys.modules); import rexnet_hub; print(sorted(set(sys.modules) - before))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not {"torch", "yaml", "numpy"} & set(eval(done.stdout))

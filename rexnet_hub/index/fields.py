@@ -176,7 +176,6 @@ def _rows_by_key() -> dict[tuple[str, str], Field]:
 @lru_cache(maxsize=4096)
 def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""
-<<<<<<< HEAD
     return _rows_by_key().get((owner, key_name(label)))
 
 
@@ -187,13 +186,3 @@ def find_near(owner: str, label: str) -> str | None:
     labels = {key_name(row.label): row.label for row in FIELDS if row.owner == owner}
     near = get_close_matches(key_name(label), labels, n=1, cutoff=0.86)
     return labels[near[0]] if near else None
-=======
-    folded = key_name(label)
-    for row in FIELDS:
-        if row.owner == owner and folded in {
-            key_name(row.label),
-            *(key_name(alias) for alias in row.aliases),
-        }:
-            return row
-    return None
->>>>>>> imagenet
