@@ -12,8 +12,8 @@ from rexnet_hub.index.entry import (
     Result,
     Snapshot,
 )
+from rexnet_hub.index.load import load_index
 from rexnet_hub.index.problems import Fix, Problem
-from rexnet_hub.index.read import load_index
 
 __all__ = [
     "Claim",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
@@ -147,8 +147,30 @@ class Collection:
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
 
+class _Unpacked(Protocol):
+    """What an entry's attributes come from, when it was not built from them."""
+
+    def fill(self, name: str) -> dict[str, Any]: ...
+
+
+class _Lazy:
+    """Attributes that are filled in when they are first read."""
+
+    __slots__ = ("_packed",)
+
+    if not TYPE_CHECKING:  # A type checker must still see which attributes there are.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only while the attribute is unset, so never in an entry that was built whole.
+            if name.startswith("_") or name not in type(self).__dataclass_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            for filled, value in object.__getattribute__(self, "_packed").fill(name).items():
+                object.__setattr__(self, filled, value)
+            return object.__getattribute__(self, name)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class Entry(_Lazy):
     """One model of the zoo: everything that is claimed of it, its collection's claims included."""
 
     name: str
@@ -165,6 +187,14 @@ class Entry:
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
+
+    @classmethod
+    def lazy(cls, name: str, packed: _Unpacked) -> Entry:
+        """Make an entry whose other attributes are filled in when they are first read."""
+        entry = object.__new__(cls)
+        object.__setattr__(entry, "name", name)
+        object.__setattr__(entry, "_packed", packed)
+        return entry
 
     def value(self, name: str) -> Value | None:
         """Look up a metadata value by canonical field name; None where nothing is claimed."""
@@ -207,7 +237,7 @@ class Entry:
             IndexReadError: A setting is missing; all that are missing are named.
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
-        found = {name: self.value(name) for name in names}
+        found: dict[str, Any] = {name: self.value(name) for name in names}
         if absent := [name for name, value in found.items() if value is None]:
             raise IndexReadError(
                 f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
@@ -229,6 +259,11 @@ class Index:
     models: tuple[Entry, ...]
     collections: tuple[Collection, ...]
     problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that are not warnings."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
 
     def find(self, name: str) -> Entry:
         """Find one model.

@@ -7,6 +7,17 @@ field is one row.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
+
+#: The least and greatest value of each kind of number; None where there is no bound.
+BOUNDS: dict[str, tuple[int | None, int | None]] = {
+    "count": (0, None),
+    "bytes": (1, None),
+    "number": (0, None),
+    "fraction": (0, 1),
+    "numbers": (0, 1),
+    "percent": (0, 100),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,10 +25,11 @@ class Field:
     """One field that the index knows.
 
     Attributes:
-        owner: Where it stands: `index`, `model` (collections too), `metadata`, `result`, `metrics`, `paper`.
+        owner: Where it stands: `index`, `model` (collections too), `metadata`, `result`, `metrics`, `paper`,
+            `snapshot`.
         label: As it is written, such as `File Size`.
         kind: What it holds: text, url, path, count, bytes, number, fraction, percent, words, numbers,
-            spdx, paper, sources, mapping, or a section of its own (models, metadata, results…).
+            digest, spdx, paper, sources, mapping, or a section of its own (models, metadata, results…).
         unit: Of the number, if it is one.
         meaning: One line.
         aliases: Other spellings that mean the same.
@@ -70,6 +82,7 @@ FIELDS: tuple[Field, ...] = (
         ("License", "spdx", None, "licence of the weights"),
         ("Code", "url", None, "the source code of the network"),
         ("Weights", "url", None, "the released file"),
+        ("SHA256", "digest", None, "digest of the released file, 64 hexadecimal digits"),
         ("Config", "path", None, "a training configuration"),
         ("README", "path", None, "a longer description"),
         ("Image", "path", None, "a picture"),
@@ -94,7 +107,11 @@ FIELDS: tuple[Field, ...] = (
         ("Batch Size", "count", "images", "images a step, over all devices"),
         ("Weight Decay", "number", None, "of the optimiser"),
         ("Label Smoothing", "fraction", None, "of the loss"),
-        ("Num Classes", "count", "classes", "classes that the classifier tells apart"),
+        ("Optimizer", "text", None, "the optimiser's name as timm's train.py takes it"),
+        ("LR Schedule", "text", None, "the schedule's name as timm's train.py takes it"),
+        ("Warmup Epochs", "count", "epochs", "epochs of rising learning rate"),
+        ("Random Erasing", "fraction", None, "probability that a rectangle of a picture is erased"),
+        ("Auto Augment", "text", None, "augmentation policy as timm's train.py takes it"),
         ("Image Size", "count", "px", "side of the square that the network sees"),
         ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
         ("Interpolation", "text", None, "resampling filter of the resize"),
@@ -108,6 +125,25 @@ FIELDS: tuple[Field, ...] = (
         ("Split", "text", None, "on which part of the data"),
         ("Metrics", "metrics", None, "the numbers"),
         ("Sources", "snapshots", None, "other tables that state the same metrics"),
+        ("Task Type", "text", None, "the task's id on the Hub"),
+        ("Dataset Type", "text", None, "the data set's id on the Hub"),
+        ("Dataset Config", "text", None, "its configuration there"),
+        ("Dataset Revision", "text", None, "its commit there"),
+        ("Dataset Args", "mapping", None, "arguments that it was loaded with"),
+        ("Metric Types", "mapping", None, "for a metric, its id on the Hub where the name does not tell it"),
+        ("Source URL", "url", None, "where the numbers were published"),
+        ("Source Name", "text", None, "that place's name"),
+    ),
+    *_rows(
+        "paper",
+        ("Title", "text", None, "the paper's title"),
+        ("URL", "url", None, "its address"),
+    ),
+    *_rows(
+        "snapshot",
+        ("URL", "url", None, "the other table"),
+        ("Date", "text", None, "of the table, year-month-day, in quotes"),
+        ("Metrics", "metrics", None, "the same metrics as it states them"),
     ),
     Field(
         owner="metrics",
@@ -130,10 +166,22 @@ FIELDS: tuple[Field, ...] = (
 )
 
 
+@cache
+def _rows_by_key() -> dict[tuple[str, str], Field]:
+    spellings = ((row, spelling) for row in FIELDS for spelling in (row.label, *row.aliases))
+    return {(row.owner, key_name(spelling)): row for row, spelling in spellings}
+
+
+@lru_cache(maxsize=4096)
 def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""
-    folded = key_name(label)
-    for row in FIELDS:
-        if row.owner == owner and folded in {key_name(row.label), *(key_name(alias) for alias in row.aliases)}:
-            return row
-    return None
+    return _rows_by_key().get((owner, key_name(label)))
+
+
+def find_near(owner: str, label: str) -> str | None:
+    """Name the label that a key is most likely a misspelling of; None where there is none near."""
+    from difflib import get_close_matches
+
+    labels = {key_name(row.label): row.label for row in FIELDS if row.owner == owner}
+    near = get_close_matches(key_name(label), labels, n=1, cutoff=0.86)
+    return labels[near[0]] if near else None

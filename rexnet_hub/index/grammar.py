@@ -1,0 +1,256 @@
+"""Parse the language that the index is asked in: `top1>=79 params<10M`, `name:rexnet_* and not license:mit`.
+
+    query   = all { "or" all }
+    all     = one { ["and"] one }              side by side means and
+    one     = "not" one | "(" query ")" | NAME OP VALUE
+    OP      = "<" | "<=" | ">" | ">=" | "=" | "!=" | ":"
+    VALUE   = text without spaces and parentheses, or in single or double quotes
+
+On a number `:` is `=`, and VALUE may end in `%`, `k`, `M`, `G`, `B`, `T`; of bytes also in `kB`, `MB`, `GB`,
+`KiB`, `MiB`, `GiB`. On text `=` is `:`: letter case does not matter, `*` is any text, `?` one character,
+and a list matches when one of its items does. What nobody claimed or measured is unknown: it meets no
+comparison, and neither does its `not`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rexnet_hub.errors import UsageError
+
+#: Short words for fields.
+ALIASES = {
+    "params": "parameters",
+    "size": "file_size",
+    "data": "training_data",
+    "techniques": "training_techniques",
+}
+#: What is text; everything else that a query may name is a number.
+TEXT_NAMES = (
+    "name",
+    "title",
+    "collection",
+    "license",
+    "id",
+    "architecture",
+    "tasks",
+    "training_data",
+    "training_techniques",
+    "training_resources",
+    "training_time",
+    "interpolation",
+    "optimizer",
+    "lr_schedule",
+    "auto_augment",
+    "dataset",
+    "task",
+)
+#: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
+UNITS = {
+    "": 1,
+    "%": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "b": 10**9,
+    "t": 10**12,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One comparison: a name, an operator, and the number or the pattern that it is held against."""
+
+    name: str
+    operator: str
+    number: Decimal | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Several parts under `and` or `or`, or one under `not`."""
+
+    word: str
+    parts: tuple[Condition | Group, ...]
+
+
+def number_names() -> tuple[str, ...]:
+    """List the names of numbers that a query may compare."""
+    from rexnet_hub.index.fields import BOUNDS, FIELDS
+
+    kinds = set(BOUNDS) - {"numbers"}
+    return (
+        "macs",
+        *(row.name for row in FIELDS if row.owner in ("metadata", "metrics") and row.kind in kinds),
+    )
+
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<word>[A-Za-z_][\w.-]*)|(?P<operator><=|>=|!=|[<>=:])"
+    r"|(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<other>\S))"
+)
+_VALUE = re.compile(r"\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]+))")
+_QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)\s*([A-Za-z%]*)")
+_MAX_DEPTH = 50
+
+
+class _Wrong(Exception):  # noqa: N818 - becomes a UsageError with a caret
+    def __init__(self, place: int, what: str) -> None:
+        super().__init__(what)
+        self.place, self.what = place, what
+
+
+def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group | None:
+    """Parse a query into conditions and groups; None for one without a word in it.
+
+    Args:
+        text: In the language above.
+        is_known: Whether some entry has a number of this name, where the table of fields has none.
+
+    Raises:
+        UsageError: It is not one; a caret stands under the mistake.
+    """
+    parser = _Parser(text, is_known)
+    try:
+        tree = parser.any_of(0) if text.strip() else None
+        parser.require_end()
+    except _Wrong as wrong:
+        raise UsageError(f"{wrong.what}\n  {text}\n  {' ' * wrong.place}^") from None
+    return tree
+
+
+class _Parser:
+    """Reads the grammar above, one token ahead."""
+
+    def __init__(self, text: str, is_known: Callable[[str], bool]) -> None:
+        self.text, self.place, self.is_known = text, 0, is_known
+
+    def _peek(self) -> re.Match[str] | None:
+        return _TOKEN.match(self.text, self.place)
+
+    def _next_word(self) -> str:
+        match = self._peek()
+        return match["word"].lower() if match and match["word"] and not self._is_name(match) else ""
+
+    def _is_name(self, match: re.Match[str]) -> bool:
+        """Whether an operator follows, so that even `or` is a name."""
+        after = _TOKEN.match(self.text, match.end())
+        return bool(after and after["operator"])
+
+    def _at(self) -> int:
+        return len(self.text) - len(self.text[self.place :].lstrip())
+
+    def require_end(self) -> None:
+        """Refuse what is left over."""
+        if self.text[self.place :].strip():
+            raise _Wrong(
+                self._at(), "this closes nothing" if self.text[self._at()] == ")" else "this was not expected"
+            )
+
+    def any_of(self, depth: int) -> Condition | Group:
+        """Read parts with `or` between."""
+        parts = [self._all_of(depth)]
+        while self._next_word() == "or":
+            self.place = self._peek().end()  # type: ignore[union-attr]
+            parts.append(self._all_of(depth))
+        return parts[0] if len(parts) == 1 else Group(word="or", parts=tuple(parts))
+
+    def _all_of(self, depth: int) -> Condition | Group:
+        parts = [self._one(depth)]
+        while (match := self._peek()) and not match["close"] and self._next_word() != "or":
+            if self._next_word() == "and":
+                self.place = match.end()
+            parts.append(self._one(depth))
+        return parts[0] if len(parts) == 1 else Group(word="and", parts=tuple(parts))
+
+    def _one(self, depth: int) -> Condition | Group:
+        match = self._peek()
+        if depth > _MAX_DEPTH:
+            raise _Wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
+        if match is None:
+            raise _Wrong(
+                len(self.text), "the query ends too early: expected is a comparison such as top1>=79"
+            )
+        if self._next_word() == "not":
+            self.place = match.end()
+            return Group(word="not", parts=(self._one(depth + 1),))
+        if match["open"]:
+            opened, self.place = self._at(), match.end()
+            inner = self.any_of(depth + 1)
+            closing = self._peek()
+            if closing is None or not closing["close"]:
+                raise _Wrong(opened, "this parenthesis is not closed")
+            self.place = closing.end()
+            return inner
+        if not match["word"]:
+            raise _Wrong(self._at(), "expected is a name, such as top1 or params")
+        return self._condition(match)
+
+    def _condition(self, match: re.Match[str]) -> Condition:
+        at, said = match.start("word"), match["word"]
+        self.place = match.end()
+        name = said.lower().replace("-", "_")
+        name = ALIASES.get(name, name)
+        operator = self._peek()
+        if operator is None or not operator["operator"]:
+            raise _Wrong(
+                at, f"{said!r} is compared with nothing: expected is one such as name:{said}* or top1>=79"
+            )
+        try:
+            if not self.is_known(name):
+                require_known(name, said)
+        except UsageError as error:
+            raise _Wrong(at, str(error)) from None
+        self.place = operator.end()
+        value = _VALUE.match(self.text, self.place)
+        if value is None:
+            raise _Wrong(len(self.text), f"expected is a value after {said}{operator['operator']}")
+        at_value = value.start("quoted") if value["quoted"] else value.start("bare")
+        self.place = value.end()
+        told = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
+        if name in TEXT_NAMES:
+            if operator["operator"] not in ("=", "!=", ":"):
+                raise _Wrong(
+                    operator.start("operator"), f"{said} is text; it can be compared with `:`, `=` and `!=`"
+                )
+            return Condition(name=name, operator=operator["operator"], pattern=told)
+        return Condition(name=name, operator=operator["operator"], number=_quantity(told, at_value))
+
+
+def _quantity(told: str, at: int) -> Decimal:
+    match = _QUANTITY.fullmatch(told)
+    if match is None:
+        raise _Wrong(at, f"{told!r} is not a number")
+    unit = match[2].lower()
+    if unit not in UNITS:
+        raise _Wrong(
+            at + match.start(2),
+            f"{match[2]!r} is no unit; there are k, M, G, T, %, kB, MB, GB, KiB, MiB, GiB",
+        )
+    return Decimal(match[1]) * UNITS[unit]
+
+
+def require_known(name: str, said: str) -> None:
+    """Refuse a name that no field has.
+
+    Raises:
+        UsageError: None has; the nearest is named.
+    """
+    known = [*TEXT_NAMES, *number_names(), *ALIASES]
+    if name in known:
+        return
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
+    raise UsageError(f"{said!r} is no name that can be asked for. {hint}")

@@ -1,0 +1,106 @@
+"""Give each entry what its collection says and it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from rexnet_hub.index.entry import Claim, Collection, Entry, Result
+from rexnet_hub.index.problems import Fix
+
+Report = Callable[..., None]
+
+
+def inherit(models: Iterable[Entry], collections: Iterable[Collection], report: Report) -> list[Entry]:
+    """Merge each model with its collection, wherever that was read from.
+
+    As the public format has it: of a metadata list, the collection's items come first; of anything
+    else, the model's word holds; results are joined. Unlike its library's, a merged list names
+    nothing twice, and mappings on both sides are merged key by key.
+    """
+    by_name: dict[str, Collection] = {}
+    for collection in collections:
+        if collection.name in by_name:
+            first = by_name[collection.name].location
+            report(
+                "duplicate-collection",
+                collection.location,
+                f"{collection.name!r} is also the collection at {first}",
+            )
+        else:
+            by_name[collection.name] = collection
+    return [_inherit(entry, by_name, report) for entry in models]
+
+
+def _inherit(entry: Entry, by_name: dict[str, Collection], report: Report) -> Entry:
+    wanted = entry.extra.get("in_collection")
+    if wanted is None:
+        return entry
+    name = str(wanted.value)
+    collection = by_name.get(name)
+    if collection is None:
+        _report_missing(wanted, name, by_name, report)
+        return entry
+    results = (*(_inherited_result(result) for result in collection.results), *entry.results)
+    return replace(
+        entry,
+        collection=collection,
+        paper=entry.paper or collection.paper,
+        current_paper=entry.current_paper or collection.current_paper,
+        license=entry.license or _inherited(collection.license),
+        code=entry.code or _inherited(collection.code),
+        readme=entry.readme or _inherited(collection.readme),
+        weights=entry.weights or _inherited(collection.extra.get("weights")),
+        config=entry.config or _inherited(collection.extra.get("config")),
+        image=entry.image or _inherited(collection.extra.get("image")),
+        metadata=_merge(collection, entry),
+        results=tuple(_with_source(result, collection) for result in results),
+    )
+
+
+def _report_missing(wanted: Claim, name: str, by_name: dict[str, Collection], report: Report) -> None:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), {known.lower(): known for known in by_name}, n=1, cutoff=0.6)
+    match = next((known for known in by_name if near and known.lower() == near[0]), None)
+    hint = f"Did you mean {match!r}?" if match else f"There are: {', '.join(by_name) or 'none'}."
+    certain = match is not None and match.lower() == name.lower() and wanted.text == name
+    fix = Fix(old=name, new=match or "") if certain else None
+    report("missing-collection", wanted.location, f"no collection is named {name!r}. {hint}", fix)
+
+
+def _inherited(claim: Claim | None) -> Claim | None:
+    return None if claim is None else replace(claim, inherited=True)
+
+
+def _inherited_result(result: Result) -> Result:
+    return replace(
+        result, metrics={name: replace(claim, inherited=True) for name, claim in result.metrics.items()}
+    )
+
+
+def _with_source(result: Result, collection: Collection) -> Result:
+    """Say where a split is from, when the collection's Sources say it."""
+    sources = collection.extra.get("sources")
+    url = sources.value.get("split") if sources is not None else None
+    if result.split is None or result.split.source is not None or url is None:
+        return result
+    return replace(result, split=replace(result.split, source=url))
+
+
+def _merge(collection: Collection, entry: Entry) -> dict[str, Claim]:
+    merged = {name: replace(claim, inherited=True) for name, claim in collection.metadata.items()}
+    for name, claim in entry.metadata.items():
+        shared = collection.metadata.get(name)
+        merged[name] = claim if shared is None else replace(claim, value=_joined(shared.value, claim.value))
+    return merged
+
+
+def _joined(shared: Any, own: Any) -> Any:
+    if isinstance(shared, tuple) and all(isinstance(item, str) for item in shared):
+        items = own if isinstance(own, tuple) else (own,)
+        return (*shared, *(item for item in items if item not in shared))
+    if isinstance(shared, dict) and isinstance(own, dict):
+        return {**shared, **{key: _joined(shared.get(key), value) for key, value in own.items()}}
+    return own

@@ -1,0 +1,148 @@
+"""Derive the JSON Schema of a model-index file from the table of fields, for editors.
+
+It says what a file can say in one place; what only shows between places (names that exist,
+files that are there, claims that contradict each other) is left to the reader.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
+
+SCHEMA_FILE = Path(__file__).with_name("schema.json")
+#: The problems that the schema sees too: a test holds the two together.
+SCHEMA_CODES = frozenset(
+    {"wrong-kind", "out-of-range", "unit-confusion", "not-a-url", "missing-name", "digest-as-number"}
+)
+
+_NULL = {"type": "null"}
+_PLAIN = {"type": ["string", "number", "boolean", "null"]}
+_TEXT = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN, "minItems": 1, "maxItems": 1}]}
+_NUMBER = r"(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?"
+_WHOLE = r"\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?"
+_UNIT_SPAN = r"(0*(\.\d*)?|0*1(\.0*)?|\d(\.\d*)?[eE]-\d+)"
+_HUNDRED = r"(0*100(\.0*)?|0*\d{1,2}(\.\d*)?|\.\d+)"
+_URL = r"^(file:|https?://([^/?#@\s<>\"]*\.[^/?#@\s<>\"]*|localhost(:\d+)?)([/?#]|$))[^\s<>\"]*$"
+
+
+def _quoted(pattern: str, tail: str = "") -> dict[str, Any]:
+    return {"type": "string", "pattern": rf"^\s*\+?(?=[\d.]*\d){pattern}{tail}\s*$"}
+
+
+def _number(kind: str, text: dict[str, Any], **more: Any) -> dict[str, Any]:
+    low, high = BOUNDS[kind]
+    bounds = {word: bound for word, bound in (("minimum", low), ("maximum", high)) if bound is not None}
+    return {"anyOf": [{"type": "number", **bounds, **more}, text, _NULL]}
+
+
+_PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
+_LINK = {"type": "string", "pattern": _URL}
+_KINDS: dict[str, dict[str, Any]] = {
+    "text": _TEXT,
+    "path": _TEXT,
+    "spdx": _TEXT,
+    "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
+    "digest": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"}, _NULL]},
+    "url": {"anyOf": [_LINK, {"$ref": "#/$defs/link"}, _NULL]},
+    "count": _number("count", _quoted(_WHOLE), multipleOf=1),
+    "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),
+    "number": _number("number", _quoted(_NUMBER)),
+    "fraction": _number("fraction", _quoted(_UNIT_SPAN)),
+    "percent": _number("percent", _quoted(_HUNDRED, r"\s*%?")),
+    "numbers": {"type": ["array", "null"], "minItems": 3, "maxItems": 3},
+    "mapping": {},
+    "sources": {"type": "object"},
+    "paths": _PATHS,
+    "paper": {"anyOf": [_LINK, {"$ref": "#/$defs/paper"}, _NULL]},
+    "models": {"$ref": "#/$defs/models"},
+    "collections": {"$ref": "#/$defs/models"},
+    "metadata": {"$ref": "#/$defs/metadata_or_path"},
+    "results": {"$ref": "#/$defs/results"},
+    "metrics": {"$ref": "#/$defs/metrics_or_list"},
+    "snapshots": {"$ref": "#/$defs/snapshots"},
+}
+_KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _quoted(_UNIT_SPAN)]}
+
+
+def build_schema() -> dict[str, Any]:
+    """Build the schema: plain JSON, draft 2020-12."""
+    name = {"anyOf": [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]}
+    paths = [{"type": "string"}, _NULL]
+    owners = {
+        owner: _mapping(owner) for owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
+    }
+    owners["model"] |= name
+    owners["metrics"]["additionalProperties"] = {}
+    owners["link"] = _one_key("URL", _KINDS["url"]["anyOf"][:1])
+    model = {"anyOf": [{"$ref": "#/$defs/model"}, *paths]}
+    part = {"anyOf": [{"$ref": "#/$defs/metadata"}, *paths]}
+    result = {"anyOf": [{"$ref": "#/$defs/result"}, *paths]}
+    metric = {"type": "object"}
+    lists = {
+        "models": {"anyOf": [*model["anyOf"], {"type": "array", "items": model}]},
+        "metadata_or_path": {"anyOf": [*part["anyOf"], {"type": "array", "items": part}]},
+        "results": {"anyOf": [*result["anyOf"], {"type": "array", "items": result}]},
+        "metrics_or_list": {
+            "anyOf": [{"$ref": "#/$defs/metrics"}, {"type": "array", "items": metric}, _NULL]
+        },
+        "snapshots": {
+            "anyOf": [
+                {"$ref": "#/$defs/snapshot"},
+                {"type": "array", "items": {"$ref": "#/$defs/snapshot"}},
+                _NULL,
+            ]
+        },
+    }
+    owners["snapshot"] |= {"required": ["URL"]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Model index",
+        "description": "What is published about each model of a zoo.",
+        **_mapping("index"),
+        "$defs": {**owners, **lists},
+    }
+
+
+def render_schema() -> str:
+    """Render the schema as the text of its file."""
+    return json.dumps(build_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _mapping(owner: str) -> dict[str, Any]:
+    """Describe a mapping: each label for completion, each spelling for checking."""
+    rows = [row for row in FIELDS if row.owner == owner]
+    return {
+        "type": "object",
+        "properties": {row.label: {"description": _meaning(row)} for row in rows},
+        "patternProperties": {
+            f"^({'|'.join(_any_case(label) for label in (row.label, *row.aliases))})$": _of(row)
+            for row in rows
+        },
+    }
+
+
+def _one_key(label: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    value = {"anyOf": [*choices, _NULL]}
+    return {"type": "object", "patternProperties": {f"^{_any_case(label)}$": value}}
+
+
+def _of(row: Field) -> dict[str, Any]:
+    if row.owner == "model" and row.name == "name":
+        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
+    return _KINDS[row.kind]
+
+
+def _meaning(row: Field) -> str:
+    return row.meaning if row.unit is None else f"{row.meaning} ({row.unit})"
+
+
+def _any_case(label: str) -> str:
+    """Spell a pattern that matches a label in any case and with any gap: JSON Schema knows no flags."""
+    spelled = {" ": "[ _-]+", "@": "@"}
+    return "".join(
+        spelled.get(c, f"[{c.upper()}{c.lower()}]" if c.isalpha() else "[ _-]+" if c == "-" else c)
+        for c in label
+    )
