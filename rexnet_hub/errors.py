@@ -24,11 +24,12 @@ from pathlib import Path
 def nearest(word: str, known: Sequence[str]) -> str | None:
     """Find the known word that was probably meant; None where none is near."""
     import difflib
-    import os
+    from itertools import takewhile
 
     def likeness(other: str) -> tuple[float, int]:
         ratio = difflib.SequenceMatcher(None, word.lower(), other.lower()).ratio()
-        return ratio, len(os.path.commonprefix([word, other]))
+        same_start = takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False))
+        return ratio, len(list(same_start))
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best)[0] >= 0.6 else None

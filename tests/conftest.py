@@ -35,3 +35,62 @@ def index():
     from rexnet_hub.index import load_index
 
     return load_index()
+
+
+@pytest.fixture(scope="session")
+def standins(index, tmp_path_factory):
+    """An index whose weights are stand-ins on this disk: model name -> (entry, the released file)."""
+    from rexnet_hub.demo import write_index
+    from rexnet_hub.index import load_index
+
+    out = tmp_path_factory.mktemp("standins")
+    (small,) = (entry for entry in index.models if entry.name == "rexnet_100")
+    written = write_index((small,), out, lambda what: None)
+    return written, load_index(written).find("rexnet_100"), next((out / "released").iterdir())
+
+
+@pytest.fixture(scope="session")
+def checkpoint(standins):
+    """The stand-in of rexnet_100's released file."""
+    return standins[2]
+
+
+@pytest.fixture(scope="session")
+def entry(standins):
+    """The entry of rexnet_100, its weights the stand-in."""
+    return standins[1]
+
+
+@pytest.fixture
+def own_index(standins, monkeypatch):
+    """Every command reads the index with the stand-in."""
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(standins[0]))
+    return standins[0]
+
+
+@pytest.fixture(scope="session")
+def staged(entry, checkpoint, tmp_path_factory):
+    """A staged repo of rexnet_100, not to be changed: copy it first."""
+    from rexnet_hub.repo import write_repo
+
+    return write_repo(entry, checkpoint, tmp_path_factory.mktemp("repos") / "rexnet_100").folder
+
+
+@pytest.fixture
+def repo(staged, tmp_path):
+    """A staged repo of rexnet_100 that a test may change."""
+    import shutil
+
+    return shutil.copytree(staged, tmp_path / "rexnet_100")
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory):
+    """A drawn picture, as a file."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(3).integers(0, 256, (77, 91, 3), dtype=np.uint8)
+    file = tmp_path_factory.mktemp("pictures") / "noise.png"
+    Image.fromarray(pixels).resize((320, 240)).save(file)
+    return file

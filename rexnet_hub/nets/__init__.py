@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rexnet_hub.errors import UnknownModelError
-from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, expected_tensors
+from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.index import Entry
+from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, Shape, expected_tensors
 
 if TYPE_CHECKING:
-    from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures
+    from rexnet_hub.nets.rexnet import ReXNet
 
-__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "expected_tensors", "find_config"]
+__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "entry_tensors", "expected_tensors", "find_config"]
 
 
 def find_config(architecture: str) -> ReXNetConfig:
@@ -26,6 +26,19 @@ def find_config(architecture: str) -> ReXNetConfig:
     if architecture not in CONFIGS:
         raise UnknownModelError(architecture, list(CONFIGS))
     return CONFIGS[architecture]
+
+
+def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
+    """List every tensor that an entry's checkpoint must hold; see `expected_tensors`.
+
+    Raises:
+        UnknownModelError: The entry's network is not one of ours.
+        IndexReadError: The entry does not say how many classes it tells apart.
+    """
+    num_classes = entry.value("num_classes")
+    if num_classes is None:
+        raise IndexReadError(f"{entry.location}: {entry.name} does not state its Num Classes")
+    return expected_tensors(find_config(entry.architecture), num_classes=num_classes)
 
 
 def build_network(

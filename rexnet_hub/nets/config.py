@@ -115,13 +115,15 @@ def expected_tensors(
     """List every tensor of the network's state dict, in its order.
 
     Returns:
-        Name -> (dtype, shape), dtypes as safetensors spells them: `F32`, and `I64` for the
+        Name -> (dtype, shape), dtypes as torch says them: `float32`, and `int64` for the
         batch norms' counters. 413 tensors.
     """
     return dict(_tensors(config, num_classes, in_chans))
 
 
-def _tensors(config: ReXNetConfig, num_classes: int, in_chans: int) -> Iterator[tuple[str, tuple[str, Shape]]]:
+def _tensors(
+    config: ReXNetConfig, num_classes: int, in_chans: int
+) -> Iterator[tuple[str, tuple[str, Shape]]]:
     stem = stem_channels(config)
     yield from _conv_norm("stem", (stem, in_chans, 3, 3))
     blocks = plan_blocks(config)
@@ -131,25 +133,25 @@ def _tensors(config: ReXNetConfig, num_classes: int, in_chans: int) -> Iterator[
             yield from _conv_norm(f"{prefix}.conv_exp", (wide, block.in_channels, 1, 1))
         yield from _conv_norm(f"{prefix}.conv_dw", (wide, 1, 3, 3))
         if narrow := block.se_channels:
-            yield f"{prefix}.se.fc1.weight", ("F32", (narrow, wide, 1, 1))
-            yield f"{prefix}.se.fc1.bias", ("F32", (narrow,))
+            yield f"{prefix}.se.fc1.weight", ("float32", (narrow, wide, 1, 1))
+            yield f"{prefix}.se.fc1.bias", ("float32", (narrow,))
             yield from _norm(f"{prefix}.se.bn", narrow)
-            yield f"{prefix}.se.fc2.weight", ("F32", (wide, narrow, 1, 1))
-            yield f"{prefix}.se.fc2.bias", ("F32", (wide,))
+            yield f"{prefix}.se.fc2.weight", ("float32", (wide, narrow, 1, 1))
+            yield f"{prefix}.se.fc2.bias", ("float32", (wide,))
         yield from _conv_norm(f"{prefix}.conv_pwl", (block.out_channels, wide, 1, 1))
     head = head_channels(config)
     yield from _conv_norm(f"features.{len(blocks)}", (head, blocks[-1].out_channels, 1, 1))
     if num_classes:
-        yield "head.fc.weight", ("F32", (num_classes, head))
-        yield "head.fc.bias", ("F32", (num_classes,))
+        yield "head.fc.weight", ("float32", (num_classes, head))
+        yield "head.fc.bias", ("float32", (num_classes,))
 
 
 def _conv_norm(prefix: str, shape: Shape) -> Iterator[tuple[str, tuple[str, Shape]]]:
-    yield f"{prefix}.conv.weight", ("F32", shape)
+    yield f"{prefix}.conv.weight", ("float32", shape)
     yield from _norm(f"{prefix}.bn", shape[0])
 
 
 def _norm(prefix: str, channels: int) -> Iterator[tuple[str, tuple[str, Shape]]]:
     for name in ("weight", "bias", "running_mean", "running_var"):
-        yield f"{prefix}.{name}", ("F32", (channels,))
-    yield f"{prefix}.num_batches_tracked", ("I64", ())
+        yield f"{prefix}.{name}", ("float32", (channels,))
+    yield f"{prefix}.num_batches_tracked", ("int64", ())

@@ -108,7 +108,9 @@ class DropPath(nn.Module):
 class LinearBottleneck(nn.Module):
     """Expand, filter each channel, gate, project; the input is added to the first channels."""
 
-    def __init__(self, plan: BlockPlan, *, stride: int, dilation: int, shortcut: bool, drop_prob: float) -> None:
+    def __init__(
+        self, plan: BlockPlan, *, stride: int, dilation: int, shortcut: bool, drop_prob: float
+    ) -> None:
         super().__init__()
         wide = plan.expanded_channels
         expands = wide != plan.in_channels
@@ -189,7 +191,9 @@ class Taps(tuple[Tap, ...]):
         return [tap.reduction for tap in self]
 
 
-def _build_blocks(config: ReXNetConfig, output_stride: int, drop_path_rate: float) -> tuple[list[nn.Module], Taps]:
+def _build_blocks(
+    config: ReXNetConfig, output_stride: int, drop_path_rate: float
+) -> tuple[list[nn.Module], Taps]:
     """Build the blocks; past `output_stride`, dilate instead of striding."""
     plans = plan_blocks(config)
     blocks: list[nn.Module] = []
@@ -248,7 +252,12 @@ class ReXNet(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise UsageError(f"output_stride is {output_stride}; there are 8, 16 and 32")
-        self.config, self.num_classes, self.in_chans, self.drop_rate = config, num_classes, in_chans, drop_rate
+        self.config, self.num_classes, self.in_chans, self.drop_rate = (
+            config,
+            num_classes,
+            in_chans,
+            drop_rate,
+        )
         self.grad_checkpointing = False
         self.num_features = head_channels(config)
 
@@ -343,7 +352,9 @@ def choose_taps(taps: Taps, indices: Sequence[int] | None) -> list[int]:
     if indices is None:
         return list(range(len(taps)))
     if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
-        raise UsageError(f"out_indices {tuple(indices)} do not name any of the {len(taps)} taps, 0 to {len(taps) - 1}")
+        raise UsageError(
+            f"out_indices {tuple(indices)} do not name any of the {len(taps)} taps, 0 to {len(taps) - 1}"
+        )
     return sorted({index % len(taps) for index in indices})
 
 

@@ -86,8 +86,8 @@ def read_config(file: Path) -> RepoConfig:
     if not isinstance(given, dict):
         raise RepoError(f"{file}: holds no mapping")
     nested = given.get("pretrained_cfg") or {}
-    args = given.get("model_args") or {}
-    found = {
+    args: dict[str, Any] = given.get("model_args") or {}
+    found: dict[str, Any] = {
         "architecture": given.get("architecture") or nested.get("architecture"),
         "num_classes": given.get("num_classes", nested.get("num_classes")),
         "input_size": nested.get("input_size"),

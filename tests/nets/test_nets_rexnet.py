@@ -53,7 +53,7 @@ def test_logits_equal_timms(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_tensors_are_the_planned_ones_and_timms(name):
     """The plan without torch, the network and timm name the same 413 tensors, in one order."""
-    dtypes = {torch.float32: "F32", torch.int64: "I64"}
+    dtypes = {torch.float32: "float32", torch.int64: "int64"}
 
     def table(network):
         return [(key, dtypes[t.dtype], tuple(t.shape)) for key, t in network.state_dict().items()]

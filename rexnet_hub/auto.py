@@ -1,0 +1,323 @@
+"""Give a ready model or image processor by name, Hub repo or folder."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rexnet_hub.errors import RepoError, UnknownModelError
+from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.pixels import open_image, preprocess
+from rexnet_hub.index import Entry, Index, Preprocessing, load_index
+from rexnet_hub.layout import REPO_FILES, find_cache_dir
+from rexnet_hub.nets import build_network
+from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
+from rexnet_hub.repo import Repo, fetch_released, read_repo, write_repo
+from rexnet_hub.weights.state_dict import require_tensors
+from rexnet_hub.weights.tensors import read_tensors
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
+STEM, CLASSIFIER = "stem.conv.weight", "head.fc."
+
+
+class AutoModel:
+    """A ready ReXNet, by the name of a model, the id of a Hub repo or the path of a folder."""
+
+    @staticmethod
+    def from_pretrained(
+        name_or_repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        num_classes: int | None = None,
+        in_chans: int | None = None,
+        features_only: bool = False,
+        out_indices: Sequence[int] | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        cache_dir: Path | str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> ReXNet | ReXNetFeatures:
+        """Load a network with its weights, in eval mode.
+
+        A name of the index is tried first, then a folder, then a Hub repo. Every tensor must fit: only the
+        classifier may be replaced, by asking for another `num_classes`, and that is said in the log.
+
+        Args:
+            revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
+            num_classes: Other than the file's own: a newly drawn classifier; 0 for pooled features.
+            in_chans: Other than 3: the stem is adapted from the RGB one.
+            features_only: Whether to give the five feature maps, strides 2 to 32, in place of logits.
+            out_indices: With `features_only`, which of the five.
+            cache_dir: Where downloads go; by default the clients' own caches.
+            local_files_only: Whether to use only what is in the cache.
+            token: For private Hub repos, as in huggingface_hub.
+
+        Returns:
+            A `ReXNet` (pictures (B, 3, H, W) -> logits (B, classes)), or with `features_only` a
+            `ReXNetFeatures` (-> a list of maps).
+
+        Raises:
+            UnknownModelError: Neither a model, nor a folder, nor a Hub id.
+            RepoError: The repo cannot be loaded, or not by us.
+            MismatchError: The weights are not the bytes that the receipt or the index promises.
+            StateDictError: The tensors are not the network's.
+        """
+        repo = find_repo(
+            name_or_repo_or_folder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
+        model = ReXNetFeatures(network, out_indices) if features_only else network
+        return model.to(device=device, dtype=dtype).eval()
+
+
+class AutoImageProcessor:
+    """The preprocessing that a model was evaluated with, found as `AutoModel` finds the model."""
+
+    @staticmethod
+    def from_pretrained(
+        name_or_repo_or_folder: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: Path | str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> ImageProcessor:
+        """Load an image processor; arguments as in `AutoModel.from_pretrained`.
+
+        For a model of the index the entry itself says how, and nothing is fetched.
+        """
+        if (entry := find_entry(name_or_repo_or_folder)) is not None:
+            labels = tuple(row.label for row in read_classes())
+            return ImageProcessor(
+                entry.preprocessing, labels if entry.value("num_classes") == len(labels) else ()
+            )
+        repo = find_repo(
+            name_or_repo_or_folder,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return ImageProcessor(repo.config.preprocessing, repo.config.label_names)
+
+
+@dataclass(frozen=True)
+class ImageProcessor:
+    """Turns pictures into a batch.
+
+    Attributes:
+        preprocessing: The numbers.
+        labels: A name for each class; empty where the repo has none.
+    """
+
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] = ()
+
+    def __call__(self, pictures: Image.Image | Path | str | Sequence[Image.Image | Path | str]) -> Tensor:
+        """Turn one picture or several (PIL images or files) into a batch.
+
+        Returns:
+            float32, (N, 3, input_px, input_px), channels in RGB order.
+
+        Raises:
+            NotAnImageError: A file is not a picture.
+        """
+        several = [pictures] if isinstance(pictures, Image.Image | Path | str) else pictures
+        opened = (p if isinstance(p, Image.Image) else open_image(p) for p in several)
+        return torch.cat([preprocess(picture, self.preprocessing) for picture in opened])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """One class that a picture may show; `probability` is the softmax of its logit."""
+
+    class_index: int
+    label: str
+    probability: float
+
+
+def create_model(
+    name: str,
+    *,
+    pretrained: bool = False,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    features_only: bool = False,
+    out_indices: Sequence[int] | None = None,
+    output_stride: int = 32,
+    drop_rate: float = 0.2,
+    drop_path_rate: float = 0.0,
+) -> ReXNet | ReXNetFeatures:
+    """Create a network to train, by the name of a model or of a network, in training mode.
+
+    Args:
+        pretrained: Whether to start from the model's weights, else from drawn ones.
+        output_stride: 32, 16 or 8.
+        drop_rate: Dropout before the classifier, in 0..1.
+        drop_path_rate: Stochastic depth of the last block, in 0..1.
+
+    Raises:
+        UnknownModelError: There is no such model or network.
+    """
+    entry = find_entry(name)
+    repo = find_repo(name) if pretrained else None
+    classes = num_classes
+    if classes is None:
+        classes = repo.config.num_classes if repo else (entry.value("num_classes") if entry else None) or 1000
+    network = build_network(
+        entry.architecture if entry else name,
+        num_classes=classes,
+        in_chans=in_chans or 3,
+        output_stride=output_stride,
+        drop_rate=drop_rate,
+        drop_path_rate=drop_path_rate,
+        init=repo is None,
+    )
+    if repo is not None:
+        fill_network(network, repo)
+    return ReXNetFeatures(network, out_indices) if features_only else network
+
+
+def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
+    """List the names of the index's models that meet a query."""
+    from rexnet_hub.index import select
+
+    return [entry.name for entry in select(load_index(), query, sort=sort)]
+
+
+def classify(
+    source: str | Path, files: Sequence[Path | str], *, top: int = 5, revision: str | None = None
+) -> list[tuple[Guess, ...]]:
+    """Name the likeliest classes of each picture, the likeliest first.
+
+    Raises:
+        NotAnImageError: A file is not a picture; none is classified then.
+    """
+    processor = AutoImageProcessor.from_pretrained(source, revision=revision)
+    batch = processor(files)
+    model = AutoModel.from_pretrained(source, revision=revision)
+    with torch.inference_mode():
+        probabilities = model(batch).softmax(dim=1)
+    rows = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
+    return [
+        tuple(
+            Guess(
+                class_index=index,
+                label=processor.labels[index] if processor.labels else str(index),
+                probability=p,
+            )
+            for p, index in zip(values, indices, strict=True)
+        )
+        for values, indices in zip(rows.values.tolist(), rows.indices.tolist(), strict=True)
+    ]
+
+
+def find_entry(source: str | Path) -> Entry | None:
+    """Find the model of the index that has this name, if there is one."""
+    index: Index = load_index()
+    return next((entry for entry in index.models if entry.name == str(source)), None)
+
+
+def find_repo(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> Repo:
+    """Find a repo on this machine, fetching what is missing; arguments as in `AutoModel.from_pretrained`."""
+    if (entry := find_entry(source)) is not None:
+        return _released_repo(entry, Path(cache_dir) if cache_dir else find_cache_dir(), local_files_only)
+    if Path(source).is_dir():
+        return read_repo(Path(source))
+    if not HUB_ID.match(str(source)):
+        raise UnknownModelError(str(source), [known.name for known in load_index().models])
+    return _hub_repo(str(source), revision, cache_dir, local_files_only, token)
+
+
+def _released_repo(entry: Entry, cache_dir: Path, local_files_only: bool) -> Repo:
+    """Make the repo of a model from its released file, once, in the cache."""
+    folder = cache_dir / "repos" / entry.name
+    if not folder.is_dir():
+        if local_files_only:
+            raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
+        write_repo(entry, fetch_released(entry, cache_dir=cache_dir), folder)
+    return read_repo(folder)
+
+
+def _hub_repo(
+    repo_id: str,
+    revision: str | None,
+    cache_dir: Path | str | None,
+    local_files_only: bool,
+    token: str | bool | None,
+) -> Repo:
+    """Bring a Hub repo's files to the client's cache, all from one commit."""
+    import huggingface_hub
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    try:
+        folder = huggingface_hub.snapshot_download(
+            repo_id,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            allow_patterns=list(REPO_FILES),
+        )
+    except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError, httpx.HTTPError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RepoError(f"{repo_id} could not be fetched from the Hub: {reason}") from None
+    return read_repo(Path(folder))
+
+
+def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None) -> ReXNet:
+    """Build a repo's network and fill it."""
+    config = repo.config
+    network = build_network(
+        config.architecture,
+        num_classes=config.num_classes if num_classes is None else num_classes,
+        in_chans=in_chans or config.in_chans,
+        global_pool=config.global_pool,
+        init=False,
+    )
+    fill_network(network, repo)
+    return network
+
+
+def fill_network(network: ReXNet, repo: Repo) -> None:
+    """Fill a network with a repo's weights, strictly: a digest that holds, and every tensor in its place."""
+    tensors = read_tensors(repo.weights, sha256=repo.receipt.output.sha256 if repo.receipt else None)
+    if network.num_classes != repo.config.num_classes:
+        log.warning("the classifier for %d classes is replaced by a new one for %d", repo.config.num_classes,
+                    network.num_classes)  # fmt: skip
+        network.reset_classifier(network.num_classes)
+        tensors = {name: t for name, t in tensors.items() if not name.startswith(CLASSIFIER)}
+        tensors |= {f"head.{name}": t for name, t in network.head.state_dict().items()}
+    if STEM in tensors:
+        tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
+    require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
+    network.load_state_dict(tensors, strict=True, assign=True)
+
+
+def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {name: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in tensors.items()}

@@ -1,0 +1,103 @@
+"""Go the whole way for every model with stand-in weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rexnet_hub.errors import OutputExistsError
+from rexnet_hub.index import Entry, load_index
+from rexnet_hub.layout import PACKAGE_DIR, find_index_dir
+from rexnet_hub.nets import entry_tensors
+from rexnet_hub.publish import apply_plan, plan_publish
+from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
+from rexnet_hub.weights.standin import write_standin
+
+PICTURE = PACKAGE_DIR / "demo_picture.jpg"
+STEPS_A_MODEL = 7
+SEED = 2007_00992  # any number would do; this one is the paper's
+
+
+def run(out: Path) -> tuple[Finding, ...]:
+    """Go the whole way for every model of the index, writing into `out` alone.
+
+    Returns:
+        What became of every claim, held against the published repos and the stand-ins of the released files.
+
+    Raises:
+        OutputExistsError: `out` holds something.
+        RexnetHubError: A step failed; what was made so far stays in `out`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(out, "is not empty; name a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    out = out.resolve()
+    originals = load_index().models
+    total = len(originals) * STEPS_A_MODEL
+    with tqdm(
+        total=total, unit="step", disable=None, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} {elapsed}"
+    ) as bar:
+
+        def step(what: str) -> None:
+            bar.set_description(what)
+            bar.update()
+
+        index = write_index(originals, out, step)
+        entries = load_index(index).models
+        return tuple(finding for entry in entries for finding in go_one_way(entry, out, step))
+
+
+def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], None]) -> Path:
+    """Make the stand-ins of all released files, and an index whose weights are those.
+
+    Everything else in the index stays as it is, to the byte.
+    """
+    copied = out / "model_index"
+    (out / "released").mkdir()
+    shutil.copytree(find_index_dir(), copied, ignore=shutil.ignore_patterns("lock.json"))
+    for entry in entries:
+        released = entry.released
+        if released is None:
+            continue
+        step(f"{entry.name}: make a stand-in of the released file")
+        tensors = entry_tensors(entry)
+        stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
+        standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
+        file = copied / entry.location.file.name
+        file.write_text(
+            file.read_text(encoding="utf-8").replace(released.url, standin.as_uri()), encoding="utf-8"
+        )
+    return copied
+
+
+def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Finding, ...]:
+    """Take one model from its released file to a classifier; every claim is in what is returned."""
+    step(f"{entry.name}: fetch the released file")
+    checkpoint = fetch_released(entry, cache_dir=out / "cache")
+    step(f"{entry.name}: convert and stage")
+    staged = write_repo(entry, checkpoint, out / "staged" / entry.name)
+    step(f"{entry.name}: verify")
+    require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder))
+    step(f"{entry.name}: publish to a folder")
+    published = apply_plan(plan_publish(staged.folder, out / "published"))
+    step(f"{entry.name}: load and classify")
+    guess = classify_picture(published)
+    step(f"{entry.name}: verify what was published")
+    findings = verify_model(entry, checkpoint=checkpoint, repo=published)
+    note = "random weights: any class is as good as another"
+    loaded = Finding(
+        model=entry.name, claim="classifies", verdict=HOLDS, stated="a picture", found=guess, note=note
+    )
+    return (*findings, loaded)
+
+
+def classify_picture(repo: Path) -> str:
+    """Load a published repo and name the likeliest class of the bundled picture."""
+    from rexnet_hub.auto import classify
+
+    (guesses,) = classify(repo, [PICTURE], top=1)
+    return f"{guesses[0].label} ({guesses[0].probability:.1%})"

@@ -1,0 +1,114 @@
+"""An entry's repo folder: write it whole, read it back."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
+from rexnet_hub.index import Entry
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.nets import entry_tensors
+from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.config import RepoConfig, read_config, render_config
+from rexnet_hub.weights.convert import convert_checkpoint
+from rexnet_hub.weights.fetch import fetch
+from rexnet_hub.weights.receipt import Receipt, read_receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repo:
+    """A repo folder that can be loaded.
+
+    Attributes:
+        receipt: What its weights were made from; None in repos that others wrote.
+    """
+
+    folder: Path
+    config: RepoConfig
+    weights: Path
+    receipt: Receipt | None
+
+
+def read_repo(folder: Path) -> Repo:
+    """Read a repo folder: of ours, of timm's or of transformers'.
+
+    Raises:
+        RepoError: It lacks config.json or model.safetensors, or one of its files is not what it must be.
+        FileProblem: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileProblem(folder, "there is no such folder")
+    config = read_config(folder / CONFIG_FILE)
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        pickles = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pth", ".pt"})
+        advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
+        raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
+    receipt = folder / RECEIPT_FILE
+    return Repo(
+        folder=folder,
+        config=config,
+        weights=weights,
+        receipt=read_receipt(receipt) if receipt.is_file() else None,
+    )
+
+
+def fetch_released(entry: Entry, *, cache_dir: Path, sha256: str | None = None) -> Path:
+    """Bring an entry's released file to the cache, checked.
+
+    Args:
+        sha256: The digest in the lock, when it is known; else the prefix in the file's name is checked.
+
+    Raises:
+        FetchError: It cannot be brought here.
+        MismatchError: It is not the file that the entry names.
+        RepoError: The entry names no weights.
+    """
+    released = entry.released
+    if released is None:
+        raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+    return fetch(
+        released.url,
+        file_name=released.file_name,
+        size_bytes=released.size_bytes,
+        digest_prefix=released.digest_prefix,
+        sha256=sha256,
+        cache_dir=cache_dir,
+    ).path
+
+
+def write_repo(entry: Entry, checkpoint: Path, out: Path, *, repo_id: str | None = None) -> Repo:
+    """Write the whole repo folder of an entry from its checkpoint: aside first, then moved into place.
+
+    Args:
+        checkpoint: The released file, already on this machine.
+        out: A folder that does not exist yet or is empty.
+        repo_id: Where the repo will be on the Hub, for the card's snippets.
+
+    Raises:
+        OutputExistsError: `out` holds something.
+        CheckpointError: The checkpoint is not one, or not of this entry's network.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(out, "is not empty; name a new folder or remove it")
+    expected = entry_tensors(entry)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        aside.chmod(0o755)
+        receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
+        (aside / CONFIG_FILE).write_text(render_config(entry), encoding="utf-8")
+        files = [
+            {"name": WEIGHTS_FILE, "size_bytes": receipt.output.size_bytes, "sha256": receipt.output.sha256}
+        ]
+        card = render_card(entry, repo_id=repo_id, files=files, standin=receipt.stand_in)
+        (aside / CARD_FILE).write_text(card, encoding="utf-8")
+        if out.exists():
+            out.rmdir()
+        aside.rename(out)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return read_repo(out)

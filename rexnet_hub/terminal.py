@@ -1,0 +1,42 @@
+"""Tables that align and colours that mean something, for a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+    """Lay rows out in columns.
+
+    Args:
+        right: Columns, counted from 0, that align to the right: numbers.
+    """
+    cells = [list(map(str, headers)), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        padded = (
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(padded).rstrip())
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def paint(text: str, *, stream: object = None) -> str:
+    """Colour the words that mean something, on a terminal that shows colours.
+
+    `NO_COLOR` switches it off, as https://no-color.org asks.
+    """
+    out = stream or sys.stdout
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not getattr(out, "isatty", bool)():
+        return text
+    import re
+
+    words = "|".join(sorted(COLOURS, key=len, reverse=True))
+    return re.sub(rf"\b({words})\b", lambda m: f"\033[{COLOURS[m[1]]}m{m[1]}\033[0m", text)

@@ -1,0 +1,276 @@
+"""Convert a checkpoint to safetensors, losing nothing, and write the receipt of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rexnet_hub import __version__
+from rexnet_hub.errors import CheckpointError, FileProblem
+from rexnet_hub.layout import RECEIPT_FILE
+from rexnet_hub.weights.digest import FileDigest, Source, private_copy, require_sha256, write_all
+from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
+from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
+from rexnet_hub.weights.keymap import choose_key_map, our_shape
+from rexnet_hub.weights.manifest import Manifest, SourceTensor
+from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts, TensorLine, render_receipt
+from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
+from rexnet_hub.weights.sandbox import read_manifest
+from rexnet_hub.weights.standin_mark import is_mark
+from rexnet_hub.weights.state_dict import TensorTable, require_tensors
+from rexnet_hub.weights.tensor_bytes import tensor_chunks
+
+_NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Move:
+    """One tensor's way from the source to the output."""
+
+    origin: SourceTensor
+    target: TensorSpec
+
+
+def convert_checkpoint(
+    source: Path,
+    out: Path,
+    *,
+    expected: TensorTable | None = None,
+    sha256: str | None = None,
+    wrapper: str | None = None,
+    as_float32: bool = False,
+    allow_nonfinite: bool = False,
+) -> Receipt:
+    """Convert a checkpoint to a canonical safetensors file, with a `receipt.json` beside it.
+
+    A legacy, zip or safetensors file is read without running anything of it. Nothing appears under
+    the final names before every tensor was compared with its source, bit for bit; an earlier
+    conversion there is replaced. The same source gives the same two files.
+
+    Args:
+        source: The checkpoint.
+        out: The file to write; its folder must exist.
+        expected: The network's tensors; without them the tensors are taken as they are, and the
+            receipt says so.
+        sha256: The full digest that the source must have, where one is known.
+        wrapper: The key of the state dict that is meant, where the file has several.
+        as_float32: Turn other floating-point numbers into float32; else every dtype is kept.
+        allow_nonfinite: Let NaN and infinity pass.
+
+    Raises:
+        FileProblem: A file or folder cannot be read or written.
+        MismatchError: The source does not have the stated digest.
+        CheckpointError: The source is damaged, foreign, or holds NaN or infinity.
+        StateDictError: The tensors are not the expected ones.
+    """
+    with _locked_folder(out.parent), private_copy(source, folder=out.parent) as (copy, digest):
+        if sha256 is not None:
+            require_sha256(source, stated=sha256, found=digest.sha256)
+        manifest = read_manifest(copy, wrapper=wrapper)
+        layout, moves = _plan(copy, manifest, as_float32)
+        if expected is not None:
+            found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
+            require_tensors(found, expected, file=source)
+        with _partial(out) as part:
+            digests, stand_in = _write_tensors(copy, moves, part, allow_nonfinite)
+            written = _compare(copy, moves, part, digests, out)
+            receipt = Receipt(
+                source=_source_facts(source, digest, manifest),
+                key_map=layout,
+                held_against_network=expected is not None,
+                stand_in=stand_in,
+                output=OutputFacts(
+                    name=out.name,
+                    size_bytes=written.size_bytes,
+                    sha256=written.sha256,
+                    fingerprint=fingerprint_of(digests),
+                ),
+                tensors=tuple(
+                    _line(move, made, manifest.prefix) for move, made in zip(moves, digests, strict=True)
+                ),
+                versions={"rexnet_hub": __version__, "python": platform.python_version()},
+            )
+            _commit(part, out, receipt)
+    return receipt
+
+
+def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
+    """Decide what each tensor becomes, in the order of the output."""
+    layout, names = choose_key_map(
+        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name
+    )
+    origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
+    targets = canonical_order(
+        TensorSpec(
+            name=name,
+            dtype="float32" if as_float32 and tensor.dtype in _NARROW_FLOATS else tensor.dtype,
+            shape=our_shape(layout, name, tensor.shape),
+        )
+        for name, tensor in origins.items()
+    )
+    # Both ends counted: nothing lost, nothing made, whatever the map.
+    items = [sum(math.prod(thing.shape) for thing in side) for side in (manifest.tensors, targets)]
+    if len(targets) != len(manifest.tensors) or items[0] != items[1]:
+        raise source.refuse(f"has {len(manifest.tensors)} tensors, {len(targets)} would be written")
+    return layout, [_Move(origin=origins[target.name], target=target) for target in targets]
+
+
+def _target_chunks(source: Source, move: _Move) -> Iterator[bytes]:
+    dtype = DTYPES[move.origin.dtype]
+    for chunk in tensor_chunks(source, move.origin):
+        yield chunk if move.target.dtype == dtype.name else widen_to_float32(dtype, chunk)
+
+
+def _write_tensors(
+    source: Source, moves: list[_Move], part: int, allow_nonfinite: bool
+) -> tuple[list[TensorDigest], bool]:
+    """Write header and tensors; give each one's digest, and whether the stand-in mark was met."""
+    digests, strange, stand_in = [], [], False
+    write_all(part, render_header(move.target for move in moves))
+    for move in moves:
+        sha256, strange_items, target = hashlib.sha256(), 0, move.target
+        for chunk in _target_chunks(source, move):
+            sha256.update(chunk)
+            strange_items += count_strange(DTYPES[target.dtype], chunk)
+            stand_in = stand_in or is_mark(target.dtype, target.shape, chunk)
+            write_all(part, chunk)
+        if strange_items and (target.dtype == "bool" or not allow_nonfinite):
+            strange.append(f"{target.name} ({strange_items})")
+        digests.append(
+            TensorDigest(name=target.name, dtype=target.dtype, shape=target.shape, sha256=sha256.hexdigest())
+        )
+    os.fsync(part)
+    if strange:
+        more = f" and {len(strange) - 10} more tensors" if len(strange) > 10 else ""
+        raise source.refuse(f"holds NaN, infinity or no proper values in {', '.join(strange[:10])}{more}")
+    return digests, stand_in
+
+
+def _compare(
+    source: Source, moves: list[_Move], part: int, digests: list[TensorDigest], out: Path
+) -> FileDigest:
+    """Read the written file back and hold every tensor against its source, bit for bit."""
+    size_bytes = os.fstat(part).st_size
+    written = Source(name=str(out), descriptor=part, size_bytes=size_bytes)
+    header = render_header(move.target for move in moves)
+    whole = hashlib.sha256(header)
+    if written.read(0, len(header)) != header:
+        raise FileProblem(
+            out, "was not written as it was meant: its header reads differently. Is the disk sound?"
+        )
+    at = len(header)
+    for move, digest in zip(moves, digests, strict=True):
+        one = hashlib.sha256()
+        for chunk in _target_chunks(source, move):
+            back = written.read(at, len(chunk))
+            if back != chunk:
+                raise FileProblem(
+                    out, f"{move.target.name} reads differently than written. Is the disk sound?"
+                )
+            whole.update(back)
+            one.update(back)
+            at += len(back)
+        if one.hexdigest() != digest.sha256:
+            raise FileProblem(out, f"{move.target.name} changed between two readings. Is the disk sound?")
+    if at != size_bytes:
+        raise FileProblem(out, f"has {size_bytes} bytes where {at} were meant. Is the disk sound?")
+    return FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
+
+
+def _source_facts(source: Path, digest: FileDigest, manifest: Manifest) -> SourceFacts:
+    return SourceFacts(
+        name=source.name,
+        size_bytes=digest.size_bytes,
+        sha256=digest.sha256,
+        format=manifest.format,
+        wrapper=manifest.wrapper,
+        prefix=manifest.prefix,
+    )
+
+
+def _line(move: _Move, digest: TensorDigest, prefix: str) -> TensorLine:
+    return TensorLine(
+        name=move.target.name,
+        dtype=move.target.dtype,
+        shape=move.target.shape,
+        sha256=digest.sha256,
+        source_name=prefix + move.origin.name,
+        source_dtype=move.origin.dtype,
+        source_shape=move.origin.shape,
+        source_stride=move.origin.stride,
+        record=move.origin.record.name,
+        record_offset_bytes=move.origin.record.offset_bytes,
+        offset_bytes=move.origin.offset_bytes,
+    )
+
+
+@contextlib.contextmanager
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Let one conversion at a time write into a folder; the lock is gone with the process."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileProblem(folder, f"is no folder to write into: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _part_of(file: Path) -> Path:
+    """Name the temporary file of a file: always the same, so the next run sweeps what a kill left."""
+    return file.with_name(f".{file.name}.part")
+
+
+@contextlib.contextmanager
+def _partial(out: Path) -> Iterator[int]:
+    """Open the temporary file; whatever happens but a kill, it does not stay."""
+    part = _part_of(out)
+    try:
+        part.unlink(missing_ok=True)
+        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+            part.unlink(missing_ok=True)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
+
+
+def _commit(part: int, out: Path, receipt: Receipt) -> None:
+    """Give both files their names; at no moment does a receipt stand beside other weights."""
+    receipt_file = out.with_name(RECEIPT_FILE)
+    receipt_part = _part_of(receipt_file)
+    try:
+        with receipt_part.open("w", encoding="utf-8") as stream:
+            stream.write(render_receipt(receipt))
+            stream.flush()
+            os.fsync(stream.fileno())
+        receipt_file.unlink(missing_ok=True)
+        _part_of(out).replace(out)
+        receipt_part.replace(receipt_file)
+    finally:
+        receipt_part.unlink(missing_ok=True)
+    with opened_folder(out.parent) as folder:
+        os.fsync(folder)
+
+
+@contextlib.contextmanager
+def opened_folder(folder: Path) -> Iterator[int]:
+    """Open a folder, to be synced."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

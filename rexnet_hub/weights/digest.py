@@ -1,0 +1,152 @@
+"""Digest files while they stream by, and keep bytes that nobody else can change."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError
+
+CHUNK_BYTES = 1 << 20
+FETCH_AGAIN = "Delete it and fetch it again; if it differs again, its source has changed: do not use it."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigest:
+    """What a file holds, byte for byte."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Bytes to be read at any place, with the name that errors give them."""
+
+    name: str
+    descriptor: int
+    size_bytes: int
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Read exactly so many bytes, or refuse; nothing is allocated for bytes that are not there."""
+        if offset < 0 or length < 0 or offset + length > self.size_bytes:
+            raise self.refuse(
+                f"is cut short: bytes {offset} to {offset + length} are needed, it has {self.size_bytes}"
+            )
+        parts, at = [], offset
+        while length > 0:
+            part = os.pread(self.descriptor, length, at)
+            if not part:
+                raise self.refuse(f"ended at byte {at} while it was read")
+            parts.append(part)
+            at, length = at + len(part), length - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        """Read so many bytes piece by piece."""
+        for start in range(offset, offset + length, CHUNK_BYTES):
+            yield self.read(start, min(CHUNK_BYTES, offset + length - start))
+
+    @contextlib.contextmanager
+    def mapped(self) -> Iterator[memoryview]:
+        """Map all bytes into memory; only for a private copy, which cannot shrink under the map."""
+        with mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
+            yield view
+
+    def refuse(self, problem: str) -> CheckpointError:
+        """Make the error that says what is wrong with these bytes."""
+        return CheckpointError(self.name, problem)
+
+
+@contextlib.contextmanager
+def opened(file: Path) -> Iterator[int]:
+    """Open a regular file for reading; a folder, pipe or device is refused, not waited for."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise FileProblem(file, "is not a regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def digest_file(file: Path) -> FileDigest:
+    """Digest a file with SHA-256, piece by piece."""
+    with opened(file) as descriptor:
+        sha256, size_bytes = hashlib.sha256(), 0
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
+    return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
+
+
+def require_sha256(file: Path | str, *, stated: str, found: str) -> None:
+    """Refuse a file whose full digest is not the stated one.
+
+    Raises:
+        MismatchError: The digests differ.
+    """
+    if stated.lower() != found:
+        raise MismatchError(file, what="its SHA-256", stated=stated, found=found, advice=FETCH_AGAIN)
+
+
+@contextlib.contextmanager
+def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[Source, FileDigest]]:
+    """Copy a file to where nobody else can change it, digesting what is copied.
+
+    The copy has no name, so it is gone with the process, however that ends.
+
+    Args:
+        file: What to read.
+        folder: The disk that has room for the copy; the system's temporary folder if none.
+
+    Raises:
+        FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.
+    """
+    with opened(file) as descriptor:
+        before = os.fstat(descriptor)
+        try:
+            copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
+        except OSError as error:
+            place = folder or tempfile.gettempdir()
+            raise FileProblem(place, f"cannot be written to: {error.strerror}") from None
+        with copy:
+            digest = _pour(file, descriptor, copy.fileno())
+            after = os.fstat(descriptor)
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
+                digest.size_bytes != after.st_size
+            ):
+                raise FileProblem(file, "changed while it was read; try again when nothing writes to it")
+            yield (
+                Source(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
+                digest,
+            )
+
+
+def _pour(file: Path, source: int, target: int) -> FileDigest:
+    sha256, size_bytes = hashlib.sha256(), 0
+    try:
+        while chunk := os.read(source, CHUNK_BYTES):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
+            write_all(target, chunk)
+    except OSError as error:
+        raise FileProblem(file, f"cannot be copied to be read: {error.strerror}") from None
+    return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte, however many calls the system needs for it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,357 @@
+"""Stream a file from an https: or file: address into an open file, digesting it on the way.
+
+Only https, and only addresses of the public internet, for the first request and for every
+redirect. Python's own `http.client` is used: it writes no address to any log, and it gives the
+socket to be looked at before a request is sent (see docs/decisions).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import hashlib
+import http.client
+import ipaddress
+import os
+import random
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from rexnet_hub.errors import FetchError, FileProblem, MismatchError
+from rexnet_hub.weights.digest import CHUNK_BYTES, FETCH_AGAIN, FileDigest, opened
+
+MAX_FILE_BYTES = 4 << 30
+_MAX_REDIRECTS = 5
+_SPEED_WINDOW_SECONDS = 10
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPolicy:
+    """How patient to be, and whom to trust.
+
+    Attributes:
+        step_seconds: The limit on connecting, on waiting for an answer, on each wait for bytes.
+        total_seconds: The limit on all of it, waits included.
+        attempts: How often to try without getting a byte further.
+        backoff_seconds: The first wait between attempts; each next one is twice as long.
+        least_bytes_per_second: A connection that is slower for long is cut and tried again.
+        ssl_context: Whose certificates to trust; the system's if none.
+        private_hosts: Hosts that may have a private address.
+    """
+
+    step_seconds: float = 30
+    total_seconds: float = 3600
+    attempts: int = 5
+    backoff_seconds: float = 1
+    least_bytes_per_second: int = 1000
+    ssl_context: ssl.SSLContext | None = None
+    private_hosts: frozenset[str] = frozenset()
+
+
+class _Interrupted(Exception):  # noqa: N818 - not an error yet: it is tried again
+    """One attempt ended before the file did."""
+
+    def __init__(self, problem: str, wait_seconds: float | None = None) -> None:
+        super().__init__(problem)
+        self.problem, self.wait_seconds = problem, wait_seconds
+
+
+@dataclass(slots=True, kw_only=True)
+class _Transfer:
+    """How far a download has come."""
+
+    url: str
+    target: BinaryIO
+    size_bytes: int | None
+    policy: FetchPolicy
+    progress: Progress | None
+    has_proof: bool
+    deadline: float
+    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+    at: int = 0
+    validator: str | None = None
+
+    def restart(self) -> None:
+        self.target.seek(0)
+        self.target.truncate()
+        self.sha256, self.at = hashlib.sha256(), 0
+
+    def take(self, chunk: bytes, total: int | None) -> None:
+        limit = self.size_bytes if self.size_bytes is not None else MAX_FILE_BYTES
+        if self.at + len(chunk) > limit:
+            raise _wrong_size(self.url, limit, f"more than {limit}")
+        try:
+            self.target.write(chunk)
+        except OSError as error:
+            raise FileProblem(self.target.name, f"cannot be written: {error.strerror}") from None
+        self.sha256.update(chunk)
+        self.at += len(chunk)
+        if self.progress:
+            self.progress(self.at, total)
+
+    def remaining_seconds(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise FetchError(f"{bare(self.url)}: not done within {self.policy.total_seconds:g} seconds")
+        return left
+
+
+def bare(url: str) -> str:
+    """Give an address without credentials, query and fragment, which may be secrets."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:300]
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def download(
+    url: str,
+    target: BinaryIO,
+    *,
+    size_bytes: int | None,
+    has_proof: bool,
+    policy: FetchPolicy,
+    progress: Progress | None,
+) -> FileDigest:
+    """Bring what an address holds into an open file.
+
+    A cut connection goes on where it stopped, if the server can prove that the file is the same, or
+    the caller will (`has_proof`). 429 and 5xx are waited for, as long as the server says.
+
+    Raises:
+        FetchError: It could not be brought.
+        MismatchError: It is longer or shorter than stated.
+        FileProblem: The file could not be read or written.
+    """
+    transfer = _Transfer(
+        url=url,
+        target=target,
+        size_bytes=size_bytes,
+        policy=policy,
+        progress=progress,
+        has_proof=has_proof,
+        deadline=time.monotonic() + policy.total_seconds,
+    )
+    scheme = urlsplit(url).scheme if "://" in url else ""
+    if scheme == "file":
+        _copy(transfer)
+    elif scheme == "https":
+        _download(transfer)
+    else:
+        raise FetchError(f"{bare(url)}: only https: and file: addresses are fetched")
+    if size_bytes is not None and transfer.at != size_bytes:
+        raise _wrong_size(url, size_bytes, str(transfer.at))
+    return FileDigest(sha256=transfer.sha256.hexdigest(), size_bytes=transfer.at)
+
+
+def _wrong_size(url: str, stated: int, found: str) -> MismatchError:
+    return MismatchError(
+        bare(url), what="its size in bytes", stated=str(stated), found=found, advice=FETCH_AGAIN
+    )
+
+
+def _copy(transfer: _Transfer) -> None:
+    parts = urlsplit(transfer.url)
+    if parts.netloc not in ("", "localhost"):
+        raise FetchError(f"{bare(transfer.url)}: a file: address has no host")
+    from pathlib import Path
+
+    with opened(Path(unquote(parts.path))) as descriptor:
+        total = os.fstat(descriptor).st_size
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            transfer.remaining_seconds()
+            transfer.take(chunk, total)
+
+
+def _download(transfer: _Transfer) -> None:
+    """Attempt until done; an attempt that got further starts the count anew."""
+    policy, failures = transfer.policy, 0
+    while True:
+        before = transfer.at
+        try:
+            return _attempt(transfer)
+        except _Interrupted as interruption:
+            failures = failures + 1 if transfer.at <= before else 1
+            if failures >= policy.attempts:
+                raise FetchError(
+                    f"{bare(transfer.url)}: {interruption.problem}, {failures} times in a row. "
+                    "Try again later"
+                ) from None
+            jitter = 1 + random.random() / 4
+            wait = interruption.wait_seconds or policy.backoff_seconds * 2 ** (failures - 1) * jitter
+            if wait >= transfer.remaining_seconds():
+                raise FetchError(
+                    f"{bare(transfer.url)}: {interruption.problem}; it asks to wait longer than "
+                    f"the {policy.total_seconds:g} seconds that are given"
+                ) from None
+            time.sleep(wait)
+
+
+def _attempt(transfer: _Transfer) -> None:
+    """Ask for the rest of the file, following redirects, and take what comes."""
+    url = transfer.url
+    for _ in range(_MAX_REDIRECTS + 1):
+        with _answer(transfer, url) as response:
+            if response.status in (301, 302, 303, 307, 308):
+                url = urljoin(url, response.headers.get("Location", ""))
+                continue
+            return _take_body(transfer, response)
+    raise FetchError(f"{bare(transfer.url)}: more than {_MAX_REDIRECTS} redirects")
+
+
+@contextlib.contextmanager
+def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
+    """Connect, look where the connection went, ask, and give the answer's head."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
+    if transfer.at and not (transfer.has_proof or transfer.validator):
+        transfer.restart()
+    if transfer.at:
+        headers["Range"] = f"bytes={transfer.at}-"
+        if transfer.validator:
+            headers["If-Range"] = transfer.validator
+    parts = _require_https(url)
+    connection = _connect(transfer, parts)
+    # A server may send a head byte by byte, each in time; this ends it.
+    watchdog = threading.Timer(
+        min(transfer.policy.step_seconds * 2, transfer.remaining_seconds()), _cut, [connection]
+    )
+    try:
+        try:
+            watchdog.start()
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+        finally:
+            watchdog.cancel()
+        yield response
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_say(error)) from None
+    finally:
+        connection.close()
+
+
+def _cut(connection: http.client.HTTPSConnection) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        connection.sock.shutdown(2)
+
+
+def _require_https(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - a bad port raises here
+    except ValueError:
+        raise FetchError(f"{bare(url)}: is no address") from None
+    if parts.scheme != "https" or not parts.hostname:
+        raise FetchError(f"{bare(url)}: is not https")
+    if parts.username is not None or parts.password is not None:
+        raise FetchError(f"{bare(url)}: has credentials in it")
+    if not url.isascii() or any(ord(char) <= 32 or ord(char) == 127 for char in url):
+        raise FetchError(f"{ascii(bare(url))[1:-1]}: has characters that an address cannot have")
+    return parts
+
+
+def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnection:
+    """Connect with TLS; refuse a private address before anything is asked."""
+    host, port, policy = str(parts.hostname), parts.port or 443, transfer.policy
+    context = policy.ssl_context or ssl.create_default_context()
+    timeout = min(policy.step_seconds, transfer.remaining_seconds())
+    proxy = urllib.request.getproxies().get("https")
+    if proxy and not urllib.request.proxy_bypass(host):
+        at = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        connection = http.client.HTTPSConnection(str(at.hostname), at.port, timeout=timeout, context=context)
+        connection.set_tunnel(host, port)
+    else:
+        proxy = None
+        connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    try:
+        connection.connect()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise FetchError(
+                f"{bare(parts.geturl())}: its certificate does not hold: {error.verify_message}"
+            ) from None
+        raise _Interrupted(_say(error)) from None
+    peer = ipaddress.ip_address(connection.sock.getpeername()[0].partition("%")[0])
+    if proxy is None and host not in policy.private_hosts and (not peer.is_global or peer.is_multicast):
+        connection.close()
+        raise FetchError(f"{bare(parts.geturl())}: leads to the private address {peer}")
+    return connection
+
+
+def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
+    status = response.status
+    if status in _TRANSIENT:
+        raise _Interrupted(f"the server answers {status}", _retry_after(response.headers.get("Retry-After")))
+    if status == 416 and transfer.at:
+        transfer.restart()
+        raise _Interrupted("the server cannot go on where it stopped")
+    if status not in (200, 206) or (status == 206 and not transfer.at):
+        raise FetchError(f"{bare(transfer.url)}: the server answers {status} {response.reason[:40]!a}")
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise FetchError(f"{bare(transfer.url)}: the server packs the file, which was not asked for")
+    total = _total_bytes(transfer, response)
+    if total is not None and transfer.size_bytes not in (None, total):
+        raise _wrong_size(transfer.url, transfer.size_bytes or 0, str(total))
+    tag = response.headers.get("ETag", "")
+    transfer.validator = tag if tag.startswith('"') else None
+    _take_chunks(transfer, response, total)
+    if total is not None and transfer.at != total:
+        raise _Interrupted(f"the connection ended after {transfer.at} of {total} bytes")
+
+
+def _total_bytes(transfer: _Transfer, response: http.client.HTTPResponse) -> int | None:
+    """Say how long the whole file is; start anew if this is not its rest."""
+    if response.status == 206:
+        first, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        if first.partition("-")[0] != str(transfer.at) or not total.isdecimal():
+            transfer.restart()
+            raise _Interrupted("the server went on at another place than asked")
+        return int(total[:20])
+    if transfer.at:
+        transfer.restart()
+    return response.length
+
+
+def _take_chunks(transfer: _Transfer, response: http.client.HTTPResponse, total: int | None) -> None:
+    policy, since, window_at = transfer.policy, time.monotonic(), transfer.at
+    while chunk := response.read1(CHUNK_BYTES):
+        transfer.take(chunk, total)
+        transfer.remaining_seconds()
+        passed = time.monotonic() - since
+        if passed > min(_SPEED_WINDOW_SECONDS, policy.step_seconds):
+            if (transfer.at - window_at) / passed < policy.least_bytes_per_second:
+                raise _Interrupted(f"slower than {policy.least_bytes_per_second} bytes a second")
+            since, window_at = time.monotonic(), transfer.at
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read how long a server asks to wait: seconds, or a date."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value.strip()[:9])
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None
+
+
+def _say(error: Exception) -> str:
+    """Say what broke, in words that cannot hold an address."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return f"the connection failed ({error.strerror[:60]})"
+    return f"the connection failed ({type(error).__name__})"

@@ -1,0 +1,143 @@
+"""Say what tensors a file holds and where each one's bytes lie."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.dtypes import DTYPES
+
+MAX_TENSORS = 10_000
+MAX_DIMENSIONS = 64  # torch's own limit
+NAME = re.compile(r"[A-Za-z0-9_.]{1,256}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A run of bytes in a file: one storage of a checkpoint, or the data of a safetensors file."""
+
+    name: str
+    offset_bytes: int
+    length_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTensor:
+    """A tensor as a file holds it.
+
+    Attributes:
+        name: As the file says it, a common prefix such as `module.` taken off.
+        stride: In items, as torch has it.
+        offset_bytes: Of the first item, from the start of the record.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    record: Record
+    offset_bytes: int
+
+    @property
+    def count(self) -> int:
+        """How many items the tensor has."""
+        return math.prod(self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the items take, side by side."""
+        return self.count * DTYPES[self.dtype].item_bytes
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the items lie side by side in C order."""
+        steps = zip(self.shape, self.stride, dense_stride(self.shape), strict=True)
+        return self.count == 0 or all(size == 1 or found == dense for size, found, dense in steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The tensors of a file, in its own order.
+
+    Attributes:
+        format: `legacy`, `zip` or `safetensors`.
+        wrapper: The key of the outer dict that the tensors were under, if any.
+        prefix: What was taken off every name, such as `module.`.
+        metadata: Of a safetensors file.
+    """
+
+    format: str
+    wrapper: str | None
+    prefix: str
+    metadata: Mapping[str, str]
+    tensors: tuple[SourceTensor, ...]
+
+
+def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Give the stride of a tensor whose items lie side by side in C order."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def require_sound(source: Source, manifest: Manifest) -> Manifest:
+    """Refuse tensors that reach out of their record, are absurd, or have odd names.
+
+    A tensor may repeat or share stored items, as torch allows, but the whole may not be more
+    than four times the file and 64 MiB.
+
+    Raises:
+        CheckpointError: Names the tensor and the rule.
+    """
+    if not manifest.tensors:
+        raise source.refuse("holds no tensor")
+    if len(manifest.tensors) > MAX_TENSORS:
+        raise source.refuse(f"holds {len(manifest.tensors)} tensors; more than {MAX_TENSORS} are not read")
+    names: set[str] = set()
+    for tensor in manifest.tensors:
+        if not NAME.fullmatch(tensor.name):
+            raise source.refuse(f"the tensor name {tensor.name[:80]!a} is not 1 to 256 of A-Z a-z 0-9 _ .")
+        if tensor.name in names:
+            raise source.refuse(f"holds two tensors named {tensor.name}")
+        names.add(tensor.name)
+        if problem := _place_problem(source, tensor):
+            raise source.refuse(f"tensor {tensor.name}: {problem}")
+    total = sum(tensor.size_bytes for tensor in manifest.tensors)
+    if total > 4 * source.size_bytes + (64 << 20):
+        raise source.refuse(f"its tensors would take {total} bytes, far more than the file has")
+    return manifest
+
+
+def _place_problem(source: Source, tensor: SourceTensor) -> str | None:
+    record, item_bytes = tensor.record, DTYPES[tensor.dtype].item_bytes
+    if len(tensor.shape) > MAX_DIMENSIONS or len(tensor.shape) != len(tensor.stride):
+        return f"shape {list(tensor.shape)[:9]} and stride {list(tensor.stride)[:9]} do not belong together"
+    if any(not 0 <= number < 1 << 48 for number in (*tensor.shape, *tensor.stride, tensor.offset_bytes)):
+        return "a size, stride or offset is negative or absurd"
+    if not 0 <= record.offset_bytes <= record.offset_bytes + record.length_bytes <= source.size_bytes:
+        return f"its record {record.name} does not lie in the file"
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
+    end_bytes = tensor.offset_bytes + (last + 1) * item_bytes if tensor.count else tensor.offset_bytes
+    if end_bytes > record.length_bytes:
+        return f"needs {end_bytes} bytes of record {record.name}, which has {record.length_bytes}"
+    return None
+
+
+def manifest_to_json(manifest: Manifest) -> str:
+    """Write a manifest as one JSON document."""
+    return json.dumps(asdict(manifest))
+
+
+def manifest_from_json(text: str) -> Manifest:
+    """Read a manifest as `manifest_to_json` wrote it."""
+    fields = json.loads(text)
+    tensors = tuple(
+        SourceTensor(
+            **{**tensor, "shape": tuple(tensor["shape"]), "stride": tuple(tensor["stride"])}
+            | {"record": Record(**tensor["record"])}
+        )
+        for tensor in fields.pop("tensors")
+    )
+    return Manifest(tensors=tensors, **fields)

@@ -1,0 +1,175 @@
+"""Read a safetensors header strictly, and lay one out canonically.
+
+The canonical layout: metadata first, then the tensors by falling rank of their dtype (widest
+first, as `dtypes.py` lists them), names ascending within one dtype, no gaps, the header padded with
+spaces to a multiple of eight bytes. It is what safetensors 0.8 itself writes, byte for byte, so
+every tensor lies on a multiple of its item size.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.weights.digest import Source, opened
+from rexnet_hub.weights.dtypes import BY_CODE, DTYPES
+from rexnet_hub.weights.manifest import Manifest, Record, SourceTensor, dense_stride, require_sound
+
+MAX_HEADER_BYTES = 8 << 20
+METADATA: Mapping[str, str] = {"format": "pt"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorSpec:
+    """A tensor to be written: its name, and what it holds."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes its items take."""
+        return math.prod(self.shape) * DTYPES[self.dtype].item_bytes
+
+
+def canonical_order(tensors: Iterable[TensorSpec]) -> list[TensorSpec]:
+    """Sort tensors as a safetensors file holds them."""
+    return sorted(tensors, key=lambda tensor: (-DTYPES[tensor.dtype].rank, tensor.name))
+
+
+def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = METADATA) -> bytes:
+    """Render the length and the header of a file that holds these tensors in this order."""
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    at = 0
+    for tensor in tensors:
+        end = at + tensor.size_bytes
+        code = DTYPES[tensor.dtype].code
+        header[tensor.name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
+def read_safetensors_header(file: Path) -> Manifest:
+    """Read and check the header of a safetensors file; no tensor is read.
+
+    Raises:
+        FileProblem: The file cannot be read.
+        CheckpointError: The header is not sound, or does not account for every byte of the file.
+    """
+    import os
+
+    with opened(file) as descriptor:
+        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        return require_sound(source, read_safetensors(source))
+
+
+def read_head(source: Source) -> bytes:
+    """Read the length and the header of a file, not yet checked."""
+    if source.size_bytes < 8:
+        raise source.refuse("is cut short: no safetensors header")
+    length = int.from_bytes(source.read(0, 8), "little")
+    if not 2 <= length <= min(MAX_HEADER_BYTES, source.size_bytes - 8):
+        raise source.refuse(f"has a safetensors header of {length} bytes, which cannot be")
+    return source.read(0, 8 + length)
+
+
+def read_safetensors(source: Source, head: bytes | None = None) -> Manifest:
+    """Check the header: tensors in the order of their bytes.
+
+    Args:
+        source: The file.
+        head: What `read_head` gave, for a caller that must use the very same bytes.
+    """
+    head = read_head(source) if head is None else head
+    length = len(head) - 8
+    header = parse_header(source, head[8:])
+    metadata = _require_metadata(source, header.pop("__metadata__", {}))
+    data = Record(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
+    spans = sorted((_read_span(source, name, fields, data) for name, fields in header.items()), key=_span_key)
+    at = 0
+    for tensor in spans:
+        if tensor.offset_bytes != at:
+            what = "overlap" if tensor.offset_bytes < at else "leave a hole"
+            raise source.refuse(f"tensor {tensor.name[:80]!a}: its bytes {what} at {tensor.offset_bytes}")
+        at += tensor.size_bytes
+    if at != data.length_bytes:
+        raise source.refuse(f"has {data.length_bytes} bytes of data, its tensors take {at}")
+    return Manifest(format="safetensors", wrapper=None, prefix="", metadata=metadata, tensors=tuple(spans))
+
+
+def parse_header(source: Source, data: bytes) -> dict[str, Any]:
+    """Parse the header's JSON; twice the same key is refused, and so is a number that is no integer."""
+
+    def refuse_number(text: str) -> None:
+        raise ValueError(f"the number {text[:20]} is not an integer")
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) != len(items):
+            raise ValueError("a key stands twice in one object")
+        return found
+
+    body = data.rstrip(b" ")
+    try:
+        if not data.startswith(b"{"):
+            raise ValueError("it does not begin with {")
+        header = json.loads(
+            body.decode(), object_pairs_hook=pairs, parse_float=refuse_number, parse_constant=refuse_number
+        )
+        if not body.endswith(b"}"):
+            raise ValueError("it is padded with something else than spaces")
+    except RecursionError:
+        raise source.refuse("its safetensors header is nested too deeply") from None
+    except ValueError as error:
+        raise source.refuse(f"its safetensors header is not sound: {str(error)[:120]}") from None
+    assert isinstance(header, dict)
+    return header
+
+
+def _require_metadata(source: Source, metadata: Any) -> dict[str, str]:
+    if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
+        raise source.refuse("its safetensors metadata is not text by name")
+    return metadata
+
+
+def _read_span(source: Source, name: str, fields: Any, data: Record) -> SourceTensor:
+    if type(fields) is not dict or set(fields) != {"dtype", "shape", "data_offsets"}:
+        raise source.refuse(f"tensor {name[:80]!a}: its fields are not dtype, shape and data_offsets")
+    code, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
+    if type(code) is not str or code not in BY_CODE:
+        raise source.refuse(f"tensor {name[:80]!a}: the dtype {str(code)[:20]!a} is not read here")
+    if not _are_naturals(shape) or not _are_naturals(offsets) or len(offsets) != 2:
+        raise source.refuse(f"tensor {name[:80]!a}: its shape or data_offsets are not whole numbers")
+    size_bytes = math.prod(shape) * BY_CODE[code].item_bytes
+    if offsets[1] - offsets[0] != size_bytes:
+        raise source.refuse(
+            f"tensor {name[:80]!a}: {offsets[1] - offsets[0]} bytes for a shape that takes {size_bytes}"
+        )
+    return SourceTensor(
+        name=name,
+        dtype=BY_CODE[code].name,
+        shape=tuple(shape),
+        stride=dense_stride(tuple(shape)),
+        record=data,
+        offset_bytes=offsets[0],
+    )
+
+
+def _are_naturals(numbers: Any) -> bool:
+    return (
+        type(numbers) is list
+        and len(numbers) <= 64
+        and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
+    )
+
+
+def _span_key(tensor: SourceTensor) -> tuple[int, int]:
+    return tensor.offset_bytes, tensor.size_bytes

@@ -1,0 +1,90 @@
+"""List the tensors of a file in a child process with limits, so that even a crash is a refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+from rexnet_hub.errors import CheckpointError
+from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.weights.container import list_tensors
+from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.manifest import Manifest, manifest_from_json, manifest_to_json, require_sound
+
+MEMORY_BYTES = 256 << 20
+CPU_SECONDS = 15
+# The checksums of a zip container take time in proportion; a slow machine does 50 MB a second.
+BYTES_PER_CPU_SECOND = 50_000_000
+
+_CHILD = "import sys; sys.path.append(sys.argv[1]); from rexnet_hub.weights.sandbox import serve; serve()"
+
+
+def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
+    """List the tensors of a file, safely whatever it holds.
+
+    Args:
+        source: A private copy; the child reads the same open file.
+        wrapper: The key of the state dict that is meant, where a file has several.
+
+    Raises:
+        CheckpointError: The file was refused, or reading it broke a limit.
+    """
+    seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
+    request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
+    try:
+        child = subprocess.run(
+            # Isolated, without site packages: nothing of the surroundings is imported.
+            [sys.executable, "-I", "-S", "-c", _CHILD, str(PACKAGE_DIR.parent), request],
+            stdin=source.descriptor,
+            capture_output=True,
+            timeout=4 * seconds,
+            check=False,
+            env={},
+        )
+    except subprocess.TimeoutExpired:
+        raise source.refuse(f"could not be read within {4 * seconds} seconds") from None
+    if child.returncode != 0:
+        raise source.refuse(
+            f"broke the process that read it (exit {child.returncode}, limits {MEMORY_BYTES >> 20} MiB "
+            f"and {seconds} s): it is damaged or hostile"
+        )
+    answer = json.loads(child.stdout)
+    if "problem" in answer:
+        raise source.refuse(answer["problem"])
+    return require_sound(source, manifest_from_json(answer["manifest"]))
+
+
+def serve() -> None:
+    """Answer one request: the child's whole life."""
+    request = json.loads(sys.argv[2])
+    set_limits(request["seconds"])
+    source = Source(name=request["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    try:
+        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=request["wrapper"]))}
+    except CheckpointError as error:
+        answer = {"problem": error.problem}
+    except MemoryError:
+        answer = {"problem": f"takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"}
+    sys.stdout.write(json.dumps(answer))
+
+
+def set_limits(cpu_seconds: int) -> None:
+    """Bound what this process may take: memory, time, no new files, no core dump.
+
+    A platform without these limits has only the timeout.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    limits = (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for kind, limit in limits:
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))

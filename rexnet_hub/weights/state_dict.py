@@ -1,0 +1,57 @@
+"""Hold the tensors that are there against the ones that must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from rexnet_hub.errors import StateDictError
+
+MAX_LISTED = 10
+
+# Name to dtype (as torch says it without its prefix, such as `float32`) and shape.
+TensorTable = Mapping[str, tuple[str, tuple[int, ...]]]
+
+
+def require_tensors(found: TensorTable, expected: TensorTable, *, file: Path | str = "state dict") -> None:
+    """Refuse a state dict that is not, name for name and shape for shape, the expected one.
+
+    Args:
+        found: What the file holds.
+        expected: What the network has.
+        file: For the error.
+
+    Raises:
+        StateDictError: Lists at most ten missing, extra and misshapen tensors each, and counts all.
+    """
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    unlike = [
+        f"{name} is {_say(found[name])}, not {_say(expected[name])}"
+        for name in expected
+        if name in found and _key(found[name]) != _key(expected[name])
+    ]
+    parts = [
+        f"{len(names)} {what} ({_list(names)})"
+        for what, names in (("missing", missing), ("extra", extra), ("of another shape or dtype", unlike))
+        if names
+    ]
+    if parts:
+        raise StateDictError(
+            file,
+            f"its {len(found)} tensors are not the {len(expected)} that the network has: {'; '.join(parts)}. "
+            "Is it a checkpoint of another model?",
+        )
+
+
+def _key(tensor: tuple[str, Iterable[int]]) -> tuple[str, tuple[int, ...]]:
+    return tensor[0], tuple(tensor[1])
+
+
+def _say(tensor: tuple[str, Iterable[int]]) -> str:
+    return f"{tensor[0]} {list(tensor[1])}"
+
+
+def _list(names: list[str]) -> str:
+    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more

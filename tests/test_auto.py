@@ -1,0 +1,207 @@
+"""A model loads by name, by folder and by Hub id, strictly, and in three libraries alike."""
+
+import json
+import logging
+import shutil
+import socket
+
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from rexnet_hub.auto import (
+    AutoImageProcessor,
+    AutoModel,
+    classify,
+    create_model,
+    find_repo,
+)
+from rexnet_hub.errors import (
+    MismatchError,
+    NotAnImageError,
+    RepoError,
+    StateDictError,
+    UnknownModelError,
+    UsageError,
+)
+
+
+@torch.inference_mode()
+def test_a_staged_repo_loads_in_three_libraries(staged, picture):
+    """Ours, timm and transformers give equal pixels and equal logits on the same picture."""
+    from transformers import AutoImageProcessor as TheirProcessor
+    from transformers import AutoModelForImageClassification
+
+    image = Image.open(picture)
+    ours = AutoModel.from_pretrained(staged)
+    pixels = AutoImageProcessor.from_pretrained(staged)(image)
+
+    in_timm = timm.create_model(f"local-dir:{staged}", pretrained=True).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(in_timm), is_training=False)
+    assert torch.equal(transform(image.convert("RGB"))[None], pixels)
+
+    in_transformers = AutoModelForImageClassification.from_pretrained(staged).eval()
+    their_pixels = TheirProcessor.from_pretrained(staged)(image, return_tensors="pt")["pixel_values"]
+    assert torch.equal(their_pixels, pixels)
+
+    logits = ours(pixels)
+    assert logits.std() > 0.1
+    torch.testing.assert_close(logits, in_timm(pixels), atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits, in_transformers(pixel_values=their_pixels).logits, atol=1e-5, rtol=0)
+    assert in_transformers.config.id2label[0] == "tench, Tinca tinca"
+
+
+def test_a_name_loads_its_released_file(own_index, entry, checkpoint):
+    """A name of the index brings the released file, converts it once, and loads it bit for bit."""
+    first = AutoModel.from_pretrained("rexnet_100")
+    source = torch.load(checkpoint, weights_only=True)
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, source[name]), name
+    assert not first.training
+    made = find_repo("rexnet_100").weights.stat().st_mtime_ns
+    AutoModel.from_pretrained("rexnet_100", local_files_only=True)
+    assert find_repo("rexnet_100").weights.stat().st_mtime_ns == made
+
+
+def test_nothing_is_fetched_when_only_local_files_are_asked_for(own_index):
+    """Without a cached file, `local_files_only` is an error that says so."""
+    with pytest.raises(RepoError, match="not in the cache"):
+        AutoModel.from_pretrained("rexnet_100", local_files_only=True)
+
+
+def test_the_processor_of_a_name_needs_no_weights(own_index):
+    """The input settings and labels of an index name come from the index alone."""
+    processor = AutoImageProcessor.from_pretrained("rexnet_100")
+    assert processor.preprocessing.input_px == 224
+    assert (len(processor.labels), processor.labels[999]) == (
+        1000,
+        "toilet tissue, toilet paper, bathroom tissue",
+    )
+
+
+def test_a_new_classifier_is_drawn_and_said(staged, caplog):
+    """Another number of classes replaces the head alone, with a warning; 0 gives features."""
+    caplog.set_level(logging.WARNING)
+    ten = AutoModel.from_pretrained(staged, num_classes=10)
+    assert "the classifier for 1000 classes is replaced by a new one for 10" in caplog.text
+    whole = AutoModel.from_pretrained(staged)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert ten(x).shape == (1, 10)
+        assert torch.equal(ten.forward_features(x), whole.forward_features(x))
+        assert AutoModel.from_pretrained(staged, num_classes=0)(x).shape == (1, 1280)
+
+
+@torch.inference_mode()
+def test_the_stem_takes_other_channels_as_in_timm(staged):
+    """One and four input channels give timm's logits."""
+    for in_chans in (1, 4):
+        ours = AutoModel.from_pretrained(staged, in_chans=in_chans)
+        theirs = timm.create_model(f"local-dir:{staged}", pretrained=True, in_chans=in_chans).eval()
+        x = torch.randn(1, in_chans, 64, 64)
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
+def test_features_and_dtype(staged):
+    """Features are the network's taps with its weights; dtype and out_indices are obeyed."""
+    x = torch.randn(1, 3, 64, 64)
+    whole = AutoModel.from_pretrained(staged)
+    taps = AutoModel.from_pretrained(staged, features_only=True, out_indices=(2, 4))
+    for found, expected in zip(taps(x), whole.forward_intermediates(x, (2, 4)), strict=True):
+        assert torch.equal(found, expected)
+    half = AutoModel.from_pretrained(staged, dtype=torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+
+
+def test_create_model_starts_drawn_or_pretrained(own_index, staged):
+    """`create_model` gives a network in training mode, drawn or with the model's weights."""
+    torch.manual_seed(0)
+    drawn = create_model("rexnet_100", num_classes=5, drop_path_rate=0.1)
+    assert drawn.training
+    assert drawn.get_classifier().out_features == 5
+    trained = create_model("rexnet_100", pretrained=True)
+    expected = load_file(staged / "model.safetensors")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in trained.state_dict().items())
+    assert create_model("rexnetr_200").num_features == 2560
+    assert len(create_model("rexnet_100", features_only=True)(torch.randn(2, 3, 64, 64))) == 5
+
+
+def test_weights_that_are_not_the_receipts_are_refused(repo):
+    """One flipped bit in the weights is refused before anything is loaded."""
+    data = bytearray((repo / "model.safetensors").read_bytes())
+    data[-9] ^= 4
+    (repo / "model.safetensors").write_bytes(data)
+    with pytest.raises(MismatchError):
+        AutoModel.from_pretrained(repo)
+
+
+def test_a_missing_tensor_is_named(repo):
+    """A state dict without one tensor is refused by the tensor's name, receipt or not."""
+    tensors = load_file(repo / "model.safetensors")
+    del tensors["features.3.conv_pwl.bn.running_mean"]
+    save_file(tensors, repo / "model.safetensors")
+    (repo / "receipt.json").unlink()
+    with pytest.raises(StateDictError, match=r"1 missing \(features\.3\.conv_pwl\.bn\.running_mean\)"):
+        AutoModel.from_pretrained(repo)
+
+
+def test_what_is_neither_name_nor_folder_nor_repo_is_refused(own_index, tmp_path):
+    """A misspelt name gets the nearest one; a folder without a repo says what it lacks."""
+    with pytest.raises(UnknownModelError, match="Did you mean 'rexnet_100'"):
+        AutoModel.from_pretrained("rexnet_10")
+    with pytest.raises(RepoError, match=r"no config\.json"):
+        AutoModel.from_pretrained(tmp_path)
+    with pytest.raises(UsageError, match="5 taps"):
+        create_model("rexnet_100", features_only=True, out_indices=(9,))
+
+
+def test_an_unreachable_hub_is_one_line(own_index, monkeypatch):
+    """A Hub that does not answer is an error of ours, without a traceback of the client's."""
+    import huggingface_hub.constants as constants
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+    with pytest.raises(RepoError, match=r"org/model could not be fetched") as caught:
+        AutoModel.from_pretrained("org/model", local_files_only=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_repos_of_timm_load(tmp_path):
+    """A folder as timm 1.0.31 saves it, `model_args` included, loads with equal logits."""
+    torch.manual_seed(1)
+    theirs = timm.create_model("rexnet_100", num_classes=7).eval()
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
+    assert "model_args" in json.loads((tmp_path / "config.json").read_text())
+    ours = AutoModel.from_pretrained(tmp_path)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=0)
+
+
+def test_pictures_are_classified_likeliest_first(staged, picture):
+    """Guesses are the softmax's top classes, with labels, as timm's transform and torch give them."""
+    (guesses,) = classify(staged, [picture], top=3)
+    model = AutoModel.from_pretrained(staged)
+    with torch.inference_mode():
+        expected = model(AutoImageProcessor.from_pretrained(staged)(picture)).softmax(1).topk(3)
+    assert [g.class_index for g in guesses] == expected.indices[0].tolist()
+    assert [g.probability for g in guesses] == pytest.approx(expected.values[0].tolist())
+    labels = timm.data.ImageNetInfo("imagenet-1k")
+    assert guesses[0].label == labels.index_to_description(guesses[0].class_index)
+
+
+def test_a_file_that_is_no_picture_is_named(staged, tmp_path):
+    """A text file among the pictures is refused by its name."""
+    (tmp_path / "notes.txt").write_text("not a picture")
+    with pytest.raises(NotAnImageError, match=r"notes\.txt"):
+        classify(staged, [tmp_path / "notes.txt"])
+
+
+def test_a_moved_repo_still_loads(repo, tmp_path):
+    """A repo folder is whole in itself: it loads from wherever it is put."""
+    moved = shutil.move(repo, tmp_path / "elsewhere")
+    assert AutoModel.from_pretrained(moved).num_classes == 1000

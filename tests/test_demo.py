@@ -1,0 +1,78 @@
+"""The demo goes the whole way, offline, and touches nothing but its own folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rexnet_hub.demo import PICTURE
+from rexnet_hub.errors import OutputExistsError
+from rexnet_hub.imagenet.pixels import open_image
+from rexnet_hub.weights.standin import is_standin
+
+FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """Run the demo once, as a process, in an empty home and working folder."""
+    home = tmp_path_factory.mktemp("home")
+    work = tmp_path_factory.mktemp("work")
+    root = Path(__file__).resolve().parent.parent
+    environment = {
+        "HOME": str(home),
+        "PYTHONPATH": str(root),
+        "PATH": "/usr/bin:/bin",
+        "TMPDIR": str(home / "tmp"),
+    }
+    (home / "tmp").mkdir()
+    command = [sys.executable, "-m", "rexnet_hub", "demo", "--out", "out"]
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
+    return done, work, home
+
+
+def test_the_demo_ends_in_a_table_without_a_false_claim(demo):
+    """Every claim of the four models holds or is said to be unmeasured; the exit code is 0."""
+    done, _, _ = demo
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    assert last == "80 holds, 0 false, 12 not measured"
+    for name in FILE_SIZES:
+        assert f"{name}  classifies" in done.stdout
+    assert done.stderr == ""  # a progress bar is for terminals
+
+
+def test_the_stand_ins_have_the_released_sizes_and_are_marked(demo):
+    """Stand-ins are as many bytes as the index says, and wear the mark wherever they go."""
+    _, work, _ = demo
+    sizes = sorted(file.stat().st_size for file in (work / "out/released").iterdir())
+    assert sizes == sorted(FILE_SIZES.values())
+    weights = [*(work / "out/released").iterdir(), *(work / "out").glob("published/*/model.safetensors")]
+    assert len(weights) == 8
+    assert all(is_standin(file) for file in weights)
+    for card in (work / "out").glob("published/*/README.md"):
+        assert "**Stand-in weights.**" in card.read_text()
+        assert "model-index:" not in card.read_text()
+
+
+def test_nothing_is_written_outside_the_folder(demo):
+    """Home, temporary folder and working folder hold nothing new but `out`."""
+    _, work, home = demo
+    assert [path.name for path in work.iterdir()] == ["out"]
+    assert [str(path.relative_to(home)) for path in home.rglob("*")] == ["tmp"]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    """The demo refuses a folder that is not empty."""
+    from rexnet_hub.demo import run
+
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExistsError, match="--out"):
+        run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_bundled_picture_is_a_picture():
+    """The picture that the demo classifies decodes."""
+    assert open_image(PICTURE).size == (320, 240)
