@@ -9,21 +9,17 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rexnet_hub.index import Entry, Paper
-from rexnet_hub.pages.text import (
-    Row,
-    link,
-    markdown,
-    number,
-    origin,
-    percent_text,
-    preprocessing_sentence,
-    training_rows,
-)
+from rexnet_hub.index import Entry
+from rexnet_hub.pages import text
+from rexnet_hub.pages.facts import input_sentence, list_facts, training_rows
+from rexnet_hub.pages.families import citation, find_family
+from rexnet_hub.pages.snippets import predicting
 
 #: How the index names a data set or task -> how the Hub does.
 HUB_DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
 METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
+
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 @functools.cache
@@ -35,9 +31,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown, not HTML: text goes through `md`, addresses through `link`
+        autoescape=False,  # Markdown, not HTML: text goes through `md` or `code`, addresses through `link`
     )
-    made.filters |= {"md": markdown, "link": link}
+    filters = (text.code, text.fenced, text.link, text.number, text.shell, text.short)
+    made.filters |= {"md": text.markdown, "file_name": text.file_name} | {f.__name__: f for f in filters}
     return made
 
 
@@ -47,39 +44,39 @@ def render_card(
     repo_id: str | None = None,
     files: Sequence[Mapping[str, Any]] = (),
     standin: bool = False,
+    measured: Any = None,
 ) -> str:
     """Render an entry as the README.md of its repo.
 
     Args:
+        entry: The model.
         repo_id: Where the repo is on the Hub; without, the snippets load by the entry's name.
         files: `name`, `size_bytes` and `sha256` of each file with a known digest.
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
+        measured: What the lock holds of the model.
     """
-    source = repo_id or entry.name
+    facts = list_facts(entry, measured)
     body = (
         environment()
         .get_template("card.md.jinja")
         .render(
             entry=entry,
-            title=markdown(entry.name),
-            collection_paper=entry.current_paper
-            or entry.paper
-            or Paper(title=None, url=None, location=entry.location),
-            source=source,
-            timm_source=f"hf-hub:{repo_id}" if repo_id else f"local-dir:{entry.name}",
-            figures=key_figures(entry),
-            results=result_rows(entry),
-            preprocessing=preprocessing_sentence(entry),
+            family=find_family(entry),
+            facts=facts,
+            accuracy_measured=any(fact.key == "top1" and fact.measured for fact in facts),
+            predicting=predicting(repo_id or entry.name, repo_id=repo_id),
+            preprocessing=input_sentence(entry),
             training=training_rows(entry),
             files=files,
             num_classes=entry.value("num_classes"),
+            bibtex=citation(entry),
             standin=standin,
         )
     )
-    front = yaml.safe_dump(
-        front_matter(entry, standin=standin), sort_keys=False, allow_unicode=True, width=10**6
+    front = yaml.dump(
+        front_matter(entry, standin=standin), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10**6
     )
-    return f"---\n{front}---\n\n{body}"
+    return f"---\n{front}---\n\n{body.strip()}\n"
 
 
 def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:
@@ -124,25 +121,3 @@ def hub_results(entry: Entry) -> list[dict[str, Any]]:
             row["source"] = {"name": "timm results", "url": result.snapshots[0].url}
         rows.append(row)
     return rows
-
-
-def key_figures(entry: Entry) -> tuple[Row, ...]:
-    """List the figures that people compare models by."""
-    names = ("parameters", "flops", "file_size", "image_size", "crop_pct")
-    claims = [entry.metadata[name] for name in names if name in entry.metadata]
-    return tuple(Row(label=c.label, value=number(c.value), origin=origin(c)) for c in claims)
-
-
-def result_rows(entry: Entry) -> tuple[dict[str, str], ...]:
-    """List every published metric with its source."""
-    return tuple(
-        {
-            "dataset": result.dataset or "",
-            "split": str(result.split.value) if result.split else "not stated",
-            "metric": claim.label,
-            "value": percent_text(claim),
-            "origin": f"[table]({link(result.snapshots[0].url)})" if result.snapshots else "model index",
-        }
-        for result in entry.results
-        for claim in result.metrics.values()
-    )

@@ -1,86 +1,105 @@
-"""Words and numbers of an entry as people read them, and text made inert for Markdown and links."""
+"""Words and numbers as people read them, and text made inert for Markdown, links and code.
+
+Text of an index is data wherever it lands. A character that could mean something becomes a character
+reference: no Markdown parser takes one for structure, while backslashes are not understood by all. A name
+such as `rexnet_100` needs none.
+"""
 
 from __future__ import annotations
 
-import html
+import hashlib
 import re
-from dataclasses import dataclass
+import shlex
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, urlsplit
 
-from rexnet_hub.index import Claim, Entry
+# `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
+_MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
-_SAFE_LINK = re.compile(r"https://[^\s<>\"'`|\\\x00-\x20]+\Z")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a table: what, how much, from where."""
-
-    label: str
-    value: str
-    origin: str = ""
+def one_line(text: Any) -> str:
+    """Give text on one line, without characters that nobody can see."""
+    return "".join(char for char in " ".join(str(text).split()) if char.isprintable())
 
 
 def markdown(text: Any) -> str:
     """Escape text so that Markdown, HTML and templates show it as it is, on one line."""
-    flat = " ".join(str(text).split())
-    return _MARKDOWN.sub(r"\\\1", html.escape(flat, quote=False))
+    escaped = _MEANING.sub(_reference, one_line(text))
+    # At the start of a line other characters open lists, headings and directives.
+    if escaped and not (escaped[0].isalnum() or escaped[0] in "&("):
+        escaped = f"&#{ord(escaped[0])};{escaped[1:]}"
+    escaped = re.sub(r"\A(\d+)([.)])(?=\s|\Z)", lambda m: f"{m[1]}&#{ord(m[2])};", escaped)
+    return re.sub(r"#(?=#*\Z)", "&#35;", escaped)
 
 
-def link(url: Any) -> str:
-    """Let an https address through and nothing else."""
-    return str(url) if _SAFE_LINK.match(str(url)) else "https://invalid.example/"
+def _reference(match: re.Match[str]) -> str:
+    named = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    return named.get(match[0], f"&#{ord(match[0])};")
+
+
+def code(text: Any) -> str:
+    """Put text into a code span whose fence is longer than any within."""
+    flat = one_line(text).replace("|", "\N{BROKEN BAR}")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
+    pad = " " if "`" in flat else ""
+    return f"{fence}{pad}{flat}{pad}{fence}" if flat else ""
+
+
+def fenced(text: str, language: str) -> str:
+    """Put lines into a code block whose fence is longer than any within."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def shell(text: Any) -> str:
+    """Quote text as one word of a command line."""
+    return shlex.quote(one_line(text))
+
+
+def safe_url(url: Any) -> str | None:
+    """Give an https address in plain ASCII, or None for anything else."""
+    text = str(url)
+    if any(char.isspace() or not char.isprintable() for char in text):
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    if parts.scheme != "https" or not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?", parts.netloc):
+        return None
+    return quote(text, safe="/:?#%=&+,;.~!-_@")
+
+
+def link(text: Any, url: Any) -> str:
+    """Link text to an https address; to any other, give the text alone."""
+    safe = safe_url(url)
+    return f"[{markdown(text)}]({safe})" if safe else markdown(text)
+
+
+def file_name(name: str) -> str:
+    """Name the file of a model's page: its own name where that is plain, else one made from it."""
+    if _FILE_NAME.match(name) and ".." not in name and len(name) <= 100:
+        return name
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "model"
+    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def number(value: Any) -> str:
-    """Print a number with thin groups of thousands, or any other value as it is."""
-    if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u202f")
+    """Print a number with groups of thousands, a list with commas, anything else as it is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
     if isinstance(value, tuple):
         return ", ".join(number(item) for item in value)
-    if isinstance(value, Decimal):
-        return str(value)
     return str(value)
 
 
-def origin(claim: Claim) -> str:
-    """Say where a claim is from, as Markdown."""
-    if claim.source:
-        return f"[source]({link(claim.source)})"
-    return "claimed by the model index"
-
-
-def percent_text(claim: Claim) -> str:
-    """Print a percent claim to the digit that it was published with."""
-    return f"{claim.value} %"
-
-
-def training_rows(entry: Entry) -> tuple[Row, ...]:
-    """List what the entry says of its training, in the order of the table of fields."""
-    names = (
-        "training_data",
-        "training_techniques",
-        "training_resources",
-        "epochs",
-        "batch_size",
-        "lr",
-        "momentum",
-        "weight_decay",
-        "dropout",
-        "label_smoothing",
-    )
-    claims = (entry.metadata.get(name) for name in names)
-    return tuple(Row(label=c.label, value=c.text or number(c.value)) for c in claims if c is not None)
-
-
-def preprocessing_sentence(entry: Entry) -> str:
-    """Say in one sentence how a picture becomes the network's input."""
-    spec = entry.preprocessing
-    resized_px = int(spec.input_px / spec.crop_fraction)
-    return (
-        f"Resize the short side to {resized_px} px ({markdown(spec.interpolation)}), keep the centre square of "
-        f"{spec.input_px} px, scale to 0..1, subtract the mean {list(spec.mean)} and divide by the standard "
-        f"deviation {list(spec.std)}, channels in RGB order."
-    )
+def short(value: int | float | Decimal, unit: str = "") -> str:
+    """Print a count in three digits: `4.80 M`, `510 M`, `19.4 MB`; a billion is G."""
+    for power, prefix in ((9, "G"), (6, "M"), (3, "k")):
+        scaled = float(value) / 10**power
+        if scaled >= 0.9995:
+            digits = 2 if scaled < 9.995 else 1 if scaled < 99.95 else 0
+            return f"{scaled:.{digits}f}\N{NO-BREAK SPACE}{prefix}{unit}"
+    return f"{value}\N{NO-BREAK SPACE}{unit}".strip()

@@ -1,0 +1,232 @@
+/* The overview: filters, sorting, comparing, all kept in the address; the table is the page's own. */
+window.RexnetHub = window.RexnetHub || {};
+(function (hub) {
+  "use strict";
+  const make = hub.make;
+  const COSTS = [
+    { key: "macs", name: "MACs", label: "MACs (G)", unit: 1e9, unitName: "G" },
+    { key: "flops", name: "FLOPs as published", label: "FLOPs as published (G)", unit: 1e9, unitName: "G" },
+    { key: "parameters", name: "parameters", label: "Parameters (M)", unit: 1e6, unitName: "M" },
+    { key: "file_size", name: "file size", label: "File size (MB)", unit: 1e6, unitName: "MB" },
+  ];
+  const LIMITS = [
+    { param: "min_top1", label: "Top-1 at least (%)", key: "top1", unit: 1, least: true },
+    { param: "max_params", label: "Parameters at most (M)", key: "parameters", unit: 1e6 },
+    { param: "max_macs", label: "MACs at most (G)", key: "macs", unit: 1e9 },
+    { param: "max_flops", label: "FLOPs at most (G)", key: "flops", unit: 1e9 },
+    { param: "max_size", label: "File at most (MB)", key: "file_size", unit: 1e6 },
+  ];
+  const LOWER_IS_BETTER = new Set(["parameters", "macs", "flops", "file_size"]);
+
+  class Overview {
+    constructor(root) {
+      this.root = root;
+      const data = JSON.parse(root.dataset.models);
+      this.names = data.names;
+      this.columns = data.columns;
+      this.table = root.closest("article, main, body").querySelector("table");
+      const rows = [...this.table.tBodies[0].rows];
+      this.models = data.models.map((model, index) => this.readRow(model, rows[index]));
+      this.costs = COSTS.filter((cost) => this.models.some((model) => cost.key in model.number));
+      this.limits = LIMITS.filter((limit) => this.models.some((model) => limit.key in model.number));
+      this.controls = this.makeControls();
+      this.chart = new hub.Chart(this.models);
+      this.comparison = make("section", { className: "hub-compare", hidden: true, "aria-label": "Compare" });
+      root.replaceChildren(this.controls, this.chart.element, this.comparison);
+      this.prepareTable();
+      this.readAddress();
+      this.apply();
+    }
+
+    readRow(model, row) {
+      const link = row.querySelector("a"), cell = row.cells[0];
+      model.row = row;
+      model.url = link ? link.getAttribute("href") : "#";
+      model.shown = Object.fromEntries(this.columns.map((column, index) => [column.key, row.cells[index].textContent.trim()]));
+      model.lower = model.name.toLowerCase();
+      model.box = make("input", { type: "checkbox", "aria-label": `Compare ${model.name}` });
+      model.box.addEventListener("change", () => this.changed());
+      cell.prepend(model.box);
+      if (navigator.clipboard) cell.append(this.makeCopy(model.name));
+      return model;
+    }
+
+    makeCopy(name) {
+      const button = make("button", { type: "button", className: "hub-copy", title: "Copy the line that loads it" }, "copy");
+      button.setAttribute("aria-label", `Copy the line that loads ${name}`);
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(`AutoModel.from_pretrained(${JSON.stringify(name)})`);
+        button.textContent = "copied";
+        setTimeout(() => { button.textContent = "copy"; }, 1500);
+      });
+      return button;
+    }
+
+    /* Each control by the name that the address knows it by. */
+    makeControls() {
+      const field = (label, input) => make("label", {}, make("span", {}, label), input);
+      const number = () => make("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
+      this.inputs = { name: make("input", { type: "search", autocomplete: "off", spellcheck: false }) };
+      for (const limit of this.limits) this.inputs[limit.param] = number();
+      this.inputs.q = make("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "top1>=79 params<10M" });
+      this.inputs.cost = make("select", {}, ...this.costs.map((cost) => make("option", { value: cost.key }, cost.label)));
+      this.complaint = make("p", { className: "hub-complaint", role: "alert", hidden: true });
+      this.count = make("output", { className: "hub-count" });
+      const reset = make("button", { type: "reset", className: "hub-button" }, "Clear");
+      const narrow = make("details", { className: "hub-limits", open: innerWidth >= 720 }, make("summary", {}, "Limits and query"),
+        make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
+          field("Query", this.inputs.q)), this.complaint);
+      const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
+        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost), reset),
+        narrow, this.count);
+      form.addEventListener("input", () => this.changed());
+      form.addEventListener("submit", (event) => event.preventDefault());
+      form.addEventListener("reset", () => setTimeout(() => {
+        for (const model of this.models) model.box.checked = false;
+        this.sort = "";
+        this.changed();
+      }));
+      return form;
+    }
+
+    prepareTable() {
+      this.table.dataset.hub = "models";
+      this.headers = this.columns.map((column, index) => {
+        const header = this.table.tHead.rows[0].cells[index];
+        const button = make("button", { type: "button", className: "hub-sort" }, ...header.childNodes);
+        button.addEventListener("click", () => {
+          const first = column.text ? column.key : `-${column.key}`, second = column.text ? `-${column.key}` : column.key;
+          this.sort = this.sort === first ? second : first;
+          this.changed();
+        });
+        header.replaceChildren(button);
+        return header;
+      });
+      const box = this.table.closest(".md-typeset__scrollwrap") || this.table.parentElement;
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "Table of models");
+    }
+
+    /* The address says everything that was chosen; what it says is only ever text and numbers. */
+    readAddress() {
+      const said = new URLSearchParams(location.search);
+      for (const [name, input] of Object.entries(this.inputs)) {
+        if (said.has(name)) input.value = said.get(name);
+      }
+      if (!this.inputs.cost.value && this.costs.length) this.inputs.cost.value = this.costs[0].key;
+      if (Object.keys(this.inputs).some((name) => name !== "name" && name !== "cost" && this.inputs[name].value))
+        this.controls.querySelector("details").open = true;
+      const sort = said.get("sort") || "";
+      this.sort = this.columns.some((column) => column.key === sort.replace(/^-/, "")) ? sort : "";
+      const compared = new Set((said.get("compare") || "").split(","));
+      for (const model of this.models) model.box.checked = compared.has(model.name);
+    }
+
+    writeAddress() {
+      const said = new URLSearchParams();
+      for (const [name, input] of Object.entries(this.inputs)) {
+        if (input.value && !(name === "cost" && input.value === this.costs[0].key)) said.set(name, input.value);
+      }
+      if (this.sort) said.set("sort", this.sort);
+      const compared = this.models.filter((model) => model.box.checked).map((model) => model.name);
+      if (compared.length) said.set("compare", compared.join(","));
+      const words = said.toString();
+      history.replaceState(history.state, "", (words ? `?${words}` : location.pathname) + location.hash);
+    }
+
+    changed() {
+      this.apply();
+      clearTimeout(this.writing);
+      this.writing = setTimeout(() => this.root.isConnected && this.writeAddress(), 120);
+    }
+
+    /* Shows what meets all that was chosen. */
+    apply() {
+      const meets = this.readQuery(), part = this.inputs.name.value.trim().toLowerCase();
+      const limits = this.limits.filter((limit) => this.inputs[limit.param].value !== "")
+        .map((limit) => ({ ...limit, bound: Number(`${this.inputs[limit.param].value}e${Math.log10(limit.unit)}`) }));
+      const visible = new Set(this.models.filter((model) => model.lower.includes(part) && meets(model) === true &&
+        limits.every(({ key, bound, least }) => key in model.number && (least ? model.number[key] >= bound : model.number[key] <= bound))));
+      for (const model of this.models) if (model.row.hidden === visible.has(model)) model.row.hidden = !visible.has(model);
+      this.count.textContent = visible.size ? `${visible.size} of ${this.models.length} models` : "No model meets all of this";
+      this.sortRows();
+      const cost = this.costs.find((each) => each.key === this.inputs.cost.value) || this.costs[0];
+      this.chart.element.hidden = !cost;
+      if (cost) {
+        if (this.chart.cost !== cost) this.chart.draw(cost);
+        this.chart.show(visible);
+      }
+      this.compare();
+    }
+
+    readQuery() {
+      try {
+        this.complaint.hidden = true;
+        return hub.parseQuery(this.inputs.q.value, this.names);
+      } catch (error) {
+        if (!(error instanceof hub.QueryError)) throw error;
+        this.complaint.textContent = `At character ${error.place + 1}: ${error.message}.`;
+        this.complaint.hidden = false;
+        return () => true;
+      }
+    }
+
+    sortRows() {
+      if (this.sorted === this.sort) return;
+      this.sorted = this.sort;
+      const key = this.sort.replace(/^-/, ""), sign = this.sort.startsWith("-") ? -1 : 1;
+      const column = this.columns.find((each) => each.key === key);
+      const value = (model) => (!column ? undefined : column.text ? model.text[key] && model.text[key][0] : model.number[key]);
+      const order = this.models.map((model, index) => ({ model, index, value: value(model) }));
+      order.sort((a, b) => {
+        if (a.value === undefined || b.value === undefined)
+          return (a.value === undefined) - (b.value === undefined) || a.index - b.index;
+        return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0) || a.index - b.index;
+      });
+      this.table.tBodies[0].append(...order.map(({ model }) => model.row));
+      this.columns.forEach((each, index) => {
+        if (each.key === key) this.headers[index].setAttribute("aria-sort", sign < 0 ? "descending" : "ascending");
+        else this.headers[index].removeAttribute("aria-sort");
+      });
+    }
+
+    compare() {
+      const chosen = this.models.filter((model) => model.box.checked), names = chosen.map((model) => model.name).join("\n");
+      this.comparison.hidden = chosen.length < 2;
+      if (chosen.length < 2 || names === this.compared) return;
+      this.compared = names;
+      const head = make("tr", {}, make("th", { scope: "col" }, "Figure"),
+        ...chosen.map((model) => make("th", { scope: "col" }, make("a", { href: model.url }, model.name))));
+      const body = this.columns.slice(1).map((column) => make("tr", {}, make("th", { scope: "row" }, column.label),
+        ...chosen.map((model) => this.compareCell(column, model, chosen))));
+      this.comparison.replaceChildren(make("h2", { id: "compare" }, "Compare"),
+        make("div", { className: "hub-scroll", tabIndex: 0, role: "region", "aria-label": "Comparison" },
+          make("table", { className: "hub-comparison" }, make("thead", {}, head), make("tbody", {}, ...body))));
+    }
+
+    compareCell(column, model, chosen) {
+      const value = model.number[column.key], cell = make("td", {}, model.shown[column.key]);
+      if (column.text || value === undefined) return cell;
+      const known = chosen.map((other) => other.number[column.key]).filter((other) => other !== undefined);
+      const best = LOWER_IS_BETTER.has(column.key) ? Math.min(...known) : Math.max(...known);
+      if (value === best) cell.className = "hub-best";
+      else if (best) {
+        const away = column.key.startsWith("top") ? `${(value - best).toFixed(2)} points` : `× ${(value / best).toFixed(2)}`;
+        cell.append(make("small", {}, ` ${away.replace("-", "\u2212")}`));
+      }
+      return cell;
+    }
+  }
+
+  function start() {
+    for (const root of document.querySelectorAll(".hub-overview[data-models]")) {
+      if (!root.started) root.started = new Overview(root);
+    }
+    for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
+  }
+
+  if (window.document$) window.document$.subscribe(() => setTimeout(start));
+  else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
+  else start();
+})(window.RexnetHub);

@@ -1,0 +1,166 @@
+/* The accuracy-against-cost chart: links placed by percent over a grid, so that they are ordinary links. */
+window.RexnetHub = window.RexnetHub || {};
+(function (hub) {
+  "use strict";
+  const LARGEST_RADIUS = 18, SMALLEST_RADIUS = 4, MOST_LABELS = 40;
+
+  /* Makes an element: properties, then children; text never becomes markup. */
+  function make(tag, properties = {}, ...children) {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in element && name !== "list") element[name] = value;
+      else element.setAttribute(name, value);
+    }
+    element.append(...children);
+    return element;
+  }
+
+  /* The same rule as pages/chart.py: some five round steps that hold all values with a margin. */
+  function roundAxis(values) {
+    let low = Math.min(...values), high = Math.max(...values);
+    const span = high - low || Math.abs(high) || 1;
+    [low, high] = [low - 0.08 * span, high + 0.08 * span];
+    const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw * 0.999999);
+    [low, high] = [Math.floor(low / step) * step, Math.ceil(high / step) * step];
+    const ticks = [];
+    for (let index = Math.round(low / step); index <= Math.round(high / step); index++) ticks.push(index * step);
+    return { low, high, ticks, share: (value) => (value - low) / (high - low) };
+  }
+
+  /* What no other beats: walk from the cheapest, keep what is more accurate than all before. */
+  function paretoFront(models, x, y) {
+    const sorted = [...models].sort((a, b) => x(a) - x(b) || y(b) - y(a)), front = [];
+    for (const model of sorted) if (!front.length || y(model) > y(front[front.length - 1])) front.push(model);
+    return front;
+  }
+
+  class Chart {
+    constructor(models) {
+      this.models = models.filter((model) => "top1" in model.number);
+      this.plot = make("div", { className: "hub-plot" });
+      this.front = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      this.front.setAttribute("viewBox", "0 0 1000 1000");
+      this.front.setAttribute("preserveAspectRatio", "none");
+      this.front.setAttribute("aria-hidden", "true");
+      this.line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+      this.front.append(this.line);
+      this.tip = make("div", { className: "hub-tip", role: "tooltip", id: "hub-tip", hidden: true });
+      this.xLabel = make("span", { className: "hub-x-label" });
+      this.element = make("figure", { className: "hub-chart" }, this.plot,
+        make("figcaption", {}, "Area: parameters. Line: the models that no other beats. Open one by its point."));
+      this.points = new Map(this.models.map((model) => [model, this.makePoint(model)]));
+      this.plot.addEventListener("mouseover", (event) => this.showTip(event.target));
+      this.plot.addEventListener("mouseout", () => this.hideTip());
+      this.plot.addEventListener("focusin", (event) => this.showTip(event.target));
+      this.plot.addEventListener("focusout", () => this.hideTip());
+      this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.hideTip());
+    }
+
+    makePoint(model) {
+      const largest = Math.max(...this.models.map((other) => other.number.parameters || 0)) || 1;
+      const radius = Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt((model.number.parameters || 0) / largest));
+      const point = make("a", { className: "hub-point", href: model.url }, make("span", { className: "hub-name" }, model.name));
+      point.style.setProperty("--size", `${2 * radius}px`);
+      point.radius = radius;
+      point.model = model;
+      return point;
+    }
+
+    /* Puts every point in its place for a cost: {key, label, unit, digits}. */
+    draw(cost) {
+      this.cost = cost;
+      const drawn = this.models.filter((model) => cost.key in model.number);
+      this.x = roundAxis(drawn.length ? drawn.map((model) => model.number[cost.key] / cost.unit) : [0, 1]);
+      this.y = roundAxis(drawn.length ? drawn.map((model) => model.number.top1) : [0, 100]);
+      const grid = this.x.ticks.map((tick) => this.makeTick("hub-x", "left", this.x.share(tick), tick));
+      grid.push(...this.y.ticks.map((tick) => this.makeTick("hub-y", "bottom", this.y.share(tick), tick)));
+      this.xLabel.textContent = cost.label;
+      this.plot.replaceChildren(...grid, this.front, this.xLabel, make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"));
+      for (const model of drawn) {
+        const point = this.points.get(model);
+        point.style.left = `${100 * this.x.share(model.number[cost.key] / cost.unit)}%`;
+        point.style.bottom = `${100 * this.y.share(model.number.top1)}%`;
+        point.setAttribute("aria-label", this.describe(model).join(", "));
+        this.plot.append(point);
+      }
+      this.plot.append(this.tip);
+    }
+
+    makeTick(name, side, share, tick) {
+      const element = make("span", { className: name, "aria-hidden": "true" }, String(Number(tick.toPrecision(6))));
+      element.style[side] = `${100 * share}%`;
+      return element;
+    }
+
+    describe(model) {
+      const cost = this.cost, lines = [model.name, `top-1 ${model.shown.top1} %`];
+      lines.push(`${cost.name} ${(model.number[cost.key] / cost.unit).toPrecision(3)} ${cost.unitName}`);
+      if (cost.key !== "parameters" && model.shown.parameters) lines.push(`${model.shown.parameters} parameters`);
+      return lines;
+    }
+
+    /* Shows these models and the front of them. */
+    show(visible) {
+      const shown = this.models.filter((model) => visible.has(model) && this.cost.key in model.number);
+      for (const [model, point] of this.points) point.hidden = !visible.has(model);
+      const front = paretoFront(shown, (model) => model.number[this.cost.key], (model) => model.number.top1);
+      const inFront = new Set(front);
+      const place = (model) =>
+        `${1000 * this.x.share(model.number[this.cost.key] / this.cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
+      this.line.setAttribute("d", front.length ? `M${front.map(place).join("L")}` : "");
+      for (const model of shown) this.points.get(model).classList.toggle("hub-front", inFront.has(model));
+      this.plot.classList.toggle("hub-unlabelled", shown.length > MOST_LABELS);
+      if (shown.length <= MOST_LABELS) this.placeLabels(shown);
+    }
+
+    /* Tries each label on four sides; one that fits nowhere is left to the tooltip. */
+    placeLabels(shown) {
+      const plot = this.plot.getBoundingClientRect(), taken = [];
+      const centre = (model) => ({
+        x: this.x.share(model.number[this.cost.key] / this.cost.unit) * plot.width,
+        y: (1 - this.y.share(model.number.top1)) * plot.height,
+      });
+      for (const model of shown) {
+        const { x, y } = centre(model), r = this.points.get(model).radius;
+        taken.push({ left: x - r, right: x + r, top: y - r, bottom: y + r });
+      }
+      for (const model of shown) {
+        const point = this.points.get(model), label = point.firstChild, { x, y } = centre(model), r = point.radius + 4;
+        label.hidden = false;
+        const { width, height } = label.getBoundingClientRect();
+        const sides = {
+          right: [x + r, y - height / 2], left: [x - r - width, y - height / 2],
+          above: [x - width / 2, y - r - height], below: [x - width / 2, y + r],
+        };
+        const fits = ([left, top]) => left >= 0 && top >= 0 && left + width <= plot.width && top + height <= plot.height &&
+          !taken.some((box) => left < box.right && left + width > box.left && top < box.bottom && top + height > box.top);
+        const side = Object.keys(sides).find((name) => fits(sides[name]));
+        label.hidden = !side;
+        if (!side) continue;
+        const [left, top] = sides[side];
+        taken.push({ left, top, right: left + width, bottom: top + height });
+        point.dataset.side = side;
+      }
+    }
+
+    showTip(target) {
+      const point = target.closest && target.closest(".hub-point");
+      if (!point) return;
+      const [name, ...lines] = this.describe(point.model);
+      this.tip.replaceChildren(make("strong", {}, name), ...lines.map((line) => make("span", {}, line)));
+      this.tip.hidden = false;
+      const isRight = parseFloat(point.style.left) > 50, isHigh = parseFloat(point.style.bottom) > 50;
+      this.tip.style.cssText = `${isRight ? "right" : "left"}:${isRight ? 100 - parseFloat(point.style.left) : point.style.left}` +
+        `${isRight ? "%" : ""};${isHigh ? `top:calc(${100 - parseFloat(point.style.bottom)}% + ${point.radius + 6}px)` : `bottom:calc(${point.style.bottom} + ${point.radius + 6}px)`}`;
+      point.setAttribute("aria-describedby", "hub-tip");
+    }
+
+    hideTip() {
+      this.tip.hidden = true;
+    }
+  }
+
+  hub.make = make;
+  hub.Chart = Chart;
+})(window.RexnetHub);
