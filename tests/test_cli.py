@@ -65,7 +65,10 @@ def test_show_gives_every_claim_its_source(run):
     assert code == 0
     assert "77.86%" not in out
     assert "80.31%" in out
-    claims = {claim["field"]: claim for claim in json.loads(run("show", "rexnet_150", "--json")[1])}
+    shown = json.loads(run("show", "rexnet_150", "--json")[1])
+    claims = {claim["field"]: claim for claim in shown["claims"]}
+    assert shown["measured"]["parameters"] == 9728593
+    assert shown["measured"]["macs.conv_linear.count"] == 875828154
     assert claims["parameters"]["value"] == 9730000
     assert claims["license"]["source"].startswith("https://github.com/clovaai/rexnet")
     assert claims["license"]["line"] > 0
