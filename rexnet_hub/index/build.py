@@ -98,6 +98,9 @@ class Builder:
                 for key, _ in node.pairs
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
+        if kind == "numbers" and not is_null(node):
+            self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
+            return None
         notes: list[Doubt] = []
         try:
             value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)

@@ -19,6 +19,7 @@ _SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kKmMbBgGtT])")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
 _POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
 _NUMERIC_KINDS = frozenset(BOUNDS) - {"numbers"}
+_OTHER_THAN_TEXT = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}
 _KIND_NAMES = {
     "count": "a whole number",
     "bytes": "a whole number of bytes",
@@ -67,17 +68,12 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
         return _read_digest(node)
     if kind == "url":
         require_url(text)
-    if node.plain and not node.source.is_json and node.tag != "str":
+    if node.plain and node.tag != "str":
         found = resolve(text)
-        if found in ("int", "float", "bool", "timestamp"):
-            what = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}[
-                found
-            ]
-            notes.append(
-                Doubt("unquoted-text", f"YAML reads {text} as {what}, meant is text; quote it", f"'{text}'")
-            )
-    elif node.plain and node.source.is_json:
-        raise Doubt("wrong-kind", f"expected text, found {text}; quote it", f'"{text}"')
+        if found in _OTHER_THAN_TEXT:
+            quote = '"' if node.source.is_json else "'"
+            message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
+            notes.append(Doubt("unquoted-text", message, f"{quote}{text}{quote}"))
     return text
 
 
