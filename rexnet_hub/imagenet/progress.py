@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import numpy as np
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from rexnet_hub.imagenet.verdict import Interval, wilson_interval
 

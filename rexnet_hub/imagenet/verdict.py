@@ -166,10 +166,13 @@ def wilson_interval(right: int, images: int, *, level: float = LEVEL) -> Interva
 
 
 def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5, level: float = LEVEL) -> int:
-    """Count the images of the smallest sample that, having the claimed accuracy, excludes the drop."""
+    """Count the images of a sample that, having the claimed accuracy, excludes the drop.
+
+    Counts are whole, so a sample that is smaller by a few images may exclude it too.
+    """
 
     def tells(images: int) -> bool:
-        right = round(images * claimed_percent / 100)
+        right = math.floor(images * claimed_percent / 100)
         return _low_end(right, images, (1 - level) / 2) * 100 > claimed_percent - drop_points
 
     low, high = 1, 2
