@@ -18,6 +18,7 @@ from rexnet_hub.imagenet.network import (
     TILE_IMAGES,
     ModelUnderTest,
     Runner,
+    count_cores,
     exact_arithmetic,
     find_device,
     ready_runner,
@@ -120,7 +121,12 @@ class Explanation:
 
 
 def explain_accuracy(
-    model: ModelUnderTest, data: Dataset, expected_percent: float, *, device: str = "cpu", threads: int = 1
+    model: ModelUnderTest,
+    data: Dataset,
+    expected_percent: float,
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> Explanation:
     """Evaluate the same images under each change, and say which gives the expected number.
 
@@ -139,8 +145,11 @@ def explain_accuracy(
         tile_images = TILE_IMAGES[where.type]
         tiles = range(count_tiles(len(data.images), tile_images))
         jobs = (partial(_try_tile, runner, changes, data, tile, tile_images) for tile in tiles)
-        on_cpu = use_one_thread if where.type == "cpu" else None
-        answers = run_ahead(jobs, threads=threads, ahead=2 * threads, initializer=on_cpu)
+        on_cpu = where.type == "cpu"
+        threads = (threads or count_cores()) if on_cpu else 1
+        answers = run_ahead(
+            jobs, threads=threads, ahead=2 * threads, initializer=use_one_thread if on_cpu else None
+        )
         classes = np.concatenate(list(answers), axis=1)  # (changes, images)
     trials = tuple(
         _count(change.name, row, classes[0], labels) for change, row in zip(changes, classes, strict=True)

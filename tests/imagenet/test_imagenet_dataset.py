@@ -312,6 +312,15 @@ def test_a_cut_parquet_file_is_refused(tmp_path, images):
         read_dataset(root, allow_subset=True)
 
 
+def test_a_parquet_row_without_an_image_is_named(tmp_path, images):
+    """A row whose image is not in the file is refused by its place."""
+    name = next(iter(images))
+    root = drawn.write_parquet(tmp_path / "hf", images | {name: (None, images[name][1])})
+
+    with pytest.raises(DatasetError, match="row 0 of group 0 holds no image"):
+        read_manifest(read_dataset(root, allow_subset=True))
+
+
 def test_nothing_is_not_a_data_set(tmp_path):
     """An empty folder, a missing one and a file that is no tar are refused."""
     (tmp_path / "empty").mkdir()

@@ -5,8 +5,11 @@ import dataclasses
 import drawn
 import numpy as np
 import pytest
+import timm_loop
 import torch
 from PIL import Image
+from timm.data import create_transform
+from torchvision.transforms import functional
 
 from rexnet_hub.errors import NotAnImageError, UsageError
 from rexnet_hub.imagenet.dataset import Dataset, LabelledImage
@@ -83,6 +86,26 @@ def test_a_planted_fault_is_found(fault, pictures):
     assert found.best is not None, str(found)
     assert (found.best.change, found.best.top1_count) == (fault, len(labels)), str(found)
     assert str(found).endswith(f"explained by: {fault}")
+
+
+def test_squashing_is_timms(pictures):
+    """The squashed square is that of timm's own crop mode."""
+    settings = {**timm_loop.timm_settings(drawn.SPEC), "crop_mode": "squash"}
+    transform = create_transform(**settings, is_training=False)
+    for data in pictures[:20]:
+        picture = open_picture(data, name="image")
+        pixels = torch.from_numpy(CHANGES["squash instead of crop"].pixels(picture, drawn.SPEC))[None]
+        assert torch.equal(normalise(pixels, drawn.SPEC)[0], transform(picture.image))
+
+
+def test_resizing_without_antialias_is_torchvisions(pictures):
+    """Without antialias the pixels are those of torchvision's resize of a tensor."""
+    for data in pictures[:20]:
+        picture = open_picture(data, name="image")
+        tensor = torch.from_numpy(np.array(picture.image)).permute(2, 0, 1)
+        resized = functional.resize(tensor, [36], functional.InterpolationMode.BICUBIC, antialias=False)
+        expected = functional.center_crop(resized, [32, 32]).permute(1, 2, 0).numpy()
+        assert (CHANGES["resize without antialias"].pixels(picture, drawn.SPEC) == expected).all()
 
 
 def test_a_number_that_the_settings_give_needs_no_change(pictures):
