@@ -9,7 +9,15 @@ __version__ = "0.1.0"
 
 # Each name is one door to one module, opened on first use: `import rexnet_hub` stays light.
 _DOORS = {
+    "AutoImageProcessor": "rexnet_hub.auto",
+    "AutoModel": "rexnet_hub.auto",
+    "apply_plan": "rexnet_hub.publish",
+    "convert_checkpoint": "rexnet_hub.weights.convert",
+    "create_model": "rexnet_hub.auto",
+    "list_models": "rexnet_hub.auto",
     "load_index": "rexnet_hub.index",
+    "plan_publish": "rexnet_hub.publish",
+    "verify_model": "rexnet_hub.verify",
 }
 
 __all__ = ["__version__", *_DOORS]

@@ -198,9 +198,9 @@ def create_model(
 
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
     """List the names of the index's models that meet a query."""
-    from rexnet_hub.index import select
+    from rexnet_hub.index.query import select
 
-    return [entry.name for entry in select(load_index(), query, sort=sort)]
+    return [entry.name for entry in select(load_index().models, query, sort=sort)]
 
 
 def classify(

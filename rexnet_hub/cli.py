@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = build_parser().parse_args(_join_sort_keys(words))
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -37,6 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough
         sys.stderr.close()
         return 0
+
+
+def _join_sort_keys(words: Sequence[str]) -> list[str]:
+    """Let `--sort -top1` be said with a space, which argparse would read as another option."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--sort" and word.startswith("-"):
+            joined[-1] = f"--sort={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -126,9 +139,10 @@ def run_list(args: argparse.Namespace) -> int:
 
     A query compares figures and words, such as 'top1>=79 params<10M' or 'name:rexnet_1*'.
     """
-    from rexnet_hub.index import load_index, select
+    from rexnet_hub.index import load_index
+    from rexnet_hub.index.query import select
 
-    entries = select(load_index(), args.query, sort=args.sort)
+    entries = select(load_index().models, args.query, sort=args.sort)
     rows = [_figures(entry) for entry in entries]
     if args.json:
         print(json.dumps(rows, indent=2))
@@ -366,6 +380,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.demo import run
 
+    os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
     found = run(args.out)
     print(findings_table(found))
     return 1 if any(finding.verdict == "false" for finding in found) else 0

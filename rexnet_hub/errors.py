@@ -6,7 +6,10 @@ RexnetHubError
 ├── UnknownModelError      no model of the index has that name
 ├── FileProblem            a file or folder is missing, unreadable or in the way
 │   ├── NotAnImageError    a file is not a picture that can be decoded
-│   └── OutputExistsError  the place to write to already holds something
+│   ├── OutputExistsError  the place to write to already holds something
+│   ├── DatasetError       a folder or archive is not the labelled images that it must be
+│   └── RecordError        a record, its predictions and what they are of do not agree
+├── EvaluationError        a network's answers cannot be counted
 ├── MismatchError          a file is not, byte for byte, what the index promises
 ├── FetchError             a file could not be brought here
 ├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
@@ -75,6 +78,18 @@ class NotAnImageError(FileProblem):
 
 class OutputExistsError(FileProblem):
     """The place to write to already holds something."""
+
+
+class DatasetError(FileProblem):
+    """A folder or archive is not the labelled images that it must be."""
+
+
+class RecordError(FileProblem):
+    """A record, its predictions and what they are of do not agree."""
+
+
+class EvaluationError(RexnetHubError):
+    """A network's answers cannot be counted."""
 
 
 class MismatchError(RexnetHubError):

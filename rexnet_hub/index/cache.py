@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def read_cached(key: Key) -> Index | None:
         if hashlib.sha256(body).hexdigest() != header["body"] or not _is_fresh(header, key.root):
             return None
         return _unpack_index(body.decode())
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, Flaw):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, Flaw):
         return None
 
 
@@ -83,7 +84,8 @@ def write_cached(
         temporary.replace(key.file)
         _sweep(key.file.parent)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _sweep(folder: Path) -> None:

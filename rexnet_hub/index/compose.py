@@ -24,7 +24,7 @@ from yaml.events import (
 from rexnet_hub.index.source import Flaw, Node, Source
 
 # Far above any index that exists (a model takes some 90 nodes), far below what hurts.
-MAX_NODES = 3_000_000
+MAX_NODES = 2_000_000
 MAX_DEPTH = 50
 MAX_SCALAR_CHARS = 100_000
 

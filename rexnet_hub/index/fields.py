@@ -112,6 +112,7 @@ FIELDS: tuple[Field, ...] = (
         ("Warmup Epochs", "count", "epochs", "epochs of rising learning rate"),
         ("Random Erasing", "fraction", None, "probability that a rectangle of a picture is erased"),
         ("Auto Augment", "text", None, "augmentation policy as timm's train.py takes it"),
+        ("Num Classes", "count", "classes", "classes that the classifier tells apart"),
         ("Image Size", "count", "px", "side of the square that the network sees"),
         ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
         ("Interpolation", "text", None, "resampling filter of the resize"),

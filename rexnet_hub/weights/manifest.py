@@ -119,8 +119,9 @@ def _place_problem(source: Source, tensor: SourceTensor) -> str | None:
     if not 0 <= record.offset_bytes <= record.offset_bytes + record.length_bytes <= source.size_bytes:
         return f"its record {record.name} does not lie in the file"
     last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride, strict=True))
-    end_bytes = tensor.offset_bytes + (last + 1) * item_bytes if tensor.count else tensor.offset_bytes
-    if end_bytes > record.length_bytes:
+    end_bytes = tensor.offset_bytes + (last + 1) * item_bytes
+    # An empty tensor needs no bytes, so torch lets it begin anywhere.
+    if tensor.count and end_bytes > record.length_bytes:
         return f"needs {end_bytes} bytes of record {record.name}, which has {record.length_bytes}"
     return None
 

@@ -25,8 +25,9 @@ _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR = struct.Struct("<4sIQI")
 _END = struct.Struct("<4sHHHHIIH")
 
-# Streamed sizes (bit 3) and UTF-8 names (bit 11): what torch's writer sets.
-_FLAGS = 0x0808
+# UTF-8 names (bit 11), and sizes after the data (bit 3) unless a record is empty: as torch's writer sets them.
+_SIZES_AFTER = 0x0008
+_FLAGS = (0, 0x0800, 0x0808)
 _MAX_DIRECTORY_BYTES = 4 << 20
 # Beside the pickle and the data; each at most a line of text.
 _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}
@@ -34,11 +35,20 @@ _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".dat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
+    """What the directory says of one record."""
+
     name: str
     crc: int
     size: int
+    packed_size: int
     header_at: int
     shared: tuple[int, ...]  # version needed, flags, method, time, date: the same in both headers
+    others: tuple[int, ...]  # what is 0 in all that torch writes
+
+    @property
+    def flags(self) -> int:
+        """Say how the record was written."""
+        return self.shared[1]
 
 
 def read_zip(source: Source) -> tuple[Any, dict[str, Record]]:
@@ -48,12 +58,7 @@ def read_zip(source: Source) -> tuple[Any, dict[str, Record]]:
         CheckpointError: The file is not what `torch.save` writes, byte for byte accounted for.
     """
     entries, directory_at = _read_directory(source)
-    names = {entry.name.partition("/")[2] for entry in entries}
-    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        raise source.refuse(
-            "is a TorchScript archive: a program, not plain weights. "
-            "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
-        )
+    _require_plain(source, entries)
     records = _find_records(source, entries, directory_at)
     if "data.pkl" not in records:
         raise source.refuse("is a zip archive, but holds no data.pkl: not one of torch's")
@@ -123,23 +128,37 @@ def _read_entry(source: Source, data: bytes, at: int) -> tuple[_Entry, int]:
         ) = _CENTRAL.unpack_from(data, at)
     except struct.error:
         raise source.refuse("its zip directory is cut short") from None
-    raw_name = data[at + _CENTRAL.size : at + _CENTRAL.size + name_len]
+    end = at + _CENTRAL.size + name_len
+    raw_name = data[at + _CENTRAL.size : end]
     if sign != b"PK\x01\x02" or len(raw_name) != name_len or not raw_name.isascii():
         raise source.refuse("its zip directory is damaged")
     entry = _Entry(
-        name=raw_name.decode(), crc=crc, size=size, header_at=header_at, shared=tuple(int(n) for n in shared)
+        name=raw_name.decode(),
+        crc=crc,
+        size=size,
+        packed_size=packed,
+        header_at=header_at,
+        shared=tuple(int(number) for number in shared),
+        others=(made_by, extra_len, note_len, disk, inner, outer),
     )
-    if entry.name.partition("/")[2].startswith(("code/", "constants.pkl")):
-        return entry, at + _CENTRAL.size + name_len + extra_len + note_len  # to be refused by name
-    if shared[2] != 0 or packed != size:
+    return entry, end + extra_len + note_len
+
+
+def _require_plain(source: Source, entries: list[_Entry]) -> None:
+    """Refuse an archive with anything that torch does not write into one of plain weights."""
+    names = {entry.name.partition("/")[2] for entry in entries}
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
         raise source.refuse(
-            f"its record {entry.name[:80]!a} is compressed; torch stores, it does not compress"
+            "is a TorchScript archive: a program, not plain weights. "
+            "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
         )
-    if made_by or extra_len or note_len or disk or inner or outer or shared[1] not in (0, _FLAGS):
-        raise source.refuse(
-            f"its record {entry.name[:80]!a} has flags or attributes that torch does not write"
-        )
-    return entry, at + _CENTRAL.size + name_len
+    for entry in entries:
+        if entry.shared[2] != 0 or entry.packed_size != entry.size:
+            raise source.refuse(f"its record {entry.name[:80]!a} is compressed, which torch does not do")
+        if any(entry.others) or entry.flags not in _FLAGS:
+            raise source.refuse(
+                f"its record {entry.name[:80]!a} has flags or attributes that torch does not write"
+            )
 
 
 def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> dict[str, Record]:
@@ -163,7 +182,7 @@ def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> d
                 f"its record {entry.name[:80]!a} is damaged: CRC-32 {crc:08x}, stated {entry.crc:08x}"
             )
         at = data_at + entry.size
-        if entry.shared[1]:
+        if entry.flags & _SIZES_AFTER:
             trailer = _AFTER.pack(b"PK\x07\x08", entry.crc, entry.size, entry.size)
             if source.read(at, len(trailer)) != trailer:
                 raise source.refuse(f"its record {entry.name[:80]!a} ends otherwise than its directory says")
@@ -177,7 +196,7 @@ def _require_local_header(source: Source, entry: _Entry) -> int:
     """Hold a record's own header against the directory's; give the place of its data."""
     header = _LOCAL.unpack(source.read(entry.header_at, _LOCAL.size))
     sign, *shared, crc, packed, size, name_len, extra_len = header
-    stated = (0, 0, 0) if entry.shared[1] else (entry.crc, entry.size, entry.size)
+    stated = (0, 0, 0) if entry.flags & _SIZES_AFTER else (entry.crc, entry.size, entry.size)
     tail = source.read(entry.header_at + _LOCAL.size, name_len + extra_len)
     # The one extra field is padding that puts the data on a round place: "FB", its length, then Z's.
     padding = b"FB" + struct.pack("<H", extra_len - 4) + b"Z" * (extra_len - 4) if extra_len >= 4 else b""

@@ -1,0 +1,68 @@
+"""Share a run between the processes that `torchrun` started, or do without."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """This process among all.
+
+    Attributes:
+        rank: Its number; 0 writes the files.
+        world: How many there are.
+        local_rank: Its number on this machine, and so its GPU's.
+        local_world: How many are on this machine, and share its cores.
+    """
+
+    rank: int
+    world: int
+    local_rank: int
+    local_world: int
+
+    def share(self, value: Any) -> Any:
+        """Give every process what process 0 has."""
+        if self.world == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Give process 0 what each has, in order; the others nothing."""
+        if self.world == 1:
+            return [value]
+        box = [None] * self.world if self.rank == 0 else None
+        dist.gather_object(value, box)
+        return box or []
+
+
+@contextmanager
+def join_ranks() -> Iterator[Ranks]:
+    """Join the processes of `torchrun`: gloo on CPUs, and NCCL beside it on GPUs.
+
+    A group that the caller has made is used and left as it is.
+    """
+    launched = "TORCHELASTIC_RUN_ID" in os.environ or ("RANK" in os.environ and "WORLD_SIZE" in os.environ)
+    mine = launched and dist.is_available() and not dist.is_initialized()
+    if mine:
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        together = dist.is_available() and dist.is_initialized()
+        yield Ranks(
+            rank=dist.get_rank() if together else 0,
+            world=dist.get_world_size() if together else 1,
+            local_rank=int(os.environ.get("LOCAL_RANK", 0)),
+            local_world=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+        )
+    finally:
+        if mine:
+            dist.destroy_process_group()

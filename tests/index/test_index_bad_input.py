@@ -1,0 +1,212 @@
+"""Bad input gives problems with places, in bounded time and memory, and never a traceback."""
+
+import os
+import random
+import resource
+import string
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rexnet_hub.index import load_index
+
+ROOT = Path(__file__).resolve().parents[2]
+SEED = (ROOT / "tests/data/seed_block.yml").read_text()
+
+
+def _bomb(levels, width):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * width)}]" for n in range(1, levels)]
+    return "\n".join(lines) + f"\nModels: [{{Name: a, Metadata: {{X: *a{levels - 1}}}}}]\n"
+
+
+BAD = {
+    "alias bomb": (_bomb(12, 10), ["too-large"]),
+    "merge bomb": ("a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{x: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)), ["too-large"]),
+    "alias of itself": ("Models: &m [*m]\n", ["not-yaml"]),
+    "alias of nothing": ("Models: *m\n", ["not-yaml"]),
+    "deep lists": ("Models: " + "[" * 20_000, ["too-large"]),
+    "deep blocks": ("\n".join(" " * n + "a:" for n in range(2_000)), ["too-large"]),
+    "deep dashes": ("- " * 5_000 + "a", ["too-large"]),
+    "megabyte scalar": ("Models: {Name: " + "x" * 2_000_000 + "}", ["too-large"]),
+    "megabyte key": ("? " + "x" * 200_000 + "\n: 1\n", ["too-large"]),
+    "many digits": ("Models: {Name: a, Metadata: {Epochs: " + "9" * 5_000 + "}}", ["wrong-kind"]),
+    "great exponent": ("Models: {Name: a, Metadata: {Epochs: 1.0e+999999999, LR: 1e999999999}}", ["wrong-kind"] * 2),
+    "not finite": ("Models: {Name: a, Metadata: {LR: .inf, Dropout: .nan}}", ["wrong-kind"] * 2),
+    "NUL": ("Models: {Name: a\0}", ["not-yaml"]),
+    "control": ("Models: {Name: \x07}", ["not-yaml"]),
+    "tab": ("Models:\n\t- Name: a\n", ["not-yaml"]),
+    "python tag": ("Models: !!python/object/apply:os.system ['echo ran > ran']", ["foreign-tag"]),
+    "own tag": ("Models: !mine {Name: a}", ["foreign-tag"]),
+    "binary": ("Models: {Name: !!binary aGk=}", ["foreign-tag"]),
+    "two documents": ("Models: {Name: a}\n---\nModels: {Name: b}\n", ["several-documents"]),
+    "latin-1": ("Models: {Name: \udce9}", ["not-utf8"]),
+    "UTF-16": ("Models: []".encode("utf-16").decode("utf-8", "surrogateescape"), ["not-utf8"]),
+    "half a character": ("Models: {Name: \udce2\udc82}", ["not-utf8"]),
+    "empty": ("", ["empty-index"]),
+    "comments only": ("# nothing\n", ["empty-index"]),
+    "a word": ("word", ["empty-index"]),
+    "a number": ("1", ["empty-index"]),
+    "lists of lists": ("[[[]]]", ["empty-index"]),
+    "null models": ("Models:\n", ["empty-index"]),
+    "null items": ("Models: [null, {Name: a}, ~]", []),
+    "scalars for models": ("Models: [1, 2]", ["import-missing"] * 2),
+    "list for a name": ("Models: {Name: [a, b]}", ["missing-name", "wrong-kind"]),
+    "mapping for a name": ("Models: {Name: {a: b}}", ["missing-name", "wrong-kind"]),
+    "list for a key": ("Models: {Name: a, ? [b] : c}", ["key-not-text"]),
+    "keys of no text": ("1: x\nyes: y\nnull: z\nModels: {Name: a}", ["key-not-text"] * 3),
+    "shapes": ("Models: {Name: a, Metadata: [1, [2]], Results: [3, [4]], Paper: [5], Code: [6], Sources: 7}", None),
+    "metrics": ("Models: {Name: a, Results: {Task: [a, b], Dataset: {x: 1}, Metrics: 4}}", ["wrong-kind"] * 2),
+    "import shapes": ("Import: [{a: b}, [c], null, '']\nModels: {Name: a}", ["wrong-kind"] * 3),
+    "address": ("Import: https://example.org/a.yml", ["import-missing"]),
+    "odd paths": ("Import: ['a\\0b', '" + "x/" * 3_000 + "']", None),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_text_is_a_problem(read, codes, case):
+    """Each bad text gives its problems, at a place in the file, in under two seconds."""
+    text, expected = BAD[case]
+    start = time.process_time()
+    index = read(text)
+    spent = time.process_time() - start
+
+    assert spent < 2
+    if expected is None:
+        assert index.problems
+    else:
+        assert codes(index) == expected
+    lines = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").splitlines() or [""]
+    for problem in index.problems:
+        assert 1 <= problem.location.line <= len(lines) + 1
+        assert problem.location.column >= 1
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 300_000 + '"', "[" + "1," * 300_000])
+def test_bad_json_is_bounded(read, text):
+    """JSON that is deep, long or cut off is refused in bounded time."""
+    start = time.process_time()
+
+    assert [p.code for p in read(text, file="a.json").problems] in (["too-large"], ["not-yaml"])
+    assert time.process_time() - start < 3
+
+
+def test_memory_is_bounded(tmp_path):
+    """The worst of these files are read in a process that may not have a gigabyte."""
+    for number, case in enumerate(["alias bomb", "deep lists", "megabyte scalar", "deep dashes"]):
+        (tmp_path / f"{number}.yml").write_text(BAD[case][0])
+    (tmp_path / "nodes.yml").write_text("Models: [" + "x," * 4_000_000 + "]")
+    limit = 1_000_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*{p.code for p in r(sys.argv[1], cached=False).problems})", tmp_path],
+        cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "too-large", "")
+
+
+def test_a_file_too_large_is_not_read(tmp_path):
+    """A file beyond the bound is refused by its size, before a byte is read."""
+    file = tmp_path / "a.yml"
+    with file.open("wb") as stream:
+        stream.truncate(10 * 2**30)
+
+    assert [p.code for p in load_index(file, cached=False).problems] == ["too-large"]
+
+
+def test_links_out_of_the_root(read, codes, tmp_path):
+    """A link that leaves the root is refused, one that stays is followed."""
+    outside = tmp_path / "outside.yml"
+    outside.write_text("Models: {Name: secret}")
+    inside = tmp_path / "root"
+    inside.mkdir()
+    (inside / "real.yml").write_text("Models: {Name: b}")
+    (inside / "link.yml").symlink_to(outside)
+    (inside / "near.yml").symlink_to("real.yml")
+    (inside / "up").symlink_to(tmp_path)
+    for path, found in {"link.yml": ["outside-root"], "up/outside.yml": ["outside-root"], "../outside.yml": ["outside-root"],
+                        str(outside): ["outside-root"], "*/outside.yml": ["outside-root"], "near.yml": [], "x*/../../outside.yml": ["outside-root"]}.items():  # fmt: skip
+        index = read(f"Import: '{path}'\n", file="root/index.yml")
+        assert codes(index) == found, path
+        assert "secret" not in [entry.name for entry in index.models]
+
+
+def test_a_ring_of_links_ends(read, codes, tmp_path):
+    """Links that lead to themselves, and folders that hold themselves, do not keep `**` going."""
+    (tmp_path / "loop.yml").symlink_to("loop.yml")
+    for name in ("a", "b"):
+        (tmp_path / name).symlink_to(tmp_path)
+
+    assert codes(read("Import: '**/x.yml'")) == ["import-missing"]
+    assert set(codes(read("Import: loop.yml"))) <= {"import-missing", "unreadable-file", "outside-root"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "seteuid"), reason="needs to give up rights")
+def test_without_permission(read, codes, tmp_path):
+    """A file and a folder that may not be read are problems where they are named."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed/a.yml").write_text("Models: {Name: a}")
+    (tmp_path / "closed.yml").write_text("Models: {Name: a}")
+    (tmp_path / "index.yml").write_text("Import: [closed.yml, 'closed/*.yml']")
+    program = (
+        "import os, sys\n"
+        "from rexnet_hub.index import load_index\n"
+        "import rexnet_hub.index.read, encodings.idna\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "print(*(p.code for p in load_index(sys.argv[1], cached=False).problems))\n"
+    )
+    for folder in [tmp_path, *tmp_path.parents]:
+        if folder.owner() and len(folder.parts) > 2:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    (tmp_path / "closed").chmod(0)
+    (tmp_path / "closed.yml").chmod(0)
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "index.yml"], cwd=ROOT, capture_output=True, text=True, check=False)
+    (tmp_path / "closed").chmod(0o755)
+
+    assert (done.stdout.split(), done.stderr) == (["unreadable-file", "unreadable-file"], "")
+
+
+def test_what_is_no_regular_file(read, codes, tmp_path):
+    """A pipe is refused, not waited for."""
+    os.mkfifo(tmp_path / "pipe.yml")
+
+    assert codes(read("Import: pipe.yml")) == ["unreadable-file"]
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    """A file that grows or is touched between its opening and its end is refused."""
+    from rexnet_hub.index import files
+
+    file = tmp_path / "a.yml"
+    file.write_text("Models: {Name: a}")
+    real, calls = os.fstat, []
+
+    def fstat_then_grow(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 2:
+            with file.open("a") as stream:
+                stream.write("\n# more")
+        return real(descriptor)
+
+    monkeypatch.setattr(files.os, "fstat", fstat_then_grow)
+
+    assert [p.code for p in load_index(file, cached=False).problems] == ["unreadable-file"]
+
+
+def test_random_damage_never_escapes(tmp_path):
+    """The seed, cut, spliced and scribbled on at random, is read or refused, never a traceback."""
+    chance = random.Random(20261123)
+    file = tmp_path / "a.yml"
+    for number in range(150):
+        text = SEED[: 3 * len(SEED) // 8]
+        for _ in range(chance.randint(1, 4)):
+            at, span = chance.randrange(len(text)), chance.choice([0, 1, 1, 5, 80])
+            piece = "".join(chance.choices(string.printable + "é&*!|>%@`\0\ud7ff\u2028\x85", k=chance.randint(0, 6)))
+            text = text[:at] + piece + text[at + span :]
+        path = file if number % 3 else file.with_suffix(chance.choice([".json", ".md"]))
+        path.write_bytes(text.encode())
+        index = load_index(path, cached=False)
+        assert index.models or index.problems

@@ -1,0 +1,241 @@
+"""Every command does what its help says, and says in one line what it cannot do."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rexnet_hub.cli import build_parser, main
+
+MODELS = ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]
+COMMANDS = next(
+    action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
+)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run_command(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run_command
+
+
+def refusal(result, code=1):
+    """Hold a refusal to the contract: its exit code, nothing on stdout, one line on stderr."""
+    assert result[0] == code
+    assert result[1] == ""
+    assert result[2].startswith("error: ")
+    assert result[2].count("\n") == 1
+    return result[2]
+
+
+def test_list_shows_the_four_models(run):
+    """`list` prints a line each, and as JSON the figures with their units in the keys."""
+    code, out, err = run("list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[2:]] == MODELS
+    rows = json.loads(run("list", "--json")[1])
+    assert [row["name"] for row in rows] == MODELS
+    assert rows[0]["top1_percent"] == 77.86
+    assert rows[0]["parameters"] == 4800000
+
+
+def test_list_answers_a_query(run):
+    """A query narrows the list, a sort key orders it, and a wrong one is pointed at."""
+    code, out, _ = run("list", "top1>=79 params<10M", "--sort", "-top1", "--json")
+    assert (code, [row["name"] for row in json.loads(out)]) == (0, ["rexnet_150", "rexnet_130"])
+    code, out, err = run("list", "top1>>79")
+    assert (code, out) == (2, "")
+    assert "^" in err
+
+
+def test_show_gives_every_claim_its_source(run):
+    """`show` prints claims with value and source, in JSON with file and line."""
+    code, out, _ = run("show", "rexnet_150")
+    assert code == 0
+    assert "77.86%" not in out
+    assert "80.31%" in out
+    claims = {claim["field"]: claim for claim in json.loads(run("show", "rexnet_150", "--json")[1])}
+    assert claims["parameters"]["value"] == 9730000
+    assert claims["license"]["source"].startswith("https://github.com/clovaai/rexnet")
+    assert claims["license"]["line"] > 0
+
+
+def test_an_unknown_model_gets_the_nearest_name(run):
+    """Every command that takes a model says which one may have been meant."""
+    for words in (["show"], ["card"], ["verify"], ["predict", "--top", "1"], ["fetch"]):
+        images = ["picture.jpg"] if words[0] == "predict" else []
+        message = refusal(run(*words, "rexnet_15", *images))
+        assert "no model is named 'rexnet_15'" in message
+        assert "Did you mean 'rexnet_150'?" in message
+
+
+def test_validate_passes_ours_and_fails_a_broken_file(run, tmp_path):
+    """The zoo's index is valid; a broken one is refused with file, line and column."""
+    assert run("validate")[0] == 0
+    broken = tmp_path / "broken.yml"
+    broken.write_text("Models:\n- Name: a\n  Metadata:\n    Parameters: many\n")
+    code, out, _ = run("validate", broken)
+    assert code == 1
+    assert f"{broken}:4:17: error[wrong-kind]:" in out
+    broken.write_text("Models: [\n")
+    code, out, _ = run("validate", broken)
+    assert code == 1
+    assert "error[not-yaml]" in out
+
+
+def test_nothing_to_validate_is_a_failure(run, tmp_path):
+    """A missing file, an empty folder and a file without models are not well."""
+    refusal(run("validate", tmp_path / "none.yml"))
+    refusal(run("validate", tmp_path))
+    (tmp_path / "empty.yml").write_text("Models: []\n")
+    assert run("validate", tmp_path / "empty.yml")[0] == 1
+
+
+def test_convert_a_file_and_a_name(run, own_index, checkpoint, tmp_path):
+    """A file and a name convert to the same bytes; a foreign file is refused and nothing is left."""
+    source = tmp_path / "given.pth"
+    source.write_bytes(checkpoint.read_bytes())
+    code, out, _ = run("convert", source, "--model", "rexnet_100", "--out", tmp_path / "a.safetensors")
+    assert code == 0
+    assert "sha256:" in out
+    (tmp_path / "named").mkdir()
+    assert run("convert", "rexnet_100", "--out", tmp_path / "named" / "a.safetensors")[0] == 0
+    assert (tmp_path / "named" / "a.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+    assert (tmp_path / "receipt.json").is_file()
+
+    (tmp_path / "empty").mkdir()
+    source.write_bytes(checkpoint.read_bytes()[: 10**6])
+    message = refusal(run("convert", source, "--out", tmp_path / "empty" / "b.safetensors"))
+    assert "given.pth" in message
+    assert [path.suffix for path in (tmp_path / "empty").iterdir() if not path.name.startswith(".")] == []
+
+
+def test_a_checkpoint_with_a_missing_tensor_is_refused(run, own_index, checkpoint, tmp_path):
+    """The missing tensor is named."""
+    import torch
+
+    tensors = torch.load(checkpoint, weights_only=True)
+    del tensors["features.7.conv_dw.conv.weight"]
+    torch.save(tensors, tmp_path / "short.pth")
+    words = ("convert", tmp_path / "short.pth", "--model", "rexnet_100", "--out", tmp_path / "a.safetensors")
+    assert "features.7.conv_dw.conv.weight" in refusal(run(*words))
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_stage_verify_publish_and_predict(run, own_index, tmp_path, picture):
+    """From a name to a published folder that classifies, each step a command."""
+    staged, hub = tmp_path / "rexnet_100", tmp_path / "hub"
+    assert run("stage", "rexnet_100", "--out", staged)[:2] == (0, f"{staged}\n")
+    assert "is not empty" in refusal(run("stage", "rexnet_100", "--out", staged))
+
+    code, out, _ = run("verify", "rexnet_100", "--repo", staged, "--json")
+    verdicts = {finding["claim"]: finding["verdict"] for finding in json.loads(out)}
+    assert (code, verdicts["weights_digest"], verdicts["top1"]) == (0, "holds", "not measured")
+
+    code, out, err = run("publish", staged, "--to", hub)
+    assert (code, hub.exists()) == (0, False)
+    assert "+ model.safetensors" in out
+    assert "--apply" in err
+    assert run("publish", staged, "--to", hub, "--apply")[0] == 0
+    assert run("publish", "rexnet_100", "--to", hub)[1].splitlines()[0].endswith("(nothing to do)")
+
+    code, out, _ = run("predict", hub / "rexnet_100", picture, picture, "--top", "2", "--json")
+    rows = json.loads(out)
+    assert (code, len(rows), [len(row["guesses"]) for row in rows]) == (0, 2, [2, 2])
+    assert rows[0]["guesses"][0]["probability"] >= rows[0]["guesses"][1]["probability"]
+    code, out, _ = run("predict", hub / "rexnet_100", picture)
+    assert out.splitlines()[0] == str(picture)
+    assert len(out.splitlines()) == 6
+
+
+def test_a_false_claim_makes_verify_fail(run, own_index, repo):
+    """`verify` prints the false claim and exits with 1."""
+    card = repo / "README.md"
+    card.write_text(card.read_text().replace("license: mit", "license: gpl-3.0"))
+    code, out, _ = run("verify", "rexnet_100", "--repo", repo)
+    assert code == 1
+    assert any(line.split()[1:3] == ["license", "false"] for line in out.splitlines() if line)
+
+
+def test_verify_without_a_name_verifies_all(run):
+    """All models are verified; files go with one model only."""
+    code, out, _ = run("verify")
+    assert code == 0
+    assert all(name in out for name in MODELS)
+    refusal(run("verify", "--repo", "."), code=2)
+
+
+def test_card_prints_or_writes(run, tmp_path):
+    """`card` prints the README.md, or writes it; a folder that is not there is said."""
+    code, out, _ = run("card", "rexnet_100")
+    assert code == 0
+    assert out.startswith("---\nlicense: mit\n")
+    assert run("card", "rexnet_100", "--out", tmp_path / "README.md")[0] == 0
+    assert (tmp_path / "README.md").read_text() == out
+    refusal(run("card", "rexnet_100", "--out", tmp_path / "none" / "README.md"))
+
+
+def test_bad_input_is_one_line(run, own_index, staged, tmp_path):
+    """A missing file, no picture, no repo and a wrong number each get one line and the right exit code."""
+    note = tmp_path / "note.txt"
+    note.write_text("words")
+    assert "note.txt" in refusal(run("predict", staged, note))
+    assert "none.jpg" in refusal(run("predict", staged, tmp_path / "none.jpg"))
+    assert "config.json" in refusal(run("predict", tmp_path, note))
+    assert "none.pth" in refusal(run("convert", tmp_path / "none.pth"))
+    assert "--top" in refusal(run("predict", staged, note, "--top", "0"), code=2)
+    assert "is not empty" in refusal(run("demo", "--out", tmp_path))
+    (tmp_path / "note.pth").write_text("words")
+    assert "note.pth" in refusal(run("convert", tmp_path / "note.pth"))
+
+
+@pytest.mark.parametrize("words", [[], ["nothing"], ["list", "--no"], ["stage", "rexnet_100"]])
+def test_misuse_is_exit_code_2(run, words):
+    """A wrong command line exits with 2 and a usage line."""
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: rexnet-hub")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(run, name):
+    """`--help` begins with the sentence of the command's function."""
+    code, out, _ = run(name, "--help")
+    first = COMMANDS[name].description.splitlines()[0]
+    assert code == 0
+    assert first in out
+    assert first.endswith(".")
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "rexnet_100"], ["validate"]])
+def test_reading_the_index_never_imports_torch(words):
+    """`list`, `show`, `validate` and `import rexnet_hub` leave torch alone."""
+    script = (
+        "import sys, rexnet_hub\n"
+        "from rexnet_hub.cli import main\n"
+        f"code = main({words!r})\n"
+        "heavy = {'torch', 'numpy', 'huggingface_hub', 'jinja2'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_dash_m_is_the_same_command():
+    """`python -m rexnet_hub` runs the command line and hands its exit code on."""
+    done = subprocess.run(
+        [sys.executable, "-m", "rexnet_hub", "show", "nobody"], capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: no model is named 'nobody'.")

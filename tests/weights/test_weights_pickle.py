@@ -1,0 +1,207 @@
+"""No pickle runs: what is not a plain tensor is refused, listed, and never carried out."""
+
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import torch
+from conftest import as_source, read_bytes, save, small_state
+
+from rexnet_hub.errors import CheckpointError
+from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.weights.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from rexnet_hub.weights.pickle_reader import read_pickle
+
+
+class Call:
+    """Pickles to a call of `function` with `arguments`."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def raw_call(opcodes):
+    """Wrap opcodes as a pickle."""
+    return b"\x80\x02" + opcodes + b"."
+
+
+def hostile_pickles(marker):
+    """Pickles that would write `marker` if anybody ran them, one a way of running."""
+    touch = f"touch {marker}"
+    text = touch.encode()
+    name = b"X" + struct.pack("<I", len(text)) + text
+    code = f"open({str(marker)!r}, 'w')"
+    return {
+        "os.system": pickle.dumps(Call(os.system, touch), 2),
+        "builtins.exec": pickle.dumps(Call(exec, code), 2),
+        "builtins.eval": pickle.dumps(Call(eval, code), 2),
+        "subprocess.Popen": pickle.dumps(Call(subprocess.Popen, ["touch", str(marker)]), 2),
+        "builtins.open": pickle.dumps(Call(open, str(marker), "w"), 2),
+        "inside a tensor's dict": pickle.dumps({"w": Call(os.system, touch)}, 2),
+        "a protocol-4 name": pickle.dumps(Call(os.system, touch), 4),
+        "an old instance": raw_call(b"(" + name + b"iposix\nsystem\n"),
+        "an old object": raw_call(b"(cposix\nsystem\n" + name + b"o"),
+        "a new object": raw_call(b"cbuiltins\nopen\n" + name + b"X\x01\x00\x00\x00w\x86\x81"),
+        "a state": raw_call(b"ccodeop\nCommandCompiler\n)R}X\x04\x00\x00\x00codeX\x01\x00\x00\x001sb"),
+        "an attribute walk": raw_call(b"cbuiltins\ngetattr\ncos\npath\nX\x02\x00\x00\x00os\x86R"),
+        "torch.load itself": pickle.dumps(Call(torch.load, str(marker)), 2),
+        "an extension": raw_call(b"\x82\x01" + name + b"\x85R"),
+    }
+
+
+def in_legacy(body):
+    """Put a pickle where a legacy file has its object."""
+    facts = {"protocol_version": 1001, "little_endian": True, "type_sizes": {}}
+    head = b"".join(pickle.dumps(thing, 2) for thing in (MAGIC_NUMBER, PROTOCOL_VERSION, facts))
+    return head + body + pickle.dumps([], 2)
+
+
+def in_zip(body):
+    """Put a pickle into an archive as torch would, by letting torch's own writer do it."""
+    buffer = io.BytesIO()
+    writer = torch._C.PyTorchFileWriter(buffer)
+    writer.write_record("data.pkl", body, len(body))
+    writer.write_record("byteorder", b"little", 6)
+    writer.write_end_of_file()
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("wrap", [in_legacy, in_zip])
+@pytest.mark.parametrize("way", list(hostile_pickles("m")))
+def test_a_pickle_that_would_run_code_does_not(way, wrap, tmp_path):
+    """Each way of running code from a pickle is refused, and its marker is never written."""
+    marker = tmp_path / "marker"
+
+    with pytest.raises(CheckpointError):
+        read_bytes(wrap(hostile_pickles(marker)[way]))
+    assert not marker.exists()
+
+
+def test_foreign_names_are_all_listed_with_what_to_do(container, tmp_path):
+    """The refusal lists what a pickle names, once each, and says how to save it better."""
+    body = pickle.dumps({"a": Call(os.system, "x"), "b": Call(eval, "1"), "c": Call(os.system, "y")}, 2)
+
+    with pytest.raises(CheckpointError) as caught:
+        read_bytes((in_zip if container == "zip" else in_legacy)(body))
+    assert caught.value.problem.count("posix.system") == 1
+    assert "eval" in caught.value.problem
+    assert "torch.save(model.state_dict(), file)" in caught.value.problem
+    assert "\n" not in str(caught.value)
+
+
+def test_more_foreign_names_than_ten_are_counted():
+    """A hostile list of names cannot flood the message."""
+    body = raw_call(b"(" + b"".join(b"cm\nname%d\n" % i for i in range(1000)) + b"t")
+
+    with pytest.raises(CheckpointError, match="990 more"):
+        read_bytes(in_legacy(body))
+
+
+def test_a_whole_pickled_module_is_refused_by_its_classes(container, tmp_path):
+    """The usual mistake, torch.save(model), is told by the classes it names."""
+    file = save(torch.nn.Sequential(torch.nn.Linear(1, 1)), tmp_path / "m.pth", container)
+
+    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.container\.Sequential"):
+        read_bytes(file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "opcodes",
+    [
+        b"t",  # a tuple without a mark
+        b"u",
+        b"h\x05",  # a memo that was never put
+        b"R",
+        b"Q",
+        b"K\x01K\x02",  # two values at the end
+        b"(K\x01",  # an open mark
+        b"}K\x01s",
+        b"}]K\x01s",  # an unhashable key
+        b"})K\x01s",  # a tuple as key
+        b"K\x01K\x02a",
+        b"ccollections\nOrderedDict\nK\x01R",
+        b"ccollections\nOrderedDict\nK\x01\x85R",
+        b"ctorch._utils\n_rebuild_tensor_v2\n)R",
+        b"ctorch\nFloatStorage\n)R",
+        b"X\xff\xff\xff\xffabc",
+        b"X\x01\x00\x00\x00\xff",
+        b"\x8a\xff\x01",
+        b"q",
+        b"ctorch",
+        b"}X\x01\x00\x00\x00aK\x01X\x01\x00\x00\x00aK\x02" + b"ss",
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NK\x01K\x01tQ",  # a storage view
+        b"(X\x06\x00\x00\x00moduleNNttQ",
+        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000NJ\xff\xff\xff\xfftQ",
+    ],
+)
+def test_a_pickle_that_makes_no_sense_is_refused(opcodes):
+    """Opcodes in an impossible order or with impossible arguments end in a refusal, nothing else."""
+    data = raw_call(opcodes)
+
+    with as_source(data) as source, pytest.raises(CheckpointError):
+        read_pickle(source, data, 0)
+
+
+def test_a_tensor_outside_its_storage_is_refused(container, tmp_path):
+    """Offset, size and stride that reach past the stored numbers are refused."""
+    data = save({"w": torch.arange(3.0)}, tmp_path / "a.pth", "legacy").read_bytes()
+    # The tensor's offset 0, then its shape (3,).
+    assert data.count(b"QK\x00K\x03\x85") == 1
+
+    for lie in (b"QK\x01K\x03\x85", b"QK\x00K\x04\x85", b"QJ\xff\xff\xff\x7fK\x03\x85"):
+        with pytest.raises(CheckpointError, match=r"needs \d+ bytes of record"):
+            read_bytes(data.replace(b"QK\x00K\x03\x85", lie))
+
+
+def test_reading_causes_no_event_but_reading():
+    """An audit hook sees no import, code, process, socket or opened file while a file is read."""
+    script = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import os
+from rexnet_hub.weights.container import list_tensors
+from rexnet_hub.weights.digest import Source
+from rexnet_hub.errors import CheckpointError
+seen = []
+sources = []
+for file in sys.argv[2:]:
+    descriptor = os.open(file, os.O_RDONLY)
+    sources.append(Source(name=file, descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size))
+sys.addaudithook(lambda event, arguments: seen.append(event))
+for source in sources:
+    try:
+        list_tensors(source)
+    except CheckpointError:
+        pass
+found = sorted(set(seen))
+print(found)
+"""
+    with zipfile.ZipFile(io.BytesIO(in_zip(b"\x80\x02}."))) as archive:
+        assert archive.namelist()  # the archives that this test relies on are archives
+    names = []
+    folder = PACKAGE_DIR.parent
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        for index, body in enumerate(hostile_pickles(f"{place}/marker").values()):
+            for wrap in (in_legacy, in_zip):
+                names.append(f"{place}/{index}{wrap.__name__}")
+                with open(names[-1], "wb") as stream:  # noqa: PTH123
+                    stream.write(wrap(body))
+        for container in ("legacy", "zip"):
+            names.append(str(save(small_state(), f"{place}/{container}", container)))
+        child = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", script, str(folder), *names],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert child.stdout.strip() == "[]"
