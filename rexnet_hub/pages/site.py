@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.index import Entry
+from rexnet_hub.index.codes import render_codes
 from rexnet_hub.index.lock import Lock
-from rexnet_hub.pages import data, snippets
+from rexnet_hub.index.schema import render_schema
+from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
 from rexnet_hub.pages.chart import Point, draw_svg
 from rexnet_hub.pages.facts import STANDINGS, input_sentence, training_rows
@@ -41,6 +43,10 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         files[f"models/{view.file}.json"] = data.as_json(view.record)
         files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
     files |= {
+        "reference/index-format.md": reference.render_fields(),
+        "reference/problems.md": render_codes(),
+        "reference/query-language.md": reference.render_query_language(),
+        "schema.json": render_schema(),
         "models.json": data.models_json(views),
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
