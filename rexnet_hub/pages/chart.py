@@ -1,4 +1,4 @@
-"""The accuracy-against-cost picture: scales, ticks, the Pareto front, and an SVG for readers without scripts."""
+"""The accuracy-against-cost picture: scales, ticks, the Pareto front, an SVG for readers without scripts."""
 
 from __future__ import annotations
 
@@ -122,6 +122,7 @@ def draw_svg(
         f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
     )
     parts.append(
-        f'<text transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{html.escape(y_label)}</text></svg>'
+        f'<text transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
+        f"{html.escape(y_label)}</text></svg>"
     )
     return "".join(parts)

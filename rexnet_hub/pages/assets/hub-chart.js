@@ -43,8 +43,12 @@ window.RexnetHub = window.RexnetHub || {};
       this.front.setAttribute("viewBox", "0 0 1000 1000");
       this.front.setAttribute("preserveAspectRatio", "none");
       this.front.setAttribute("aria-hidden", "true");
-      this.line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      this.front.append(this.line);
+      [this.grid, this.line] = ["hub-grid", "hub-line"].map((name) => {
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        path.setAttribute("class", name);
+        return path;
+      });
+      this.front.append(this.grid, this.line);
       this.tip = make("div", { className: "hub-tip", role: "tooltip", id: "hub-tip", hidden: true });
       this.xLabel = make("span", { className: "hub-x-label" });
       this.element = make("figure", { className: "hub-chart" }, this.plot,
@@ -75,6 +79,10 @@ window.RexnetHub = window.RexnetHub || {};
       this.y = roundAxis(drawn.length ? drawn.map((model) => model.number.top1) : [0, 100]);
       const grid = this.x.ticks.map((tick) => this.makeTick("hub-x", "left", this.x.share(tick), tick));
       grid.push(...this.y.ticks.map((tick) => this.makeTick("hub-y", "bottom", this.y.share(tick), tick)));
+      this.grid.setAttribute("d", [
+        ...this.x.ticks.map((tick) => `M${1000 * this.x.share(tick)} 0V1000`),
+        ...this.y.ticks.map((tick) => `M0 ${1000 * (1 - this.y.share(tick))}H1000`),
+      ].join(""));
       this.xLabel.textContent = cost.label;
       this.plot.replaceChildren(...grid, this.front, this.xLabel, make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"));
       for (const model of drawn) {
