@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 
 from rexnet_hub import __version__
-from rexnet_hub.commands import asking, files, repos, running
+from rexnet_hub.commands import asking, evaluating, files, repos, running
 from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.terminal import paint
 
-COMMANDS = (*asking.COMMANDS, *files.COMMANDS, *repos.COMMANDS, *running.COMMANDS)
+COMMANDS = (*asking.COMMANDS, *files.COMMANDS, *repos.COMMANDS, *running.COMMANDS, *evaluating.COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,8 @@ def _join_sort_keys(words: Sequence[str]) -> list[str]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of every command."""
-    parser = argparse.ArgumentParser(prog="rexnet-hub", description="The ReXNet model zoo that can be believed.")
+    about = "The ReXNet model zoo that can be believed."
+    parser = argparse.ArgumentParser(prog="rexnet-hub", description=about)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:

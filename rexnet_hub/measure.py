@@ -18,7 +18,7 @@ from rexnet_hub.index.lock import (
     MeasuredTensors,
     measurements,
 )
-from rexnet_hub.nets import build_network, entry_tensors
+from rexnet_hub.nets import entry_network, entry_tensors
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
@@ -90,9 +90,9 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
 
     from rexnet_hub.nets.counts import count_macs, count_parameters
 
-    num_classes, input_px = entry.value("num_classes"), entry.preprocessing.input_px
+    input_px = entry.preprocessing.input_px
     with torch.device("meta"):
-        network = build_network(entry.architecture, num_classes=num_classes, init=False).eval()
+        network = entry_network(entry)
         picture = torch.zeros(1, 3, input_px, input_px)
         with FlopCounterMode(display=False) as counter:
             network(picture)
@@ -100,7 +100,7 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
             PREFERRED_MACS: (count_macs(network, input_px=input_px), f"rexnet_hub {__version__}"),
             TORCH_FLOPS: (counter.get_total_flops(), f"torch {torch.__version__.partition('+')[0]}"),
         }
-    if (total := _count_by_fvcore(entry.architecture, num_classes, input_px)) is not None:
+    if (total := _count_by_fvcore(entry)) is not None:
         counts[FVCORE] = total
     macs = {
         name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
@@ -108,7 +108,7 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
     return count_parameters(network), macs
 
 
-def _count_by_fvcore(architecture: str, num_classes: int, input_px: int) -> tuple[int, str] | None:
+def _count_by_fvcore(entry: Entry) -> tuple[int, str] | None:
     import importlib.metadata
     import warnings
 
@@ -117,11 +117,11 @@ def _count_by_fvcore(architecture: str, num_classes: int, input_px: int) -> tupl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about how fvcore traces
         try:
-            from fvcore.nn import FlopCountAnalysis
+            from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
         except ImportError:
             return None
-        network = build_network(architecture, num_classes=num_classes).eval()
-        analysis = FlopCountAnalysis(network, torch.zeros(1, 3, input_px, input_px))
+        input_px = entry.preprocessing.input_px
+        analysis = FlopCountAnalysis(entry_network(entry), torch.zeros(1, 3, input_px, input_px))
         total = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     return int(total), f"fvcore {importlib.metadata.version('fvcore')}"
 

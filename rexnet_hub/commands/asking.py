@@ -120,18 +120,20 @@ def _as_json(claim: Claim) -> dict[str, Any]:
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `validate`."""
-    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="files or folders (default: the zoo's)")
+    whose = "files or folders (default: the zoo's)"
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=whose)
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that no path may leave")
     parser.add_argument("--fix", action="store_true", help="mend in place what is certain")
     parser.add_argument("--strict", action="store_true", help="let warnings fail too")
-    parser.add_argument("--format", choices=("text", "json", "github"), default="text", help="(default: text)")
+    styles = ("text", "json", "github")
+    parser.add_argument("--format", choices=styles, default="text", help="(default: text)")
 
 
 def run_validate(args: argparse.Namespace) -> int:
     """Read model-index files and say every problem at its place.
 
-    Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain mistakes
-    are mended where they stand; comments, order and quotes stay as they are.
+    Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain
+    mistakes are mended where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
     from rexnet_hub.index.report import render_problems
@@ -161,8 +163,8 @@ def declare_recipe(parser: argparse.ArgumentParser) -> None:
 def run_recipe(args: argparse.Namespace) -> int:
     """Print the training command that a model's hyper-parameters amount to.
 
-    It is a command of timm's train.py. Each flag says which field it is from; what the entry does not state
-    is listed, not guessed.
+    It is a command of timm's train.py. Each flag says which field it is from; what the entry does not
+    state is listed, not guessed.
     """
     from rexnet_hub.index import load_index
     from rexnet_hub.index.recipe import make_recipe

@@ -13,6 +13,7 @@ from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
 if TYPE_CHECKING:
+    from rexnet_hub.imagenet.record import Record
     from rexnet_hub.verify import Finding
 
 
@@ -34,19 +35,20 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `convert`."""
-    parser.add_argument("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
-    parser.add_argument("--model", metavar="NAME", help="hold a file's tensors against this model's network")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
-    parser.add_argument("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
-    parser.add_argument("--float32", action="store_true", help="turn other floating-point numbers into float32")
-    parser.add_argument("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
+    add = parser.add_argument
+    add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
+    add("--model", metavar="NAME", help="hold a file's tensors against this model's network")
+    add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
+    add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
+    add("--float32", action="store_true", help="turn other floating-point numbers into float32")
+    add("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
 
 
 def run_convert(args: argparse.Namespace) -> int:
     """Convert a released checkpoint to safetensors, with a receipt beside it.
 
-    A model is fetched and its tensors are held against its network. A file is converted as it is, and held
-    against a network only with --model. Every tensor is compared with its source, bit for bit.
+    A model is fetched and its tensors are held against its network. A file is converted as it is, and
+    held against a network only with --model. Every tensor is compared with its source, bit for bit.
     """
     from rexnet_hub.index import load_index
     from rexnet_hub.layout import find_cache_dir
@@ -75,35 +77,66 @@ def run_convert(args: argparse.Namespace) -> int:
 
 def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file")
-    parser.add_argument("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="models (default: all)")
+    add("--weights", type=Path, metavar="FILE", help="the released file")
+    add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
+    add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
+    add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
+    add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
+    add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
     add_json(parser)
 
 
 def run_verify(args: argparse.Namespace) -> int:
     """Measure every claim of one model, of several or of all.
 
-    Each claim holds, is false, or is not measured; one that is false makes the exit code 1.
+    Each claim holds, is false, or is not measured; one that is false makes the exit code 1. A record is
+    recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
+    are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
-    from rexnet_hub.index import load_index
-    from rexnet_hub.verify import FALSE, findings_as_json, verify_model
+    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index.writing import write_whole
+    from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
 
-    index = load_index()
+    index, lock = load_index(), read_lock()
     entries = [index.find(name) for name in args.names] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
-    found = [f for entry in entries for f in verify_model(entry, checkpoint=args.weights, repo=args.repo)]
+    records = _records(args, [entry.name for entry in entries])
+    files = {"checkpoint": args.weights, "repo": args.repo}
+    found = [
+        finding
+        for entry in entries
+        for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
+    ]
     if not found:
         raise UsageError("the index holds no model, so there is nothing to verify")
-    print(findings_as_json(found) if args.json else findings_table(found))
+    if args.junit:
+        write_whole(args.junit, render_junit(found).encode())
+    print(render_json(found), end="") if args.json else print(findings_table(found))
     return 1 if any(finding.verdict == FALSE for finding in found) else 0
+
+
+def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
+    """Recount the records that were named, and run what is to be run now."""
+    if not args.record and args.imagenet is None:
+        return []
+    from rexnet_hub.evaluation import evaluate, find_images, recount
+
+    records = [recount(file) for file in args.record]
+    if strangers := [record.model for record in records if record.model not in names]:
+        raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
+    if args.imagenet is not None:
+        records += evaluate(names, find_images(args.imagenet, sample=args.sample))
+    return records
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
     """Lay findings out for a terminal, with a last line that counts the verdicts."""
     rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
-    counts = {verdict: sum(f.verdict == verdict for f in findings) for verdict in ("holds", "false", "not measured")}
+    words = ("holds", "false", "not measured")
+    counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return paint(table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}")
 
@@ -116,15 +149,17 @@ def declare_lock(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `lock`."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
-    parser.add_argument("--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size")
+    parser.add_argument(
+        "--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size"
+    )
     parser.add_argument("--check", action="store_true", help="write nothing, fail where the lock disagrees")
 
 
 def run_lock(args: argparse.Namespace) -> int:
     """Measure models and record what was found in lock.json, beside the index.
 
-    Counts and sizes are measured from the network; digests from the files that are named. What is not measured
-    stays as it was, or absent. With --check nothing is written, and every disagreement is named.
+    Counts and sizes are measured from the network; digests from the files that are named. What is not
+    measured stays as it was, or absent. With --check nothing is written, and every disagreement is named.
     """
     from rexnet_hub.index import load_index, read_lock
     from rexnet_hub.index.lock import find_lock, write_lock

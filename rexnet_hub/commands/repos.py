@@ -35,7 +35,9 @@ def run_card(args: argparse.Namespace) -> int:
 def declare_stage(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `stage`."""
     parser.add_argument("name", help="a model")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
+    )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
 
 

@@ -27,7 +27,10 @@ def run_predict(args: argparse.Namespace) -> int:
         raise UsageError("--top must be at least 1")
     every = classify(args.model, args.images, top=args.top)
     if args.json:
-        rows = [{"file": str(f), "guesses": [vars(g) for g in gs]} for f, gs in zip(args.images, every, strict=True)]
+        rows = [
+            {"file": str(f), "guesses": [vars(g) for g in gs]}
+            for f, gs in zip(args.images, every, strict=True)
+        ]
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for file, guesses in zip(args.images, every, strict=True):
@@ -39,7 +42,9 @@ def run_predict(args: argparse.Namespace) -> int:
 
 def declare_demo(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `demo`."""
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="a new folder (default: demo)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="a new folder (default: demo)"
+    )
 
 
 def run_demo(args: argparse.Namespace) -> int:
