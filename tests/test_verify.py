@@ -304,7 +304,9 @@ def test_a_rounded_count_holds_to_its_rounding(entry, stated, holds):
 def test_false_and_empty_findings_are_refused(truth):
     """Truth is required aloud: false claims are all named, and nothing to check is a failure."""
     findings = verify(LIES["license"][0](truth))
-    with pytest.raises(RexnetHubError, match=r"license is false: stated mit, found apache-2\.0\n.*card is false"):
+    with pytest.raises(
+        RexnetHubError, match=r"license is false: stated mit, found apache-2\.0\n.*card is false"
+    ):
         require_truth(findings)
     with pytest.raises(UsageError, match="nothing to verify"):
         require_truth([])

@@ -1,4 +1,4 @@
-"""Commands that run a network: predict, demo."""
+"""Commands that run a network: predict, export, demo."""
 
 from __future__ import annotations
 
@@ -40,6 +40,39 @@ def run_predict(args: argparse.Namespace) -> int:
     return 0
 
 
+def declare_export(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `export`."""
+    parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
+    parser.add_argument("--max-difference", type=float, metavar="X", help="of a logit (default: 0.001)")
+    add_json(parser)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export a model to ONNX and hold its outputs against the network's.
+
+    The file is run in onnxruntime on fresh inputs, in batches of several sizes; it is written only when no
+    logit differs by more than the bound. A receipt beside it keeps the digests and the measured difference.
+    """
+    from dataclasses import asdict
+
+    from rexnet_hub.export import MAX_DIFFERENCE, export_onnx
+
+    out = args.out or Path(f"{Path(args.model).name}.onnx")
+    bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
+    receipt = export_onnx(args.model, out, max_difference=bound)
+    if args.json:
+        print(json.dumps(asdict(receipt), indent=2))
+        return 0
+    print(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
+    print(
+        f"largest difference of a logit {receipt.largest_difference:.2g} on {receipt.images} fresh inputs, "
+        f"top-1 agreement {receipt.top1_agreement:.0%}"
+    )
+    return 0
+
+
 def declare_demo(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `demo`."""
     parser.add_argument(
@@ -65,5 +98,6 @@ def run_demo(args: argparse.Namespace) -> int:
 
 COMMANDS = (
     Command(name="predict", run=run_predict, declare=declare_predict),
+    Command(name="export", run=run_export, declare=declare_export),
     Command(name="demo", run=run_demo, declare=declare_demo),
 )
