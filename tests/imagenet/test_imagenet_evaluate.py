@@ -462,7 +462,7 @@ def test_the_callers_network_and_settings_stay_as_they_were(data):
 
 
 def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
-    """Whatever a caller allows, a run computes in full fp32 with fixed kernels, and gives the setting back."""
+    """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
     seen = set()
 
     def answer(pixels):
