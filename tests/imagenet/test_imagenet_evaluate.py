@@ -461,6 +461,28 @@ def test_the_callers_network_and_settings_stay_as_they_were(data):
     )  # fmt: skip
 
 
+def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
+    """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
+    seen = set()
+
+    def answer(pixels):
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        seen.add(
+            (torch.get_num_threads(), cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision)
+        )
+        return torch.zeros(len(pixels), 1000)
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        model = ModelUnderTest(name="seeing", network=Wrong(answer), preprocessing=drawn.SPEC)
+        evaluate_models([model], data, options=QUIET)
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+    assert seen == {(1, True, "ieee", "ieee")}
+
+
 def test_options_that_change_bits_are_recorded(data, plain):
     """Memory format and dtype are in the record, and the accuracy stays near that of fp32."""
     for how in ({"channels_last": True}, {"dtype": "bf16"}):
