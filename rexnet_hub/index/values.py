@@ -88,12 +88,9 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
     number = as_number(bare)
     if number is None:
         raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
-    if kind in ("count", "bytes") and _is_odd_count(number, text, node):
-        raise Doubt(
-            "wrong-kind",
-            f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}",
-            _requote(node, str(int(number))),
-        )
+    if _is_odd(kind, number, text, node):
+        new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
+        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new)
     if (
         node.plain
         and not node.source.is_json
@@ -113,11 +110,13 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
     return percent(text) if kind == "percent" and text != bare else number
 
 
-def _is_odd_count(number: Decimal, text: str, node: Node) -> bool:
-    """Whether a count is text such as `4.8e6`, which no other reader takes for a whole number."""
+def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
+    """Whether a count or percentage is text such as `4.8e6`, which no other reader takes for one."""
     is_number = node.plain and (node.source.is_json or resolve(text) in ("int", "float"))
     mantissa, mark, _ = text.lower().partition("e")
-    return bool(mark) and "." in mantissa and not is_number and number == number.to_integral_value()
+    if not mark or is_number:
+        return False
+    return kind == "percent" or (kind in ("count", "bytes") and "." in mantissa and number % 1 == 0)
 
 
 def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
