@@ -168,7 +168,7 @@ def compare_onnx(network: ReXNet, file: Path, input_px: int, seed: int) -> tuple
     Returns:
         The largest difference of a logit, the part of inputs with the same likeliest class, the inputs.
     """
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
