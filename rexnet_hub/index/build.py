@@ -88,7 +88,8 @@ class Builder:
         if node.kind == "list":
             return self._list(row, kind, node)
         if node.kind == "mapping":
-            if kind not in ("any", "mapping", "url"):
+            is_linked = kind == "url" and row is not None and row.owner == "model"
+            if kind not in ("any", "mapping") and not is_linked:
                 self.report(
                     "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
                 )

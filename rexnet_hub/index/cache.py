@@ -11,10 +11,8 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import rexnet_hub
 from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location, Paper, Result, Snapshot
@@ -23,6 +21,12 @@ from rexnet_hub.index.problems import Fix, Problem
 from rexnet_hub.index.source import Flaw
 from rexnet_hub.layout import find_cache_dir
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: Between the parts of a line, and of a part: JSON writes each of them escaped.
+_TAB, _RESULT, _PART, _ITEM, _PAIR = "\t", "\x1c", "\x1d", "\x1e", "\x1f"
 #: Problems that a file outside the digests caused: such a reading is not kept.
 _UNKEPT = {"unreadable-file", "outside-root", "too-large"}
 _KEPT_COPIES = 16
@@ -58,7 +62,7 @@ def read_cached(key: Key) -> Index | None:
         header = json.loads(head)
         if hashlib.sha256(body).hexdigest() != header["body"] or not _is_fresh(header, key.root):
             return None
-        return _unpack_index(body.decode())
+        return _unpack_index(body.decode("ascii"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, Flaw):
         return None
 
@@ -84,8 +88,14 @@ def write_cached(
         temporary.replace(key.file)
         _sweep(key.file.parent)
     except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink()
+    except OSError:
+        return  # Where it could not be written, there may be none.
 
 
 def _sweep(folder: Path) -> None:
@@ -130,19 +140,24 @@ class _Packer:
         packed = [*self.place(claim.location), claim.label, value, claim.text, claim.source, claim.inherited]
         return packed[:6] if claim.source is None and not claim.inherited else packed
 
-    def claims(self, claims: Mapping[str, Claim]) -> dict[str, Any]:
-        return {name: [*self.claim(claim)] for name, claim in claims.items()}
+    def claims(self, claims: Mapping[str, Claim]) -> str:
+        items = (f"{_ITEM}{_json(name)}{_PAIR}{_json(self.claim(claim))}" for name, claim in claims.items())
+        return "".join(items) + _ITEM if claims else ""
 
     def paper(self, paper: Paper | None) -> Any:
         return paper and [*self.place(paper.location), paper.title, paper.url, paper.source]
 
-    def result(self, result: Result) -> list[Any]:
+    def result(self, result: Result) -> str:
         snapshots = [
-            [*self.place(s.location), s.url, s.date, self.claims(s.metrics)] for s in result.snapshots
+            [*self.place(told.location), told.url, told.date, self.claims(told.metrics)]
+            for told in result.snapshots
         ]
-        split, extra = self.claim(result.split), self.claims(result.extra)
-        place = self.place(result.location)
-        return [*place, result.task, result.dataset, split, self.claims(result.metrics), snapshots, extra]
+        rest = [*self.place(result.location), self.claim(result.split), snapshots, self.claims(result.extra)]
+        named = _json([result.task, result.dataset])
+        return _PART.join([named, self.claims(result.metrics), _json(rest)])
+
+    def results(self, results: tuple[Result, ...]) -> str:
+        return _RESULT.join(self.result(result) for result in results)
 
     def collection(self, told: Collection) -> list[Any]:
         return [
@@ -153,7 +168,7 @@ class _Packer:
             self.paper(told.current_paper),
             *(self.claim(claim) for claim in (told.license, told.code, told.readme)),
             self.claims(told.metadata),
-            [self.result(result) for result in told.results],
+            self.results(told.results),
             self.claims(told.extra),
         ]
 
@@ -167,8 +182,12 @@ class _Packer:
             *(self.claim(claim) for claim in claims),
             self.claims(entry.extra),
         ]
-        parts = (entry.name, self.claims(entry.metadata), [self.result(r) for r in entry.results], rest)
-        return "\t".join(json.dumps(part, separators=(",", ":")) for part in parts)
+        parts = [_json(entry.name), self.claims(entry.metadata), self.results(entry.results), _json(rest)]
+        return _TAB.join(parts)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
 
 
 def _pack_index(index: Index) -> str:
@@ -188,27 +207,41 @@ def _pack_index(index: Index) -> str:
 
 
 class _Claims(Mapping[str, Claim]):
-    """Claims that are made when they are asked for."""
+    """Claims that are decoded when they are asked for."""
 
     __slots__ = ("_files", "_packed")
 
-    def __init__(self, packed: dict[str, list[Any]], files: list[Path]) -> None:
+    def __init__(self, packed: str, files: list[Path]) -> None:
         self._packed, self._files = packed, files
 
+    def _find(self, name: object) -> int:
+        key = f"{_ITEM}{_json(name)}{_PAIR}"
+        at = self._packed.find(key)
+        return at if at < 0 else at + len(key)
+
     def __getitem__(self, name: str) -> Claim:
-        return _claim(name, self._packed[name], self._files)
+        at = self._find(name)
+        if at < 0:
+            raise KeyError(name)
+        packed = json.loads(self._packed[at : self._packed.index(_ITEM, at)])
+        return _claim(name, packed, self._files)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._packed
+        return isinstance(name, str) and self._find(name) >= 0
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._packed)
+        return (_name(item[: item.index(_PAIR)]) for item in self._packed.split(_ITEM)[1:-1])
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return max(0, self._packed.count(_ITEM) - 1)
 
     def __repr__(self) -> str:
         return repr(dict(self))
+
+
+def _name(packed: str) -> str:
+    """Decode a JSON text, most of which have nothing to decode."""
+    return str(json.loads(packed)) if "\\" in packed else packed[1:-1]
 
 
 def _value(packed: Any) -> Any:
@@ -244,20 +277,40 @@ def _paper(packed: list[Any] | None, files: list[Path]) -> Paper | None:
     return Paper(title=title, url=url, location=Location(files[file], line, column), source=source)
 
 
-def _result(packed: list[Any], files: list[Path]) -> Result:
-    file, line, column, task, dataset, split, metrics, snapshots, extra = packed
-    return Result(
-        task=task,
-        dataset=dataset,
-        split=_optional("split", split, files),
-        metrics=_Claims(metrics, files),
-        location=Location(files[file], line, column),
-        snapshots=tuple(
-            Snapshot(url=url, date=date, metrics=_Claims(told, files), location=Location(files[f], at, col))
-            for f, at, col, url, date, told in snapshots
-        ),
-        extra=_Claims(extra, files),
-    )
+class _PackedResult:
+    """The parts of one result that a list does not show."""
+
+    __slots__ = ("files", "rest")
+
+    def __init__(self, rest: str, files: list[Path]) -> None:
+        self.rest, self.files = rest, files
+
+    def fill(self, name: str) -> dict[str, Any]:
+        """Decode them."""
+        files = self.files
+        file, line, column, split, snapshots, extra = json.loads(self.rest)
+        return {
+            "location": Location(files[file], line, column),
+            "split": _optional("split", split, files),
+            "snapshots": tuple(
+                Snapshot(
+                    url=url, date=date, metrics=_Claims(told, files), location=Location(files[f], at, col)
+                )
+                for f, at, col, url, date, told in snapshots
+            ),
+            "extra": _Claims(extra, files),
+        }
+
+
+def _results(packed: str, files: list[Path]) -> tuple[Result, ...]:
+    return tuple(_result(part, files) for part in packed.split(_RESULT)) if packed else ()
+
+
+def _result(packed: str, files: list[Path]) -> Result:
+    named, metrics, rest = packed.split(_PART)
+    task, dataset = json.loads(named)
+    claims = _Claims(metrics, files)
+    return Result.lazy(_PackedResult(rest, files), task=task, dataset=dataset, metrics=claims)
 
 
 def _collection(packed: list[Any], files: list[Path]) -> Collection:
@@ -272,26 +325,26 @@ def _collection(packed: list[Any], files: list[Path]) -> Collection:
         code=_optional("code", code, files),
         readme=_optional("readme", readme, files),
         metadata=_Claims(metadata, files),
-        results=tuple(_result(result, files) for result in results),
+        results=_results(results, files),
         extra=_Claims(extra, files),
     )
 
 
 class _PackedEntry:
-    """One entry's line; fills the attributes of the entry, part by part, when they are first read."""
+    """One entry's line; decodes part by part."""
 
-    __slots__ = ("collections", "files", "parts")
+    __slots__ = ("collections", "files", "line")
 
-    def __init__(self, parts: list[str], files: list[Path], collections: tuple[Collection, ...]) -> None:
-        self.parts, self.files, self.collections = parts, files, collections
+    def __init__(self, line: str, files: list[Path], collections: tuple[Collection, ...]) -> None:
+        self.line, self.files, self.collections = line, files, collections
 
     def fill(self, name: str) -> dict[str, Any]:
         """Decode the part that holds an attribute."""
-        _, metadata, results, rest = self.parts
+        _, metadata, results, rest = self.line.split(_TAB)
         if name == "metadata":
-            return {"metadata": _Claims(json.loads(metadata), self.files)}
+            return {"metadata": _Claims(metadata, self.files)}
         if name == "results":
-            return {"results": tuple(_result(result, self.files) for result in json.loads(results))}
+            return {"results": _results(results, self.files)}
         file, line, column, collection, paper, current, *claims, extra = json.loads(rest)
         fields = ("license", "code", "weights", "config", "readme", "image")
         return {
@@ -309,10 +362,11 @@ def _unpack_index(body: str) -> Index:
     shared = json.loads(head)
     files = [Path(file) for file in shared["files"]]
     collections = tuple(_collection(packed, files) for packed in shared["collections"])
-    models = []
-    for line in lines:
-        parts = line.split("\t")
-        models.append(Entry.lazy(json.loads(parts[0]), _PackedEntry(parts, files, collections)))
+    names = [_name(line[: line.index(_TAB)]) for line in lines]
+    models = [
+        Entry.lazy(_PackedEntry(line, files, collections), name=n)
+        for n, line in zip(names, lines, strict=True)
+    ]
     problems = tuple(
         Problem(
             code=code,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from rexnet_hub.index.entry import Location
+from rexnet_hub.index.records import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fix:
     """A replacement that is certain: put `new` in place of `old` at the problem's place."""
 
@@ -15,7 +14,7 @@ class Fix:
     new: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Problem:
     """One thing that is wrong, where, and what to do.
 
