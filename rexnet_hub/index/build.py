@@ -116,7 +116,7 @@ class Builder:
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
         if kind not in ("any", "words", "numbers"):
-            if kind == "text" and len(node.items) == 1 and node.items[0].kind == "scalar":
+            if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
                 return self.value(row, node.items[0])
             self.report(
                 "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"

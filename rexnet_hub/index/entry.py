@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from urllib.parse import unquote, urlsplit
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
 from rexnet_hub.index.records import record
@@ -238,6 +237,8 @@ class Entry(_Lazy):
         """The released file, or None when the entry names no weights."""
         if self.weights is None or not self.weights.value:
             return None
+        from urllib.parse import unquote, urlsplit
+
         url = str(self.weights.value)
         file_name = unquote(urlsplit(url).path).rpartition("/")[2]
         tail = file_name.rpartition(".")[0].rpartition("-")[2]

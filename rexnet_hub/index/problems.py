@@ -31,3 +31,11 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.location}: {self.severity}[{self.code}]: {self.message}"
+
+
+class Flaw(Exception):  # noqa: N818 - becomes a Problem before anybody outside sees it
+    """Something that stops the reading of a block: becomes one problem at its place."""
+
+    def __init__(self, code: str, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.code, self.offset, self.message = code, offset, message
