@@ -24,11 +24,19 @@ def test_the_hub_reads_what_the_entry_says(entry):
     top1, top5 = card.eval_results
 
     assert card.model_name == entry.name
-    assert (card.license, card.pipeline_tag, card.datasets) == ("mit", "image-classification", ["imagenet-1k"])
+    assert (card.license, card.pipeline_tag, card.datasets) == (
+        "mit",
+        "image-classification",
+        ["imagenet-1k"],
+    )
     assert Decimal(repr(top1.metric_value)) == entry.metric("top1").value
     assert Decimal(repr(top5.metric_value)) == entry.metric("top5").value
     assert (top1.metric_type, top5.metric_type, top5.metric_args) == ("accuracy", "accuracy", {"top_k": 5})
-    assert (top1.dataset_type, top1.dataset_name, top1.dataset_split) == ("imagenet-1k", "ImageNet", "validation")
+    assert (top1.dataset_type, top1.dataset_name, top1.dataset_split) == (
+        "imagenet-1k",
+        "ImageNet",
+        "validation",
+    )
     assert not any(result.verified or result.verify_token for result in card.eval_results)
 
 
@@ -42,7 +50,9 @@ def test_an_entry_survives_the_way_through_a_card(entry):
     assert back.value("training_data") == entry.value("training_data")
     (ours,), (theirs,) = entry.results, back.results
     assert (theirs.task, theirs.dataset, theirs.split.value) == (ours.task, ours.dataset, ours.split.value)
-    assert {name: c.value for name, c in theirs.metrics.items()} == {name: c.value for name, c in ours.metrics.items()}
+    assert {name: c.value for name, c in theirs.metrics.items()} == {
+        name: c.value for name, c in ours.metrics.items()
+    }
     assert to_card_metadata(back) == to_card_metadata(entry)
 
 

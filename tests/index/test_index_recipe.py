@@ -24,7 +24,11 @@ def _train_parser():
         if not line.startswith("#"):
             flag, kind = line.split()
             count, _, word = kind.rpartition("*")
-            options = {"action": "store_true"} if word == "flag" else {"type": {"int": int, "float": float, "str": str}[word]}
+            options = (
+                {"action": "store_true"}
+                if word == "flag"
+                else {"type": {"int": int, "float": float, "str": str}[word]}
+            )
             parser.add_argument(flag, **options, **({"nargs": int(count)} if count else {}))
     return parser
 
@@ -49,7 +53,10 @@ def test_the_training_script_takes_the_command(entry):
 def test_every_argument_is_one_of_the_script():
     """No argument that a recipe can name, stated or open, is unknown to train.py; a wrong one would be."""
     known = {line.split()[0] for line in ARGUMENT_FILE.read_text().splitlines()}
-    named = {*ARGUMENTS.values(), *(word for argument, _ in OPEN.values() for word in argument.split() if word[0] == "-")}
+    named = {
+        *ARGUMENTS.values(),
+        *(word for argument, _ in OPEN.values() for word in argument.split() if word[0] == "-"),
+    }
 
     assert {*named, "--model", "--batch-size", "--data-dir"} <= known
     with pytest.raises(argparse.ArgumentError):
@@ -87,7 +94,12 @@ def test_what_is_open_is_said():
     """What the authors' own command has and the entry does not is listed, never added."""
     recipe = make_recipe(load_index().find("rexnet_200"))
 
-    assert [item.argument for item in recipe.unstated] == ["--aa", "--remode pixel --reprob", "--amp", "--warmup-epochs"]
+    assert [item.argument for item in recipe.unstated] == [
+        "--aa",
+        "--remode pixel --reprob",
+        "--amp",
+        "--warmup-epochs",
+    ]
     assert "for 1.0x has `--aa rand-m9-mstd0.5`" in recipe.unstated[0].note
     assert "--aa" not in recipe.command
 
@@ -97,7 +109,10 @@ def test_a_bare_entry_gives_a_bare_command(read):
     recipe = make_recipe(read("Models: {Name: a b}").models[0])
 
     assert recipe.command == "python train.py --data-dir DATA --model a b"
-    assert {item.argument for item in recipe.unstated} == {"--batch-size", *(argument for argument, _ in OPEN.values())}
+    assert {item.argument for item in recipe.unstated} == {
+        "--batch-size",
+        *(argument for argument, _ in OPEN.values()),
+    }
 
 
 def test_stated_fields_settle_what_is_open(read):
@@ -111,7 +126,14 @@ def test_stated_fields_settle_what_is_open(read):
     assert "--opt lamb" in recipe.command
     assert "--warmup-epochs 3" in recipe.command
     assert "--batch-size" not in recipe.command
-    assert [item.argument for item in recipe.unstated] == ["--batch-size", "--amp", "--lr", "--epochs", "--weight-decay", "--drop"]
+    assert [item.argument for item in recipe.unstated] == [
+        "--batch-size",
+        "--amp",
+        "--lr",
+        "--epochs",
+        "--weight-decay",
+        "--drop",
+    ]
 
 
 def test_text_of_an_entry_cannot_leave_the_command(read):

@@ -25,7 +25,9 @@ UNSEEN = {"too-large", "digest-as-number"}
 def _agree(text, read):
     """Say what both find: whether the schema refuses, and whether the reader has an error that it should see."""
     index = read(text)
-    seen = [problem for problem in index.problems if problem.code in SCHEMA_CODES and problem.severity == "error"]
+    seen = [
+        problem for problem in index.problems if problem.code in SCHEMA_CODES and problem.severity == "error"
+    ]
     data = json.loads(json.dumps(yaml.safe_load(text), default=str))
     return [error.message for error in VALIDATOR.iter_errors(data)], [str(problem) for problem in seen]
 
@@ -50,7 +52,9 @@ def test_the_own_index_is_valid():
 
 
 @pytest.mark.parametrize("which", ["bad", "good"])
-@pytest.mark.parametrize("code", [c for c in CODES if not c.beside and c.code not in UNSEEN], ids=lambda c: c.code)
+@pytest.mark.parametrize(
+    "code", [c for c in CODES if not c.beside and c.code not in UNSEEN], ids=lambda c: c.code
+)
 def test_both_agree_on_the_examples(code, which, read):
     """On each problem's examples, the schema refuses exactly what it is said to see."""
     text = getattr(code, which)
@@ -71,10 +75,30 @@ NUMBERS = st.one_of(
     st.integers(-5, 10**10).map(str),
     st.decimals(-2, 300, places=3, allow_nan=False).map(str),
     st.integers(0, 100).map(lambda n: f"{Decimal(n).scaleb(-2)}"),
-    st.sampled_from(["1.0e-05", "5e-1", "1e5", "4.8e6", "4.8e+6", "0", "0.0", "1", "1.0", "100", "100.0", "100.01", "1_000", ".5", "5."]),
+    st.sampled_from(
+        [
+            "1.0e-05",
+            "5e-1",
+            "1e5",
+            "4.8e6",
+            "4.8e+6",
+            "0",
+            "0.0",
+            "1",
+            "1.0",
+            "100",
+            "100.0",
+            "100.01",
+            "1_000",
+            ".5",
+            "5.",
+        ]
+    ),
 ).flatmap(_quote)
 WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip
-SLOTS = [row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")]
+SLOTS = [
+    row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
+]
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
