@@ -95,9 +95,8 @@ def main() -> None:
     print(f"large, list / small, list:                {times['large, list'] / times['small, list']:.2f}")
     events = times["large, parser's events alone"]
     print(f"large, reading / parser's events:         {times['large, list without a copy'] / events:.2f}")
-    print(
-        f"large, model-index / reading:             {times['large, model-index'] / times['large, list without a copy']:.2f}"
-    )
+    library = times["large, model-index"] / times["large, list without a copy"]
+    print(f"large, model-index / reading:             {library:.2f}")
     for name, seconds in times.items():
         print(f"{name:32} {seconds:8.3f} s")
 

@@ -33,7 +33,8 @@ class _Packer:
         if claim is None:
             return None
         value = self.value(claim.value)
-        packed = [*self.place(claim.location), claim.label, value, claim.text, claim.source, claim.inherited]
+        text = None if claim.text == str(claim.value) else claim.text
+        packed = [*self.place(claim.location), claim.label, value, text, claim.source, claim.inherited]
         return packed[:6] if claim.source is None and not claim.inherited else packed
 
     def claims(self, claims: Mapping[str, Claim]) -> str:

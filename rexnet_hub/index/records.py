@@ -39,16 +39,22 @@ def _make_init(kind: type, names: list[str], defaults: dict[str, Any]) -> Callab
 
     def fill(self: Any, *values: Any, **given: Any) -> None:
         if values:
-            given |= zip(self.__match_args__, values, strict=True)
+            if len(values) > len(self.__match_args__) or given:
+                raise TypeError(f"{kind.__name__}() takes its arguments by name")
+            given = dict(zip(self.__match_args__, values, strict=False))
+        taken = 0
         for name, put, has_default, default in plan:
             if name in given:
-                put(self, given.pop(name))
+                put(self, given[name])
+                taken += 1
             elif has_default:
                 put(self, dict(default) if type(default) is dict else default)
             else:
                 raise TypeError(f"{kind.__name__}() lacks the argument {name!r}")
-        if given:
-            raise TypeError(f"{kind.__name__}() got an unexpected argument {next(iter(given))!r}")
+        if taken != len(given):
+            raise TypeError(
+                f"{kind.__name__}() got an unexpected argument {(given.keys() - set(names)).pop()!r}"
+            )
 
     return fill
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 TAB, RESULT, PART, ITEM, PAIR = "\t", "\x1c", "\x1d", "\x1e", "\x1f"
 
 
+#: Decodes the JSON that begins at a place, wherever it ends.
+_decode = json.JSONDecoder().raw_decode
+
+
 class _Claims(Mapping[str, Claim]):
     """Claims that are decoded when they are asked for."""
 
@@ -35,8 +39,7 @@ class _Claims(Mapping[str, Claim]):
         at = self._find(name)
         if at < 0:
             raise KeyError(name)
-        packed = json.loads(self._packed[at : self._packed.index(ITEM, at)])
-        return _claim(name, packed, self._files)
+        return _claim(name, _decode(self._packed, at)[0], self._files)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self._find(name) >= 0
@@ -57,6 +60,7 @@ def _name(packed: str) -> str:
 
 
 def _value(packed: Any) -> Any:
+    """Decode a value; exact numbers are texts under a key of their own."""
     if type(packed) is dict:
         if "n" in packed:
             return Decimal(packed["n"])
@@ -67,11 +71,12 @@ def _value(packed: Any) -> Any:
 def _claim(field: str, packed: list[Any], files: list[Path]) -> Claim:
     file, line, column, label, value, text, *rest = packed
     source, inherited = rest or (None, False)
+    told = _value(value)
     return Claim(
         field=field,
         label=label,
-        value=_value(value),
-        text=text,
+        value=told,
+        text=str(told) if text is None else text,
         location=Location(files[file], line, column),
         source=source,
         inherited=inherited,
@@ -120,7 +125,7 @@ def _results(packed: str, files: list[Path]) -> tuple[Result, ...]:
 
 def _result(packed: str, files: list[Path]) -> Result:
     named, metrics, rest = packed.split(PART)
-    task, dataset = json.loads(named)
+    task, dataset = _decode(named)[0]
     claims = _Claims(metrics, files)
     return Result.lazy(_PackedResult(rest, files), task=task, dataset=dataset, metrics=claims)
 

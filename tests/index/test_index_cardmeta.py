@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index import load_index
@@ -57,7 +57,7 @@ def test_an_entry_survives_the_way_through_a_card(entry):
 
 
 def test_every_percent_keeps_its_two_places():
-    """Each of the 10001 percentages with two places is the float that prints as it; a division would lose some."""
+    """Each of the 10001 percentages with two places is the float that prints as it."""
     assert 79.49 / 100 != 0.7949
     for number in range(10001):
         points = Decimal(number).scaleb(-2)
@@ -113,7 +113,7 @@ BAD = {
     "no model index": {},
     "two models": {"model-index": [{"name": "a", "results": []}, {"name": "b", "results": []}]},
     "no name": {"model-index": [{"results": []}]},
-    "not a number": {"model-index": [{"name": "a", "results": [{"task": {"type": "image-classification"}, "dataset": {"type": "x", "name": "x"}, "metrics": [{"type": "accuracy", "value": "good"}]}]}]},
+    "not a number": {"model-index": [{"name": "a", "results": [{"task": {"type": "image-classification"}, "dataset": {"type": "x", "name": "x"}, "metrics": [{"type": "accuracy", "value": "good"}]}]}]},  # noqa: E501
 }  # fmt: skip
 
 

@@ -170,8 +170,8 @@ HOMES = {
     "the own index": (ROOT / "model_index/rexnet.yml").read_text(),
     "no newline at the end": "Models:\n- Name: a",
     "comments after": "Models:\n- Name: a\n  # of a\n\n# the end\n",
-    "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",
-    "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",
+    "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",  # noqa: E501
+    "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",  # noqa: E501
     "flow list": "Models: [{Name: a}]\n",
     "empty list": "Models: []\n",
     "no models yet": "Collections:\n- Name: RexNet\n",
@@ -234,7 +234,7 @@ def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
 
 
 def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
-    """Keys misspelt at random are either mended to the old bytes or left as they are, never something third."""
+    """Keys misspelt at random are mended to the old bytes or left as they are, nothing third."""
     chance = random.Random(7)
     data = (ROOT / "tests/data/seed_block.yml").read_text()
     lines = data.splitlines(keepends=True)

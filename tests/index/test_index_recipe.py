@@ -11,7 +11,7 @@ from rexnet_hub.index.recipe import ARGUMENTS, OPEN, TECHNIQUES, make_recipe
 
 ARGUMENT_FILE = Path(__file__).resolve().parent.parent / "data/timm_train_arguments.txt"
 COMMAND = (
-    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "
+    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "  # noqa: E501
     "--momentum 0.9 --weight-decay 1.0e-05 --epochs 400 --sched cosine --drop 0.2 --smoothing 0.1 "
     "--input-size 3 224 224 --interpolation bicubic --crop-pct 0.875"
 )
@@ -65,7 +65,7 @@ def test_every_argument_is_one_of_the_script():
 
 
 def test_values_are_known_to_timm():
-    """timm's own factories know the optimiser, the schedule and the augmentation that a recipe names."""
+    """Timm's own factories know the optimiser, the schedule and the augmentation that a recipe names."""
     import torch
     from timm.data.auto_augment import rand_augment_transform
     from timm.optim import create_optimizer_v2
@@ -118,8 +118,8 @@ def test_a_bare_entry_gives_a_bare_command(read):
 def test_stated_fields_settle_what_is_open(read):
     """Fields that an entry adds take the place of what was listed or open."""
     entry = read(
-        "Models: {Name: a, Metadata: {Optimizer: lamb, LR Schedule: step, Warmup Epochs: 3, Random Erasing: 0.2, "
-        "Auto Augment: rand-m9, Batch Size: 100, Training Resources: 3x GPU, Training Techniques: [Nesterov Accelerated Gradient]}}"
+        "Models: {Name: a, Metadata: {Optimizer: lamb, LR Schedule: step, Warmup Epochs: 3, Random Erasing: 0.2, "  # noqa: E501
+        "Auto Augment: rand-m9, Batch Size: 100, Training Resources: 3x GPU, Training Techniques: [Nesterov Accelerated Gradient]}}"  # noqa: E501
     ).models[0]
     recipe = make_recipe(entry)
 

@@ -9,7 +9,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rexnet_hub.index import load_index
 from rexnet_hub.index.codes import CODES
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.schema import SCHEMA_CODES, SCHEMA_FILE, build_schema, render_schema
@@ -23,7 +22,7 @@ UNSEEN = {"too-large", "digest-as-number"}
 
 
 def _agree(text, read):
-    """Say what both find: whether the schema refuses, and whether the reader has an error that it should see."""
+    """Give what the schema refuses, and the reader's errors that the schema should see."""
     index = read(text)
     seen = [
         problem for problem in index.problems if problem.code in SCHEMA_CODES and problem.severity == "error"
@@ -95,7 +94,7 @@ NUMBERS = st.one_of(
         ]
     ),
 ).flatmap(_quote)
-WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip
+WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip  # noqa: E501
 SLOTS = [
     row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
 ]
@@ -117,7 +116,7 @@ def test_both_agree_on_any_value(row, value, data, read):
         "result": f"Models: [{{Name: a, Results: [{{{line}}}]}}]",
         "metrics": f"Models: [{{Name: a, Results: [{{Metrics: {{{line}}}}}]}}]",
         "paper": f"Models: [{{Name: a, Paper: {{{line}}}}}]",
-        "snapshot": f"Models: [{{Name: a, Results: [{{Sources: [{{{'' if row.label == 'URL' else 'URL: https://a.b, '}{line}}}]}}]}}]",
+        "snapshot": f"Models: [{{Name: a, Results: [{{Sources: [{{{'' if row.label == 'URL' else 'URL: https://a.b, '}{line}}}]}}]}}]",  # noqa: E501
     }[row.owner]
     refusals, seen = _agree(text, read)
 
