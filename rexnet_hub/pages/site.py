@@ -21,7 +21,7 @@ from rexnet_hub.pages.views import ModelView, query_names, query_record, view_mo
 
 STYLE = "assets/hub.css"
 SCRIPTS = ("assets/hub-query.js", "assets/hub-chart.js", "assets/hub.js")
-POLYFILL = "assets/iframe-worker-1.0.4.js"
+POLYFILLS = ("assets/hub-folder.js", "assets/iframe-worker-1.0.4.js")
 ASSETS_DIR = Path(__file__).with_name("assets")
 
 #: A page shows at most this many siblings: else the site grows with the square of the zoo.

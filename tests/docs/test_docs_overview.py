@@ -2,6 +2,7 @@
 
 import json
 import math
+from urllib.parse import urlencode
 
 import pytest
 
@@ -118,23 +119,18 @@ def test_state_in_the_address_survives_a_reload_and_can_be_sent(open_page):
         assert again.locator(".hub-comparison thead th").all_inner_texts()[1:] == ["rexnet_130", "rexnet_200"]
 
 
+PARTS = ("name", "q", "sort", "cost", "compare", "max_params", "min_top1")
 HOSTILE = "<img src=x onerror=window.hit=1>"
 
 
-@pytest.mark.parametrize("name", ["name", "q", "sort", "cost", "compare", "max_params", "min_top1"])
-def test_hostile_state_in_the_address_is_inert(open_page, name):
-    """Markup or nonsense in any part of the address does nothing and breaks nothing."""
-    for value in (HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300):
-        page = open_page(f"index.html?{name}={page_quote(value)}")
-        assert page.evaluate("window.hit") is None
-        assert page.locator(".hub-overview img, table[data-hub] img").count() == 0
-        assert page.locator(".hub-plot").count() == 1
+@pytest.mark.parametrize("value", [HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300])
+def test_hostile_state_in_the_address_is_inert(open_page, value):
+    """Markup or nonsense in every part of the address does nothing and breaks nothing."""
+    page = open_page("index.html?" + urlencode({part: value for part in PARTS}))
 
-
-def page_quote(value):
-    from urllib.parse import quote
-
-    return quote(value)
+    assert page.evaluate("window.hit") is None
+    assert page.locator(".hub-overview img, table[data-hub] img").count() == 0
+    assert page.locator(".hub-plot").count() == 1
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -192,7 +188,7 @@ def test_a_click_on_a_point_opens_the_model(open_page):
     """A point is a link: clicked, the model's page is shown, not only its address."""
     page = open_page()
     page.locator(".hub-point", has_text="rexnet_130").click()
-    page.locator("h1", has_text="rexnet_130").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_130").wait_for()
     assert page.url.endswith("models/rexnet_130.html")
 
 
@@ -205,7 +201,7 @@ def test_the_keyboard_reaches_and_opens_a_point(open_page):
     page.keyboard.press("Escape")
     assert not tip.is_visible()
     page.keyboard.press("Enter")
-    page.locator("h1", has_text="rexnet_200").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_200").wait_for()
 
 
 def test_hovering_shows_the_numbers_inside_the_page(open_page):
@@ -224,7 +220,7 @@ def test_instant_navigation_starts_the_page_again(open_page):
     page = open_page()
     page.evaluate("window.stays = true")
     page.locator("table[data-hub] a", has_text="rexnet_150").click()
-    page.locator("h1", has_text="rexnet_150").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_150").wait_for()
     page.get_by_role("link", name="All models").click()
     page.locator(".hub-plot").wait_for()
 
