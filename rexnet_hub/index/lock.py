@@ -5,7 +5,7 @@ Every part is optional: what is absent has not been measured. Written by command
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,14 @@ class MeasuredTensors:
 
     count: int
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSizes:
+    """How large files of exactly these tensors are: torch's legacy container, and canonical safetensors."""
+
+    legacy_bytes: int
+    safetensors_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +85,7 @@ class Measured:
     safetensors: MeasuredFile | None = None
     parameters: int | None = None
     tensors: MeasuredTensors | None = None
+    expected_sizes: MeasuredSizes | None = None
     macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
     hub: MeasuredHub | None = None
     evaluation: MeasuredEvaluation | None = None
@@ -100,6 +109,21 @@ class Lock:
     def with_model(self, name: str, measured: Measured) -> Lock:
         """Give a lock in which one model's measurements are these."""
         return Lock(models={**self.models, name: measured})
+
+
+def measurements(measured: Measured) -> list[tuple[str, str | int]]:
+    """List what was measured of a model by dotted name, such as `macs.conv_linear.count`."""
+    from dataclasses import asdict
+
+    return list(_flat(_dropped(asdict(measured)), ""))
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{name}.{key}" if name else key)
 
 
 def find_lock() -> Path:
@@ -203,6 +227,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 #: Each record: its fields and their kinds; a `?` marks one that may be absent.
 _FILE = {"sha256": "sha256", "size_bytes": "count", "fingerprint?": "text"}
 _TENSORS = {"count": "count", "size_bytes": "count"}
+_SIZES = {"legacy_bytes": "count", "safetensors_bytes": "count"}
 _MACS = {"count": "count", "input_px": "count", "counter": "text"}
 _HUB = {"repo_id": "text", "commit": "commit", "tag?": "text"}
 _EVALUATION = {
@@ -238,6 +263,7 @@ class _LockReader:
             "released": (MeasuredFile, _FILE),
             "safetensors": (MeasuredFile, _FILE),
             "tensors": (MeasuredTensors, _TENSORS),
+            "expected_sizes": (MeasuredSizes, _SIZES),
             "hub": (MeasuredHub, _HUB),
             "evaluation": (MeasuredEvaluation, _EVALUATION),
         }
