@@ -11,6 +11,7 @@ from pathlib import Path
 from rexnet_hub.index import Entry
 from rexnet_hub.index.codes import render_codes
 from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.recipe import make_recipe
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
@@ -96,6 +97,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
             tuning=snippets.tuning(source, repo_id=repo_id),
             preprocessing=input_sentence(entry),
             training=training_rows(entry),
+            recipe=make_recipe(entry),
             standings=STANDINGS,
             siblings=siblings,
             cost_key=cost_key(siblings),

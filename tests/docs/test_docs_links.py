@@ -57,7 +57,9 @@ def test_no_link_or_anchor_is_dead(site):
 
 def test_a_dead_link_and_a_dead_anchor_are_found(tmp_path):
     """The crawl names both."""
-    (tmp_path / "index.html").write_text('<a href="no.html">x</a><a href="#no">y</a><a id="yes" href="#yes">z</a>')
+    (tmp_path / "index.html").write_text(
+        '<a href="no.html">x</a><a href="#no">y</a><a id="yes" href="#yes">z</a>'
+    )
     assert dead_links(tmp_path) == ["index.html: no.html", "index.html: #no"]
 
 

@@ -123,7 +123,9 @@ PARTS = ("name", "q", "sort", "cost", "compare", "max_params", "min_top1")
 HOSTILE = "<img src=x onerror=window.hit=1>"
 
 
-@pytest.mark.parametrize("value", [HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300])
+@pytest.mark.parametrize(
+    "value", [HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300]
+)
 def test_hostile_state_in_the_address_is_inert(open_page, value):
     """Markup or nonsense in every part of the address does nothing and breaks nothing."""
     page = open_page("index.html?" + urlencode({part: value for part in PARTS}))
@@ -137,7 +139,9 @@ def test_hostile_state_in_the_address_is_inert(open_page, value):
 def test_points_stand_where_the_data_says(open_page, records, width):
     """Against the printed ticks, each point's centre is its cost and accuracy; its area is its parameters."""
     page = open_page(width=width)
-    costs = page.get_by_label("Cost axis").locator("option").evaluate_all("all => all.map(each => each.value)")
+    costs = (
+        page.get_by_label("Cost axis").locator("option").evaluate_all("all => all.map(each => each.value)")
+    )
     units = {"macs": 1e9, "flops": 1e9, "parameters": 1e6, "file_size": 1e6}
     for cost in costs:
         page.get_by_label("Cost axis").select_option(cost)
@@ -157,7 +161,9 @@ def scale(page, selector, centre):
     """Read an axis off its first and last printed tick."""
     ticks = page.locator(selector)
     first, last = ticks.first, ticks.last
-    (low, at_low), (high, at_high) = ((float(t.inner_text()), centre(t.bounding_box())) for t in (first, last))
+    (low, at_low), (high, at_high) = (
+        (float(t.inner_text()), centre(t.bounding_box())) for t in (first, last)
+    )
     return lambda value: at_low + (value - low) / (high - low) * (at_high - at_low)
 
 
@@ -236,7 +242,10 @@ def test_chosen_models_stand_side_by_side(open_page):
     page.get_by_label("Compare rexnet_100").check()
     assert not page.locator(".hub-compare").is_visible()
     page.get_by_label("Compare rexnet_150").check()
-    rows = {r[0]: r[1:] for r in (tr.locator("th, td").all_inner_texts() for tr in page.locator(".hub-comparison tr").all())}
+    rows = {
+        r[0]: r[1:]
+        for r in (tr.locator("th, td").all_inner_texts() for tr in page.locator(".hub-comparison tr").all())
+    }
 
     assert rows["Top-1 %"] == ["77.86 \u22122.45 points", "80.31"]
     assert rows["Parameters"][0].startswith("4.80") and rows["Parameters"][1].endswith("× 2.03")

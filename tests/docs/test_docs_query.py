@@ -102,10 +102,49 @@ def test_both_agree_on_drawn_queries(page):
     """Nor do they differ on 400 random strings of the language's own words."""
     entries, lock, draw = load_index().models, read_lock(), random.Random(7)
     records, names = [query_record(entry, lock) for entry in entries], query_names()
-    words = ["top1", "params", "name", "license", "macs", ">=", "<", ":", "=", "!=", "79", "10M", "1.1G", "mit"]
-    words += ["rexnet_*", "?", "(", ")", "and", "or", "not", "'", " ", " ", "%", "kib", "1e3", "nonsense", "top1>=80"]
-    asked = ["".join(draw.choice(words) + draw.choice(["", " "]) for _ in range(draw.randint(1, 8))) for _ in range(400)]
-    asked += [f"{a}{op}{v}" for a in ("top1", "params", "flops") for op in ("<", ">=", ":") for v in ("80.31", "9.73M")]
+    words = [
+        "top1",
+        "params",
+        "name",
+        "license",
+        "macs",
+        ">=",
+        "<",
+        ":",
+        "=",
+        "!=",
+        "79",
+        "10M",
+        "1.1G",
+        "mit",
+    ]
+    words += [
+        "rexnet_*",
+        "?",
+        "(",
+        ")",
+        "and",
+        "or",
+        "not",
+        "'",
+        " ",
+        " ",
+        "%",
+        "kib",
+        "1e3",
+        "nonsense",
+        "top1>=80",
+    ]
+    asked = [
+        "".join(draw.choice(words) + draw.choice(["", " "]) for _ in range(draw.randint(1, 8)))
+        for _ in range(400)
+    ]
+    asked += [
+        f"{a}{op}{v}"
+        for a in ("top1", "params", "flops")
+        for op in ("<", ">=", ":")
+        for v in ("80.31", "9.73M")
+    ]
     differ = [q for q in asked if page.evaluate(ASK, [q, names, records]) != in_python(entries, q, lock)]
 
     assert differ == []
@@ -115,13 +154,20 @@ def test_both_draw_the_same_axis_and_front(page):
     """For random costs and accuracies the ticks and the front are the same."""
     draw = random.Random(11)
     for _ in range(100):
-        values = [draw.choice([1, 1e-3, 40]) * draw.random() + draw.choice([0, 70]) for _ in range(draw.randint(1, 9))]
+        values = [
+            draw.choice([1, 1e-3, 40]) * draw.random() + draw.choice([0, 70])
+            for _ in range(draw.randint(1, 9))
+        ]
         accuracies = [round(draw.uniform(70, 71), 1) for _ in values]
-        points = [Point(name=str(i), x=x, y=y, size=1) for i, (x, y) in enumerate(zip(values, accuracies, strict=True))]
+        points = [
+            Point(name=str(i), x=x, y=y, size=1)
+            for i, (x, y) in enumerate(zip(values, accuracies, strict=True))
+        ]
         script = "v => { const a = RexnetHub.roundAxis(v); return [a.low, a.high, ...a.ticks] }"
         axis = round_axis(values)
         assert page.evaluate(script, values) == pytest.approx([axis.low, axis.high, *axis.ticks])
         front = page.evaluate(
-            "points => RexnetHub.paretoFront(points, (p) => p.x, (p) => p.y).map((p) => p.name)", [vars(p) for p in points]
+            "points => RexnetHub.paretoFront(points, (p) => p.x, (p) => p.y).map((p) => p.name)",
+            [vars(p) for p in points],
         )
         assert front == [point.name for point in pareto_front(points)]

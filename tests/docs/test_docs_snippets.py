@@ -89,7 +89,9 @@ GUIDES = sorted((DOCS / "guides").glob("*.md"))
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda file: file.stem)
 def test_a_guide_runs_from_top_to_bottom(desk, guide):
     """The Python blocks of a guide run in order, in one session, as a reader would type them."""
-    blocks = [body for language, body in BLOCK.findall(guide.read_text(encoding="utf-8")) if language == "python"]
+    blocks = [
+        body for language, body in BLOCK.findall(guide.read_text(encoding="utf-8")) if language == "python"
+    ]
     assert blocks
     names = {"__name__": "reader"}
     for body in blocks:
@@ -99,7 +101,13 @@ def test_a_guide_runs_from_top_to_bottom(desk, guide):
 def command_lines():
     """Every command line that docs and templates print."""
     texts = [file.read_text(encoding="utf-8") for file in DOCS.rglob("*.md")]
-    lines = [line for text in texts for language, body in BLOCK.findall(text) if language == "console" for line in body.splitlines()]
+    lines = [
+        line
+        for text in texts
+        for language, body in BLOCK.findall(text)
+        if language == "console"
+        for line in body.splitlines()
+    ]
     return sorted({line for line in lines if line.strip()})
 
 

@@ -97,7 +97,9 @@ def write_hostile_index(folder: Path, texts=HOSTILE):
                     "Dataset": "ImageNet",
                     "Split": text,
                     "Metrics": {"Top 1 Accuracy": 70 + number / 10},
-                    "Sources": [{"URL": "https://example.org/t.csv", "Date": text, "Metrics": {"Top 1 Accuracy": 70}}],
+                    "Sources": [
+                        {"URL": "https://example.org/t.csv", "Date": text, "Metrics": {"Top 1 Accuracy": 70}}
+                    ],
                 }
             ],
             "Sources": {"License": "javascript:window.hit=1", "Parameters": f"https://example.org/{text}"},

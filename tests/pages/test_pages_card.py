@@ -40,7 +40,9 @@ def test_front_matter_is_what_the_hubs_own_class_makes(index):
             metrics=["accuracy"],
             model_name=entry.name,
             eval_results=[
-                EvalResult(**shared, metric_name="Top 1 Accuracy", metric_value=float(entry.metric("top1").value)),
+                EvalResult(
+                    **shared, metric_name="Top 1 Accuracy", metric_value=float(entry.metric("top1").value)
+                ),
                 EvalResult(
                     **shared,
                     metric_name="Top 5 Accuracy",

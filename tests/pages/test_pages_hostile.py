@@ -17,7 +17,15 @@ from rexnet_hub.pages import text
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
 
-EXTENSIONS = ["tables", "attr_list", "md_in_html", "admonition", "toc", "pymdownx.superfences", "pymdownx.tabbed"]
+EXTENSIONS = [
+    "tables",
+    "attr_list",
+    "md_in_html",
+    "admonition",
+    "toc",
+    "pymdownx.superfences",
+    "pymdownx.tabbed",
+]
 
 
 def to_html(source):
@@ -35,8 +43,12 @@ class Skeleton(HTMLParser):
         self.parts, self.text = [], []
 
     def handle_starttag(self, tag, attributes):
-        schemes = tuple((k, (v or "").partition(":")[0] if k in ("href", "src") else "") for k, v in attributes)
-        self.parts.append((tag, tuple((k, v if v in ("https", "http", "javascript", "data") else "") for k, v in schemes)))
+        schemes = tuple(
+            (k, (v or "").partition(":")[0] if k in ("href", "src") else "") for k, v in attributes
+        )
+        self.parts.append(
+            (tag, tuple((k, v if v in ("https", "http", "javascript", "data") else "") for k, v in schemes))
+        )
 
     def handle_data(self, data):
         self.text.append(data)
@@ -51,7 +63,9 @@ def skeleton(source):
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-@pytest.mark.parametrize("frame", ["{}", "x {} y", "| {} | b |\n| --- | --- |\n| {} | c |", "- {}", "# {}", "[{}](a.md)"])
+@pytest.mark.parametrize(
+    "frame", ["{}", "x {} y", "| {} | b |\n| --- | --- |\n| {} | c |", "- {}", "# {}", "[{}](a.md)"]
+)
 def test_escaped_text_is_text_to_both_parsers(hostile, frame):
     """Python-Markdown and CommonMark see in escaped text what they see in a plain word, and print it whole."""
     shown = text.one_line(hostile)
@@ -84,7 +98,15 @@ def test_a_name_needs_no_escape():
 
 @pytest.mark.parametrize(
     "url",
-    ["javascript:x", "http://a.example", "data:text/html,x", "https://u:p@a.example/", "https://a.example/ x", "//a", ""],
+    [
+        "javascript:x",
+        "http://a.example",
+        "data:text/html,x",
+        "https://u:p@a.example/",
+        "https://a.example/ x",
+        "//a",
+        "",
+    ],
 )
 def test_only_https_becomes_a_link(url):
     """Another scheme, credentials or a space leave the words alone."""
@@ -105,7 +127,9 @@ def test_pages_of_a_hostile_index_have_the_skeleton_of_a_plain_one(tmp_path):
     found, expected = (render_site(index.models, Lock()) for index in (hostile, plain))
     for name in ("index.md", *(f for f in found if f.startswith("models/") and f.endswith(".md"))):
         assert "javascript" not in schemes(found[name]), name
-    models = [[f for f in pages if f.startswith("models/") and f.endswith(".md")] for pages in (found, expected)]
+    models = [
+        [f for f in pages if f.startswith("models/") and f.endswith(".md")] for pages in (found, expected)
+    ]
     for one, other in zip(*models, strict=True):
         assert tags(found[one]) == tags(expected[other]), one
         assert re.fullmatch(r"models/[A-Za-z0-9._-]+\.md", one)
@@ -120,7 +144,12 @@ def tags(source):
 
 
 def schemes(source):
-    return {s for _, attributes in skeleton(to_html(strip_front(source)))[0] for k, s in attributes if k in ("href", "src")}
+    return {
+        s
+        for _, attributes in skeleton(to_html(strip_front(source)))[0]
+        for k, s in attributes
+        if k in ("href", "src")
+    }
 
 
 def strip_front(source):

@@ -38,7 +38,13 @@ def test_what_is_not_measured_is_never_called_measured(index):
 def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
     """With a lock the page shows count, digest and accuracy in full, and the claim stays as published."""
     page = render_site(index.models, lock)["models/rexnet_150.md"]
-    for words in ("9,730,000", "9,728,593", "80.31 %", "80.314 % (40,157 of 50,000 images)", "bd1a6aa8" + 56 * "0"):
+    for words in (
+        "9,730,000",
+        "9,728,593",
+        "80.31 %",
+        "80.314 % (40,157 of 50,000 images)",
+        "bd1a6aa8" + 56 * "0",
+    ):
         assert words in page
     assert "876,000,000 (conv_linear, 224 px)" in page
     assert '"hf-hub:someone/rexnet_150"' in page
@@ -73,7 +79,14 @@ def test_a_claim_holds_at_its_own_rounding(claimed, found, holds):
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(4796873, "4.80 M"), (9999999, "10.0 M"), (999999, "1.00 M"), (510 * 10**6, "510 M"), (65862221, "65.9 M"), (12, "12")],
+    [
+        (4796873, "4.80 M"),
+        (9999999, "10.0 M"),
+        (999999, "1.00 M"),
+        (510 * 10**6, "510 M"),
+        (65862221, "65.9 M"),
+        (12, "12"),
+    ],
 )
 def test_short_counts_have_three_digits(value, words):
     """A short count is rounded, never cut, and takes the next prefix where rounding reaches it."""
@@ -120,7 +133,8 @@ def test_the_feed_has_an_item_for_each_published_commit(index, lock):  # noqa: F
 def many(index, count):
     """Make a zoo of this many models out of the four."""
     return [
-        replace(index.models[i % 4], name=f"model_{i:04}", metadata={**index.models[i % 4].metadata}) for i in range(count)
+        replace(index.models[i % 4], name=f"model_{i:04}", metadata={**index.models[i % 4].metadata})
+        for i in range(count)
     ]
 
 
