@@ -14,6 +14,7 @@ class Links(HTMLParser):
         self.targets, self.anchors = [], set()
 
     def handle_starttag(self, tag, attributes):
+        """Take a tag's anchors and targets."""
         said = dict(attributes)
         self.anchors |= {said[key] for key in ("id", "name") if said.get(key)}
         for key in ("href", "src"):
@@ -40,9 +41,8 @@ def dead_links(folder):
                 continue
             path, anchor = urldefrag(urljoin("/" + page, target))
             path = unquote(urlsplit(path).path).lstrip("/") or "index.html"
-            if not (folder / path).is_file():
-                dead.append(f"{page}: {target}")
-            elif anchor and path in pages and unquote(anchor) not in pages[path].anchors:
+            has_anchor = not anchor or path not in pages or unquote(anchor) in pages[path].anchors
+            if not (folder / path).is_file() or not has_anchor:
                 dead.append(f"{page}: {target}")
     return dead
 
@@ -81,6 +81,7 @@ class Loads(HTMLParser):
         self.found = []
 
     def handle_starttag(self, tag, attributes):
+        """Take what a tag loads."""
         said = dict(attributes)
         if tag in ("script", "img", "iframe", "source"):
             self.found.append(said.get("src") or "")

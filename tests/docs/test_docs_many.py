@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest_docs import build, serve
+from built_site import build, serve
 
 from rexnet_hub.index import load_index
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "pages"))
-from conftest_pages import HOSTILE, write_hostile_index  # noqa: E402
+from hostile_index import HOSTILE, write_hostile_index
 
 #: Two frames of a screen that shows 60 a second, and as much again for a machine that does other work.
 FRAME_BUDGET_MS = 67

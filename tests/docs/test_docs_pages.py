@@ -108,7 +108,7 @@ def test_copy_buttons_give_each_snippet_whole(open_page):
 
 
 def test_the_site_works_from_a_folder(open_page, site):
-    """Opened from disk: the overview sorts, links lead on, search finds, nothing is fetched from elsewhere."""
+    """Opened from disk: the overview sorts, links lead on, search finds, and nothing is fetched."""
     page = open_page(base=site[0].as_uri() + "/")
     page.locator("table[data-hub] th button", has_text="Top-1").click()
     assert page.locator("table[data-hub] tbody a").first.inner_text() == "rexnet_200"

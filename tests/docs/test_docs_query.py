@@ -74,7 +74,8 @@ def page(browser, site):
 
 
 ASK = """([query, names, records]) => {
-  try { const meets = RexnetHub.parseQuery(query, names); return records.filter((r) => meets(r) === true).map((r) => r.name); }
+  try { const meets = RexnetHub.parseQuery(query, names); 
+    return records.filter((r) => meets(r) === true).map((r) => r.name); }
   catch (error) { if (!(error instanceof RexnetHub.QueryError)) throw error; return "refused"; }
 }"""
 

@@ -33,7 +33,7 @@ def standin(tmp_path_factory):
 
 @pytest.fixture
 def desk(standin, tmp_path, monkeypatch):
-    """A folder as a reader's: a picture, the released file, the staged repo; the cache holds the model too."""
+    """A folder as a reader's: a picture, the released file, the staged repo, a cache that holds it."""
     checkpoint, repo = standin
     shutil.copy(PACKAGE_DIR / "demo_picture.jpg", tmp_path / "picture.jpg")
     (tmp_path / "released.pth").symlink_to(checkpoint)

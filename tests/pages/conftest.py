@@ -1,5 +1,5 @@
 """Fixtures for cards and site."""
 
-from conftest_pages import entry, lock, measured
+from hostile_index import entry, lock, measured
 
 __all__ = ["entry", "lock", "measured"]

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import yaml
-from conftest_pages import lock  # noqa: F401
+from hostile_index import lock  # noqa: F401
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import EvalResult
 

@@ -8,7 +8,7 @@ import markdown
 import markdown_it
 import pytest
 import yaml
-from conftest_pages import HOSTILE, write_hostile_index
+from hostile_index import HOSTILE, write_hostile_index
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +43,7 @@ class Skeleton(HTMLParser):
         self.parts, self.text = [], []
 
     def handle_starttag(self, tag, attributes):
+        """Take a tag, its attributes, and the schemes of its links."""
         schemes = tuple(
             (k, (v or "").partition(":")[0] if k in ("href", "src") else "") for k, v in attributes
         )
@@ -51,6 +52,7 @@ class Skeleton(HTMLParser):
         )
 
     def handle_data(self, data):
+        """Take the text."""
         self.text.append(data)
 
 
@@ -67,7 +69,7 @@ def skeleton(source):
     "frame", ["{}", "x {} y", "| {} | b |\n| --- | --- |\n| {} | c |", "- {}", "# {}", "[{}](a.md)"]
 )
 def test_escaped_text_is_text_to_both_parsers(hostile, frame):
-    """Python-Markdown and CommonMark see in escaped text what they see in a plain word, and print it whole."""
+    """Python-Markdown and CommonMark see in it what they see in a plain word, and print it whole."""
     shown = text.one_line(hostile)
     for render in (to_html, markdown_it.MarkdownIt("commonmark").enable("table").render):
         plain, _ = skeleton(render(frame.replace("{}", "word")))
@@ -157,7 +159,7 @@ def strip_front(source):
 
 
 def test_a_hostile_card_has_the_keys_of_a_plain_one(tmp_path):
-    """Front matter parses, its key tree is the plain one's, and the body names the model as it is called."""
+    """Front matter parses, its key tree is the plain one's, and the body names the model."""
     (tmp_path / "plain").mkdir()
     hostile = write_hostile_index(tmp_path).models
     plain = write_hostile_index(tmp_path / "plain", texts=["word"]).models[0]
