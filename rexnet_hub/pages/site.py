@@ -39,8 +39,9 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     lock = lock or Lock()
     views = view_models(entries, lock)
     files = {"index.md": render_overview(views, lock)}
+    siblings = nearest_siblings(views)
     for view in views:
-        files[f"models/{view.file}.md"] = render_model(view, nearest_siblings(view, views))
+        files[f"models/{view.file}.md"] = render_model(view, siblings[view.file])
         files[f"models/{view.file}.json"] = data.as_json(view.record)
         files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
     files |= {
@@ -108,14 +109,18 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
     )
 
 
-def nearest_siblings(view: ModelView, views: Sequence[ModelView]) -> tuple[ModelView, ...]:
-    """Choose the models of the same collection that are nearest in size, this one among them, by size."""
-    family = [other for other in views if other.family == view.family]
-    if len(family) > MOST_SIBLINGS:
-        place = family.index(view)
-        start = max(0, min(place - MOST_SIBLINGS // 2, len(family) - MOST_SIBLINGS))
-        family = family[start : start + MOST_SIBLINGS]
-    return tuple(family)
+def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
+    """Choose for each page the models of its collection that stand nearest in the index, its own included."""
+    families: dict[str | None, list[ModelView]] = {}
+    for view in views:
+        families.setdefault(view.family, []).append(view)
+    near = {}
+    for family in families.values():
+        last_start = max(0, len(family) - MOST_SIBLINGS)
+        for place, view in enumerate(family):
+            start = min(max(0, place - MOST_SIBLINGS // 2), last_start)
+            near[view.file] = tuple(family[start : start + MOST_SIBLINGS])
+    return near
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,7 +142,7 @@ def test_siblings_are_capped(index, lock):  # noqa: F811
     """Of a large family a page shows a fixed number, itself among them, wherever it stands."""
     views = view_models(many(index, 100), lock)
     for place in (0, 50, 99):
-        near = nearest_siblings(views[place], views)
+        near = nearest_siblings(views)[views[place].file]
         assert len(near) == MOST_SIBLINGS
         assert views[place] in near
 
