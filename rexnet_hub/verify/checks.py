@@ -135,7 +135,7 @@ def count_running_macs(architecture: str, num_classes: int, input_px: int) -> in
     """Count the multiply-accumulates of a network as it runs; its weights do not matter."""
     from rexnet_hub.nets.counts import count_macs
 
-    return count_macs(build_network(architecture, num_classes=num_classes, init=False), input_px=input_px)
+    return count_macs(build_network(architecture, num_classes=num_classes), input_px=input_px)
 
 
 def check_released(evidence: Evidence) -> Iterator[Finding]:
