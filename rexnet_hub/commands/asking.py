@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
@@ -181,11 +181,3 @@ def run_recipe(args: argparse.Namespace) -> int:
         print("\nnot stated by the entry:")
         print("\n".join(f"  {unstated.argument}: {unstated.note}" for unstated in recipe.unstated))
     return 0
-
-
-COMMANDS = (
-    Command(name="list", run=run_list, declare=declare_list),
-    Command(name="show", run=run_show, declare=declare_show),
-    Command(name="validate", run=run_validate, declare=declare_validate),
-    Command(name="recipe", run=run_recipe, declare=declare_recipe),
-)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
@@ -181,11 +181,3 @@ def run_lock(args: argparse.Namespace) -> int:
     write_lock(lock, find_lock())
     print(find_lock())
     return 0
-
-
-COMMANDS = (
-    Command(name="fetch", run=run_fetch, declare=declare_fetch),
-    Command(name="convert", run=run_convert, declare=declare_convert),
-    Command(name="verify", run=run_verify, declare=declare_verify),
-    Command(name="lock", run=run_lock, declare=declare_lock),
-)
