@@ -54,7 +54,8 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
     about = "The ReXNet model zoo that can be believed."
     parser = argparse.ArgumentParser(prog="rexnet-hub", description=about)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    # With its own name said, argparse does not lay out a usage line, and asks for no terminal's width.
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)
     for name in names:
         module = importlib.import_module(f"rexnet_hub.commands.{COMMANDS[name]}")
         run = getattr(module, f"run_{name}")
