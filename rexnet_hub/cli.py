@@ -66,6 +66,6 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, build_parser=build_parser)
         getattr(module, f"declare_{name}")(command)
     return parser

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "running",
     "demo": "running",
     "evaluate": "evaluating",
+    "completion": "completing",
 }
 
 
