@@ -33,7 +33,7 @@ def run_completion(args: argparse.Namespace) -> int:
         elif action.type is Path:
             is_folder = action.metavar == "DIR"
             action.complete = shtab.DIRECTORY if is_folder else shtab.FILE  # type: ignore[attr-defined]
-    print(shtab.complete(parser, args.shell, preamble=PREAMBLE))
+    print(shtab.complete(parser, args.shell, preamble=PREAMBLE))  # type: ignore[arg-type]
     return 0
 
 

@@ -122,12 +122,14 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
     if not args.record and args.imagenet is None:
         return []
-    from rexnet_hub.evaluation import evaluate, find_images, recount
+    from rexnet_hub.imagenet.record import recount
 
     records = [recount(file) for file in args.record]
     if strangers := [record.model for record in records if record.model not in names]:
         raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
     if args.imagenet is not None:
+        from rexnet_hub.evaluation import evaluate, find_images
+
         records += evaluate(names, find_images(args.imagenet, sample=args.sample))
     return records
 
