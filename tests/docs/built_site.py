@@ -109,7 +109,7 @@ def open_page(browser, site):
     yield open_one
     for context in contexts:
         context.close()
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def is_local(url):
