@@ -12,6 +12,7 @@ RexnetHubError
 ├── EvaluationError        a network's answers cannot be counted
 ├── MismatchError          a file is not, byte for byte, what the index promises
 ├── FetchError             a file could not be brought here
+├── HubError               a Hub did not answer, or refused
 ├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
 │   └── StateDictError     the tensors are not the ones that the network has
 ├── RepoError              a repo folder or Hub repo is not one that can be loaded
@@ -104,6 +105,24 @@ class MismatchError(RexnetHubError):
 
 class FetchError(RexnetHubError):
     """A file could not be brought here."""
+
+
+class HubError(RexnetHubError):
+    """A Hub did not answer, or refused.
+
+    Attributes:
+        kind: `no-answer`, `busy` (429 or 5xx), `no-repo`, `no-revision`, `no-file`, `moved` (412), `exists`
+            (409) or `refused`.
+    """
+
+    def __init__(self, repo_id: str, message: str, *, kind: str = "refused") -> None:
+        self.repo_id, self.kind = repo_id, kind
+        super().__init__(message)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may fare better later."""
+        return self.kind in {"no-answer", "busy"}
 
 
 class CheckpointError(RexnetHubError):
