@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import HubError, MismatchError, RepoError
 from rexnet_hub.hub.faults import hub_faults
+from rexnet_hub.hub.patience import terminal_progress
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
@@ -186,7 +187,8 @@ def _cached(wanted: Wanted, name: str) -> Path | None:
 def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
     import huggingface_hub
 
-    with hub_faults("could not be fetched", wanted.repo_id, revision=wanted.revision):
+    faults = hub_faults("could not be fetched", wanted.repo_id, revision=wanted.revision)
+    with faults, terminal_progress():
         return Path(
             huggingface_hub.hf_hub_download(
                 wanted.repo_id,

@@ -275,7 +275,7 @@ class Handler(BaseHTTPRequestHandler):
                 return self.commits(self.repo(name), rest)
             case "discussions", "GET":
                 rows = [self.discussion(n, sha) for n, sha in self.repo(name).prs.items()]
-                X
+                return Answer(200, {"discussions": rows, "count": len(rows), "start": 0})
             case "preupload", "POST":
                 return self.preupload(self.repo(name), rest, json.loads(body))
             case "commit", "POST":
@@ -312,8 +312,15 @@ class Handler(BaseHTTPRequestHandler):
         return Answer(200, rows)
 
     def discussion(self, number, sha):
-        return {"num": int(number), "title": self.hub_title(sha), "author": {"name": USER}, "status": "open",
-                "createdAt": "2026-01-01T00:00:00.000Z", "isPullRequest": True, "repo": {"name": "", "type": "model"}}  # fmt: skip
+        return {
+            "num": int(number),
+            "title": self.hub_title(sha),
+            "author": {"name": USER},
+            "status": "open",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "isPullRequest": True,
+            "repo": {"name": "", "type": "model"},
+        }
 
     def hub_title(self, sha):
         return next(r.commits[sha].title for r in self.hub.repos.values() if sha in r.commits)
