@@ -58,13 +58,13 @@ def bounded_client(patience: Patience) -> Iterator[None]:
 @contextlib.contextmanager
 def terminal_progress() -> Iterator[None]:
     """Let the client draw its progress bars on a terminal only."""
-    from huggingface_hub import utils
+    from huggingface_hub.utils import tqdm as bars
 
-    if sys.stderr.isatty() or utils.are_progress_bars_disabled():
+    if sys.stderr.isatty() or bars.are_progress_bars_disabled():
         yield
         return
-    utils.disable_progress_bars()
+    bars.disable_progress_bars()
     try:
         yield
     finally:
-        utils.enable_progress_bars()
+        bars.enable_progress_bars()

@@ -251,6 +251,7 @@ def test_a_hub_that_is_gone_leaves_the_cache(published, small_staged, caplog):
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
 
 
+# fmt: off
 REFUSALS = {
     "missing repo": ("org/none", {}, HubError, "no such repo, or it is private"),
     "missing revision": ("org/small", {"revision": "v9"}, HubError, "no branch, tag, commit or refs/pr/N named v9"),

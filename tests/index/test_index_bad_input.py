@@ -25,10 +25,7 @@ def _bomb(levels, width):
 
 BAD = {
     "alias bomb": (_bomb(12, 10), ["too-large"]),
-    "merge bomb": (
-        "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{x: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)),
-        ["too-large"],
-    ),
+    "merge bomb": ("a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{x: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)), ["too-large"]),
     "alias of itself": ("Models: &m [*m]\n", ["not-yaml"]),
     "alias of nothing": ("Models: *m\n", ["not-yaml"]),
     "deep lists": ("Models: " + "[" * 20_000, ["too-large"]),
@@ -37,10 +34,7 @@ BAD = {
     "megabyte scalar": ("Models: {Name: " + "x" * 2_000_000 + "}", ["too-large"]),
     "megabyte key": ("? " + "x" * 200_000 + "\n: 1\n", ["too-large"]),
     "many digits": ("Models: {Name: a, Metadata: {Epochs: " + "9" * 5_000 + "}}", ["wrong-kind"]),
-    "great exponent": (
-        "Models: {Name: a, Metadata: {Epochs: 1.0e+999999999, LR: 1e999999999}}",
-        ["wrong-kind"] * 2,
-    ),
+    "great exponent": ("Models: {Name: a, Metadata: {Epochs: 1.0e+999999999, LR: 1e999999999}}", ["wrong-kind"] * 2),
     "not finite": ("Models: {Name: a, Metadata: {LR: .inf, Dropout: .nan}}", ["wrong-kind"] * 2),
     "NUL": ("Models: {Name: a\0}", ["not-yaml"]),
     "control": ("Models: {Name: \x07}", ["not-yaml"]),
@@ -64,14 +58,8 @@ BAD = {
     "mapping for a name": ("Models: {Name: {a: b}}", ["missing-name", "wrong-kind"]),
     "list for a key": ("Models: {Name: a, ? [b] : c}", ["key-not-text"]),
     "keys of no text": ("1: x\nyes: y\nnull: z\nModels: {Name: a}", ["key-not-text"] * 3),
-    "shapes": (
-        "Models: {Name: a, Metadata: [1, [2]], Results: [3, [4]], Paper: [5], Code: [6], Sources: 7}",
-        None,
-    ),
-    "metrics": (
-        "Models: {Name: a, Results: {Task: [a, b], Dataset: {x: 1}, Metrics: 4}}",
-        ["wrong-kind"] * 2,
-    ),
+    "shapes": ("Models: {Name: a, Metadata: [1, [2]], Results: [3, [4]], Paper: [5], Code: [6], Sources: 7}", None),
+    "metrics": ("Models: {Name: a, Results: {Task: [a, b], Dataset: {x: 1}, Metrics: 4}}", ["wrong-kind"] * 2),
     "import shapes": ("Import: [{a: b}, [c], null, '']\nModels: {Name: a}", ["wrong-kind"] * 3),
     "address": ("Import: https://example.org/a.yml", ["import-missing"]),
     "odd paths": ("Import: ['a\\0b', '" + "x/" * 3_000 + "']", None),
@@ -97,9 +85,7 @@ def test_bad_text_is_a_problem(read, codes, case):
         assert problem.location.column >= 1
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 300_000 + '"', "[" + "1," * 300_000]
-)
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 300_000 + '"', "[" + "1," * 300_000])
 def test_bad_json_is_bounded(read, text):
     """JSON that is deep, long or cut off is refused in bounded time."""
     start = time.process_time()
@@ -177,13 +163,7 @@ def test_without_permission(read, codes, tmp_path):
             folder.chmod(folder.stat().st_mode | 0o055)
     (tmp_path / "closed").chmod(0)
     (tmp_path / "closed.yml").chmod(0)
-    done = subprocess.run(
-        [sys.executable, "-c", program, tmp_path / "index.yml"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "index.yml"], cwd=ROOT, capture_output=True, text=True, check=False)
     (tmp_path / "closed").chmod(0o755)
 
     assert (done.stdout.split(), done.stderr) == (["unreadable-file", "unreadable-file"], "")
@@ -224,9 +204,7 @@ def test_random_damage_never_escapes(tmp_path):
         text = SEED[: 3 * len(SEED) // 8]
         for _ in range(chance.randint(1, 4)):
             at, span = chance.randrange(len(text)), chance.choice([0, 1, 1, 5, 80])
-            piece = "".join(
-                chance.choices(string.printable + "é&*!|>%@`\0\ud7ff\u2028\x85", k=chance.randint(0, 6))
-            )
+            piece = "".join(chance.choices(string.printable + "é&*!|>%@`\0\ud7ff\u2028\x85", k=chance.randint(0, 6)))
             text = text[:at] + piece + text[at + span :]
         path = file if number % 3 else file.with_suffix(chance.choice([".json", ".md"]))
         path.write_bytes(text.encode())

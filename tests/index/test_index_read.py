@@ -68,9 +68,7 @@ def test_line_ends_and_marks_do_not_move_places(read, file, bom, end):
 
 def test_json_is_read_with_its_escapes_and_tabs(read):
     """A JSON file gives what `json` gives, places included, where YAML 1.1 cannot read it."""
-    text = (
-        '{\n\t"Models": [{"Name": "a\\u00e9\\/\\ud83d\\ude00", "Metadata": {"Epochs": 4e1, "LR": 1e-5}}]\n}\n'
-    )
+    text = '{\n\t"Models": [{"Name": "a\\u00e9\\/\\ud83d\\ude00", "Metadata": {"Epochs": 4e1, "LR": 1e-5}}]\n}\n'
     with pytest.raises(yaml.YAMLError):
         yaml.safe_load(text)
     index = read(text, file="a.json")
@@ -83,17 +81,7 @@ def test_json_is_read_with_its_escapes_and_tabs(read):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        '{"Models": [}',
-        '{"Models": [1,]}',
-        '{"Models" 1}',
-        '{"a": 1} 2',
-        '{"Models": ["\\x"]}',
-        "[1",
-        "{,}",
-        '{"a"}',
-        "'a'",
-    ],
+    ['{"Models": [}', '{"Models": [1,]}', '{"Models" 1}', '{"a": 1} 2', '{"Models": ["\\x"]}', "[1", "{,}", '{"a"}', "'a'"],
 )
 def test_json_that_is_none_is_refused(read, codes, text):
     """Text that `json` refuses is refused, at a place."""
@@ -104,10 +92,7 @@ def test_json_that_is_none_is_refused(read, codes, text):
 
 
 PAGES = {
-    "several comments": (
-        "<!--\nType: model-index\nModels: {Name: a, Code: null}\n-->\n<!--\nType: model-index\nName: b\nResults: []\n-->",
-        "ab",
-    ),
+    "several comments": ("<!--\nType: model-index\nModels: {Name: a, Code: null}\n-->\n<!--\nType: model-index\nName: b\nResults: []\n-->", "ab"),
     "fenced": (f"```\n<!--\nType: model-index\n{ONE}-->\n```\n", ""),
     "tilde fence with info": (f"~~~~ yaml\n<!--\nType: model-index\n{ONE}-->\n~~~\n~~~~\n", ""),
     "fence left open": (f"```\n<!--\nType: model-index\n{ONE}-->\n", ""),
@@ -181,10 +166,7 @@ def test_sections_of_a_model_by_path(read):
     index = read(
         "Models:\n- Name: a\n  Metadata: [m.yml, {Epochs: 5}, {Metadata: {LR: 0.5}}]\n  Results: [r.yml, {Task: t, Dataset: d, Metrics: {x: 1}}]\n"
         "- Name: b\n  Metadata: m.yml\n  Results: r*.yml\n",
-        **{
-            "m.yml": "Metadata:\n  Epochs: 4\n  Batch Size: 8\n",
-            "r.yml": "- {Task: T, Dataset: D, Metrics: [{name: y, value: 2}]}\n",
-        },
+        **{"m.yml": "Metadata:\n  Epochs: 4\n  Batch Size: 8\n", "r.yml": "- {Task: T, Dataset: D, Metrics: [{name: y, value: 2}]}\n"},
     )
     first, second = index.models
 
@@ -197,11 +179,7 @@ def test_sections_of_a_model_by_path(read):
 
 def test_a_path_resolves_against_its_writer_then_the_root(read, tmp_path):
     """A path counts from the file that wrote it, and from the root where it is not there."""
-    files = {
-        "sub/more.yml": "Models: {Name: a, README: docs/a.md}\nImport: other.yml",
-        "sub/other.yml": "Models: {Name: b}",
-        "docs/a.md": "x",
-    }
+    files = {"sub/more.yml": "Models: {Name: a, README: docs/a.md}\nImport: other.yml", "sub/other.yml": "Models: {Name: b}", "docs/a.md": "x"}
 
     assert read("Import: sub/more.yml", **files).problems == ()
     alone = load_index(tmp_path / "sub/more.yml", cached=False)
@@ -266,10 +244,7 @@ def test_inheritance(read):
 
 def test_a_collection_of_another_file(read):
     """A model inherits from a collection that any file of the index holds."""
-    index = read(
-        "Import: [m.yml, c.yml]",
-        **{"m.yml": "Models: {Name: a, In Collection: C}", "c.yml": "Collections: {Name: C, License: MIT}"},
-    )
+    index = read("Import: [m.yml, c.yml]", **{"m.yml": "Models: {Name: a, In Collection: C}", "c.yml": "Collections: {Name: C, License: MIT}"})
 
     assert index.problems == ()
     assert index.models[0].license.location.file.name == "c.yml"
@@ -277,9 +252,7 @@ def test_a_collection_of_another_file(read):
 
 def test_anchors_and_merge_keys(read):
     """Aliases and `<<` are written out; a mapping's own word wins."""
-    index = read(
-        "Models:\n- Name: a\n  Metadata: &m {Epochs: 4, LR: 0.5}\n- Name: b\n  Metadata: {<<: *m, Epochs: 5}\n- Name: c\n  Metadata: *m\n"
-    )
+    index = read("Models:\n- Name: a\n  Metadata: &m {Epochs: 4, LR: 0.5}\n- Name: b\n  Metadata: {<<: *m, Epochs: 5}\n- Name: c\n  Metadata: *m\n")
 
     assert index.problems == ()
     assert [(entry.value("epochs"), entry.value("lr")) for entry in index.models] == [
@@ -304,11 +277,7 @@ def test_values_are_exact(read):
 
 def test_a_folder_gives_its_own_index_else_each_file(read, tmp_path):
     """A folder's `model-index.yml` is the index; without one each file is read, and pages without one are passed over."""
-    read(
-        "Models: {Name: a}",
-        file="b.yml",
-        **{"a.json": '{"Models": {"Name": "z"}}', "lock.json": "{}", "README.md": "# Hello"},
-    )
+    read("Models: {Name: a}", file="b.yml", **{"a.json": '{"Models": {"Name": "z"}}', "lock.json": "{}", "README.md": "# Hello"})
     assert [entry.name for entry in load_index(tmp_path, cached=False).models] == ["z", "a"]
     assert load_index(tmp_path, cached=False).problems == ()
 
@@ -336,9 +305,7 @@ def test_nothing_to_read_is_refused(tmp_path):
 
 def test_a_digest_prefix_needs_eight_digits(read):
     """The tail of a file name counts as a digest from eight hexadecimal digits on."""
-    index = read(
-        "Models: [{Name: a, Weights: 'https://a.b/x-12345678.pth'}, {Name: b, Weights: 'https://a.b/x-1234567.pth'}]"
-    )
+    index = read("Models: [{Name: a, Weights: 'https://a.b/x-12345678.pth'}, {Name: b, Weights: 'https://a.b/x-1234567.pth'}]")
 
     assert [entry.released.digest_prefix for entry in index.models] == ["12345678", None]
 
@@ -347,11 +314,7 @@ def test_a_digest_prefix_needs_eight_digits(read):
 def test_what_real_indexes_write_is_accepted(file):
     """Forms that public indexes use give no error, and at most the warnings that the file names itself."""
     index = load_index(file, cached=False)
-    expected = [
-        line.split(":", 1)[1].split()
-        for line in file.read_text().splitlines()
-        if "expected warnings:" in line
-    ]
+    expected = [line.split(":", 1)[1].split() for line in file.read_text().splitlines() if "expected warnings:" in line]
 
     assert sorted({problem.code for problem in index.problems}) == sorted(expected[0] if expected else [])
     assert index.errors == ()
