@@ -8,7 +8,8 @@ RexnetHubError
 │   ├── NotAnImageError    a file is not a picture that can be decoded
 │   ├── OutputExistsError  the place to write to already holds something
 │   ├── DatasetError       a folder or archive is not the labelled images that it must be
-│   └── RecordError        a record, its predictions and what they are of do not agree
+│   ├── RecordError        a record, its predictions and what they are of do not agree
+│   └── SignatureProblem   a repo is not what a signature vouches for
 ├── EvaluationError        a network's answers cannot be counted
 ├── MismatchError          a file is not, byte for byte, what the index promises
 ├── FetchError             a file could not be brought here
@@ -87,6 +88,10 @@ class DatasetError(FileProblem):
 
 class RecordError(FileProblem):
     """A record, its predictions and what they are of do not agree."""
+
+
+class SignatureProblem(FileProblem):
+    """A repo is not what a signature vouches for."""
 
 
 class EvaluationError(RexnetHubError):

@@ -6,25 +6,34 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File, Files, InclusionLevel
 
+from rexnet_hub.cli import build_parser
 from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import read_lock
 from rexnet_hub.layout import find_index_dir
-from rexnet_hub.pages.site import POLYFILL, SCRIPT, STYLE, render_site
+from rexnet_hub.pages.reference import render_command_line, render_decisions
+from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 
 
 class RexnetHubPlugin(BasePlugin):
-    """Adds the pages, data and assets that `pages.site` renders; knows nothing else of them."""
+    """Adds the pages, data and assets that `pages` renders; knows nothing else of them."""
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
-        """Link the site's own style and scripts; the search in a folder needs a worker from the site itself."""
+        """Link the site's own style and scripts; search in a folder needs a worker of the site's own too."""
         config.extra_css.append(STYLE)
-        config.extra_javascript.append(SCRIPT)
-        config.extra["polyfills"] = [POLYFILL]
+        config.extra_javascript.extend(SCRIPTS)
+        config.extra["polyfills"] = list(POLYFILLS)
         return config
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Add what is rendered as if it stood in the docs folder."""
-        for path, content in render_site(load_index().models).items():
-            level = InclusionLevel.INCLUDED if path == "index.md" else InclusionLevel.NOT_IN_NAV
+        decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
+        pages = render_site(load_index().models, read_lock()) | {
+            "reference/command-line.md": render_command_line(build_parser()),
+            "decisions/index.md": render_decisions(decisions),
+        }
+        for path, content in pages.items():
+            # A nav of a thousand models would stand in each of a thousand pages.
+            level = InclusionLevel.NOT_IN_NAV if path.startswith("models/") else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
 

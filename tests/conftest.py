@@ -25,8 +25,8 @@ def _loopback_only(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("REXNET_HUB_CACHE", str(tmp_path / "cache"))
+def _own_cache(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("REXNET_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="session")

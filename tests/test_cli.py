@@ -47,7 +47,8 @@ def test_list_shows_the_four_models(run):
     rows = json.loads(run("list", "--json")[1])
     assert [row["name"] for row in rows] == MODELS
     assert rows[0]["top1_percent"] == 77.86
-    assert rows[0]["parameters"] == 4800000
+    assert rows[0]["parameters"] == 4796873
+    assert rows[0]["macs"] == 398370392
 
 
 def test_list_answers_a_query(run):
@@ -65,7 +66,10 @@ def test_show_gives_every_claim_its_source(run):
     assert code == 0
     assert "77.86%" not in out
     assert "80.31%" in out
-    claims = {claim["field"]: claim for claim in json.loads(run("show", "rexnet_150", "--json")[1])}
+    shown = json.loads(run("show", "rexnet_150", "--json")[1])
+    claims = {claim["field"]: claim for claim in shown["claims"]}
+    assert shown["measured"]["parameters"] == 9728593
+    assert shown["measured"]["macs.conv_linear.count"] == 875828154
     assert claims["parameters"]["value"] == 9730000
     assert claims["license"]["source"].startswith("https://github.com/clovaai/rexnet")
     assert claims["license"]["line"] > 0
@@ -239,3 +243,54 @@ def test_python_dash_m_is_the_same_command():
     )
     assert done.returncode == 1
     assert done.stderr.startswith(b"error: no model is named 'nobody'.")
+
+
+def test_validate_mends_what_is_certain(run, tmp_path):
+    """--fix mends in place and keeps the comment; --format serves machines; --strict fails on a warning."""
+    file = tmp_path / "index.yml"
+    file.write_text("Models:\n- Name: rexnet_100 # ours\n  Metdata:\n    Parameters: 4800000\n")
+    code, out, _ = run("validate", file, "--format", "json")
+    (problem,) = (p for p in json.loads(out) if p["code"] == "misspelt-key")
+    assert (code, problem["line"], problem["column"], problem["fix"]["new"]) == (1, 3, 3, "Metadata")
+    assert run("validate", file, "--format", "github")[1].startswith("::error file=")
+    code, _, err = run("validate", file, "--fix")
+    assert (code, "1 mended" in err) == (0, True)
+    assert file.read_text() == "Models:\n- Name: rexnet_100 # ours\n  Metadata:\n    Parameters: 4800000\n"
+    file.write_text("Models:\n- Name: a\n  Weights: http://example.com/a-00000000.pth\n")
+    assert [run("validate", file)[0], run("validate", file, "--strict")[0]] == [0, 1]
+
+
+def test_recipe_prints_a_command_and_what_is_open(run):
+    """`recipe` prints timm's training command, where each flag is from, and what is not stated."""
+    code, out, _ = run("recipe", "rexnet_100")
+    assert code == 0
+    assert "train.py --data-dir DATA --model rexnet_100" in out.splitlines()[0]
+    assert "Label Smoothing" in out
+    assert "not stated" in out
+    assert json.loads(run("recipe", "rexnet_100", "--json")[1])["flags"][0]["argument"] == "--model"
+
+
+def test_list_names_and_the_front(run):
+    """--names prints names alone; --pareto keeps what no other beats."""
+    assert run("list", "--names")[1].split() == MODELS
+    assert run("list", "--pareto", "top1,params", "--names")[1].split() == MODELS
+    assert "--pareto takes two figures" in refusal(run("list", "--pareto", "top1"), code=2)
+
+
+def test_lock_writes_what_lock_checks(run, own_index):
+    """`lock` records measurements; --check passes then, and names what somebody changed."""
+    assert run("lock", "rexnet_100", "--check")[0] == 1
+    assert run("lock", "rexnet_100")[0] == 0
+    assert run("lock", "rexnet_100", "--check")[:2] == (0, "")
+    lock = own_index / "lock.json"
+    lock.write_text(lock.read_text().replace("4796873", "4796874"))
+    code, out, _ = run("lock", "rexnet_100", "--check")
+    assert code == 1
+    assert "rexnet_100: parameters: the lock says 4796874, measured is 4796873" in out
+    lock.unlink()
+
+
+def test_verify_writes_junit(run, tmp_path):
+    """--junit writes a file that CI reads, beside what is printed."""
+    assert run("verify", "rexnet_100", "--junit", tmp_path / "verify.xml")[0] == 0
+    assert '<testsuite name="rexnet_100"' in (tmp_path / "verify.xml").read_text()

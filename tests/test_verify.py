@@ -1,52 +1,111 @@
 """`verify` says yes to the truth and no, by name, to each single lie."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal
+from xml.etree import ElementTree
 
 import pytest
 import timm
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
+from rexnet_hub.imagenet.dataset import Sample
+from rexnet_hub.imagenet.record import Machine, Record
+from rexnet_hub.index import Measured
+from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
 from rexnet_hub.repo import read_repo
 from rexnet_hub.verify import (
     FALSE,
     HOLDS,
     NOT_MEASURED,
-    count_planned_parameters,
+    Finding,
+    render_json,
+    render_junit,
     require_truth,
     verify_model,
 )
+from rexnet_hub.verify.checks import count_planned_parameters
+from rexnet_hub.weights.digest import digest_file
+
+MACHINE = Machine(
+    device_type="cpu",
+    device_name="a CPU",
+    dtype="fp32",
+    channels_last=False,
+    compiled=False,
+    tile_images=8,
+    processes=1,
+    versions={},
+)
+
+
+@pytest.fixture
+def record(entry, staged):
+    """A run on the whole set whose counts are the claimed percentages."""
+    return Record(
+        model="rexnet_100",
+        weights_sha256=digest_file(staged / "model.safetensors").sha256,
+        fingerprint=None,
+        tensors_sha256="0" * 64,
+        top1_count=38930,
+        top5_count=46940,
+        images=50000,
+        data="ImageNet validation, 50,000 images",
+        complete=True,
+        sample=None,
+        unreadable=(),
+        manifest_sha256="1" * 64,
+        predictions_sha256="2" * 64,
+        preprocessing=entry.preprocessing,
+        machine=MACHINE,
+        seconds=1.0,
+        command="rexnet-hub evaluate rexnet_100",
+    )
+
+
+@pytest.fixture
+def truth(entry, checkpoint, repo, record):
+    """The arguments of a `verify_model` that finds every claim measured and true."""
+    weights = digest_file(repo / "model.safetensors")
+    measured = Measured(
+        released=MeasuredFile(**asdict(digest_file(checkpoint))),
+        safetensors=MeasuredFile(**asdict(weights)),
+        macs={"conv_linear": MeasuredMacs(count=398370392, input_px=224, counter="rexnet_hub")},
+    )
+    files = {"checkpoint": checkpoint, "repo": repo}
+    return {"entry": entry, **files, "measured": measured, "records": [record]}
+
+
+def verify(told):
+    return verify_model(told["entry"], **{key: value for key, value in told.items() if key != "entry"})
 
 
 def claim(name, value):
-    """Change one claim of an entry's metadata."""
+    """Change one claim of the entry's metadata."""
 
-    def lie(entry, repo):
-        old = entry.metadata[name]
-        return replace(entry, metadata={**entry.metadata, name: replace(old, value=value, text=str(value))})
-
-    return lie
-
-
-def weights(old, new):
-    """Change the address of the weights."""
-
-    def lie(entry, repo):
-        return replace(
-            entry, weights=replace(entry.weights, value=entry.weights.value.replace(old(entry), new))
-        )
+    def lie(told):
+        entry = told["entry"]
+        changed = replace(entry.metadata[name], value=value, text=str(value))
+        return {**told, "entry": replace(entry, metadata={**entry.metadata, name: changed})}
 
     return lie
+
+
+def prefix(told):
+    """Change the digest prefix in the address of the weights."""
+    entry = told["entry"]
+    address = entry.weights.value.replace(entry.released.digest_prefix, "00000000")
+    return {**told, "entry": replace(entry, weights=replace(entry.weights, value=address))}
 
 
 def metric(name, value):
     """Change a metric of the entry's result."""
 
-    def lie(entry, repo):
-        (result,) = entry.results
-        told = replace(result.metrics[name], value=Decimal(value), text=f"{value}%")
-        return replace(entry, results=(replace(result, metrics={**result.metrics, name: told}),))
+    def lie(told):
+        (result,) = told["entry"].results
+        changed = replace(result.metrics[name], value=Decimal(value), text=f"{value}%")
+        results = (replace(result, metrics={**result.metrics, name: changed}),)
+        return {**told, "entry": replace(told["entry"], results=results)}
 
     return lie
 
@@ -54,59 +113,86 @@ def metric(name, value):
 def config(change):
     """Change the repo's config.json."""
 
-    def lie(entry, repo):
-        given = json.loads((repo / "config.json").read_text())
+    def lie(told):
+        file = told["repo"] / "config.json"
+        given = json.loads(file.read_text())
         change(given)
-        (repo / "config.json").write_text(json.dumps(given, indent=2, ensure_ascii=False) + "\n")
-        return entry
+        file.write_text(json.dumps(given, indent=2, ensure_ascii=False) + "\n")
+        return told
 
     return lie
 
 
-def text(file, old, new):
-    """Change a text of one of the repo's files."""
+def text(old, new):
+    """Change a text of the repo's card."""
 
-    def lie(entry, repo):
-        before = (repo / file).read_text()
+    def lie(told):
+        file = told["repo"] / "README.md"
+        before = file.read_text()
         assert old in before
-        (repo / file).write_text(before.replace(old, new, 1))
-        return entry
+        file.write_text(before.replace(old, new, 1))
+        return told
 
     return lie
 
 
-def flip(offset):
-    """Flip one bit of the repo's weights, counted from the end."""
-
-    def lie(entry, repo):
-        data = bytearray((repo / "model.safetensors").read_bytes())
-        data[-offset] ^= 1
-        (repo / "model.safetensors").write_bytes(data)
-        return entry
-
-    return lie
+def flip(told):
+    """Flip one bit of the repo's weights."""
+    file = told["repo"] / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes(data)
+    return told
 
 
-def lose_a_tensor(entry, repo):
-    """Leave one tensor out of the repo's weights, with a receipt that agrees."""
+def lose_a_tensor(told):
+    """Leave one tensor out of the repo's weights."""
     from safetensors.torch import load_file, save_file
 
-    tensors = load_file(repo / "model.safetensors")
+    file = told["repo"] / "model.safetensors"
+    tensors = load_file(file)
     del tensors["features.3.conv_pwl.bn.running_mean"]
-    save_file(tensors, repo / "model.safetensors", metadata={"format": "pt"})
-    return entry
+    save_file(tensors, file, metadata={"format": "pt"})
+    return told
 
+
+def locked(**changes):
+    """Change what the lock says."""
+
+    def lie(told):
+        return {**told, "measured": replace(told["measured"], **changes)}
+
+    return lie
+
+
+def run(**changes):
+    """Change what the run counted."""
+
+    def lie(told):
+        return {**told, "records": [replace(told["records"][0], **changes)]}
+
+    return lie
+
+
+OTHER_FILE = MeasuredFile(sha256="f" * 64, size_bytes=1)
+OTHER_MACS = {"conv_linear": MeasuredMacs(count=398370393, input_px=224, counter="rexnet_hub")}
 
 # One lie per claim: (the lie, the claims that it makes false). A claim that `verify` checks without a lie
 # here fails test_every_claim_has_a_lie, so no check can exist that was never seen to say no.
 LIES = {
     "parameters": (claim("parameters", 4810000), {"parameters"}),
-    "file_size": (claim("file_size", 19417553), {"file_size"}),
-    "digest_prefix": (weights(lambda e: e.released.digest_prefix, "00000000"), {"digest_prefix"}),
-    "top1_cited": (metric("top1", "77.97"), {"top1_cited"}),
-    "top5_cited": (metric("top5", "93.70"), {"top5_cited"}),
-    "tensors": (lose_a_tensor, {"tensors", "weights_digest"}),
-    "weights_digest": (flip(5), {"weights_digest"}),
+    "macs": (locked(macs=OTHER_MACS), {"macs"}),
+    "file_size_planned": (claim("file_size", 19417553), {"file_size_planned", "file_size"}),
+    "file_size": (claim("file_size", 19417551), {"file_size_planned", "file_size"}),
+    "digest_prefix": (prefix, {"digest_prefix"}),
+    "released_digest": (locked(released=OTHER_FILE), {"released_digest"}),
+    "top1_cited": (metric("top1", "77.97"), {"top1_cited", "top1"}),
+    "top5_cited": (metric("top5", "93.70"), {"top5_cited", "top5"}),
+    "top1": (run(top1_count=38800), {"top1"}),
+    "top5": (run(top5_count=46000), {"top5"}),
+    "tensors": (lose_a_tensor, {"tensors", "weights_digest", "weights_locked"}),
+    "weights_digest": (flip, {"weights_digest", "weights_locked"}),
+    "weights_locked": (locked(safetensors=OTHER_FILE), {"weights_locked"}),
     "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", "config"}),
     "num_classes": (config(lambda c: c.update(num_classes=999)), {"num_classes", "config"}),
     "image_size": (
@@ -124,8 +210,8 @@ LIES = {
     ),
     "image_std": (config(lambda c: c["pretrained_cfg"].update(std=[0.5, 0.5, 0.5])), {"image_std", "config"}),
     "config": (config(lambda c: c.update(model_args=None)), {"config"}),
-    "license": (text("README.md", "license: mit", "license: apache-2.0"), {"license", "card"}),
-    "card": (text("README.md", "library_name: timm", "library_name: ours"), {"card"}),
+    "license": (text("license: mit", "license: apache-2.0"), {"license", "card"}),
+    "card": (text("library_name: timm", "library_name: ours"), {"card"}),
 }
 
 
@@ -133,35 +219,65 @@ def false_claims(findings):
     return {finding.claim for finding in findings if finding.verdict == FALSE}
 
 
-def test_the_truth_holds(entry, checkpoint, staged):
-    """A staged repo of a stand-in makes no claim false; FLOPs and accuracy stay unmeasured."""
-    findings = verify_model(entry, checkpoint=checkpoint, repo=staged)
+def test_the_truth_holds(truth):
+    """With every piece of evidence at hand only the FLOPs of unknown convention stay unmeasured."""
+    findings = verify(truth)
     assert false_claims(findings) == set()
-    assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops", "top1", "top5"}
+    assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops"}
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_found_and_named(lie, entry, checkpoint, repo):
-    """An entry or repo with one lie is wrong in exactly the claims that the lie is about."""
+def test_a_lie_is_found_and_named(lie, truth):
+    """Evidence with one lie in it is wrong in exactly the claims that the lie is about."""
     tell, wrong = LIES[lie]
-    told = tell(entry, repo)
-    assert false_claims(verify_model(told, checkpoint=checkpoint, repo=repo)) == wrong
+    assert false_claims(verify(tell(truth))) == wrong
 
 
-def test_every_claim_has_a_lie(entry, checkpoint, staged):
+def test_every_claim_has_a_lie(truth):
     """Every claim that can hold has been seen to be false."""
-    findings = verify_model(entry, checkpoint=checkpoint, repo=staged)
-    assert {f.claim for f in findings if f.verdict == HOLDS} == set(LIES)
+    assert {f.claim for f in verify(truth) if f.verdict == HOLDS} == set(LIES)
 
 
 def test_nothing_is_measured_without_files(index):
-    """Without files only what the network and the cited tables say is decided."""
+    """Without files and lock only what the network and the cited tables say is decided."""
     for entry in index.models:
         findings = verify_model(entry)
         decided = {f.claim for f in findings if f.verdict != NOT_MEASURED}
-        assert decided == {"parameters", "top1_cited", "top5_cited"}
+        assert decided == {"parameters", "file_size_planned", "top1_cited", "top5_cited"}
         assert false_claims(findings) == set()
         assert all(f.note for f in findings if f.verdict == NOT_MEASURED)
+
+
+def test_a_run_that_cannot_decide_decides_nothing(truth, record):
+    """A run of other weights, in another dtype, or with unreadable images leaves the claim unmeasured."""
+    half = replace(record.machine, dtype="bf16")
+    for changes in (
+        {"weights_sha256": "9" * 64},
+        {"machine": half, "top1_count": 1},
+        {"unreadable": ("a.jpg",), "top1_count": 1},
+        {"complete": False, "top1_count": 1},
+    ):
+        findings = verify(run(**changes)(truth))
+        assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops", "top1", "top5"}, changes
+
+
+@pytest.mark.parametrize(
+    ("images", "top1", "verdict"),
+    [(40000, 31150, HOLDS), (40000, 30800, FALSE), (500, 390, NOT_MEASURED), (500, 300, FALSE)],
+)
+def test_a_sample_gives_a_verdict(truth, images, top1, verdict):
+    """A sample is consistent, not consistent or too small, and its finding says how many would tell."""
+    sample = Sample(size=images, seed=0, drawn_from=50000)
+    told = run(complete=False, sample=sample, images=images, top1_count=top1, top5_count=top1)(truth)
+    (finding,) = (f for f in verify(told) if f.claim == "top1")
+    assert finding.verdict == verdict
+    assert f"{images:,} images" in finding.note
+
+
+def test_a_record_of_another_model_is_no_evidence(truth):
+    """A run of another model leaves accuracy unmeasured."""
+    findings = verify(run(model="rexnet_200")(truth))
+    assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops", "top1", "top5"}
 
 
 def test_parameters_are_counted_as_timm_counts(index):
@@ -181,17 +297,17 @@ WRONG_COUNTS = {4796874: False, 4790000: False, 5000000: False}
 @pytest.mark.parametrize(("stated", "holds"), (ROUNDINGS | WRONG_COUNTS).items())
 def test_a_rounded_count_holds_to_its_rounding(entry, stated, holds):
     """The exact count and its roundings to 10^4 hold; a wrong digit or a coarser rounding does not."""
-    told = claim("parameters", stated)(entry, None)
-    assert ("parameters" in false_claims(verify_model(told))) is not holds
+    told = claim("parameters", stated)({"entry": entry})
+    assert ("parameters" in false_claims(verify(told))) is not holds
 
 
-def test_false_and_empty_findings_are_refused(entry, repo):
+def test_false_and_empty_findings_are_refused(truth):
     """Truth is required aloud: false claims are all named, and nothing to check is a failure."""
-    LIES["license"][0](entry, repo)
+    findings = verify(LIES["license"][0](truth))
     with pytest.raises(
         RexnetHubError, match=r"license is false: stated mit, found apache-2\.0\n.*card is false"
     ):
-        require_truth(verify_model(entry, repo=repo))
+        require_truth(findings)
     with pytest.raises(UsageError, match="nothing to verify"):
         require_truth([])
 
@@ -212,3 +328,18 @@ def test_a_repo_without_receipt_or_card_is_said(entry, repo):
     assert findings["weights_digest"].verdict == NOT_MEASURED
     assert findings["card"].verdict == FALSE
     assert read_repo(repo).receipt is None
+
+
+def test_junit_says_what_the_findings_say():
+    """A JUnit reader sees each claim once: false as a failure, unmeasured as skipped, hostile text inert."""
+    findings = (
+        Finding(model="a", claim="one", verdict=HOLDS, stated="1", found="1"),
+        Finding(model="a", claim="two", verdict=FALSE, stated="<1>", found='"\x00&2'),
+        Finding(model="b", claim="one", verdict=NOT_MEASURED, stated="1", note="needs a file"),
+    )
+    root = ElementTree.fromstring(render_junit(findings))
+    counts = [(s.get("name"), s.get("tests"), s.get("failures"), s.get("skipped")) for s in root]
+    assert counts == [("a", "2", "1", "0"), ("b", "1", "0", "1")]
+    (failure,) = root.iter("failure")
+    assert "stated <1>, found" in failure.get("message")
+    assert [row["verdict"] for row in json.loads(render_json(findings))] == [HOLDS, FALSE, NOT_MEASURED]

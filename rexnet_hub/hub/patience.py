@@ -58,8 +58,9 @@ def bounded_client(patience: Patience) -> Iterator[None]:
 @contextlib.contextmanager
 def terminal_progress() -> Iterator[None]:
     """Let the client draw its progress bars on a terminal only."""
-    from huggingface_hub.utils import tqdm as bars
+    from huggingface_hub import utils
 
+    bars: Any = utils
     if sys.stderr.isatty() or bars.are_progress_bars_disabled():
         yield
         return

@@ -23,8 +23,8 @@ KNOWN_LABEL_FILES = (
 
 _HOW = (
     "labels are read from LOC_val_solution.csv, from lines 'FILE SYNSET', from one synset a line in the "
-    "order of the images, or from ILSVRC2012_validation_ground_truth.txt with a file that gives the synset of each "
-    "of its ids (such as the devkit's map_clsloc.txt)"
+    "order of the images, or from ILSVRC2012_validation_ground_truth.txt with a file that gives the synset "
+    "of each of its ids (such as the devkit's map_clsloc.txt)"
 )
 
 

@@ -64,7 +64,10 @@ class RowPlace:
 
     def read_bytes(self) -> bytes:
         """Read the row's group, or find it among those that were read last."""
-        return bytes(_read_group(self.file, self.group)[self.row].as_py())
+        data = _read_group(self.file, self.group)[self.row].as_py()
+        if not isinstance(data, bytes):
+            raise DatasetError(self.file, f"row {self.row} of group {self.group} holds no image")
+        return data
 
 
 def read_dataset(

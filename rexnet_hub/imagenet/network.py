@@ -11,6 +11,7 @@ import contextlib
 import copy
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -183,6 +184,11 @@ def find_device(name: str) -> torch.device:
     if kind == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available here")
     return torch.device(name)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_one_thread() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +21,7 @@ from rexnet_hub.imagenet.network import (
     DTYPES,
     TILE_IMAGES,
     ModelUnderTest,
+    count_cores,
     digest_tensors,
     find_device,
     geometry,
@@ -109,8 +109,7 @@ class Run:
         """Tiles that are computed at a time: a GPU and a compiled network take one."""
         if self.device.type != "cpu" or self.options.compiled:
             return 1
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.options.threads or max(1, cores // self.ranks.local_world)
+        return self.options.threads or max(1, count_cores() // self.ranks.local_world)
 
 
 def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> None:

@@ -150,7 +150,8 @@ def compare_predictions(first: Predictions, second: Predictions) -> Comparison:
     Raises:
         RecordError: They are not of the same images.
     """
-    if first.head.manifest_sha256 != second.head.manifest_sha256 or (first.labels != second.labels).any():
+    same_set = first.head.manifest_sha256 == second.head.manifest_sha256
+    if not same_set or not np.array_equal(first.labels, second.labels):
         raise RecordError(
             f"{first.head.model} and {second.head.model}",
             f"are not of the same images: manifest {first.head.manifest_sha256[:16]}… "

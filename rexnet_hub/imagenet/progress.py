@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 
 import numpy as np
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from rexnet_hub.imagenet.verdict import Interval, wilson_interval
 
@@ -37,14 +37,14 @@ class Progress:
         images_done: Of this process's share, those of an earlier run that was killed included.
         images_total: Its share.
         images_per_second: In this run.
-        seconds_left: At that pace.
+        seconds_left: At that pace; None before the first tile.
         accuracies: One for each model.
     """
 
     images_done: int
     images_total: int
     images_per_second: float
-    seconds_left: float
+    seconds_left: float | None
     accuracies: tuple[RunningAccuracy, ...]
 
     def as_json(self) -> str:
@@ -106,6 +106,6 @@ class Meter:
             images_done=self.images_done,
             images_total=self.images_total,
             images_per_second=pace,
-            seconds_left=left / pace if pace else float("inf"),
+            seconds_left=left / pace if pace else None,
             accuracies=accuracies,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,8 @@ def judge_sample(
     """Say whether a count on a sample is consistent with a claimed accuracy.
 
     A true claim is called `not consistent` in at most `1 - level` of samples, and an accuracy that is
-    `drop_points` or more below the claim `consistent` in at most half of that.
+    `drop_points` or more below the claim `consistent` in at most half of that. On the whole set there is
+    nothing to infer: there the number itself is the accuracy.
 
     Raises:
         UsageError: The numbers are not counts, percents and points.
@@ -165,11 +167,15 @@ def wilson_interval(right: int, images: int, *, level: float = LEVEL) -> Interva
     )
 
 
+@functools.cache
 def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5, level: float = LEVEL) -> int:
-    """Count the images of the smallest sample that, having the claimed accuracy, excludes the drop."""
+    """Count the images of a sample that, having the claimed accuracy, excludes the drop.
+
+    Counts are whole, so a sample that is smaller by a few images may exclude it too.
+    """
 
     def tells(images: int) -> bool:
-        right = round(images * claimed_percent / 100)
+        right = math.floor(images * claimed_percent / 100)
         return _low_end(right, images, (1 - level) / 2) * 100 > claimed_percent - drop_points
 
     low, high = 1, 2

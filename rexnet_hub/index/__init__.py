@@ -13,6 +13,7 @@ from rexnet_hub.index.entry import (
     Snapshot,
 )
 from rexnet_hub.index.load import load_index
+from rexnet_hub.index.lock import Lock, Measured, read_lock
 from rexnet_hub.index.problems import Fix, Problem
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "Fix",
     "Index",
     "Location",
+    "Lock",
+    "Measured",
     "Paper",
     "Preprocessing",
     "Problem",
@@ -29,4 +32,5 @@ __all__ = [
     "Result",
     "Snapshot",
     "load_index",
+    "read_lock",
 ]

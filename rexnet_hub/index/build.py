@@ -88,7 +88,8 @@ class Builder:
         if node.kind == "list":
             return self._list(row, kind, node)
         if node.kind == "mapping":
-            if kind not in ("any", "mapping", "url"):
+            is_linked = kind == "url" and row is not None and row.owner == "model"
+            if kind not in ("any", "mapping") and not is_linked:
                 self.report(
                     "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
                 )
@@ -98,6 +99,9 @@ class Builder:
                 for key, _ in node.pairs
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
+        if kind == "numbers" and not is_null(node):
+            self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
+            return None
         notes: list[Doubt] = []
         try:
             value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
@@ -112,7 +116,7 @@ class Builder:
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
         if kind not in ("any", "words", "numbers"):
-            if kind == "text" and len(node.items) == 1:
+            if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
                 return self.value(row, node.items[0])
             self.report(
                 "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"
@@ -355,6 +359,8 @@ class Builder:
         if pair[2].kind == "mapping":
             said = {key_name(key.text): value for key, value in pair[2].pairs}
             node = said.get("name") or said.get("type")
+            if node is None:
+                self.report("wrong-kind", pair[2], f"expected a name, found {pair[2].raw[:60]!r}")
             return None if node is None else self._text(node)
         return self._text(pair[2], pair[0])
 

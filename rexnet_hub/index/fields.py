@@ -86,6 +86,7 @@ FIELDS: tuple[Field, ...] = (
         ("Config", "path", None, "a training configuration"),
         ("README", "path", None, "a longer description"),
         ("Image", "path", None, "a picture"),
+        ("Superseded By", "text", None, "the model that replaced this one"),
         ("Sources", "sources", None, "for each field, the place that states it"),
     ),
     *_rows(
@@ -184,5 +185,8 @@ def find_near(owner: str, label: str) -> str | None:
     from difflib import get_close_matches
 
     labels = {key_name(row.label): row.label for row in FIELDS if row.owner == owner}
-    near = get_close_matches(key_name(label), labels, n=1, cutoff=0.86)
+    wrong = key_name(label)
+    near = get_close_matches(wrong, labels, n=1, cutoff=0.86)
+    # Two letters that changed places count as one slip, which the ratio does not see.
+    near = near or [key for key in labels if sorted(key) == sorted(wrong)]
     return labels[near[0]] if near else None

@@ -21,6 +21,7 @@ SCHEMA_CODES = frozenset(
 _NULL = {"type": "null"}
 _PLAIN = {"type": ["string", "number", "boolean", "null"]}
 _TEXT = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN, "minItems": 1, "maxItems": 1}]}
+_NAMED = {"type": "object", "anyOf": [{"required": [word]} for word in ("name", "Name", "type", "Type")]}
 _NUMBER = r"(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?"
 _WHOLE = r"\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?"
 _UNIT_SPAN = r"(0*(\.\d*)?|0*1(\.0*)?|\d(\.\d*)?[eE]-\d+)"
@@ -53,7 +54,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "fraction": _number("fraction", _quoted(_UNIT_SPAN)),
     "percent": _number("percent", _quoted(_HUNDRED, r"\s*%?")),
     "numbers": {"type": ["array", "null"], "minItems": 3, "maxItems": 3},
-    "mapping": {},
+    "mapping": {"type": ["object", "string", "number", "boolean", "null"]},
     "sources": {"type": "object"},
     "paths": _PATHS,
     "paper": {"anyOf": [_LINK, {"$ref": "#/$defs/paper"}, _NULL]},
@@ -96,7 +97,8 @@ def build_schema() -> dict[str, Any]:
             ]
         },
     }
-    owners["snapshot"] |= {"required": ["URL"]}
+    owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
+    owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Model index",
@@ -131,7 +133,12 @@ def _one_key(label: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _of(row: Field) -> dict[str, Any]:
     if row.owner == "model" and row.name == "name":
-        return {"anyOf": [{"type": "string", "minLength": 1}, {"type": ["number", "boolean"]}]}
+        word = {"type": ["string", "number", "boolean"], "minLength": 1}
+        return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
+    if row.owner == "result" and row.name in ("task", "dataset"):
+        return {"anyOf": [*_TEXT["anyOf"], _NAMED]}
+    if row.kind == "url" and row.owner != "model":
+        return {"anyOf": [_LINK, _NULL]}
     return _KINDS[row.kind]
 
 

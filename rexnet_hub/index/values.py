@@ -19,6 +19,7 @@ _SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kKmMbBgGtT])")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
 _POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
 _NUMERIC_KINDS = frozenset(BOUNDS) - {"numbers"}
+_OTHER_THAN_TEXT = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}
 _KIND_NAMES = {
     "count": "a whole number",
     "bytes": "a whole number of bytes",
@@ -67,17 +68,12 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
         return _read_digest(node)
     if kind == "url":
         require_url(text)
-    if node.plain and not node.source.is_json and node.tag != "str":
+    if node.plain and node.tag != "str":
         found = resolve(text)
-        if found in ("int", "float", "bool", "timestamp"):
-            what = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}[
-                found
-            ]
-            notes.append(
-                Doubt("unquoted-text", f"YAML reads {text} as {what}, meant is text; quote it", f"'{text}'")
-            )
-    elif node.plain and node.source.is_json:
-        raise Doubt("wrong-kind", f"expected text, found {text}; quote it", f'"{text}"')
+        if found in _OTHER_THAN_TEXT:
+            quote = '"' if node.source.is_json else "'"
+            message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
+            notes.append(Doubt("unquoted-text", message, f"{quote}{text}{quote}"))
     return text
 
 
@@ -92,12 +88,9 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
     number = as_number(bare)
     if number is None:
         raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
-    if kind in ("count", "bytes") and _is_odd_count(number, text, node):
-        raise Doubt(
-            "wrong-kind",
-            f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}",
-            _requote(node, str(int(number))),
-        )
+    if _is_odd(kind, number, text, node):
+        new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
+        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new)
     if (
         node.plain
         and not node.source.is_json
@@ -117,11 +110,13 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
     return percent(text) if kind == "percent" and text != bare else number
 
 
-def _is_odd_count(number: Decimal, text: str, node: Node) -> bool:
-    """Whether a count is text such as `4.8e6`, which no other reader takes for a whole number."""
+def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
+    """Whether a count or percentage is text such as `4.8e6`, which no other reader takes for one."""
     is_number = node.plain and (node.source.is_json or resolve(text) in ("int", "float"))
     mantissa, mark, _ = text.lower().partition("e")
-    return bool(mark) and "." in mantissa and not is_number and number == number.to_integral_value()
+    if not mark or is_number:
+        return False
+    return kind == "percent" or (kind in ("count", "bytes") and "." in mantissa and number % 1 == 0)
 
 
 def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:

@@ -14,7 +14,15 @@ from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, Shape, expected_tensor
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet
 
-__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "entry_tensors", "expected_tensors", "find_config"]
+__all__ = [
+    "CONFIGS",
+    "ReXNetConfig",
+    "build_network",
+    "entry_network",
+    "entry_tensors",
+    "expected_tensors",
+    "find_config",
+]
 
 
 def find_config(architecture: str) -> ReXNetConfig:
@@ -35,10 +43,22 @@ def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
         UnknownModelError: The entry's network is not one of ours.
         IndexReadError: The entry does not say how many classes it tells apart.
     """
-    num_classes = entry.value("num_classes")
-    if num_classes is None:
+    return expected_tensors(find_config(entry.architecture), num_classes=_num_classes(entry))
+
+
+def entry_network(entry: Entry) -> ReXNet:
+    """Build an entry's network with its weights not yet set; under `torch.device("meta")` none are stored.
+
+    Raises:
+        As `entry_tensors` does.
+    """
+    return build_network(entry.architecture, num_classes=_num_classes(entry), init=False).eval()
+
+
+def _num_classes(entry: Entry) -> int:
+    if (num_classes := entry.value("num_classes")) is None:
         raise IndexReadError(f"{entry.location}: {entry.name} does not state its Num Classes")
-    return expected_tensors(find_config(entry.architecture), num_classes=num_classes)
+    return int(num_classes)
 
 
 def build_network(

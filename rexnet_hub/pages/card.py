@@ -10,6 +10,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rexnet_hub.index import Entry
+from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages import text
 from rexnet_hub.pages.facts import input_sentence, list_facts, training_rows
 from rexnet_hub.pages.families import citation, find_family
@@ -44,7 +45,7 @@ def render_card(
     repo_id: str | None = None,
     files: Sequence[Mapping[str, Any]] = (),
     standin: bool = False,
-    measured: Any = None,
+    measured: Measured | None = None,
 ) -> str:
     """Render an entry as the README.md of its repo.
 
@@ -117,7 +118,7 @@ def hub_results(entry: Entry) -> list[dict[str, Any]]:
             "dataset": dataset,
             "metrics": metrics,
         }
-        if result.snapshots:
-            row["source"] = {"name": "timm results", "url": result.snapshots[0].url}
+        if result.snapshots and (url := text.safe_url(result.snapshots[0].url)):
+            row["source"] = {"name": "timm results", "url": url}
         rows.append(row)
     return rows

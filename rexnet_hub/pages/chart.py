@@ -1,4 +1,4 @@
-"""The accuracy-against-cost picture: scales, ticks, the Pareto front, and an SVG for readers without scripts."""
+"""The accuracy-against-cost picture: scales, ticks, the Pareto front, an SVG for readers without scripts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def round_axis(values: Sequence[float]) -> Axis:
     """Make an axis of some five round steps that holds all values with a margin; hub.js does the same."""
     low, high = min(values), max(values)
     span = high - low or abs(high) or 1.0
-    low, high = low - 0.08 * span, high + 0.08 * span
+    low, high = max(low - 0.08 * span, min(low, 0)), high + 0.08 * span
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999999)
@@ -122,6 +122,7 @@ def draw_svg(
         f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
     )
     parts.append(
-        f'<text transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{html.escape(y_label)}</text></svg>'
+        f'<text transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
+        f"{html.escape(y_label)}</text></svg>"
     )
     return "".join(parts)

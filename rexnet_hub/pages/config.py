@@ -103,7 +103,7 @@ def read_config(file: Path) -> RepoConfig:
         architecture=found["architecture"],
         num_classes=found["num_classes"],
         in_chans=args.get("in_chans", found["input_size"][0]),
-        global_pool=args.get("global_pool", given.get("global_pool", "avg")),
+        global_pool=str(args.get("global_pool", given.get("global_pool", "avg"))),
         preprocessing=Preprocessing(
             input_px=found["input_size"][1],
             crop_fraction=float(found["crop_pct"]),

@@ -14,7 +14,7 @@ from rexnet_hub.index import Entry
 from rexnet_hub.pages.text import markdown, one_line
 from rexnet_hub.pages.views import ModelView
 
-CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "file_size")
+CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
 
 
 def as_json(value: Any) -> str:
@@ -23,8 +23,9 @@ def as_json(value: Any) -> str:
 
 
 def models_json(views: Sequence[ModelView]) -> str:
-    """List every model with its claims, measurements and sources."""
-    return as_json({"models": [view.record for view in views]})
+    """List every model with its claims, measurements and sources, one line a model."""
+    lines = (json.dumps(view.record, ensure_ascii=False) for view in views)
+    return '{"models": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 def models_csv(views: Sequence[ModelView]) -> str:
@@ -61,7 +62,7 @@ def feed_json(views: Sequence[ModelView]) -> str:
             + ", ".join(f"{row.name} sha256 {row.sha256 or 'not recorded yet'}" for row in view.files),
         }
         for view in views
-        if (hub := getattr(view.measured, "hub", None))
+        if (hub := view.measured.hub)
     ]
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
@@ -84,7 +85,8 @@ def llms_txt(views: Sequence[ModelView]) -> str:
         "",
     ]
     for view in views:
-        figures = f"top-1 {view.percent('top1')} %, {view.short('parameters')} parameters, licence {markdown(view.license)}"
+        size = view.short("parameters")
+        figures = f"top-1 {view.percent('top1')} %, {size} parameters, licence {markdown(view.license)}"
         lines.append(f"- [{markdown(view.name)}](models/{view.file}.card.txt): {figures}")
     lines += ["", "## Data", "", "- [All models](models.json): every claim, source and measurement"]
     return "\n".join(lines) + "\n"

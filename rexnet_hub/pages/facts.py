@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.index import Claim, Entry
+from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages.text import link, markdown, number, shell
 
 #: How the words of a fact's standing are meant; only what we measured ourselves is ever green.
@@ -16,9 +17,6 @@ STANDINGS = {
     "second source": "claimed, and another published table states it too; not measured here",
     "claimed": "claimed; not measured here",
 }
-
-#: The convention that the table's MACs are counted by, where it was measured.
-MACS_CONVENTION = "conv_linear"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +42,7 @@ class Fact:
         value: The measured number where there is one, else the claimed; None where there is neither.
         claimed: As published, to its last digit; None where nothing is published.
         measured: In full; None where nothing was measured.
+        also_measured: What other conventions count.
         how: How it is counted or was measured.
         command: What measures it again.
         standing: One of STANDINGS; empty where there is no value.
@@ -56,101 +55,126 @@ class Fact:
     stated_by: Source | None = None
     second_sources: tuple[Source, ...] = ()
     measured: str | None = None
+    also_measured: tuple[str, ...] = ()
     how: str = ""
     command: str = ""
     standing: str = ""
 
 
-def list_facts(entry: Entry, measured: Any = None) -> tuple[Fact, ...]:
-    """List the figures that people compare models by; what nobody states or measured stays empty."""
+def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ...]:
+    """List the figures that people compare models by; what nobody states or measured stays empty.
+
+    Args:
+        entry: The model.
+        measured: What the lock holds of it.
+    """
+    ours = measured or Measured()
     return (
-        _accuracy(entry, measured, "top1", "Top-1 accuracy"),
-        _accuracy(entry, measured, "top5", "Top-5 accuracy"),
-        _parameters(entry, measured),
-        _macs(entry, measured),
-        _file_size(entry, measured),
+        _accuracy(entry, ours, "top1", "Top-1 accuracy", "the first guess"),
+        _accuracy(entry, ours, "top5", "Top-5 accuracy", "among the first five guesses"),
+        _parameters(entry, ours),
+        _macs(entry, ours),
+        _flops(entry),
+        _file_size(entry, ours),
     )
 
 
-def _accuracy(entry: Entry, measured: Any, name: str, label: str) -> Fact:
+def _accuracy(entry: Entry, measured: Measured, name: str, label: str, where: str) -> Fact:
     claim = entry.metric(name)
-    run = getattr(measured, "evaluation", None)
-    right = getattr(run, name, None) if run else None
-    found = Decimal(100 * right) / run.images if right is not None else None
+    found, shown = None, None
+    if run := measured.evaluation:
+        right = run.top1_count if name == "top1" else run.top5_count
+        found = Decimal(100 * right) / run.images
+        shown = f"{found:.3f} % ({right:,} of {run.images:,} images)"
     seconds = tuple(
-        Source(
-            words=_snapshot_words(snapshot.url, snapshot.date), url=snapshot.url, value=percent(other.value)
-        )
+        Source(words=_snapshot_words(table.url, table.date), url=table.url, value=percent(other.value))
         for result in entry.results
-        for snapshot in result.snapshots
-        if (other := snapshot.metrics.get(name)) is not None
+        for table in result.snapshots
+        if (other := table.metrics.get(name)) is not None
     )
     return Fact(
         key=name,
         label=label,
-        value=found if found is not None else _value(claim),
-        claimed=percent(claim.value) if claim and claim.value is not None else None,
+        value=_value(claim) if found is None else found,
+        claimed=None if _value(claim) is None else percent(_value(claim)),
         stated_by=_stated_by(claim),
         second_sources=seconds,
-        measured=f"{found:.3f} % ({right:,} of {run.images:,} images)" if found is not None else None,
-        how="images of ImageNet-1k's validation set whose right class is the first guess"
-        if name == "top1"
-        else "images of ImageNet-1k's validation set whose right class is among the first five guesses",
+        measured=shown,
+        how=f"images of ImageNet-1k's validation set whose right class is {where}",
         command=f"rexnet-hub evaluate {shell(entry.name)} --data DIR",
         standing=_standing(claim, found, bool(seconds)),
     )
 
 
-def _parameters(entry: Entry, measured: Any) -> Fact:
-    claim = entry.metadata.get("parameters")
-    found = getattr(measured, "parameters", None)
-    return Fact(
-        key="parameters",
-        label="Parameters",
-        value=found if found is not None else _value(claim),
-        claimed=number(claim.value) if claim and claim.value is not None else None,
-        stated_by=_stated_by(claim),
-        measured=number(found) if found is not None else None,
-        how="trainable numbers of the network; the batch norms' running statistics are not among them",
+def _parameters(entry: Entry, measured: Measured) -> Fact:
+    return _counted(
+        entry,
+        "parameters",
+        "Parameters",
+        measured.parameters,
+        how="numbers that are trained; the batch norms' running statistics are not among them",
         command=f"rexnet-hub verify {shell(entry.name)}",
-        standing=_standing(claim, found),
     )
 
 
-def _macs(entry: Entry, measured: Any) -> Fact:
-    claim = entry.metadata.get("flops")
-    counts = getattr(measured, "macs", None) or {}
-    found = counts[MACS_CONVENTION].count if MACS_CONVENTION in counts else None
-    shown = "; ".join(
-        f"{number(macs.count)} ({name}, {macs.input_px} px)" for name, macs in sorted(counts.items())
-    )
-    return Fact(
-        key="macs",
-        label="FLOPs, as published" if found is None else "MACs",
-        value=found if found is not None else _value(claim),
-        claimed=number(claim.value) if claim and claim.value is not None else None,
-        stated_by=_stated_by(claim),
-        measured=shown or None,
-        how="multiply-adds for one picture; published as FLOPs, by a counter that is not stated",
-        command=f"rexnet-hub verify {shell(entry.name)}",
-        standing=_standing(claim, found),
-    )
-
-
-def _file_size(entry: Entry, measured: Any) -> Fact:
-    claim = entry.metadata.get("file_size")
-    released = getattr(measured, "released", None)
-    found = released.size_bytes if released else None
-    return Fact(
-        key="file_size",
-        label="File size",
-        value=found if found is not None else _value(claim),
-        claimed=f"{number(claim.value)} bytes" if claim and claim.value is not None else None,
-        stated_by=_stated_by(claim),
-        measured=f"{number(found)} bytes" if found is not None else None,
+def _file_size(entry: Entry, measured: Measured) -> Fact:
+    return _counted(
+        entry,
+        "file_size",
+        "File size",
+        measured.released.size_bytes if measured.released else None,
         how="of the released file",
         command=f"rexnet-hub verify {shell(entry.name)} --weights FILE",
+        unit=" bytes",
+    )
+
+
+def _counted(
+    entry: Entry, key: str, label: str, found: int | None, *, how: str, command: str, unit: str = ""
+) -> Fact:
+    """Put a claimed count beside the counted one."""
+    claim = entry.metadata.get(key)
+    return Fact(
+        key=key,
+        label=label,
+        value=_value(claim) if found is None else found,
+        claimed=None if _value(claim) is None else number(_value(claim)) + unit,
+        stated_by=_stated_by(claim),
+        measured=None if found is None else number(found) + unit,
+        how=how,
+        command=command,
         standing=_standing(claim, found),
+    )
+
+
+def _macs(entry: Entry, measured: Measured) -> Fact:
+    """Multiply-adds are only ever our own count: what is published is FLOPs, a fact of its own."""
+    preferred = measured.preferred_macs
+    counts = [(name, macs) for name, macs in sorted(measured.macs.items()) if macs is not preferred]
+    return Fact(
+        key="macs",
+        label="MACs",
+        value=preferred.count if preferred else None,
+        claimed=None,
+        measured=number(preferred.count) if preferred else None,
+        also_measured=tuple(f"{number(macs.count)} ({name})" for name, macs in counts),
+        how="multiply-adds of convolutions and classifier for one picture of the stated size",
+        command=f"rexnet-hub verify {shell(entry.name)}",
+        standing="measured" if preferred else "",
+    )
+
+
+def _flops(entry: Entry) -> Fact:
+    """Published FLOPs are nobody's count that we could repeat, so no measurement stands beside them."""
+    claim = entry.metadata.get("flops")
+    return Fact(
+        key="flops",
+        label="FLOPs",
+        value=_value(claim),
+        claimed=None if _value(claim) is None else number(_value(claim)),
+        stated_by=_stated_by(claim),
+        how="as published; how they were counted is not stated, and no counter known to us gives them",
+        standing=_standing(claim, None),
     )
 
 
@@ -236,7 +260,7 @@ def input_sentence(entry: Entry) -> str:
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))
     return (
-        f"Resize the short side to {resized_px} px ({markdown(spec.interpolation)}), keep the centre square of "
-        f"{spec.input_px} px, scale to 0..1, subtract the mean ({mean}) and divide by the standard deviation "
-        f"({std}), channels in RGB order."
+        f"Resize the short side to {resized_px} px ({markdown(spec.interpolation)}), keep the centre square "
+        f"of {spec.input_px} px, scale to 0..1, subtract the mean ({mean}) and divide by the standard "
+        f"deviation ({std}), channels in RGB order."
     )

@@ -29,14 +29,15 @@ class Family:
 #: the two sentences say what rexnet_hub/nets/rexnet.py builds.
 REXNET = Family(
     sentences=(
-        "is an image classifier of the ReXNet family, small convolutional networks for ImageNet's 1,000 classes. "
-        "Its channel counts grow in equal steps from block to block instead of doubling at each stage, and a block "
-        "that keeps the size of its picture adds its input to the first channels of its output."
+        "is an image classifier of the ReXNet family, small convolutional networks for ImageNet's 1,000 "
+        "classes. Its channel counts grow in equal steps from block to block instead of doubling at each "
+        "stage, and a block that keeps the size of its picture adds its input to the first channels of its "
+        "output."
     ),
     description=(
-        "**Rank Expansion Networks** (ReXNets) follow a set of new design principles for designing bottlenecks in "
-        "image classification models. Authors refine each layer by 1) expanding the input channel size of the "
-        "convolution layer and 2) replacing the ReLU6s."
+        "**Rank Expansion Networks** (ReXNets) follow a set of new design principles for designing "
+        "bottlenecks in image classification models. Authors refine each layer by 1) expanding the input "
+        "channel size of the convolution layer and 2) replacing the ReLU6s."
     ),
     bibtex="""\
 @misc{han2020rexnet,
@@ -47,7 +48,7 @@ REXNET = Family(
       archivePrefix={arXiv},
       primaryClass={cs.CV}
 }""",
-    source="https://github.com/rwightman/pytorch-image-models/blob/b9843f954b0457af2db4f9dea41a8538f51f5d78/docs/models/rexnet.md",
+    source="https://github.com/rwightman/pytorch-image-models/blob/b9843f95/docs/models/rexnet.md",
 )
 
 FAMILIES = {"RexNet": REXNET}

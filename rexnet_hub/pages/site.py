@@ -4,43 +4,51 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.pages import data, snippets
+from rexnet_hub.index.codes import render_codes
+from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.recipe import make_recipe
+from rexnet_hub.index.schema import render_schema
+from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
 from rexnet_hub.pages.chart import Point, draw_svg
 from rexnet_hub.pages.facts import STANDINGS, input_sentence, training_rows
 from rexnet_hub.pages.families import citation, find_family
-from rexnet_hub.pages.views import ModelView, view_models
+from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 
 STYLE = "assets/hub.css"
-SCRIPT = "assets/hub.js"
-POLYFILL = "assets/iframe-worker-1.0.4.js"
+SCRIPTS = ("assets/hub-query.js", "assets/hub-chart.js", "assets/hub.js")
+POLYFILLS = ("assets/hub-folder.js", "assets/iframe-worker-1.0.4.js")
 ASSETS_DIR = Path(__file__).with_name("assets")
 
-#: A page shows at most this many siblings, the nearest in parameters: else pages grow with the square of the zoo.
+#: A page shows at most this many siblings: else the site grows with the square of the zoo.
 MOST_SIBLINGS = 12
 
 
-def render_site(
-    entries: Sequence[Entry], measured_of: Callable[[str], Any] = lambda name: None
-) -> dict[str, str]:
+def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str, str]:
     """Render every generated file of the site, by its path below the docs folder.
 
     Args:
         entries: The models, in the order of their table.
-        measured_of: Gives what the lock holds of a model.
+        lock: What machines measured of them.
     """
-    views = view_models(entries, measured_of)
-    files = {"index.md": render_overview(views)}
+    lock = lock or Lock()
+    views = view_models(entries, lock)
+    files = {"index.md": render_overview(views, lock)}
+    siblings = nearest_siblings(views)
     for view in views:
-        files[f"models/{view.file}.md"] = render_model(view, nearest_siblings(view, views))
+        files[f"models/{view.file}.md"] = render_model(view, siblings[view.file])
         files[f"models/{view.file}.json"] = data.as_json(view.record)
         files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
     files |= {
+        "reference/index-format.md": reference.render_fields(),
+        "reference/problems.md": render_codes(),
+        "reference/query-language.md": reference.render_query_language(),
+        "schema.json": render_schema(),
         "models.json": data.models_json(views),
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
@@ -52,16 +60,21 @@ def render_site(
     return files
 
 
-def render_overview(views: Sequence[ModelView]) -> str:
+def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
     """Render the site's first page: the table of all models, and what the script needs to make it answer."""
-    records = [view.record for view in views]
+    columns = table_columns(views)
+    known = {
+        "names": query_names(),
+        "columns": [vars(column) for column in columns],
+        "models": [query_record(view.entry, lock) for view in views],
+    }
     return (
         environment()
         .get_template("overview.md.jinja")
         .render(
             views=views,
-            cost_label=cost_label(views),
-            records=html.escape(json.dumps(records, separators=(",", ":"))),
+            columns=columns,
+            known=html.escape(json.dumps(known, separators=(",", ":"))),
             picture=draw_picture(views),
         )
     )
@@ -85,9 +98,10 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
             tuning=snippets.tuning(source, repo_id=repo_id),
             preprocessing=input_sentence(entry),
             training=training_rows(entry),
+            recipe=make_recipe(entry),
             standings=STANDINGS,
             siblings=siblings,
-            cost_label=cost_label(siblings),
+            cost_key=cost_key(siblings),
             picture=draw_picture(siblings, here=entry.name),
             bibtex=citation(entry),
             raw=data.raw_entry(entry),
@@ -95,28 +109,57 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
     )
 
 
-def nearest_siblings(view: ModelView, views: Sequence[ModelView]) -> tuple[ModelView, ...]:
-    """Choose the models of the same collection that are nearest in size, this one among them, by size."""
-    family = [other for other in views if other.family == view.family]
-    if len(family) > MOST_SIBLINGS:
-        place = family.index(view)
-        start = max(0, min(place - MOST_SIBLINGS // 2, len(family) - MOST_SIBLINGS))
-        family = family[start : start + MOST_SIBLINGS]
-    return tuple(family)
+def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
+    """Choose for each page the models of its collection that stand nearest in the index, its own included."""
+    families: dict[str | None, list[ModelView]] = {}
+    for view in views:
+        families.setdefault(view.family, []).append(view)
+    near = {}
+    for family in families.values():
+        last_start = max(0, len(family) - MOST_SIBLINGS)
+        for place, view in enumerate(family):
+            start = min(max(0, place - MOST_SIBLINGS // 2), last_start)
+            near[view.file] = tuple(family[start : start + MOST_SIBLINGS])
+    return near
 
 
-def cost_label(views: Sequence[ModelView]) -> str:
-    """Name the column of multiply-adds by what it holds."""
-    return "MACs" if all(view.facts["macs"].measured for view in views) else "FLOPs"
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of the overview: the name that queries and addresses know it by, its heading, its kind."""
+
+    key: str
+    label: str
+    text: bool = False
+
+
+def table_columns(views: Sequence[ModelView]) -> tuple[Column, ...]:
+    """Choose the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
+    costs = {"macs": "MACs", "flops": "FLOPs, published"}
+    known = [key for key in costs if any(view.facts[key].value is not None for view in views)]
+    return (
+        Column(key="name", label="Model", text=True),
+        Column(key="top1", label="Top-1 %"),
+        Column(key="top5", label="Top-5 %"),
+        Column(key="parameters", label="Parameters"),
+        *(Column(key=key, label=costs[key]) for key in known),
+        Column(key="file_size", label="File"),
+        Column(key="license", label="Licence", text=True),
+        Column(key="measured", label="Measured by us"),
+    )
+
+
+def cost_key(views: Sequence[ModelView]) -> str:
+    """Name the cost that pictures show: our own count where every model has one, else what was published."""
+    return "macs" if all(view.facts["macs"].value is not None for view in views) else "flops"
 
 
 def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> str:
     """Draw accuracy against multiply-adds for the models that have both."""
+    key = cost_key(views)
     points = [
         Point(name=v.name, x=float(x), y=float(y), size=float(v.facts["parameters"].value or 0))
         for v in views
-        if (x := v.facts["macs"].value) is not None and (y := v.facts["top1"].value) is not None
+        if (x := v.facts[key].value) is not None and (y := v.facts["top1"].value) is not None
     ]
-    return draw_svg(
-        points, x_label=f"{cost_label(views)} (G)", y_label="Top-1 accuracy (%)", unit=1e9, here=here
-    )
+    label = "MACs (G)" if key == "macs" else "FLOPs as published (G)"
+    return draw_svg(points, x_label=label, y_label="Top-1 accuracy (%)", unit=1e9, here=here)

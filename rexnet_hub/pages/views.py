@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.index import Entry
+from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, number_names
+from rexnet_hub.index.lock import Lock, Measured
+from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.pages.facts import Fact, list_facts
-from rexnet_hub.pages.text import file_name, short
+from rexnet_hub.pages.text import file_name, markdown, short
 
 NOT_STATED = "not stated"
 
@@ -29,13 +32,13 @@ class ModelView:
     """One model for the site.
 
     Attributes:
-        measured: What the lock holds of it; None where nothing was measured.
+        measured: What the lock holds of it.
         facts: Its figures by key.
         file: What its page is called, without an ending.
     """
 
     entry: Entry
-    measured: Any
+    measured: Measured
     facts: Mapping[str, Fact]
     file: str
 
@@ -57,13 +60,26 @@ class ModelView:
     @property
     def repo_id(self) -> str | None:
         """Its repo on the Hub; None before it is published."""
-        hub = getattr(self.measured, "hub", None)
-        return hub.repo_id if hub else None
+        return self.measured.hub.repo_id if self.measured.hub else None
 
     @property
     def ours(self) -> str:
         """Which figures we measured ourselves, in words."""
         return ", ".join(fact.label for fact in self.facts.values() if fact.measured) or "nothing yet"
+
+    def cell(self, key: str) -> str:
+        """One cell of the overview, as Markdown."""
+        match key:
+            case "name":
+                return f"[{markdown(self.name)}](models/{self.file}.md)"
+            case "top1" | "top5":
+                return self.percent(key)
+            case "license":
+                return markdown(self.license)
+            case "measured":
+                return self.ours
+            case _:
+                return self.short(key, "B" if key == "file_size" else "")
 
     def percent(self, key: str) -> str:
         """An accuracy in percentage points, to its last published or measured digit."""
@@ -80,7 +96,7 @@ class ModelView:
     @property
     def files(self) -> tuple[FileRow, ...]:
         """The released file and the safetensors made of it."""
-        released, safetensors = (getattr(self.measured, name, None) for name in ("released", "safetensors"))
+        released, safetensors = self.measured.released, self.measured.safetensors
         stated = self.entry.released
         rows = []
         if stated:
@@ -125,6 +141,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
         "stated_by": fact.stated_by.url or fact.stated_by.words if fact.stated_by else None,
         "also_stated_by": [{"url": s.url, "words": s.words, "value": s.value} for s in fact.second_sources],
         "measured": fact.measured,
+        "also_measured": list(fact.also_measured),
         "how": fact.how,
         "command": fact.command,
     }
@@ -141,17 +158,36 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, int | float | bool | None) else str(value)
 
 
-def view_models(entries: Sequence[Entry], measured_of: Callable[[str], Any]) -> tuple[ModelView, ...]:
+def query_names() -> dict[str, Any]:
+    """List the words of the query language, for its reader in the browser."""
+    return {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
+
+
+def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
+    """Give what a query can ask of an entry, as `find_number` and `find_texts` see it."""
+    numbers = ((name, find_number(entry, name, lock)) for name in number_names())
+    texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
+    return {
+        "name": entry.name,
+        "number": {name: plain(value) for name, value in numbers if value is not None},
+        "text": {name: list(words) for name, words in texts if words},
+    }
+
+
+def view_models(entries: Sequence[Entry], lock: Lock) -> tuple[ModelView, ...]:
     """View every model; two whose names make one file name get numbers, so that no page hides another."""
-    views, taken = [], dict[str, int]()
+    views: list[ModelView] = []
+    taken: dict[str, int] = {}
     for entry in entries:
         name = file_name(entry.name)
         taken[name.lower()] = count = taken.get(name.lower(), 0) + 1
-        measured = measured_of(entry.name)
-        facts = {fact.key: fact for fact in list_facts(entry, measured)}
+        measured = lock.of(entry.name)
         views.append(
             ModelView(
-                entry=entry, measured=measured, facts=facts, file=name if count == 1 else f"{name}--{count}"
+                entry=entry,
+                measured=measured,
+                facts={fact.key: fact for fact in list_facts(entry, measured)},
+                file=name if count == 1 else f"{name}--{count}",
             )
         )
     return tuple(views)

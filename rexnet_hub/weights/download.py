@@ -29,6 +29,8 @@ from rexnet_hub.weights.digest import CHUNK_BYTES, FETCH_AGAIN, FileDigest, open
 MAX_FILE_BYTES = 4 << 30
 _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
+# An attempt that brought less did not get further.
+_PROGRESS_BYTES = 1 << 16
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 Progress = Callable[[int, int | None], None]
@@ -182,7 +184,7 @@ def _download(transfer: _Transfer) -> None:
         try:
             return _attempt(transfer)
         except _Interrupted as interruption:
-            failures = failures + 1 if transfer.at <= before else 1
+            failures = failures + 1 if transfer.at < before + _PROGRESS_BYTES else 1
             if failures >= policy.attempts:
                 raise FetchError(
                     f"{bare(transfer.url)}: {interruption.problem}, {failures} times in a row. "
@@ -204,10 +206,17 @@ def _attempt(transfer: _Transfer) -> None:
     for _ in range(_MAX_REDIRECTS + 1):
         with _answer(transfer, url) as response:
             if response.status in (301, 302, 303, 307, 308):
-                url = urljoin(url, response.headers.get("Location", ""))
+                url = _redirected(url, response.headers.get("Location", ""))
                 continue
             return _take_body(transfer, response)
     raise FetchError(f"{bare(transfer.url)}: more than {_MAX_REDIRECTS} redirects")
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise FetchError(f"{bare(url)}: redirects to what is no address") from None
 
 
 @contextlib.contextmanager
@@ -234,7 +243,8 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
             response = connection.getresponse()
         finally:
             watchdog.cancel()
-        yield response
+        with response:  # closing the connection alone would leave the socket to the response
+            yield response
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_say(error)) from None
     finally:

@@ -86,8 +86,9 @@ def fetch(
     policy = policy or FetchPolicy()
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache_dir / f".{file_name}.lock", timeout=policy.total_seconds)
-        with lock:
+        lock_file = cache_dir / f".{file_name}.lock"
+        lock_file.touch()  # a folder that cannot be written to is told now, not waited for
+        with FileLock(lock_file, timeout=policy.total_seconds):
             file, note = cache_dir / file_name, _read_note(cache_dir / file_name)
             known = sha256.lower() if sha256 else note.sha256 if note else None
             promise = _Promise(

@@ -25,7 +25,7 @@ _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR = struct.Struct("<4sIQI")
 _END = struct.Struct("<4sHHHHIIH")
 
-# UTF-8 names (bit 11), and sizes after the data (bit 3) unless a record is empty: as torch's writer sets them.
+# As torch's writer sets them: UTF-8 names (bit 11), sizes after the data (bit 3) unless a record is empty.
 _SIZES_AFTER = 0x0008
 _FLAGS = (0, 0x0800, 0x0808)
 _MAX_DIRECTORY_BYTES = 4 << 20

@@ -1,7 +1,9 @@
-"""Draw what the tests evaluate: a labelled validation set in any layout, and a small network of 1000 classes."""
+"""Draw what the tests evaluate: a labelled validation set in any layout, and a small network."""
 
 import io
 import json
+import multiprocessing
+import os
 import tarfile
 
 import numpy as np
@@ -26,13 +28,13 @@ def val_name(number):
     return f"ILSVRC2012_val_{number:08d}.JPEG"
 
 
-def draw_jpeg(number, *, seed=0, **options):
+def draw_jpeg(number, *, seed=0, sides=(33, 80), grain=40, **options):
     """Draw one picture, large blots with noise, of a size of its own."""
     noise = np.random.default_rng([seed, number])
-    width, height = (int(side) for side in noise.integers(33, 80, 2))
+    width, height = (int(side) for side in noise.integers(*sides, 2))
     blots = Image.fromarray(noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((width, height))
-    grain = noise.integers(-40, 40, (height, width, 3))
-    picture = Image.fromarray(np.clip(np.asarray(blots) + grain, 0, 255).astype(np.uint8))
+    speckles = noise.integers(-grain, grain, (height, width, 3))
+    picture = Image.fromarray(np.clip(np.asarray(blots) + speckles, 0, 255).astype(np.uint8))
     file = io.BytesIO()
     picture.convert(options.pop("mode", "RGB")).save(file, "JPEG", quality=90, **options)
     return file.getvalue()
@@ -124,6 +126,16 @@ def write_parquet(root, images, *, names=None, shards=2):
         file = root / "data" / f"validation-{shard:05d}-of-{shards:05d}.parquet"
         pyarrow.parquet.write_table(table, file, row_group_size=7)
     return root
+
+
+class Deadly:
+    """An image that ends the process which decodes it, but not the one that lists it."""
+
+    def read_bytes(self):
+        """Give bytes in the main process, and die in another."""
+        if multiprocessing.parent_process() is not None:
+            os._exit(9)
+        return draw_jpeg(0)
 
 
 class SmallNet(torch.nn.Module):

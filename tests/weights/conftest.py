@@ -33,6 +33,11 @@ def save(value, file, container):
     return file
 
 
+def names_in(folder):
+    """List a folder's names, hidden ones too."""
+    return sorted(file.name for file in folder.iterdir())
+
+
 def small_state():
     """A state dict with one of each that matters: few bytes, so that every bit can be tried."""
     torch.manual_seed(0)

@@ -19,7 +19,7 @@ window.RexnetHub = window.RexnetHub || {};
   function roundAxis(values) {
     let low = Math.min(...values), high = Math.max(...values);
     const span = high - low || Math.abs(high) || 1;
-    [low, high] = [low - 0.08 * span, high + 0.08 * span];
+    [low, high] = [Math.max(low - 0.08 * span, Math.min(low, 0)), high + 0.08 * span];
     const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw * 0.999999);
     [low, high] = [Math.floor(low / step) * step, Math.ceil(high / step) * step];
@@ -43,8 +43,12 @@ window.RexnetHub = window.RexnetHub || {};
       this.front.setAttribute("viewBox", "0 0 1000 1000");
       this.front.setAttribute("preserveAspectRatio", "none");
       this.front.setAttribute("aria-hidden", "true");
-      this.line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      this.front.append(this.line);
+      [this.grid, this.line] = ["hub-grid", "hub-line"].map((name) => {
+        const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+        path.setAttribute("class", name);
+        return path;
+      });
+      this.front.append(this.grid, this.line);
       this.tip = make("div", { className: "hub-tip", role: "tooltip", id: "hub-tip", hidden: true });
       this.xLabel = make("span", { className: "hub-x-label" });
       this.element = make("figure", { className: "hub-chart" }, this.plot,
@@ -75,6 +79,10 @@ window.RexnetHub = window.RexnetHub || {};
       this.y = roundAxis(drawn.length ? drawn.map((model) => model.number.top1) : [0, 100]);
       const grid = this.x.ticks.map((tick) => this.makeTick("hub-x", "left", this.x.share(tick), tick));
       grid.push(...this.y.ticks.map((tick) => this.makeTick("hub-y", "bottom", this.y.share(tick), tick)));
+      this.grid.setAttribute("d", [
+        ...this.x.ticks.map((tick) => `M${1000 * this.x.share(tick)} 0V1000`),
+        ...this.y.ticks.map((tick) => `M0 ${1000 * (1 - this.y.share(tick))}H1000`),
+      ].join(""));
       this.xLabel.textContent = cost.label;
       this.plot.replaceChildren(...grid, this.front, this.xLabel, make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"));
       for (const model of drawn) {
@@ -162,5 +170,7 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   hub.make = make;
+  hub.roundAxis = roundAxis;
+  hub.paretoFront = paretoFront;
   hub.Chart = Chart;
 })(window.RexnetHub);

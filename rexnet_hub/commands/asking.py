@@ -1,0 +1,189 @@
+"""Commands that ask the index: list, show, validate, recipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rexnet_hub.commands import add_json
+from rexnet_hub.errors import UsageError
+from rexnet_hub.terminal import paint, table
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rexnet_hub.index import Claim, Entry, Lock
+
+FIGURES = ("name", "top-1 %", "top-5 %", "parameters", "MACs", "FLOPs", "file bytes", "licence")
+
+
+def declare_list(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `list`."""
+    parser.add_argument("query", nargs="?", default="", help="such as 'top1>=79 params<10M'")
+    parser.add_argument("--sort", metavar="KEY", help="such as params, or -top1 for the highest first")
+    parser.add_argument("--pareto", metavar="MORE,LESS", help="only what no other beats, such as top1,macs")
+    parser.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    add_json(parser)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """List the models that meet a query.
+
+    A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
+    Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
+    """
+    from rexnet_hub.index import load_index, read_lock
+
+    lock, entries = read_lock(), load_index().models
+    if args.query or args.sort:
+        from rexnet_hub.index.query import select
+
+        entries = select(entries, args.query, sort=args.sort, measured=lock)
+    if args.pareto:
+        from rexnet_hub.index.query import pareto
+
+        axes = args.pareto.split(",")
+        if len(axes) != 2:
+            raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
+        entries = pareto(entries, *axes, measured=lock)
+    rows = [_figures(entry, lock) for entry in entries]
+    if args.json:
+        print(json.dumps(rows, indent=2))
+    elif args.names:
+        print("".join(f"{entry.name}\n" for entry in entries), end="")
+    else:
+        print(table(FIGURES, [list(row.values()) for row in rows], right=range(1, 7)))
+    return 0
+
+
+def _figures(entry: Entry, lock: Lock) -> dict[str, Any]:
+    """Give the figures of one model, in JSON's types."""
+    top1, top5, measured = entry.metric("top1"), entry.metric("top5"), lock.of(entry.name)
+    macs = measured.preferred_macs
+    return {
+        "name": entry.name,
+        "top1_percent": float(top1.value) if top1 else None,
+        "top5_percent": float(top5.value) if top5 else None,
+        "parameters": measured.parameters or entry.value("parameters"),
+        "macs": macs.count if macs else None,
+        "flops_claimed": entry.value("flops"),
+        "file_size_bytes": entry.value("file_size"),
+        "license": str(entry.license.value) if entry.license else None,
+    }
+
+
+def declare_show(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `show`."""
+    parser.add_argument("name", help="a model")
+    add_json(parser)
+
+
+def run_show(args: argparse.Namespace) -> int:
+    """Show one model: what is claimed, what was measured, and where each value comes from."""
+    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index.lock import measurements
+
+    entry = load_index().find(args.name)
+    claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
+    if args.json:
+        rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
+        print(json.dumps({"name": entry.name, **rows}, indent=2, ensure_ascii=False))
+        return 0
+    print(f"{entry.name}  ({entry.location})\n")
+    print(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
+    print()
+    print(table(("measured", "value"), measured) if measured else "not measured yet")
+    return 0
+
+
+def _claims(entry: Entry) -> list[Claim]:
+    named = (entry.license, entry.code, entry.weights)
+    metrics = (claim for result in entry.results for claim in result.metrics.values())
+    return [*entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
+
+
+def _shown(claim: Claim) -> str:
+    return claim.text or (", ".join(map(str, claim.value)) if isinstance(claim.value, tuple) else "")
+
+
+def _source(claim: Claim) -> str:
+    return claim.source or f"{claim.location.file.name}, line {claim.location.line}"
+
+
+def _as_json(claim: Claim) -> dict[str, Any]:
+    value = claim.value
+    if isinstance(value, tuple):
+        value = [str(item) for item in value]
+    elif value is not None and not isinstance(value, int | str):
+        value = str(value)
+    said = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
+    place = {"file": str(claim.location.file), "line": claim.location.line, "column": claim.location.column}
+    return {**said, "source": claim.source, **place, "inherited": claim.inherited}
+
+
+def declare_validate(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `validate`."""
+    whose = "files or folders (default: the zoo's)"
+    parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=whose)
+    parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that no path may leave")
+    parser.add_argument("--fix", action="store_true", help="mend in place what is certain")
+    parser.add_argument("--strict", action="store_true", help="let warnings fail too")
+    styles = ("text", "json", "github")
+    parser.add_argument("--format", choices=styles, default="text", help="(default: text)")
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Read model-index files and say every problem at its place.
+
+    Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain
+    mistakes are mended where they stand; comments, order and quotes stay as they are.
+    """
+    from rexnet_hub.index import load_index
+    from rexnet_hub.index.report import render_problems
+
+    index = load_index(args.paths or None, root=args.root)
+    if args.fix and any(problem.fix for problem in index.problems):
+        from rexnet_hub.index.mend import mend_files
+
+        for mended in mend_files(index.problems):
+            print(f"{mended.file}: {len(mended.problems)} mended", file=sys.stderr)
+        index = load_index(args.paths or None, root=args.root)
+    problems = index.problems
+    text = render_problems(problems, args.format)
+    print(paint(text) if args.format == "text" else text, end="")
+    errors = sum(problem.severity == "error" for problem in problems)
+    counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
+    print(counts, file=sys.stderr)
+    return 1 if errors or (args.strict and problems) or not index.models else 0
+
+
+def declare_recipe(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `recipe`."""
+    parser.add_argument("name", help="a model")
+    add_json(parser)
+
+
+def run_recipe(args: argparse.Namespace) -> int:
+    """Print the training command that a model's hyper-parameters amount to.
+
+    It is a command of timm's train.py. Each flag says which field it is from; what the entry does not
+    state is listed, not guessed.
+    """
+    from rexnet_hub.index import load_index
+    from rexnet_hub.index.recipe import make_recipe
+
+    recipe = make_recipe(load_index().find(args.name))
+    if args.json:
+        flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
+        unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]
+        print(json.dumps({"command": recipe.command, "flags": flags, "unstated": unstated}, indent=2))
+        return 0
+    print(f"{recipe.command}\n")
+    print(table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags)))
+    if recipe.unstated:
+        print("\nnot stated by the entry:")
+        print("\n".join(f"  {unstated.argument}: {unstated.note}" for unstated in recipe.unstated))
+    return 0

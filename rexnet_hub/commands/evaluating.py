@@ -1,0 +1,95 @@
+"""The command that evaluates: accuracy of several models in one pass, compared and explained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rexnet_hub.commands import add_json
+from rexnet_hub.errors import UsageError
+from rexnet_hub.terminal import table
+
+
+def declare_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `evaluate`."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
+    add("--data", type=Path, metavar="DIR", help="the validation set, as you have it")
+    add("--record", type=Path, metavar="DIR", help="keep records and predictions there")
+    add("--sample", type=int, metavar="N", help="only N images, drawn evenly over the classes")
+    add("--seed", type=int, default=0, metavar="N", help="of the sample (default: 0)")
+    add("--subset", action="store_true", help="let a part of the validation set do, and say so")
+    add("--pixel-cache", type=Path, metavar="DIR", help="keep decoded pixels for the next run")
+    add("--skip-unreadable", action="store_true", help="count such images wrong and record them")
+    add("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="(default: fp32)")
+    add("--channels-last", action="store_true", help="run in that memory format")
+    add("--compile", action="store_true", help="run through torch.compile")
+    add("--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0)")
+    add("--explain", type=float, metavar="PERCENT", help="which change gives this top-1 instead")
+    add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
+    add_json(parser)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Measure the accuracy of several models in one pass over a validation set.
+
+    Every image is decoded once and counted once; start it with torchrun to use several processes. A run that
+    is killed goes on where it was when it is started again with the same --record. With --compare two kept
+    runs are compared image by image; with --explain the settings are varied one at a time until a number
+    comes out.
+    """
+    if args.compare:
+        return _compare(*args.compare, as_json=args.json)
+    if not args.names or args.data is None:
+        raise UsageError("evaluate needs at least one model and --data DIR")
+    from rexnet_hub.evaluation import evaluate, explain, find_images
+    from rexnet_hub.imagenet.plan import RunOptions
+
+    images = find_images(args.data, sample=args.sample, seed=args.seed, allow_subset=args.subset)
+    if args.explain is not None:
+        for name in args.names:
+            found = explain(name, images, expected_percent=args.explain, device=args.device)
+            print(json.dumps(asdict(found)) if args.json else found)
+        return 0
+    options = RunOptions(
+        device=args.device,
+        dtype=args.dtype,
+        channels_last=args.channels_last,
+        compiled=args.compile,
+        skip_unreadable=args.skip_unreadable,
+        workers=args.workers,
+        quiet=args.json,
+    )
+    records = evaluate(args.names, images, options=options, out_dir=args.record, cache_dir=args.pixel_cache)
+    if args.json:
+        print(json.dumps([asdict(record) for record in records], indent=2))
+        return 0
+    rows = (
+        (r.model, f"{r.top1_percent:.3f}", f"{r.top5_percent:.3f}", r.top1_count, r.top5_count, r.images)
+        for r in records
+    )
+    print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
+    print(f"\non {records[0].data}, {records[0].machine.dtype}")
+    return 0
+
+
+def _compare(first: Path, second: Path, *, as_json: bool) -> int:
+    from rexnet_hub.imagenet.predictions import compare_predictions, read_predictions
+
+    a, b = read_predictions(first), read_predictions(second)
+    found = compare_predictions(a, b)
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return 0
+    rows = (
+        ("both right", found.both_right),
+        (f"only {a.head.model} right", found.only_first_right),
+        (f"only {b.head.model} right", found.only_second_right),
+        ("both wrong", found.both_wrong),
+    )
+    print(table(("top-1", "images"), rows, right=[1]))
+    print(f"\nMcNemar's exact test: p = {found.p_value:.4g}")
+    return 0

@@ -1,0 +1,183 @@
+"""Commands about checkpoint files: fetch, convert, verify, lock."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rexnet_hub.commands import add_json
+from rexnet_hub.errors import UsageError
+from rexnet_hub.terminal import paint, table
+
+if TYPE_CHECKING:
+    from rexnet_hub.imagenet.record import Record
+    from rexnet_hub.verify import Finding
+
+
+def declare_fetch(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `fetch`."""
+    parser.add_argument("name", help="a model")
+    parser.add_argument("--to", type=Path, metavar="DIR", help="a folder (default: the cache)")
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Fetch a model's released file, checked, and print its path."""
+    from rexnet_hub.index import load_index
+    from rexnet_hub.layout import find_cache_dir
+    from rexnet_hub.repo import fetch_released
+
+    print(fetch_released(load_index().find(args.name), cache_dir=args.to or find_cache_dir()))
+    return 0
+
+
+def declare_convert(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `convert`."""
+    add = parser.add_argument
+    add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
+    add("--model", metavar="NAME", help="hold a file's tensors against this model's network")
+    add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
+    add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
+    add("--float32", action="store_true", help="turn other floating-point numbers into float32")
+    add("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Convert a released checkpoint to safetensors, with a receipt beside it.
+
+    A model is fetched and its tensors are held against its network. A file is converted as it is, and
+    held against a network only with --model. Every tensor is compared with its source, bit for bit.
+    """
+    from rexnet_hub.index import load_index
+    from rexnet_hub.layout import find_cache_dir
+    from rexnet_hub.nets import entry_tensors
+    from rexnet_hub.repo import fetch_released
+    from rexnet_hub.weights.convert import convert_checkpoint
+
+    source, model = Path(args.source), args.model
+    if not source.exists() and "/" not in args.source and not source.suffix:
+        model = model or args.source
+        source = fetch_released(load_index().find(args.source), cache_dir=find_cache_dir())
+    out = args.out or source.with_suffix(".safetensors")
+    receipt = convert_checkpoint(
+        source,
+        out,
+        expected=entry_tensors(load_index().find(model)) if model else None,
+        wrapper=args.wrapper,
+        as_float32=args.float32,
+        allow_nonfinite=args.allow_nonfinite,
+    )
+    print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if not receipt.held_against_network:
+        print("not held against a network: --model does that", file=sys.stderr)
+    return 0
+
+
+def declare_verify(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `verify`."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="models (default: all)")
+    add("--weights", type=Path, metavar="FILE", help="the released file")
+    add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
+    add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
+    add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
+    add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
+    add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
+    add_json(parser)
+
+
+def run_verify(args: argparse.Namespace) -> int:
+    """Measure every claim of one model, of several or of all.
+
+    Each claim holds, is false, or is not measured; one that is false makes the exit code 1. A record is
+    recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
+    are run now; on a --sample the verdict says whether the claim is consistent with it.
+    """
+    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index.writing import write_whole
+    from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
+
+    index, lock = load_index(), read_lock()
+    entries = [index.find(name) for name in args.names] or list(index.models)
+    if len(entries) > 1 and (args.weights or args.repo):
+        raise UsageError("--weights and --repo go with one model: name it")
+    records = _records(args, [entry.name for entry in entries])
+    files = {"checkpoint": args.weights, "repo": args.repo}
+    found = [
+        finding
+        for entry in entries
+        for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
+    ]
+    if not found:
+        raise UsageError("the index holds no model, so there is nothing to verify")
+    if args.junit:
+        write_whole(args.junit, render_junit(found).encode())
+    print(render_json(found), end="") if args.json else print(findings_table(found))
+    return 1 if any(finding.verdict == FALSE for finding in found) else 0
+
+
+def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
+    """Recount the records that were named, and run what is to be run now."""
+    if not args.record and args.imagenet is None:
+        return []
+    from rexnet_hub.evaluation import evaluate, find_images, recount
+
+    records = [recount(file) for file in args.record]
+    if strangers := [record.model for record in records if record.model not in names]:
+        raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
+    if args.imagenet is not None:
+        records += evaluate(names, find_images(args.imagenet, sample=args.sample))
+    return records
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """Lay findings out for a terminal, with a last line that counts the verdicts."""
+    rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
+    words = ("holds", "false", "not measured")
+    counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
+    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return paint(table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 28 else f"{text[:27]}…"
+
+
+def declare_lock(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `lock`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
+    parser.add_argument(
+        "--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size"
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where the lock disagrees")
+
+
+def run_lock(args: argparse.Namespace) -> int:
+    """Measure models and record what was found in lock.json, beside the index.
+
+    Counts and sizes are measured from the network; digests from the files that are named. What is not
+    measured stays as it was, or absent. With --check nothing is written, and every disagreement is named.
+    """
+    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index.lock import find_lock, write_lock
+    from rexnet_hub.measure import compare_lock, measure_model, merge_measured
+
+    index, lock = load_index(), read_lock()
+    entries = [index.find(name) for name in args.names] or list(index.models)
+    if not entries:
+        raise UsageError("the index holds no model, so there is nothing to measure")
+    if len(entries) > 1 and (args.weights or args.repo):
+        raise UsageError("--weights and --repo go with one model: name it")
+    if args.check:
+        wrong = compare_lock(entries, lock, everything=not args.names)
+        print("".join(f"{disagreement}\n" for disagreement in wrong), end="")
+        return 1 if wrong else 0
+    for entry in entries:
+        measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
+        lock = lock.with_model(entry.name, merge_measured(lock.of(entry.name), measured))
+    write_lock(lock, find_lock())
+    print(find_lock())
+    return 0

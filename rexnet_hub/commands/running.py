@@ -1,0 +1,96 @@
+"""Commands that run a network: predict, export, demo."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from rexnet_hub.commands import add_json
+from rexnet_hub.errors import UsageError
+
+
+def declare_predict(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `predict`."""
+    parser.add_argument("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
+    parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
+    add_json(parser)
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    """Classify pictures: the likeliest classes of each, with their probabilities."""
+    from rexnet_hub.auto import classify
+
+    if args.top < 1:
+        raise UsageError("--top must be at least 1")
+    every = classify(args.model, args.images, top=args.top)
+    if args.json:
+        rows = [
+            {"file": str(f), "guesses": [vars(g) for g in gs]}
+            for f, gs in zip(args.images, every, strict=True)
+        ]
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for file, guesses in zip(args.images, every, strict=True):
+        print(file)
+        for guess in guesses:
+            print(f"  {guess.probability:7.2%}  {guess.class_index:>4}  {guess.label}")
+    return 0
+
+
+def declare_export(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `export`."""
+    parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
+    parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
+    parser.add_argument("--max-difference", type=float, metavar="X", help="of a logit (default: 0.001)")
+    add_json(parser)
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Export a model to ONNX and hold its outputs against the network's.
+
+    The file is run in onnxruntime on fresh inputs, in batches of several sizes; it is written only when no
+    logit differs by more than the bound. A receipt beside it keeps the digests and the measured difference.
+    """
+    from dataclasses import asdict
+
+    from rexnet_hub.export import MAX_DIFFERENCE, export_onnx
+
+    out = args.out or Path(f"{Path(args.model).name}.onnx")
+    bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
+    receipt = export_onnx(args.model, out, max_difference=bound)
+    if args.json:
+        print(json.dumps(asdict(receipt), indent=2))
+        return 0
+    print(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
+    print(
+        f"largest difference of a logit {receipt.largest_difference:.2g} on {receipt.images} fresh inputs, "
+        f"top-1 agreement {receipt.top1_agreement:.0%}"
+    )
+    return 0
+
+
+def declare_demo(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `demo`."""
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="a new folder (default: demo)"
+    )
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Go the whole way for every model with stand-in weights, offline.
+
+    Make a released file, fetch it, check it, convert it, stage a repo, verify it, publish it to a folder,
+    load it back and classify a picture; then print every claim and what became of it. Nothing is written
+    outside --out. The weights are random: no accuracy is measured.
+    """
+    from rexnet_hub.commands.files import findings_table
+    from rexnet_hub.demo import run
+
+    os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
+    found = run(args.out)
+    print(findings_table(found))
+    return 1 if any(finding.verdict == "false" for finding in found) else 0

@@ -1,0 +1,82 @@
+"""Evaluate models, by name or folder, on ImageNet, and hold what is found against their claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rexnet_hub.auto import load_network
+from rexnet_hub.errors import RecordError, UsageError
+from rexnet_hub.imagenet.dataset import Dataset, sample_dataset
+from rexnet_hub.imagenet.evaluate import evaluate_models
+from rexnet_hub.imagenet.explain import Explanation, explain_accuracy
+from rexnet_hub.imagenet.layouts import read_dataset
+from rexnet_hub.imagenet.network import ModelUnderTest
+from rexnet_hub.imagenet.plan import PREDICTIONS_SUFFIX, RECORD_SUFFIX, RunOptions
+from rexnet_hub.imagenet.progress import Progress
+from rexnet_hub.imagenet.record import Record, check_record
+from rexnet_hub.locate import find_repo
+from rexnet_hub.weights.digest import digest_file
+
+
+def ready_model(source: str) -> ModelUnderTest:
+    """Load a model to be evaluated: an index name, a Hub repo or a folder, with its weights' digest."""
+    repo = find_repo(source)
+    return ModelUnderTest(
+        name=Path(source).name,
+        network=load_network(repo).eval(),
+        preprocessing=repo.config.preprocessing,
+        weights_sha256=digest_file(repo.weights).sha256,
+        fingerprint=repo.receipt.output.fingerprint if repo.receipt else None,
+    )
+
+
+def find_images(
+    data: Path, *, sample: int | None = None, seed: int = 0, allow_subset: bool = False
+) -> Dataset:
+    """Read a validation set, or draw a sample of it, evenly over the classes.
+
+    Raises:
+        DatasetError: It is not the validation set, or not whole.
+    """
+    images = read_dataset(data, allow_subset=allow_subset)
+    return images if sample is None else sample_dataset(images, sample, seed=seed)
+
+
+def evaluate(
+    sources: Sequence[str],
+    images: Dataset,
+    *,
+    options: RunOptions | None = None,
+    out_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[Record, ...]:
+    """Evaluate several models in one pass; see `imagenet.evaluate.evaluate_models`."""
+    models = [ready_model(source) for source in sources]
+    return evaluate_models(
+        models, images, options=options, out_dir=out_dir, cache_dir=cache_dir, on_progress=on_progress
+    )
+
+
+def explain(source: str, images: Dataset, *, expected_percent: float, device: str = "cpu") -> Explanation:
+    """Find which change of preprocessing gives an expected top-1; see `imagenet.explain`."""
+    return explain_accuracy(ready_model(source), images, expected_percent, device=device)
+
+
+def recount(record: Path) -> Record:
+    """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
+
+    Args:
+        record: The `.record.json`; its predictions lie beside it.
+
+    Raises:
+        RecordError: They do not agree.
+        UsageError: The file is not named as a record.
+    """
+    if not record.name.endswith(RECORD_SUFFIX):
+        raise UsageError(f"{record}: a record's name ends in {RECORD_SUFFIX}")
+    predictions = record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
+    if not predictions.is_file():
+        raise RecordError(record, f"has no predictions beside it: {predictions.name} is missing")
+    return check_record(record, predictions)

@@ -1,0 +1,189 @@
+"""Export a model to another format, and hold its outputs against the network's."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rexnet_hub.auto import load_network
+from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError
+from rexnet_hub.index.writing import write_whole
+from rexnet_hub.locate import find_repo
+from rexnet_hub.nets.rexnet import ReXNet
+from rexnet_hub.weights.digest import digest_file
+
+#: Logits of two exact runtimes differ by rounding alone; a ReXNet's are of the order of 1 to 10, and
+#: float32 keeps seven digits of each of the some sixty layers on the way.
+MAX_DIFFERENCE = 1e-3
+BATCHES = (1, 2, 5)
+IMAGES_A_BATCH_SIZE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReceipt:
+    """What an exported file was made from, and how near it comes.
+
+    Attributes:
+        largest_difference: Of any logit, over all fresh inputs, in absolute value.
+        top1_agreement: Part of the inputs whose likeliest class is the same, in 0..1.
+        images: Fresh random inputs that were compared, in batches of several sizes.
+    """
+
+    model: str
+    format: str
+    weights_sha256: str
+    file: str
+    size_bytes: int
+    sha256: str
+    input_px: int
+    largest_difference: float
+    allowed_difference: float
+    top1_agreement: float
+    images: int
+    versions: dict[str, str]
+
+
+def export_onnx(
+    source: str | Path, out: Path, *, max_difference: float = MAX_DIFFERENCE, seed: int = 0
+) -> ExportReceipt:
+    """Export a model to ONNX with a free batch size, run it in onnxruntime and compare.
+
+    The file gets its name only when its logits hold; beside it a receipt, `NAME.receipt.json`, is kept.
+
+    Args:
+        source: A model, a Hub repo or a repo folder.
+        out: The `.onnx` file to write.
+        max_difference: The largest difference of a logit that is let pass.
+        seed: Of the fresh inputs.
+
+    Raises:
+        OutputExistsError: `out` is there already.
+        UsageError: The packages of the extra `onnx` are not installed.
+        RexnetHubError: The exported model's logits are not the network's.
+    """
+    if out.exists():
+        raise OutputExistsError(out, "is there already; name another file or remove it")
+    if not out.parent.is_dir():
+        raise FileProblem(out.parent, "there is no such folder")
+    versions = require_packages()
+    repo = find_repo(source)
+    network = load_network(repo).eval()
+    input_px = repo.config.preprocessing.input_px
+    part = out.with_name(f".{out.name}.part")
+    try:
+        write_onnx(network, part, input_px)
+        difference, agreement, images = compare_onnx(network, part, input_px, seed)
+        digest = digest_file(part)
+        receipt = ExportReceipt(
+            model=Path(source).name,
+            format="onnx",
+            weights_sha256=digest_file(repo.weights).sha256,
+            file=out.name,
+            size_bytes=digest.size_bytes,
+            sha256=digest.sha256,
+            input_px=input_px,
+            largest_difference=difference,
+            allowed_difference=max_difference,
+            top1_agreement=agreement,
+            images=images,
+            versions=versions,
+        )
+        keep_export(part, out, receipt)
+    finally:
+        part.unlink(missing_ok=True)
+    return receipt
+
+
+def keep_export(part: Path, out: Path, receipt: ExportReceipt) -> None:
+    """Give an exported file its name and write its receipt, if its logits hold.
+
+    Raises:
+        RexnetHubError: They do not.
+    """
+    difference, allowed = receipt.largest_difference, receipt.allowed_difference
+    if not difference <= allowed:  # also when it is not a number
+        raise RexnetHubError(
+            f"{out.name}: a logit differs by {difference:.3g}, allowed is {allowed:.3g}; not written"
+        )
+    text = json.dumps(asdict(receipt), indent=2) + "\n"
+    write_whole(out.with_name(f"{out.stem}.receipt.json"), text.encode())
+    part.replace(out)
+
+
+def require_packages() -> dict[str, str]:
+    """Name the versions of what exporting needs.
+
+    Raises:
+        UsageError: Something is not installed; all of it is named.
+    """
+    import importlib.metadata
+    import importlib.util
+
+    needed = ("onnx", "onnxscript", "onnxruntime")
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        raise UsageError(f"exporting needs {', '.join(missing)}: pip install 'rexnet-hub[onnx]'")
+    return {name: importlib.metadata.version(name) for name in ("torch", *needed)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's own chatter from the terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
+
+
+def write_onnx(network: ReXNet, file: Path, input_px: int) -> None:
+    """Write a network as ONNX: input `pixels` (N, C, H, W), output `logits` (N, classes), N free."""
+    pixels = torch.zeros(2, network.in_chans, input_px, input_px)
+    with _quiet():
+        program = torch.onnx.export(
+            network,
+            (pixels,),
+            dynamo=True,
+            input_names=["pixels"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
+        assert program is not None
+        program.save(str(file), external_data=False)
+
+
+def compare_onnx(network: ReXNet, file: Path, input_px: int, seed: int) -> tuple[float, float, int]:
+    """Run an ONNX file and the network on fresh random inputs, in batches of several sizes.
+
+    Returns:
+        The largest difference of a logit, the part of inputs with the same likeliest class, the inputs.
+    """
+    import onnxruntime  # type: ignore[import-untyped]
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(seed)
+    difference, agreeing, images = 0.0, 0, 0
+    for batch in BATCHES:
+        for _ in range(-(-IMAGES_A_BATCH_SIZE // batch)):
+            pixels = torch.randn(batch, network.in_chans, input_px, input_px, generator=generator)
+            with torch.inference_mode():
+                expected = network(pixels)
+            answers: list[Any] = session.run(["logits"], {"pixels": pixels.numpy()})
+            found = torch.from_numpy(answers[0])
+            difference = max(difference, float((found - expected).abs().max()))
+            agreeing += int((found.argmax(1) == expected.argmax(1)).sum())
+            images += batch
+    return difference, agreeing / images, images

@@ -1,0 +1,158 @@
+"""Measure what can be measured of a model without its images: counts, sizes, digests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub import __version__
+from rexnet_hub.errors import UsageError
+from rexnet_hub.index import Entry, Lock, Measured
+from rexnet_hub.index.lock import (
+    PREFERRED_MACS,
+    MeasuredFile,
+    MeasuredMacs,
+    MeasuredSizes,
+    MeasuredTensors,
+    measurements,
+)
+from rexnet_hub.nets import entry_network, entry_tensors
+from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.receipt import read_receipt
+from rexnet_hub.weights.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
+from rexnet_hub.weights.standin import is_standin
+
+TORCH_FLOPS = "torch_flop_counter"
+FVCORE = "fvcore"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """One number that the lock and a measurement say differently; absent is None."""
+
+    model: str
+    what: str
+    locked: Any
+    measured: Any
+
+    def __str__(self) -> str:
+        locked = "nothing" if self.locked is None else self.locked
+        return f"{self.model}: {self.what}: the lock says {locked}, measured is {self.measured}"
+
+
+def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
+    """Measure one model from its network, and from its files where they are here.
+
+    Args:
+        checkpoint: The released file: its size and digest.
+        repo: The staged repo: its weights' size, digest and fingerprint.
+
+    Raises:
+        UsageError: A file holds stand-in weights, which are nobody's measurement.
+        IndexReadError, UnknownModelError: The entry does not say which network it is.
+    """
+    for path in (checkpoint, repo):
+        if path is not None and is_standin(path):
+            raise UsageError(f"{path}: holds stand-in weights, which say nothing of {entry.name}")
+    tensors = entry_tensors(entry)
+    parameters, macs = count_network(entry)
+    measured = Measured(
+        parameters=parameters,
+        tensors=MeasuredTensors(count=len(tensors), size_bytes=tensor_bytes(tensors)),
+        expected_sizes=MeasuredSizes(
+            legacy_bytes=legacy_size_bytes(tensors), safetensors_bytes=safetensors_size_bytes(tensors)
+        ),
+        macs=macs,
+    )
+    if checkpoint is not None:
+        measured = replace(measured, released=MeasuredFile(**asdict(digest_file(checkpoint))))
+    if repo is not None:
+        output = read_receipt(repo / "receipt.json").output
+        found = digest_file(repo / output.name)
+        measured = replace(
+            measured, safetensors=MeasuredFile(**asdict(found), fingerprint=output.fingerprint)
+        )
+    return measured
+
+
+def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
+    """Count an entry's parameters, and its operations by every counter that is installed.
+
+    Returns:
+        The trainable parameters; and by the name of its convention each count for one picture:
+        `conv_linear` (ours: one multiply-add is one), `torch_flop_counter` (torch's: counts two for each)
+        and, with fvcore installed, `fvcore` (one for each, batch norms and pooling counted too).
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from rexnet_hub.nets.counts import count_macs, count_parameters
+
+    input_px = entry.preprocessing.input_px
+    with torch.device("meta"):
+        network = entry_network(entry)
+        picture = torch.zeros(1, 3, input_px, input_px)
+        with FlopCounterMode(display=False) as counter:
+            network(picture)
+        counts = {
+            PREFERRED_MACS: (count_macs(network, input_px=input_px), f"rexnet_hub {__version__}"),
+            TORCH_FLOPS: (counter.get_total_flops(), f"torch {torch.__version__.partition('+')[0]}"),
+        }
+    if (total := _count_by_fvcore(entry)) is not None:
+        counts[FVCORE] = total
+    macs = {
+        name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
+    }
+    return count_parameters(network), macs
+
+
+def _count_by_fvcore(entry: Entry) -> tuple[int, str] | None:
+    import importlib.metadata
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about how fvcore traces
+        try:
+            from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
+        except ImportError:
+            return None
+        input_px = entry.preprocessing.input_px
+        analysis = FlopCountAnalysis(entry_network(entry), torch.zeros(1, 3, input_px, input_px))
+        total = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+    return int(total), f"fvcore {importlib.metadata.version('fvcore')}"
+
+
+def compare_lock(
+    entries: Sequence[Entry], lock: Lock, *, everything: bool = True
+) -> tuple[Disagreement, ...]:
+    """Measure again what can be measured without files, and name every number that the lock says otherwise.
+
+    Counts are compared, not the releases of the counters.
+
+    Args:
+        everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
+    """
+    found = []
+    for entry in entries:
+        locked = dict(measurements(lock.of(entry.name)))
+        for what, measured in measurements(measure_model(entry)):
+            if not what.endswith(".counter") and locked.get(what) != measured:
+                found.append(
+                    Disagreement(model=entry.name, what=what, locked=locked.get(what), measured=measured)
+                )
+    strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
+    gone = (
+        Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
+        for name in sorted(strangers)
+    )
+    return (*found, *gone)
+
+
+def merge_measured(old: Measured, new: Measured) -> Measured:
+    """Put new measurements over old ones; what was not measured again stays."""
+    fresh = {field.name: value for field in fields(new) if (value := getattr(new, field.name))}
+    return replace(old, **{**fresh, "macs": {**old.macs, **new.macs}})

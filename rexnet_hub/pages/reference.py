@@ -1,0 +1,111 @@
+"""Reference pages that are output of the code: fields, query language, commands, decisions."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Mapping
+
+from rexnet_hub.index import grammar
+from rexnet_hub.index.fields import FIELDS
+from rexnet_hub.pages.text import code, fenced, markdown
+
+#: The sections of the format page: where fields stand, and what to call it.
+OWNERS = {
+    "index": "A file",
+    "model": "A model or a collection",
+    "metadata": "`Metadata`",
+    "paper": "`Paper`",
+    "result": "`Results`",
+    "metrics": "`Metrics`",
+    "snapshot": "`Sources` of a result",
+}
+
+FORMAT_HEAD = """\
+# The index format
+
+The model index is written in the public model-index format. Letter case and the kind of gap in a key do not
+matter. What a model does not say it inherits from its collection. A value is kept as it was published; what
+machines measured stands beside it, in `lock.json`. The same table as a [JSON Schema](../schema.json) gives an
+editor completion and checks.
+"""
+
+
+def render_fields() -> str:
+    """Render the table of all fields, section by section."""
+    parts = [FORMAT_HEAD]
+    for owner, title in OWNERS.items():
+        rows = [row for row in FIELDS if row.owner == owner]
+        parts.append(f"## {title}\n\n| Field | Holds | Unit | Meaning |\n| --- | --- | --- | --- |")
+        for row in rows:
+            label = ", ".join(code(spelling) for spelling in (row.label, *row.aliases))
+            unit = markdown(row.unit) if row.unit else ""
+            # The meaning is Markdown of our own table, backquotes included.
+            parts.append(f"| {label} | {row.kind} | {unit} | {row.meaning} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def render_query_language() -> str:
+    """Render the page about the language that command line, Python and the overview are asked in."""
+    grammar_text = inspect.cleandoc(grammar.__doc__ or "").split("\n\n", 1)[1]
+    rules, meaning = grammar_text.split("\n\n", 1)
+    short = "\n".join(f"| {code(word)} | {code(name)} |" for word, name in grammar.ALIASES.items())
+    return f"""\
+# Query language
+
+The overview, `rexnet-hub list` and `select` in Python are asked in one small language.
+
+{fenced("top1>=79 params<10M", "text")}
+
+{fenced("name:rexnet_1* and not license:gpl*", "text")}
+
+## Grammar
+
+{fenced(inspect.cleandoc(rules), "text")}
+
+{" ".join(meaning.split())}
+
+## What can be asked for
+
+Numbers: {", ".join(map(code, grammar.number_names()))}.
+
+Text: {", ".join(map(code, grammar.TEXT_NAMES))}.
+
+| Short | Means |
+| --- | --- |
+{short}
+"""
+
+
+def render_command_line(parser: argparse.ArgumentParser) -> str:
+    """Render every command's own help."""
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    parts = [
+        "# Command line",
+        "",
+        "Exit code 0: well; 1: refused, or found false, and said why; 2: misused. Data goes to standard "
+        "output, messages to standard error.",
+        "",
+    ]
+    for name, command in actions[0].choices.items():
+        # As wide as a page, whatever terminal the site is built in.
+        command.formatter_class = _wide(command.formatter_class)
+        parts += [f"## {name}", "", fenced(command.format_help(), "text"), ""]
+    return "\n".join(parts)
+
+
+def _wide(formatter: type[argparse.HelpFormatter]) -> type[argparse.HelpFormatter]:
+    def __init__(self: argparse.HelpFormatter, prog: str, **_: object) -> None:  # noqa: N807
+        formatter.__init__(self, prog, width=88)
+
+    return type("WideFormatter", (formatter,), {"__init__": __init__})
+
+
+def render_decisions(pages: Mapping[str, str]) -> str:
+    """Render the list of decision files, by path below the docs folder, with their titles."""
+    lines = ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
+    for path, text in sorted(pages.items()):
+        title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
+        lines.append(f"- [{markdown(title)}]({path.removeprefix('decisions/')})")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,64 @@
+"""Measure every claim that an entry makes, one finding a claim."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rexnet_hub.errors import FileProblem
+from rexnet_hub.imagenet.record import Record
+from rexnet_hub.index import Entry, Measured
+from rexnet_hub.repo import read_repo
+from rexnet_hub.verify.checks import CHECKS, Evidence
+from rexnet_hub.verify.finding import (
+    FALSE,
+    HOLDS,
+    NOT_MEASURED,
+    Finding,
+    render_json,
+    render_junit,
+    require_truth,
+)
+
+__all__ = [
+    "FALSE",
+    "HOLDS",
+    "NOT_MEASURED",
+    "Finding",
+    "render_json",
+    "render_junit",
+    "require_truth",
+    "verify_model",
+]
+
+
+def verify_model(
+    entry: Entry,
+    *,
+    checkpoint: Path | None = None,
+    repo: Path | None = None,
+    measured: Measured | None = None,
+    records: Sequence[Record] = (),
+) -> tuple[Finding, ...]:
+    """Hold one entry against the network and whatever files there are.
+
+    Args:
+        checkpoint: The released file, if it is here.
+        repo: The repo folder, if it is here.
+        measured: What the lock says of the model.
+        records: Runs of the model on ImageNet, each already held against its predictions.
+
+    Raises:
+        FileProblem: A file that was named is not there.
+        RepoError: The repo folder is none.
+    """
+    if checkpoint is not None and not checkpoint.is_file():
+        raise FileProblem(checkpoint, "there is no such file")
+    evidence = Evidence(
+        entry=entry,
+        checkpoint=checkpoint,
+        repo=None if repo is None else read_repo(repo),
+        measured=measured or Measured(),
+        records=tuple(record for record in records if record.model == entry.name),
+    )
+    return tuple(finding for check in CHECKS for finding in check(evidence))

@@ -1,0 +1,319 @@
+"""The checks: each takes the evidence and yields a finding for every claim that it is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rexnet_hub.imagenet.record import Record
+from rexnet_hub.imagenet.verdict import Word, judge_sample
+from rexnet_hub.index import Claim, Entry, Measured
+from rexnet_hub.index.lock import PREFERRED_MACS
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.nets import build_network, entry_tensors
+from rexnet_hub.pages.card import front_matter
+from rexnet_hub.pages.config import render_config
+from rexnet_hub.repo import Repo
+from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
+from rexnet_hub.weights.digest import FileDigest, digest_file
+from rexnet_hub.weights.safetensors_file import read_safetensors_header
+from rexnet_hub.weights.sizes import legacy_size_bytes
+from rexnet_hub.weights.standin import is_standin
+
+#: Between two honest runs of one checkpoint top-1 moved by up to 0.062 points in five years of timm's
+#: tables (other torch, CUDA and Pillow releases), so 0.1 accepts every run on record.
+ACCURACY_TOLERANCE_POINTS = Decimal("0.1")
+
+#: Published parameter counts are rounded to at most this power of ten: timm's tables give millions
+#: with two decimals.
+COARSEST_ROUNDING = 4
+
+NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
+NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
+NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What there is to hold an entry against.
+
+    Attributes:
+        checkpoint: The released file.
+        repo: The staged or downloaded repo folder.
+        measured: What the lock says.
+        records: Runs of this model on ImageNet.
+    """
+
+    entry: Entry
+    checkpoint: Path | None
+    repo: Repo | None
+    measured: Measured
+    records: tuple[Record, ...]
+
+    @cached_property
+    def released_digest(self) -> FileDigest | None:
+        """Digest of the released file, if it is here."""
+        return digest_file(self.checkpoint) if self.checkpoint else None
+
+    @cached_property
+    def weights_digest(self) -> FileDigest | None:
+        """Digest of the repo's weights, if it is here."""
+        return digest_file(self.repo.weights) if self.repo else None
+
+    @cached_property
+    def has_standin_checkpoint(self) -> bool:
+        """Whether the released file is a stand-in."""
+        return self.checkpoint is not None and is_standin(self.checkpoint)
+
+    @cached_property
+    def has_standin_weights(self) -> bool:
+        """Whether the repo's weights are a stand-in's."""
+        return self.repo is not None and is_standin(self.repo.weights)
+
+    @cached_property
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Every tensor that the network has."""
+        return entry_tensors(self.entry)
+
+    def compare(
+        self, claim: str, *, stated: Any, found: Any, note: str, holds: bool | None = None
+    ) -> Finding:
+        """Make the finding of a claim that was measured; without `holds`, equality decides."""
+        verdict = HOLDS if (stated == found if holds is None else holds) else FALSE
+        told = {"stated": str(stated), "found": str(found), "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=verdict, **told)
+
+    def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
+        """Make the finding of a claim that was not measured, with what it would take."""
+        told = {"stated": str(stated), "found": found, "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=NOT_MEASURED, **told)
+
+
+def check_parameters(evidence: Evidence) -> Iterator[Finding]:
+    """Hold `Parameters` against the count: exact, or rounded to at most 10^4."""
+    if (stated := evidence.entry.value("parameters")) is None:
+        return
+    exact = count_planned_parameters(evidence.entry)
+    powers = [power for power in range(COARSEST_ROUNDING + 1) if round(exact, -power) == stated]
+    note = "counted from the network's tensors"
+    if powers and powers[0]:
+        note += f"; stated is rounded to 10^{powers[-1]}"
+    yield evidence.compare("parameters", stated=stated, found=exact, holds=bool(powers), note=note)
+
+
+def count_planned_parameters(entry: Entry) -> int:
+    """Count an entry's trainable numbers from its network's plan; statistics are not among them."""
+    tensors = entry_tensors(entry).items()
+    trainable = (shape for name, (_, shape) in tensors if name.rpartition(".")[2] in {"weight", "bias"})
+    return sum(math.prod(shape) for shape in trainable)
+
+
+def check_operations(evidence: Evidence) -> Iterator[Finding]:
+    """Hold the lock's MACs against the running network; show `FLOPs` as the number that it is."""
+    if (stated := evidence.entry.value("flops")) is not None:
+        note = "published without a convention, and no known counter gives it"
+        yield evidence.leave("flops", stated=stated, note=note)
+    locked = evidence.measured.macs.get(PREFERRED_MACS)
+    if locked is None:
+        yield evidence.leave("macs", stated="nothing", note=NEEDS_LOCK)
+        return
+    entry = evidence.entry
+    found = count_running_macs(entry.architecture, entry.value("num_classes"), locked.input_px)
+    note = f"{PREFERRED_MACS} at {locked.input_px} px, from the running network"
+    yield evidence.compare("macs", stated=locked.count, found=found, note=note)
+
+
+@cache
+def count_running_macs(architecture: str, num_classes: int, input_px: int) -> int:
+    """Count the multiply-accumulates of a network as it runs; its weights do not matter."""
+    from rexnet_hub.nets.counts import count_macs
+
+    return count_macs(build_network(architecture, num_classes=num_classes), input_px=input_px)
+
+
+def check_released(evidence: Evidence) -> Iterator[Finding]:
+    """Hold the released file's size, digest prefix and full digest against the file."""
+    released, digest = evidence.entry.released, evidence.released_digest
+    if released is None:
+        return
+    kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
+    if (size := released.size_bytes) is not None:
+        note = "size of a legacy torch file of the network's tensors"
+        # A checkpoint that is stated by its full digest may be of any container, and hold more than tensors.
+        if "sha256" not in evidence.entry.extra:
+            yield evidence.compare(
+                "file_size_planned", stated=size, found=legacy_size_bytes(evidence.tensors), note=note
+            )
+        if digest is None:
+            yield evidence.leave("file_size", stated=size, note=NEEDS_FILE)
+        else:
+            yield evidence.compare("file_size", stated=size, found=digest.size_bytes, note=f"bytes {kind}")
+    if (prefix := released.digest_prefix) is not None:
+        if digest is None:
+            yield evidence.leave("digest_prefix", stated=prefix, note=NEEDS_FILE)
+        else:
+            note = f"first {4 * len(prefix)} bits of the SHA-256 {kind}"
+            start = digest.sha256[: len(prefix)]
+            yield evidence.compare("digest_prefix", stated=prefix, found=start, note=note)
+    locked = evidence.measured.released
+    if locked is None:
+        yield evidence.leave("released_digest", stated="nothing", note=NEEDS_LOCK)
+    elif digest is None:
+        yield evidence.leave("released_digest", stated=locked.sha256, note=NEEDS_FILE)
+    else:
+        note = f"full SHA-256 {kind}"
+        yield evidence.compare("released_digest", stated=locked.sha256, found=digest.sha256, note=note)
+
+
+def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
+    """Hold each metric against the tables that it is cited from, and against runs of our own."""
+    for result in evidence.entry.results:
+        for name, claim in result.metrics.items():
+            if claim.value is None:
+                continue
+            for snapshot in result.snapshots:
+                if name in snapshot.metrics:
+                    value = snapshot.metrics[name].value
+                    near = abs(claim.value - value) <= ACCURACY_TOLERANCE_POINTS
+                    date = snapshot.date or "unknown date"
+                    note = f"table of {date}, within {ACCURACY_TOLERANCE_POINTS} points"
+                    yield evidence.compare(
+                        f"{name}_cited", stated=claim.text, found=value, holds=near, note=note
+                    )
+            runs = [record for record in evidence.records if name in ("top1", "top5")]
+            if not runs:
+                note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
+                yield evidence.leave(name, stated=claim.text, note=note)
+            for record in runs:
+                yield _judge_run(evidence, name, claim, record)
+
+
+def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+    """Hold a metric against one run: exactly on the whole set, by a verdict on a sample."""
+    known = evidence.weights_digest.sha256 if evidence.weights_digest else None
+    known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
+    if known is not None and record.weights_sha256 != known:
+        found = f"a run of weights {str(record.weights_sha256)[:12]}…"
+        return evidence.leave(name, stated=claim.text, found=found, note=f"these weights are {known[:12]}…")
+    right = record.top1_count if name == "top1" else record.top5_count
+    percent = Decimal(right) * 100 / record.images
+    if record.may_enter_index:
+        near = abs(claim.value - percent) <= ACCURACY_TOLERANCE_POINTS
+        note = f"{right} of {record.images} images, within {ACCURACY_TOLERANCE_POINTS} points"
+        return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=near, note=note)
+    if record.sample is None or record.unreadable or record.machine.dtype != "fp32":
+        note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
+        return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
+    verdict = judge_sample(right, record.images, float(claim.value))
+    if verdict.word is Word.TOO_FEW:
+        return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=str(verdict))
+    holds = verdict.word is Word.CONSISTENT
+    return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=holds, note=str(verdict))
+
+
+def check_weights(evidence: Evidence) -> Iterator[Finding]:
+    """Hold the repo's weights against network, receipt and lock."""
+    expected, repo, digest = evidence.tensors, evidence.repo, evidence.weights_digest
+    stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
+    if repo is None or digest is None:
+        yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)
+        return
+    header = read_safetensors_header(repo.weights)
+    found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in header.tensors}
+    names = expected.keys() | found.keys()
+    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
+    text = f"{len(found)} tensors"
+    if wrong:
+        text += f", {len(wrong)} not as planned: {', '.join(wrong[:3])}"
+    yield evidence.compare(
+        "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
+    )
+
+    if repo.receipt is None:
+        yield evidence.leave("weights_digest", stated="nothing", note="the repo has no receipt.json")
+    else:
+        kind = "stand-in weights, random numbers" if evidence.has_standin_weights else "full SHA-256"
+        yield evidence.compare(
+            "weights_digest", stated=repo.receipt.output.sha256, found=digest.sha256, note=kind
+        )
+    if (locked := evidence.measured.safetensors) is not None:
+        yield evidence.compare("weights_locked", stated=locked.sha256, found=digest.sha256, note="lock.json")
+
+
+def check_config(evidence: Evidence) -> Iterator[Finding]:
+    """Hold the repo's config.json against each input setting of the entry, then as a whole."""
+    entry, repo = evidence.entry, evidence.repo
+    spec = entry.preprocessing
+    stated = {
+        "architecture": entry.architecture,
+        "num_classes": entry.value("num_classes"),
+        "image_size": spec.input_px,
+        "crop_pct": spec.crop_fraction,
+        "interpolation": spec.interpolation,
+        "image_mean": spec.mean,
+        "image_std": spec.std,
+    }
+    if repo is None:
+        for claim, value in stated.items():
+            yield evidence.leave(claim, stated=value, note=NEEDS_REPO)
+        return
+    there = repo.config.preprocessing
+    found = {
+        "architecture": repo.config.architecture,
+        "num_classes": repo.config.num_classes,
+        "image_size": there.input_px,
+        "crop_pct": there.crop_fraction,
+        "interpolation": there.interpolation,
+        "image_mean": there.mean,
+        "image_std": there.std,
+    }
+    for claim, value in stated.items():
+        yield evidence.compare(claim, stated=value, found=found[claim], note=CONFIG_FILE)
+    same = (repo.folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
+    text = "as rendered" if same else "another text"
+    yield evidence.compare("config", stated="as the entry renders", found=text, holds=same, note=CONFIG_FILE)
+
+
+def check_card(evidence: Evidence) -> Iterator[Finding]:
+    """Hold the card's metadata against the entry: licence first, then every field."""
+    if evidence.repo is None:
+        return
+    found = read_front_matter(evidence.repo.folder / CARD_FILE)
+    stated = front_matter(evidence.entry, standin=evidence.has_standin_weights)
+    yield evidence.compare(
+        "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
+    )
+    differing = sorted(key for key in stated.keys() | found.keys() if stated.get(key) != found.get(key))
+    text = ", ".join(differing) + " differ" if differing else f"{len(found)} fields equal"
+    said = f"{len(stated)} fields of metadata"
+    yield evidence.compare("card", stated=said, found=text, holds=not differing, note=CARD_FILE)
+
+
+def read_front_matter(card: Path) -> dict[str, Any]:
+    """Read a card's metadata; an empty mapping where there is none."""
+    try:
+        text = card.read_text(encoding="utf-8")
+        block = text.split("---\n", 2)[1] if text.startswith("---\n") else ""
+        data = yaml.safe_load(block)
+    except (OSError, UnicodeDecodeError, IndexError, yaml.YAMLError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+#: Every check, in the order of the report.
+CHECKS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
+    check_parameters,
+    check_operations,
+    check_released,
+    check_accuracy,
+    check_weights,
+    check_config,
+    check_card,
+)

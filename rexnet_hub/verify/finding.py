@@ -1,0 +1,81 @@
+"""What became of a claim, as a value, and as JSON and JUnit for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from xml.etree import ElementTree
+
+from rexnet_hub.errors import RexnetHubError, UsageError
+
+HOLDS, FALSE, NOT_MEASURED = "holds", "false", "not measured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What became of one claim.
+
+    Attributes:
+        claim: The claim's name, such as `parameters`.
+        verdict: `holds`, `false` or `not measured`.
+        stated: What is claimed.
+        found: What was measured; empty where nothing was.
+        note: How it was measured, or what is needed to measure it.
+    """
+
+    model: str
+    claim: str
+    verdict: str
+    stated: str
+    found: str = ""
+    note: str = ""
+
+
+def require_truth(findings: Sequence[Finding]) -> None:
+    """Refuse findings that hold a false claim, or none at all.
+
+    Raises:
+        RexnetHubError: Every false claim is named.
+    """
+    if not findings:
+        raise UsageError("there was nothing to verify")
+    if wrong := [f for f in findings if f.verdict == FALSE]:
+        lines = (f"{f.model}: {f.claim} is false: stated {f.stated}, found {f.found}" for f in wrong)
+        raise RexnetHubError("\n".join(lines))
+
+
+def render_json(findings: Sequence[Finding]) -> str:
+    """Render findings as one JSON document: a list of objects with a Finding's keys."""
+    return json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False) + "\n"
+
+
+def render_junit(findings: Sequence[Finding]) -> str:
+    """Render findings as a JUnit file: a suite for each model, a case for each claim.
+
+    A false claim is a failure, one that is not measured is skipped.
+    """
+    root = ElementTree.Element("testsuites", name="rexnet-hub verify")
+    for model in dict.fromkeys(finding.model for finding in findings):
+        own = [finding for finding in findings if finding.model == model]
+        counts = {
+            "name": model,
+            "tests": str(len(own)),
+            "failures": str(sum(finding.verdict == FALSE for finding in own)),
+            "errors": "0",
+            "skipped": str(sum(finding.verdict == NOT_MEASURED for finding in own)),
+        }
+        suite = ElementTree.SubElement(root, "testsuite", counts)
+        for finding in own:
+            case = ElementTree.SubElement(suite, "testcase", classname=model, name=finding.claim)
+            said = _printable(f"stated {finding.stated}, found {finding.found or 'nothing'}; {finding.note}")
+            if finding.verdict == FALSE:
+                ElementTree.SubElement(case, "failure", message=said)
+            elif finding.verdict == NOT_MEASURED:
+                ElementTree.SubElement(case, "skipped", message=said)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

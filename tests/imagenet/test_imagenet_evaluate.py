@@ -1,0 +1,531 @@
+"""Accuracies are timm's, image by image, and the same bytes however they are measured."""
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import drawn
+import numpy as np
+import pytest
+import timm
+import timm_loop
+import torch
+
+from rexnet_hub.errors import EvaluationError, FileProblem, NotAnImageError, OutputExistsError, UsageError
+from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.dataset import sample_dataset
+from rexnet_hub.imagenet.evaluate import evaluate_models
+from rexnet_hub.imagenet.layouts import read_dataset
+from rexnet_hub.imagenet.network import ModelUnderTest
+from rexnet_hub.imagenet.pixels import decode_image, preprocess
+from rexnet_hub.imagenet.plan import RunOptions
+from rexnet_hub.imagenet.predictions import UNREADABLE, read_predictions
+from rexnet_hub.imagenet.record import check_record, read_record
+from rexnet_hub.index import Preprocessing
+
+PROGRAM = Path(__file__).with_name("evaluate_drawn.py")
+COUNT = 120
+QUIET = RunOptions(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def class_map(tmp_path_factory):
+    """Write the synsets in order, as timm wants them."""
+    file = tmp_path_factory.mktemp("map") / "synsets.txt"
+    file.write_text("".join(f"{class_.synset}\n" for class_ in read_classes()))
+    return file
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Draw a set of which the first small network has about two thirds right."""
+    images, network = drawn.draw_set(COUNT), drawn.SmallNet().eval()
+    for number, (name, (data, label)) in enumerate(images.items()):
+        with torch.inference_mode():
+            logits = network(preprocess(decode_image(data, name=name), drawn.SPEC))
+        ranked = logits[0].argsort(descending=True).tolist()
+        images[name] = (data, (ranked[0], ranked[0], ranked[3], label)[number % 4])
+    return drawn.write_folders(tmp_path_factory.mktemp("drawn") / "val", images)
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    """Read that set."""
+    return read_dataset(folder, allow_subset=True)
+
+
+def both():
+    """Give two small networks."""
+    return [drawn.small_model("first"), drawn.small_model("second", seed=1)]
+
+
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    """Evaluate two networks in the plainest way, and keep the bytes."""
+    out_dir = tmp_path_factory.mktemp("plain")
+    records = evaluate_models(both(), data, options=dataclasses.replace(QUIET, threads=1), out_dir=out_dir)
+    return records, bytes_of(out_dir)
+
+
+def bytes_of(out_dir):
+    """Read all predictions files and the manifest of a run."""
+    files = sorted([*out_dir.glob("*.predictions"), *out_dir.glob("manifest-*")])
+    return {file.name: file.read_bytes() for file in files}
+
+
+def assert_as_timm(model, record, out_dir, folder, class_map):
+    """Hold every image's five classes and both counts against timm's loop."""
+    expected, top1_count, top5_count = timm_loop.timm_top5(model, folder, class_map)
+    found = read_predictions(out_dir / f"{model.name}.predictions")
+    names = [line.split("\t")[0] for line in next(out_dir.glob("manifest-*")).read_text().splitlines()]
+
+    assert dict(zip(names, found.top5.tolist(), strict=True)) == expected
+    assert (record.top1_count, record.top5_count) == (top1_count, top5_count)
+    assert record.images == len(expected)
+
+
+def test_small_networks_are_counted_as_timm_counts(data, folder, class_map, tmp_path):
+    """Top-1, top-5 and each image's five classes are those of timm's own loop, for settings of all kinds."""
+    other = Preprocessing(
+        input_px=40, crop_fraction=0.95, interpolation="bilinear", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+    )
+    models = [
+        *both(),
+        drawn.small_model("third", spec=other),
+        drawn.small_model("fourth", spec=dataclasses.replace(drawn.SPEC, mean=(0.0, 0.0, 0.0))),
+    ]
+    records = evaluate_models(models, data, options=QUIET, out_dir=tmp_path)
+
+    for model, record in zip(models, records, strict=True):
+        assert_as_timm(model, record, tmp_path, folder, class_map)
+    assert 0.4 * COUNT < records[0].top1_count < records[0].top5_count < COUNT
+
+
+def test_timms_rexnet_is_counted_as_timm_counts(folder, class_map, tmp_path):
+    """A whole rexnet_100 at its own settings gives what timm's loop gives."""
+    torch.manual_seed(0)
+    spec = dataclasses.replace(drawn.SPEC, input_px=224)
+    model = ModelUnderTest(
+        name="rexnet_100", network=timm.create_model("rexnet_100").eval(), preprocessing=spec
+    )
+    for name in sorted(file.relative_to(folder) for file in folder.rglob("*.JPEG"))[:20]:
+        (tmp_path / "val" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "val" / name).write_bytes((folder / name).read_bytes())
+    data = read_dataset(tmp_path / "val", allow_subset=True)
+    record, *_ = evaluate_models([model], data, options=QUIET, out_dir=tmp_path / "out")
+
+    assert_as_timm(model, record, tmp_path / "out", tmp_path / "val", class_map)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"batch_images": 1},
+        {"batch_images": 7, "threads": 2},
+        {"batch_images": 64, "threads": 3},
+        {"workers": 2},
+        {"threads": 1, "batch_images": 500},
+    ],
+    ids=str,
+)
+def test_how_it_is_run_changes_no_byte(data, plain, tmp_path, how):
+    """Any batch size, any number of threads and of decoding processes give the same files."""
+    evaluate_models(both(), data, options=dataclasses.replace(QUIET, **how), out_dir=tmp_path)
+
+    assert bytes_of(tmp_path) == plain[1]
+
+
+def test_in_whatever_company_a_network_is_evaluated_changes_no_byte(data, plain, tmp_path):
+    """A network alone, or in another order, has the same predictions."""
+    evaluate_models(both()[::-1], data, options=QUIET, out_dir=tmp_path / "reversed")
+    evaluate_models(both()[:1], data, options=QUIET, out_dir=tmp_path / "alone")
+
+    assert bytes_of(tmp_path / "reversed") == plain[1]
+    assert bytes_of(tmp_path / "alone")["first.predictions"] == plain[1]["first.predictions"]
+
+
+def test_the_cache_changes_no_byte(data, plain, tmp_path):
+    """Filling the cache and running from it give the same files, and the second run decodes nothing."""
+    cached = dataclasses.replace(
+        data, images=tuple(dataclasses.replace(image, place=Counted(image.place)) for image in data.images)
+    )
+    for name in ("filled", "used"):
+        Counted.reads = 0
+        evaluate_models(both(), cached, options=QUIET, out_dir=tmp_path / name, cache_dir=tmp_path / "cache")
+        assert bytes_of(tmp_path / name) == plain[1]
+        assert Counted.reads == (2 if name == "filled" else 1) * COUNT  # once for the manifest
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+class Counted:
+    """A place that counts how often it is read."""
+
+    reads = 0
+
+    def __init__(self, place):
+        self.place = place
+
+    def read_bytes(self):
+        """Read and count."""
+        Counted.reads += 1
+        return self.place.read_bytes()
+
+
+def test_a_cache_that_could_not_be_filled_is_absent(data, tmp_path, folder):
+    """When an image stops the filling, no half of a cache stays."""
+    broken = replace_bytes(data, 50, b"broken")
+
+    with pytest.raises(NotAnImageError):
+        evaluate_models(both(), broken, options=QUIET, cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+def test_a_damaged_cache_is_refused(data, tmp_path, damage):
+    """A cache whose files are not what was written is refused, not used."""
+    evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
+    pixels = next(tmp_path.iterdir()) / "pixels.npy"
+    if damage == "cut":
+        pixels.write_bytes(pixels.read_bytes()[:-1])
+    elif damage == "gone":
+        pixels.with_name("unreadable.npy").unlink()
+    else:
+        np.save(pixels, np.zeros((3, 32, 32, 3), np.uint8))
+
+    with pytest.raises(FileProblem, match="cache"):
+        evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
+
+
+def start(*command, **options):
+    """Start a program of ours."""
+    env = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(PROGRAM.parent), str(Path.cwd())]),
+    }
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **options,
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folder, plain, data, tmp_path):
+    """A run that is killed in its midst leaves no result; started again it does only the rest."""
+    process = start(PROGRAM, folder, tmp_path, 0.5)
+    deadline = time.monotonic() + 60
+    while not any(file.stat().st_size > 1000 for file in tmp_path.glob(".unfinished-*/*.journal")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert bytes_of(tmp_path) == {}
+
+    seen = []
+    evaluate_models(both(), data, options=QUIET, out_dir=tmp_path, on_progress=seen.append)
+
+    assert bytes_of(tmp_path) == plain[1]
+    assert seen[0].images_done > 16  # what the killed run had done was not done again
+    assert seen[-1].images_done == COUNT
+    assert list(tmp_path.glob(".unfinished-*")) == []
+
+
+def test_a_torn_or_foreign_journal_costs_only_its_tiles(data, plain, tmp_path):
+    """A journal with a torn end, flipped bits or nonsense never reaches a result."""
+
+    class Stop(Exception):  # noqa: N818 - not an error
+        pass
+
+    def stop(progress):
+        if progress.images_done >= 80:
+            raise Stop
+
+    with pytest.raises(Stop):
+        evaluate_models(both(), data, options=QUIET, out_dir=tmp_path, on_progress=stop)
+    journal = next(tmp_path.glob(".unfinished-*/*.journal"))
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-7])
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 4
+    journal.with_name("flipped.journal").write_bytes(bytes(flipped))
+    journal.with_name("nonsense.journal").write_bytes(os.urandom(999))
+    evaluate_models(both(), data, options=QUIET, out_dir=tmp_path)
+
+    assert bytes_of(tmp_path) == plain[1]
+
+
+def test_another_run_does_not_go_on_with_this_ones_tiles(data, plain, tmp_path):
+    """A network of the same name with other weights starts anew."""
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_models(
+            [drawn.small_model("first", seed=7)], data, options=QUIET, out_dir=tmp_path, on_progress=stop
+        )
+    evaluate_models(both()[:1], data, options=QUIET, out_dir=tmp_path)
+
+    assert bytes_of(tmp_path)["first.predictions"] == plain[1]["first.predictions"]
+
+
+def test_two_processes_give_the_same_bytes(folder, plain, tmp_path):
+    """Two processes of torchrun, over gloo, write the files of one, and both know the result."""
+    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2"]
+    process = start(
+        *torchrun, "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", PROGRAM, folder, tmp_path, 0
+    )
+    out, err = process.communicate(timeout=120)
+
+    assert process.returncode == 0, err.decode()
+    digests = " ".join(record.predictions_sha256 for record in plain[0])
+    assert out.decode().splitlines() == [digests, digests]
+    assert bytes_of(tmp_path) == plain[1]
+    record = read_record(tmp_path / "first.record.json")
+    assert record.machine.processes == 2
+    assert record.top1_count == plain[0][0].top1_count
+
+
+def test_records_hold_against_their_predictions(data, tmp_path):
+    """What a run writes passes the check, and says with what it was measured."""
+    models = [drawn.small_model("first", weights_sha256="c" * 64, fingerprint="f" * 64)]
+    sample = sample_dataset(data, 33, seed=4)
+    returned = evaluate_models(models, sample, options=QUIET, out_dir=tmp_path, command="as typed")
+    record = check_record(tmp_path / "first.record.json", tmp_path / "first.predictions")
+
+    assert (record,) == returned
+    assert (record.weights_sha256, record.fingerprint, record.command) == ("c" * 64, "f" * 64, "as typed")
+    assert (record.images, record.complete, record.sample) == (33, False, sample.sample)
+    assert "a sample of a subset of ImageNet-1k validation, 33 of 120 images, seed 4" in str(record)
+    assert record.machine.versions["torch"] == torch.__version__
+    assert not record.may_enter_index
+
+
+def test_equal_logits_go_by_the_lower_class(data, tmp_path):
+    """Of classes that are equally likely, the lower index comes first, always."""
+
+    class Ties(torch.nn.Module):
+        def forward(self, pixels):
+            logits = torch.zeros(len(pixels), 1000)
+            logits[:, [900, 700, 800]] = 1.0
+            return logits
+
+    model = ModelUnderTest(name="ties", network=Ties(), preprocessing=drawn.SPEC)
+    evaluate_models([model], data, options=QUIET, out_dir=tmp_path)
+
+    assert (read_predictions(tmp_path / "ties.predictions").top5 == [700, 800, 900, 0, 1]).all()
+
+
+def replace_bytes(data, number, content):
+    """Put other bytes in an image's place."""
+
+    class Fixed:
+        def read_bytes(self):
+            return content
+
+    images = list(data.images)
+    images[number] = dataclasses.replace(images[number], place=Fixed())
+    return dataclasses.replace(data, images=tuple(images))
+
+
+def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
+    """A truncated JPEG is named, and no accuracy is written."""
+    broken = replace_bytes(data, 77, data.images[77].place.read_bytes()[:400])
+
+    with pytest.raises(NotAnImageError, match=f"{data.images[77].name}: cannot be decoded"):
+        evaluate_models(both(), broken, options=QUIET, out_dir=tmp_path)
+    assert list(tmp_path.glob("*.record.json")) == []
+
+
+def test_a_decoding_process_that_dies_is_said(data):
+    """When a worker is killed, as for want of memory, the run ends in an error of ours and does not hang."""
+    images = (dataclasses.replace(data.images[0], place=drawn.Deadly()), *data.images[1:])
+
+    with pytest.raises(EvaluationError, match="a decoding process died"):
+        evaluate_models(
+            both(),
+            dataclasses.replace(data, images=images),
+            options=dataclasses.replace(QUIET, workers=1),
+        )
+
+
+@pytest.mark.parametrize("cache", [False, True])
+def test_an_unreadable_image_counts_as_wrong_when_skipped(data, plain, tmp_path, cache):
+    """A skipped image is wrong, recorded by name, and disturbs no other."""
+    broken = replace_bytes(data, 76, b"")
+    options = dataclasses.replace(QUIET, skip_unreadable=True)
+    cache_dir = tmp_path / "cache" if cache else None
+    record, _ = evaluate_models(both(), broken, options=options, out_dir=tmp_path, cache_dir=cache_dir)
+    found = read_predictions(tmp_path / "first.predictions").top5
+    (tmp_path / "plain").write_bytes(plain[1]["first.predictions"])
+    before = read_predictions(tmp_path / "plain").top5
+
+    assert record.unreadable == (data.images[76].name,)
+    assert record.images == COUNT
+    assert (found[76] == UNREADABLE).all()
+    assert (np.delete(found, 76, 0) == np.delete(before, 76, 0)).all()
+    assert record == check_record(tmp_path / "first.record.json", tmp_path / "first.predictions")
+
+
+class Wrong(torch.nn.Module):
+    """A network that answers wrongly."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, pixels):
+        """Answer."""
+        return self.answer(pixels)
+
+
+def poisoned(pixels):
+    """Give one answer that is no number."""
+    logits = torch.zeros(len(pixels), 1000)
+    logits[1, 500] = float("nan")
+    return logits
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            Wrong(lambda pixels: torch.zeros(len(pixels), 10)),
+            r"gives \(16, 10\) where logits of shape \(16, 1000\)",
+        ),
+        (Wrong(lambda pixels: [1]), "gives list where logits"),
+        (Wrong(poisoned), r"gives no finite logits for ILSVRC2012_val_00000002\.JPEG"),
+        (drawn.SmallNet().double(), r"is not a float32 network: first\.weight is torch\.float64"),
+    ],
+)
+def test_a_network_that_cannot_be_counted_is_refused(data, tmp_path, network, message):
+    """Answers of another shape, that are no numbers or of another type are refused; nothing is written."""
+    model = ModelUnderTest(name="wrong", network=network, preprocessing=drawn.SPEC)
+
+    with pytest.raises(EvaluationError, match=f"wrong {message}"):
+        evaluate_models([model], data, options=QUIET, out_dir=tmp_path)
+    assert list(tmp_path.glob("*.record.json")) == []
+
+
+def test_requests_that_make_no_sense_are_refused(data, tmp_path):
+    """No model, two of a name, a name that is no file's, an unknown device or type, a count of nothing."""
+    model = drawn.small_model("first")
+    for models, message in (
+        ([], "no model to evaluate"),
+        ([model, model], "two models are named first"),
+        ([drawn.small_model("a/b")], "'a/b' cannot be"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            evaluate_models(models, data)
+    for how in ({"dtype": "int8"}, {"workers": -1}, {"threads": 0}, {"batch_images": 0}, {"tile_images": 0}):
+        with pytest.raises(UsageError):
+            RunOptions(**how)
+    with pytest.raises(UsageError, match="'tpu' is no device"):
+        evaluate_models([model], data, options=RunOptions(device="tpu"))
+
+
+def test_a_record_is_never_written_over(data, tmp_path):
+    """Where a record is, a second run is refused before it begins."""
+    evaluate_models(both()[:1], data, options=QUIET, out_dir=tmp_path)
+    before = (tmp_path / "first.record.json").read_bytes()
+
+    with pytest.raises(OutputExistsError, match=r"first\.record\.json: is a record already"):
+        evaluate_models(both(), data, options=QUIET, out_dir=tmp_path)
+    assert (tmp_path / "first.record.json").read_bytes() == before
+
+
+def test_the_callers_network_and_settings_stay_as_they_were(data):
+    """A run changes neither the mode, memory format and weights of a network nor torch's settings."""
+    model = drawn.small_model("first")
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    settings = (
+        torch.get_num_threads(),
+        torch.backends.cudnn.deterministic,
+        torch.is_inference_mode_enabled(),
+    )
+    evaluate_models([model], data, options=dataclasses.replace(QUIET, channels_last=True, dtype="bf16"))
+
+    assert model.network.training
+    assert model.network.first.weight.is_contiguous()
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.network.state_dict().items())
+    assert settings == (
+        torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.is_inference_mode_enabled(),
+    )  # fmt: skip
+
+
+def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
+    """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
+    seen = set()
+
+    def answer(pixels):
+        cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+        seen.add(
+            (torch.get_num_threads(), cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision)
+        )
+        return torch.zeros(len(pixels), 1000)
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    try:
+        model = ModelUnderTest(name="seeing", network=Wrong(answer), preprocessing=drawn.SPEC)
+        evaluate_models([model], data, options=QUIET)
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+    assert seen == {(1, True, "ieee", "ieee")}
+
+
+def test_options_that_change_bits_are_recorded(data, plain):
+    """Memory format and dtype are in the record, and the accuracy stays near that of fp32."""
+    for how in ({"channels_last": True}, {"dtype": "bf16"}):
+        record, _ = evaluate_models(both(), data, options=dataclasses.replace(QUIET, **how))
+        assert {name: getattr(record.machine, name) for name in how} == how
+        assert abs(record.top1_count - plain[0][0].top1_count) <= 0.1 * COUNT
+
+
+def test_progress_is_told_to_machines(data, plain):
+    """The callback hears every tile, its lines are JSON, and its last counts are the record's."""
+    lines = []
+    evaluate_models(
+        both(), data, options=QUIET, on_progress=lambda progress: lines.append(progress.as_json())
+    )
+    told = [json.loads(line) for line in lines]
+
+    assert [line["images_done"] for line in told] == [*range(16, COUNT, 16), COUNT]
+    assert told[-1]["seconds_left"] == 0
+    for accuracy, record in zip(told[-1]["accuracies"], plain[0], strict=True):
+        interval = accuracy["interval"]
+        assert (accuracy["model"], accuracy["top1_percent"]) == (record.model, record.top1_percent)
+        assert interval["low_percent"] <= record.top1_percent < interval["high_percent"]
+
+
+def test_the_bar_shows_on_a_terminal_only(data, monkeypatch):
+    """A terminal sees images a second and the running accuracy; a pipe sees nothing."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for stream, seen in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        evaluate_models(both(), data)
+        assert ("first top-1" in stream.getvalue()) == seen
+        assert ("images/s" in stream.getvalue()) == seen
+
+
+@pytest.mark.gpu
+def test_a_gpu_ranks_as_the_cpu_does(data, plain, tmp_path):
+    """In fp32 a GPU gives the CPU's five classes for all images but near ties."""
+    evaluate_models(both(), data, options=dataclasses.replace(QUIET, device="cuda"), out_dir=tmp_path)
+    (tmp_path / "cpu").write_bytes(plain[1]["first.predictions"])
+    first, second = (read_predictions(tmp_path / name).top5 for name in ("cpu", "first.predictions"))
+
+    assert (first[:, 0] == second[:, 0]).mean() > 0.98

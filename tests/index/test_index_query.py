@@ -1,0 +1,263 @@
+"""Queries pick what they say, the unknown never meets one, and a mistake is pointed at."""
+
+import operator
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rexnet_hub.errors import UsageError
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import Lock, Measured, MeasuredMacs
+from rexnet_hub.index.query import _matches, find_number, pareto, parse_query, select
+
+MODELS = load_index(cached=False).models
+LOCK = Lock(
+    models={
+        "rexnet_100": Measured(
+            parameters=4796873,
+            macs={
+                "fvcore": MeasuredMacs(count=413_000_000, input_px=224, counter="fvcore 0.1"),
+                "conv_linear": MeasuredMacs(count=398_359_520, input_px=224, counter="rexnet_hub 0.1.0"),
+            },
+        ),
+        "rexnet_130": Measured(
+            macs={"fvcore": MeasuredMacs(count=681_700_000, input_px=224, counter="fvcore 0.1")}
+        ),
+    }
+)
+
+
+def _names(query, **options):
+    return " ".join(entry.name.removeprefix("rexnet_") for entry in select(MODELS, query, **options))
+
+
+QUERIES = {
+    "": "100 130 150 200",
+    "top1>=79": "130 150 200",
+    "top1>=79 params<10M": "130 150",
+    "top1>=79 and params < 10M": "130 150",
+    "top1>79.49": "150 200",
+    "top1>=79.49%": "130 150 200",
+    "top1=79.49": "130",
+    "top1:79.490": "130",
+    "top1!=79.49": "100 150 200",
+    "file_size<=40MB": "100 130 150",
+    "size<=37.5MiB": "100 130 150",
+    "size<=37.4MiB": "100 130",
+    "flops>1G flops<1.2B": "150",
+    "params>=4.8M params<=4800k": "100",
+    "lr=5e-1": "100 130 150 200",
+    "name:rexnet_1*": "100 130 150",
+    "name:REXNET_1?0": "100 130 150",
+    "name=rexnet_200": "200",
+    "name!=rexnet_200": "100 130 150",
+    "license:mit": "100 130 150 200",
+    "training_data:ImageNet": "100 130 150 200",
+    "training_data:CIFAR*": "",
+    "not training_data:CIFAR*": "100 130 150 200",
+    "architecture:'residual connection'": "100 130 150 200",
+    'architecture:"residual*"': "100 130 150 200",
+    "collection:RexNet task:*class*": "100 130 150 200",
+    "name:*100 or name:*200": "100 200",
+    "name:*100 or name:*200 top1>80": "100 200",
+    "(name:*100 or name:*200) top1>80": "200",
+    "not (name:*100 or name:*200)": "130 150",
+    "not not name:*100": "100",
+    "NOT name:*100 AND top1<80": "130",
+    "macs<1G": "",
+    "not macs<1G": "",
+    "macs<1G or top1>80": "150 200",
+    "not (macs<1G or top1>80)": "",
+    "macs<1G top1>0": "",
+    "not (macs<1G top1>80)": "100 130",
+    "warmup_epochs>0 or not warmup_epochs>0": "",
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_what_a_query_picks(query):
+    """Each query picks exactly the models that meet it."""
+    assert _names(query) == QUERIES[query]
+
+
+def test_measurements_come_before_claims():
+    """MACs and parameters are the lock's where it has them; our own convention first."""
+    assert _names("params<4.8M") == ""
+    assert _names("params<4.8M", measured=LOCK) == "100"
+    assert _names("macs<400M", measured=LOCK) == "100"
+    assert _names("macs>600M", measured=LOCK) == "130"
+    assert _names("not macs<400M", measured=LOCK) == "130"
+
+
+def test_any_numeric_claim_can_be_asked_for(read):
+    """A custom field's number can be compared and sorted by, wherever some entry has it."""
+    models = read(
+        "Models: [{Name: a, Metadata: {Layers: 50}}, {Name: b, Metadata: {Layers: 18}}, {Name: c}]"
+    ).models
+
+    assert [entry.name for entry in select(models, "layers<20")] == ["b"]
+    assert [entry.name for entry in select(models, "", sort="layers")] == ["b", "a", "c"]
+    with pytest.raises(UsageError, match="'layers'"):
+        select(MODELS, "layers<20")
+
+
+SORTS = {
+    "top1": "100 130 150 200",
+    "-top1": "200 150 130 100",
+    "-license,-name": "200 150 130 100",
+    "epochs,-params": "200 150 130 100",
+    "name": "100 130 150 200",
+    "macs": "100 130 150 200",
+}
+
+
+@pytest.mark.parametrize("sort", SORTS)
+def test_sorting(sort):
+    """A key sorts upwards, with `-` downwards; the next key breaks ties; the unknown comes last."""
+    assert _names("", sort=sort) == SORTS[sort]
+    assert _names("", sort="-macs", measured=LOCK) == "130 100 150 200"
+
+
+MISTAKES = {
+    "top1>": 5,
+    "tpo1>3": 0,
+    "top1>79 parms<3": 8,
+    "(top1>3": 0,
+    "top1>3)": 6,
+    "name>3": 4,
+    "params<10Q": 9,
+    "rexnet": 0,
+    "top1>x": 5,
+    "top1>79 and": 11,
+    "or top1>79": 0,
+    ">79": 0,
+    "top1>79 & name:a": 8,
+    "()": 1,
+    "not": 3,
+    "(" * 80 + "top1>1" + ")" * 80: 51,
+}
+
+
+@pytest.mark.parametrize("query", MISTAKES)
+def test_a_mistake_is_pointed_at(query):
+    """The caret stands under the first character of what is wrong."""
+    with pytest.raises(UsageError) as caught:
+        parse_query(query)
+    *_, shown, caret = str(caught.value).split("\n")
+
+    assert shown == f"  {query}"
+    assert caret == " " * (2 + MISTAKES[query]) + "^"
+
+
+def test_an_unknown_sort_key_is_refused():
+    """A sort key that is no field is refused, with the nearest."""
+    with pytest.raises(UsageError, match="Did you mean 'top1'"):
+        select(MODELS, "", sort="-tpo1")
+
+
+COMPARE = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    "!=": operator.ne,
+}
+
+
+@st.composite
+def queries(draw, depth=3):
+    """Draw a query, and the same as a function of an entry by Kleene's three values."""
+    if depth == 0 or draw(st.booleans()):
+        name = draw(
+            st.sampled_from(["top1", "top5", "parameters", "file_size", "macs", "epochs", "warmup_epochs"])
+        )
+        sign = draw(st.sampled_from(sorted(COMPARE)))
+        number = draw(st.sampled_from(["79.49", "94", "4800000", "3.05e7", "400"]))
+
+        def compare(entry):
+            found = find_number(entry, name, LOCK)
+            return None if found is None else COMPARE[sign](Decimal(found), Decimal(number))
+
+        return f"{name}{sign}{number}", compare
+    word = draw(st.sampled_from(["and", "", "or", "not"]))
+    (left, judge), (right, other) = draw(queries(depth=depth - 1)), draw(queries(depth=depth - 1))
+    if word == "not":
+        return f"not ({left})", lambda entry: None if (v := judge(entry)) is None else not v
+    rank = {False: 0, None: 1, True: 2}
+    pick = max if word == "or" else min
+    return f"({left}) {word} ({right})", lambda entry: pick(judge(entry), other(entry), key=lambda v: rank[v])
+
+
+@settings(max_examples=150, deadline=None)
+@given(queries())
+def test_any_query_is_judged_as_kleene_has_it(drawn):
+    """Any nesting of and, or and not is judged by three values: the oracle takes minimum and maximum."""
+    text, judge = drawn
+    query = parse_query(text)
+
+    assert [query.meets(entry, measured=LOCK) for entry in MODELS] == [judge(entry) for entry in MODELS]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=30) | st.text("top1>=79 ()andornotname:*'\"<!", max_size=30))
+def test_any_text_is_a_query_or_a_usage_error(text):
+    """Whatever is typed is parsed or refused with a caret inside or right after the text."""
+    try:
+        parse_query(text)
+        pointed = "^"
+    except UsageError as error:
+        pointed = str(error)
+    assert pointed.endswith("^")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("ab*?", max_size=7), st.text("ab", max_size=7))
+def test_patterns_match_as_fnmatch_has_it(pattern, text):
+    """`*` and `?` mean what the standard library means by them."""
+    import fnmatch
+
+    assert _matches(pattern, text) == fnmatch.fnmatchcase(text, pattern)
+
+
+def test_a_pattern_of_many_stars_is_quick():
+    """A pattern that makes a backtracking matcher run for years is refused at once."""
+    assert not _matches("*a" * 60 + "b", "a" * 400)
+
+
+def test_pareto_is_what_no_other_beats():
+    """The front equals the one of the definition, on random numbers with ties and gaps."""
+    import random
+
+    chance = random.Random(3)
+    for _ in range(50):
+        lines = []
+        for number in range(12):
+            top1 = (
+                ""
+                if chance.random() < 0.1
+                else f"Results: [{{Task: t, Dataset: ImageNet, Metrics: {{Top 1 Accuracy: {chance.randint(70, 76)}}}}}]"  # noqa: E501
+            )
+            params = "" if chance.random() < 0.1 else f"Parameters: {chance.randint(1, 6) * 1000}"
+            lines.append(f"{{Name: m{number}, Metadata: {{{params}}}, {top1}}}")
+        models = _read_flow(lines)
+        known = [(e, find_number(e, "top1"), find_number(e, "parameters")) for e in models]
+        known = [row for row in known if None not in row]
+        front = {
+            e.name
+            for e, good, cost in known
+            if not any((g > good and c <= cost) or (g >= good and c < cost) for _, g, c in known)
+        }
+        assert {entry.name for entry in pareto(models, "top1", "params")} == front
+
+
+def _read_flow(lines):
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.yml"
+        file.write_text(f"Models: [{', '.join(lines)}]")
+        return load_index(file, cached=False).models

@@ -1,0 +1,112 @@
+"""Models are evaluated by name, and what is found is held against their claims."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rexnet_hub.auto import AutoImageProcessor, AutoModel
+from rexnet_hub.cli import main
+from rexnet_hub.errors import DatasetError, RecordError, UsageError
+from rexnet_hub.evaluation import evaluate, find_images, ready_model, recount
+from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.weights.digest import digest_file
+
+CLASSES = 12
+IMAGES = 2 * CLASSES
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A part of a validation set, drawn: two noisy pictures for each of a dozen classes."""
+    root, random = tmp_path_factory.mktemp("val"), np.random.default_rng(5)
+    for row in read_classes()[:CLASSES]:
+        (root / row.synset).mkdir()
+        for number in range(2):
+            pixels = random.integers(0, 256, (40, 52, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((280, 250)).save(root / row.synset / f"{row.synset}_{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def kept(pictures, staged, tmp_path_factory):
+    """One run over the pictures, with its record and predictions."""
+    out = tmp_path_factory.mktemp("runs")
+    (record,) = evaluate([str(staged)], find_images(pictures, allow_subset=True), out_dir=out)
+    return record, out
+
+
+def test_counts_are_those_of_a_plain_loop(kept, pictures, staged):
+    """Top-1 and top-5 counts are those of our model run picture by picture."""
+    model, processor = AutoModel.from_pretrained(staged), AutoImageProcessor.from_pretrained(staged)
+    top1 = top5 = 0
+    with torch.inference_mode():
+        for label, row in enumerate(read_classes()[:CLASSES]):
+            for file in sorted((pictures / row.synset).iterdir()):
+                guesses = model(processor(file))[0].topk(5).indices.tolist()
+                top1, top5 = top1 + (guesses[0] == label), top5 + (label in guesses)
+    record, _ = kept
+    assert (record.top1_count, record.top5_count, record.images) == (top1, top5, IMAGES)
+    assert record.weights_sha256 == digest_file(staged / "model.safetensors").sha256
+    assert not record.may_enter_index
+
+
+def test_a_part_of_the_set_must_be_asked_for(pictures):
+    """A data set that is not whole is refused unless a part will do."""
+    with pytest.raises(DatasetError):
+        find_images(pictures)
+
+
+def test_a_kept_run_is_recounted(kept, tmp_path):
+    """A record is recounted from its predictions; one that lies, or lies alone, is refused."""
+    record, out = kept
+    file = out / "rexnet_100.record.json"
+    assert recount(file) == record
+    lying = json.loads(file.read_text())
+    lying["top1_count"] = lying["top5_count"] = IMAGES
+    (tmp_path / file.name).write_text(json.dumps(lying))
+    with pytest.raises(RecordError, match="predictions"):
+        recount(tmp_path / file.name)
+    (tmp_path / "rexnet_100.predictions").write_bytes((out / "rexnet_100.predictions").read_bytes())
+    with pytest.raises(RecordError, match="top-1 count"):
+        recount(tmp_path / file.name)
+    with pytest.raises(UsageError, match=r"ends in \.record\.json"):
+        recount(tmp_path / "rexnet_100.predictions")
+
+
+def test_a_model_under_test_says_what_it_is(staged):
+    """The model under test has the repo's pixels, digest and fingerprint."""
+    model = ready_model(str(staged))
+    assert (model.name, model.preprocessing.input_px) == ("rexnet_100", 224)
+    assert model.fingerprint
+    assert not model.network.training
+
+
+def test_the_commands_say_the_same(kept, pictures, staged, own_index, capsys):
+    """`evaluate` prints the counts with what they are of, and `verify --record` leaves the claim undecided."""
+    record, out = kept
+    assert main(["evaluate", str(staged), "--data", str(pictures), "--subset", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["top1_count"], row["top5_count"]) == (record.top1_count, record.top5_count)
+
+    file = str(out / "rexnet_100.record.json")
+    assert main(["verify", "rexnet_100", "--record", file, "--json"]) == 0
+    findings = {f["claim"]: f for f in json.loads(capsys.readouterr().out)}
+    assert findings["top1"]["verdict"] == "not measured"
+    assert "not a run that can decide" in findings["top1"]["note"]
+    assert main(["verify", "rexnet_200", "--record", file]) == 2
+
+    predictions = str(out / "rexnet_100.predictions")
+    capsys.readouterr()
+    assert main(["evaluate", "--compare", predictions, predictions, "--json"]) == 0
+    compared = json.loads(capsys.readouterr().out)
+    assert (compared["only_first_right"], compared["only_second_right"], compared["p_value"]) == (0, 0, 1.0)
+
+
+@pytest.mark.parametrize("words", [[], ["rexnet_100"], ["--data", "."]])
+def test_evaluate_needs_models_and_data(words, capsys):
+    """Without a model or without data `evaluate` is misused."""
+    assert main(["evaluate", *words]) == 2
+    assert "--data DIR" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""An exported model gives the network's logits, or is not written."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rexnet_hub.auto import AutoModel
+from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError
+from rexnet_hub.export import compare_onnx, export_onnx, keep_export
+from rexnet_hub.weights.digest import digest_file
+
+
+@pytest.fixture(scope="module")
+def exported(staged, tmp_path_factory):
+    out = tmp_path_factory.mktemp("onnx") / "rexnet_100.onnx"
+    return out, export_onnx(staged, out)
+
+
+def test_the_receipt_says_how_near_the_export_comes(exported, staged):
+    """The receipt beside the file has its digest, the weights' digest and the measured difference."""
+    out, receipt = exported
+    kept = json.loads(out.with_name("rexnet_100.receipt.json").read_text())
+    assert kept["sha256"] == digest_file(out).sha256
+    assert kept["weights_sha256"] == digest_file(staged / "model.safetensors").sha256
+    assert 0 < kept["largest_difference"] <= kept["allowed_difference"]
+    assert (receipt.top1_agreement, receipt.images) == (1.0, 26)
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "rexnet_100.onnx",
+        "rexnet_100.receipt.json",
+    ]
+
+
+def test_other_weights_are_told_apart(exported, staged):
+    """The comparison says no when the network is not the one that was exported."""
+    network = AutoModel.from_pretrained(staged)
+    with torch.no_grad():
+        network.head.fc.bias[7] += 0.5
+    difference, _, _ = compare_onnx(network, exported[0], 224, seed=1)
+    assert difference == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("difference", [0.0011, float("nan"), float("inf")])
+def test_an_export_that_differs_is_not_written(exported, tmp_path, difference):
+    """A difference above the bound, or one that is no number, leaves nothing under the final names."""
+    part = tmp_path / "part"
+    part.write_bytes(b"onnx")
+    with pytest.raises(RexnetHubError, match=r"a logit differs by .* allowed is 0\.001; not written"):
+        keep_export(part, tmp_path / "a.onnx", replace(exported[1], largest_difference=difference))
+    assert [path.name for path in tmp_path.iterdir()] == ["part"]
+
+
+def test_a_file_that_is_there_is_left_alone(staged, tmp_path):
+    """An existing file and a missing folder are refused."""
+    (tmp_path / "a.onnx").write_bytes(b"mine")
+    with pytest.raises(OutputExistsError):
+        export_onnx(staged, tmp_path / "a.onnx")
+    assert (tmp_path / "a.onnx").read_bytes() == b"mine"
+    with pytest.raises(FileProblem, match="no such folder"):
+        export_onnx(staged, tmp_path / "none" / "a.onnx")

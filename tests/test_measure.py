@@ -1,0 +1,90 @@
+"""What the lock says is what is measured, and a lock that says otherwise is named."""
+
+from dataclasses import replace
+
+import pytest
+
+from rexnet_hub.errors import UsageError
+from rexnet_hub.index import Lock, Measured, read_lock
+from rexnet_hub.index.lock import MeasuredFile, MeasuredHub
+from rexnet_hub.measure import compare_lock, measure_model, merge_measured
+
+FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
+
+
+def test_the_lock_agrees_with_index_and_networks(index):
+    """Every number in the zoo's lock comes out again when it is measured."""
+    assert compare_lock(index.models, read_lock()) == ()
+
+
+def test_the_expected_legacy_size_is_each_claimed_file_size(index):
+    """A legacy torch file of the network's tensors is as large as the index says the released file is."""
+    for entry in index.models:
+        sizes = read_lock().of(entry.name).expected_sizes
+        assert sizes.legacy_bytes == entry.value("file_size") == FILE_SIZES[entry.name]
+
+
+def test_a_staged_file_has_the_expected_size(index, staged):
+    """The canonical safetensors file of a staged repo is as large as the lock expects."""
+    sizes = read_lock().of("rexnet_100").expected_sizes
+    assert (staged / "model.safetensors").stat().st_size == sizes.safetensors_bytes
+
+
+def test_counters_count_what_they_say(index):
+    """Torch counts two a multiply-add, and fvcore more than the convolutions and linear layers alone."""
+    macs = measure_model(index.find("rexnet_100")).macs
+    assert macs["torch_flop_counter"].count == 2 * macs["conv_linear"].count == 2 * 398370392
+    assert 1.03 < macs["fvcore"].count / macs["conv_linear"].count < 1.05
+
+
+def test_a_lock_that_says_otherwise_is_named(index):
+    """A changed count, an absent one and a model that the index does not have are each named."""
+    entry = index.find("rexnet_100")
+    good = read_lock().of("rexnet_100")
+    for told, named in (
+        (replace(good, parameters=4796874), "parameters: the lock says 4796874, measured is 4796873"),
+        (replace(good, tensors=None), "tensors.count: the lock says nothing, measured is 413"),
+    ):
+        found = compare_lock([entry], Lock(models={"rexnet_100": told}))
+        assert named in " ".join(map(str, found))
+    more = Lock(models={"rexnet_100": good, "rexnet_999": Measured()})
+    assert [str(d) for d in compare_lock([entry], more)] == [
+        "rexnet_999: the model: the lock says there is one, measured is none in the index"
+    ]
+    assert compare_lock([entry], more, everything=False) == ()
+
+
+def test_a_stand_in_measures_nothing(index, checkpoint, staged):
+    """Digests of stand-in weights never enter a lock."""
+    with pytest.raises(UsageError, match="stand-in"):
+        measure_model(index.find("rexnet_100"), checkpoint=checkpoint)
+    with pytest.raises(UsageError, match="stand-in"):
+        measure_model(index.find("rexnet_100"), repo=staged)
+
+
+def test_files_are_measured_by_their_bytes(index, tmp_path):
+    """A released file and a staged repo give digest, size and fingerprint, as hashlib gives them."""
+    import hashlib
+
+    import timm
+    import torch
+
+    from rexnet_hub.repo import write_repo
+
+    file = tmp_path / "real.pth"
+    torch.manual_seed(0)
+    torch.save(timm.create_model("rexnet_100").state_dict(), file, _use_new_zipfile_serialization=False)
+    repo = write_repo(index.find("rexnet_100"), file, tmp_path / "repo")
+    measured = measure_model(index.find("rexnet_100"), checkpoint=file, repo=repo.folder)
+    assert measured.released.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert measured.released.size_bytes == file.stat().st_size
+    assert measured.safetensors.sha256 == hashlib.sha256(repo.weights.read_bytes()).hexdigest()
+    assert measured.safetensors.fingerprint == repo.receipt.output.fingerprint
+
+
+def test_what_is_not_measured_again_stays():
+    """New measurements replace old ones, and leave the others."""
+    old = Measured(parameters=1, hub=MeasuredHub(repo_id="a/b", commit="0" * 40))
+    new = Measured(parameters=2, released=MeasuredFile(sha256="1" * 64, size_bytes=3))
+    merged = merge_measured(old, new)
+    assert (merged.parameters, merged.hub, merged.released) == (2, old.hub, new.released)

@@ -1,0 +1,142 @@
+"""A TLS server on the loopback address that serves one file, honestly or not."""
+
+import datetime
+import ipaddress
+import ssl
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+
+def make_certificate(folder):
+    """Make a certificate for 127.0.0.1 and its key; give the file with both."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "loopback.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by the server's list of modes, the last of them for ever."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+    def do_GET(self):
+        """Answer as the next mode says."""
+        server = self.server
+        server.requests.append((self.path, dict(self.headers)))
+        mode = server.modes.pop(0) if len(server.modes) > 1 else server.modes[0]
+        self.close_connection = True
+        name, _, value = mode.partition(" ")
+        if name == "status":
+            code, _, wait = value.partition(" ")
+            return self.head(int(code), 0, **({"Retry-After": wait} if wait else {}))
+        if name == "redirect":
+            return self.head(302, 0, Location=value)
+        self.serve(name, server.data, server.etag)
+        return None
+
+    def head(self, status, length, **headers):
+        """Send a status, the headers, and nothing more."""
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        for key, text in headers.items():
+            self.send_header(key.replace("_", "-"), text)
+        self.end_headers()
+
+    def serve(self, mode, data, etag):
+        """Send the file, or the rest of it that was asked for, with the lie of the mode."""
+        tag = {"ETag": f'"{etag}"'} if etag else {}
+        if mode == "longer":
+            data += b"x"
+        if mode == "shorter":
+            data = data[:-1]
+        if mode == "damaged":
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        if mode == "page":
+            data = b"<html>not here</html>"
+        asked = self.headers.get("Range")
+        matches = self.headers.get("If-Range") in (None, tag.get("ETag"))
+        if asked and matches and mode != "whole":
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            first = start + 1 if mode == "elsewhere" else start
+            body = data[start:]
+            self.head(206, len(body), Content_Range=f"bytes {first}-{len(data) - 1}/{len(data)}", **tag)
+        else:
+            body = data
+            extra = {"Content-Encoding": "gzip"} if mode == "packed" else {}
+            self.head(200, None if mode == "unsized" else len(body), **tag, **extra)
+        self.send_body(mode, body)
+
+    def send_body(self, mode, body):
+        """Send it whole, cut, or one byte at a time."""
+        if mode == "cut":
+            body = body[: len(body) // 2]
+        if mode in ("drip", "hang"):
+            for byte in body[:40]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05 if mode == "drip" else 0)
+            if mode == "hang":
+                self.server.stopped.wait(20)
+            return
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves until it is closed; remembers every request."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A client that hangs up is what the tests are about."""
+
+
+@contextmanager
+def serving(data, certificate, *modes, etag="1"):
+    """Serve `data` by these modes, one a request; give the server, its address in `url`."""
+    server = Server(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.data, server.modes, server.etag = data, list(modes) or ["honest"], etag
+    server.requests, server.stopped = [], threading.Event()
+    server.url = f"https://127.0.0.1:{server.server_address[1]}/dir/file.pth?sig=SECRET"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.stopped.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
