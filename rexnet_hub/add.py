@@ -27,7 +27,8 @@ from rexnet_hub.weights.receipt import Receipt
 
 #: timm's args.yaml -> the index. Its batch size is that of one process, so it says nothing of the whole.
 LOGGED = {
-    "opt": "Optimizer", "lr": "LR", "sched": "LR Schedule", "epochs": "Epochs", "warmup_epochs": "Warmup Epochs",
+    "opt": "Optimizer", "lr": "LR", "sched": "LR Schedule", "epochs": "Epochs",
+    "warmup_epochs": "Warmup Epochs",
     "momentum": "Momentum", "weight_decay": "Weight Decay", "smoothing": "Label Smoothing", "drop": "Dropout",
     "reprob": "Random Erasing", "aa": "Auto Augment", "img_size": "Image Size", "crop_pct": "Crop Pct",
     "interpolation": "Interpolation", "mean": "Image Mean", "std": "Image Std",
@@ -153,7 +154,9 @@ def _measure(checkpoint: Path) -> _Found:
     ]
     if len(fitting) != 1:
         known = ", ".join(CONFIGS)
-        raise StateDictError(checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}")
+        raise StateDictError(
+            checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
+        )
     network = build_network(fitting[0], num_classes=classifier[0], init=False)
     return _Found(
         architecture=fitting[0],
@@ -172,8 +175,9 @@ def _require_same(old: Entry, found: _Found) -> None:
     if known == sha256 or (known is None and prefix and sha256.startswith(prefix)):
         return
     raise UsageError(
-        f"{old.name} is another checkpoint already ({old.location}: SHA-256 {(known or prefix or 'unknown')[:12]}, "
-        f"this one {sha256[:12]}); a name never changes its weights: give a new --name and --supersedes {old.name}"
+        f"{old.name} is another checkpoint already: {old.location} has SHA-256 "
+        f"{(known or prefix or 'unknown')[:12]}, this one {sha256[:12]}; a name never changes its weights: "
+        f"give a new --name and --supersedes {old.name}"
     )
 
 
@@ -233,7 +237,9 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise FileProblem(file, "is not YAML; timm's train.py writes args.yaml beside its checkpoints") from None
+        raise FileProblem(
+            file, "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
+        ) from None
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
     told, classes = log.get("model"), log.get("num_classes")
@@ -278,4 +284,6 @@ def _mark_superseded(old: Entry, name: str) -> None:
     mark = now.extra.get("superseded_by") if now else None
     if mark is None or mark.text != name or index.errors:
         write_whole(file, before)
-        raise UsageError(f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was")
+        raise UsageError(
+            f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
+        )

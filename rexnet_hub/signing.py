@@ -168,7 +168,7 @@ def _read_statement(file: Path) -> Statement:
             raise ValueError
         return Statement(**data)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise SignatureProblem(file, f'is no statement of format {FORMAT}; is rexnet_hub too old?') from None
+        raise SignatureProblem(file, f"is no statement of format {FORMAT}; is rexnet_hub too old?") from None
 
 
 def _hashing(hashing: Any, folder: Path) -> Any:

@@ -75,8 +75,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         weights = read_weights(args.folder / "model.safetensors")
         wrong = list(check(args.folder, weights, args.weights_sha256))
-    except Unsound as problem:
-        print(problem)
+    except Unsound as error:
+        print(error)
         return 1
     for problem in wrong:
         print(problem)

@@ -32,9 +32,11 @@ Models:
 """
 SAID = {"collection": "Small", "image_size": 224, "crop_pct": "0.875", "interpolation": "bicubic"}
 LOG = {
-    "model": "rexnet_100", "num_classes": 10, "opt": "sgd", "lr": 0.5, "epochs": 400, "momentum": 0.9,
-    "weight_decay": 1e-05, "smoothing": 0.1, "drop": 0.2, "sched": "cosine", "warmup_epochs": 5, "reprob": 0.2,
-    "aa": "rand-m9-mstd0.5", "img_size": 224, "crop_pct": 0.875, "interpolation": "bicubic", "mean": None,
+    "model": "rexnet_100", "num_classes": 10, "opt": "sgd", "lr": 0.5, "epochs": 400,
+    "momentum": 0.9,
+    "weight_decay": 1e-05, "smoothing": 0.1, "drop": 0.2, "sched": "cosine", "warmup_epochs": 5,
+    "reprob": 0.2, "aa": "rand-m9-mstd0.5", "img_size": 224, "crop_pct": 0.875, "interpolation": "bicubic",
+    "mean": None,
     "std": None, "batch_size": 128, "resume": "",
 }  # fmt: skip
 
@@ -55,7 +57,9 @@ def trained(tmp_path_factory):
     for seed, name in enumerate(("one", "two")):
         torch.manual_seed(seed)
         network = timm.create_model("rexnet_100", num_classes=10)
-        torch.save({"epoch": 1, "arch": "rexnet_100", "state_dict": network.state_dict()}, folder / f"{name}.pth")
+        torch.save(
+            {"epoch": 1, "arch": "rexnet_100", "state_dict": network.state_dict()}, folder / f"{name}.pth"
+        )
     return folder
 
 
@@ -96,7 +100,7 @@ def test_the_rest_of_the_way_needs_no_hand(index_dir, trained, tmp_path):
 
 
 def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
-    """timm's args.yaml gives the recipe and the input settings; null and empty values are left out."""
+    """A training log, args.yaml, gives recipe and input settings; null and empty values are left out."""
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(LOG))
     new = NewModel(name="new", collection="Small", training_log=tmp_path / "args.yaml")
     add_entry(trained / "one.pth", new)
@@ -104,7 +108,14 @@ def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
     assert entry.preprocessing.input_px == 224
     assert entry.preprocessing.mean == (0.485, 0.456, 0.406)
     command = make_recipe(entry).command
-    for part in ("--opt sgd", "--lr 0.5", "--epochs 400", "--sched cosine", "--warmup-epochs 5", "--reprob 0.2"):
+    for part in (
+        "--opt sgd",
+        "--lr 0.5",
+        "--epochs 400",
+        "--sched cosine",
+        "--warmup-epochs 5",
+        "--reprob 0.2",
+    ):
         assert part in command
     assert entry.value("batch_size") is None
 
@@ -168,7 +179,7 @@ def test_what_is_superseded_must_exist(index_dir, trained):
 
 def test_an_entry_that_would_not_be_valid_is_taken_back(index_dir, trained):
     """A value that the index refuses leaves the file as it was, with the reader's own message."""
-    with pytest.raises((UsageError, IndexReadError), match="top|Accuracy|percent|%"):
+    with pytest.raises((UsageError, IndexReadError), match=r"top|Accuracy|percent|%"):
         add(trained, top1_percent="many")
     assert (index_dir / "small.yml").read_text() == INDEX
 

@@ -145,7 +145,9 @@ def test_a_swap_is_one_step(staged, tmp_path, monkeypatch):
 
     def watch():
         while not stop.is_set():
-            seen.add(tuple(sorted(file.name for file in target.iterdir())))
+            folder, names = target.stat().st_ino, tuple(sorted(file.name for file in target.iterdir()))
+            if target.stat().st_ino == folder:  # else it was replaced while it was listed
+                seen.add(names)
 
     watcher = threading.Thread(target=watch)
     watcher.start()

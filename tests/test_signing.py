@@ -157,7 +157,9 @@ def test_the_witness_finds_each_lie(signed, capsys, name, change, said):
     assert said in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}x"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}x"]
+)
 def test_the_witness_refuses_what_is_no_safetensors_file(signed, capsys, data):
     """A file that cannot be read is one line, not a traceback."""
     (signed / "model.safetensors").write_bytes(data)

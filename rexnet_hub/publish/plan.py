@@ -150,9 +150,8 @@ def plan_publish(
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
     stops = [*claims]
     if edits and not drop_edits:
-        stops.append(
-            f"the card would lose {len(edits)} lines that were written there; carry them over to the entry"
-        )
+        lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
+        stops.append(f"the card would lose {lines} that somebody wrote there; say them in the entry")
     if tagged is not None and not (holds and tagged == state.head):
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:

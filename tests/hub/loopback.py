@@ -133,6 +133,8 @@ class Cut(Exception):  # noqa: N818
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body go out together, not one waiting for the other's acknowledgement
+    disable_nagle_algorithm = True
     hub: "LoopbackHub"
 
     def log_message(self, *words):

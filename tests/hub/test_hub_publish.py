@@ -23,7 +23,7 @@ from rexnet_hub.publish import (
 QUICK = Patience(step_seconds=5, attempts=3, wait_seconds=0)
 
 pytestmark = [
-    pytest.mark.usefixtures("own_small_index"),
+    pytest.mark.usefixtures("own_small_index", "quick_claims"),
     # The client hands an LFS file to httpx2 under a name that is going out of use.
     pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"),
 ]
@@ -184,7 +184,7 @@ def test_a_tag_is_never_moved(hub, staged):
 def test_a_false_claim_is_not_published(hub, staged):
     """A claim of the staged repo that is false stops the plan by its name."""
     rewrite(staged / "config.json", '"crop_pct": 0.875', '"crop_pct": 0.9')
-    with pytest.raises(PublishError, match="crop_pct is false: stated 0.875, found 0.9"):
+    with pytest.raises(PublishError, match=r"crop_pct is false: stated 0\.875, found 0\.9"):
         publish(staged)
     assert hub.repos == {}
 
