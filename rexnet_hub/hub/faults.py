@@ -16,6 +16,9 @@ from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
 _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 _MAX_SAID = 200
+_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOTDIR}
+)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
@@ -51,7 +54,7 @@ def _client_errors() -> tuple[type[Exception], ...]:
 def explain(error: BaseException, doing: str, repo_id: str, *, revision: str | None = None) -> RexnetHubError:
     """Make the error of ours for one of the client's."""
     root = _root(error)
-    if isinstance(root, OSError) and root.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+    if isinstance(root, OSError) and root.errno in _DISK:
         place = root.filename or "the cache"
         return FileProblem(str(place), f"cannot be written: {root.strerror}; {repo_id} {doing}")
     status = _status(root)

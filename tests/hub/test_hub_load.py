@@ -2,6 +2,8 @@
 
 import json
 import logging
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,9 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
 )
+from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import Access, find_repo
-from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 
 GET_WEIGHTS = r"GET .*/[0-9a-f]{64}$"
 
@@ -323,11 +325,25 @@ def test_no_token_is_written_anywhere(published, tmp_path, caplog, capfd):
     assert written == []
 
 
-def test_a_full_disk_is_said(published, tmp_path):
-    """A cache that cannot be written is a message with its path."""
+def test_a_full_disk_is_said(published, small_staged):
+    """No room for the weights: a message with the path; with room again the load ends right."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(FileProblem, match="cannot be written: File too large") as caught:
+            AutoModel.from_pretrained("org/small")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+def test_a_cache_that_is_none_is_said(published, tmp_path):
+    """A file where the cache's folder would be is a message with its path."""
     blocked = tmp_path / "blocked"
-    blocked.write_text("a file where the cache's folder would be")
-    with pytest.raises((FileProblem, HubError)) as caught:
+    blocked.write_text("in the way")
+    with pytest.raises(FileProblem, match=r"blocked.* cannot be written") as caught:
         AutoModel.from_pretrained("org/small", cache_dir=blocked)
     assert "\n" not in str(caught.value)
 
