@@ -86,7 +86,7 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     step(f"{entry.name}: verify")
     require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder, measured=measured))
     step(f"{entry.name}: publish to a folder")
-    published = apply_plan(plan_publish(staged.folder, out / "published"))
+    published = Path(apply_plan(plan_publish(staged.folder, out / "published")).place)
     step(f"{entry.name}: load and classify")
     guess = classify_picture(published)
     step(f"{entry.name}: verify what was published")

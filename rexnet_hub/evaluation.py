@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rexnet_hub.auto import find_repo, load_network
+from rexnet_hub.auto import load_network
 from rexnet_hub.imagenet.dataset import Dataset, sample_dataset
 from rexnet_hub.imagenet.evaluate import evaluate_models
 from rexnet_hub.imagenet.explain import Explanation, explain_accuracy
@@ -14,6 +14,7 @@ from rexnet_hub.imagenet.network import ModelUnderTest
 from rexnet_hub.imagenet.plan import RunOptions
 from rexnet_hub.imagenet.progress import Progress
 from rexnet_hub.imagenet.record import Record
+from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
 
 

@@ -16,9 +16,9 @@ from rexnet_hub.auto import (
     AutoModel,
     classify,
     create_model,
-    find_repo,
 )
 from rexnet_hub.errors import (
+    HubError,
     MismatchError,
     NotAnImageError,
     RepoError,
@@ -26,6 +26,7 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
 )
+from rexnet_hub.locate import find_repo
 
 
 @torch.inference_mode()
@@ -177,7 +178,7 @@ def test_an_unreachable_hub_is_one_line(own_index, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-    with pytest.raises(RepoError, match=r"org/model could not be fetched") as caught:
+    with pytest.raises(HubError, match=r"org/model could not be fetched") as caught:
         AutoModel.from_pretrained("org/model", local_files_only=True)
     assert "\n" not in str(caught.value)
 

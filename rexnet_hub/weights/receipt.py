@@ -19,6 +19,7 @@ It holds no time and no folder, so the same conversion writes the same receipt.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -130,13 +131,18 @@ def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(items)
 
 
+@functools.cache  # resolving them takes longer than all the rest
+def _hints(record: Any) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
 def _build(record: Any, values: Any, where: str) -> Any:
     """Build a record of ours from JSON, refusing anything but its own fields of their own types."""
     names = {field.name for field in fields(record)}
     if type(values) is not dict or set(values) != names:
         odd = sorted(names.symmetric_difference(values)) if type(values) is dict else "no object"
         raise ValueError(f"{where}: missing or unknown keys: {odd}")
-    kinds = get_type_hints(record)
+    kinds = _hints(record)
     return record(**{name: _value(kinds[name], values[name], f"{where}.{name}") for name in names})
 
 
