@@ -22,6 +22,7 @@ COMMANDS = {
     "card": "repos",
     "stage": "repos",
     "publish": "repos",
+    "add": "repos",
     "predict": "running",
     "export": "running",
     "demo": "running",

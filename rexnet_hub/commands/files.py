@@ -84,6 +84,10 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
+    add("--signature", type=Path, metavar="PUBLIC_KEY", help="hold --repo against its signature first (PEM)")
+    add(
+        "--at-least-version", type=int, default=1, metavar="N", help="the lowest signed version that is taken"
+    )
     add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
     add_json(parser)
 
@@ -103,6 +107,8 @@ def run_verify(args: argparse.Namespace) -> int:
     entries = [index.find(name) for name in args.names] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
+    if args.signature:
+        _hold_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}
     found = [
@@ -116,6 +122,16 @@ def run_verify(args: argparse.Namespace) -> int:
         write_whole(args.junit, render_junit(found).encode())
     print(render_json(found), end="") if args.json else print(findings_table(found))
     return 1 if any(finding.verdict == FALSE for finding in found) else 0
+
+
+def _hold_signature(args: argparse.Namespace, name: str) -> None:
+    """Hold the repo against its signature, offline, before anything else is believed of it."""
+    from rexnet_hub.signing import verify_signature
+
+    if args.repo is None:
+        raise UsageError("--signature goes with --repo: name the folder that was signed")
+    signed = verify_signature(args.repo, args.signature, name=name, at_least_version=args.at_least_version)
+    print(f"signed: {signed.name}, version {signed.version}", file=sys.stderr)
 
 
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:

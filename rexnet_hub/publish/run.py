@@ -16,6 +16,7 @@ from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
 from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import read_receipt
@@ -70,12 +71,16 @@ def publish_all(
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
+    sign_key: Path | None = None,
+    sign_version: int = 1,
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
 
     Args:
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
+        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_version: Which publication the signature states, from 1.
 
     Raises:
         UsageError: Several repos cannot have one name.
@@ -87,6 +92,8 @@ def publish_all(
         outcome = Outcome(source=source)
         try:
             with staged_repo(source, to=to) as folder:
+                if sign_key is not None:
+                    sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 plan = plan_publish(
                     folder,
                     to,
