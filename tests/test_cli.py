@@ -319,7 +319,7 @@ def test_bash_completes_commands_options_and_models(run, tmp_path):
 
 
 def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path, monkeypatch):
-    """`add`, `publish --sign` and `verify --signature` take a checkpoint all the way, and refuse a wrong name."""
+    """`add`, `publish --sign` and `verify --signature` take a checkpoint all the way, under its own name."""
     import torch
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
