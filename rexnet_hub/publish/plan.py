@@ -148,10 +148,7 @@ def plan_publish(
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
-    stops = [*claims]
-    if edits and not drop_edits:
-        lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
-        stops.append(f"the card would lose {lines} that somebody wrote there; say them in the entry")
+    stops = [*claims, *_lost(() if drop_edits else edits)]
     if tagged is not None and not (holds and tagged == state.head):
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:
@@ -175,6 +172,13 @@ def plan_publish(
         stops=tuple(stops),
         edits=edits,
     )
+
+
+def _lost(edits: tuple[str, ...]) -> list[str]:
+    if not edits:
+        return []
+    lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
+    return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
 
 
 def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: tuple[str, ...]) -> Plan:
