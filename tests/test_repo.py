@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError, RepoError, StateDictError
+from rexnet_hub.index import Measured
 from rexnet_hub.layout import REPO_FILES
 from rexnet_hub.repo import fetch_released, read_repo, write_repo
 
@@ -50,7 +51,7 @@ def test_another_models_checkpoint_is_refused(index, checkpoint, tmp_path):
 
 def test_the_released_file_is_fetched_and_checked(entry, checkpoint, tmp_path):
     """Fetching brings the released file, byte for byte, into the cache."""
-    fetched = fetch_released(entry, cache_dir=tmp_path)
+    fetched = fetch_released(entry, cache_dir=tmp_path, measured=Measured())
     assert fetched.parent == tmp_path
     assert fetched.read_bytes() == checkpoint.read_bytes()
 

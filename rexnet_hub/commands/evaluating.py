@@ -45,7 +45,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import evaluate, explain, find_images
+    from rexnet_hub.evaluation import evaluate, explain, find_images, name_sources
     from rexnet_hub.imagenet.plan import RunOptions
 
     images = find_images(args.data, sample=args.sample, seed=args.seed, allow_subset=args.subset)
@@ -63,7 +63,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         quiet=args.json,
     )
-    records = evaluate(args.names, images, options=options, out_dir=args.record, cache_dir=args.pixel_cache)
+    sources = name_sources(args.names)
+    records = evaluate(sources, images, options=options, out_dir=args.record, cache_dir=args.pixel_cache)
     if args.json:
         print(json.dumps([asdict(record) for record in records], indent=2))
         return 0

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.terminal import paint
 
@@ -19,11 +19,10 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
-    from rexnet_hub.index import load_index
     from rexnet_hub.index.writing import write_whole
     from rexnet_hub.pages.card import render_card
 
-    text = render_card(load_index().find(args.name))
+    text = render_card(open_index().find(args.name))
     if args.out is None:
         print(text, end="")
         return 0
@@ -44,16 +43,15 @@ def declare_stage(parser: argparse.ArgumentParser) -> None:
 
 def run_stage(args: argparse.Namespace) -> int:
     """Write a model's whole repo folder, ready to load and to publish."""
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo import fetch_released, write_repo
-    from rexnet_hub.verify import require_truth, verify_model
+    from rexnet_hub.publish import stage
+    from rexnet_hub.repo import fetch_released
 
-    entry = load_index().find(args.name)
-    checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir())
-    repo = write_repo(entry, checkpoint, args.out)
-    require_truth(verify_model(entry, repo=repo.folder))
-    print(repo.folder)
+    entry = open_index().find(args.name)
+    measured = read_lock().of(entry.name)
+    checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+    print(stage(entry, checkpoint, args.out, measured=measured))
     return 0
 
 

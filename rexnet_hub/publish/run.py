@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
 from rexnet_hub.hub.patience import Patience
-from rexnet_hub.index import load_index
+from rexnet_hub.index import Entry, Measured, load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
@@ -46,17 +47,36 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
         yield Path(source)
         return
     entry = load_index().find(source)
-    released = read_lock().of(entry.name).released
-    checkpoint = fetch_released(
-        entry, cache_dir=find_cache_dir(), sha256=released.sha256 if released else None
-    )
+    measured = read_lock().of(entry.name)
+    checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         folder = Path(scratch) / entry.name
         owner, _, given = str(to).removeprefix("hf:").partition("/")
         repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
-        write_repo(entry, checkpoint, folder, repo_id=repo_id)
-        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder))
+        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
+
+
+def stage(
+    entry: Entry, checkpoint: Path, out: Path, *, measured: Measured, repo_id: str | None = None
+) -> Path:
+    """Write an entry's repo folder and hold every claim of it; one that is false leaves no folder.
+
+    Args:
+        checkpoint: The released file; its size and digest must be those that the entry and the lock say.
+        measured: What the lock says of the model.
+
+    Raises:
+        RexnetHubError: A claim is false; all that are false are named.
+        OutputExistsError: `out` holds something.
+    """
+    write_repo(entry, checkpoint, out, repo_id=repo_id)
+    try:
+        require_truth(verify_model(entry, checkpoint=checkpoint, repo=out, measured=measured))
+    except RexnetHubError:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    return out
 
 
 def publish_all(
