@@ -1,0 +1,3 @@
+"""Evaluating."""
+def jobs(work, *, quick):
+    yield from ()
