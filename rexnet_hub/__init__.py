@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
 
 __version__ = "0.1.0"
 
@@ -23,7 +22,7 @@ _DOORS = {
 __all__ = ["__version__", *_DOORS]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _DOORS:
         raise AttributeError(f"module 'rexnet_hub' has no attribute {name!r}")
     return getattr(importlib.import_module(_DOORS[name]), name)

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from rexnet_hub.errors import RepoError, UnknownModelError
+from rexnet_hub.errors import CheckpointError, MismatchError
 from rexnet_hub.imagenet.classes import read_classes
 from rexnet_hub.imagenet.pixels import open_image, preprocess
-from rexnet_hub.index import Entry, Index, Preprocessing, load_index
-from rexnet_hub.layout import REPO_FILES, find_cache_dir
+from rexnet_hub.index import Preprocessing, load_index
+from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
-from rexnet_hub.repo import Repo, fetch_released, read_repo, write_repo
+from rexnet_hub.repo import Repo
 from rexnet_hub.weights.state_dict import require_tensors
 from rexnet_hub.weights.tensors import read_tensors
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 STEM, CLASSIFIER = "stem.conv.weight", "head.fc."
 
 
@@ -53,7 +47,9 @@ class AutoModel:
     ) -> ReXNet | ReXNetFeatures:
         """Load a network with its weights, in eval mode.
 
-        A name of the index is tried first, then a folder, then a Hub repo. Every tensor must fit: only the
+        A name of the index is tried first, then a folder, then a Hub repo. A name loads what was published
+        of it, at the commit in the lock, or else the released file. All files are of one commit, weights are
+        safetensors only, and their bytes are digested at every load. Every tensor must fit: only the
         classifier may be replaced, by asking for another `num_classes`, and that is said in the log.
 
         Args:
@@ -72,17 +68,15 @@ class AutoModel:
 
         Raises:
             UnknownModelError: Neither a model, nor a folder, nor a Hub id.
+            HubError: The Hub does not answer, or refuses; it says which, and what to do.
             RepoError: The repo cannot be loaded, or not by us.
-            MismatchError: The weights are not the bytes that the receipt or the index promises.
+            MismatchError: The weights are not the bytes that receipt, lock, index or Hub promise.
             StateDictError: The tensors are not the network's.
         """
-        repo = find_repo(
-            name_or_repo_or_folder,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
+        access = Access(
+            revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
+        repo = find_repo(name_or_repo_or_folder, access)
         network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
         return model.to(device=device, dtype=dtype).eval()
@@ -109,14 +103,11 @@ class AutoImageProcessor:
             return ImageProcessor(
                 entry.preprocessing, labels if entry.value("num_classes") == len(labels) else ()
             )
-        repo = find_repo(
-            name_or_repo_or_folder,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
+        access = Access(
+            revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
-        return ImageProcessor(repo.config.preprocessing, repo.config.label_names)
+        config = find_config(name_or_repo_or_folder, access)
+        return ImageProcessor(config.preprocessing, config.label_names)
 
 
 @dataclass(frozen=True)
@@ -230,66 +221,6 @@ def classify(
     ]
 
 
-def find_entry(source: str | Path) -> Entry | None:
-    """Find the model of the index that has this name, if there is one."""
-    index: Index = load_index()
-    return next((entry for entry in index.models if entry.name == str(source)), None)
-
-
-def find_repo(
-    source: str | Path,
-    *,
-    revision: str | None = None,
-    cache_dir: Path | str | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Repo:
-    """Find a repo on this machine, fetching what is missing; arguments as in `AutoModel.from_pretrained`."""
-    if (entry := find_entry(source)) is not None:
-        return _released_repo(entry, Path(cache_dir) if cache_dir else find_cache_dir(), local_files_only)
-    if Path(source).is_dir():
-        return read_repo(Path(source))
-    if not HUB_ID.match(str(source)):
-        raise UnknownModelError(str(source), [known.name for known in load_index().models])
-    return _hub_repo(str(source), revision, cache_dir, local_files_only, token)
-
-
-def _released_repo(entry: Entry, cache_dir: Path, local_files_only: bool) -> Repo:
-    """Make the repo of a model from its released file, once, in the cache."""
-    folder = cache_dir / "repos" / entry.name
-    if not folder.is_dir():
-        if local_files_only:
-            raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
-        write_repo(entry, fetch_released(entry, cache_dir=cache_dir), folder)
-    return read_repo(folder)
-
-
-def _hub_repo(
-    repo_id: str,
-    revision: str | None,
-    cache_dir: Path | str | None,
-    local_files_only: bool,
-    token: str | bool | None,
-) -> Repo:
-    """Bring a Hub repo's files to the client's cache, all from one commit."""
-    import huggingface_hub
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    try:
-        folder = huggingface_hub.snapshot_download(
-            repo_id,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-            allow_patterns=list(REPO_FILES),
-        )
-    except (huggingface_hub.errors.HfHubHTTPError, OSError, ValueError, httpx.HTTPError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RepoError(f"{repo_id} could not be fetched from the Hub: {reason}") from None
-    return read_repo(Path(folder))
-
-
 def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None) -> ReXNet:
     """Build a repo's network and fill it."""
     config = repo.config
@@ -306,7 +237,7 @@ def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | 
 
 def fill_network(network: ReXNet, repo: Repo) -> None:
     """Fill a network with a repo's weights, strictly: a digest that holds, and every tensor in its place."""
-    tensors = read_tensors(repo.weights, sha256=repo.receipt.output.sha256 if repo.receipt else None)
+    tensors = read_weights(repo)
     if network.num_classes != repo.config.num_classes:
         log.warning("the classifier for %d classes is replaced by a new one for %d", repo.config.num_classes,
                     network.num_classes)  # fmt: skip
@@ -317,6 +248,25 @@ def fill_network(network: ReXNet, repo: Repo) -> None:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
     require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
     network.load_state_dict(tensors, strict=True, assign=True)
+
+
+def read_weights(repo: Repo) -> dict[str, Tensor]:
+    """Read a repo's weights; the bytes that are parsed are digested each time, whatever the cache is.
+
+    What is damaged in a cache is brought anew once.
+
+    Raises:
+        MismatchError: They are not the bytes that were promised.
+        CheckpointError: They are no sound safetensors file.
+    """
+    try:
+        return read_tensors(repo.weights, sha256=repo.weights_sha256)
+    except (MismatchError, CheckpointError) as error:
+        if repo.renew is None:
+            raise
+        log.warning("%s; it is fetched again", str(error).splitlines()[0])
+        repo.renew()
+        return read_tensors(repo.weights, sha256=repo.weights_sha256)
 
 
 def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -7,21 +7,22 @@ progress and messages to standard error.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rexnet_hub import __version__
-from rexnet_hub.commands import asking, evaluating, files, repos, running
+from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.terminal import paint
-
-COMMANDS = (*asking.COMMANDS, *files.COMMANDS, *repos.COMMANDS, *running.COMMANDS, *evaluating.COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = build_parser().parse_args(_join_sort_keys(words))
+    # A command that is named needs no other's parser; a misspelt one is told of all.
+    parser = build_parser(words[:1]) if words[:1] and words[0] in COMMANDS else build_parser()
+    args = parser.parse_args(_join_sort_keys(words))
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -48,20 +49,23 @@ def _join_sort_keys(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of every command."""
+def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """Build the parser of the named commands, by default of all."""
     about = "The ReXNet model zoo that can be believed."
     parser = argparse.ArgumentParser(prog="rexnet-hub", description=about)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
-    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        text = (command.run.__doc__ or "").replace("\n    ", "\n").strip()
-        added = group.add_parser(
-            command.name,
+    # With its own name said, argparse does not lay out a usage line, and asks for no terminal's width.
+    group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)
+    for name in names:
+        module = importlib.import_module(f"rexnet_hub.commands.{COMMANDS[name]}")
+        run = getattr(module, f"run_{name}")
+        text = (run.__doc__ or "").replace("\n    ", "\n").strip()
+        command = group.add_parser(
+            name,
             help=text.splitlines()[0].rstrip("."),
             description=text,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        added.set_defaults(run=command.run)
-        command.declare(added)
+        command.set_defaults(run=run, build_parser=build_parser)
+        getattr(module, f"declare_{name}")(command)
     return parser

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from rexnet_hub.errors import OutputExistsError
-from rexnet_hub.index import Entry, load_index
+from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.layout import PACKAGE_DIR, find_index_dir
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.publish import apply_plan, plan_publish
@@ -78,16 +79,18 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     """Take one model from its released file to a classifier; every claim is in what is returned."""
     step(f"{entry.name}: fetch the released file")
     checkpoint = fetch_released(entry, cache_dir=out / "cache")
+    # What the lock says of real files says nothing of stand-ins.
+    measured = replace(read_lock().of(entry.name), released=None, safetensors=None, hub=None)
     step(f"{entry.name}: convert and stage")
     staged = write_repo(entry, checkpoint, out / "staged" / entry.name)
     step(f"{entry.name}: verify")
-    require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder))
+    require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder, measured=measured))
     step(f"{entry.name}: publish to a folder")
-    published = apply_plan(plan_publish(staged.folder, out / "published"))
+    published = Path(apply_plan(plan_publish(staged.folder, out / "published")).place)
     step(f"{entry.name}: load and classify")
     guess = classify_picture(published)
     step(f"{entry.name}: verify what was published")
-    findings = verify_model(entry, checkpoint=checkpoint, repo=published)
+    findings = verify_model(entry, checkpoint=checkpoint, repo=published, measured=measured)
     note = "random weights: any class is as good as another"
     loaded = Finding(
         model=entry.name, claim="classifies", verdict=HOLDS, stated="a picture", found=guess, note=note

@@ -8,10 +8,12 @@ RexnetHubError
 │   ├── NotAnImageError    a file is not a picture that can be decoded
 │   ├── OutputExistsError  the place to write to already holds something
 │   ├── DatasetError       a folder or archive is not the labelled images that it must be
-│   └── RecordError        a record, its predictions and what they are of do not agree
+│   ├── RecordError        a record, its predictions and what they are of do not agree
+│   └── SignatureProblem   a repo is not what a signature vouches for
 ├── EvaluationError        a network's answers cannot be counted
 ├── MismatchError          a file is not, byte for byte, what the index promises
 ├── FetchError             a file could not be brought here
+├── HubError               a Hub did not answer, or refused
 ├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
 │   └── StateDictError     the tensors are not the ones that the network has
 ├── RepoError              a repo folder or Hub repo is not one that can be loaded
@@ -88,6 +90,10 @@ class RecordError(FileProblem):
     """A record, its predictions and what they are of do not agree."""
 
 
+class SignatureProblem(FileProblem):
+    """A repo is not what a signature vouches for."""
+
+
 class EvaluationError(RexnetHubError):
     """A network's answers cannot be counted."""
 
@@ -104,6 +110,24 @@ class MismatchError(RexnetHubError):
 
 class FetchError(RexnetHubError):
     """A file could not be brought here."""
+
+
+class HubError(RexnetHubError):
+    """A Hub did not answer, or refused.
+
+    Attributes:
+        kind: `no-answer`, `busy` (429 or 5xx), `no-repo`, `no-revision`, `no-file`, `moved` (412), `exists`
+            (409) or `refused`.
+    """
+
+    def __init__(self, repo_id: str, message: str, *, kind: str = "refused") -> None:
+        self.repo_id, self.kind = repo_id, kind
+        super().__init__(message)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may fare better later."""
+        return self.kind in {"no-answer", "busy"}
 
 
 class CheckpointError(RexnetHubError):

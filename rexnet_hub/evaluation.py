@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rexnet_hub.auto import find_repo, load_network
-from rexnet_hub.errors import RecordError, UsageError
+from rexnet_hub.auto import load_network
 from rexnet_hub.imagenet.dataset import Dataset, sample_dataset
 from rexnet_hub.imagenet.evaluate import evaluate_models
 from rexnet_hub.imagenet.explain import Explanation, explain_accuracy
 from rexnet_hub.imagenet.layouts import read_dataset
 from rexnet_hub.imagenet.network import ModelUnderTest
-from rexnet_hub.imagenet.plan import PREDICTIONS_SUFFIX, RECORD_SUFFIX, RunOptions
+from rexnet_hub.imagenet.plan import RunOptions
 from rexnet_hub.imagenet.progress import Progress
-from rexnet_hub.imagenet.record import Record, check_record
+from rexnet_hub.imagenet.record import Record
+from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
 
 
@@ -61,21 +61,3 @@ def evaluate(
 def explain(source: str, images: Dataset, *, expected_percent: float, device: str = "cpu") -> Explanation:
     """Find which change of preprocessing gives an expected top-1; see `imagenet.explain`."""
     return explain_accuracy(ready_model(source), images, expected_percent, device=device)
-
-
-def recount(record: Path) -> Record:
-    """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
-
-    Args:
-        record: The `.record.json`; its predictions lie beside it.
-
-    Raises:
-        RecordError: They do not agree.
-        UsageError: The file is not named as a record.
-    """
-    if not record.name.endswith(RECORD_SUFFIX):
-        raise UsageError(f"{record}: a record's name ends in {RECORD_SUFFIX}")
-    predictions = record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
-    if not predictions.is_file():
-        raise RecordError(record, f"has no predictions beside it: {predictions.name} is missing")
-    return check_record(record, predictions)

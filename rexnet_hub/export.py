@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from rexnet_hub.auto import find_repo, load_network
+from rexnet_hub.auto import load_network
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError
 from rexnet_hub.index.writing import write_whole
+from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.rexnet import ReXNet
 from rexnet_hub.weights.digest import digest_file
 

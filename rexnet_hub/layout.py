@@ -14,6 +14,11 @@ CARD_FILE = "README.md"
 RECEIPT_FILE = "receipt.json"
 REPO_FILES = (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, RECEIPT_FILE)
 
+# Of a signed repo, two more.
+STATEMENT_FILE = "statement.json"
+SIGNATURE_FILE = "model.sig"
+SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
+
 LOCK_FILE = "lock.json"
 
 

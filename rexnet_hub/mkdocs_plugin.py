@@ -11,7 +11,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.layout import find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
-from rexnet_hub.pages.site import POLYFILL, SCRIPTS, STYLE, render_site
+from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 
 
 class RexnetHubPlugin(BasePlugin):
@@ -21,7 +21,7 @@ class RexnetHubPlugin(BasePlugin):
         """Link the site's own style and scripts; search in a folder needs a worker of the site's own too."""
         config.extra_css.append(STYLE)
         config.extra_javascript.extend(SCRIPTS)
-        config.extra["polyfills"] = [POLYFILL]
+        config.extra["polyfills"] = list(POLYFILLS)
         return config
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:

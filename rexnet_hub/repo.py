@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
@@ -24,12 +26,16 @@ class Repo:
 
     Attributes:
         receipt: What its weights were made from; None in repos that others wrote.
+        weights_sha256: What the weights must be: by the receipt, by the lock, by the Hub's record.
+        renew: Brings the weights anew, where they came from a cache that may be damaged.
     """
 
     folder: Path
     config: RepoConfig
     weights: Path
     receipt: Receipt | None
+    weights_sha256: str | None = None
+    renew: Callable[[], object] | None = field(default=None, compare=False, repr=False)
 
 
 def read_repo(folder: Path) -> Repo:
@@ -47,13 +53,9 @@ def read_repo(folder: Path) -> Repo:
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pth", ".pt"})
         advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
-    receipt = folder / RECEIPT_FILE
-    return Repo(
-        folder=folder,
-        config=config,
-        weights=weights,
-        receipt=read_receipt(receipt) if receipt.is_file() else None,
-    )
+    receipt = read_receipt(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
+    sha256 = receipt.output.sha256 if receipt else None
+    return Repo(folder=folder, config=config, weights=weights, receipt=receipt, weights_sha256=sha256)
 
 
 def fetch_released(entry: Entry, *, cache_dir: Path, sha256: str | None = None) -> Path:
@@ -100,15 +102,35 @@ def write_repo(entry: Entry, checkpoint: Path, out: Path, *, repo_id: str | None
     try:
         aside.chmod(0o755)
         receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
-        (aside / CONFIG_FILE).write_text(render_config(entry), encoding="utf-8")
+        _write_synced(aside / CONFIG_FILE, render_config(entry))
         files = [
             {"name": WEIGHTS_FILE, "size_bytes": receipt.output.size_bytes, "sha256": receipt.output.sha256}
         ]
         card = render_card(entry, repo_id=repo_id, files=files, standin=receipt.stand_in)
-        (aside / CARD_FILE).write_text(card, encoding="utf-8")
+        _write_synced(aside / CARD_FILE, card)
+        sync_folder(aside)
         if out.exists():
             out.rmdir()
         aside.rename(out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return read_repo(out)
+
+
+def _write_synced(file: Path, text: str) -> None:
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test process for each core
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
 

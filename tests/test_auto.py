@@ -16,9 +16,9 @@ from rexnet_hub.auto import (
     AutoModel,
     classify,
     create_model,
-    find_repo,
 )
 from rexnet_hub.errors import (
+    HubError,
     MismatchError,
     NotAnImageError,
     RepoError,
@@ -26,6 +26,7 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
 )
+from rexnet_hub.locate import find_repo
 
 
 @torch.inference_mode()
@@ -129,6 +130,18 @@ def test_create_model_starts_drawn_or_pretrained(own_index, staged):
     assert len(create_model("rexnet_100", features_only=True)(torch.randn(2, 3, 64, 64))) == 5
 
 
+def test_a_loaded_model_can_be_trained(staged):
+    """A training step on a loaded model gives timm's gradients: no tensor's change is taken for another's."""
+    ours = AutoModel.from_pretrained(staged).train()
+    theirs = timm.create_model(f"local-dir:{staged}", pretrained=True).train()
+    x = torch.randn(2, 3, 64, 64)
+    for network in (ours, theirs):
+        torch.manual_seed(0)
+        network(x).square().mean().backward()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-5, rtol=1e-3)
+
+
 def test_weights_that_are_not_the_receipts_are_refused(repo):
     """One flipped bit in the weights is refused before anything is loaded."""
     data = bytearray((repo / "model.safetensors").read_bytes())
@@ -165,7 +178,7 @@ def test_an_unreachable_hub_is_one_line(own_index, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-    with pytest.raises(RepoError, match=r"org/model could not be fetched") as caught:
+    with pytest.raises(HubError, match=r"org/model could not be fetched") as caught:
         AutoModel.from_pretrained("org/model", local_files_only=True)
     assert "\n" not in str(caught.value)
 

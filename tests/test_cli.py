@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 
@@ -294,3 +295,24 @@ def test_verify_writes_junit(run, tmp_path):
     """--junit writes a file that CI reads, beside what is printed."""
     assert run("verify", "rexnet_100", "--junit", tmp_path / "verify.xml")[0] == 0
     assert '<testsuite name="rexnet_100"' in (tmp_path / "verify.xml").read_text()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="there is no bash here")
+def test_bash_completes_commands_options_and_models(run, tmp_path):
+    """The printed script, sourced by bash, completes a command, an option and a model's name."""
+    script = tmp_path / "completion.bash"
+    script.write_text(run("completion", "bash")[1])
+    rest = f"{sys.executable} -m rexnet_hub"
+    asked = {
+        "rexnet-hub pre": "predict",
+        "rexnet-hub list --pa": "--pareto",
+        "rexnet-hub show rexnet_15": "rexnet_150",
+    }
+    for words, expected in asked.items():
+        count = len(words.split()) - 1
+        line = (
+            f'rexnet-hub() {{ {rest} "$@"; }}; source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; '
+            '_shtab_rexnet_hub; echo "${COMPREPLY[@]}"'
+        )
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [expected], words

@@ -10,8 +10,9 @@ from PIL import Image
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError, RecordError, UsageError
-from rexnet_hub.evaluation import evaluate, find_images, ready_model, recount
+from rexnet_hub.evaluation import evaluate, find_images, ready_model
 from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.record import recount
 from rexnet_hub.weights.digest import digest_file
 
 CLASSES = 12
@@ -85,7 +86,7 @@ def test_a_model_under_test_says_what_it_is(staged):
 
 
 def test_the_commands_say_the_same(kept, pictures, staged, own_index, capsys):
-    """`evaluate` prints the counts with what they are of, and `verify --record` leaves the claim undecided."""
+    """`evaluate` prints the counts and what they are of; `verify --record` leaves the claim undecided."""
     record, out = kept
     assert main(["evaluate", str(staged), "--data", str(pictures), "--subset", "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

@@ -1,13 +1,23 @@
 """Publishing to a folder is planned first, applied whole, and safe to run again."""
 
+import resource
+import signal
+import threading
+from pathlib import Path
+
 import pytest
 
 from rexnet_hub.errors import FileProblem, PublishError, RepoError, UsageError
 from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, staged_repo
+from rexnet_hub.publish.folder import replace_folder
 
 
 def read_files(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def published(staged, to):
+    return Path(apply_plan(plan_publish(staged, to)).place)
 
 
 def kinds(plan):
@@ -24,17 +34,18 @@ def test_a_first_plan_adds_every_file_and_writes_nothing(staged, tmp_path):
 
 def test_an_applied_plan_leaves_nothing_to_do(staged, tmp_path):
     """After applying, the target holds the staged bytes and the next plan is empty."""
-    target = apply_plan(plan_publish(staged, tmp_path / "hub"))
+    target = published(staged, tmp_path / "hub")
     assert read_files(target) == read_files(staged)
-    assert [file.name for file in (tmp_path / "hub").iterdir()] == ["rexnet_100"]
+    there = sorted(file.name for file in (tmp_path / "hub").iterdir())
+    assert [name for name in there if not name.endswith(".lock")] == ["rexnet_100"]
     again = plan_publish(staged, tmp_path / "hub")
     assert again.is_done
-    assert apply_plan(again) == target
+    assert apply_plan(again).place == str(target)
 
 
 def test_a_second_plan_says_what_changes(staged, tmp_path):
     """Changed, kept and removed files are told apart, and applying removes what is gone."""
-    target = apply_plan(plan_publish(staged, tmp_path / "hub"))
+    target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("another")
     (target / "old.bin").write_bytes(b"old")
     plan = plan_publish(staged, tmp_path / "hub")
@@ -54,7 +65,7 @@ def test_a_second_plan_says_what_changes(staged, tmp_path):
 
 def test_a_plan_is_refused_when_the_target_moved(staged, tmp_path):
     """A change at the target after the plan is not overwritten."""
-    target = apply_plan(plan_publish(staged, tmp_path / "hub"))
+    target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("before")
     plan = plan_publish(staged, tmp_path / "hub")
     (target / "README.md").write_text("somebody was here")
@@ -80,7 +91,97 @@ def test_a_name_is_staged_and_verified_first(own_index, staged):
     assert not folder.exists()
 
 
-def test_a_hub_target_is_refused_for_now(staged):
-    """A Hub target is misuse until publishing there exists."""
-    with pytest.raises(UsageError, match="hf:org"):
+def test_what_a_folder_has_not_is_misuse(staged, tmp_path):
+    """A folder has no tags, privacy or pull requests; a Hub target has an owner and a name."""
+    for options in ({"tag": "v1"}, {"private": True}, {"as_pr": True}):
+        with pytest.raises(UsageError, match="a folder has no"):
+            plan_publish(staged, tmp_path, **options)
+    for target in ("hf:", "hf:/name", "hf:org/a/b"):
+        with pytest.raises(UsageError, match="is no target"):
+            plan_publish(staged, target)
+
+
+def test_stand_ins_are_kept_from_a_real_hub(staged):
+    """Random weights are refused before anything is asked of a Hub that is not on this machine."""
+    with pytest.raises(PublishError, match="its weights are stand-ins, random numbers, and https"):
         plan_publish(staged, "hf:org")
+
+
+def test_a_strange_file_is_not_published(repo, tmp_path):
+    """What belongs to no repo is named and not sent along."""
+    (repo / "notes.txt").write_text("mine")
+    with pytest.raises(FileProblem, match=r"belongs to no repo: notes\.txt"):
+        plan_publish(repo, tmp_path / "hub")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "claim"),
+    [
+        ("config.json", '"crop_pct": 0.875', '"crop_pct": 0.9', "crop_pct is false"),
+        ("README.md", "license: mit", "license: gpl-3.0", "license is false"),
+    ],
+)
+def test_a_false_claim_stops_a_plan(repo, tmp_path, file, old, new, claim):
+    """A plan says which claim is false, and cannot be applied."""
+    (repo / file).write_text((repo / file).read_text().replace(old, new))
+    plan = plan_publish(repo, tmp_path / "hub")
+    assert any(claim in stop for stop in plan.stops)
+    with pytest.raises(PublishError, match=claim):
+        apply_plan(plan)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_a_repo_of_no_entry_is_not_published(repo, tmp_path):
+    """A repo that names no model of the index has nothing to be held against."""
+    config = (repo / "config.json").read_text()
+    (repo / "config.json").write_text(config.replace('"name": "rexnet_100"', '"name": "nobody"'))
+    assert "the index has no model 'nobody'" in plan_publish(repo, tmp_path / "hub").stops[0]
+
+
+def test_a_swap_is_one_step(staged, tmp_path, monkeypatch):
+    """A reader that lists the target while it is replaced always sees a whole repo."""
+    target = published(staged, tmp_path / "hub")
+    seen, stop = set(), threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            folder, names = target.stat().st_ino, tuple(sorted(file.name for file in target.iterdir()))
+            if target.stat().st_ino == folder:  # else it was replaced while it was listed
+                seen.add(names)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(20):
+        (target / "README.md").write_text(f"changed {number}")
+        replace_folder(target, staged)
+    stop.set()
+    watcher.join()
+    assert seen == {("README.md", "config.json", "model.safetensors", "receipt.json")}
+
+
+def test_what_a_killed_run_left_is_recovered(staged, tmp_path):
+    """Where a swap takes two steps and was killed between them, the next run brings the old repo back."""
+    target = published(staged, tmp_path / "hub")
+    old = target.with_name(f".{target.name}.publishing.old")
+    target.rename(old)
+    (target.with_name(f".{target.name}.publishing")).mkdir()
+    assert published(staged, tmp_path / "hub") == target
+    assert read_files(target) == read_files(staged)
+    assert not old.exists()
+
+
+def test_a_full_disk_leaves_the_target(staged, tmp_path):
+    """A copy that cannot be finished leaves the old repo and nothing beside it."""
+    target = published(staged, tmp_path / "hub")
+    (target / "README.md").write_text("another")
+    before = read_files(target)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(FileProblem, match="cannot be written"):
+            replace_folder(target, staged)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_files(target) == before
+    assert {file.name for file in target.parent.iterdir()} <= {target.name, f".{target.name}.lock"}

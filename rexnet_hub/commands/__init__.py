@@ -1,28 +1,33 @@
 """What each command does: take its arguments, call one function, print what it returns.
 
-A command is a `Command`: the function's docstring is its help. Everything heavy is imported when a command
-runs, so that `list` starts as fast as Python does.
+A module's commands are its `run_NAME` functions, whose docstrings are their help, with `declare_NAME` beside
+them for the arguments. Everything heavy is imported when a command runs, so that `list` starts about as fast
+as Python does.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, kw_only=True)
-class Command:
-    """One command of `rexnet-hub`.
-
-    Attributes:
-        run: Does it and returns the exit code; its docstring is the help.
-        declare: Adds the arguments.
-    """
-
-    name: str
-    run: Callable[[argparse.Namespace], int]
-    declare: Callable[[argparse.ArgumentParser], None]
+#: Every command, in the order of the help, and the module that has it.
+COMMANDS = {
+    "list": "asking",
+    "show": "asking",
+    "validate": "asking",
+    "recipe": "asking",
+    "fetch": "files",
+    "convert": "files",
+    "verify": "files",
+    "lock": "files",
+    "card": "repos",
+    "stage": "repos",
+    "publish": "repos",
+    "predict": "running",
+    "export": "running",
+    "demo": "running",
+    "evaluate": "evaluating",
+    "completion": "completing",
+}
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

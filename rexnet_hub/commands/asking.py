@@ -6,13 +6,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from typing import Any
+
     from rexnet_hub.index import Claim, Entry, Lock
 
 FIGURES = ("name", "top-1 %", "top-5 %", "parameters", "MACs", "FLOPs", "file bytes", "licence")
@@ -34,11 +36,15 @@ def run_list(args: argparse.Namespace) -> int:
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
     from rexnet_hub.index import load_index, read_lock
-    from rexnet_hub.index.query import pareto, select
 
-    lock = read_lock()
-    entries = select(load_index().models, args.query, sort=args.sort, measured=lock)
+    lock, entries = read_lock(), load_index().models
+    if args.query or args.sort:
+        from rexnet_hub.index.query import select
+
+        entries = select(entries, args.query, sort=args.sort, measured=lock)
     if args.pareto:
+        from rexnet_hub.index.query import pareto
+
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
@@ -181,11 +187,3 @@ def run_recipe(args: argparse.Namespace) -> int:
         print("\nnot stated by the entry:")
         print("\n".join(f"  {unstated.argument}: {unstated.note}" for unstated in recipe.unstated))
     return 0
-
-
-COMMANDS = (
-    Command(name="list", run=run_list, declare=declare_list),
-    Command(name="show", run=run_show, declare=declare_show),
-    Command(name="validate", run=run_validate, declare=declare_validate),
-    Command(name="recipe", run=run_recipe, declare=declare_recipe),
-)

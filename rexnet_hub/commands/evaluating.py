@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import table
 
@@ -93,6 +93,3 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
     print(table(("top-1", "images"), rows, right=[1]))
     print(f"\nMcNemar's exact test: p = {found.p_value:.4g}")
     return 0
-
-
-COMMANDS = (Command(name="evaluate", run=run_evaluate, declare=declare_evaluate),)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
@@ -122,12 +122,14 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
     if not args.record and args.imagenet is None:
         return []
-    from rexnet_hub.evaluation import evaluate, find_images, recount
+    from rexnet_hub.imagenet.record import recount
 
     records = [recount(file) for file in args.record]
     if strangers := [record.model for record in records if record.model not in names]:
         raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
     if args.imagenet is not None:
+        from rexnet_hub.evaluation import evaluate, find_images
+
         records += evaluate(names, find_images(args.imagenet, sample=args.sample))
     return records
 
@@ -181,11 +183,3 @@ def run_lock(args: argparse.Namespace) -> int:
     write_lock(lock, find_lock())
     print(find_lock())
     return 0
-
-
-COMMANDS = (
-    Command(name="fetch", run=run_fetch, declare=declare_fetch),
-    Command(name="convert", run=run_convert, declare=declare_convert),
-    Command(name="verify", run=run_verify, declare=declare_verify),
-    Command(name="lock", run=run_lock, declare=declare_lock),
-)

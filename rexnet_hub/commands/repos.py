@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import Command
 from rexnet_hub.errors import FileProblem
 
 
@@ -79,10 +78,3 @@ def run_publish(args: argparse.Namespace) -> int:
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 0
-
-
-COMMANDS = (
-    Command(name="card", run=run_card, declare=declare_card),
-    Command(name="stage", run=run_stage, declare=declare_stage),
-    Command(name="publish", run=run_publish, declare=declare_publish),
-)

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from rexnet_hub.commands import Command, add_json
+from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 
 
@@ -94,10 +94,3 @@ def run_demo(args: argparse.Namespace) -> int:
     found = run(args.out)
     print(findings_table(found))
     return 1 if any(finding.verdict == "false" for finding in found) else 0
-
-
-COMMANDS = (
-    Command(name="predict", run=run_predict, declare=declare_predict),
-    Command(name="export", run=run_export, declare=declare_export),
-    Command(name="demo", run=run_demo, declare=declare_demo),
-)

@@ -26,8 +26,6 @@ from rexnet_hub.imagenet.network import (
     use_one_thread,
 )
 from rexnet_hub.imagenet.plan import (
-    PREDICTIONS_SUFFIX,
-    RECORD_SUFFIX,
     Run,
     RunOptions,
     describe_machine,
@@ -43,7 +41,7 @@ from rexnet_hub.imagenet.predictions import (
 )
 from rexnet_hub.imagenet.progress import Meter, Progress
 from rexnet_hub.imagenet.ranks import join_ranks
-from rexnet_hub.imagenet.record import Record, write_record
+from rexnet_hub.imagenet.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, write_record
 from rexnet_hub.imagenet.tiles import (
     DecodedTile,
     Decoder,

@@ -27,10 +27,8 @@ from rexnet_hub.imagenet.network import (
     geometry,
 )
 from rexnet_hub.imagenet.ranks import Ranks
-from rexnet_hub.imagenet.record import Machine
+from rexnet_hub.imagenet.record import RECORD_SUFFIX, Machine
 from rexnet_hub.index import Preprocessing
-
-RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

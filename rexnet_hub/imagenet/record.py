@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import RecordError
+from rexnet_hub.errors import RecordError, UsageError
 from rexnet_hub.imagenet.dataset import Sample, list_problems
 from rexnet_hub.imagenet.predictions import UNREADABLE, Predictions, read_bytes, read_predictions, write_bytes
 from rexnet_hub.index import Preprocessing
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 RECORD_VERSION = 1
+RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,24 @@ def _wrong_values(raw: dict[str, Any]) -> list[str]:
     ]
     problems += [] if isinstance(raw["unreadable"], list) else ["unreadable is not a list"]
     return problems
+
+
+def recount(record: Path) -> Record:
+    """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
+
+    Args:
+        record: The `.record.json`; its predictions lie beside it.
+
+    Raises:
+        RecordError: They do not agree.
+        UsageError: The file is not named as a record.
+    """
+    if not record.name.endswith(RECORD_SUFFIX):
+        raise UsageError(f"{record}: a record's name ends in {RECORD_SUFFIX}")
+    predictions = record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
+    if not predictions.is_file():
+        raise RecordError(record, f"has no predictions beside it: {predictions.name} is missing")
+    return check_record(record, predictions)
 
 
 def check_record(

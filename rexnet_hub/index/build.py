@@ -88,7 +88,8 @@ class Builder:
         if node.kind == "list":
             return self._list(row, kind, node)
         if node.kind == "mapping":
-            if kind not in ("any", "mapping", "url"):
+            is_linked = kind == "url" and row is not None and row.owner == "model"
+            if kind not in ("any", "mapping") and not is_linked:
                 self.report(
                     "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
                 )
@@ -115,7 +116,7 @@ class Builder:
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
         if kind not in ("any", "words", "numbers"):
-            if kind == "text" and len(node.items) == 1 and node.items[0].kind == "scalar":
+            if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
                 return self.value(row, node.items[0])
             self.report(
                 "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"

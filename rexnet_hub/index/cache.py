@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from decimal import Decimal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import rexnet_hub
-from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location, Paper, Result, Snapshot
+from rexnet_hub.index.entry import Index
 from rexnet_hub.index.files import Files, read_bytes
-from rexnet_hub.index.problems import Fix, Problem
-from rexnet_hub.index.source import Flaw
+from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.unpacking import unpack_index
 from rexnet_hub.layout import find_cache_dir
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 #: Problems that a file outside the digests caused: such a reading is not kept.
 _UNKEPT = {"unreadable-file", "outside-root", "too-large"}
@@ -58,7 +59,7 @@ def read_cached(key: Key) -> Index | None:
         header = json.loads(head)
         if hashlib.sha256(body).hexdigest() != header["body"] or not _is_fresh(header, key.root):
             return None
-        return _unpack_index(body.decode())
+        return unpack_index(body.decode("ascii"))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, Flaw):
         return None
 
@@ -69,7 +70,9 @@ def write_cached(
     """Keep a copy; where that cannot be done, do nothing."""
     if any(problem.code in _UNKEPT for problem in index.problems):
         return
-    body = _pack_index(index).encode()
+    from rexnet_hub.index.packing import pack_index
+
+    body = pack_index(index).encode()
     header = {
         "files": {str(file): digest for file, digest in digests.items()},
         "globs": [
@@ -84,8 +87,14 @@ def write_cached(
         temporary.replace(key.file)
         _sweep(key.file.parent)
     except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        _remove(temporary)
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink()
+    except OSError:
+        return  # Where it could not be written, there may be none.
 
 
 def _sweep(folder: Path) -> None:
@@ -104,223 +113,3 @@ def _is_fresh(header: dict[str, Any], root: Path) -> bool:
         [str(file) for file in files.find(Path(folder), pattern)] == found
         for folder, pattern, found in header["globs"]
     )
-
-
-# Packing. A record is a list; a claim's file is a number, and what is at its default at the end is left out.
-
-
-class _Packer:
-    def __init__(self) -> None:
-        self.files: dict[Path, int] = {}
-
-    def place(self, place: Location) -> list[int]:
-        return [self.files.setdefault(place.file, len(self.files)), place.line, place.column]
-
-    def value(self, value: Any) -> Any:
-        if isinstance(value, Decimal):
-            return {"n": str(value)}
-        if isinstance(value, tuple):
-            return [self.value(item) for item in value]
-        return {"m": {k: self.value(v) for k, v in value.items()}} if isinstance(value, dict) else value
-
-    def claim(self, claim: Claim | None) -> Any:
-        if claim is None:
-            return None
-        value = self.value(claim.value)
-        packed = [*self.place(claim.location), claim.label, value, claim.text, claim.source, claim.inherited]
-        return packed[:6] if claim.source is None and not claim.inherited else packed
-
-    def claims(self, claims: Mapping[str, Claim]) -> dict[str, Any]:
-        return {name: [*self.claim(claim)] for name, claim in claims.items()}
-
-    def paper(self, paper: Paper | None) -> Any:
-        return paper and [*self.place(paper.location), paper.title, paper.url, paper.source]
-
-    def result(self, result: Result) -> list[Any]:
-        snapshots = [
-            [*self.place(s.location), s.url, s.date, self.claims(s.metrics)] for s in result.snapshots
-        ]
-        split, extra = self.claim(result.split), self.claims(result.extra)
-        place = self.place(result.location)
-        return [*place, result.task, result.dataset, split, self.claims(result.metrics), snapshots, extra]
-
-    def collection(self, told: Collection) -> list[Any]:
-        return [
-            told.name,
-            *self.place(told.location),
-            told.title,
-            self.paper(told.paper),
-            self.paper(told.current_paper),
-            *(self.claim(claim) for claim in (told.license, told.code, told.readme)),
-            self.claims(told.metadata),
-            [self.result(result) for result in told.results],
-            self.claims(told.extra),
-        ]
-
-    def entry(self, entry: Entry, collections: dict[int, int]) -> str:
-        claims = (entry.license, entry.code, entry.weights, entry.config, entry.readme, entry.image)
-        rest = [
-            *self.place(entry.location),
-            collections.get(id(entry.collection)),
-            self.paper(entry.paper),
-            self.paper(entry.current_paper),
-            *(self.claim(claim) for claim in claims),
-            self.claims(entry.extra),
-        ]
-        parts = (entry.name, self.claims(entry.metadata), [self.result(r) for r in entry.results], rest)
-        return "\t".join(json.dumps(part, separators=(",", ":")) for part in parts)
-
-
-def _pack_index(index: Index) -> str:
-    packer = _Packer()
-    numbers = {id(collection): number for number, collection in enumerate(index.collections)}
-    lines = [packer.entry(entry, numbers) for entry in index.models]
-    problems = [
-        [*packer.place(p.location), p.code, p.severity, p.message, p.fix and [p.fix.old, p.fix.new]]
-        for p in index.problems
-    ]
-    collections = [packer.collection(collection) for collection in index.collections]
-    shared = {"problems": problems, "collections": collections, "files": [str(file) for file in packer.files]}
-    return "\n".join([json.dumps(shared), *lines])
-
-
-# Unpacking.
-
-
-class _Claims(Mapping[str, Claim]):
-    """Claims that are made when they are asked for."""
-
-    __slots__ = ("_files", "_packed")
-
-    def __init__(self, packed: dict[str, list[Any]], files: list[Path]) -> None:
-        self._packed, self._files = packed, files
-
-    def __getitem__(self, name: str) -> Claim:
-        return _claim(name, self._packed[name], self._files)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._packed
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._packed)
-
-    def __len__(self) -> int:
-        return len(self._packed)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
-def _value(packed: Any) -> Any:
-    if type(packed) is dict:
-        if "n" in packed:
-            return Decimal(packed["n"])
-        return {key: _value(value) for key, value in packed["m"].items()}
-    return tuple(_value(item) for item in packed) if type(packed) is list else packed
-
-
-def _claim(field: str, packed: list[Any], files: list[Path]) -> Claim:
-    file, line, column, label, value, text, *rest = packed
-    source, inherited = rest or (None, False)
-    return Claim(
-        field=field,
-        label=label,
-        value=_value(value),
-        text=text,
-        location=Location(files[file], line, column),
-        source=source,
-        inherited=inherited,
-    )
-
-
-def _optional(field: str, packed: list[Any] | None, files: list[Path]) -> Claim | None:
-    return None if packed is None else _claim(field, packed, files)
-
-
-def _paper(packed: list[Any] | None, files: list[Path]) -> Paper | None:
-    if packed is None:
-        return None
-    file, line, column, title, url, source = packed
-    return Paper(title=title, url=url, location=Location(files[file], line, column), source=source)
-
-
-def _result(packed: list[Any], files: list[Path]) -> Result:
-    file, line, column, task, dataset, split, metrics, snapshots, extra = packed
-    return Result(
-        task=task,
-        dataset=dataset,
-        split=_optional("split", split, files),
-        metrics=_Claims(metrics, files),
-        location=Location(files[file], line, column),
-        snapshots=tuple(
-            Snapshot(url=url, date=date, metrics=_Claims(told, files), location=Location(files[f], at, col))
-            for f, at, col, url, date, told in snapshots
-        ),
-        extra=_Claims(extra, files),
-    )
-
-
-def _collection(packed: list[Any], files: list[Path]) -> Collection:
-    name, file, line, column, title, paper, current, license_, code, readme, metadata, results, extra = packed
-    return Collection(
-        name=name,
-        location=Location(files[file], line, column),
-        title=title,
-        paper=_paper(paper, files),
-        current_paper=_paper(current, files),
-        license=_optional("license", license_, files),
-        code=_optional("code", code, files),
-        readme=_optional("readme", readme, files),
-        metadata=_Claims(metadata, files),
-        results=tuple(_result(result, files) for result in results),
-        extra=_Claims(extra, files),
-    )
-
-
-class _PackedEntry:
-    """One entry's line; fills the attributes of the entry, part by part, when they are first read."""
-
-    __slots__ = ("collections", "files", "parts")
-
-    def __init__(self, parts: list[str], files: list[Path], collections: tuple[Collection, ...]) -> None:
-        self.parts, self.files, self.collections = parts, files, collections
-
-    def fill(self, name: str) -> dict[str, Any]:
-        """Decode the part that holds an attribute."""
-        _, metadata, results, rest = self.parts
-        if name == "metadata":
-            return {"metadata": _Claims(json.loads(metadata), self.files)}
-        if name == "results":
-            return {"results": tuple(_result(result, self.files) for result in json.loads(results))}
-        file, line, column, collection, paper, current, *claims, extra = json.loads(rest)
-        fields = ("license", "code", "weights", "config", "readme", "image")
-        return {
-            "location": Location(self.files[file], line, column),
-            "collection": None if collection is None else self.collections[collection],
-            "paper": _paper(paper, self.files),
-            "current_paper": _paper(current, self.files),
-            **{f: _optional(f, claim, self.files) for f, claim in zip(fields, claims, strict=True)},
-            "extra": _Claims(extra, self.files),
-        }
-
-
-def _unpack_index(body: str) -> Index:
-    head, *lines = body.split("\n")
-    shared = json.loads(head)
-    files = [Path(file) for file in shared["files"]]
-    collections = tuple(_collection(packed, files) for packed in shared["collections"])
-    models = []
-    for line in lines:
-        parts = line.split("\t")
-        models.append(Entry.lazy(json.loads(parts[0]), _PackedEntry(parts, files, collections)))
-    problems = tuple(
-        Problem(
-            code=code,
-            severity=severity,
-            location=Location(files[file], at, column),
-            message=message,
-            fix=fix and Fix(old=fix[0], new=fix[1]),
-        )
-        for file, at, column, code, severity, message, fix in shared["problems"]
-    )
-    return Index(models=tuple(models), collections=collections, problems=problems)

@@ -21,7 +21,8 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from rexnet_hub.index.source import Flaw, Node, Source
+from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.source import Node, Source
 
 # Far above any index that exists (a model takes some 90 nodes), far below what hurts.
 MAX_NODES = 2_000_000

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 from rexnet_hub.index.compose import MAX_DEPTH, MAX_NODES, MAX_SCALAR_CHARS
-from rexnet_hub.index.source import Flaw, Node, Source
+from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.source import Node, Source
 
 _JSON_TOKEN = re.compile(
     r'[ \t\r\n]*(?:(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")'

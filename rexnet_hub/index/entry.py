@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, urlsplit
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.index.records import record
 
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any, Protocol, Self
+
     from rexnet_hub.index.problems import Problem
+
+    class Packed(Protocol):
+        """What a record's attributes come from, when it was not built from them."""
+
+        def fill(self, name: str) -> dict[str, Any]:
+            """Decode the part that holds an attribute."""
+            ...
+
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
-Value = Any
+if TYPE_CHECKING:
+    Value = Any
 
 
-@dataclass(frozen=True, slots=True, order=True)
+#: The default of claims that a record does not have.
+NOTHING: Mapping[str, Any] = {}
+
+
+@record
 class Location:
     """A place in a file: line and column count from 1."""
+
+    __match_args__ = ("file", "line", "column")
 
     file: Path
     line: int
     column: int
 
+    if TYPE_CHECKING:
+
+        def __init__(self, file: Path, line: int, column: int) -> None: ...
+
+    def __lt__(self, other: Location) -> bool:
+        return (self.file, self.line, self.column) < (other.file, other.line, other.column)
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Claim:
     """One published value, kept as it was published.
 
@@ -55,7 +78,7 @@ class Claim:
     inherited: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Paper:
     """A paper: its title and address as the file gives them."""
 
@@ -65,7 +88,7 @@ class Paper:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Snapshot:
     """The same metrics as another published table states them, at one commit of it."""
 
@@ -75,8 +98,34 @@ class Snapshot:
     location: Location
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class _Lazy:
+    """Attributes that are filled in when they are first read."""
+
+    __slots__ = ("_packed",)
+    __record_fields__: tuple[str, ...] = ()
+
+    @classmethod
+    def lazy(cls, packed: Packed, **known: Any) -> Self:
+        """Make a record whose attributes, but for the known, are filled in when they are first read."""
+        made = object.__new__(cls)
+        object.__setattr__(made, "_packed", packed)
+        for name, value in known.items():
+            object.__setattr__(made, name, value)
+        return made
+
+    if not TYPE_CHECKING:  # A type checker must still see which attributes there are.
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached only while the attribute is unset, so never in a record that was built whole.
+            if name not in type(self).__record_fields__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            for filled, value in object.__getattribute__(self, "_packed").fill(name).items():
+                object.__setattr__(self, filled, value)
+            return object.__getattribute__(self, name)
+
+
+@record
+class Result(_Lazy):
     """One evaluation: a task, a data set and its metrics.
 
     Attributes:
@@ -90,10 +139,10 @@ class Result:
     metrics: Mapping[str, Claim]
     location: Location
     snapshots: tuple[Snapshot, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
+    extra: Mapping[str, Claim] = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Released:
     """The file that the authors released, as far as the entry says.
 
@@ -111,7 +160,7 @@ class Released:
     size_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Preprocessing:
     """The numbers that turn a picture into the batch that an accuracy was measured on.
 
@@ -130,7 +179,7 @@ class Preprocessing:
     std: tuple[float, float, float]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Collection:
     """What the models of one family share."""
 
@@ -142,34 +191,12 @@ class Collection:
     license: Claim | None = None
     code: Claim | None = None
     readme: Claim | None = None
-    metadata: Mapping[str, Claim] = field(default_factory=dict)
+    metadata: Mapping[str, Claim] = NOTHING
     results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
+    extra: Mapping[str, Claim] = NOTHING
 
 
-class _Unpacked(Protocol):
-    """What an entry's attributes come from, when it was not built from them."""
-
-    def fill(self, name: str) -> dict[str, Any]: ...
-
-
-class _Lazy:
-    """Attributes that are filled in when they are first read."""
-
-    __slots__ = ("_packed",)
-
-    if not TYPE_CHECKING:  # A type checker must still see which attributes there are.
-
-        def __getattr__(self, name: str) -> Any:
-            # Reached only while the attribute is unset, so never in an entry that was built whole.
-            if name.startswith("_") or name not in type(self).__dataclass_fields__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            for filled, value in object.__getattribute__(self, "_packed").fill(name).items():
-                object.__setattr__(self, filled, value)
-            return object.__getattribute__(self, name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Entry(_Lazy):
     """One model of the zoo: everything that is claimed of it, its collection's claims included."""
 
@@ -184,17 +211,9 @@ class Entry(_Lazy):
     config: Claim | None = None
     readme: Claim | None = None
     image: Claim | None = None
-    metadata: Mapping[str, Claim] = field(default_factory=dict)
+    metadata: Mapping[str, Claim] = NOTHING
     results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
-
-    @classmethod
-    def lazy(cls, name: str, packed: _Unpacked) -> Entry:
-        """Make an entry whose other attributes are filled in when they are first read."""
-        entry = object.__new__(cls)
-        object.__setattr__(entry, "name", name)
-        object.__setattr__(entry, "_packed", packed)
-        return entry
+    extra: Mapping[str, Claim] = NOTHING
 
     def value(self, name: str) -> Value | None:
         """Look up a metadata value by canonical field name; None where nothing is claimed."""
@@ -218,6 +237,8 @@ class Entry(_Lazy):
         """The released file, or None when the entry names no weights."""
         if self.weights is None or not self.weights.value:
             return None
+        from urllib.parse import unquote, urlsplit
+
         url = str(self.weights.value)
         file_name = unquote(urlsplit(url).path).rpartition("/")[2]
         tail = file_name.rpartition(".")[0].rpartition("-")[2]
@@ -252,7 +273,7 @@ class Entry(_Lazy):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Index:
     """All that the files say, and all that is wrong with them."""
 

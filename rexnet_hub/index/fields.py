@@ -86,6 +86,7 @@ FIELDS: tuple[Field, ...] = (
         ("Config", "path", None, "a training configuration"),
         ("README", "path", None, "a longer description"),
         ("Image", "path", None, "a picture"),
+        ("Superseded By", "text", None, "the model that replaced this one"),
         ("Sources", "sources", None, "for each field, the place that states it"),
     ),
     *_rows(

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rexnet_hub.index.source import Flaw, Source
+from rexnet_hub.index.problems import Flaw
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rexnet_hub.index.source import Source
 
 SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
 MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
@@ -41,6 +45,8 @@ class Files:
             Flaw: It lies outside the root, cannot be read, is too large, or is not UTF-8;
                 for the first three the offset is -1, since the place is whoever named the file.
         """
+        from rexnet_hub.index.source import Source
+
         self.require_inside(file)
         data = read_bytes(file)
         self.digests[file] = hashlib.sha256(data).hexdigest()

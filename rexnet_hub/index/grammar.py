@@ -15,11 +15,14 @@ comparison, and neither does its `not`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 
 from rexnet_hub.errors import UsageError
+from rexnet_hub.index.records import record
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Short words for fields.
 ALIASES = {
@@ -66,7 +69,7 @@ UNITS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Condition:
     """One comparison: a name, an operator, and the number or the pattern that it is held against."""
 
@@ -76,7 +79,7 @@ class Condition:
     pattern: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Group:
     """Several parts under `and` or `or`, or one under `not`."""
 

@@ -5,20 +5,23 @@ Every part is optional: what is absent has not been measured. Written by command
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError
+from rexnet_hub.index.records import record
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
 
 VERSION = 1
 #: The convention whose count stands for "the" MACs of a model, where several were measured.
 PREFERRED_MACS = "conv_linear"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredFile:
     """A file: its full SHA-256, its size, and of weights the fingerprint that no container changes."""
 
@@ -27,7 +30,7 @@ class MeasuredFile:
     fingerprint: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredTensors:
     """A state dict: how many tensors, and their bytes."""
 
@@ -35,7 +38,7 @@ class MeasuredTensors:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredSizes:
     """How large files of exactly these tensors are: torch's legacy container, and canonical safetensors."""
 
@@ -43,7 +46,7 @@ class MeasuredSizes:
     safetensors_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredMacs:
     """Multiply-accumulates of one picture of `input_px` squared, and what counted them."""
 
@@ -52,7 +55,7 @@ class MeasuredMacs:
     counter: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredHub:
     """Where the model was published."""
 
@@ -61,7 +64,7 @@ class MeasuredHub:
     tag: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MeasuredEvaluation:
     """An exact evaluation: right guesses among images, and the digest of its record."""
 
@@ -72,7 +75,7 @@ class MeasuredEvaluation:
     top5_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Measured:
     """What was measured of one model; None or empty where nothing was.
 
@@ -86,7 +89,7 @@ class Measured:
     parameters: int | None = None
     tensors: MeasuredTensors | None = None
     expected_sizes: MeasuredSizes | None = None
-    macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
+    macs: Mapping[str, MeasuredMacs] = {}
     hub: MeasuredHub | None = None
     evaluation: MeasuredEvaluation | None = None
 
@@ -96,11 +99,11 @@ class Measured:
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Lock:
     """What was measured, by model name."""
 
-    models: Mapping[str, Measured] = field(default_factory=dict)
+    models: Mapping[str, Measured] = {}
 
     def of(self, name: str) -> Measured:
         """Give what was measured of a model; an empty record where nothing was."""

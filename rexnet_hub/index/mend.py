@@ -18,8 +18,8 @@ from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, read_bytes
 from rexnet_hub.index.markdown import find_blocks
-from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.source import Flaw, Node, Source
+from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.source import Node, Source
 from rexnet_hub.index.values import reads_as_number
 from rexnet_hub.index.writing import write_whole
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-from rexnet_hub.index.entry import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
+from rexnet_hub.index.records import record
 
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from rexnet_hub.index.entry import Entry
     from rexnet_hub.index.lock import Lock
 
 Measurable = Decimal | int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Query:
     """A parsed query; one without a word in it is met by every entry."""
 

@@ -16,8 +16,8 @@ from rexnet_hub.index.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.hubnodes import from_front_matter
 from rexnet_hub.index.inherit import inherit
 from rexnet_hub.index.markdown import find_blocks
-from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.source import Flaw, Node, Source
+from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.source import Node, Source
 from rexnet_hub.index.values import is_null
 from rexnet_hub.layout import LOCK_FILE
 

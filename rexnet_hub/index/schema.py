@@ -97,7 +97,8 @@ def build_schema() -> dict[str, Any]:
             ]
         },
     }
-    owners["snapshot"] |= {"required": ["URL"]}
+    owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
+    owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Model index",
@@ -136,6 +137,8 @@ def _of(row: Field) -> dict[str, Any]:
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
     if row.owner == "result" and row.name in ("task", "dataset"):
         return {"anyOf": [*_TEXT["anyOf"], _NAMED]}
+    if row.kind == "url" and row.owner != "model":
+        return {"anyOf": [_LINK, _NULL]}
     return _KINDS[row.kind]
 
 

@@ -7,17 +7,10 @@ from bisect import bisect_right
 from pathlib import Path
 
 from rexnet_hub.index.entry import Location
+from rexnet_hub.index.problems import Flaw
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
-
-
-class Flaw(Exception):  # noqa: N818 - becomes a Problem before anybody outside sees it
-    """Something that stops the reading of a block: becomes one problem at its place."""
-
-    def __init__(self, code: str, offset: int, message: str) -> None:
-        super().__init__(message)
-        self.code, self.offset, self.message = code, offset, message
 
 
 class Source:

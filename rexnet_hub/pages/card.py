@@ -118,7 +118,7 @@ def hub_results(entry: Entry) -> list[dict[str, Any]]:
             "dataset": dataset,
             "metrics": metrics,
         }
-        if result.snapshots:
-            row["source"] = {"name": "timm results", "url": result.snapshots[0].url}
+        if result.snapshots and (url := text.safe_url(result.snapshots[0].url)):
+            row["source"] = {"name": "timm results", "url": url}
         rows.append(row)
     return rows

@@ -46,7 +46,7 @@ def round_axis(values: Sequence[float]) -> Axis:
     """Make an axis of some five round steps that holds all values with a margin; hub.js does the same."""
     low, high = min(values), max(values)
     span = high - low or abs(high) or 1.0
-    low, high = low - 0.08 * span, high + 0.08 * span
+    low, high = max(low - 0.08 * span, min(low, 0)), high + 0.08 * span
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999999)

@@ -23,8 +23,9 @@ def as_json(value: Any) -> str:
 
 
 def models_json(views: Sequence[ModelView]) -> str:
-    """List every model with its claims, measurements and sources."""
-    return as_json({"models": [view.record for view in views]})
+    """List every model with its claims, measurements and sources, one line a model."""
+    lines = (json.dumps(view.record, ensure_ascii=False) for view in views)
+    return '{"models": [\n' + ",\n".join(lines) + "\n]}\n"
 
 
 def models_csv(views: Sequence[ModelView]) -> str:

@@ -42,6 +42,7 @@ class Fact:
         value: The measured number where there is one, else the claimed; None where there is neither.
         claimed: As published, to its last digit; None where nothing is published.
         measured: In full; None where nothing was measured.
+        also_measured: What other conventions count.
         how: How it is counted or was measured.
         command: What measures it again.
         standing: One of STANDINGS; empty where there is no value.
@@ -54,6 +55,7 @@ class Fact:
     stated_by: Source | None = None
     second_sources: tuple[Source, ...] = ()
     measured: str | None = None
+    also_measured: tuple[str, ...] = ()
     how: str = ""
     command: str = ""
     standing: str = ""
@@ -148,16 +150,15 @@ def _counted(
 def _macs(entry: Entry, measured: Measured) -> Fact:
     """Multiply-adds are only ever our own count: what is published is FLOPs, a fact of its own."""
     preferred = measured.preferred_macs
-    shown = "; ".join(
-        f"{number(macs.count)} ({name}, {macs.input_px} px)" for name, macs in sorted(measured.macs.items())
-    )
+    counts = [(name, macs) for name, macs in sorted(measured.macs.items()) if macs is not preferred]
     return Fact(
         key="macs",
         label="MACs",
         value=preferred.count if preferred else None,
         claimed=None,
-        measured=shown or None,
-        how="multiply-adds for one picture, by the convention that stands beside the count",
+        measured=number(preferred.count) if preferred else None,
+        also_measured=tuple(f"{number(macs.count)} ({name})" for name, macs in counts),
+        how="multiply-adds of convolutions and classifier for one picture of the stated size",
         command=f"rexnet-hub verify {shell(entry.name)}",
         standing="measured" if preferred else "",
     )

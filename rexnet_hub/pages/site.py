@@ -11,6 +11,7 @@ from pathlib import Path
 from rexnet_hub.index import Entry
 from rexnet_hub.index.codes import render_codes
 from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.recipe import make_recipe
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
@@ -21,7 +22,7 @@ from rexnet_hub.pages.views import ModelView, query_names, query_record, view_mo
 
 STYLE = "assets/hub.css"
 SCRIPTS = ("assets/hub-query.js", "assets/hub-chart.js", "assets/hub.js")
-POLYFILL = "assets/iframe-worker-1.0.4.js"
+POLYFILLS = ("assets/hub-folder.js", "assets/iframe-worker-1.0.4.js")
 ASSETS_DIR = Path(__file__).with_name("assets")
 
 #: A page shows at most this many siblings: else the site grows with the square of the zoo.
@@ -38,8 +39,9 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     lock = lock or Lock()
     views = view_models(entries, lock)
     files = {"index.md": render_overview(views, lock)}
+    siblings = nearest_siblings(views)
     for view in views:
-        files[f"models/{view.file}.md"] = render_model(view, nearest_siblings(view, views))
+        files[f"models/{view.file}.md"] = render_model(view, siblings[view.file])
         files[f"models/{view.file}.json"] = data.as_json(view.record)
         files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
     files |= {
@@ -96,6 +98,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
             tuning=snippets.tuning(source, repo_id=repo_id),
             preprocessing=input_sentence(entry),
             training=training_rows(entry),
+            recipe=make_recipe(entry),
             standings=STANDINGS,
             siblings=siblings,
             cost_key=cost_key(siblings),
@@ -106,14 +109,18 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
     )
 
 
-def nearest_siblings(view: ModelView, views: Sequence[ModelView]) -> tuple[ModelView, ...]:
-    """Choose the models of the same collection that are nearest in size, this one among them, by size."""
-    family = [other for other in views if other.family == view.family]
-    if len(family) > MOST_SIBLINGS:
-        place = family.index(view)
-        start = max(0, min(place - MOST_SIBLINGS // 2, len(family) - MOST_SIBLINGS))
-        family = family[start : start + MOST_SIBLINGS]
-    return tuple(family)
+def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
+    """Choose for each page the models of its collection that stand nearest in the index, its own included."""
+    families: dict[str | None, list[ModelView]] = {}
+    for view in views:
+        families.setdefault(view.family, []).append(view)
+    near = {}
+    for family in families.values():
+        last_start = max(0, len(family) - MOST_SIBLINGS)
+        for place, view in enumerate(family):
+            start = min(max(0, place - MOST_SIBLINGS // 2), last_start)
+            near[view.file] = tuple(family[start : start + MOST_SIBLINGS])
+    return near
 
 
 @dataclass(frozen=True, kw_only=True)

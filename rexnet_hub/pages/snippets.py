@@ -114,10 +114,10 @@ import torch
 
 picture = torch.rand(1, 3, 224, 224)
 
-maps = timm.create_model({0}, pretrained=True, features_only=True)(picture)
+maps = timm.create_model({0}, pretrained=True, features_only=True).eval()(picture)
 print([tuple(each.shape) for each in maps])
 
-pooled = timm.create_model({0}, pretrained=True, num_classes=0)(picture)
+pooled = timm.create_model({0}, pretrained=True, num_classes=0).eval()(picture)
 print(pooled.shape)"""
 
 OUR_TUNING = """\

@@ -141,6 +141,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
         "stated_by": fact.stated_by.url or fact.stated_by.words if fact.stated_by else None,
         "also_stated_by": [{"url": s.url, "words": s.words, "value": s.value} for s in fact.second_sources],
         "measured": fact.measured,
+        "also_measured": list(fact.also_measured),
         "how": fact.how,
         "command": fact.command,
     }

@@ -19,9 +19,11 @@ It holds no time and no folder, so the same conversion writes the same receipt.
 
 from __future__ import annotations
 
+import functools
+import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -135,23 +137,38 @@ def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(items)
 
 
+@functools.cache  # resolving them takes longer than all the rest
+def _hints(record: Any) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
+@functools.cache
+def _kinds(record: Any) -> Mapping[str, Any]:
+    """Give the type of each field of a record of ours."""
+    return get_type_hints(record)
+
+
 def _build(record: Any, values: Any, where: str) -> Any:
     """Build a record of ours from JSON, refusing anything but its own fields of their own types."""
-    names = {field.name for field in fields(record)}
-    if type(values) is not dict or set(values) != names:
-        odd = sorted(names.symmetric_difference(values)) if type(values) is dict else "no object"
+    kinds = _kinds(record)
+    if type(values) is not dict or values.keys() != kinds.keys():
+        odd = sorted(kinds.keys() ^ values) if type(values) is dict else "no object"
         raise ValueError(f"{where}: missing or unknown keys: {odd}")
-    kinds = get_type_hints(record)
-    return record(**{name: _value(kinds[name], values[name], f"{where}.{name}") for name in names})
+    made = {}
+    for name, kind in kinds.items():
+        value = values[name]
+        # Most are plain; a receipt has some five thousand of them.
+        made[name] = value if type(value) is kind else _value(kind, value, f"{where}.{name}")
+    return record(**made)
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
+    if kind == tuple[int, ...] and type(value) is list and all(type(item) is int for item in value):
+        return tuple(value)
     if kind in (SourceFacts, OutputFacts):
         return _build(kind, value, where)
     if kind == tuple[TensorLine, ...] and type(value) is list:
         return tuple(_build(TensorLine, item, f"{where}[{at}]") for at, item in enumerate(value))
-    if kind == tuple[int, ...] and type(value) is list and all(type(item) is int for item in value):
-        return tuple(value)
     if (
         kind == Mapping[str, str]
         and type(value) is dict
@@ -159,7 +176,5 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     ):
         return value
     if kind == str | None and (value is None or type(value) is str):
-        return value
-    if kind in (str, int, bool) and type(value) is kind:
         return value
     raise ValueError(f"{where}: {str(value)[:40]!a} is not of the type that belongs there")

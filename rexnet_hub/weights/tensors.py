@@ -78,9 +78,7 @@ def _views(manifest: Manifest, memory: torch.Tensor) -> list[torch.Tensor]:
         data = memory[tensor.offset_bytes : tensor.offset_bytes + tensor.size_bytes]
         if tensor.offset_bytes % DTYPES[tensor.dtype].item_bytes:
             data = data.clone()  # no canonical file needs this
-        views.append(data.view(dtype).view(tensor.shape))
+        # `.data`: each tensor with a version counter of its own; else autograd takes a batch norm's step for
+        # a change of every weight in the same memory.
+        views.append(data.view(dtype).view(tensor.shape).data)
     return views
-
-
-def forget_digests() -> None:
-    """Forget."""

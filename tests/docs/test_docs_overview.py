@@ -2,6 +2,7 @@
 
 import json
 import math
+from urllib.parse import urlencode
 
 import pytest
 
@@ -118,30 +119,29 @@ def test_state_in_the_address_survives_a_reload_and_can_be_sent(open_page):
         assert again.locator(".hub-comparison thead th").all_inner_texts()[1:] == ["rexnet_130", "rexnet_200"]
 
 
+PARTS = ("name", "q", "sort", "cost", "compare", "max_params", "min_top1")
 HOSTILE = "<img src=x onerror=window.hit=1>"
 
 
-@pytest.mark.parametrize("name", ["name", "q", "sort", "cost", "compare", "max_params", "min_top1"])
-def test_hostile_state_in_the_address_is_inert(open_page, name):
-    """Markup or nonsense in any part of the address does nothing and breaks nothing."""
-    for value in (HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300):
-        page = open_page(f"index.html?{name}={page_quote(value)}")
-        assert page.evaluate("window.hit") is None
-        assert page.locator(".hub-overview img, table[data-hub] img").count() == 0
-        assert page.locator(".hub-plot").count() == 1
+@pytest.mark.parametrize(
+    "value", [HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300]
+)
+def test_hostile_state_in_the_address_is_inert(open_page, value):
+    """Markup or nonsense in every part of the address does nothing and breaks nothing."""
+    page = open_page("index.html?" + urlencode(dict.fromkeys(PARTS, value)))
 
-
-def page_quote(value):
-    from urllib.parse import quote
-
-    return quote(value)
+    assert page.evaluate("window.hit") is None
+    assert page.locator(".hub-overview img, table[data-hub] img").count() == 0
+    assert page.locator(".hub-plot").count() == 1
 
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_points_stand_where_the_data_says(open_page, records, width):
     """Against the printed ticks, each point's centre is its cost and accuracy; its area is its parameters."""
     page = open_page(width=width)
-    costs = page.get_by_label("Cost axis").locator("option").evaluate_all("all => all.map(each => each.value)")
+    costs = (
+        page.get_by_label("Cost axis").locator("option").evaluate_all("all => all.map(each => each.value)")
+    )
     units = {"macs": 1e9, "flops": 1e9, "parameters": 1e6, "file_size": 1e6}
     for cost in costs:
         page.get_by_label("Cost axis").select_option(cost)
@@ -161,7 +161,9 @@ def scale(page, selector, centre):
     """Read an axis off its first and last printed tick."""
     ticks = page.locator(selector)
     first, last = ticks.first, ticks.last
-    (low, at_low), (high, at_high) = ((float(t.inner_text()), centre(t.bounding_box())) for t in (first, last))
+    (low, at_low), (high, at_high) = (
+        (float(t.inner_text()), centre(t.bounding_box())) for t in (first, last)
+    )
     return lambda value: at_low + (value - low) / (high - low) * (at_high - at_low)
 
 
@@ -173,7 +175,8 @@ def test_labels_do_not_overlap(open_page, width):
     labels = [label.bounding_box() for label in page.locator(".hub-name:visible").all()]
     assert len(labels) == 4
     for number, one in enumerate(labels):
-        assert plot["x"] - 1 <= one["x"] and one["x"] + one["width"] <= plot["x"] + plot["width"] + 1
+        assert plot["x"] - 1 <= one["x"]
+        assert one["x"] + one["width"] <= plot["x"] + plot["width"] + 1
         for other in labels[number + 1 :]:
             apart = one["x"] + one["width"] <= other["x"] or other["x"] + other["width"] <= one["x"]
             above = one["y"] + one["height"] <= other["y"] or other["y"] + other["height"] <= one["y"]
@@ -192,7 +195,7 @@ def test_a_click_on_a_point_opens_the_model(open_page):
     """A point is a link: clicked, the model's page is shown, not only its address."""
     page = open_page()
     page.locator(".hub-point", has_text="rexnet_130").click()
-    page.locator("h1", has_text="rexnet_130").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_130").wait_for()
     assert page.url.endswith("models/rexnet_130.html")
 
 
@@ -205,7 +208,7 @@ def test_the_keyboard_reaches_and_opens_a_point(open_page):
     page.keyboard.press("Escape")
     assert not tip.is_visible()
     page.keyboard.press("Enter")
-    page.locator("h1", has_text="rexnet_200").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_200").wait_for()
 
 
 def test_hovering_shows_the_numbers_inside_the_page(open_page):
@@ -216,7 +219,8 @@ def test_hovering_shows_the_numbers_inside_the_page(open_page):
             page.locator(".hub-point", has_text=name).hover()
             box = page.locator(".hub-tip").bounding_box()
             assert page.locator(".hub-tip strong").inner_text() == name
-            assert box["x"] >= 0 and box["x"] + box["width"] <= width
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= width
 
 
 def test_instant_navigation_starts_the_page_again(open_page):
@@ -224,7 +228,7 @@ def test_instant_navigation_starts_the_page_again(open_page):
     page = open_page()
     page.evaluate("window.stays = true")
     page.locator("table[data-hub] a", has_text="rexnet_150").click()
-    page.locator("h1", has_text="rexnet_150").wait_for()
+    page.locator(".md-content article > h1", has_text="rexnet_150").wait_for()
     page.get_by_role("link", name="All models").click()
     page.locator(".hub-plot").wait_for()
 
@@ -240,10 +244,14 @@ def test_chosen_models_stand_side_by_side(open_page):
     page.get_by_label("Compare rexnet_100").check()
     assert not page.locator(".hub-compare").is_visible()
     page.get_by_label("Compare rexnet_150").check()
-    rows = {r[0]: r[1:] for r in (tr.locator("th, td").all_inner_texts() for tr in page.locator(".hub-comparison tr").all())}
+    rows = {
+        r[0]: r[1:]
+        for r in (tr.locator("th, td").all_inner_texts() for tr in page.locator(".hub-comparison tr").all())
+    }
 
     assert rows["Top-1 %"] == ["77.86 \u22122.45 points", "80.31"]
-    assert rows["Parameters"][0].startswith("4.80") and rows["Parameters"][1].endswith("× 2.03")
+    assert rows["Parameters"][0].startswith("4.80")
+    assert rows["Parameters"][1].endswith("\u00d7 2.03")
     assert page.locator(".hub-best").count() >= 4
     page.get_by_label("Compare rexnet_150").uncheck()
     assert not page.locator(".hub-compare").is_visible()

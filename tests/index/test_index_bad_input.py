@@ -25,7 +25,10 @@ def _bomb(levels, width):
 
 BAD = {
     "alias bomb": (_bomb(12, 10), ["too-large"]),
-    "merge bomb": ("a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{x: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)), ["too-large"]),
+    "merge bomb": (
+        "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{x: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60)),
+        ["too-large"],
+    ),
     "alias of itself": ("Models: &m [*m]\n", ["not-yaml"]),
     "alias of nothing": ("Models: *m\n", ["not-yaml"]),
     "deep lists": ("Models: " + "[" * 20_000, ["too-large"]),
@@ -34,7 +37,10 @@ BAD = {
     "megabyte scalar": ("Models: {Name: " + "x" * 2_000_000 + "}", ["too-large"]),
     "megabyte key": ("? " + "x" * 200_000 + "\n: 1\n", ["too-large"]),
     "many digits": ("Models: {Name: a, Metadata: {Epochs: " + "9" * 5_000 + "}}", ["wrong-kind"]),
-    "great exponent": ("Models: {Name: a, Metadata: {Epochs: 1.0e+999999999, LR: 1e999999999}}", ["wrong-kind"] * 2),
+    "great exponent": (
+        "Models: {Name: a, Metadata: {Epochs: 1.0e+999999999, LR: 1e999999999}}",
+        ["wrong-kind"] * 2,
+    ),
     "not finite": ("Models: {Name: a, Metadata: {LR: .inf, Dropout: .nan}}", ["wrong-kind"] * 2),
     "NUL": ("Models: {Name: a\0}", ["not-yaml"]),
     "control": ("Models: {Name: \x07}", ["not-yaml"]),
@@ -58,8 +64,14 @@ BAD = {
     "mapping for a name": ("Models: {Name: {a: b}}", ["missing-name", "wrong-kind"]),
     "list for a key": ("Models: {Name: a, ? [b] : c}", ["key-not-text"]),
     "keys of no text": ("1: x\nyes: y\nnull: z\nModels: {Name: a}", ["key-not-text"] * 3),
-    "shapes": ("Models: {Name: a, Metadata: [1, [2]], Results: [3, [4]], Paper: [5], Code: [6], Sources: 7}", None),
-    "metrics": ("Models: {Name: a, Results: {Task: [a, b], Dataset: {x: 1}, Metrics: 4}}", ["wrong-kind"] * 2),
+    "shapes": (
+        "Models: {Name: a, Metadata: [1, [2]], Results: [3, [4]], Paper: [5], Code: [6], Sources: 7}",
+        None,
+    ),
+    "metrics": (
+        "Models: {Name: a, Results: {Task: [a, b], Dataset: {x: 1}, Metrics: 4}}",
+        ["wrong-kind"] * 3,
+    ),
     "import shapes": ("Import: [{a: b}, [c], null, '']\nModels: {Name: a}", ["wrong-kind"] * 3),
     "address": ("Import: https://example.org/a.yml", ["import-missing"]),
     "odd paths": ("Import: ['a\\0b', '" + "x/" * 3_000 + "']", None),
@@ -85,7 +97,9 @@ def test_bad_text_is_a_problem(read, codes, case):
         assert problem.location.column >= 1
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 300_000 + '"', "[" + "1," * 300_000])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 100_000, '"' + "x" * 300_000 + '"', "[" + "1," * 300_000]
+)
 def test_bad_json_is_bounded(read, text):
     """JSON that is deep, long or cut off is refused in bounded time."""
     start = time.process_time()
@@ -101,8 +115,8 @@ def test_memory_is_bounded(tmp_path):
     (tmp_path / "nodes.yml").write_text("Models: [" + "x," * 4_000_000 + "]")
     limit = 1_000_000_000
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*{p.code for p in r(sys.argv[1], cached=False).problems})", tmp_path],
-        cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), check=False,
+        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*{p.code for p in r(sys.argv[1], cached=False).problems})", tmp_path],  # noqa: E501
+        cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), check=False,  # noqa: E501
     )  # fmt: skip
 
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "too-large", "")
@@ -127,8 +141,8 @@ def test_links_out_of_the_root(read, codes, tmp_path):
     (inside / "link.yml").symlink_to(outside)
     (inside / "near.yml").symlink_to("real.yml")
     (inside / "up").symlink_to(tmp_path)
-    for path, found in {"link.yml": ["outside-root"], "up/outside.yml": ["outside-root"], "../outside.yml": ["outside-root"],
-                        str(outside): ["outside-root"], "*/outside.yml": ["outside-root"], "near.yml": [], "x*/../../outside.yml": ["outside-root"]}.items():  # fmt: skip
+    for path, found in {"link.yml": ["outside-root"], "up/outside.yml": ["outside-root"], "../outside.yml": ["outside-root"],  # noqa: E501
+                        str(outside): ["outside-root"], "*/outside.yml": ["outside-root"], "near.yml": [], "x*/../../outside.yml": ["outside-root"]}.items():  # fmt: skip  # noqa: E501
         index = read(f"Import: '{path}'\n", file="root/index.yml")
         assert codes(index) == found, path
         assert "secret" not in [entry.name for entry in index.models]
@@ -144,7 +158,6 @@ def test_a_ring_of_links_ends(read, codes, tmp_path):
     assert set(codes(read("Import: loop.yml"))) <= {"import-missing", "unreadable-file", "outside-root"}
 
 
-@pytest.mark.skipif(os.geteuid() == 0 and not hasattr(os, "seteuid"), reason="needs to give up rights")
 def test_without_permission(read, codes, tmp_path):
     """A file and a folder that may not be read are problems where they are named."""
     (tmp_path / "closed").mkdir()
@@ -163,7 +176,13 @@ def test_without_permission(read, codes, tmp_path):
             folder.chmod(folder.stat().st_mode | 0o055)
     (tmp_path / "closed").chmod(0)
     (tmp_path / "closed.yml").chmod(0)
-    done = subprocess.run([sys.executable, "-c", program, tmp_path / "index.yml"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "index.yml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     (tmp_path / "closed").chmod(0o755)
 
     assert (done.stdout.split(), done.stderr) == (["unreadable-file", "unreadable-file"], "")
@@ -204,7 +223,9 @@ def test_random_damage_never_escapes(tmp_path):
         text = SEED[: 3 * len(SEED) // 8]
         for _ in range(chance.randint(1, 4)):
             at, span = chance.randrange(len(text)), chance.choice([0, 1, 1, 5, 80])
-            piece = "".join(chance.choices(string.printable + "é&*!|>%@`\0\ud7ff\u2028\x85", k=chance.randint(0, 6)))
+            piece = "".join(
+                chance.choices(string.printable + "é&*!|>%@`\0\ud7ff\u2028\x85", k=chance.randint(0, 6))
+            )
             text = text[:at] + piece + text[at + span :]
         path = file if number % 3 else file.with_suffix(chance.choice([".json", ".md"]))
         path.write_bytes(text.encode())

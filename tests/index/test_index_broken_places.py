@@ -65,7 +65,10 @@ def _value(new):
 
 def _key(new):
     """Put something else in place of a line's key; the problem is where the key begins."""
-    return lambda line: (f"{line[: len(line) - len(line.lstrip(' -'))]}{new}{line[line.index(':') :]}", len(line) - len(line.lstrip(" -")))
+    return lambda line: (
+        f"{line[: len(line) - len(line.lstrip(' -'))]}{new}{line[line.index(':') :]}",
+        len(line) - len(line.lstrip(" -")),
+    )
 
 
 BREAKS = {

@@ -33,7 +33,7 @@ def test_the_copy_is_equal(path):
 
 
 def test_entries_of_a_copy_behave(tmp_path):
-    """A lazily filled entry can be copied, pickled, replaced and printed, and has no attribute it should not."""
+    """A lazily filled entry can be copied, pickled, replaced and printed, and has no other attribute."""
     load_index(ROOT / "model_index")
     first, second, third, fourth = load_index(ROOT / "model_index").models
 
@@ -133,10 +133,10 @@ def test_the_copies_do_not_pile_up(read, tmp_path):
 
 
 def test_a_warm_start_imports_neither_yaml_nor_torch():
-    """With a copy at hand, listing the zoo imports no YAML parser, no torch, no numpy; reading never torch."""
+    """With a copy at hand, a list imports no YAML parser; reading never imports torch."""
     program = (
         "import sys; from rexnet_hub import load_index\n"
-        "print([e.name for e in load_index().models if e.metric('top1')], [m for m in ('yaml','torch','numpy','difflib','hypothesis') if m in sys.modules])"
+        "print([e.name for e in load_index().models if e.metric('top1')], [m for m in ('yaml','torch','numpy','difflib','hypothesis') if m in sys.modules])"  # noqa: E501
     )
     run = [sys.executable, "-c", program]
     cold = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index import load_index
@@ -24,11 +24,19 @@ def test_the_hub_reads_what_the_entry_says(entry):
     top1, top5 = card.eval_results
 
     assert card.model_name == entry.name
-    assert (card.license, card.pipeline_tag, card.datasets) == ("mit", "image-classification", ["imagenet-1k"])
+    assert (card.license, card.pipeline_tag, card.datasets) == (
+        "mit",
+        "image-classification",
+        ["imagenet-1k"],
+    )
     assert Decimal(repr(top1.metric_value)) == entry.metric("top1").value
     assert Decimal(repr(top5.metric_value)) == entry.metric("top5").value
     assert (top1.metric_type, top5.metric_type, top5.metric_args) == ("accuracy", "accuracy", {"top_k": 5})
-    assert (top1.dataset_type, top1.dataset_name, top1.dataset_split) == ("imagenet-1k", "ImageNet", "validation")
+    assert (top1.dataset_type, top1.dataset_name, top1.dataset_split) == (
+        "imagenet-1k",
+        "ImageNet",
+        "validation",
+    )
     assert not any(result.verified or result.verify_token for result in card.eval_results)
 
 
@@ -42,12 +50,14 @@ def test_an_entry_survives_the_way_through_a_card(entry):
     assert back.value("training_data") == entry.value("training_data")
     (ours,), (theirs,) = entry.results, back.results
     assert (theirs.task, theirs.dataset, theirs.split.value) == (ours.task, ours.dataset, ours.split.value)
-    assert {name: c.value for name, c in theirs.metrics.items()} == {name: c.value for name, c in ours.metrics.items()}
+    assert {name: c.value for name, c in theirs.metrics.items()} == {
+        name: c.value for name, c in ours.metrics.items()
+    }
     assert to_card_metadata(back) == to_card_metadata(entry)
 
 
 def test_every_percent_keeps_its_two_places():
-    """Each of the 10001 percentages with two places is the float that prints as it; a division would lose some."""
+    """Each of the 10001 percentages with two places is the float that prints as it."""
     assert 79.49 / 100 != 0.7949
     for number in range(10001):
         points = Decimal(number).scaleb(-2)
@@ -103,7 +113,7 @@ BAD = {
     "no model index": {},
     "two models": {"model-index": [{"name": "a", "results": []}, {"name": "b", "results": []}]},
     "no name": {"model-index": [{"results": []}]},
-    "not a number": {"model-index": [{"name": "a", "results": [{"task": {"type": "image-classification"}, "dataset": {"type": "x", "name": "x"}, "metrics": [{"type": "accuracy", "value": "good"}]}]}]},
+    "not a number": {"model-index": [{"name": "a", "results": [{"task": {"type": "image-classification"}, "dataset": {"type": "x", "name": "x"}, "metrics": [{"type": "accuracy", "value": "good"}]}]}]},  # noqa: E501
 }  # fmt: skip
 
 

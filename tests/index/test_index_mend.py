@@ -15,16 +15,40 @@ from rexnet_hub.index.mend import append_model, mend_files
 ROOT = Path(__file__).resolve().parents[2]
 
 FIXES = {
-    "misspelt key": ("Models:\n- Name: a # mine\n  Metdata:   {Epochs: 4}\n", "Models:\n- Name: a # mine\n  Metadata:   {Epochs: 4}\n"),
+    "misspelt key": (
+        "Models:\n- Name: a # mine\n  Metdata:   {Epochs: 4}\n",
+        "Models:\n- Name: a # mine\n  Metadata:   {Epochs: 4}\n",
+    ),
     "quoted key": ('Models: [{"Name": a, "Reslts": []}]', 'Models: [{"Name": a, "Results": []}]'),
-    "number as text": ("Models: {Name: a, Metadata: {LR: 5e-1, Weight Decay: 1E5, Epochs: 4e2}}", "Models: {Name: a, Metadata: {LR: 5.0e-1, Weight Decay: 1.0e+5, Epochs: 400}}"),
-    "digest": ("Models: {Name: a, Metadata: {Checksum: 590768e6}}", "Models: {Name: a, Metadata: {Checksum: '590768e6'}}"),
-    "millions": ("Models: {Name: a, Metadata: {Parameters: 4.8M, FLOPs: '509,989,377'}}", "Models: {Name: a, Metadata: {Parameters: 4800000, FLOPs: 509989377}}"),
-    "percent for a fraction": ("Models: {Name: a, Metadata: {Crop Pct: '87.5', Dropout: 20%}}", "Models: {Name: a, Metadata: {Crop Pct: '0.875', Dropout: 0.20}}"),
-    "case of a collection": ("Collections: {Name: RexNet}\nModels: {Name: a, In Collection: Rexnet}", "Collections: {Name: RexNet}\nModels: {Name: a, In Collection: RexNet}"),
-    "text": ("Models: {Name: 100, Metadata: {Training Time: 12:30}}", "Models: {Name: '100', Metadata: {Training Time: '12:30'}}"),
+    "number as text": (
+        "Models: {Name: a, Metadata: {LR: 5e-1, Weight Decay: 1E5, Epochs: 4e2}}",
+        "Models: {Name: a, Metadata: {LR: 5.0e-1, Weight Decay: 1.0e+5, Epochs: 400}}",
+    ),
+    "digest": (
+        "Models: {Name: a, Metadata: {Checksum: 590768e6}}",
+        "Models: {Name: a, Metadata: {Checksum: '590768e6'}}",
+    ),
+    "millions": (
+        "Models: {Name: a, Metadata: {Parameters: 4.8M, FLOPs: '509,989,377'}}",
+        "Models: {Name: a, Metadata: {Parameters: 4800000, FLOPs: 509989377}}",
+    ),
+    "percent for a fraction": (
+        "Models: {Name: a, Metadata: {Crop Pct: '87.5', Dropout: 20%}}",
+        "Models: {Name: a, Metadata: {Crop Pct: '0.875', Dropout: 0.20}}",
+    ),
+    "case of a collection": (
+        "Collections: {Name: RexNet}\nModels: {Name: a, In Collection: Rexnet}",
+        "Collections: {Name: RexNet}\nModels: {Name: a, In Collection: RexNet}",
+    ),
+    "text": (
+        "Models: {Name: 100, Metadata: {Training Time: 12:30}}",
+        "Models: {Name: '100', Metadata: {Training Time: '12:30'}}",
+    ),
     "keys": ("Models: {Name: a, Metadata: {50: x}}", "Models: {Name: a, Metadata: {'50': x}}"),
-    "two on a line, one twice by alias": ("Models:\n- {Name: a, Metdata: &m {LR: 5e-1}}\n- {Name: b, Metadata: *m}", "Models:\n- {Name: a, Metadata: &m {LR: 5.0e-1}}\n- {Name: b, Metadata: *m}"),
+    "two on a line, one twice by alias": (
+        "Models:\n- {Name: a, Metdata: &m {LR: 5e-1}}\n- {Name: b, Metadata: *m}",
+        "Models:\n- {Name: a, Metadata: &m {LR: 5.0e-1}}\n- {Name: b, Metadata: *m}",
+    ),
 }
 
 
@@ -45,12 +69,16 @@ def test_fixes_in_json_stay_json(read, tmp_path):
     """In a JSON file a fix is JSON: quotes are double."""
     mend_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
 
-    assert json.loads((tmp_path / "a.json").read_text()) == {"Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]}
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]
+    }
 
 
 def test_fixes_in_a_page(read, tmp_path):
     """In a Markdown page only the characters in its comment change."""
-    page = "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
+    page = (
+        "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
+    )
     mend_files(read(page, file="a.md").problems)
 
     assert (tmp_path / "a.md").read_text() == page.replace("  Metdata:", "  Metadata:")
@@ -63,7 +91,10 @@ def test_a_taken_key_is_not_fixed(read):
     assert [(p.code, p.fix) for p in problems] == [("misspelt-key", None)]
 
 
-@pytest.mark.parametrize("file", ["model_index/rexnet.yml", "tests/data/seed_rexnet.md", "tests/data/corpora/page_with_percents.mdx"])
+@pytest.mark.parametrize(
+    "file",
+    ["model_index/rexnet.yml", "tests/data/seed_rexnet.md", "tests/data/corpora/page_with_percents.mdx"],
+)
 def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
     """A file without a certain fix is not written at all; one with a fix elsewhere keeps every other byte."""
     copy = tmp_path / Path(file).name
@@ -80,7 +111,9 @@ def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
 
 def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
     """A fix is not applied to a text that it was not found in; no file of the set is changed."""
-    index = read("Models: [{Name: a, Metdata: {}}]\nImport: b.yml", **{"b.yml": "Models: [{Name: b, Metdata: {}}]"})
+    index = read(
+        "Models: [{Name: a, Metdata: {}}]\nImport: b.yml", **{"b.yml": "Models: [{Name: b, Metdata: {}}]"}
+    )
     (tmp_path / "b.yml").write_text("Models: []")
     before = (tmp_path / "index.yml").read_bytes()
 
@@ -121,17 +154,24 @@ def test_a_failed_write_leaves_the_file(read, tmp_path, monkeypatch):
 MODEL = {
     "Name": "rexnet_300",
     "In Collection": "RexNet",
-    "Metadata": {"Parameters": 34708792, "LR": Decimal("0.5"), "Weight Decay": Decimal("0.00001"), "Architecture": ("ReLU6", "é: #")},
+    "Metadata": {
+        "Parameters": 34708792,
+        "LR": Decimal("0.5"),
+        "Weight Decay": Decimal("0.00001"),
+        "Architecture": ("ReLU6", "é: #"),
+    },
     "SHA256": "590768e6" + 56 * "1",
-    "Results": [{"Task": "Image Classification", "Dataset": "ImageNet", "Metrics": {"Top 1 Accuracy": "82.8%"}}],
+    "Results": [
+        {"Task": "Image Classification", "Dataset": "ImageNet", "Metrics": {"Top 1 Accuracy": "82.8%"}}
+    ],
 }
 
 HOMES = {
     "the own index": (ROOT / "model_index/rexnet.yml").read_text(),
     "no newline at the end": "Models:\n- Name: a",
     "comments after": "Models:\n- Name: a\n  # of a\n\n# the end\n",
-    "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",
-    "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",
+    "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",  # noqa: E501
+    "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",  # noqa: E501
     "flow list": "Models: [{Name: a}]\n",
     "empty list": "Models: []\n",
     "no models yet": "Collections:\n- Name: RexNet\n",
@@ -152,7 +192,10 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     read = yaml.safe_load(after)["Models"]
 
     head = next(n for n in range(len(before) + 1) if n == len(before) or before[n] != after[n])
-    assert any(after.startswith(before[:n]) and after.endswith(before[n:]) for n in (head, *range(max(0, head - 400), head)))
+    assert any(
+        after.startswith(before[:n]) and after.endswith(before[n:])
+        for n in (head, *range(max(0, head - 400), head))
+    )
     assert read[:-1] == (yaml.safe_load(before).get("Models") or [])
     assert read[-1]["SHA256"] == MODEL["SHA256"]
     entry = load_index(file, cached=False).find("rexnet_300")
@@ -162,7 +205,9 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     assert (b"\r\n" in after) == (b"\r\n" in before)
 
 
-@pytest.mark.parametrize("text", ["Models: {Name: a}\n", "Models: a.yml\n", "{Collections: []}\n", "[]\n", "", "Models: [\n"])
+@pytest.mark.parametrize(
+    "text", ["Models: {Name: a}\n", "Models: a.yml\n", "{Collections: []}\n", "[]\n", "", "Models: [\n"]
+)
 def test_where_nothing_can_be_added_nothing_changes(tmp_path, text):
     """A file whose models are no list is refused and left as it is."""
     file = tmp_path / "index.yml"
@@ -189,11 +234,15 @@ def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
 
 
 def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
-    """Keys misspelt at random are either mended to the old bytes or left as they are, never something third."""
+    """Keys misspelt at random are mended to the old bytes or left as they are, nothing third."""
     chance = random.Random(7)
     data = (ROOT / "tests/data/seed_block.yml").read_text()
     lines = data.splitlines(keepends=True)
-    numbers = [n for n, line in enumerate(lines) if line.startswith(("    ", "  ")) and line.rstrip().endswith(":") and "-" not in line]
+    numbers = [
+        n
+        for n, line in enumerate(lines)
+        if line.startswith(("    ", "  ")) and line.rstrip().endswith(":") and "-" not in line
+    ]
     mended_count = 0
     for _ in range(40):
         broken = list(lines)

@@ -11,7 +11,7 @@ from rexnet_hub.index.recipe import ARGUMENTS, OPEN, TECHNIQUES, make_recipe
 
 ARGUMENT_FILE = Path(__file__).resolve().parent.parent / "data/timm_train_arguments.txt"
 COMMAND = (
-    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "
+    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "  # noqa: E501
     "--momentum 0.9 --weight-decay 1.0e-05 --epochs 400 --sched cosine --drop 0.2 --smoothing 0.1 "
     "--input-size 3 224 224 --interpolation bicubic --crop-pct 0.875"
 )
@@ -24,7 +24,11 @@ def _train_parser():
         if not line.startswith("#"):
             flag, kind = line.split()
             count, _, word = kind.rpartition("*")
-            options = {"action": "store_true"} if word == "flag" else {"type": {"int": int, "float": float, "str": str}[word]}
+            options = (
+                {"action": "store_true"}
+                if word == "flag"
+                else {"type": {"int": int, "float": float, "str": str}[word]}
+            )
             parser.add_argument(flag, **options, **({"nargs": int(count)} if count else {}))
     return parser
 
@@ -49,7 +53,10 @@ def test_the_training_script_takes_the_command(entry):
 def test_every_argument_is_one_of_the_script():
     """No argument that a recipe can name, stated or open, is unknown to train.py; a wrong one would be."""
     known = {line.split()[0] for line in ARGUMENT_FILE.read_text().splitlines()}
-    named = {*ARGUMENTS.values(), *(word for argument, _ in OPEN.values() for word in argument.split() if word[0] == "-")}
+    named = {
+        *ARGUMENTS.values(),
+        *(word for argument, _ in OPEN.values() for word in argument.split() if word[0] == "-"),
+    }
 
     assert {*named, "--model", "--batch-size", "--data-dir"} <= known
     with pytest.raises(argparse.ArgumentError):
@@ -58,7 +65,7 @@ def test_every_argument_is_one_of_the_script():
 
 
 def test_values_are_known_to_timm():
-    """timm's own factories know the optimiser, the schedule and the augmentation that a recipe names."""
+    """Timm's own factories know the optimiser, the schedule and the augmentation that a recipe names."""
     import torch
     from timm.data.auto_augment import rand_augment_transform
     from timm.optim import create_optimizer_v2
@@ -87,7 +94,12 @@ def test_what_is_open_is_said():
     """What the authors' own command has and the entry does not is listed, never added."""
     recipe = make_recipe(load_index().find("rexnet_200"))
 
-    assert [item.argument for item in recipe.unstated] == ["--aa", "--remode pixel --reprob", "--amp", "--warmup-epochs"]
+    assert [item.argument for item in recipe.unstated] == [
+        "--aa",
+        "--remode pixel --reprob",
+        "--amp",
+        "--warmup-epochs",
+    ]
     assert "for 1.0x has `--aa rand-m9-mstd0.5`" in recipe.unstated[0].note
     assert "--aa" not in recipe.command
 
@@ -97,21 +109,31 @@ def test_a_bare_entry_gives_a_bare_command(read):
     recipe = make_recipe(read("Models: {Name: a b}").models[0])
 
     assert recipe.command == "python train.py --data-dir DATA --model a b"
-    assert {item.argument for item in recipe.unstated} == {"--batch-size", *(argument for argument, _ in OPEN.values())}
+    assert {item.argument for item in recipe.unstated} == {
+        "--batch-size",
+        *(argument for argument, _ in OPEN.values()),
+    }
 
 
 def test_stated_fields_settle_what_is_open(read):
     """Fields that an entry adds take the place of what was listed or open."""
     entry = read(
-        "Models: {Name: a, Metadata: {Optimizer: lamb, LR Schedule: step, Warmup Epochs: 3, Random Erasing: 0.2, "
-        "Auto Augment: rand-m9, Batch Size: 100, Training Resources: 3x GPU, Training Techniques: [Nesterov Accelerated Gradient]}}"
+        "Models: {Name: a, Metadata: {Optimizer: lamb, LR Schedule: step, Warmup Epochs: 3, Random Erasing: 0.2, "  # noqa: E501
+        "Auto Augment: rand-m9, Batch Size: 100, Training Resources: 3x GPU, Training Techniques: [Nesterov Accelerated Gradient]}}"  # noqa: E501
     ).models[0]
     recipe = make_recipe(entry)
 
     assert "--opt lamb" in recipe.command
     assert "--warmup-epochs 3" in recipe.command
     assert "--batch-size" not in recipe.command
-    assert [item.argument for item in recipe.unstated] == ["--batch-size", "--amp", "--lr", "--epochs", "--weight-decay", "--drop"]
+    assert [item.argument for item in recipe.unstated] == [
+        "--batch-size",
+        "--amp",
+        "--lr",
+        "--epochs",
+        "--weight-decay",
+        "--drop",
+    ]
 
 
 def test_text_of_an_entry_cannot_leave_the_command(read):

@@ -19,7 +19,7 @@ ODD = Problem(
 
 
 def test_text_is_one_line_a_problem():
-    """A problem is `file:line:col: severity[code]: message`, on one line, with nothing a terminal would act on."""
+    """A problem is one line, `file:line:col: severity[code]: message`, harmless to a terminal."""
     text = render_problems([ODD])
 
     assert text == "a,b:c%.yml:3:7: error[misspelt-key]: 100% of 'x\\r\\ny' :: é\\x1b[31m [fixable]\n"
@@ -56,5 +56,5 @@ def test_real_problems_have_their_place(read, tmp_path):
     problems = read("Models:\n- Name: a\n  Metdata: {}\n").problems
 
     assert render_problems(problems) == (
-        f"{tmp_path}/index.yml:3:3: error[misspelt-key]: 'Metdata' is no known key. Did you mean 'Metadata'? [fixable]\n"
+        f"{tmp_path}/index.yml:3:3: error[misspelt-key]: 'Metdata' is no known key. Did you mean 'Metadata'? [fixable]\n"  # noqa: E501
     )

@@ -9,7 +9,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rexnet_hub.index import load_index
 from rexnet_hub.index.codes import CODES
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.schema import SCHEMA_CODES, SCHEMA_FILE, build_schema, render_schema
@@ -23,9 +22,11 @@ UNSEEN = {"too-large", "digest-as-number"}
 
 
 def _agree(text, read):
-    """Say what both find: whether the schema refuses, and whether the reader has an error that it should see."""
+    """Give what the schema refuses, and the reader's errors that the schema should see."""
     index = read(text)
-    seen = [problem for problem in index.problems if problem.code in SCHEMA_CODES and problem.severity == "error"]
+    seen = [
+        problem for problem in index.problems if problem.code in SCHEMA_CODES and problem.severity == "error"
+    ]
     data = json.loads(json.dumps(yaml.safe_load(text), default=str))
     return [error.message for error in VALIDATOR.iter_errors(data)], [str(problem) for problem in seen]
 
@@ -50,7 +51,9 @@ def test_the_own_index_is_valid():
 
 
 @pytest.mark.parametrize("which", ["bad", "good"])
-@pytest.mark.parametrize("code", [c for c in CODES if not c.beside and c.code not in UNSEEN], ids=lambda c: c.code)
+@pytest.mark.parametrize(
+    "code", [c for c in CODES if not c.beside and c.code not in UNSEEN], ids=lambda c: c.code
+)
 def test_both_agree_on_the_examples(code, which, read):
     """On each problem's examples, the schema refuses exactly what it is said to see."""
     text = getattr(code, which)
@@ -71,10 +74,30 @@ NUMBERS = st.one_of(
     st.integers(-5, 10**10).map(str),
     st.decimals(-2, 300, places=3, allow_nan=False).map(str),
     st.integers(0, 100).map(lambda n: f"{Decimal(n).scaleb(-2)}"),
-    st.sampled_from(["1.0e-05", "5e-1", "1e5", "4.8e6", "4.8e+6", "0", "0.0", "1", "1.0", "100", "100.0", "100.01", "1_000", ".5", "5."]),
+    st.sampled_from(
+        [
+            "1.0e-05",
+            "5e-1",
+            "1e5",
+            "4.8e6",
+            "4.8e+6",
+            "0",
+            "0.0",
+            "1",
+            "1.0",
+            "100",
+            "100.0",
+            "100.01",
+            "1_000",
+            ".5",
+            "5.",
+        ]
+    ),
 ).flatmap(_quote)
-WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip
-SLOTS = [row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")]
+WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip  # noqa: E501
+SLOTS = [
+    row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
+]
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -93,7 +116,7 @@ def test_both_agree_on_any_value(row, value, data, read):
         "result": f"Models: [{{Name: a, Results: [{{{line}}}]}}]",
         "metrics": f"Models: [{{Name: a, Results: [{{Metrics: {{{line}}}}}]}}]",
         "paper": f"Models: [{{Name: a, Paper: {{{line}}}}}]",
-        "snapshot": f"Models: [{{Name: a, Results: [{{Sources: [{{{'' if row.label == 'URL' else 'URL: https://a.b, '}{line}}}]}}]}}]",
+        "snapshot": f"Models: [{{Name: a, Results: [{{Sources: [{{{'' if row.label == 'URL' else 'URL: https://a.b, '}{line}}}]}}]}}]",  # noqa: E501
     }[row.owner]
     refusals, seen = _agree(text, read)
 

@@ -66,10 +66,11 @@ def test_tensors_are_the_planned_ones_and_timms(name):
     assert sum(p.numel() for p in ours.parameters()) == PARAMETERS[name]
 
 
-def test_training_draws_what_timm_draws():
-    """In training, dropout and drop-path give timm's logits from the same seed, and gradients."""
-    theirs, ours = twins("rexnet_100", drop_rate=0.3, drop_path_rate=0.2)
-    x = torch.randn(4, 3, 64, 64)
+@pytest.mark.parametrize("name", CONFIGS)
+def test_training_draws_what_timm_draws(name):
+    """In training, dropout and drop-path give timm's logits from the same seed, and its gradients."""
+    theirs, ours = twins(name, drop_rate=0.3, drop_path_rate=0.2)
+    x = torch.randn(3, 3, 64, 64)
     out = []
     for network in (theirs.train(), ours.train()):
         torch.manual_seed(5)

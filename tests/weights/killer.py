@@ -3,8 +3,8 @@
     python killer.py ROOT MODE LIMIT ACT ARGUMENT...
 
 MODE `call`: the process kills itself before its n-th call that touches files, n from 1 until the act
-gets through. MODE `time`: LIMIT times killed from outside, at moments spread over the time that the
-act takes. Prints one JSON line: how often it was killed, and what was wrong. Imports neither torch nor
+gets through. MODE `time`: killed from outside LIMIT times, at moments spread evenly over the time that the
+act takes; where it was through before, again at another moment. Prints one JSON line: how often it was killed, and what was wrong. Imports neither torch nor
 numpy, so a run takes milliseconds.
 """
 
@@ -34,6 +34,7 @@ CALLS = {
     "ftruncate",
     "close",
 }
+GOLDEN = 0.6180339887  # its multiples, less their whole part, fill 0..1 evenly however many there are
 MODULES = {"posix", "fcntl", "_io", "io", None}
 
 
@@ -97,15 +98,16 @@ def main():
     started = time.monotonic()
     run(act)
     whole = time.monotonic() - started
-    for number in range(1, int(limit) + 1):
+    tries = int(limit) if mode == "call" else 10 * int(limit)
+    for number in range(1, tries + 1):
         for file in folder.iterdir():
             if number % 2:  # every other time into an empty folder, else over what is there
                 file.unlink()
-        moment = {"before": number} if mode == "call" else {"seconds": whole * number / int(limit)}
+        moment = {"before": number} if mode == "call" else {"seconds": whole * (number * GOLDEN % 1)}
         killed = run(act, **moment)
         kills += killed
         wrong += wrong_in(folder, expected)
-        if mode == "call" and not killed and number % 2:
+        if (mode == "call" and not killed and number % 2) or (mode == "time" and kills == int(limit)):
             break
     run(act)
     wrong += wrong_in(folder, expected)

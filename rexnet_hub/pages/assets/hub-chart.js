@@ -19,7 +19,7 @@ window.RexnetHub = window.RexnetHub || {};
   function roundAxis(values) {
     let low = Math.min(...values), high = Math.max(...values);
     const span = high - low || Math.abs(high) || 1;
-    [low, high] = [low - 0.08 * span, high + 0.08 * span];
+    [low, high] = [Math.max(low - 0.08 * span, Math.min(low, 0)), high + 0.08 * span];
     const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw * 0.999999);
     [low, high] = [Math.floor(low / step) * step, Math.ceil(high / step) * step];
@@ -170,5 +170,7 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   hub.make = make;
+  hub.roundAxis = roundAxis;
+  hub.paretoFront = paretoFront;
   hub.Chart = Chart;
 })(window.RexnetHub);

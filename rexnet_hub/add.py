@@ -1,0 +1,289 @@
+"""Enter a new checkpoint into the index, measured.
+
+What can be measured is: the network (by its tensors), classes, parameters, bytes, digests, operations.
+What cannot, the caller or the training log says: the collection may, for all its models. Nothing is
+guessed; what is missing is named.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError
+from rexnet_hub.index import Entry, Index, Location, load_index
+from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
+from rexnet_hub.index.mend import append_model
+from rexnet_hub.index.writing import write_whole
+from rexnet_hub.measure import measure_model, merge_measured
+from rexnet_hub.nets import CONFIGS, build_network, expected_tensors
+from rexnet_hub.weights.convert import convert_checkpoint
+from rexnet_hub.weights.receipt import Receipt
+
+#: timm's args.yaml -> the index. Its batch size is that of one process, so it says nothing of the whole.
+LOGGED = {
+    "opt": "Optimizer", "lr": "LR", "sched": "LR Schedule", "epochs": "Epochs",
+    "warmup_epochs": "Warmup Epochs",
+    "momentum": "Momentum", "weight_decay": "Weight Decay", "smoothing": "Label Smoothing", "drop": "Dropout",
+    "reprob": "Random Erasing", "aa": "Auto Augment", "img_size": "Image Size", "crop_pct": "Crop Pct",
+    "interpolation": "Interpolation", "mean": "Image Mean", "std": "Image Std",
+}  # fmt: skip
+MAX_LOG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewModel:
+    """What is said of a new model; what is None stays out of the index, or is the collection's.
+
+    Attributes:
+        name: It is loaded by this name for ever.
+        collection: A collection of the index.
+        weights_url: Where others find the checkpoint; by default its address on this machine.
+        top1_percent, top5_percent: On `dataset`, in percentage points, as text: `79.5`.
+        training_log: timm's args.yaml.
+        supersedes: The model that this one replaces; it stays, and says so.
+    """
+
+    name: str
+    collection: str
+    weights_url: str | None = None
+    title: str | None = None
+    license: str | None = None
+    code: str | None = None
+    dataset: str = "ImageNet"
+    split: str = "validation"
+    top1_percent: str | None = None
+    top5_percent: str | None = None
+    image_size: int | None = None
+    crop_pct: str | None = None
+    interpolation: str | None = None
+    training_data: tuple[str, ...] = ()
+    training_log: Path | None = None
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What was entered.
+
+    Attributes:
+        was_there: Whether the very same checkpoint had this name already.
+        measured: What the lock holds of it now.
+    """
+
+    name: str
+    location: Location
+    architecture: str
+    measured: Measured
+    was_there: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a checkpoint is."""
+
+    architecture: str
+    num_classes: int
+    receipt: Receipt
+    parameters: int
+
+
+def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None) -> Added:
+    """Enter a checkpoint into the index and the lock; run again, it changes nothing.
+
+    Args:
+        index_file: The file to add to; by default the one that has the collection. Every other byte of it
+            stays as it is.
+
+    Raises:
+        UsageError: Something is not said, contradicts the checkpoint, or the name has other weights.
+        CheckpointError: The checkpoint is damaged or of no network of ours.
+        IndexReadError: The index would not be valid, or its file cannot be added to; nothing is changed.
+        FileProblem: A file cannot be read or written.
+    """
+    index = load_index()
+    found = _measure(checkpoint)
+    old = next((entry for entry in index.models if entry.name == new.name), None)
+    if old is not None:
+        _require_same(old, found)
+        location = old.location
+    else:
+        file = index_file or _file_of(index, new.collection)
+        if new.supersedes is not None:
+            index.find(new.supersedes)
+        location = _append(file, _entry(new, found, checkpoint, index))
+    if new.supersedes is not None:
+        _mark_superseded(load_index().find(new.supersedes), new.name)
+    lock = read_lock()
+    source, output = found.receipt.source, found.receipt.output
+    fresh = replace(
+        measure_model(load_index().find(new.name)),
+        released=MeasuredFile(sha256=source.sha256, size_bytes=source.size_bytes),
+        safetensors=MeasuredFile(
+            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
+        ),
+    )
+    measured = merge_measured(lock.of(new.name), fresh)
+    write_lock(lock.with_model(new.name, measured), find_lock())
+    return Added(
+        name=new.name,
+        location=location,
+        architecture=found.architecture,
+        measured=measured,
+        was_there=old is not None,
+    )
+
+
+def _measure(checkpoint: Path) -> _Found:
+    """Convert the checkpoint aside, find which network its tensors are, and count."""
+    from rexnet_hub.nets.counts import count_parameters
+
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
+    tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
+    classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
+    fitting = [
+        name
+        for name, config in CONFIGS.items()
+        if expected_tensors(config, num_classes=classifier[0]) == tensors
+    ]
+    if len(fitting) != 1:
+        known = ", ".join(CONFIGS)
+        raise StateDictError(
+            checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
+        )
+    network = build_network(fitting[0], num_classes=classifier[0], init=False)
+    return _Found(
+        architecture=fitting[0],
+        num_classes=classifier[0],
+        receipt=receipt,
+        parameters=count_parameters(network),
+    )
+
+
+def _require_same(old: Entry, found: _Found) -> None:
+    """Refuse another checkpoint under a name that somebody may already rely on."""
+    sha256 = found.receipt.source.sha256
+    claim, released = old.extra.get("sha256"), read_lock().of(old.name).released
+    known = str(claim.value) if claim else released.sha256 if released else None
+    prefix = (old.released.digest_prefix if old.released else None) or ""
+    if known == sha256 or (known is None and prefix and sha256.startswith(prefix)):
+        return
+    raise UsageError(
+        f"{old.name} is another checkpoint already: {old.location} has SHA-256 "
+        f"{(known or prefix or 'unknown')[:12]}, this one {sha256[:12]}; a name never changes its weights: "
+        f"give a new --name and --supersedes {old.name}"
+    )
+
+
+def _file_of(index: Index, collection: str) -> Path:
+    for known in index.collections:
+        if known.name == collection:
+            return known.location.file
+    names = ", ".join(known.name for known in index.collections) or "none"
+    raise UsageError(f"the index has no collection {collection!r}; there are: {names}")
+
+
+def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict[str, Any]:
+    """Say the model as the index's file does."""
+    logged = _read_log(new.training_log, found)
+    said = {
+        "Image Size": new.image_size, "Crop Pct": new.crop_pct, "Interpolation": new.interpolation,
+        "Training Data": list(new.training_data),
+    }  # fmt: skip
+    metadata: dict[str, Any] = {
+        "ID": found.architecture,
+        "Parameters": found.parameters,
+        "File Size": found.receipt.source.size_bytes,
+        "Num Classes": found.num_classes,
+        "Tasks": ["Image Classification"],
+        **logged,
+        **{label: value for label, value in said.items() if value},
+    }
+    shared = next((known.metadata for known in index.collections if known.name == new.collection), {})
+    needed = ("Image Size", "Crop Pct", "Interpolation", "Image Mean", "Image Std")
+    absent = [
+        label for label in needed if label not in metadata and label.lower().replace(" ", "_") not in shared
+    ]
+    if absent:
+        raise UsageError(
+            f"{new.name}: {', '.join(absent)} not said; give them, or the training log (args.yaml), "
+            f"or let the collection {new.collection} say them"
+        )
+    model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
+    texts = {"Title": new.title, "License": new.license, "Code": new.code}
+    model |= {label: text for label, text in texts.items() if text}
+    model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
+    model["SHA256"] = found.receipt.source.sha256
+    metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
+    if told := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
+        result = {"Task": "Image Classification", "Dataset": new.dataset, "Metrics": told, "Split": new.split}
+        model["Results"] = [result]
+    return model
+
+
+def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
+    """Take from timm's args.yaml what the index has a field for; what is null there is left out."""
+    if file is None:
+        return {}
+    try:
+        with file.open("rb") as stream:
+            log = yaml.safe_load(stream.read(MAX_LOG_BYTES))
+    except OSError as error:
+        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, RecursionError, ValueError):
+        raise FileProblem(
+            file, "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
+        ) from None
+    if not isinstance(log, Mapping):
+        raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
+    told, classes = log.get("model"), log.get("num_classes")
+    if isinstance(told, str) and told.partition(".")[0] != found.architecture:
+        raise UsageError(f"{file}: is of {told}, the checkpoint is a {found.architecture}")
+    if isinstance(classes, int) and classes != found.num_classes:
+        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {found.num_classes}")
+    read = {label: log[key] for key, label in LOGGED.items() if log.get(key) not in (None, "", [])}
+    size = log.get("input_size")
+    if isinstance(size, list) and len(size) == 3:
+        read.setdefault("Image Size", size[1])
+    return read
+
+
+def _append(file: Path, model: Mapping[str, Any]) -> Location:
+    """Append to the file, and take it back if the index is not valid with it."""
+    before = file.read_bytes()
+    errors = {str(problem) for problem in load_index(cached=False).errors}
+    location = append_model(file, model)
+    if wrong := [str(p) for p in load_index(cached=False).errors if str(p) not in errors]:
+        write_whole(file, before)
+        raise UsageError("the entry would not be valid, so the index is as it was:\n" + "\n".join(wrong))
+    return location
+
+
+def _mark_superseded(old: Entry, name: str) -> None:
+    """Let the old entry say what replaced it, on a line of its own under its first one."""
+    claim = old.extra.get("superseded_by")
+    if claim is not None and claim.text == name:
+        return
+    if claim is not None:
+        raise UsageError(f"{old.location}: {old.name} is superseded by {claim.text} already")
+    file, before = old.location.file, old.location.file.read_bytes()
+    lines = before.decode().splitlines(keepends=True)
+    first = lines[old.location.line - 1]
+    newline = "\r\n" if first.endswith("\r\n") else "\n"
+    indent = " " * (old.location.column - 1)
+    lines.insert(old.location.line, f"{indent}Superseded By: {name}{newline}")
+    write_whole(file, "".join(lines).encode())
+    index = load_index(cached=False)
+    now = next((entry for entry in index.models if entry.name == old.name), None)
+    mark = now.extra.get("superseded_by") if now else None
+    if mark is None or mark.text != name or index.errors:
+        write_whole(file, before)
+        raise UsageError(
+            f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
+        )

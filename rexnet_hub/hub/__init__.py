@@ -1,0 +1,1 @@
+"""Read and write repos on a Hub, every fault a message."""

@@ -1,0 +1,151 @@
+"""Turn every fault of a Hub, its client or the way there into one line that says what to do.
+
+No line has a token, a signed address or a traceback in it: what a server or the client says is
+cut to one line, addresses lose their query, and whatever looks like a token is blotted out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterator
+
+from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
+
+_TOKEN = re.compile(r"hf_[A-Za-z0-9_-]{6,}|(?i:bearer\s+)\S+")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+_MAX_SAID = 200
+_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOTDIR}
+)
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
+
+
+@contextlib.contextmanager
+def hub_faults(doing: str, repo_id: str, *, revision: str | None = None) -> Iterator[None]:
+    """Let whatever goes wrong inside rise as an error of ours.
+
+    Args:
+        doing: What failed then, such as `could not be fetched`.
+
+    Raises:
+        HubError: The Hub did not answer, or refused.
+        FileProblem: This machine's disk is what failed.
+    """
+    caught: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, *_client_errors())
+    try:
+        yield
+    except RexnetHubError:
+        raise
+    except caught as error:
+        raise explain(error, doing, repo_id, revision=revision) from None
+
+
+def _client_errors() -> tuple[type[Exception], ...]:
+    from huggingface_hub.errors import EntryNotFoundError, RevisionResolutionError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    return (httpx.HTTPError, EntryNotFoundError, RevisionResolutionError)
+
+
+def explain(error: BaseException, doing: str, repo_id: str, *, revision: str | None = None) -> RexnetHubError:
+    """Make the error of ours for one of the client's."""
+    root = _root(error)
+    if isinstance(root, OSError) and root.errno in _DISK:
+        place = root.filename or "the cache"
+        return FileProblem(str(place), f"cannot be written: {root.strerror}; {repo_id} {doing}")
+    status = _status(root)
+    message = f"{repo_id} {doing}: {_reason(root, status, repo_id, revision)}"
+    return HubError(repo_id, message, kind=_kind(root, status))
+
+
+def _kind(error: BaseException, status: int | None) -> str:
+    from huggingface_hub import errors
+
+    match error:
+        case errors.RemoteEntryNotFoundError():
+            return "no-file"
+        case errors.RevisionNotFoundError():
+            return "no-revision"
+        case errors.RepositoryNotFoundError():  # a gated repo too
+            return "no-repo"
+    if status is None:
+        return "no-answer" if _is_transport(error) else "refused"
+    return "busy" if status in _BUSY else {409: "exists", 412: "moved"}.get(status, "refused")
+
+
+def _root(error: BaseException) -> BaseException:
+    """Find the error that tells most: the client wraps the upload's own in a RuntimeError."""
+    seen = error
+    while _status(seen) is None and not _is_transport(seen) and seen.__cause__ is not None:
+        seen = seen.__cause__
+    return seen if _status(seen) is not None or _is_transport(seen) or isinstance(seen, OSError) else error
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    return getattr(response, "status_code", None)
+
+
+def _is_transport(error: BaseException) -> bool:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
+    return isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError))
+
+
+def _reason(error: BaseException, status: int | None, repo_id: str, revision: str | None) -> str:
+    from huggingface_hub import constants, errors
+
+    at, wanted = constants.ENDPOINT, revision or "main"
+    match error:
+        case errors.GatedRepoError():
+            return f"it is gated; ask for access at {at}/{repo_id}, then {LOG_IN}"
+        case errors.DisabledRepoError():
+            return "the Hub has disabled it"
+        case errors.RepositoryNotFoundError():
+            return f"there is no such repo, or it is private; check the id, or {LOG_IN}"
+        case errors.RevisionNotFoundError():
+            return f"it has no branch, tag, commit or refs/pr/N named {wanted}; see {at}/{repo_id}/commits"
+        case errors.RemoteEntryNotFoundError():
+            return f"a file is missing at {wanted}; see {at}/{repo_id}/tree/{wanted}"
+        case (
+            errors.LocalEntryNotFoundError()
+            | errors.OfflineModeIsEnabled()
+            | errors.RevisionResolutionError()
+        ):
+            return f"{wanted} is not whole in the cache, and the Hub was not asked; load it once online"
+        case errors.HFValidationError():
+            return "no repo can have this id; it is OWNER/NAME, of letters, digits, `-`, `_` and `.`"
+    match status:
+        case 401:
+            return f"the token is not valid (401); {LOG_IN}"
+        case 403:
+            return f"the token may not do that (403){_said(error)}; use one with the right to write there"
+        case 412:
+            return "somebody committed in between (412)"
+        case 429:
+            return "too many requests (429); wait, then run it again"
+        case int() if status >= 500:
+            return f"the Hub failed ({status}); run it again later"
+        case int():
+            return f"the Hub refused ({status}){_said(error)}"
+    if _is_transport(error):
+        return f"{at} does not answer ({type(error).__name__}); check the network, then run it again"
+    return clean(str(error)) or type(error).__name__
+
+
+def _said(error: BaseException) -> str:
+    said = clean(getattr(error, "server_message", None) or "")
+    return f", it says {said!r}" if said else ""
+
+
+def clean(text: str) -> str:
+    """Cut foreign text to one line without tokens and signatures."""
+    line = " ".join(text.split())
+    return _TOKEN.sub("(hidden)", _QUERY.sub(r"\1", line))[:_MAX_SAID]

@@ -1,0 +1,24 @@
+"""Stage a repo, plan against the target, apply the plan, read it back."""
+
+from rexnet_hub.publish.apply import Published, apply_plan
+from rexnet_hub.publish.cards import FieldChange
+from rexnet_hub.publish.plan import Change, Plan, plan_publish
+from rexnet_hub.publish.run import Outcome, outcomes_table, publish_all, record_publication, staged_repo
+from rexnet_hub.publish.show import describe_plan, plan_as_json, plan_as_markdown
+
+__all__ = [
+    "Change",
+    "FieldChange",
+    "Outcome",
+    "Plan",
+    "Published",
+    "apply_plan",
+    "describe_plan",
+    "outcomes_table",
+    "plan_as_json",
+    "plan_as_markdown",
+    "plan_publish",
+    "publish_all",
+    "record_publication",
+    "staged_repo",
+]

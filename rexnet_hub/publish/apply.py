@@ -1,0 +1,242 @@
+"""Make the target what a plan says: one commit, read back, one tag; safe to run again after any failure."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rexnet_hub import __version__
+from rexnet_hub.errors import HubError, PublishError
+from rexnet_hub.hub.patience import Patience, bounded_client
+from rexnet_hub.hub.remote import RemoteRepo, RemoteState
+from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.publish.folder import replace_folder
+from rexnet_hub.publish.local import LocalFile, digest_both
+from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What publishing came to.
+
+    Attributes:
+        place: The folder, or `hf:OWNER/NAME`.
+        commit: On a Hub; None for a folder.
+        tag: None for a folder and for a pull request.
+        request: `refs/pr/N`, where one was opened.
+    """
+
+    place: str
+    commit: str | None = None
+    tag: str | None = None
+    request: str | None = None
+
+    def __str__(self) -> str:
+        at = f"@{self.commit}" if self.commit else ""
+        marks = [mark for mark in (self.tag and f"tag {self.tag}", self.request) if mark]
+        return f"{self.place}{at}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patience | None = None) -> Published:
+    """Make the target what the plan says, then read it back.
+
+    On a Hub it is one commit on top of the head that the plan names; its files are downloaded and
+    held against the staged ones; then the commit is tagged. A failure leaves the target as it was or
+    at the new commit, never between. After one, plan and apply again: what was done is found done.
+
+    Raises:
+        PublishError: The plan must not be applied, the target or the staged files changed since, or what
+            is there now is not what was staged.
+        HubError: The Hub does not answer, or refuses.
+        FileProblem: A folder cannot be written.
+    """
+    patience = patience or Patience()
+    fresh = _plan_again(plan, token, patience)
+    if fresh.files != plan.files or fresh.target != plan.target:
+        raise PublishError(f"{plan.staged} changed since the plan was made; plan again")
+    if fresh.stops:
+        raise PublishError("\n".join(f"{plan.target}: {stop}" for stop in fresh.stops))
+    if fresh.head != plan.head and not fresh.holds:
+        raise PublishError(
+            f"{plan.target} changed since the plan was made: it was at {plan.head}, it is at {fresh.head}; "
+            "plan again"
+        )
+    if fresh.repo_id is None:
+        if not fresh.holds:
+            replace_folder(Path(plan.target), plan.staged)
+        _require_files(plan, {file.name: digest_both(file) for file in Path(plan.target).iterdir()})
+        return Published(place=plan.target)
+    with bounded_client(patience):
+        return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token), patience)
+
+
+def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Plan:
+    if plan.repo_id is None:
+        return plan_publish(plan.staged, Path(plan.target).parent, name=plan.name, checked=plan)
+    return plan_publish(
+        plan.staged,
+        plan.target,
+        tag=plan.tag,
+        private=plan.visibility == "private",
+        as_pr=plan.as_pr,
+        drop_edits=plan.drop_edits,
+        token=token,
+        patience=patience,
+        checked=plan,
+    )
+
+
+def _apply_to_hub(plan: Plan, remote: RemoteRepo, patience: Patience) -> Published:
+    if plan.is_done and plan.head:
+        return Published(place=plan.target, commit=plan.head, tag=plan.tag)
+    commit, request = plan.head, None
+    if not plan.holds or commit is None:
+        parent = commit or _make_repo(plan, remote, patience)
+        commit, request = _commit(plan, remote, parent, patience)
+    _read_back(plan, remote, commit)
+    if plan.tag is not None:
+        _tag(plan, remote, commit, patience)
+    return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
+
+
+def _make_repo(plan: Plan, remote: RemoteRepo, patience: Patience) -> str:
+    """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
+    for wait in patience.waits():
+        time.sleep(wait)
+        try:
+            remote.create(private=plan.visibility == "private")
+            break
+        except HubError as error:
+            failure = error
+            if not error.is_transient:
+                raise
+    else:
+        raise failure
+    state = remote.read()
+    if state.head is None or any(
+        change.kind == "remove" for change in compare_files(plan.files, state.files)
+    ):
+        raise PublishError(f"{plan.target} appeared since the plan was made; plan again")
+    return state.head
+
+
+def _commit(plan: Plan, remote: RemoteRepo, parent: str, patience: Patience) -> tuple[str, str | None]:
+    """Commit once: after each failure the target is asked whether the commit landed all the same."""
+    title = f"Publish {plan.name}" + (f" ({plan.tag})" if plan.tag else "")
+    sending = {change.name for change in plan.changes if change.kind in ("add", "change")}
+    failure: HubError | None = None
+    for wait in patience.waits():
+        time.sleep(wait)
+        try:
+            if plan.as_pr and (found := _find_request(plan, remote, title)):
+                return found
+            if failure is not None and not plan.as_pr:
+                state = remote.read()
+                if _is_same(plan, state) and state.head:
+                    return state.head, None
+                if state.head != parent:
+                    raise PublishError(
+                        f"{plan.target}: somebody committed in between, it is at {state.head}; plan again"
+                    ) from None
+            commit = remote.commit(
+                {name: plan.staged / name for name in sorted(sending)},
+                [change.name for change in plan.changes if change.kind == "remove"],
+                parent=parent,
+                title=title,
+                message=_message(plan),
+                as_pr=plan.as_pr,
+            )
+            if not plan.as_pr:
+                return commit, None
+            if found := _find_request(plan, remote, title):
+                return found
+        except HubError as error:
+            failure = error
+            if not error.is_transient and error.kind != "moved":
+                raise
+    assert failure is not None
+    raise failure
+
+
+def _message(plan: Plan) -> str:
+    """Say in the commit what made it, and by which a later plan tells a person's edits of the card."""
+    files = plan.files
+    return (
+        f"Published by rexnet_hub {__version__}.\n\n"
+        f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
+    )
+
+
+def _find_request(plan: Plan, remote: RemoteRepo, title: str) -> tuple[str, str] | None:
+    """Find an open pull request of exactly these files."""
+    for request in remote.open_requests(title):
+        state = remote.read(request)
+        if _is_same(plan, state) and state.head:
+            return state.head, request
+    return None
+
+
+def _is_same(plan: Plan, state: RemoteState) -> bool:
+    return all(change.kind == "keep" for change in compare_files(plan.files, state.files))
+
+
+def _read_back(plan: Plan, remote: RemoteRepo, commit: str) -> None:
+    """Download every file at the commit; what the store lost or damaged is sent and read once more."""
+    wrong = _differing(plan, remote, commit)
+    if wrong:
+        remote.send({name: plan.staged / name for name in wrong})
+        wrong = _differing(plan, remote, commit)
+    if wrong:
+        raise PublishError(
+            f"{plan.target}@{commit}: {', '.join(wrong)} did not read back as staged, so the commit is not "
+            "tagged; run it again, and if it fails again, tell the Hub's people"
+        )
+
+
+def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
+    wrong = []
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        for name, file in plan.files.items():
+            try:
+                found = digest_both(remote.download(name, commit, Path(scratch)))
+            except HubError as error:
+                if error.is_transient:
+                    raise
+                wrong.append(name)
+                continue
+            if found != file:
+                wrong.append(name)
+    return wrong
+
+
+def _tag(plan: Plan, remote: RemoteRepo, commit: str, patience: Patience) -> None:
+    """Tag the commit; a tag that is on it already is as good, one on another commit is not moved."""
+    assert plan.tag is not None
+    failure: HubError | None = None
+    for wait in patience.waits():
+        time.sleep(wait)
+        try:
+            there = remote.read().tags.get(plan.tag) if failure else None
+            if there == commit:
+                return
+            if there is not None:
+                raise PublishError(f"{plan.target}: the tag {plan.tag} is on {there}, and is not moved")
+            remote.tag(plan.tag, commit)
+            return
+        except HubError as error:
+            failure = error
+            if not error.is_transient and error.kind != "exists":
+                raise
+    assert failure is not None
+    raise failure
+
+
+def _require_files(plan: Plan, found: Mapping[str, LocalFile]) -> None:
+    """Hold a published folder's files against the plan's."""
+    if wrong := sorted(
+        name for name in plan.files.keys() | found.keys() if plan.files.get(name) != found.get(name)
+    ):
+        raise PublishError(f"{plan.target}: {', '.join(wrong)} did not read back as written; publish again")

@@ -1,0 +1,77 @@
+"""What a new card changes in the one that is there: fields, metrics, and lines that people wrote."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldChange:
+    """One field of the card's metadata that changes; None where it is absent.
+
+    Attributes:
+        name: The field; of a metric its data set and name, such as `ImageNet-1k: Top 1 Accuracy`.
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
+    """List the fields and metrics that differ between two cards."""
+    before, after = _fields(old), _fields(new)
+    names = sorted(before.keys() | after.keys())
+    return tuple(
+        FieldChange(name=name, old=before.get(name), new=after.get(name))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
+    """List the lines that somebody added to what we published (`base`) and that `new` has not."""
+    kept = Counter(base.splitlines()) + Counter(new.splitlines())
+    added = Counter(there.splitlines())
+    return tuple(line for line in added if line.strip() and added[line] > 0 and line not in kept)
+
+
+def license_of(card: str) -> str | None:
+    """Read the licence in a card's metadata."""
+    found = _front(card).get("license")
+    return str(found) if found is not None else None
+
+
+def _front(card: str) -> Mapping[str, Any]:
+    parts = card.split("---\n", 2)
+    if not card.startswith("---\n") or len(parts) < 3:
+        return {}
+    try:
+        data = yaml.safe_load(parts[1])
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _fields(card: str) -> dict[str, str]:
+    front = dict(_front(card))
+    fields = {}
+    for model in _list(front.pop("model-index", None)):
+        for result in _list(model.get("results")):
+            dataset = result.get("dataset")
+            place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
+            for metric in _list(result.get("metrics")):
+                name = f"{place}: {metric.get('name') or metric.get('type')}"
+                fields[name] = str(metric.get("value"))
+    for key, value in front.items():
+        fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return fields
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,283 @@
+"""Compare a staged repo with its target, and say what publishing would change; nothing is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rexnet_hub.errors import PublishError, UnknownModelError, UsageError
+from rexnet_hub.hub.cache import REPO_ID
+from rexnet_hub.hub.patience import Patience, bounded_client
+from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url, is_loopback
+from rexnet_hub.index import load_index
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.pages.config import OWN_KEY
+from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
+from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged
+from rexnet_hub.repo import Repo, read_repo
+from rexnet_hub.verify import FALSE, verify_model
+from rexnet_hub.weights.standin import is_standin
+
+#: What the Hub itself keeps in a repo.
+HUBS_OWN = ".gitattributes"
+CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One file that a plan would change.
+
+    Attributes:
+        kind: `add`, `change`, `remove` or `keep`.
+        size_bytes: Of the new file; of the old one where it is removed.
+        old_digest, new_digest: `sha256:…`, or `git:…` (git's id of a blob) where the target records only
+            that; None where there is no such file.
+    """
+
+    kind: str
+    name: str
+    size_bytes: int
+    old_digest: str | None
+    new_digest: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What publishing one staged repo would change.
+
+    Attributes:
+        name: The repo's name at the target, without its owner.
+        target: The folder, or `hf:OWNER/NAME`.
+        head: What it was made against: the target's commit, of a folder the digest of its files; None
+            where there is nothing yet, so that the repo would be made.
+        fields: Of the card's metadata, metrics among them.
+        tag: To be set on the commit; None for a folder and for a pull request.
+        tag_is_set: Whether it is there already, on this very content.
+        visibility: `public` or `private`; None for a folder.
+        false_claims: The claims of the staged repo that are false.
+        stops: Why it must not be applied: false claims, and whatever else.
+        edits: Lines that somebody wrote into the card at the target and that would be lost.
+    """
+
+    name: str
+    model: str | None
+    staged: Path
+    target: str
+    head: str | None
+    files: Mapping[str, LocalFile] = field(repr=False)
+    changes: tuple[Change, ...]
+    fields: tuple[FieldChange, ...] = ()
+    tag: str | None = None
+    tag_is_set: bool = False
+    license: str | None = None
+    visibility: str | None = None
+    as_pr: bool = False
+    drop_edits: bool = False
+    false_claims: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    edits: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the target's files are already exactly these."""
+        return all(change.kind == "keep" for change in self.changes)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do: files and tag are there."""
+        return self.holds and (self.tag is None or self.tag_is_set)
+
+    @property
+    def repo_id(self) -> str | None:
+        """The id on the Hub; None for a folder."""
+        return self.target.removeprefix("hf:") if self.target.startswith("hf:") else None
+
+
+def plan_publish(
+    staged: Path,
+    to: str | Path,
+    *,
+    name: str | None = None,
+    tag: str | None = None,
+    private: bool = False,
+    as_pr: bool = False,
+    drop_edits: bool = False,
+    token: str | bool | None = None,
+    patience: Patience | None = None,
+    checked: Plan | None = None,
+) -> Plan:
+    """Compare a staged repo with its target; nothing is written, and a token that may read is enough.
+
+    Args:
+        to: `hf:OWNER` or `hf:OWNER/NAME`; else a folder of repos, in which the repo becomes `to/name`.
+        name: By default the staged folder's own name.
+        tag: By default one that names the files' content.
+        private: Whether a repo that is made is private; one that exists stays as it is.
+        as_pr: Whether to open a pull request and not to commit.
+        drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
+        checked: An earlier plan; while the staged files are those, their claims are not measured again.
+
+    Raises:
+        UsageError: The target makes no sense.
+        FileProblem, RepoError: The staged folder is not a whole repo.
+        PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
+        HubError: The target could not be read.
+    """
+    repo = read_repo(staged)
+    files = list_staged(staged)
+    name = name or staged.resolve().name
+    claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
+    if not str(to).startswith("hf:"):
+        if as_pr or tag or private:
+            raise UsageError(f"{to}: a folder has no pull requests, tags or privacy")
+        return _plan_folder(repo, files, Path(to) / name, claims)
+    repo_id = _repo_id(str(to), name)
+    _require_trained(repo)
+    wanted_tag = None if as_pr else tag or content_tag(files)
+    with bounded_client(patience or Patience()):
+        remote = RemoteRepo(repo_id=repo_id, token=token)
+        state = remote.read()
+        card = (staged / CARD_FILE).read_text(encoding="utf-8")
+        card_there, base = _cards(remote, state, card)
+    changes = compare_files(files, state.files)
+    edits = lost_lines(base, card_there, card)
+    holds = all(change.kind == "keep" for change in changes)
+    tagged = state.tags.get(wanted_tag) if wanted_tag else None
+    stops = [*claims]
+    if edits and not drop_edits:
+        lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
+        stops.append(f"the card would lose {lines} that somebody wrote there; say them in the entry")
+    if tagged is not None and not (holds and tagged == state.head):
+        stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
+    if as_pr and state.head is None:
+        stops.append("there is no repo to open a pull request in")
+    return Plan(
+        name=repo_id.rpartition("/")[2],
+        model=_model_of(repo),
+        staged=staged,
+        target=f"hf:{repo_id}",
+        head=state.head,
+        files=files,
+        changes=changes,
+        fields=compare_cards(card_there, card),
+        tag=wanted_tag,
+        tag_is_set=tagged is not None and tagged == state.head,
+        license=license_of(card),
+        visibility="private" if (state.is_private if state.head else private) else "public",
+        as_pr=as_pr,
+        drop_edits=drop_edits,
+        false_claims=claims,
+        stops=tuple(stops),
+        edits=edits,
+    )
+
+
+def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: tuple[str, ...]) -> Plan:
+    there = {file.name: digest_both(file) for file in target.iterdir()} if target.is_dir() else {}
+    card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
+    old = target / CARD_FILE
+    card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
+    return Plan(
+        name=target.name,
+        model=_model_of(repo),
+        staged=repo.folder,
+        target=str(target),
+        head=content_tag(there).removeprefix("files-") if target.is_dir() else None,
+        files=files,
+        changes=compare_files(files, there),
+        fields=compare_cards(card_there, card),
+        license=license_of(card),
+        false_claims=claims,
+        stops=claims,
+    )
+
+
+def compare_files(
+    new: Mapping[str, LocalFile], old: Mapping[str, RemoteFile] | Mapping[str, LocalFile]
+) -> tuple[Change, ...]:
+    """List what would have to change in `old` for it to hold what `new` holds."""
+    names = sorted(new.keys() | (old.keys() - {HUBS_OWN}))
+    return tuple(_compare_file(name, new.get(name), old.get(name)) for name in names)
+
+
+def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> Change:
+    by_git = old is not None and old.sha256 is None
+    old_digest = _digest(old, by_git=by_git)
+    new_digest = _digest(new, by_git=by_git)
+    if new is None:
+        kind = "remove"
+    elif old is None:
+        kind = "add"
+    else:
+        kind = "keep" if old_digest == new_digest else "change"
+    size_bytes = new.size_bytes if new else old.size_bytes if old else 0
+    return Change(kind=kind, name=name, size_bytes=size_bytes, old_digest=old_digest, new_digest=new_digest)
+
+
+def _digest(file: RemoteFile | LocalFile | None, *, by_git: bool) -> str | None:
+    if file is None:
+        return None
+    return f"git:{file.git_id}" if by_git else f"sha256:{file.sha256}"
+
+
+def _repo_id(to: str, name: str) -> str:
+    owner, _, given = to.removeprefix("hf:").partition("/")
+    repo_id = f"{owner}/{given or name}"
+    if not REPO_ID.match(repo_id):
+        raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
+    return repo_id
+
+
+def _require_trained(repo: Repo) -> None:
+    """Let stand-ins go to this machine only; no byte is sent to ask."""
+    stand_in = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
+    if stand_in and not is_loopback(hub_url()):
+        raise PublishError(
+            f"{repo.folder}: its weights are stand-ins, random numbers, and {hub_url()} is a real Hub; "
+            "publish them to a folder, or stage the released file"
+        )
+
+
+def _false_claims(repo: Repo) -> tuple[str, ...]:
+    """Hold the staged repo against its entry; a claim that is false stops a plan, and so does no entry."""
+    name = _model_of(repo)
+    try:
+        entry = load_index().find(str(name))
+    except UnknownModelError:
+        return (f"the index has no model {name!r}, so no claim of the repo can be held against an entry",)
+    findings = verify_model(entry, repo=repo.folder)
+    return tuple(
+        f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
+        for finding in findings
+        if finding.verdict == FALSE
+    )
+
+
+def _model_of(repo: Repo) -> str | None:
+    own = json.loads((repo.folder / CONFIG_FILE).read_text(encoding="utf-8")).get(OWN_KEY)
+    return str(own["name"]) if isinstance(own, dict) and "name" in own else None
+
+
+def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]:
+    """Read the card that is there, and the one that we published last, to tell a person's lines."""
+    there = state.files.get(CARD_FILE)
+    if there is None or state.head is None:
+        return "", ""
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+
+        def read(commit: str) -> str:
+            return remote.download(CARD_FILE, commit, Path(scratch)).read_text("utf-8", errors="replace")
+
+        found = read(state.head)
+        if found == card:
+            return found, found
+        digest = hashlib.sha256(found.encode()).hexdigest()
+        for commit, message in remote.messages(state.head):
+            if mark := CARD_MARK.search(message):
+                return found, found if mark[1] == digest else read(commit)
+    return found, ""

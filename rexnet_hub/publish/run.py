@@ -1,0 +1,155 @@
+"""Publish several models in one run: each is staged, planned and applied; one that fails is said."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
+from rexnet_hub.hub.patience import Patience
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, find_lock, read_lock, write_lock
+from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.publish.apply import Published, apply_plan
+from rexnet_hub.publish.plan import Plan, plan_publish
+from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.terminal import table
+from rexnet_hub.verify import require_truth, verify_model
+from rexnet_hub.weights.receipt import read_receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one repo of a run; each part is None where it did not come to it."""
+
+    source: str
+    plan: Plan | None = None
+    published: Published | None = None
+    problem: str | None = None
+
+
+@contextlib.contextmanager
+def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
+    """Give a staged folder: the one that is named, or a model's, staged for as long as the block runs.
+
+    Args:
+        to: Where it will be published, for the card's snippets.
+
+    Raises:
+        RexnetHubError: A claim about the staged repo is false.
+    """
+    if Path(source).is_dir():
+        yield Path(source)
+        return
+    entry = load_index().find(source)
+    released = read_lock().of(entry.name).released
+    checkpoint = fetch_released(
+        entry, cache_dir=find_cache_dir(), sha256=released.sha256 if released else None
+    )
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        folder = Path(scratch) / entry.name
+        owner, _, given = str(to).removeprefix("hf:").partition("/")
+        repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
+        write_repo(entry, checkpoint, folder, repo_id=repo_id)
+        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder))
+        yield folder
+
+
+def publish_all(
+    sources: Sequence[str],
+    to: str | Path,
+    *,
+    apply: bool = False,
+    tag: str | None = None,
+    private: bool = False,
+    as_pr: bool = False,
+    drop_edits: bool = False,
+    token: str | bool | None = None,
+    patience: Patience | None = None,
+    record: bool = False,
+) -> tuple[Outcome, ...]:
+    """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
+
+    Args:
+        sources: Models, or staged folders.
+        record: Whether to write what was published on a Hub into the lock.
+
+    Raises:
+        UsageError: Several repos cannot have one name.
+    """
+    if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
+        raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
+    outcomes = []
+    for source in sources:
+        outcome = Outcome(source=source)
+        try:
+            with staged_repo(source, to=to) as folder:
+                plan = plan_publish(
+                    folder,
+                    to,
+                    name=None if Path(source).is_dir() else source,
+                    tag=tag,
+                    private=private,
+                    as_pr=as_pr,
+                    drop_edits=drop_edits,
+                    token=token,
+                    patience=patience,
+                )
+                outcome = replace(outcome, plan=plan)
+                if apply:
+                    published = apply_plan(plan, token=token, patience=patience)
+                    outcome = replace(outcome, published=published)
+                    if record:
+                        record_publication(plan, published)
+        except RexnetHubError as error:
+            outcome = replace(outcome, problem=str(error))
+        outcomes.append(outcome)
+    return tuple(outcomes)
+
+
+def outcomes_table(outcomes: Sequence[Outcome]) -> str:
+    """Lay a run out for a terminal: a line a repo, what became of it and where it is."""
+    return table(("repo", "outcome", "where or why"), [_row(outcome) for outcome in outcomes])
+
+
+def _row(outcome: Outcome) -> tuple[str, str, str]:
+    plan = outcome.plan
+    if outcome.problem:
+        return outcome.source, "error", outcome.problem.splitlines()[0]
+    if outcome.published:
+        was_done = plan is not None and plan.is_done
+        return outcome.source, "was there" if was_done else "published", str(outcome.published)
+    assert plan is not None
+    if plan.stops:
+        return outcome.source, "must not", plan.stops[0]
+    changed = sum(change.kind != "keep" for change in plan.changes)
+    return (
+        outcome.source,
+        "nothing to do" if plan.is_done else "planned",
+        f"{plan.target}: {changed} files change",
+    )
+
+
+def record_publication(plan: Plan, published: Published, *, lock: Path | None = None) -> None:
+    """Write where a model was published into the lock, so that its name loads from there.
+
+    Raises:
+        PublishError: It was not published as a commit on a Hub's main branch.
+    """
+    if published.commit is None or published.request is not None or plan.repo_id is None:
+        raise PublishError(f"{published.place}: only a commit on a Hub can be locked")
+    file = lock or find_lock()
+    known = read_lock(file) if file.exists() else read_lock()
+    output = read_receipt(plan.staged / RECEIPT_FILE).output
+    model = plan.model or plan.name
+    measured = replace(
+        known.of(model),
+        hub=MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag),
+        safetensors=MeasuredFile(
+            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
+        ),
+    )
+    write_lock(known.with_model(model, measured), file)

@@ -1,0 +1,68 @@
+"""Say a plan to people and to machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rexnet_hub.publish.plan import Change, Plan
+
+_SIGNS = {"add": "+", "change": "~", "remove": "-", "keep": "="}
+_SHOWN_EDITS = 20
+
+
+def describe_plan(plan: Plan) -> Sequence[str]:
+    """Say a plan in lines: what it is against, one line a file, a field, a reason to stop; digests short."""
+    lines = [f"{plan.name} -> {plan.target}" + ("  (nothing to do)" if plan.is_done else "")]
+    lines.append(f"  against {plan.head or 'nothing: it would be made'}")
+    if plan.visibility:
+        lines.append(f"  {plan.visibility}, licence {plan.license or 'not stated'}")
+    lines += [_file_line(change) for change in plan.changes]
+    lines += [f"  card {field.name}: {_short(field.old)} -> {_short(field.new)}" for field in plan.fields]
+    if plan.tag:
+        lines.append(f"  tag {plan.tag}" + ("  (is set)" if plan.tag_is_set else ""))
+    if plan.as_pr:
+        lines.append("  as a pull request")
+    lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN_EDITS]]
+    if len(plan.edits) > _SHOWN_EDITS:
+        lines.append(f"  written there: and {len(plan.edits) - _SHOWN_EDITS} lines more")
+    return lines + [f"  stop: {stop}" for stop in plan.stops]
+
+
+def _file_line(change: Change) -> str:
+    old, new = (_digest(digest) for digest in (change.old_digest, change.new_digest))
+    digests = f"{old} -> {new}" if change.kind == "change" else new or old
+    return f"  {_SIGNS[change.kind]} {change.name:<20} {change.size_bytes:>12}  {digests}"
+
+
+def _digest(digest: str | None) -> str:
+    return digest.partition(":")[2][:12] if digest else ""
+
+
+def _short(text: str | None) -> str:
+    return "none" if text is None else text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def plan_as_json(plans: Iterable[Plan]) -> str:
+    """Print plans as one JSON document: a list of objects with a Plan's keys."""
+    return json.dumps([_plain(plan) for plan in plans], indent=2, ensure_ascii=False)
+
+
+def _plain(plan: Plan) -> dict[str, object]:
+    told = asdict(plan)
+    told["staged"] = str(plan.staged)
+    told["files"] = {
+        name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
+    }
+    return told | {"is_done": plan.is_done}
+
+
+def plan_as_markdown(plans: Iterable[Plan]) -> str:
+    """Say plans as Markdown, for a CI's summary; text of the index and the Hub stays inert in code fences."""
+    parts = ["## What publishing would change", ""]
+    for plan in plans:
+        longest = max((len(run) for line in describe_plan(plan) for run in line.split("`")), default=0)
+        fence = "`" * (4 if longest else 3)
+        parts += [fence + "text", *(line.replace("````", "'''") for line in describe_plan(plan)), fence, ""]
+    return "\n".join(parts)

@@ -1,0 +1,239 @@
+"""Re-check a repo with the standard library alone.
+
+    python witness.py FOLDER [--weights-sha256 DIGEST]
+
+A second opinion, on purpose without a line of the rest of this project: it reads the safetensors
+header on its own, digests the file and every tensor, counts, and holds all of it against
+`receipt.json`, `config.json` and, in a signed repo, `statement.json` (whose signature it cannot check).
+Exit 0: everything holds. 1: something does not, and is named. 2: misused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import struct
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ITEM_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8,
+}  # fmt: skip
+DTYPES = {
+    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "F16": "float16", "BF16": "bfloat16",
+    "I32": "int32", "F32": "float32", "I64": "int64", "F64": "float64",
+}  # fmt: skip
+MAX_HEADER_BYTES = 8 << 20
+MAX_JSON_BYTES = 16 << 20
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor as the header says it; offsets count from the end of the header."""
+
+    name: str
+    code: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the weights are, as found."""
+
+    sha256: str
+    size_bytes: int
+    tensors: tuple[Tensor, ...]
+    tensor_sha256: dict[str, str]
+
+    @property
+    def parameters(self) -> int:
+        """Count the trainable numbers: weights and biases."""
+        total = 0
+        for tensor in self.tensors:
+            if tensor.name.rpartition(".")[2] in ("weight", "bias"):
+                total += _product(tensor.shape)
+        return total
+
+
+class Unsound(Exception):  # noqa: N818 - says what a file is
+    """A file is not what it must be to be read at all."""
+
+
+def main(words: list[str] | None = None) -> int:
+    """Check a folder and print each thing that does not hold."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--weights-sha256", metavar="DIGEST", help="what the weights must be")
+    args = parser.parse_args(words)
+    try:
+        weights = read_weights(args.folder / "model.safetensors")
+        wrong = list(check(args.folder, weights, args.weights_sha256))
+    except Unsound as error:
+        print(error)
+        return 1
+    for problem in wrong:
+        print(problem)
+    if not wrong:
+        print(
+            f"{args.folder}: holds: {len(weights.tensors)} tensors, {weights.parameters} parameters, "
+            f"sha256 {weights.sha256}"
+        )
+    return 1 if wrong else 0
+
+
+def check(folder: Path, weights: Weights, sha256: str | None) -> Iterator[str]:
+    """Say each thing that does not hold."""
+    if sha256 is not None and sha256.lower() != weights.sha256:
+        yield f"model.safetensors: sha256 is {weights.sha256}, given was {sha256}"
+    yield from check_receipt(_read_json(folder / "receipt.json"), weights)
+    yield from check_config(_read_json(folder / "config.json"), weights)
+    if (folder / "statement.json").exists():
+        yield from check_statement(folder, _read_json(folder / "statement.json"), weights)
+
+
+def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
+    """Hold the receipt's output and every one of its tensors against the file."""
+    output = receipt.get("output")
+    output = output if isinstance(output, dict) else {}
+    if output.get("sha256") != weights.sha256:
+        yield f"receipt.json: output.sha256 is {output.get('sha256')}, found {weights.sha256}"
+    if output.get("size_bytes") != weights.size_bytes:
+        yield f"receipt.json: output.size_bytes is {output.get('size_bytes')}, found {weights.size_bytes}"
+    lines = receipt.get("tensors")
+    lines = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    told = {line.get("name"): line for line in lines}
+    found = {tensor.name: tensor for tensor in weights.tensors}
+    for name in sorted(map(str, told.keys() ^ found.keys())):
+        yield f"receipt.json: tensor {name} is {'only in the file' if name in found else 'not in the file'}"
+    for name in sorted(told.keys() & found.keys()):
+        line, tensor = told[name], found[name]
+        real = (DTYPES[tensor.code], list(tensor.shape), weights.tensor_sha256[name])
+        if (line.get("dtype"), line.get("shape"), line.get("sha256")) != real:
+            yield f"receipt.json: tensor {name} is another: found {real[0]} {real[1]} sha256 {real[2]}"
+
+
+def check_config(config: dict[str, Any], weights: Weights) -> Iterator[str]:
+    """Hold the number of classes and features against the classifier."""
+    shapes = {tensor.name: tensor.shape for tensor in weights.tensors}
+    classifier = shapes.get("head.fc.weight")
+    if classifier is None:
+        yield "model.safetensors: has no head.fc.weight"
+        return
+    for key, found in zip(("num_classes", "num_features"), classifier, strict=True):
+        if config.get(key) != found:
+            yield f"config.json: {key} is {config.get(key)}, the classifier has {found}"
+
+
+def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -> Iterator[str]:
+    """Hold every file's digest and the counts against the statement."""
+    told = statement.get("files")
+    told = told if isinstance(told, dict) else {}
+    there = {file.name for file in folder.iterdir()} - {"statement.json", "model.sig"}
+    for name in sorted(told.keys() ^ there):
+        yield f"statement.json: {name} is {'not stated' if name in there else 'missing'}"
+    for name in sorted(told.keys() & there):
+        digest, _ = _digest(folder / name)
+        if told[name] != digest:
+            yield f"statement.json: {name} is stated as {told[name]}, found {digest}"
+    counts = {"parameters": weights.parameters, "tensors": len(weights.tensors)}
+    for key, found in counts.items():
+        if statement.get(key) != found:
+            yield f"statement.json: {key} is {statement.get(key)}, found {found}"
+
+
+def read_weights(file: Path) -> Weights:
+    """Read a safetensors file: its header strictly, its data only to be digested."""
+    sha256, size_bytes = _digest(file)
+    with file.open("rb") as stream:
+        head = stream.read(8)
+        if len(head) < 8:
+            raise Unsound(f"{file}: is too short for a header")
+        (length,) = struct.unpack("<Q", head)
+        if length > min(MAX_HEADER_BYTES, size_bytes - 8):
+            raise Unsound(f"{file}: says that its header has {length} bytes")
+        tensors = _read_header(file, stream.read(length), size_bytes - 8 - length)
+        digests = {}
+        for tensor in tensors:
+            stream.seek(8 + length + tensor.start)
+            digest, left = hashlib.sha256(), tensor.end - tensor.start
+            while left:
+                chunk = stream.read(min(left, CHUNK_BYTES))
+                if not chunk:
+                    raise Unsound(f"{file}: became shorter while it was read")
+                digest.update(chunk)
+                left -= len(chunk)
+            digests[tensor.name] = digest.hexdigest()
+    return Weights(sha256=sha256, size_bytes=size_bytes, tensors=tensors, tensor_sha256=digests)
+
+
+def _read_header(file: Path, data: bytes, data_bytes: int) -> tuple[Tensor, ...]:
+    try:
+        header = json.loads(data, object_pairs_hook=_no_twins)
+        header.pop("__metadata__", None)
+        tensors = [
+            Tensor(str(name), row["dtype"], tuple(row["shape"]), *row["data_offsets"])
+            for name, row in header.items()
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Unsound(f"{file}: its header is not sound: {str(error)[:100]}") from None
+    tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
+    at = 0
+    for tensor in tensors:
+        numbers = (*tensor.shape, tensor.start, tensor.end)
+        if tensor.code not in ITEM_BYTES or any(type(n) is not int or n < 0 for n in numbers):
+            raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has an odd dtype, shape or offset")
+        if tensor.end - tensor.start != _product(tensor.shape) * ITEM_BYTES[tensor.code]:
+            raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has not the bytes that its shape takes")
+        if tensor.start != at:
+            raise Unsound(f"{file}: there is a gap or an overlap before tensor {tensor.name[:80]!a}")
+        at = tensor.end
+    if at != data_bytes:
+        raise Unsound(f"{file}: has {data_bytes} bytes of data, its tensors take {at}")
+    return tuple(tensors)
+
+
+def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(items)) != len(items):
+        raise ValueError("a key stands twice in one object")
+    return dict(items)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            found = json.loads(stream.read(MAX_JSON_BYTES), object_pairs_hook=_no_twins)
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unsound(f"{file}: cannot be read: {str(error)[:100]}") from None
+    if not isinstance(found, dict):
+        raise Unsound(f"{file}: holds no object")
+    return found
+
+
+def _digest(file: Path) -> tuple[str, int]:
+    sha256, size_bytes = hashlib.sha256(), 0
+    try:
+        with file.open("rb") as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                sha256.update(chunk)
+                size_bytes += len(chunk)
+    except OSError as error:
+        raise Unsound(f"{file}: cannot be read: {error.strerror}") from None
+    return sha256.hexdigest(), size_bytes
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""The built site, served on loopback, and one browser for all tests."""
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def serve(folder):
+    """Serve a folder on a free port of loopback."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def build(out, *, config=ROOT / "mkdocs.yml", strict=True, **environment):
+    """Build a site strictly; its log says what was wrong."""
+    command = [sys.executable, "-m", "mkdocs", "build", "-q", "-f", str(config), "-d", str(out)]
+    done = subprocess.run(
+        [*command, "--strict"] if strict else command,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "1"} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The project's own site: its folder and its address."""
+    folder = tmp_path_factory.mktemp("site")
+    server = serve(folder)
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    log = build(folder, REXNET_HUB_SITE_URL=url)
+    assert log == ""
+    yield folder, url
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all tests."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: the site's behaviour in a browser was not tested")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser, site):
+    """Open pages of the site; a console error, a page error or a request off loopback fails the test."""
+    contexts, wrong = [], []
+
+    def watch(page):
+        page.on("console", lambda m: wrong.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda r: None if is_local(r.url) else wrong.append(f"request to {r.url}"))
+
+    def open_one(path="index.html", *, width=1280, height=900, scheme="light", scripts=True, base=None):
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            java_script_enabled=scripts,
+            permissions=["clipboard-read", "clipboard-write"],
+        )
+        context.set_default_timeout(8000)
+        contexts.append(context)
+        page = context.new_page()
+        watch(page)
+        page.goto((base or site[1]) + path)
+        if scripts and page.locator(".hub-overview").count():
+            page.locator(".hub-plot").wait_for()
+        return page
+
+    open_one.wrong = wrong
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert wrong == [], "\n".join(wrong)
+
+
+def is_local(url):
+    """Whether an address leads nowhere but to this machine."""
+    return url.startswith(("http://127.0.0.1:", "file://", "data:", "blob:", "about:"))

@@ -1,0 +1,130 @@
+"""Every kind of page: readable by all, at any width, from a folder, with search and copying that work."""
+
+from pathlib import Path
+
+import pytest
+
+AXE = Path(__file__).with_name("vendor") / "axe-4.14.1.min.js"
+KINDS = (
+    "index.html",
+    "models/rexnet_150.html",
+    "guides/load.html",
+    "reference/problems.html",
+    "reference/command-line.html",
+    "reference/python.html",
+    "decisions/index.html",
+)
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def violations(page):
+    """Let axe look at a page; name each violation with the first element that has it."""
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("tags => axe.run({runOnly: tags})", RULES)["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:120]} ({len(v['nodes'])})" for v in found]
+
+
+def search(page, words):
+    """Type into the search until it answers: the theme forgets what is typed before its index is read."""
+    box, items = page.get_by_role("textbox", name="Search"), page.locator(".md-search-result__item")
+    for _ in range(20):
+        box.fill("")
+        box.press_sequentially(words)
+        page.wait_for_timeout(300)
+        if items.count():
+            return
+    raise AssertionError(f"search did not answer to {words!r}")
+
+
+@pytest.mark.parametrize("path", KINDS)
+def test_axe_finds_nothing(open_page, path):
+    """No violation in light or dark, and no sideways scroll, at desk and phone width."""
+    light, dark = open_page(path), open_page(path, width=390, scheme="dark")
+
+    assert [violations(light), violations(dark)] == [[], []]
+    assert [p.evaluate("document.documentElement.scrollWidth") for p in (light, dark)] == [1280, 390]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_while_the_overview_is_in_use(open_page, scheme):
+    """Nor with the tooltip shown, a comparison open, a wrong query, nothing left, or the search open."""
+    page = open_page("index.html?compare=rexnet_100,rexnet_200", scheme=scheme)
+    page.locator(".hub-point").first.focus()
+    found = [violations(page)]
+    page.get_by_label("Query").fill("parms<1")
+    found.append(violations(page))
+    page.get_by_label("Query").fill("top1>99")
+    found.append(violations(page))
+    search(page, "rexnet")
+    page.wait_for_timeout(400)  # the dialog fades in; half-faded text has half its contrast
+    found.append(violations(page))
+
+    assert found == [[]] * 4
+
+
+def test_axe_says_no_to_a_planted_fault(open_page):
+    """The check finds a picture without words and text that is too pale."""
+    page = open_page("numbers.html")
+    fault = '<img src="data:,"><p style="color:#ccc">pale words</p>'
+    page.evaluate("html => document.querySelector('article').insertAdjacentHTML('afterbegin', html)", fault)
+    found = " ".join(violations(page))
+    assert "image-alt" in found
+    assert "color-contrast" in found
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [("rexnet_150", "rexnet_150"), ("150", "rexnet_150"), ("misspelt", "Problems of a model index")],
+)
+def test_search_finds_and_opens(open_page, words, first):
+    """Search gives the model or the page first, and Enter opens it."""
+    page = open_page("numbers.html")
+    search(page, words)
+    assert first in page.locator(".md-search-result__item").first.inner_text()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.locator(".md-content article > h1", has_text=first).wait_for()
+
+
+def test_copy_buttons_give_each_snippet_whole(open_page):
+    """In every tab and below the citation, the button copies exactly what is shown."""
+    page = open_page("models/rexnet_150.html")
+    copied = []
+    for label in ("rexnet_hub", "timm", "transformers", "command line"):
+        tab = page.locator(".tabbed-set").first
+        tab.locator("label", has_text=label).first.click()
+        block = tab.locator(".tabbed-block:visible")
+        block.locator("button[data-md-type=copy]").click()
+        text = page.evaluate("navigator.clipboard.readText()").strip()
+        assert text == block.locator("code").inner_text().strip()
+        copied.append(text.splitlines()[0])
+    assert copied[0] == "from rexnet_hub import AutoImageProcessor, AutoModel"
+    assert copied[3] == "rexnet-hub predict rexnet_150 picture.jpg"
+
+    citation = page.locator(".highlight", has_text="@misc").first
+    citation.locator("button[data-md-type=copy]").click()
+    bibtex = page.evaluate("navigator.clipboard.readText()")
+    assert bibtex.count("{") == bibtex.count("}") == 7
+
+
+def test_the_site_works_from_a_folder(open_page, site):
+    """Opened from disk: the overview sorts, links lead on, search finds, and nothing is fetched."""
+    page = open_page(base=site[0].as_uri() + "/")
+    page.locator("table[data-hub] th button", has_text="Top-1").click()
+    assert page.locator("table[data-hub] tbody a").first.inner_text() == "rexnet_200"
+    page.locator(".hub-point", has_text="rexnet_150").click()
+    page.locator(".md-content article > h1", has_text="rexnet_150").wait_for()
+    search(page, "label smoothing")
+
+
+def test_a_console_error_and_an_outside_request_are_seen(open_page):
+    """The watch that every test of this folder is under says no to a thrown error and to a far address."""
+    page = open_page("numbers.html")
+    page.evaluate("setTimeout(() => { throw new Error('planted') })")
+    page.evaluate("fetch('http://192.0.2.1/').catch(() => 0); 0")
+    page.wait_for_timeout(200)
+    seen = " ".join(open_page.wrong)
+    open_page.wrong.clear()
+
+    assert "planted" in seen
+    assert "request to http://192.0.2.1/" in seen

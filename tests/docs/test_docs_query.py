@@ -1,0 +1,174 @@
+"""The query language, the scale and the front in the browser are those of Python."""
+
+import random
+
+import pytest
+
+from rexnet_hub.errors import UsageError
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.query import select
+from rexnet_hub.pages.chart import Point, pareto_front, round_axis
+from rexnet_hub.pages.views import query_names, query_record
+
+# Each is asked in both; a wrong one must be refused by both.
+QUERIES = """
+top1>=79 params<10M
+top1 >= 79 and params < 10 M
+file_size<=39.227315MB
+size<=37.5MiB
+flops<1G or top1>81
+flops:509989377
+parameters=4.8M
+parameters!=4.8m
+top1>=79.49%
+name:rexnet_1*
+name:*_?00
+name!=rexnet_100
+NAME:REXNET_1*
+not name:rexnet_100
+not (top1<80 or size>60MB)
+not macs<1G
+not not top1>80
+license:mit and data:imagenet
+techniques:"weight decay"
+techniques:'label*'
+training_resources:*V100*
+dropout=0.2 label_smoothing<=.1
+weight_decay=1e-5
+weight_decay=1.0e-05
+epochs=4e2
+lr<0.5 or lr>=0.5
+(top1>80)
+((top1>80) (params<10M))
+collection:RexNet dataset:ImageNet task:*classification
+batch-size=512
+optimizer:sgd or top1>81
+params<10X
+top1>
+top1
+parms<10M
+name<rexnet
+(top1>80
+top1>80)
+and
+not
+top1>=seventy
+top1>80 or
+name:
+=3
+()
+params<1e999
+params<10M params
+"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, site):
+    """The overview, for its scripts alone."""
+    opened = browser.new_page()
+    opened.goto(site[1] + "index.html")
+    opened.locator(".hub-plot").wait_for()
+    yield opened
+    opened.close()
+
+
+ASK = """([query, names, records]) => {
+  try { const meets = RexnetHub.parseQuery(query, names); 
+    return records.filter((r) => meets(r) === true).map((r) => r.name); }
+  catch (error) { if (!(error instanceof RexnetHub.QueryError)) throw error; return "refused"; }
+}"""
+
+
+def in_python(entries, query, lock):
+    try:
+        return [entry.name for entry in select(entries, query, measured=lock)]
+    except UsageError:
+        return "refused"
+
+
+def test_both_readers_of_the_language_agree(page):
+    """On every query of the list the browser picks, or refuses, what Python does."""
+    entries, lock = load_index().models, read_lock()
+    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    asked = [line for line in QUERIES.splitlines() if line]
+    expected = {query: in_python(entries, query, lock) for query in asked}
+    found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
+
+    assert found == expected
+    assert sum(answer == "refused" for answer in expected.values()) >= 12
+
+
+def test_both_agree_on_drawn_queries(page):
+    """Nor do they differ on 400 random strings of the language's own words."""
+    entries, lock, draw = load_index().models, read_lock(), random.Random(7)
+    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    words = [
+        "top1",
+        "params",
+        "name",
+        "license",
+        "macs",
+        ">=",
+        "<",
+        ":",
+        "=",
+        "!=",
+        "79",
+        "10M",
+        "1.1G",
+        "mit",
+    ]
+    words += [
+        "rexnet_*",
+        "?",
+        "(",
+        ")",
+        "and",
+        "or",
+        "not",
+        "'",
+        " ",
+        " ",
+        "%",
+        "kib",
+        "1e3",
+        "nonsense",
+        "top1>=80",
+    ]
+    asked = [
+        "".join(draw.choice(words) + draw.choice(["", " "]) for _ in range(draw.randint(1, 8)))
+        for _ in range(400)
+    ]
+    asked += [
+        f"{a}{op}{v}"
+        for a in ("top1", "params", "flops")
+        for op in ("<", ">=", ":")
+        for v in ("80.31", "9.73M")
+    ]
+    differ = [q for q in asked if page.evaluate(ASK, [q, names, records]) != in_python(entries, q, lock)]
+
+    assert differ == []
+
+
+def test_both_draw_the_same_axis_and_front(page):
+    """For random costs and accuracies the ticks and the front are the same."""
+    draw = random.Random(11)
+    for _ in range(100):
+        values = [
+            draw.choice([1, 1e-3, 40]) * draw.random() + draw.choice([0, 70])
+            for _ in range(draw.randint(1, 9))
+        ]
+        accuracies = [round(draw.uniform(70, 71), 1) for _ in values]
+        points = [
+            Point(name=str(i), x=x, y=y, size=1)
+            for i, (x, y) in enumerate(zip(values, accuracies, strict=True))
+        ]
+        script = "v => { const a = RexnetHub.roundAxis(v); return [a.low, a.high, ...a.ticks] }"
+        axis = round_axis(values)
+        assert page.evaluate(script, values) == pytest.approx([axis.low, axis.high, *axis.ticks])
+        front = page.evaluate(
+            "points => RexnetHub.paretoFront(points, (p) => p.x, (p) => p.y).map((p) => p.name)",
+            [vars(p) for p in points],
+        )
+        assert front == [point.name for point in pareto_front(points)]

@@ -1,0 +1,135 @@
+"""Every snippet and every guide runs as it is printed, on stand-in weights."""
+
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+from rexnet_hub.cli import build_parser
+from rexnet_hub.index import load_index
+from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.nets import entry_tensors
+from rexnet_hub.pages import snippets
+from rexnet_hub.repo import write_repo
+from rexnet_hub.weights.standin import write_standin
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+NAME = "rexnet_100"
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory):
+    """A stand-in checkpoint of one model, and the repo made of it."""
+    folder = tmp_path_factory.mktemp("standin")
+    entry = load_index().find(NAME)
+    (folder / "released").mkdir()
+    checkpoint = write_standin(folder / "released", tensors=entry_tensors(entry), seed=1, stem="rexnetv1_100")
+    return checkpoint, write_repo(entry, checkpoint, folder / NAME).folder
+
+
+@pytest.fixture
+def desk(standin, tmp_path, monkeypatch):
+    """A folder as a reader's: a picture, the released file, the staged repo, a cache that holds it."""
+    checkpoint, repo = standin
+    shutil.copy(PACKAGE_DIR / "demo_picture.jpg", tmp_path / "picture.jpg")
+    (tmp_path / "released.pth").symlink_to(checkpoint)
+    (tmp_path / NAME).symlink_to(repo)
+    cache = tmp_path / "cache" / "repos"
+    cache.mkdir(parents=True)
+    (cache / NAME).symlink_to(repo)
+    monkeypatch.setenv("REXNET_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_python(source, names):
+    """Run a block as a reader's script; other libraries may warn of their own affairs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        exec(compile(source, "snippet", "exec"), names)
+
+
+def all_snippets():
+    kinds = (snippets.predicting, snippets.extracting, snippets.tuning)
+    return [
+        pytest.param(each, id=f"{kind.__name__}-{each.library}")
+        for kind in kinds
+        for each in kind(NAME)
+        if each.language == "python"
+    ]
+
+
+@pytest.mark.parametrize("snippet", all_snippets())
+def test_a_snippet_runs_as_printed(desk, snippet, capsys):
+    """The lines of each library run whole, and those that print print something."""
+    run_python(snippet.lines, {"__name__": "reader"})
+    assert ("print(" in snippet.lines) == bool(capsys.readouterr().out)
+
+
+def test_the_libraries_agree_on_the_class(desk, capsys):
+    """rexnet_hub, transformers and the command line name the same class of the same picture."""
+    said = []
+    for snippet in snippets.predicting(NAME):
+        if snippet.library in ("rexnet_hub", "transformers"):
+            run_python(snippet.lines, {})
+            said.append(capsys.readouterr().out.strip())
+    args = build_parser().parse_args(shlex.split(snippets.predicting(NAME)[3].lines)[1:])
+    assert args.run(args) == 0
+    assert said[0] == said[1]
+    assert said[0] in capsys.readouterr().out
+
+
+GUIDES = sorted((DOCS / "guides").glob("*.md"))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda file: file.stem)
+def test_a_guide_runs_from_top_to_bottom(desk, guide):
+    """The Python blocks of a guide run in order, in one session, as a reader would type them."""
+    blocks = [
+        body for language, body in BLOCK.findall(guide.read_text(encoding="utf-8")) if language == "python"
+    ]
+    assert blocks
+    names = {"__name__": "reader"}
+    for body in blocks:
+        run_python(body, names)
+
+
+def command_lines():
+    """Every command line that docs and templates print."""
+    texts = [file.read_text(encoding="utf-8") for file in DOCS.rglob("*.md")]
+    lines = [
+        line
+        for text in texts
+        for language, body in BLOCK.findall(text)
+        if language == "console"
+        for line in body.splitlines()
+    ]
+    return sorted({line for line in lines if line.strip()})
+
+
+def test_every_printed_command_is_one_that_exists():
+    """Each command of the guides is taken by the parser, options and all."""
+    assert len(command_lines()) >= 6
+    for line in command_lines():
+        words = shlex.split(line)
+        assert words[0] == "rexnet-hub"
+        build_parser().parse_args(words[1:])
+
+
+def test_every_command_is_in_the_reference(site):
+    """The page about the command line has a section for each command, with its options."""
+    page = (site[0] / "reference" / "command-line.html").read_text(encoding="utf-8")
+    parser = build_parser()
+    (commands,) = [action for action in parser._actions if hasattr(action, "choices") and action.choices]
+    for name in commands.choices:
+        assert f'<h2 id="{name}">' in page
+
+
+def test_a_block_that_fails_is_seen(desk):
+    """The runner lets an error of a block through."""
+    with pytest.raises(ZeroDivisionError):
+        run_python("1 / 0", {})

@@ -1,0 +1,134 @@
+"""A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model."""
+
+import shutil
+import time
+from types import SimpleNamespace
+
+import pytest
+from loopback import WRITE, LoopbackHub
+
+SMALL = """\
+Type: model-index
+Collections:
+- Name: Small
+  License: MIT
+  Metadata:
+    Num Classes: 10
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+Models:
+# Ten classes only, so that tests are quick.
+- Name: small
+  In Collection: Small
+  Metadata:
+    ID: rexnet_100
+    Crop Pct: '0.875'
+    Image Size: '224'
+    Interpolation: bicubic
+  Weights: {weights}
+  Results:
+  - Task: Image Classification
+    Dataset: ImageNet
+    Metrics:
+      Top 1 Accuracy: 77.86%
+"""
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A loopback Hub, empty; the client's cache is new and the environment's token may write."""
+    with LoopbackHub() as running:
+        point_client_at(running, monkeypatch, tmp_path / "hf")
+        yield running
+        from huggingface_hub import close_session
+
+        close_session()
+
+
+def point_client_at(hub, monkeypatch, home):
+    """Set what HF_ENDPOINT, HF_HUB_CACHE and HF_HUB_DISABLE_XET set when the client is imported."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    monkeypatch.setenv("HF_TOKEN", WRITE)
+    # The client's own back-off has no parameter; only its modules get a clock that does not wait.
+    hasty = SimpleNamespace(
+        **{name: getattr(time, name) for name in dir(time)} | {"sleep": lambda seconds: None}
+    )
+    monkeypatch.setattr("huggingface_hub.utils._http.time", hasty)
+    monkeypatch.setattr("huggingface_hub.file_download.time", hasty)
+    monkeypatch.setattr("rexnet_hub.hub.cache.RETRY_SECONDS", 0)
+
+
+@pytest.fixture(scope="session")
+def small_index(tmp_path_factory):
+    """The folder of an index with one model of ten classes, its released file a stand-in."""
+    from rexnet_hub.nets import CONFIGS, expected_tensors
+    from rexnet_hub.weights.standin import write_standin
+
+    folder = tmp_path_factory.mktemp("small")
+    tensors = expected_tensors(CONFIGS["rexnet_100"], num_classes=10)
+    released = write_standin(folder, tensors=tensors, seed=7, stem="small")
+    (folder / "index").mkdir()
+    (folder / "index" / "small.yml").write_text(SMALL.format(weights=released.as_uri()))
+    return folder / "index"
+
+
+@pytest.fixture(scope="session")
+def small_staged(small_index, tmp_path_factory):
+    """Its staged repo, not to be changed."""
+    from rexnet_hub.index import load_index
+    from rexnet_hub.repo import write_repo
+
+    released = next(small_index.parent.glob("*.pth"))
+    out = tmp_path_factory.mktemp("staged") / "small"
+    return write_repo(load_index(small_index).find("small"), released, out).folder
+
+
+@pytest.fixture
+def own_small_index(small_index, monkeypatch, tmp_path):
+    """Every function reads a copy of that index, which a test may change."""
+    copy = shutil.copytree(small_index, tmp_path / "index")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(copy))
+    return copy
+
+
+@pytest.fixture
+def staged(small_staged, tmp_path):
+    """A copy of the staged repo, which a test may change."""
+    return shutil.copytree(small_staged, tmp_path / "work" / "small")
+
+
+@pytest.fixture
+def files(small_staged):
+    """The staged repo's files: name -> bytes."""
+    return {file.name: file.read_bytes() for file in small_staged.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def measured_once():
+    """What measuring the claims of the same weights and card came to: it is measured once a session."""
+    return {}
+
+
+@pytest.fixture
+def quick_claims(measured_once, monkeypatch):
+    """Tests of faults publish the same files over and over; their claims are really measured, but once."""
+    from rexnet_hub.layout import find_index_dir
+    from rexnet_hub.publish import plan
+
+    measure = plan._false_claims
+
+    def remembered(repo):
+        of = [*repo.folder.iterdir(), *find_index_dir().iterdir()]
+        key = tuple(sorted((file.name, file.read_bytes()) for file in of))
+        if key not in measured_once:
+            measured_once[key] = measure(repo)
+        return measured_once[key]
+
+    monkeypatch.setattr(plan, "_false_claims", remembered)

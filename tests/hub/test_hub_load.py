@@ -1,0 +1,360 @@
+"""A model loads from a Hub, each byte of it checked, from one commit, offline too."""
+
+import json
+import logging
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+from loopback import READ, WRITE
+from safetensors.torch import load_file
+
+from rexnet_hub.auto import AutoImageProcessor, AutoModel
+from rexnet_hub.errors import (
+    CheckpointError,
+    FileProblem,
+    HubError,
+    MismatchError,
+    RepoError,
+    UnknownModelError,
+    UsageError,
+)
+from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
+from rexnet_hub.layout import find_cache_dir
+from rexnet_hub.locate import Access, find_repo
+
+GET_WEIGHTS = r"GET .*/[0-9a-f]{64}$"
+
+
+def same_weights(model, file):
+    expected = load_file(file)
+    return all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
+@pytest.fixture
+def published(hub, files):
+    """The small repo on the Hub."""
+    hub.create("org/small", files)
+    return hub
+
+
+def test_a_repo_loads_bit_for_bit_by_id(published, small_staged):
+    """Cold: one HEAD and one GET a file; the weights are the published ones."""
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+    assert len(published.requests("HEAD /org/small/resolve")) == 3
+    assert len(published.requests("GET .")) == 3
+
+
+def test_a_warm_load_asks_once_and_a_pinned_or_offline_one_never(published, monkeypatch):
+    """From a warm cache: one request for a branch, none for a commit, with local files only, or offline."""
+    AutoModel.from_pretrained("org/small")
+    for count, options in ((1, {}), (0, {"revision": published.repos["org/small"].head})):
+        published.log.clear()
+        AutoModel.from_pretrained("org/small", **options)
+        assert len(published.log) == count
+    published.log.clear()
+    AutoModel.from_pretrained("org/small", local_files_only=True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    AutoModel.from_pretrained("org/small")
+    AutoImageProcessor.from_pretrained("org/small")
+    assert published.log == []
+
+
+def test_a_repo_without_receipt_is_warm_too(hub, files):
+    """That a repo has no receipt is remembered: a second load of its commit asks nothing."""
+    del files["receipt.json"]
+    hub.create("org/bare", files)
+    AutoModel.from_pretrained("org/bare", revision=hub.repos["org/bare"].head)
+    hub.log.clear()
+    AutoModel.from_pretrained("org/bare", revision=hub.repos["org/bare"].head)
+    assert hub.log == []
+
+
+def test_a_processor_brings_no_weights(published):
+    """An image processor needs config.json alone."""
+    assert AutoImageProcessor.from_pretrained("org/small").preprocessing.input_px == 224
+    assert published.requests("GET .") == ["GET /org/small/resolve/main/config.json"]
+
+
+def test_every_kind_of_revision_loads(published, files):
+    """A branch, a tag, a commit, a short one and a pull request each give their own files."""
+    repo = published.repos["org/small"]
+    first = repo.head
+    repo.tags["v1"] = first
+    changed = json.loads(files["config.json"]) | {"note": "second"}
+    second = published.push("org/small", {"config.json": json.dumps(changed).encode()})
+    repo.prs["7"] = first
+    repo.branches["dev"] = second
+    for revision, commit in {"v1": first, first: first, first[:9]: first, "refs/pr/7": first,
+                             "dev": second, "main": second, None: second}.items():  # fmt: skip
+        assert find_repo("org/small", Access(revision=revision)).folder.name == commit
+
+
+def test_all_files_are_of_one_commit(published, files):
+    """A commit that lands while a repo is loaded changes nothing: the first file settles the commit."""
+    before = published.repos["org/small"].head
+
+    def land():
+        published.push("org/small", {"model.safetensors": b"another", "receipt.json": b"{}"})
+
+    published.fault("HEAD .*model.safetensors", "before", call=land)
+    assert find_repo("org/small").folder.name == before
+    assert published.repos["org/small"].head != before
+
+
+def test_a_name_loads_what_the_lock_says(published, own_small_index, small_staged):
+    """A published name comes from its Hub repo at the locked commit, whatever main is since."""
+    locked = published.repos["org/small"].head
+    sha256 = json.loads((small_staged / "receipt.json").read_text())["output"]["sha256"]
+    size_bytes = (small_staged / "model.safetensors").stat().st_size
+    measured = Measured(
+        hub=MeasuredHub(repo_id="org/small", commit=locked),
+        safetensors=MeasuredFile(sha256=sha256, size_bytes=size_bytes),
+    )
+    write_lock(Lock(models={"small": measured}), own_small_index / "lock.json")
+    published.push("org/small", {"config.json": b"{}"})
+    assert same_weights(AutoModel.from_pretrained("small"), small_staged / "model.safetensors")
+    published.log.clear()
+    AutoModel.from_pretrained("small")
+    assert published.log == []
+    with pytest.raises(RepoError, match="missing or not usable"):
+        AutoModel.from_pretrained("small", revision="main")
+
+
+def test_a_name_that_the_lock_contradicts_is_refused(published, own_small_index):
+    """Other weights at the locked commit than the locked ones are refused before they are read."""
+    measured = Measured(
+        hub=MeasuredHub(repo_id="org/small", commit=published.repos["org/small"].head),
+        safetensors=MeasuredFile(sha256="f" * 64, size_bytes=1),
+    )
+    write_lock(Lock(models={"small": measured}), own_small_index / "lock.json")
+    with pytest.raises(MismatchError, match="by the lock"):
+        AutoModel.from_pretrained("small")
+
+
+def test_an_unpublished_name_loads_its_released_file(hub, own_small_index, small_staged):
+    """Without a published repo the released file is converted; a revision makes no sense then."""
+    assert same_weights(AutoModel.from_pretrained("small"), small_staged / "model.safetensors")
+    assert hub.log == []
+    with pytest.raises(UsageError, match="not on a Hub yet"):
+        AutoModel.from_pretrained("small", revision="v1")
+
+
+def test_our_own_cache_mends_itself(hub, own_small_index, small_staged):
+    """A damaged converted file is made again, and one of an older released file is not used."""
+    AutoModel.from_pretrained("small")
+    (weights,) = (find_cache_dir() / "repos").glob("*/model.safetensors")
+    flip(weights)
+    assert same_weights(AutoModel.from_pretrained("small"), small_staged / "model.safetensors")
+    index = own_small_index / "small.yml"
+    index.write_text(index.read_text().replace("0.875", "0.9"))
+    AutoModel.from_pretrained("small")
+    assert '"crop_pct": 0.9' in (weights.parent / "config.json").read_text()
+
+
+def flip(file):
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "receipt.json"])
+@pytest.mark.parametrize("with_receipt", [True, False])
+def test_a_damaged_cache_entry_is_fetched_again_once(hub, files, name, with_receipt, small_staged, tmp_path):
+    """One flipped bit in a cached file: online it is mended, offline it is refused."""
+    if not with_receipt:
+        del files["receipt.json"]
+        if name == "receipt.json":
+            return
+    hub.create("org/small", files)
+    AutoModel.from_pretrained("org/small")
+    (cached,) = (tmp_path / "hf").glob(f"hub/models--org--small/snapshots/*/{name}")
+    flip(cached.resolve())
+    with pytest.raises(MismatchError):
+        AutoModel.from_pretrained("org/small", local_files_only=True)
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+    AutoModel.from_pretrained("org/small", local_files_only=True)
+
+
+@pytest.mark.parametrize("on", [GET_WEIGHTS, "GET .*config.json", "GET .*receipt.json"])
+def test_a_byte_flipped_on_the_way_is_mended_or_refused(published, on, small_staged):
+    """A flipped byte under the right name: once, it is fetched again; each time, it is refused."""
+    published.fault(on, "flip")
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+    published.push("org/small", {"other.txt": b"a new commit"})
+
+
+@pytest.mark.parametrize("on", [GET_WEIGHTS, "GET .*config.json", "GET .*receipt.json"])
+def test_a_byte_flipped_each_time_is_refused(published, on):
+    """What differs twice is not loaded."""
+    published.fault(on, "flip", times=9)
+    with pytest.raises((MismatchError, CheckpointError)):
+        AutoModel.from_pretrained("org/small")
+    assert len(published.requests(on)) == 2
+
+
+def test_a_lying_receipt_is_refused_by_the_hubs_record(hub, files):
+    """Weights that are not what the receipt says are refused though the Hub's own record holds."""
+    files["receipt.json"] = files["receipt.json"].replace(
+        json.loads(files["receipt.json"])["output"]["sha256"].encode(), b"e" * 64
+    )
+    hub.create("org/small", files)
+    with pytest.raises(MismatchError, match="the Hub's own record"):
+        AutoModel.from_pretrained("org/small")
+
+
+@pytest.mark.parametrize(
+    ("on", "after_bytes"),
+    [(GET_WEIGHTS, n) for n in (0, 1, 70_000, 13_000_000)]
+    + [("GET .*config.json", 5), ("GET .*receipt.json", 99)],
+)
+def test_a_cut_download_goes_on(published, on, after_bytes, small_staged):
+    """A connection that ends early is taken up again, and the whole is what was published."""
+    published.fault(on, "drop", after_bytes=after_bytes)
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+@pytest.mark.parametrize("on", ["HEAD .*config.json", "HEAD .*model.safetensors", GET_WEIGHTS])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_waited_for(published, on, status, small_staged):
+    """One 429 or 503 in the way of each kind of request does not end a load."""
+    published.fault(on, "status", status=status)
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+@pytest.mark.parametrize("on", ["HEAD .*config.json", "HEAD .*model.safetensors", "HEAD .*receipt"])
+def test_an_answer_that_is_cut_is_asked_for_again(published, on, small_staged):
+    """A request whose answer never comes is sent once more."""
+    published.fault(on, "lost")
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+@pytest.mark.parametrize("on", ["HEAD .*config.json", "GET .*config.json", GET_WEIGHTS])
+def test_a_stalled_download_ends(published, monkeypatch, on):
+    """A Hub that falls silent is given up after the time limit, in one line."""
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    monkeypatch.setattr("rexnet_hub.hub.cache.STEP_SECONDS", 0.2)
+    published.fault(on, "stall", after_bytes=60, times=99)
+    monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.2)
+    with pytest.raises(HubError, match="does not answer") as caught:
+        AutoModel.from_pretrained("org/small")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_is_gone_leaves_the_cache(published, small_staged, caplog):
+    """With a warm cache a load works though the Hub is down."""
+    AutoModel.from_pretrained("org/small")
+    published.gone = True
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+# fmt: off
+REFUSALS = {
+    "missing repo": ("org/none", {}, HubError, "no such repo, or it is private"),
+    "missing revision": ("org/small", {"revision": "v9"}, HubError, "no branch, tag, commit or .* named v9"),
+    "wrong token": ("org/small", {"token": "hf_SENTINELwrong000"}, HubError, "token is not valid"),
+    "gated": ("org/gated", {"token": READ}, HubError, "it is gated; ask for access at http"),
+    "private": ("org/private", {"token": False}, HubError, "no such repo, or it is private"),
+    "no config": ("org/empty", {}, RepoError, "is no model repo, it has no config.json"),
+    "pickle": ("org/pickle", {}, RepoError, "hf download org/pickle pytorch_model.bin .* rexnet-hub convert"),
+    "no weights": ("org/weightless", {}, RepoError, "has no model.safetensors"),
+    "bad id": ("org/small/x", {}, UnknownModelError, "no model is named"),
+    "odd id": ("org/-small", {}, UnknownModelError, "no model is named"),
+    "forbidden id": ("org/a--b", {}, HubError, "no repo can have this id"),
+    "not cached": ("org/small", {"local_files_only": True}, HubError, "load it once online"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_each_refusal_says_what_to_do(hub, files, case):
+    """One line of ours for each thing that a Hub or a caller can get wrong; no token in it."""
+    source, options, kind, said = REFUSALS[case]
+    hub.create("org/small", files)
+    hub.create("org/gated", files, gated=True)
+    hub.create("org/private", files, private=True)
+    hub.create("org/empty", {"README.md": b"# empty"})
+    config = {"config.json": files["config.json"]}
+    hub.create("org/weightless", config)
+    hub.create("org/pickle", config | {"pytorch_model.bin": b"never unpickled"})
+    with pytest.raises(kind, match="(?s)" + said) as caught:
+        AutoModel.from_pretrained(source, **options)
+    assert "\n" not in str(caught.value)
+    assert "SENTINEL" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert not hub.requests("GET .*pytorch_model.bin")
+
+
+def test_a_link_out_of_the_cache_is_refused(published, tmp_path):
+    """A cached path that leads elsewhere is not read, whatever is there."""
+    AutoModel.from_pretrained("org/small")
+    (cached,) = (tmp_path / "hf").glob("hub/models--org--small/snapshots/*/config.json")
+    elsewhere = tmp_path / "elsewhere.json"
+    elsewhere.write_bytes(cached.read_bytes())
+    cached.unlink()
+    cached.symlink_to(elsewhere)
+    with pytest.raises(RepoError, match="leads out of the cache"):
+        AutoModel.from_pretrained("org/small", local_files_only=True)
+
+
+def test_no_code_of_a_repo_is_run(hub, files, tmp_path):
+    """A repo that brings code and asks for it to be run is loaded without either."""
+    config = json.loads(files["config.json"])
+    config["auto_map"] = {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.Evil"}
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')".encode()
+    hub.create("org/small", files | {"config.json": json.dumps(config).encode(), "modeling.py": code})
+    AutoModel.from_pretrained("org/small")
+    assert not hub.requests("modeling")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_token_is_written_anywhere(published, tmp_path, caplog, capfd):
+    """At debug level, with a failing Hub: no token in logs, outputs, cache or message."""
+    caplog.set_level(logging.DEBUG)
+    published.fault("HEAD .*config.json", "status", status=503)
+    AutoModel.from_pretrained("org/small", token=WRITE)
+    published.fault("GET", "status", status=403, times=99)
+    published.push("org/small", {"config.json": b"{}"})
+    with pytest.raises(HubError) as caught:
+        AutoModel.from_pretrained("org/small", token=WRITE)
+    told = caplog.text + "".join(capfd.readouterr()) + str(caught.value)
+    assert "SENTINEL" not in told
+    written = [file for file in tmp_path.rglob("*") if file.is_file() and b"SENTINEL" in file.read_bytes()]
+    assert written == []
+
+
+def test_a_full_disk_is_said(published, small_staged):
+    """No room for the weights: a message with the path; with room again the load ends right."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(FileProblem, match="cannot be written: File too large") as caught:
+            AutoModel.from_pretrained("org/small")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "\n" not in str(caught.value)
+    assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+def test_a_cache_that_is_none_is_said(published, tmp_path):
+    """A file where the cache's folder would be is a message with its path."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("in the way")
+    with pytest.raises(FileProblem, match=r"blocked.* cannot be written") as caught:
+        AutoModel.from_pretrained("org/small", cache_dir=blocked)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_read_only_cache_loads_offline(published, tmp_path):
+    """Offline nothing is written: the same files, the same times, before and after."""
+    AutoModel.from_pretrained("org/small")
+
+    def stamps():
+        return {str(file): file.lstat().st_mtime_ns for file in Path(tmp_path / "hf").rglob("*")}
+
+    before = stamps()
+    AutoModel.from_pretrained("org/small", local_files_only=True)
+    assert stamps() == before

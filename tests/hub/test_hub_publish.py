@@ -1,0 +1,282 @@
+"""Publishing to a Hub is planned first, one commit and one tag after, and says what it would lose."""
+
+import json
+
+import pytest
+from loopback import READ
+
+from rexnet_hub.auto import AutoModel
+from rexnet_hub.errors import HubError, PublishError, UsageError
+from rexnet_hub.hub.patience import Patience
+from rexnet_hub.index.lock import read_lock
+from rexnet_hub.publish import (
+    apply_plan,
+    describe_plan,
+    outcomes_table,
+    plan_as_json,
+    plan_as_markdown,
+    plan_publish,
+    publish_all,
+    record_publication,
+)
+
+QUICK = Patience(step_seconds=5, attempts=3, wait_seconds=0)
+
+pytestmark = [
+    pytest.mark.usefixtures("own_small_index", "quick_claims"),
+    # The client hands an LFS file to httpx2 under a name that is going out of use.
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"),
+]
+
+
+def publish(staged, **options):
+    return apply_plan(plan_publish(staged, "hf:org", patience=QUICK, **options), patience=QUICK)
+
+
+def kinds(plan):
+    return {change.name: change.kind for change in plan.changes}
+
+
+def rewrite(file, old, new):
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def test_a_plan_of_a_new_repo_writes_nothing(hub, staged):
+    """A first plan adds four files, says that the repo would be made, and needs the right to read only."""
+    plan = plan_publish(staged, "hf:org", token=READ)
+    assert (plan.head, plan.target, set(kinds(plan).values())) == (None, "hf:org/small", {"add"})
+    assert (plan.visibility, plan.license, plan.stops) == ("public", "mit", ())
+    assert "it would be made" in "\n".join(describe_plan(plan))
+    assert hub.repos == {}
+    assert hub.requests("(POST|PUT|DELETE) .") == []
+
+
+def test_applied_is_one_commit_and_one_tag_of_the_staged_bytes(hub, staged, files):
+    """After apply: one commit on top of the first, one tag on it, the staged bytes; again changes nothing."""
+    published = publish(staged)
+    repo = hub.repos["org/small"]
+    assert repo.files() == files
+    assert [commit.title for _, commit in repo.history(repo.head)][1:] == ["initial commit"]
+    assert repo.tags == {published.tag: repo.head}
+    assert published.commit == repo.head
+    plan = plan_publish(staged, "hf:org")
+    assert plan.is_done
+    hub.log.clear()
+    assert apply_plan(plan).commit == repo.head
+    assert len(repo.commits) == 2
+    assert hub.requests("(POST|PUT) .") == []
+
+
+def test_what_was_published_loads_by_name(hub, staged, own_small_index):
+    """A publication in the lock makes the model's name load from there, at that commit."""
+    plan = plan_publish(staged, "hf:org/another-name")
+    published = apply_plan(plan)
+    record_publication(plan, published)
+    locked = read_lock().of("small")
+    assert (locked.hub.repo_id, locked.hub.commit) == ("org/another-name", published.commit)
+    assert locked.hub.tag == published.tag
+    hub.log.clear()
+    AutoModel.from_pretrained("small")
+    assert hub.requests(f"HEAD /org/another-name/resolve/{published.commit}/model.safetensors")
+
+
+def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small_index, tmp_path):
+    """Changed metrics and licence are shown old and new; changed and kept files with their digests."""
+    publish(staged)
+    index = own_small_index / "small.yml"
+    rewrite(index, "77.86%", "78.5%")
+    rewrite(index, "License: MIT", "License: Apache-2.0")
+    from rexnet_hub.index import load_index
+    from rexnet_hub.repo import write_repo
+
+    entry = load_index().find("small")
+    again = write_repo(
+        entry, next(tmp_path.glob("*.pth"), None) or released(entry), tmp_path / "new" / "small"
+    )
+    plan = plan_publish(again.folder, "hf:org")
+    assert kinds(plan) == {
+        "README.md": "change",
+        "config.json": "change",
+        "model.safetensors": "keep",
+        "receipt.json": "keep",
+    }
+    told = {field.name: (field.old, field.new) for field in plan.fields}
+    assert told["license"] == ("mit", "apache-2.0")
+    weights = next(change for change in plan.changes if change.name == "model.safetensors")
+    assert weights.old_digest == weights.new_digest == f"sha256:{plan.files['model.safetensors'].sha256}"
+    card = next(change for change in plan.changes if change.name == "README.md")
+    assert card.old_digest.startswith("git:")
+    assert card.old_digest != card.new_digest
+    assert plan.head == hub.repos["org/small"].head
+    assert plan.stops == ()
+    first_tag = next(iter(hub.repos["org/small"].tags))
+    published = apply_plan(plan)
+    assert set(hub.repos["org/small"].tags) == {first_tag, published.tag}
+
+
+def released(entry):
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    return Path(unquote(urlsplit(entry.released.url).path))
+
+
+def test_metrics_that_change_are_named():
+    """A metric of the card's model-index is compared by data set and name."""
+    from rexnet_hub.publish.cards import compare_cards
+
+    def card(value):
+        metric = {"type": "accuracy", "name": "Top 1 Accuracy", "value": value}
+        results = [{"dataset": {"name": "ImageNet-1k"}, "metrics": [metric]}]
+        return "---\n" + json.dumps({"model-index": [{"name": "small", "results": results}]}) + "\n---\n"
+
+    (change,) = compare_cards(card(77.86), card(78.5))
+    assert (change.name, change.old, change.new) == ("ImageNet-1k: Top 1 Accuracy", "77.86", "78.5")
+
+
+def test_a_plan_is_json_and_markdown(hub, staged):
+    """A plan for machines has stable keys, and one for a CI's summary is inert."""
+    plan = plan_publish(staged, "hf:org")
+    (told,) = json.loads(plan_as_json([plan]))
+    assert told["target"] == "hf:org/small"
+    assert told["changes"][0].keys() == {"kind", "name", "size_bytes", "old_digest", "new_digest"}
+    assert told["files"]["config.json"]["size_bytes"] == (staged / "config.json").stat().st_size
+    lines = plan_as_markdown([plan]).splitlines()
+    assert lines[2] == lines[-1] == "````text" or lines[-1].startswith("```")
+
+
+def test_a_moved_head_is_refused(hub, staged):
+    """A commit after the plan is not overwritten."""
+    publish(staged)
+    (staged / "README.md").write_text((staged / "README.md").read_text() + "\nmore\n")
+    plan = plan_publish(staged, "hf:org")
+    hub.push("org/small", {"notes.txt": b"mine"})
+    head = hub.repos["org/small"].head
+    with pytest.raises(PublishError, match="changed since the plan was made"):
+        apply_plan(plan)
+    assert hub.repos["org/small"].head == head
+
+
+def test_a_changed_staged_folder_is_refused(hub, staged):
+    """What was not planned is not published."""
+    plan = plan_publish(staged, "hf:org")
+    (staged / "README.md").write_text((staged / "README.md").read_text() + "\nmore\n")
+    with pytest.raises(PublishError, match="changed since the plan"):
+        apply_plan(plan)
+    assert hub.repos == {}
+
+
+def test_a_tag_is_never_moved(hub, staged):
+    """A tag that is on another commit stops a plan."""
+    publish(staged, tag="v1")
+    first = hub.repos["org/small"].head
+    (staged / "README.md").write_text((staged / "README.md").read_text() + "\nmore\n")
+    plan = plan_publish(staged, "hf:org", tag="v1")
+    assert "the tag v1 is on" in plan.stops[0]
+    with pytest.raises(PublishError, match="is never moved"):
+        apply_plan(plan)
+    assert hub.repos["org/small"].tags == {"v1": first}
+    assert publish(staged, tag="v2").tag == "v2"
+
+
+def test_a_false_claim_is_not_published(hub, staged):
+    """A claim of the staged repo that is false stops the plan by its name."""
+    rewrite(staged / "config.json", '"crop_pct": 0.875', '"crop_pct": 0.9')
+    with pytest.raises(PublishError, match=r"crop_pct is false: stated 0\.875, found 0\.9"):
+        publish(staged)
+    assert hub.repos == {}
+
+
+def test_lines_that_a_person_wrote_are_not_lost(hub, staged):
+    """An edit of the card in the Hub's editor stops the next publication, with the lines, unless let go."""
+    publish(staged)
+    card = (staged / "README.md").read_text()
+    hub.push("org/small", {"README.md": (card + "\nTrained by us, with care.\n").encode()})
+    (staged / "README.md").write_text(card.replace("# ", "# New ", 1))
+    plan = plan_publish(staged, "hf:org")
+    assert plan.edits == ("Trained by us, with care.",)
+    assert "written there: Trained by us, with care." in "\n".join(describe_plan(plan))
+    with pytest.raises(PublishError, match="would lose 1 line"):
+        apply_plan(plan)
+    assert b"with care" in hub.repos["org/small"].files()["README.md"]
+    assert publish(staged, drop_edits=True)
+    assert b"with care" not in hub.repos["org/small"].files()["README.md"]
+
+
+def test_our_own_old_lines_are_not_a_persons(hub, staged):
+    """What we published ourselves may change without asking."""
+    publish(staged)
+    card = (staged / "README.md").read_text()
+    (staged / "README.md").write_text(card.replace("# ", "# New ", 1))
+    assert plan_publish(staged, "hf:org").edits == ()
+
+
+def test_a_card_that_we_never_wrote_is_a_persons(hub, staged):
+    """A repo that somebody else made keeps its card's lines until they are let go."""
+    hub.create("org/small", {"README.md": b"---\nlicense: mit\n---\n# Somebody's own words\n"})
+    assert plan_publish(staged, "hf:org").edits == ("# Somebody's own words",)
+
+
+def test_a_pull_request_is_opened_once(hub, staged, files):
+    """With `as_pr` main stays, a request with the files is open, and a second run finds it."""
+    hub.create("org/small")
+    repo = hub.repos["org/small"]
+    head = repo.head
+    first = publish(staged, as_pr=True, token=READ)
+    second = publish(staged, as_pr=True, token=READ)
+    assert first.request == second.request == "refs/pr/1"
+    assert (repo.head, len(repo.prs), repo.tags) == (head, 1, {})
+    assert repo.files("refs/pr/1") == files
+    with pytest.raises(PublishError, match="no repo to open a pull request in"):
+        apply_plan(plan_publish(staged, "hf:org/none", as_pr=True))
+
+
+def test_a_private_repo_is_made_private(hub, staged):
+    """Visibility is planned, and is that of a repo that exists already."""
+    assert plan_publish(staged, "hf:org", private=True).visibility == "private"
+    publish(staged, private=True)
+    assert hub.repos["org/small"].private
+    assert plan_publish(staged, "hf:org").visibility == "private"
+
+
+def test_several_are_one_run(hub, staged, tmp_path):
+    """One that fails leaves the others done, and the table says both; several cannot share a name."""
+    outcomes = publish_all(
+        ["small", "nobody", str(staged)], "hf:org", apply=True, patience=QUICK, record=True
+    )
+    assert [bool(outcome.published) for outcome in outcomes] == [True, False, True]
+    assert "no model is named 'nobody'" in outcomes[1].problem
+    lines = outcomes_table(outcomes).splitlines()
+    assert lines[2].split()[:2] == ["small", "published"]
+    assert lines[3].split()[:2] == ["nobody", "error"]
+    assert read_lock().of("small").hub.commit == outcomes[2].published.commit
+    with pytest.raises(UsageError, match="names one repo, 2 are"):
+        publish_all(["a", "b"], "hf:org/one")
+
+
+REFUSALS = {
+    "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
+    "no write right": ({"token": READ}, HubError, "may not do that"),
+    "no right there": ({"to": "hf:strangers"}, HubError, "may not do that"),
+    "bad id": ({"to": "hf:org/a--b"}, HubError, "no repo can have this id"),
+    "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_each_refusal_says_what_to_do(hub, staged, case):
+    """Each is one line of ours, without a token, and nothing is changed."""
+    options, kind, said = REFUSALS[case]
+    options = {"to": "hf:org", "token": None} | options
+
+    def attempt():
+        plan = plan_publish(staged, options["to"], token=options["token"], patience=QUICK)
+        apply_plan(plan, token=options["token"], patience=QUICK)
+
+    with pytest.raises(kind, match=said) as caught:
+        attempt()
+    assert "\n" not in str(caught.value)
+    assert "SENTINEL" not in str(caught.value)
+    assert hub.repos == {}

@@ -1,0 +1,249 @@
+"""Whatever fails while publishing, the remote is old or new, and a second run ends right."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from loopback import WRITE
+
+from rexnet_hub.errors import HubError, PublishError, RexnetHubError
+from rexnet_hub.hub.patience import Patience
+from rexnet_hub.publish import apply_plan, plan_publish
+
+QUICK = Patience(step_seconds=0.5, attempts=3, wait_seconds=0)
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [
+    pytest.mark.usefixtures("own_small_index", "quick_claims"),
+    pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"),
+]
+
+#: Every kind of request that a first publication makes.
+CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET = (
+    "POST /api/repos/create", "POST .*/preupload/", "POST .*objects/batch", "PUT ", "POST .*/commit/",
+    "POST .*/tag/",
+    "GET /api/models/org/small(/revision.*)?$", "GET .*/refs", "HEAD .*/resolve/", "GET .*/[0-9a-f]{64}$",
+)  # fmt: skip
+REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET)
+
+
+def publish(staged):
+    return apply_plan(plan_publish(staged, "hf:org", patience=QUICK), patience=QUICK)
+
+
+def state(hub):
+    """What a reader sees: nothing, an empty repo, or a commit with its files, and the tags."""
+    repo = hub.repos.get("org/small")
+    return (repo.files(), dict(repo.tags)) if repo else ({}, {})
+
+
+def assert_old_or_new(hub, files):
+    found, tags = state(hub)
+    assert found in ({}, files)
+    assert tags == {} or found == files
+
+
+def assert_ends_right(hub, staged, files):
+    """A second run ends in one commit and one tag, with the staged bytes."""
+    published = publish(staged)
+    repo = hub.repos["org/small"]
+    assert repo.files() == files
+    assert [commit.title for _, commit in repo.history(repo.head)][1:] == ["initial commit"]
+    assert len(repo.commits) == 2
+    assert repo.tags == {published.tag: repo.head}
+
+
+@pytest.mark.parametrize(
+    ("on", "action"),
+    [
+        *((on, "lost") for on in REQUESTS),
+        *((on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
+        *((on, "drop") for on in (PREUPLOAD, TAG, GET)),
+        *((on, "stall") for on in (COMMIT, TAG)),
+    ],
+)
+def test_one_fault_of_any_request(hub, staged, files, on, action):
+    """A lost answer, a cut connection, a 503 or a stall of each kind of request, once: then it ends right."""
+    hub.fault(on, action, after_bytes=3)
+    said = ""
+    try:
+        publish(staged)
+    except RexnetHubError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert "SENTINEL" not in said
+    assert_old_or_new(hub, files)
+    assert_ends_right(hub, staged, files)
+
+
+@pytest.mark.parametrize(("on", "status"), [(CREATE, 429), (PUT, 500), (COMMIT, 500), (TAG, 429)])
+def test_a_long_burst_is_given_up_and_told(hub, staged, files, on, status):
+    """A Hub that answers 429 or 500 for ever ends in one line, with the old state; later it ends right."""
+    hub.fault(on, "status", status=status, times=-1)
+    with pytest.raises(HubError, match="run it again") as caught:
+        publish(staged)
+    assert caught.value.kind == "busy"
+    assert_old_or_new(hub, files)
+    hub.faults.clear()
+    assert_ends_right(hub, staged, files)
+
+
+@pytest.mark.parametrize("after_bytes", [0, 65_536, 14_000_000])
+def test_an_upload_that_is_cut_anywhere(hub, staged, files, after_bytes):
+    """The connection ends after so many bytes of the weights: they are sent again."""
+    hub.fault(PUT, "drop", after_bytes=after_bytes)
+    publish(staged)
+    assert state(hub)[0] == files
+
+
+@pytest.mark.parametrize("after_bytes", [0, 3000])
+def test_a_commit_that_is_cut_anywhere(hub, staged, files, after_bytes):
+    """The connection ends after so many bytes of the commit: nothing landed, and it is made once."""
+    hub.fault(COMMIT, "drop", after_bytes=after_bytes)
+    publish(staged)
+    assert len(hub.repos["org/small"].commits) == 2
+
+
+def test_a_commit_that_landed_unheard_is_not_made_twice(hub, staged, files):
+    """The answer to the commit is lost: the same run finds it there."""
+    hub.fault(COMMIT, "lost")
+    assert publish(staged).commit == hub.repos["org/small"].head
+    assert_ends_right(hub, staged, files)
+
+
+def test_an_upload_whose_commit_is_refused(hub, staged, files):
+    """Objects without a commit change nothing; the next run sends no object again."""
+    hub.fault(COMMIT, "status", status=403)
+    with pytest.raises(HubError, match="may not do that"):
+        publish(staged)
+    assert state(hub) == ({}, {})
+    hub.log.clear()
+    assert_ends_right(hub, staged, files)
+    assert hub.requests("PUT ") == []
+
+
+def test_another_commit_in_between_is_not_overwritten(hub, staged):
+    """Somebody commits just before our commit: 412, ours is not made, theirs stays."""
+    hub.fault(COMMIT, "race")
+    with pytest.raises(PublishError, match="somebody committed in between"):
+        publish(staged)
+    repo = hub.repos["org/small"]
+    assert list(repo.files()) == ["RACE.md"]
+    assert repo.tags == {}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_object_that_the_store_loses(hub, staged, files, times):
+    """Accepted, committed and gone: it is noticed by reading back, sent again, and tagged only when whole."""
+    hub.forgetful = True
+    hub.fault(PUT, "forget", times=times)
+    if times == 1:
+        publish(staged)
+    else:
+        with pytest.raises(PublishError, match=r"model\.safetensors did not read back as staged.*not tagged"):
+            publish(staged)
+        assert hub.repos["org/small"].tags == {}
+    repo = hub.repos["org/small"]
+    published = publish(staged)
+    assert repo.files() == files
+    assert repo.tags == {published.tag: repo.head}
+    assert len(repo.commits) == 2
+
+
+@pytest.mark.parametrize("times", [1, -1])
+def test_a_byte_flipped_while_reading_back(hub, staged, files, times):
+    """Served with one bit wrong: once, it is read again; each time, the commit is not tagged."""
+    hub.fault(GET, "flip", times=times)
+    if times == 1:
+        publish(staged)
+    else:
+        with pytest.raises(PublishError, match="did not read back"):
+            publish(staged)
+        assert hub.repos["org/small"].tags == {}
+        hub.faults.clear()
+    assert_ends_right(hub, staged, files)
+
+
+@pytest.mark.parametrize("on", [PUT, COMMIT, TAG])
+def test_a_server_that_goes_away(hub, staged, files, on):
+    """The Hub is gone from some request on: one line says so, and when it is back it ends right."""
+
+    def leave():
+        hub.gone = True
+
+    hub.fault(on, "kill", call=leave)
+    with pytest.raises(HubError, match="does not answer"):
+        publish(staged)
+    assert_old_or_new(hub, files)
+    hub.gone = False
+    assert_ends_right(hub, staged, files)
+
+
+def test_a_full_disk_while_reading_back(hub, staged, files, monkeypatch, tmp_path):
+    """No room for the copies to be read back: said, not tagged; with room it ends right."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises((RexnetHubError, OSError)):
+        publish(staged)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert_ends_right(hub, staged, files)
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from rexnet_hub.publish import apply_plan, plan_publish
+apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("on", "action"),
+    [
+        (CREATE, "killed_after"),
+        (PUT, "kill"),
+        (COMMIT, "kill"),
+        (COMMIT, "killed_after"),
+        (TAG, "killed_after"),
+    ],
+)
+def test_a_kill_at_every_step(hub, staged, files, on, action, tmp_path, own_small_index):
+    """The publishing process is killed before or after each change that it asks for: then it ends right."""
+    child = None
+
+    def kill():
+        child.kill()
+        child.wait()
+
+    hub.fault(on, action, call=kill)
+    environment = dict(
+        os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_TOKEN=WRITE,
+        HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT),
+    )  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, staged],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert child.wait(timeout=60) == -signal.SIGKILL
+    assert_old_or_new(hub, files)
+    assert_ends_right(hub, staged, files)
+
+
+def test_no_token_in_logs_messages_or_files(hub, staged, tmp_path, caplog, capfd):
+    """At debug level, with retries and a refusal: the token is nowhere but in the request."""
+    caplog.set_level(logging.DEBUG)
+    hub.fault(PUT, "status", status=503)
+    hub.fault(COMMIT, "lost")
+    hub.fault(TAG, "status", status=403)
+    with pytest.raises(HubError) as caught:
+        publish(staged)
+    told = caplog.text + "".join(capfd.readouterr()) + repr(caught.value) + repr(vars(caught.value))
+    assert "SENTINEL" not in told
+    stored = [file for file in tmp_path.rglob("*") if file.is_file() and b"SENTINEL" in file.read_bytes()]
+    assert stored == []
+    repo = hub.repos["org/small"]
+    committed = [commit.title + commit.message for commit in repo.commits.values()]
+    assert "SENTINEL" not in "".join(committed) + repr(list(repo.files().values()))

@@ -1,0 +1,164 @@
+"""The site is a pure function of entries and lock: same bytes, honest words, no page that hides another."""
+
+import csv
+import io
+import json
+import time
+from dataclasses import replace
+from decimal import Decimal
+
+import jsonschema
+import pytest
+from hostile_index import lock, measured  # noqa: F401
+
+from rexnet_hub.pages.facts import agrees, list_facts
+from rexnet_hub.pages.families import REXNET
+from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, render_site
+from rexnet_hub.pages.text import short
+from rexnet_hub.pages.views import view_models
+
+
+def test_the_same_input_gives_the_same_bytes(index, lock):  # noqa: F811
+    """Two renderings are equal, file by file."""
+    assert render_site(index.models, lock) == render_site(index.models, lock)
+
+
+def test_what_is_not_measured_is_never_called_measured(index):
+    """Without a lock no page, record or row says that we measured anything."""
+    pages = render_site(index.models)
+    for entry in index.models:
+        page = pages[f"models/{entry.name}.md"]
+        assert "not measured yet" in page
+        assert "not recorded yet" in page
+        figures = json.loads(pages[f"models/{entry.name}.json"])["figures"]
+        assert {figure["standing"] for figure in figures.values()} <= {"claimed", "second source", None}
+    assert pages["index.md"].count("nothing yet") == 4
+
+
+def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
+    """With a lock the page shows count, digest and accuracy in full, and the claim stays as published."""
+    page = render_site(index.models, lock)["models/rexnet_150.md"]
+    for words in (
+        "9,730,000",
+        "9,728,593",
+        "80.31 %",
+        "80.314 % (40,157 of 50,000 images)",
+        "bd1a6aa8" + 56 * "0",
+    ):
+        assert words in page
+    assert "| MACs | 876,000,000 | measured |" in page
+    assert '"hf-hub:someone/rexnet_150"' in page
+
+
+def test_a_measurement_that_contradicts_is_said(entry, measured):  # noqa: F811
+    """One parameter too many for the claim's rounding is called not as published."""
+    wrong = replace(measured, parameters=9735001)
+    facts = {fact.key: fact for fact in list_facts(entry, wrong)}
+    assert facts["parameters"].standing == "differs"
+    assert {fact.key: fact for fact in list_facts(entry, measured)}["parameters"].standing == "measured"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "found", "holds"),
+    [
+        (4800000, 4796873, True),
+        (4800000, 4749999, False),
+        (9730000, 9728593, True),
+        (9730000, 9735001, False),
+        (19417552, 19417552, True),
+        (19417552, 19417553, False),
+        (Decimal("77.86"), Decimal("77.862"), True),
+        (Decimal("77.86"), Decimal("77.866"), False),
+        (Decimal("77.9"), Decimal("77.862"), True),
+    ],
+)
+def test_a_claim_holds_at_its_own_rounding(claimed, found, holds):
+    """A measured value agrees when it rounds to the claim's last digit, and not else."""
+    assert agrees(claimed, found) is holds
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (4796873, "4.80 M"),
+        (9999999, "10.0 M"),
+        (999999, "1.00 M"),
+        (510 * 10**6, "510 M"),
+        (65862221, "65.9 M"),
+        (12, "12"),
+    ],
+)
+def test_short_counts_have_three_digits(value, words):
+    """A short count is rounded, never cut, and takes the next prefix where rounding reaches it."""
+    assert short(value).replace("\N{NO-BREAK SPACE}", " ") == words
+
+
+def test_the_page_renders_the_whole_seed(index):
+    """Description, snippets, features, fine-tuning, training, citation: all that the seed's page has."""
+    from pathlib import Path
+
+    seed = Path(__file__).parents[1].joinpath("data", "seed_rexnet.md").read_text(encoding="utf-8")
+    bibtex = seed.split("```BibTeX\n")[1].split("```")[0]
+    assert [line.rstrip() for line in bibtex.strip().splitlines()] == REXNET.bibtex.splitlines()
+    assert "Rank Expansion Networks" in seed
+    assert REXNET.description.split("Authors")[0] in seed
+    for entry in index.models:
+        page = render_site(index.models)[f"models/{entry.name}.md"]
+        assert REXNET.bibtex in page
+        assert REXNET.description in page
+        for part in ("Load and predict", "Extract features", "Fine-tune", "Training", "4x NVIDIA V100 GPUs"):
+            assert part in page
+
+
+def test_data_files_say_what_the_pages_say(index, lock):  # noqa: F811
+    """JSON and CSV hold the same figures; the schema accepts the index's own shape."""
+    pages = render_site(index.models, lock)
+    models = {model["name"]: model for model in json.loads(pages["models.json"])["models"]}
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(pages["models.csv"]))}
+    assert list(models) == list(rows) == [entry.name for entry in index.models]
+    for name, row in rows.items():
+        assert models[name] == json.loads(pages[f"models/{name}.json"])
+        assert float(row["top1_percent"]) == models[name]["figures"]["top1"]["value"]
+        assert row["parameters_standing"] == models[name]["figures"]["parameters"]["standing"]
+    jsonschema.Draft202012Validator.check_schema(json.loads(pages["schema.json"]))
+
+
+def test_the_feed_has_an_item_for_each_published_commit(index, lock):  # noqa: F811
+    """Nothing published: an empty feed; one repo: one item, whose id changes with the commit."""
+    assert json.loads(render_site(index.models)["feed.json"])["items"] == []
+    (item,) = json.loads(render_site(index.models, lock)["feed.json"])["items"]
+    assert item["id"] == "urn:rexnet-hub:someone/rexnet_150:" + 40 * "c"
+
+
+def many(index, count):
+    """Make a zoo of this many models out of the four."""
+    return [
+        replace(index.models[i % 4], name=f"model_{i:04}", metadata={**index.models[i % 4].metadata})
+        for i in range(count)
+    ]
+
+
+def test_siblings_are_capped(index, lock):  # noqa: F811
+    """Of a large family a page shows a fixed number, itself among them, wherever it stands."""
+    views = view_models(many(index, 100), lock)
+    for place in (0, 50, 99):
+        near = nearest_siblings(views)[views[place].file]
+        assert len(near) == MOST_SIBLINGS
+        assert views[place] in near
+
+
+def test_names_that_make_one_file_name_get_a_page_each(index):
+    """Letter case that a file system may not tell apart, or a path in a name, hides no page."""
+    names = ["Model", "model", "../model", "a/b", "a\\b", "con fusion", "é"]
+    entries = [replace(index.models[0], name=name) for name in names]
+    pages = [path for path in render_site(entries) if path.startswith("models/") and path.endswith(".md")]
+    assert len({path.lower() for path in pages}) == len(names)
+    assert all(path.count("/") == 1 and ".." not in path for path in pages)
+
+
+def test_a_thousand_models_render_in_seconds(index):
+    """Pages and data of 1,000 entries take no more than 15 CPU seconds, and the cost of one does not grow."""
+    started = time.process_time()
+    pages = render_site(many(index, 1000))
+    assert time.process_time() - started < 15
+    assert len(pages) > 3000

@@ -1,0 +1,194 @@
+"""A new checkpoint becomes a complete entry, measured, and the rest of the index keeps its bytes."""
+
+import json
+import shutil
+
+import pytest
+import timm
+import torch
+import yaml
+
+from rexnet_hub.add import NewModel, add_entry
+from rexnet_hub.errors import FileProblem, IndexReadError, StateDictError, UnknownModelError, UsageError
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.recipe import make_recipe
+from rexnet_hub.publish import apply_plan, plan_publish, staged_repo
+
+INDEX = """\
+# The family: kept as it is.
+Type: model-index
+Collections:
+- Name: Small
+  License: MIT      # of the weights
+  Metadata:
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+Models:
+- Name: first
+  In Collection: Small
+  Metadata: {ID: rexnet_100, Num Classes: 10, Image Size: 224, Crop Pct: 0.875, Interpolation: bicubic}
+  # A comment at the end.
+"""
+SAID = {"collection": "Small", "image_size": 224, "crop_pct": "0.875", "interpolation": "bicubic"}
+LOG = {
+    "model": "rexnet_100", "num_classes": 10, "opt": "sgd", "lr": 0.5, "epochs": 400,
+    "momentum": 0.9,
+    "weight_decay": 1e-05, "smoothing": 0.1, "drop": 0.2, "sched": "cosine", "warmup_epochs": 5,
+    "reprob": 0.2, "aa": "rand-m9-mstd0.5", "img_size": 224, "crop_pct": 0.875, "interpolation": "bicubic",
+    "mean": None,
+    "std": None, "batch_size": 128, "resume": "",
+}  # fmt: skip
+
+
+@pytest.fixture
+def index_dir(tmp_path, monkeypatch):
+    folder = tmp_path / "index"
+    folder.mkdir()
+    (folder / "small.yml").write_text(INDEX)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two checkpoints as timm's train.py saves them, wrapped, of ten classes."""
+    folder = tmp_path_factory.mktemp("trained")
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        network = timm.create_model("rexnet_100", num_classes=10)
+        torch.save(
+            {"epoch": 1, "arch": "rexnet_100", "state_dict": network.state_dict()}, folder / f"{name}.pth"
+        )
+    return folder
+
+
+def add(trained, name="new", checkpoint="one", **options):
+    return add_entry(trained / f"{checkpoint}.pth", NewModel(name=name, **(SAID | options)))
+
+
+def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
+    """Network, classes, counts, bytes and digest are the checkpoint's; every old byte stays where it was."""
+    added = add(trained, top1_percent="12.5", top5_percent="60", training_data=("ImageNet",))
+    text = (index_dir / "small.yml").read_text()
+    assert added.architecture == "rexnet_100"
+    at = text.index("- Name: new")
+    end = text.index("60%") + len("60%\n    Split: validation\n")
+    assert text[:at] + text[end:] == INDEX
+    entry = load_index().find("new")
+    assert load_index().errors == ()
+    network = timm.create_model("rexnet_100", num_classes=10)
+    assert entry.value("parameters") == sum(p.numel() for p in network.parameters())
+    assert entry.value("file_size") == (trained / "one.pth").stat().st_size
+    assert entry.value("num_classes") == 10
+    assert str(entry.metric("top1").value) == "12.5"
+    measured = read_lock().of("new")
+    assert measured.parameters == entry.value("parameters")
+    assert measured.released.sha256 == entry.extra["sha256"].value
+    assert measured.tensors.count == 413
+
+
+def test_the_rest_of_the_way_needs_no_hand(index_dir, trained, tmp_path):
+    """After adding: staged, verified and published by name, with nothing edited."""
+    add(trained)
+    with staged_repo("new") as folder:
+        plan = plan_publish(folder, tmp_path / "hub", name="new")
+        assert plan.stops == ()
+        apply_plan(plan)
+    receipt = json.loads((tmp_path / "hub" / "new" / "receipt.json").read_text())
+    assert receipt["output"]["sha256"] == read_lock().of("new").safetensors.sha256
+
+
+def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
+    """A training log, args.yaml, gives recipe and input settings; null and empty values are left out."""
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(LOG))
+    new = NewModel(name="new", collection="Small", training_log=tmp_path / "args.yaml")
+    add_entry(trained / "one.pth", new)
+    entry = load_index().find("new")
+    assert entry.preprocessing.input_px == 224
+    assert entry.preprocessing.mean == (0.485, 0.456, 0.406)
+    command = make_recipe(entry).command
+    for part in (
+        "--opt sgd",
+        "--lr 0.5",
+        "--epochs 400",
+        "--sched cosine",
+        "--warmup-epochs 5",
+        "--reprob 0.2",
+    ):
+        assert part in command
+    assert entry.value("batch_size") is None
+
+
+def test_what_is_not_said_is_named(index_dir, trained):
+    """Input settings that nobody states are listed, not guessed."""
+    with pytest.raises(UsageError, match="Image Size, Crop Pct, Interpolation not said"):
+        add_entry(trained / "one.pth", NewModel(name="new", collection="Small"))
+    assert (index_dir / "small.yml").read_text() == INDEX
+
+
+@pytest.mark.parametrize(("key", "value"), [("model", "rexnet_130"), ("num_classes", 1000)])
+def test_a_log_of_another_training_is_refused(index_dir, trained, tmp_path, key, value):
+    """A log that contradicts the checkpoint is refused, with both."""
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(LOG | {key: value}))
+    with pytest.raises(UsageError, match=str(value)):
+        add(trained, training_log=tmp_path / "args.yaml")
+
+
+@pytest.mark.parametrize("text", ["[1", "- 1", "!!python/object:os.system {}"])
+def test_a_log_that_is_none_is_refused(index_dir, trained, tmp_path, text):
+    """What is no YAML mapping is one line with the file's name."""
+    (tmp_path / "args.yaml").write_text(text)
+    with pytest.raises(FileProblem, match=r"args\.yaml"):
+        add(trained, training_log=tmp_path / "args.yaml")
+
+
+def test_again_changes_nothing(index_dir, trained):
+    """The same checkpoint under the same name is there already."""
+    add(trained)
+    before = {file.name: file.read_bytes() for file in index_dir.iterdir()}
+    assert add(trained).was_there
+    assert {file.name: file.read_bytes() for file in index_dir.iterdir()} == before
+
+
+def test_a_name_never_changes_its_weights(index_dir, trained):
+    """Another checkpoint under an old name is refused; a new name can supersede the old one, which stays."""
+    add(trained)
+    before = (index_dir / "small.yml").read_text()
+    with pytest.raises(UsageError, match="give a new --name and --supersedes new"):
+        add(trained, checkpoint="two")
+    assert (index_dir / "small.yml").read_text() == before
+    for _ in range(2):
+        add(trained, name="newer", checkpoint="two", supersedes="new")
+    text = (index_dir / "small.yml").read_text()
+    assert text.count("Superseded By: newer") == 1
+    assert load_index().find("new").extra["superseded_by"].text == "newer"
+    assert load_index().errors == ()
+    there = iter(text.splitlines())
+    assert all(line in there for line in before.splitlines())  # each, in its order
+    with pytest.raises(UsageError, match="superseded by newer already"):
+        add(trained, name="newest", checkpoint="two", supersedes="new")
+
+
+def test_what_is_superseded_must_exist(index_dir, trained):
+    """A model that supersedes nobody is not added."""
+    with pytest.raises(UnknownModelError):
+        add(trained, supersedes="nobody")
+    assert (index_dir / "small.yml").read_text() == INDEX
+
+
+def test_an_entry_that_would_not_be_valid_is_taken_back(index_dir, trained):
+    """A value that the index refuses leaves the file as it was, with the reader's own message."""
+    with pytest.raises((UsageError, IndexReadError), match=r"top|Accuracy|percent|%"):
+        add(trained, top1_percent="many")
+    assert (index_dir / "small.yml").read_text() == INDEX
+
+
+def test_a_foreign_checkpoint_is_refused(index_dir, trained, tmp_path):
+    """A checkpoint of no network of ours is refused by its file; so is a collection that does not exist."""
+    torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "foreign.pth")
+    with pytest.raises(StateDictError, match=r"foreign\.pth: its 1 tensors are those of no network"):
+        add_entry(tmp_path / "foreign.pth", NewModel(name="new", **SAID))
+    with pytest.raises(UsageError, match="no collection 'Other'; there are: Small"):
+        add(trained, collection="Other")
+    shutil.rmtree(index_dir / "small.yml", ignore_errors=True)
