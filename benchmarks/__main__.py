@@ -31,7 +31,9 @@ FAMILIES = {
 
 def main() -> None:
     """Measure and print, row by row."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
     parser.add_argument("--quick", action="store_true", help="only the sizes that the rows are about")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")

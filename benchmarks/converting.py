@@ -34,9 +34,7 @@ def _job(source: Path, out: Path, size: str, wanted: tuple[float, float], rounds
         target = out / f"{name[:4].strip()}.safetensors"
         return Program(name=name, argv=("-c", text, str(source), str(target)))
 
-    peer = Peer(
-        task=program("torch.load + save_file", PEER), at_least=wanted[0], memory_at_least=wanted[1]
-    )
+    peer = Peer(task=program("torch.load + save_file", PEER), at_least=wanted[0], memory_at_least=wanted[1])
     return Job(
         title="convert",
         size=size,

@@ -1,3 +1,5 @@
 """Evaluating."""
+
+
 def jobs(work, *, quick):
     yield from ()

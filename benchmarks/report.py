@@ -14,7 +14,16 @@ from typing import Any
 
 from benchmarks.timing import Measured
 
-PACKAGES = ("torch", "timm", "transformers", "safetensors", "huggingface-hub", "PyYAML", "model-index", "mkdocs")
+PACKAGES = (
+    "torch",
+    "timm",
+    "transformers",
+    "safetensors",
+    "huggingface-hub",
+    "PyYAML",
+    "model-index",
+    "mkdocs",
+)
 HEAD = (
     "| job | size | ours, CPU s | peak MB | beside | peer ÷ ours: median (least to most) | wanted "
     "| memory, peer ÷ ours | floor, CPU s |\n|---|---|--:|--:|---|--:|--:|--:|---|\n"

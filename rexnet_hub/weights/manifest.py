@@ -131,7 +131,14 @@ def manifest_to_json(manifest: Manifest) -> str:
     records = {id(tensor.record): tensor.record for tensor in manifest.tensors}
     places = {key: place for place, key in enumerate(records)}
     tensors = [
-        [tensor.name, tensor.dtype, tensor.shape, tensor.stride, places[id(tensor.record)], tensor.offset_bytes]
+        [
+            tensor.name,
+            tensor.dtype,
+            tensor.shape,
+            tensor.stride,
+            places[id(tensor.record)],
+            tensor.offset_bytes,
+        ]
         for tensor in manifest.tensors
     ]
     told = [manifest.format, manifest.wrapper, manifest.prefix, dict(manifest.metadata)]
@@ -142,9 +149,7 @@ def manifest_to_json(manifest: Manifest) -> str:
 def manifest_from_json(text: str) -> Manifest:
     """Read a manifest as `manifest_to_json` wrote it."""
     (format_, wrapper, prefix, metadata), spans, rows = json.loads(text)
-    records = [
-        Record(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans
-    ]
+    records = [Record(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans]
     tensors = tuple(
         SourceTensor(
             name=name,

@@ -20,7 +20,6 @@ It holds no time and no folder, so the same conversion writes the same receipt.
 from __future__ import annotations
 
 import functools
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -142,15 +141,9 @@ def _hints(record: Any) -> dict[str, Any]:
     return get_type_hints(record)
 
 
-@functools.cache
-def _kinds(record: Any) -> Mapping[str, Any]:
-    """Give the type of each field of a record of ours."""
-    return get_type_hints(record)
-
-
 def _build(record: Any, values: Any, where: str) -> Any:
     """Build a record of ours from JSON, refusing anything but its own fields of their own types."""
-    kinds = _kinds(record)
+    kinds = _hints(record)
     if type(values) is not dict or values.keys() != kinds.keys():
         odd = sorted(kinds.keys() ^ values) if type(values) is dict else "no object"
         raise ValueError(f"{where}: missing or unknown keys: {odd}")
