@@ -76,7 +76,19 @@ class Call:
         return Spent(cpu_s=spent / self.units, wall_s=(time.monotonic() - started) / self.units)
 
 
-Task = Program | Call
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """Work in this process that times its own steady part and tells."""
+
+    name: str
+    call: Callable[[], Spent]
+
+    def run(self) -> Spent:
+        """Do it once."""
+        return self.call()
+
+
+Task = Program | Call | Told
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +107,7 @@ class Job:
     Attributes:
         minus: A task whose time is taken off ours, such as an import that the row does not speak of.
         rounds: How often each is run, in turn.
+        warm_up: Whether each is run once before, unmeasured.
     """
 
     title: str
@@ -104,6 +117,7 @@ class Job:
     floor: Task | None = None
     minus: Task | None = None
     rounds: int = 5
+    warm_up: bool = True
     note: str = ""
 
 
@@ -148,7 +162,7 @@ def measure(job: Job) -> Measured:
     """Run all tasks of a job in turn, once unmeasured and then `rounds` times."""
     tasks = [job.ours, *(peer.task for peer in job.peers)]
     tasks += [task for task in (job.floor, job.minus) if task is not None]
-    for task in tasks if job.rounds > 1 else ():
+    for task in tasks if job.warm_up else ():
         task.run()
     spent: dict[str, list[Spent]] = {task.name: [] for task in tasks}
     for _ in range(job.rounds):

@@ -30,6 +30,8 @@ class _ShapesOnly(TorchFunctionMode):
         """Call the function, or give its input back."""
         if func in self.KEEPING:
             return args[0]
+        if func is Tensor.mean:
+            return args[0].amax(*args[1:], **(kwargs or {}))
         if func is torch.cat:
             parts, dim = args[0], (kwargs or {})["dim"]
             shape = list(parts[0].shape)
