@@ -15,9 +15,10 @@ from rexnet_hub.errors import CheckpointError, MismatchError
 from rexnet_hub.imagenet.classes import read_classes
 from rexnet_hub.imagenet.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing, load_index
+from rexnet_hub.index.read import garbage_kept
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
-from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
+from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem, list_own_tensors, put_tensors
 from rexnet_hub.repo import Repo
 from rexnet_hub.weights.state_dict import require_tensors
 from rexnet_hub.weights.tensors import read_tensors
@@ -76,8 +77,9 @@ class AutoModel:
         access = Access(
             revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
-        repo = find_repo(name_or_repo_or_folder, access)
-        network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
+        with garbage_kept():
+            repo = find_repo(name_or_repo_or_folder, access)
+            network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
         return model.to(device=device, dtype=dtype).eval()
 
@@ -246,8 +248,8 @@ def fill_network(network: ReXNet, repo: Repo) -> None:
         tensors |= {f"head.{name}": t for name, t in network.head.state_dict().items()}
     if STEM in tensors:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
-    require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
-    network.load_state_dict(tensors, strict=True, assign=True)
+    require_tensors(_table(tensors), _table(list_own_tensors(network)), file=repo.weights)
+    put_tensors(network, tensors)
 
 
 def read_weights(repo: Repo) -> dict[str, Tensor]:

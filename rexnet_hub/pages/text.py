@@ -76,7 +76,7 @@ def safe_url(url: Any) -> str | None:
 
 @functools.lru_cache(maxsize=4096)
 def _safe_url(text: str) -> str | None:
-    if any(char.isspace() or not char.isprintable() for char in text):
+    if not text.isprintable() or any(map(str.isspace, text)):
         return None
     try:
         parts = urlsplit(text)

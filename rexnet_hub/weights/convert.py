@@ -15,7 +15,14 @@ from pathlib import Path
 from rexnet_hub import __version__
 from rexnet_hub.errors import CheckpointError, FileProblem
 from rexnet_hub.layout import RECEIPT_FILE
-from rexnet_hub.weights.digest import FileDigest, Source, private_copy, require_sha256, write_all
+from rexnet_hub.weights.digest import (
+    FileDigest,
+    Source,
+    held_still,
+    private_copy,
+    require_sha256,
+    write_all,
+)
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 from rexnet_hub.weights.keymap import choose_key_map, our_shape
@@ -70,17 +77,14 @@ def convert_checkpoint(
         CheckpointError: The source is damaged, foreign, or holds NaN or infinity.
         StateDictError: The tensors are not the expected ones.
     """
-    with _locked_folder(out.parent), private_copy(source, folder=out.parent) as (copy, digest):
-        if sha256 is not None:
-            require_sha256(source, stated=sha256, found=digest.sha256)
-        manifest = read_manifest(copy, wrapper=wrapper)
+    with _locked_folder(out.parent), _opened(source, out.parent, sha256, wrapper) as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
             found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
             require_tensors(found, expected, file=source)
         with _partial(out) as part:
-            digests, stand_in = _write_tensors(copy, moves, part, allow_nonfinite)
-            written = _compare(copy, moves, part, digests, out)
+            stand_in = _write_tensors(copy, moves, part, allow_nonfinite)
+            digests, written = _compare(copy, moves, part, out)
             receipt = Receipt(
                 source=_source_facts(source, digest, manifest),
                 key_map=layout,
@@ -97,8 +101,26 @@ def convert_checkpoint(
                 ),
                 versions={"rexnet_hub": __version__, "python": platform.python_version()},
             )
+            copy.require_unchanged()
             _commit(part, out, receipt)
     return receipt
+
+
+@contextlib.contextmanager
+def _opened(
+    source: Path, folder: Path, sha256: str | None, wrapper: str | None
+) -> Iterator[tuple[Source, FileDigest, Manifest]]:
+    """Open a checkpoint that cannot change while it is read, its digest held, its tensors listed."""
+    for opening in (held_still, private_copy):
+        with opening(source, folder=folder) as (held, digest):
+            if sha256 is not None:
+                require_sha256(source, stated=sha256, found=digest.sha256)
+            manifest = read_manifest(held, wrapper=wrapper)
+            # Only a private copy may be mapped into memory, which a strided tensor needs.
+            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
+                continue
+            yield held, digest, manifest
+            return
 
 
 def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
@@ -128,60 +150,52 @@ def _target_chunks(source: Source, move: _Move) -> Iterator[bytes]:
         yield chunk if move.target.dtype == dtype.name else widen_to_float32(dtype, chunk)
 
 
-def _write_tensors(
-    source: Source, moves: list[_Move], part: int, allow_nonfinite: bool
-) -> tuple[list[TensorDigest], bool]:
-    """Write header and tensors; give each one's digest, and whether the stand-in mark was met."""
-    digests, strange, stand_in = [], [], False
+def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
+    """Write header and tensors, all proper values; say whether the stand-in mark was met."""
+    strange, stand_in = [], False
     write_all(part, render_header(move.target for move in moves))
     for move in moves:
-        sha256, strange_items, target = hashlib.sha256(), 0, move.target
+        strange_items, target = 0, move.target
         for chunk in _target_chunks(source, move):
-            sha256.update(chunk)
             strange_items += count_strange(DTYPES[target.dtype], chunk)
             stand_in = stand_in or is_mark(target.dtype, target.shape, chunk)
             write_all(part, chunk)
         if strange_items and (target.dtype == "bool" or not allow_nonfinite):
             strange.append(f"{target.name} ({strange_items})")
-        digests.append(
-            TensorDigest(name=target.name, dtype=target.dtype, shape=target.shape, sha256=sha256.hexdigest())
-        )
     os.fsync(part)
     if strange:
         more = f" and {len(strange) - 10} more tensors" if len(strange) > 10 else ""
         raise source.refuse(f"holds NaN, infinity or no proper values in {', '.join(strange[:10])}{more}")
-    return digests, stand_in
+    return stand_in
 
 
 def _compare(
-    source: Source, moves: list[_Move], part: int, digests: list[TensorDigest], out: Path
-) -> FileDigest:
-    """Read the written file back and hold every tensor against its source, bit for bit."""
+    source: Source, moves: list[_Move], part: int, out: Path
+) -> tuple[list[TensorDigest], FileDigest]:
+    """Read the written file back, hold every tensor against its source, bit for bit, and digest what is there."""
     size_bytes = os.fstat(part).st_size
     written = Source(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
-    whole = hashlib.sha256(header)
     if written.read(0, len(header)) != header:
         raise FileProblem(
             out, "was not written as it was meant: its header reads differently. Is the disk sound?"
         )
-    at = len(header)
-    for move, digest in zip(moves, digests, strict=True):
-        one = hashlib.sha256()
+    whole, at, digests = hashlib.sha256(header), len(header), []
+    for move in moves:
+        one, target = hashlib.sha256(), move.target
         for chunk in _target_chunks(source, move):
             back = written.read(at, len(chunk))
             if back != chunk:
-                raise FileProblem(
-                    out, f"{move.target.name} reads differently than written. Is the disk sound?"
-                )
+                raise FileProblem(out, f"{target.name} reads differently than written. Is the disk sound?")
             whole.update(back)
             one.update(back)
             at += len(back)
-        if one.hexdigest() != digest.sha256:
-            raise FileProblem(out, f"{move.target.name} changed between two readings. Is the disk sound?")
+        digests.append(
+            TensorDigest(name=target.name, dtype=target.dtype, shape=target.shape, sha256=one.hexdigest())
+        )
     if at != size_bytes:
         raise FileProblem(out, f"has {size_bytes} bytes where {at} were meant. Is the disk sound?")
-    return FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
+    return digests, FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
 
 
 def _source_facts(source: Path, digest: FileDigest, manifest: Manifest) -> SourceFacts:

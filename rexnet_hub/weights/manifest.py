@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rexnet_hub.weights.digest import Source
 from rexnet_hub.weights.dtypes import DTYPES
@@ -128,17 +128,37 @@ def _place_problem(source: Source, tensor: SourceTensor) -> str | None:
 
 def manifest_to_json(manifest: Manifest) -> str:
     """Write a manifest as one JSON document."""
-    return json.dumps(asdict(manifest))
+    records = {id(tensor.record): tensor.record for tensor in manifest.tensors}
+    places = {key: place for place, key in enumerate(records)}
+    tensors = [
+        [
+            tensor.name,
+            tensor.dtype,
+            tensor.shape,
+            tensor.stride,
+            places[id(tensor.record)],
+            tensor.offset_bytes,
+        ]
+        for tensor in manifest.tensors
+    ]
+    told = [manifest.format, manifest.wrapper, manifest.prefix, dict(manifest.metadata)]
+    spans = [[record.name, record.offset_bytes, record.length_bytes] for record in records.values()]
+    return json.dumps([told, spans, tensors])
 
 
 def manifest_from_json(text: str) -> Manifest:
     """Read a manifest as `manifest_to_json` wrote it."""
-    fields = json.loads(text)
+    (format_, wrapper, prefix, metadata), spans, rows = json.loads(text)
+    records = [Record(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans]
     tensors = tuple(
         SourceTensor(
-            **{**tensor, "shape": tuple(tensor["shape"]), "stride": tuple(tensor["stride"])}
-            | {"record": Record(**tensor["record"])}
+            name=name,
+            dtype=dtype,
+            shape=tuple(shape),
+            stride=tuple(stride),
+            record=records[place],
+            offset_bytes=offset,
         )
-        for tensor in fields.pop("tensors")
+        for name, dtype, shape, stride, place, offset in rows
     )
-    return Manifest(tensors=tensors, **fields)
+    return Manifest(format=format_, wrapper=wrapper, prefix=prefix, metadata=metadata, tensors=tensors)

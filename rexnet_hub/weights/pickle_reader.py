@@ -65,7 +65,10 @@ _OPCODES = {
     ord("b"): ("BUILD", ""),
     ord("Q"): ("PERSISTENT", ""),
 }
-_FIXED = {"u1": "<B", "u2": "<H", "u4": "<I", "i4": "<i", "f8": ">d"}
+_FIXED = {
+    kind: struct.Struct(form)
+    for kind, form in {"u1": "<B", "u2": "<H", "u4": "<I", "i4": "<i", "f8": ">d"}.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def _operations(source: Source, data: bytes, start: int) -> Iterator[tuple[int, 
                 f"its pickle has an opcode 0x{data[at]:02x} that tensors do not need, byte {at}"
             )
         name, kind = _OPCODES[data[at]]
-        argument, after = _argument(source, data, at + 1, kind)
+        argument, after = _argument(source, data, at + 1, kind) if kind else (None, at + 1)
         yield at, name, argument
         if name == "STOP":
             return
@@ -164,14 +167,12 @@ def _operations(source: Source, data: bytes, start: int) -> Iterator[tuple[int, 
 def _argument(source: Source, data: bytes, at: int, kind: str) -> tuple[Any, int]:
     """Read the argument of an opcode; give it and the place after it."""
     try:
-        if not kind:
-            return None, at
+        if kind in _FIXED:
+            return _FIXED[kind].unpack_from(data, at)[0], at + _FIXED[kind].size
         if kind == "lines":
             middle = data.index(b"\n", at, at + 200)
             end = data.index(b"\n", middle + 1, middle + 200)
             return data[at:middle].decode() + " " + data[middle + 1 : end].decode(), end + 1
-        if kind in _FIXED:
-            return struct.unpack_from(_FIXED[kind], data, at)[0], at + struct.calcsize(_FIXED[kind])
         wide = kind == "text4"
         length, begin = struct.unpack_from("<I" if wide else "<B", data, at)[0], at + (4 if wide else 1)
         body = data[begin : begin + length]

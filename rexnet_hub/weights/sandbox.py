@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 
 from rexnet_hub.errors import CheckpointError
@@ -31,6 +30,8 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
     Raises:
         CheckpointError: The file was refused, or reading it broke a limit.
     """
+    import subprocess  # the child needs none
+
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
     request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
     try:

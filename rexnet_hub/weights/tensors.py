@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,8 +56,8 @@ def _read_data(source: Source, head: bytes, *, digest: bool) -> tuple[torch.Tens
     import torch
 
     sha256, length = hashlib.sha256(head), source.size_bytes - len(head)
-    memory = torch.empty(length, dtype=torch.uint8)
-    view, at = memoryview(memory.numpy().data), 0
+    memory = _reserve(length)
+    view, at = memoryview(memory), 0
     while at < length:
         # With a digest: small pieces, hashed while the cache still has them.
         count = os.preadv(
@@ -66,7 +68,16 @@ def _read_data(source: Source, head: bytes, *, digest: bool) -> tuple[torch.Tens
         if digest:
             sha256.update(view[at : at + count])
         at += count
-    return memory, sha256.hexdigest()
+    return torch.frombuffer(memory, dtype=torch.uint8)[:length], sha256.hexdigest()
+
+
+def _reserve(length: int) -> mmap.mmap:
+    """Reserve memory in large pages where the system has them: half the time of small ones."""
+    memory = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def _views(manifest: Manifest, memory: torch.Tensor) -> list[torch.Tensor]:

@@ -1,0 +1,1 @@
+"""Measure what users wait for, each beside what they would use instead; see `python -m benchmarks --help`."""

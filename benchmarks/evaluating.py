@@ -1,0 +1,176 @@
+"""Evaluating on labelled pictures, beside timm's validation loop: CPU seconds of one image, in steady state.
+
+The first tile, where a network is compiled, is left out on both sides; how long it took is in the note of nobody's
+row but printed by a run. One thread each, fp32, decoding in the same process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.making import NAMES, draw_images, make_repo
+from benchmarks.timing import Job, Peer, Spent, Told
+
+TILE_IMAGES = 16
+
+
+def _steady(marks: Sequence[tuple[int, float, float]]) -> Spent:
+    """Divide what came after the first mark by its images."""
+    (first, cpu, wall), (last, cpu_end, wall_end) = marks[0], marks[-1]
+    return Spent(cpu_s=(cpu_end - cpu) / (last - first), wall_s=(wall_end - wall) / (last - first))
+
+
+def _mark(images: int) -> tuple[int, float, float]:
+    return images, time.process_time(), time.monotonic()
+
+
+def _ours(
+    folders: Sequence[Path], images: Path, device: str, cache: Path | None = None
+) -> Callable[[], Spent]:
+    from rexnet_hub.evaluation import ready_model
+    from rexnet_hub.imagenet.evaluate import evaluate_models
+    from rexnet_hub.imagenet.layouts import read_dataset
+    from rexnet_hub.imagenet.plan import RunOptions
+
+    models = [ready_model(str(folder)) for folder in folders]
+    data = read_dataset(images, allow_subset=True)
+    options = RunOptions(device=device, channels_last=True, compiled=True, threads=1, quiet=True)
+
+    def run() -> Spent:
+        marks: list[tuple[int, float, float]] = []
+        evaluate_models(
+            models,
+            data,
+            options=options,
+            cache_dir=cache,
+            on_progress=lambda progress: marks.append(_mark(progress.images_done)),
+        )
+        return _steady(marks)
+
+    return run
+
+
+def _timm(folders: Sequence[Path], images: Path, device: str) -> Callable[[], Spent]:
+    import timm
+    import torch
+    from timm.data import create_dataset, create_loader, resolve_data_config
+    from timm.utils import accuracy
+
+    networks = [timm.create_model(f"local-dir:{folder}", pretrained=True) for folder in folders]
+    networks = [network.eval().to(device) for network in networks]
+
+    def loop(network: torch.nn.Module) -> Spent:
+        config = resolve_data_config({}, model=network)
+        chosen = {
+            key: config[key]
+            for key in ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
+        }
+        loader = create_loader(
+            create_dataset("", str(images)),
+            batch_size=TILE_IMAGES if device == "cpu" else 256,
+            num_workers=0 if device == "cpu" else 4,
+            use_prefetcher=device != "cpu",
+            device=torch.device(device),
+            pin_memory=False,
+            **chosen,
+        )
+        done, marks = 0, []
+        with torch.inference_mode():
+            for pixels, target in loader:
+                logits = network(pixels)
+                accuracy(logits, target, topk=(1, 5))
+                done += len(target)
+                marks.append(_mark(done))
+        return _steady(marks)
+
+    def run() -> Spent:
+        spent = [loop(network) for network in networks]
+        return Spent(cpu_s=sum(s.cpu_s for s in spent), wall_s=sum(s.wall_s for s in spent))
+
+    return run
+
+
+def _floor(name: str, macs: int) -> Told:
+    """Multiply large matrices: as many multiply-adds as an image takes, at the best pace of this core."""
+    import torch
+
+    side = 2048
+    left, right = torch.randn(side, side), torch.randn(side, side)
+
+    def run() -> Spent:
+        started, cpu = time.monotonic(), time.process_time()
+        torch.mm(left, right)
+        part = macs / side**3
+        return Spent(cpu_s=(time.process_time() - cpu) * part, wall_s=(time.monotonic() - started) * part)
+
+    return Told(name=name, call=run)
+
+
+def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, rounds: int) -> Job:
+    from rexnet_hub.index import read_lock
+
+    locked = [read_lock().of(folder.name).preferred_macs for folder in folders]
+    macs = sum(found.count for found in locked if found)
+    what = "one model" if len(folders) == 1 else f"{len(folders)} models at once"
+    return Job(
+        title=f"evaluate {what}, one image, CPU, fp32, compiled",
+        size=f"{', '.join(folder.name for folder in folders)}; {count} images",
+        ours=Told(name="ours", call=_ours(folders, images, "cpu")),
+        peers=(
+            Peer(
+                task=Told(name="timm's loop, each in turn", call=_timm(folders, images, "cpu")),
+                at_least=wanted,
+            ),
+        ),
+        floor=_floor("its multiply-adds at the pace of a matrix product", macs),
+        rounds=rounds,
+        warm_up=False,
+    )
+
+
+def _processes(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
+    """Yield the rows that need an accelerator, or say that there is none."""
+    import torch
+
+    if not torch.cuda.is_available():
+        yield "evaluate on a GPU, four models at once (wanted 3) and from the pixel cache (wanted 5): no GPU here"
+        return
+    folders = [make_repo(folder, name).folder for name in NAMES]
+    for chosen, cache, wanted in ((folders, None, 3), (folders[:1], folder / "pixels", 5)):
+        ours = _ours(chosen, images, "cuda", cache)
+        yield Job(
+            title=f"evaluate on a GPU, {'from the pixel cache' if cache else 'four models at once'}",
+            size=f"{count} images",
+            ours=Told(name="ours", call=lambda ours=ours: _by_the_clock(ours())),  # type: ignore[misc]
+            peers=(
+                Peer(
+                    task=Told(
+                        name="timm's loop, each in turn",
+                        call=lambda theirs=_timm(chosen, images, "cuda"): _by_the_clock(theirs()),  # type: ignore[misc]
+                    ),
+                    at_least=wanted,
+                ),
+            ),
+            rounds=3,
+            note="seconds by the clock",
+        )
+
+
+def _by_the_clock(spent: Spent) -> Spent:
+    return Spent(cpu_s=spent.wall_s, wall_s=spent.wall_s)
+
+
+def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:
+    """Yield the rows."""
+    import torch
+
+    torch.set_num_threads(1)
+    folders = [make_repo(work, name).folder for name in NAMES]
+    counts = (96,) if quick else (480, 96)
+    for count in counts:
+        images = draw_images(work / f"images_{count}", count)
+        yield _job(folders[:1], images, count, 2, 3 if count < 200 else 1)
+    yield _job(folders, images, count, 2.2, 1)
+    yield from _processes(work / "gpu", images, count)

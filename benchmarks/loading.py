@@ -1,0 +1,85 @@
+"""Loading a staged repo as a network, beside timm and transformers, which load the same folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.making import make_repo
+from benchmarks.timing import Call, Job, Peer, Program
+
+OURS = "import sys; from rexnet_hub import AutoModel; AutoModel.from_pretrained(sys.argv[1])"
+TIMM = """
+import json, sys, timm
+name = json.load(open(sys.argv[1] + "/config.json"))["architecture"]
+timm.create_model("local-dir:" + sys.argv[1], pretrained=True)
+"""
+TRANSFORMERS = "import sys; from transformers import AutoModelForImageClassification as A; A.from_pretrained(sys.argv[1])"
+
+
+def _fresh(folder: Path, name: str) -> Job:
+    def program(what: str, text: str) -> Program:
+        return Program(name=what, argv=("-c", text, str(folder)), env={"HF_HUB_OFFLINE": "1"})
+
+    return Job(
+        title="AutoModel.from_pretrained(folder), fresh process",
+        size=name,
+        ours=program("ours", OURS),
+        peers=(
+            Peer(task=program("timm", TIMM), at_least=1.7),
+            Peer(task=program("transformers", TRANSFORMERS), at_least=2.2),
+        ),
+        floor=Program(name="import torch", argv=("-c", "import torch")),
+        rounds=5,
+    )
+
+
+def _warm(folder: Path, name: str) -> Job:
+    import timm
+    import torch
+    from transformers import AutoModelForImageClassification
+    from transformers.utils import logging
+
+    from rexnet_hub import AutoModel
+    from rexnet_hub.nets import build_network
+
+    logging.disable_progress_bar()
+    weights = folder / "model.safetensors"
+    data = torch.empty(weights.stat().st_size, dtype=torch.uint8)
+
+    def ours() -> object:
+        return AutoModel.from_pretrained(folder)
+
+    def floor() -> None:
+        build_network(name, init=False)
+        with weights.open("rb") as stream:
+            stream.readinto(memoryview(data.numpy()))
+        hashlib.sha256(data.numpy()).hexdigest()
+
+    def theirs() -> object:
+        return timm.create_model(f"local-dir:{folder}", pretrained=True)
+
+    def transformed() -> object:
+        return AutoModelForImageClassification.from_pretrained(folder)
+
+    return Job(
+        title="AutoModel.from_pretrained(folder), warm, digest checked",
+        size=name,
+        ours=Call(name="ours", call=ours),
+        peers=(
+            Peer(task=Call(name="timm", call=theirs), at_least=2),
+            Peer(task=Call(name="transformers", call=transformed), at_least=4),
+        ),
+        floor=Call(name="construct, read, SHA-256", call=floor),
+        rounds=15,
+    )
+
+
+def jobs(work: Path, *, quick: bool) -> Iterator[Job]:
+    """Yield the rows."""
+    for name in ("rexnet_100", "rexnet_200"):
+        folder = make_repo(work, name).folder
+        yield _warm(folder, name)
+        if name == "rexnet_100" or not quick:
+            yield _fresh(folder, name)

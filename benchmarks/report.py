@@ -1,0 +1,112 @@
+"""Write what was measured as JSON and as a Markdown table."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Measured
+
+PACKAGES = (
+    "torch",
+    "timm",
+    "transformers",
+    "safetensors",
+    "huggingface-hub",
+    "PyYAML",
+    "model-index",
+    "mkdocs",
+)
+HEAD = (
+    "| job | size | ours, CPU s | peak MB | beside | peer ÷ ours: median (least to most) | wanted "
+    "| memory, peer ÷ ours | floor, CPU s |\n|---|---|--:|--:|---|--:|--:|--:|---|\n"
+)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Say when and on what the numbers were measured."""
+    models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "processor": models[0].partition(": ")[2] if models else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": _gpu_name(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def _lines(file: str) -> list[str]:
+    return Path(file).read_text().splitlines() if Path(file).is_file() else []
+
+
+def _gpu_name() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def rows(measured: Measured) -> list[dict[str, Any]]:
+    """Give a row for each peer, in JSON's types."""
+    job, found = measured.job, []
+    for peer in job.peers:
+        ours_mb, theirs_mb = measured.peak_mb(job.ours), measured.peak_mb(peer.task)
+        found.append(
+            {
+                "job": job.title,
+                "size": job.size,
+                "ours_cpu_s": measured.cpu_s(job.ours) - (measured.cpu_s(job.minus) if job.minus else 0),
+                "ours_peak_mb": ours_mb,
+                "peer": peer.task.name,
+                "peer_cpu_s": measured.cpu_s(peer.task),
+                "peer_peak_mb": theirs_mb,
+                "ratio": asdict(measured.ratio(peer.task)),
+                "ratio_wanted": peer.at_least,
+                "memory_ratio": theirs_mb / ours_mb if theirs_mb and ours_mb else None,
+                "memory_ratio_wanted": peer.memory_at_least,
+                "floor": job.floor.name if job.floor else None,
+                "floor_cpu_s": measured.cpu_s(job.floor) if job.floor else None,
+                "rounds": job.rounds,
+                "note": job.note,
+            }
+        )
+    return found
+
+
+def render_row(row: dict[str, Any]) -> str:
+    """Render one row of the table."""
+    ratio = row["ratio"]
+    wanted = f"{row['ratio_wanted']:g}" if row["ratio_wanted"] else ""
+    memory = f"{row['memory_ratio']:.1f}" if row["memory_ratio"] else ""
+    if row["memory_ratio_wanted"]:
+        memory += f" (wanted {row['memory_ratio_wanted']:g})"
+    peak = f"{row['ours_peak_mb']:.0f}" if row["ours_peak_mb"] else ""
+    floor = f"{_seconds(row['floor_cpu_s'])}: {row['floor']}" if row["floor"] else ""
+    title = row["job"] + (f" ({row['note']})" if row["note"] else "")
+    return (
+        f"| {title} | {row['size']} | {_seconds(row['ours_cpu_s'])} | {peak} "
+        f"| {row['peer']}, {_seconds(row['peer_cpu_s'])} "
+        f"| {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}) | {wanted} | {memory} | {floor} |\n"
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds >= 0.001 else f"{seconds:.2g}"
+
+
+def write_report(out: Path, found: Sequence[dict[str, Any]], left_out: Sequence[str]) -> None:
+    """Write `NAME.json` and `NAME.md`."""
+    machine = describe_machine()
+    document = {"machine": machine, "rows": list(found), "left_out": list(left_out)}
+    out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    told = ", ".join(f"{key} {value}" for key, value in machine.items() if value is not None)
+    text = f"Measured on: {told}.\n\n{HEAD}{''.join(map(render_row, found))}"
+    text += "".join(f"\nNot measured: {what}\n" for what in left_out)
+    out.with_suffix(".md").write_text(text)
