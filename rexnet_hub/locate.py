@@ -17,6 +17,7 @@ from filelock import FileLock
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo
 from rexnet_hub.index import Entry, Index, load_index
+from rexnet_hub.index.checks import is_plain_name
 from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.pages.config import RepoConfig, read_config, render_config
@@ -119,6 +120,10 @@ def _promised(repo: Repo, sha256: str | None, whose: str) -> Repo:
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     """Make the repo of a model from its released file, once, in our cache."""
+    if not is_plain_name(entry.name):
+        raise RepoError(
+            f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
+        )
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
     folder = cache_dir / "repos" / entry.name
     if (repo := _current(entry, folder)) is None:

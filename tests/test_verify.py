@@ -159,7 +159,7 @@ def lose_a_tensor(told):
 
 
 def retell(told):
-    """Change one tensor's digest in the receipt, and its fingerprint so that the receipt agrees with itself."""
+    """Change one tensor's digest in the receipt, and its fingerprint so that it agrees with itself."""
     file = told["repo"] / "receipt.json"
     receipt = json.loads(file.read_text())
     receipt["tensors"][7]["sha256"] = "0" * 64

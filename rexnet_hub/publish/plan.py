@@ -15,7 +15,7 @@ from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url, is_loopback
 from rexnet_hub.index import load_index
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged
@@ -184,6 +184,10 @@ def _lost(edits: tuple[str, ...]) -> list[str]:
 def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: tuple[str, ...]) -> Plan:
     there = {file.name: digest_both(file) for file in target.iterdir()} if target.is_dir() else {}
     card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
+    strange = sorted(there.keys() - files.keys() - {*REPO_FILES, *SIGNATURE_FILES})
+    stops = (
+        (f"the folder holds what belongs to no repo: {', '.join(strange)}; move it away",) if strange else ()
+    )
     old = target / CARD_FILE
     card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
     return Plan(
@@ -197,7 +201,7 @@ def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: 
         fields=compare_cards(card_there, card),
         license=license_of(card),
         false_claims=claims,
-        stops=claims,
+        stops=(*claims, *stops),
     )
 
 

@@ -281,14 +281,14 @@ def check_receipt(evidence: Evidence, repo: Repo, receipt: Receipt) -> Iterator[
         return
     prefix, size = released.digest_prefix or "", released.size_bytes
     same = source.sha256.startswith(prefix) and size in (None, source.size_bytes)
-    told = f"{prefix or 'any'}, {size or 'any'} bytes"
+    stated = f"{prefix or 'any'}, {size or 'any'} bytes"
     made_from = f"{source.sha256[: max(8, len(prefix))]}, {source.size_bytes} bytes"
     if not same and evidence.has_standin_weights:
         note = "made from a stand-in, which is nobody's released file"
-        yield evidence.leave("receipt_source", stated=told, found=made_from, note=note)
+        yield evidence.leave("receipt_source", stated=stated, found=made_from, note=note)
         return
     note = "the file that the weights were made from, receipt.json"
-    yield evidence.compare("receipt_source", stated=told, found=made_from, holds=same, note=note)
+    yield evidence.compare("receipt_source", stated=stated, found=made_from, holds=same, note=note)
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
