@@ -382,14 +382,14 @@ def list_own_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 
 def put_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in place of a network's own, not copied; there must be one for each, of its shape and dtype.
+    """Put tensors in place of a network's own, not copied; there must be one for each, of its kind.
 
     It is `load_state_dict(tensors, strict=True, assign=True)` in a fifth of the time, for a network whose
     modules have no loading of their own; what does not fit is the caller's to find first.
     """
     for name, held, key in list(_places(network)):
         old, new = held[key], tensors[name]
-        assert old.shape == new.shape and old.dtype == new.dtype, name
+        assert (old.shape, old.dtype) == (new.shape, new.dtype), name
         held[key] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
 
 

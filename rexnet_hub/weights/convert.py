@@ -172,7 +172,7 @@ def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinit
 def _compare(
     source: Source, moves: list[_Move], part: int, out: Path
 ) -> tuple[list[TensorDigest], FileDigest]:
-    """Read the written file back, hold every tensor against its source, bit for bit, and digest what is there."""
+    """Read the written file back, hold every tensor against its source, bit for bit, and digest it."""
     size_bytes = os.fstat(part).st_size
     written = Source(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
