@@ -1,13 +1,14 @@
 """Evaluating on labelled pictures, beside timm's validation loop: CPU seconds of one image, in steady state.
 
-The first tile, where a network is compiled, is left out on both sides; how long it took is in the note of nobody's
-row but printed by a run. One thread each, fp32, decoding in the same process.
+The first tile, where a network is compiled (some twenty seconds), is left out on both sides. One thread
+each, fp32, decoding in the same process.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from benchmarks.making import NAMES, draw_images, make_repo
@@ -130,26 +131,23 @@ def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, round
     )
 
 
-def _processes(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
+def _on_a_gpu(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
     """Yield the rows that need an accelerator, or say that there is none."""
     import torch
 
     if not torch.cuda.is_available():
-        yield "evaluate on a GPU, four models at once (wanted 3) and from the pixel cache (wanted 5): no GPU here"
+        yield "evaluate on a GPU, four models at once (wanted 3), from kept pixels (wanted 5): no GPU here"
         return
     folders = [make_repo(folder, name).folder for name in NAMES]
     for chosen, cache, wanted in ((folders, None, 3), (folders[:1], folder / "pixels", 5)):
-        ours = _ours(chosen, images, "cuda", cache)
+        ours, theirs = _ours(chosen, images, "cuda", cache), _timm(chosen, images, "cuda")
         yield Job(
             title=f"evaluate on a GPU, {'from the pixel cache' if cache else 'four models at once'}",
             size=f"{count} images",
-            ours=Told(name="ours", call=lambda ours=ours: _by_the_clock(ours())),  # type: ignore[misc]
+            ours=Told(name="ours", call=partial(_by_the_clock, ours)),
             peers=(
                 Peer(
-                    task=Told(
-                        name="timm's loop, each in turn",
-                        call=lambda theirs=_timm(chosen, images, "cuda"): _by_the_clock(theirs()),  # type: ignore[misc]
-                    ),
+                    task=Told(name="timm's loop, each in turn", call=partial(_by_the_clock, theirs)),
                     at_least=wanted,
                 ),
             ),
@@ -158,7 +156,8 @@ def _processes(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
         )
 
 
-def _by_the_clock(spent: Spent) -> Spent:
+def _by_the_clock(run: Callable[[], Spent]) -> Spent:
+    spent = run()
     return Spent(cpu_s=spent.wall_s, wall_s=spent.wall_s)
 
 
@@ -173,4 +172,4 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:
         images = draw_images(work / f"images_{count}", count)
         yield _job(folders[:1], images, count, 2, 3 if count < 200 else 1)
     yield _job(folders, images, count, 2.2, 1)
-    yield from _processes(work / "gpu", images, count)
+    yield from _on_a_gpu(work / "gpu", images, count)

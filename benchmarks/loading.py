@@ -15,7 +15,11 @@ import json, sys, timm
 name = json.load(open(sys.argv[1] + "/config.json"))["architecture"]
 timm.create_model("local-dir:" + sys.argv[1], pretrained=True)
 """
-TRANSFORMERS = "import sys; from transformers import AutoModelForImageClassification as A; A.from_pretrained(sys.argv[1])"
+TRANSFORMERS = """
+import sys
+from transformers import AutoModelForImageClassification
+AutoModelForImageClassification.from_pretrained(sys.argv[1])
+"""
 
 
 def _fresh(folder: Path, name: str) -> Job:

@@ -93,7 +93,8 @@ def render_row(row: dict[str, Any]) -> str:
     return (
         f"| {title} | {row['size']} | {_seconds(row['ours_cpu_s'])} | {peak} "
         f"| {row['peer']}, {_seconds(row['peer_cpu_s'])} "
-        f"| {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}) | {wanted} | {memory} | {floor} |\n"
+        f"| {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}) "
+        f"| {wanted} | {memory} | {floor} |\n"
     )
 
 

@@ -93,7 +93,7 @@ Task = Program | Call | Told
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """What users would use instead, and how many times as much it must take; below 1: how much less it may."""
+    """What users would use instead, and how many times as much it should take; below 1, how much less."""
 
     task: Task
     at_least: float | None = None

@@ -1,8 +1,8 @@
 """Hold a file still while it is read: a read lease, which the kernel of Linux gives.
 
 While the lease is held nobody has the file open for writing, and who tries to open it so, or to cut it,
-waits: until the lease is given back, or for the system's patience (45 seconds, as
-/proc/sys/fs/lease-break-time says), after which it is taken away. So a lease that is still there at the end
+waits: until the lease is given back, or for the system's patience (45 seconds in
+/proc/sys/fs/lease-break-time), after which it is taken away. So a lease that is still there at the end
 says that the bytes were the same all along.
 """
 
@@ -20,7 +20,7 @@ LOCAL_KINDS = frozenset({"ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xf
 
 
 def take_lease(descriptor: int) -> bool:
-    """Take a read lease on an open file, until it is closed; say whether the system gives one."""
+    """Take a read lease on an open file; say whether there is one. It goes with the file's closing."""
     if not hasattr(fcntl, "F_SETLEASE") or _kind_of_disk(descriptor) not in LOCAL_KINDS:
         return False
     try:
