@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
-from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index import Entry, Measured, Released
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import render_card
@@ -59,7 +61,7 @@ def read_repo(folder: Path) -> Repo:
 
 
 def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path:
-    """Bring an entry's released file to the cache, checked.
+    """Bring an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
         measured: What the lock says of the model: its full digest, where there is one, must hold, from the
@@ -73,11 +75,31 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path
     released = entry.released
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+    with tqdm(
+        desc=released.file_name,
+        total=released.size_bytes,
+        unit="B",
+        unit_scale=True,
+        disable=None,
+        leave=False,
+    ) as bar:
+
+        def show(done_bytes: int, total_bytes: int | None) -> None:
+            bar.total = total_bytes
+            bar.update(done_bytes - bar.n)
+
+        return _fetch(released, measured, cache_dir, show)
+
+
+def _fetch(
+    released: Released, measured: Measured, cache_dir: Path, show: Callable[[int, int | None], None]
+) -> Path:
     return fetch(
         released.url,
         file_name=released.file_name,
         size_bytes=released.size_bytes,
         digest_prefix=released.digest_prefix,
+        progress=show,
         sha256=measured.released.sha256 if measured.released else None,
         cache_dir=cache_dir,
     ).path

@@ -89,8 +89,12 @@ def test_the_commands_say_the_same(kept, pictures, staged, own_index, capsys):
     """`evaluate` prints the counts and what they are of; `verify --record` leaves the claim undecided."""
     record, out = kept
     assert main(["evaluate", str(staged), "--data", str(pictures), "--subset", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    (row,) = json.loads(said.out)
     assert (row["top1_count"], row["top5_count"]) == (record.top1_count, record.top5_count)
+    steps = [json.loads(line) for line in said.err.splitlines()]
+    assert steps[-1]["images_done"] == IMAGES
+    assert steps[-1]["accuracies"][0]["model"] == "rexnet_100"
 
     file = str(out / "rexnet_100.record.json")
     assert main(["verify", "rexnet_100", "--record", file, "--json"]) == 0
