@@ -12,9 +12,10 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, UsageError
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.weights.digest import CHUNK_BYTES, private_copy, write_all
+from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, private_copy, write_all
 from rexnet_hub.weights.legacy_writer import render_count, render_preamble, specs_of
-from rexnet_hub.weights.safetensors_file import TensorSpec
+from rexnet_hub.weights.manifest import Manifest, require_sound
+from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
 from rexnet_hub.weights.sandbox import read_manifest
 from rexnet_hub.weights.standin_mark import MARK, is_mark
 from rexnet_hub.weights.state_dict import TensorTable
@@ -72,11 +73,19 @@ def is_standin(path: Path) -> bool:
         CheckpointError: The file is not sound, so nothing can be said.
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
-    with private_copy(file) as (source, _):
-        scalars = [tensor for tensor in read_manifest(source).tensors if not tensor.shape]
-        return any(
-            is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars
-        )
+    with opened(file) as descriptor:
+        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        if source.size_bytes > 8 and source.read(8, 1) == b"{":  # safetensors: a header of JSON
+            return _has_mark(source, require_sound(source, read_safetensors(source)))
+    with private_copy(file) as (copy, _):
+        return _has_mark(copy, read_manifest(copy))
+
+
+def _has_mark(source: Source, manifest: Manifest) -> bool:
+    scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
+    return any(
+        is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars
+    )
 
 
 def _is_counter(spec: TensorSpec) -> bool:
