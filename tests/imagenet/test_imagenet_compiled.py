@@ -22,7 +22,7 @@ class Drawn(torch.nn.Module):
 
 @pytest.fixture
 def compiling(monkeypatch):
-    """Put a compiler in torch's place whose result is bent as the test says; a real one takes half a minute."""
+    """Put a compiler in torch's place whose result is bent as the test says: a real one is slow."""
 
     def bend(how):
         monkeypatch.setattr(torch, "compile", lambda network, options: lambda x: how(network(x)))
