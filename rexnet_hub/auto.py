@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rexnet_hub.errors import CheckpointError, MismatchError
+from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, NotAnImageError, RepoError
 from rexnet_hub.imagenet.classes import read_classes
 from rexnet_hub.imagenet.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing, load_index
@@ -25,6 +25,7 @@ from rexnet_hub.weights.tensors import read_tensors
 
 log = logging.getLogger(__name__)
 
+BATCH = 32  # pictures classified at a time
 STEM, CLASSIFIER = "stem.conv.weight", "head.fc."
 
 
@@ -136,8 +137,16 @@ class ImageProcessor:
             NotAnImageError: A file is not a picture.
         """
         several = [pictures] if isinstance(pictures, Image.Image | Path | str) else pictures
-        opened = (p if isinstance(p, Image.Image) else open_image(p) for p in several)
-        return torch.cat([preprocess(picture, self.preprocessing) for picture in opened])
+        return torch.cat([self._prepare(picture) for picture in several])
+
+    def _prepare(self, picture: Image.Image | Path | str) -> Tensor:
+        """Turn one picture into a batch of one; a problem with it names its file."""
+        if isinstance(picture, Image.Image):
+            return preprocess(picture, self.preprocessing)
+        try:
+            return preprocess(open_image(picture), self.preprocessing)
+        except NotAnImageError as error:
+            raise NotAnImageError(picture, error.problem) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +189,7 @@ def create_model(
     network = build_network(
         entry.architecture if entry else name,
         num_classes=classes,
-        in_chans=in_chans or 3,
+        in_chans=3 if in_chans is None else in_chans,
         output_stride=output_stride,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
@@ -192,10 +201,11 @@ def create_model(
 
 
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
-    """List the names of the index's models that meet a query."""
+    """List the names of the index's models that meet a query; what was measured is preferred to claims."""
+    from rexnet_hub.index.lock import read_lock
     from rexnet_hub.index.query import select
 
-    return [entry.name for entry in select(load_index().models, query, sort=sort)]
+    return [entry.name for entry in select(load_index().models, query, sort=sort, measured=read_lock())]
 
 
 def classify(
@@ -204,25 +214,44 @@ def classify(
     """Name the likeliest classes of each picture, the likeliest first.
 
     Raises:
-        NotAnImageError: A file is not a picture; none is classified then.
+        NotAnImageError: A file is not a picture; all that are none are named, and none is classified.
+        RepoError: The model is not one for RGB pictures.
     """
     processor = AutoImageProcessor.from_pretrained(source, revision=revision)
-    batch = processor(files)
+    wrong = []
+    for file in files:
+        try:
+            open_image(file)
+        except FileProblem as error:
+            wrong.append(error)
+    if len(wrong) > 1:
+        raise NotAnImageError(f"{len(wrong)} files", "\n".join(map(str, wrong)))
+    if wrong:
+        raise wrong[0]
     model = AutoModel.from_pretrained(source, revision=revision)
-    with torch.inference_mode():
-        probabilities = model(batch).softmax(dim=1)
-    rows = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
-    return [
-        tuple(
-            Guess(
-                class_index=index,
-                label=processor.labels[index] if processor.labels else str(index),
-                probability=p,
-            )
-            for p, index in zip(values, indices, strict=True)
-        )
-        for values, indices in zip(rows.values.tolist(), rows.indices.tolist(), strict=True)
-    ]
+    assert isinstance(model, ReXNet)  # whole, not features
+    if model.in_chans != 3:
+        raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
+    guesses: list[tuple[Guess, ...]] = []
+    for start in range(0, len(files), BATCH):
+        batch = processor(files[start : start + BATCH])
+        with torch.inference_mode():
+            best = model(batch).softmax(dim=1).topk(min(top, model.num_classes), dim=1)
+        guesses += [
+            _name_guesses(processor, *row)
+            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+    return guesses
+
+
+def _name_guesses(
+    processor: ImageProcessor, probabilities: list[float], indices: list[int]
+) -> tuple[Guess, ...]:
+    labels = processor.labels
+    return tuple(
+        Guess(class_index=index, label=labels[index] if labels else str(index), probability=probability)
+        for probability, index in zip(probabilities, indices, strict=True)
+    )
 
 
 def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None) -> ReXNet:
@@ -231,7 +260,7 @@ def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | 
     network = build_network(
         config.architecture,
         num_classes=config.num_classes if num_classes is None else num_classes,
-        in_chans=in_chans or config.in_chans,
+        in_chans=config.in_chans if in_chans is None else in_chans,
         global_pool=config.global_pool,
         init=False,
     )
@@ -243,8 +272,9 @@ def fill_network(network: ReXNet, repo: Repo) -> None:
     """Fill a network with a repo's weights, strictly: a digest that holds, and every tensor in its place."""
     tensors = read_weights(repo)
     if network.num_classes != repo.config.num_classes:
-        log.warning("the classifier for %d classes is replaced by a new one for %d", repo.config.num_classes,
-                    network.num_classes)  # fmt: skip
+        if network.num_classes:
+            told = "the classifier for %d classes is replaced by a new one for %d"
+            log.warning(told, repo.config.num_classes, network.num_classes)
         network.reset_classifier(network.num_classes)
         tensors = {name: t for name, t in tensors.items() if not name.startswith(CLASSIFIER)}
         tensors |= {f"head.{name}": t for name, t in network.head.state_dict().items()}

@@ -1,13 +1,14 @@
 """Parse a command line, run one command, say what went wrong.
 
-Exit codes: 0 all is well; 1 refused or found false, and said why; 2 misused. Data goes to standard output,
-progress and messages to standard error.
+Exit codes: 0 all is well; 1 refused or found false, and said why; 2 misused; 130 interrupted. Data goes to
+standard output, progress and messages to standard error.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -20,29 +21,40 @@ from rexnet_hub.terminal import paint
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    # A command that is named needs no other's parser; a misspelt one is told of all.
-    parser = build_parser(words[:1]) if words[:1] and words[0] in COMMANDS else build_parser()
-    args = parser.parse_args(_join_sort_keys(words))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
     try:
+        # A command that is named needs no other's parser; a misspelt one is told of all.
+        parser = build_parser(words[:1]) if words[:1] and words[0] in COMMANDS else build_parser()
+        args = parser.parse_args(_join_sort_keys(words))
         code: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except RexnetHubError as error:
-        print(paint(f"error: {error}", stream=sys.stderr), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        return _refuse(str(error), error.exit_code)
     except BrokenPipeError:  # the reader has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:  # whatever else the system refuses: a full disk, a folder without permission
+        where = f"{error.filename}: " if error.filename else ""
+        return _refuse(f"{where}{error.strerror or error}", 1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _refuse(message: str, code: int) -> int:
+    print(paint(f"error: {message}", stream=sys.stderr), file=sys.stderr)
+    return code
 
 
 def _join_sort_keys(words: Sequence[str]) -> list[str]:
     """Let `--sort -top1` be said with a space, which argparse would read as another option."""
     joined: list[str] = []
     for word in words:
-        if joined and joined[-1] == "--sort" and word.startswith("-"):
+        if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
             joined[-1] = f"--sort={word}"
         else:
             joined.append(word)

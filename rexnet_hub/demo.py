@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import OutputExistsError
 from rexnet_hub.index import Entry, load_index, read_lock
-from rexnet_hub.layout import PACKAGE_DIR, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.repo import fetch_released, write_repo
@@ -57,9 +57,13 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
 
     Everything else in the index stays as it is, to the byte.
     """
-    copied = out / "model_index"
+    given, copied = find_index_dir(), out / "model_index"
     (out / "released").mkdir()
-    shutil.copytree(find_index_dir(), copied, ignore=shutil.ignore_patterns("lock.json"))
+    if given.is_dir():
+        shutil.copytree(given, copied, ignore=shutil.ignore_patterns(LOCK_FILE))
+    else:
+        copied.mkdir()
+        shutil.copyfile(given, copied / given.name)
     for entry in entries:
         released = entry.released
         if released is None:
@@ -68,7 +72,9 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         tensors = entry_tensors(entry)
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
         standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
-        file = copied / entry.location.file.name
+        file = copied / entry.location.file.resolve().relative_to(
+            given.resolve() if given.is_dir() else given.resolve().parent
+        )
         file.write_text(
             file.read_text(encoding="utf-8").replace(released.url, standin.as_uri()), encoding="utf-8"
         )
@@ -78,9 +84,9 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
 def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Finding, ...]:
     """Take one model from its released file to a classifier; every claim is in what is returned."""
     step(f"{entry.name}: fetch the released file")
-    checkpoint = fetch_released(entry, cache_dir=out / "cache")
     # What the lock says of real files says nothing of stand-ins.
     measured = replace(read_lock().of(entry.name), released=None, safetensors=None, hub=None)
+    checkpoint = fetch_released(entry, cache_dir=out / "cache", measured=measured)
     step(f"{entry.name}: convert and stage")
     staged = write_repo(entry, checkpoint, out / "staged" / entry.name)
     step(f"{entry.name}: verify")

@@ -59,11 +59,11 @@ class IndexReadError(RexnetHubError):
 class UnknownModelError(RexnetHubError):
     """No model of the index has that name."""
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
+    def __init__(self, name: str, known: Sequence[str], *, kind: str = "model") -> None:
         self.name, self.known = name, tuple(known)
         near = nearest(name, known)
         hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known) or 'none'}."
-        super().__init__(f"no model is named {name!r}. {hint}")
+        super().__init__(f"no {kind} is named {name!r}. {hint}")
 
 
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rexnet_hub.auto import load_network
+from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.dataset import Dataset, sample_dataset
 from rexnet_hub.imagenet.evaluate import evaluate_models
 from rexnet_hub.imagenet.explain import Explanation, explain_accuracy
@@ -18,11 +19,15 @@ from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
 
 
-def ready_model(source: str) -> ModelUnderTest:
-    """Load a model to be evaluated: an index name, a Hub repo or a folder, with its weights' digest."""
+def ready_model(name: str, source: str) -> ModelUnderTest:
+    """Load a model to be evaluated: an index name, a Hub repo or a folder, with its weights' digest.
+
+    Args:
+        name: What its record and predictions are called.
+    """
     repo = find_repo(source)
     return ModelUnderTest(
-        name=Path(source).name,
+        name=name,
         network=load_network(repo).eval(),
         preprocessing=repo.config.preprocessing,
         weights_sha256=digest_file(repo.weights).sha256,
@@ -42,8 +47,21 @@ def find_images(
     return images if sample is None else sample_dataset(images, sample, seed=seed)
 
 
+def name_sources(sources: Sequence[str]) -> dict[str, str]:
+    """Name what is to be evaluated: an index name by itself, a folder or repo by its last part.
+
+    Raises:
+        UsageError: Two would have one name.
+    """
+    named = {Path(source).resolve().name if Path(source).is_dir() else Path(source).name: source
+             for source in dict.fromkeys(sources)}  # fmt: skip
+    if len(named) < len(set(sources)):
+        raise UsageError(f"two of {', '.join(sources)} have one name, and so one record; rename a folder")
+    return named
+
+
 def evaluate(
-    sources: Sequence[str],
+    sources: Mapping[str, str],
     images: Dataset,
     *,
     options: RunOptions | None = None,
@@ -51,8 +69,12 @@ def evaluate(
     cache_dir: Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Record, ...]:
-    """Evaluate several models in one pass; see `imagenet.evaluate.evaluate_models`."""
-    models = [ready_model(source) for source in sources]
+    """Evaluate several models in one pass; see `imagenet.evaluate.evaluate_models`.
+
+    Args:
+        sources: Name of each record -> an index name, Hub repo or folder.
+    """
+    models = [ready_model(name, source) for name, source in sources.items()]
     return evaluate_models(
         models, images, options=options, out_dir=out_dir, cache_dir=cache_dir, on_progress=on_progress
     )
@@ -60,4 +82,5 @@ def evaluate(
 
 def explain(source: str, images: Dataset, *, expected_percent: float, device: str = "cpu") -> Explanation:
     """Find which change of preprocessing gives an expected top-1; see `imagenet.explain`."""
-    return explain_accuracy(ready_model(source), images, expected_percent, device=device)
+    (name,) = name_sources([source])
+    return explain_accuracy(ready_model(name, source), images, expected_percent, device=device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def export_onnx(
 ) -> ExportReceipt:
     """Export a model to ONNX with a free batch size, run it in onnxruntime and compare.
 
-    The file gets its name only when its logits hold; beside it a receipt, `NAME.receipt.json`, is kept.
+    The file gets its name only when its logits hold; beside it a receipt, `NAME.onnx.receipt.json`, is kept.
 
     Args:
         source: A model, a Hub repo or a repo folder.
@@ -113,9 +114,11 @@ def keep_export(part: Path, out: Path, receipt: ExportReceipt) -> None:
         raise RexnetHubError(
             f"{out.name}: a logit differs by {difference:.3g}, allowed is {allowed:.3g}; not written"
         )
-    text = json.dumps(asdict(receipt), indent=2) + "\n"
-    write_whole(out.with_name(f"{out.stem}.receipt.json"), text.encode())
+    with part.open("rb") as stream:
+        os.fsync(stream.fileno())
     part.replace(out)
+    text = json.dumps(asdict(receipt), indent=2) + "\n"
+    write_whole(out.with_name(f"{out.name}.receipt.json"), text.encode())
 
 
 def require_packages() -> dict[str, str]:

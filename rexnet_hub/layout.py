@@ -22,6 +22,11 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 LOCK_FILE = "lock.json"
 
 
+def receipt_of(weights: Path) -> Path:
+    """Name the receipt of a safetensors file: of a repo's weights `receipt.json`, else after the file."""
+    return weights.with_name(RECEIPT_FILE if weights.name == WEIGHTS_FILE else f"{weights.stem}.receipt.json")
+
+
 def find_index_dir() -> Path:
     """Find the model index: the checkout's folder, else the wheel's copy.
 

@@ -2,7 +2,7 @@
 
 A name of the index is first looked up in the lock: where it was published, its Hub repo is taken at
 the locked commit; where it was not, the released file is converted once, in our own cache. What is
-no name is a folder if there is one, else a Hub id.
+no name is a folder if there is one, else a Hub id. A `Path` is a folder, whatever it is called.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from filelock import FileLock
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo
 from rexnet_hub.index import Entry, Index, load_index
+from rexnet_hub.index.checks import is_plain_name
 from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.pages.config import RepoConfig, read_config, render_config
@@ -36,7 +37,9 @@ class Access:
 
 
 def find_entry(source: str | Path) -> Entry | None:
-    """Find the model of the index that has this name, if there is one."""
+    """Find the model of the index that has this name, if there is one; a `Path` is no name."""
+    if isinstance(source, Path):
+        return None
     index: Index = load_index()
     return next((entry for entry in index.models if entry.name == str(source)), None)
 
@@ -72,6 +75,9 @@ def find_config(source: str | Path, access: Access | None = None) -> RepoConfig:
 
 
 def _wanted(source: str | Path, access: Access) -> Wanted:
+    if isinstance(source, Path) or Path(source).exists():
+        found = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
+        raise FileProblem(source, found if Path(source).exists() else "there is no such folder")
     if not REPO_ID.match(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))
@@ -114,6 +120,10 @@ def _promised(repo: Repo, sha256: str | None, whose: str) -> Repo:
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     """Make the repo of a model from its released file, once, in our cache."""
+    if not is_plain_name(entry.name):
+        raise RepoError(
+            f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
+        )
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
     folder = cache_dir / "repos" / entry.name
     if (repo := _current(entry, folder)) is None:
@@ -143,8 +153,7 @@ def _current(entry: Entry, folder: Path) -> Repo | None:
 
 
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> None:
-    sha256 = measured.released.sha256 if measured.released else None
-    checkpoint = fetch_released(entry, cache_dir=cache_dir, sha256=sha256)
+    checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{entry.name}.lock"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import MismatchError, UsageError
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
@@ -18,8 +18,9 @@ from rexnet_hub.index.lock import (
     MeasuredTensors,
     measurements,
 )
+from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import entry_network, entry_tensors
-from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.digest import digest_file, require_sha256
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
 from rexnet_hub.weights.standin import is_standin
@@ -51,6 +52,7 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
 
     Raises:
         UsageError: A file holds stand-in weights, which are nobody's measurement.
+        MismatchError: The file is not the released one, or the weights are not their receipt's.
         IndexReadError, UnknownModelError: The entry does not say which network it is.
     """
     for path in (checkpoint, repo):
@@ -67,14 +69,33 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         macs=macs,
     )
     if checkpoint is not None:
-        measured = replace(measured, released=MeasuredFile(**asdict(digest_file(checkpoint))))
+        measured = replace(measured, released=_measure_released(entry, checkpoint))
     if repo is not None:
-        output = read_receipt(repo / "receipt.json").output
-        found = digest_file(repo / output.name)
-        measured = replace(
-            measured, safetensors=MeasuredFile(**asdict(found), fingerprint=output.fingerprint)
-        )
+        measured = replace(measured, safetensors=_measure_weights(repo))
     return measured
+
+
+def _measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
+    """Digest the released file, if it is the one that the entry names."""
+    found, released = digest_file(checkpoint), entry.released
+    prefix = (released.digest_prefix if released else None) or ""
+    size_bytes = released.size_bytes if released else None
+    if not found.sha256.startswith(prefix) or size_bytes not in (None, found.size_bytes):
+        raise MismatchError(
+            checkpoint,
+            what="its SHA-256 and size",
+            stated=f"{prefix}…, {size_bytes} bytes",
+            found=f"{found.sha256[:8]}…, {found.size_bytes} bytes",
+            advice=f"It is not the released file of {entry.name}: nothing is recorded of it.",
+        )
+    return MeasuredFile(**asdict(found))
+
+
+def _measure_weights(repo: Path) -> MeasuredFile:
+    """Digest a repo's weights, if they are the ones that its receipt is of."""
+    found, output = digest_file(repo / WEIGHTS_FILE), read_receipt(repo / RECEIPT_FILE).output
+    require_sha256(repo / WEIGHTS_FILE, stated=output.sha256, found=found.sha256)
+    return MeasuredFile(**asdict(found), fingerprint=output.fingerprint)
 
 
 def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:

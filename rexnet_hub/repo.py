@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tqdm import tqdm
+
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
-from rexnet_hub.index import Entry
+from rexnet_hub.index import Entry, Measured, Released
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import render_card
@@ -58,11 +60,12 @@ def read_repo(folder: Path) -> Repo:
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, weights_sha256=sha256)
 
 
-def fetch_released(entry: Entry, *, cache_dir: Path, sha256: str | None = None) -> Path:
-    """Bring an entry's released file to the cache, checked.
+def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path:
+    """Bring an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
-        sha256: The digest in the lock, when it is known; else the prefix in the file's name is checked.
+        measured: What the lock says of the model: its full digest, where there is one, must hold, from the
+            cache too; else only the prefix in the file's name can be checked.
 
     Raises:
         FetchError: It cannot be brought here.
@@ -72,12 +75,32 @@ def fetch_released(entry: Entry, *, cache_dir: Path, sha256: str | None = None) 
     released = entry.released
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+    with tqdm(
+        desc=released.file_name,
+        total=released.size_bytes,
+        unit="B",
+        unit_scale=True,
+        disable=None,
+        leave=False,
+    ) as bar:
+
+        def show(done_bytes: int, total_bytes: int | None) -> None:
+            bar.total = total_bytes
+            bar.update(done_bytes - bar.n)
+
+        return _fetch(released, measured, cache_dir, show)
+
+
+def _fetch(
+    released: Released, measured: Measured, cache_dir: Path, show: Callable[[int, int | None], None]
+) -> Path:
     return fetch(
         released.url,
         file_name=released.file_name,
         size_bytes=released.size_bytes,
         digest_prefix=released.digest_prefix,
-        sha256=sha256,
+        progress=show,
+        sha256=measured.released.sha256 if measured.released else None,
         cache_dir=cache_dir,
     ).path
 
@@ -97,8 +120,11 @@ def write_repo(entry: Entry, checkpoint: Path, out: Path, *, repo_id: str | None
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(out, "is not empty; name a new folder or remove it")
     expected = entry_tensors(entry)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
     try:
         aside.chmod(0o755)
         receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import TextIO
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
@@ -28,15 +32,17 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return "\n".join(lines)
 
 
-def paint(text: str, *, stream: object = None) -> str:
+def paint(text: str, *, stream: TextIO | None = None) -> str:
     """Colour the words that mean something, on a terminal that shows colours.
 
+    A word means something at the start of a line, between a table's columns, or before `[` or `:`.
     `NO_COLOR` switches it off, as https://no-color.org asks.
     """
-    out = stream or sys.stdout
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not getattr(out, "isatty", bool)():
+    out = sys.stdout if stream is None else stream
+    if out is None or not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     import re
 
     words = "|".join(sorted(COLOURS, key=len, reverse=True))
-    return re.sub(rf"\b({words})\b", lambda m: f"\033[{COLOURS[m[1]]}m{m[1]}\033[0m", text)
+    places = rf"(?m)(?:(?<=^)|(?<=  )|(?<=: ))({words})(?=  |\[|:|$)"
+    return re.sub(places, lambda m: f"\033[{COLOURS[m[1]]}m{m[1]}\033[0m", text)

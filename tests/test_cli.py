@@ -117,7 +117,12 @@ def test_convert_a_file_and_a_name(run, own_index, checkpoint, tmp_path):
     (tmp_path / "named").mkdir()
     assert run("convert", "rexnet_100", "--out", tmp_path / "named" / "a.safetensors")[0] == 0
     assert (tmp_path / "named" / "a.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
-    assert (tmp_path / "receipt.json").is_file()
+    assert (tmp_path / "a.receipt.json").is_file()
+    taken = run("convert", tmp_path / "a.safetensors")
+    assert "is the source itself" in refusal(taken)
+    (tmp_path / "b.receipt.json").write_text("mine")
+    assert "is no receipt" in refusal(run("convert", source, "--out", tmp_path / "b.safetensors"))
+    assert (tmp_path / "b.receipt.json").read_text() == "mine"
 
     (tmp_path / "empty").mkdir()
     source.write_bytes(checkpoint.read_bytes()[: 10**6])
@@ -316,3 +321,42 @@ def test_bash_completes_commands_options_and_models(run, tmp_path):
         )
         done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
         assert done.stdout.split() == [expected], words
+
+
+def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path, monkeypatch):
+    """`add`, `publish --sign` and `verify --signature` take a checkpoint all the way, under its own name."""
+    import torch
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from rexnet_hub.auto import create_model
+
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(shutil.copytree(standins[0], tmp_path / "index")))
+    torch.manual_seed(0)
+    torch.save(create_model("rexnet_100", num_classes=7).state_dict(), tmp_path / "flowers.pth")
+    said = ("--name", "flowers", "--collection", "RexNet", "--top1", "91.25")
+    settings = ("--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic")
+    code, out, err = run("add", tmp_path / "flowers.pth", *said, *settings)
+    assert (code, err) == (0, "")
+    assert "flowers added, a rexnet_100" in out
+    assert "was there already" in run("add", tmp_path / "flowers.pth", *said, *settings)[1]
+    assert run("validate")[0] == 0
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(*pem))
+    signed = ("--sign", tmp_path / "key.pem", "--version-counter", "3")
+    code, out, _ = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
+    assert code == 0, out
+    held = ("--repo", tmp_path / "hub" / "flowers", "--signature", tmp_path / "key.pub")
+    code, _, err = run("verify", "flowers", *held, "--at-least-version", "3")
+    assert (code, err) == (0, "signed: flowers, version 3\n")
+    assert "it was replaced" in refusal(run("verify", "flowers", *held, "--at-least-version", "4"))
+    assert "not rexnet_100" in refusal(run("verify", "rexnet_100", *held))

@@ -35,7 +35,7 @@ def pictures(tmp_path_factory):
 def kept(pictures, staged, tmp_path_factory):
     """One run over the pictures, with its record and predictions."""
     out = tmp_path_factory.mktemp("runs")
-    (record,) = evaluate([str(staged)], find_images(pictures, allow_subset=True), out_dir=out)
+    (record,) = evaluate({"rexnet_100": str(staged)}, find_images(pictures, allow_subset=True), out_dir=out)
     return record, out
 
 
@@ -79,7 +79,7 @@ def test_a_kept_run_is_recounted(kept, tmp_path):
 
 def test_a_model_under_test_says_what_it_is(staged):
     """The model under test has the repo's pixels, digest and fingerprint."""
-    model = ready_model(str(staged))
+    model = ready_model("rexnet_100", str(staged))
     assert (model.name, model.preprocessing.input_px) == ("rexnet_100", 224)
     assert model.fingerprint
     assert not model.network.training
@@ -89,13 +89,20 @@ def test_the_commands_say_the_same(kept, pictures, staged, own_index, capsys):
     """`evaluate` prints the counts and what they are of; `verify --record` leaves the claim undecided."""
     record, out = kept
     assert main(["evaluate", str(staged), "--data", str(pictures), "--subset", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    (row,) = json.loads(said.out)
     assert (row["top1_count"], row["top5_count"]) == (record.top1_count, record.top5_count)
+    steps = [json.loads(line) for line in said.err.splitlines()]
+    assert steps[-1]["images_done"] == IMAGES
+    assert steps[-1]["accuracies"][0]["model"] == "rexnet_100"
 
     file = str(out / "rexnet_100.record.json")
     assert main(["verify", "rexnet_100", "--record", file, "--json"]) == 0
     findings = {f["claim"]: f for f in json.loads(capsys.readouterr().out)}
     assert findings["top1"]["verdict"] == "not measured"
+    assert "--repo" in findings["top1"]["note"]
+    main(["verify", "rexnet_100", "--record", file, "--repo", str(staged), "--json"])
+    findings = {f["claim"]: f for f in json.loads(capsys.readouterr().out)}
     assert "not a run that can decide" in findings["top1"]["note"]
     assert main(["verify", "rexnet_200", "--record", file]) == 2
 

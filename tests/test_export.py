@@ -21,14 +21,14 @@ def exported(staged, tmp_path_factory):
 def test_the_receipt_says_how_near_the_export_comes(exported, staged):
     """The receipt beside the file has its digest, the weights' digest and the measured difference."""
     out, receipt = exported
-    kept = json.loads(out.with_name("rexnet_100.receipt.json").read_text())
+    kept = json.loads(out.with_name("rexnet_100.onnx.receipt.json").read_text())
     assert kept["sha256"] == digest_file(out).sha256
     assert kept["weights_sha256"] == digest_file(staged / "model.safetensors").sha256
     assert 0 < kept["largest_difference"] <= kept["allowed_difference"]
     assert (receipt.top1_agreement, receipt.images) == (1.0, 26)
     assert sorted(path.name for path in out.parent.iterdir()) == [
         "rexnet_100.onnx",
-        "rexnet_100.receipt.json",
+        "rexnet_100.onnx.receipt.json",
     ]
 
 

@@ -1,13 +1,19 @@
 """What the lock says is what is measured, and a lock that says otherwise is named."""
 
+import hashlib
+import shutil
+from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
+import timm
+import torch
 
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import MismatchError, UsageError
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub
 from rexnet_hub.measure import compare_lock, measure_model, merge_measured
+from rexnet_hub.repo import write_repo
 
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
 
@@ -62,24 +68,41 @@ def test_a_stand_in_measures_nothing(index, checkpoint, staged):
         measure_model(index.find("rexnet_100"), repo=staged)
 
 
-def test_files_are_measured_by_their_bytes(index, tmp_path):
-    """A released file and a staged repo give digest, size and fingerprint, as hashlib gives them."""
-    import hashlib
-
-    import timm
-    import torch
-
-    from rexnet_hub.repo import write_repo
-
-    file = tmp_path / "real.pth"
+@pytest.fixture(scope="module")
+def real(index, tmp_path_factory):
+    """Weights that are no stand-in's, and an entry that names their file: (entry, file, repo)."""
+    folder = tmp_path_factory.mktemp("real")
     torch.manual_seed(0)
-    torch.save(timm.create_model("rexnet_100").state_dict(), file, _use_new_zipfile_serialization=False)
-    repo = write_repo(index.find("rexnet_100"), file, tmp_path / "repo")
-    measured = measure_model(index.find("rexnet_100"), checkpoint=file, repo=repo.folder)
+    tensors = OrderedDict(timm.create_model("rexnet_100").state_dict().items())
+    torch.save(tensors, folder / "real.pth", _use_new_zipfile_serialization=False)
+    prefix = hashlib.sha256((folder / "real.pth").read_bytes()).hexdigest()[:8]
+    entry = index.find("rexnet_100")
+    address = entry.weights.value.replace(entry.released.digest_prefix, prefix)
+    entry = replace(entry, weights=replace(entry.weights, value=address))
+    return entry, folder / "real.pth", write_repo(entry, folder / "real.pth", folder / "repo")
+
+
+def test_files_are_measured_by_their_bytes(real):
+    """A released file and a staged repo give digest, size and fingerprint, as hashlib gives them."""
+    entry, file, repo = real
+    measured = measure_model(entry, checkpoint=file, repo=repo.folder)
     assert measured.released.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
     assert measured.released.size_bytes == file.stat().st_size
     assert measured.safetensors.sha256 == hashlib.sha256(repo.weights.read_bytes()).hexdigest()
     assert measured.safetensors.fingerprint == repo.receipt.output.fingerprint
+
+
+def test_another_file_is_not_recorded(real, index, tmp_path):
+    """A file that is not the released one, and weights that are not their receipt's, enter no lock."""
+    _, file, repo = real
+    with pytest.raises(MismatchError, match=r"nothing is recorded of it"):
+        measure_model(index.find("rexnet_100"), checkpoint=file)
+    changed = shutil.copytree(repo.folder, tmp_path / "changed")
+    data = bytearray((changed / "model.safetensors").read_bytes())
+    data[-7] ^= 1
+    (changed / "model.safetensors").write_bytes(data)
+    with pytest.raises(MismatchError):
+        measure_model(index.find("rexnet_100"), repo=changed)
 
 
 def test_what_is_not_measured_again_stays():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rexnet_hub.errors import FileProblem, PublishError, RepoError, UsageError
-from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, staged_repo
+from rexnet_hub.errors import FileProblem, PublishError, RepoError, RexnetHubError, UsageError
+from rexnet_hub.index import Measured
+from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, stage, staged_repo
 from rexnet_hub.publish.folder import replace_folder
 
 
@@ -47,18 +48,18 @@ def test_a_second_plan_says_what_changes(staged, tmp_path):
     """Changed, kept and removed files are told apart, and applying removes what is gone."""
     target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("another")
-    (target / "old.bin").write_bytes(b"old")
+    (target / "statement.json").write_bytes(b"old")
     plan = plan_publish(staged, tmp_path / "hub")
     assert kinds(plan) == {
         "README.md": "change",
         "config.json": "keep",
         "model.safetensors": "keep",
-        "old.bin": "remove",
         "receipt.json": "keep",
+        "statement.json": "remove",
     }
     lines = "\n".join(describe_plan(plan))
     assert "~ README.md" in lines
-    assert "- old.bin" in lines
+    assert "- statement.json" in lines
     apply_plan(plan)
     assert read_files(target) == read_files(staged)
 
@@ -185,3 +186,22 @@ def test_a_full_disk_leaves_the_target(staged, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert read_files(target) == before
     assert {file.name for file in target.parent.iterdir()} <= {target.name, f".{target.name}.lock"}
+
+
+def test_what_is_not_ours_is_never_removed(staged, tmp_path):
+    """A file at the target that belongs to no repo stops the plan, and stays."""
+    target = published(staged, tmp_path / "hub")
+    (target / "notes.txt").write_text("mine")
+    plan = plan_publish(staged, tmp_path / "hub")
+    assert plan.stops == ("the folder holds what belongs to no repo: notes.txt; move it away",)
+    with pytest.raises(PublishError, match=r"notes\.txt"):
+        apply_plan(plan)
+    assert (target / "notes.txt").read_text() == "mine"
+
+
+def test_a_stage_that_is_false_leaves_no_folder(index, checkpoint, tmp_path):
+    """Weights that are not the entry's released file are refused by name, and nothing stays."""
+    entry = index.find("rexnet_100")
+    with pytest.raises(RexnetHubError, match="digest_prefix is false: stated 1b4dddf4"):
+        stage(entry, checkpoint, tmp_path / "repo", measured=Measured())
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError, RepoError, StateDictError
+from rexnet_hub.index import Measured
 from rexnet_hub.layout import REPO_FILES
 from rexnet_hub.repo import fetch_released, read_repo, write_repo
 
@@ -50,7 +51,7 @@ def test_another_models_checkpoint_is_refused(index, checkpoint, tmp_path):
 
 def test_the_released_file_is_fetched_and_checked(entry, checkpoint, tmp_path):
     """Fetching brings the released file, byte for byte, into the cache."""
-    fetched = fetch_released(entry, cache_dir=tmp_path)
+    fetched = fetch_released(entry, cache_dir=tmp_path, measured=Measured())
     assert fetched.parent == tmp_path
     assert fetched.read_bytes() == checkpoint.read_bytes()
 
@@ -88,6 +89,30 @@ def test_a_config_that_lacks_something_names_it(repo, key):
 def test_a_config_that_is_no_json_object_is_refused(repo, text):
     """A config.json that is not a JSON object is one line, with the file's name."""
     (repo / "config.json").write_text(text)
+    with pytest.raises(RepoError, match=r"config\.json: ") as caught:
+        read_repo(repo)
+    assert "\n" not in str(caught.value)
+
+
+HOSTILE = {
+    "pretrained_cfg": [1, "a"],
+    "model_args": [[1], "s", {"in_chans": "3"}, {"in_chans": -1}, {"in_chans": 10**9}, {"global_pool": None}],
+    "num_classes": [True, -1, 10**12, "1000", None],
+    "label_names": [["one"], [None] * 1000, ["\x1b[2J"] * 1000],
+    "input_size": [[0, 224, 224], [3, 224.0, 224.0], [3, 224, 225], [3, 10**9, 10**9], [3.0, 224, 224], "x"],
+    "crop_pct": [True, 0, 1.5, "0.9"],
+    "interpolation": ["quintic", None, 3],
+    "mean": [[0.1, 0.2], ["a", 0, 0], [10**400] * 3, [True] * 3],
+    "std": [[0, 1, 1], [float("nan")] * 3, [float("inf")] * 3],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, row in HOSTILE.items() for value in row])
+def test_a_hostile_config_is_refused_by_its_key(repo, key, value):
+    """Whatever a config.json says of the wrong kind or size is one line of ours."""
+    config = json.loads((repo / "config.json").read_text())
+    (config if key in config or key == "model_args" else config["pretrained_cfg"])[key] = value
+    (repo / "config.json").write_text(json.dumps(config))
     with pytest.raises(RepoError, match=r"config\.json: ") as caught:
         read_repo(repo)
     assert "\n" not in str(caught.value)

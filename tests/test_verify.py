@@ -7,13 +7,14 @@ from xml.etree import ElementTree
 
 import pytest
 import timm
+import torch
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
 from rexnet_hub.imagenet.dataset import Sample
 from rexnet_hub.imagenet.record import Machine, Record
 from rexnet_hub.index import Measured
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
-from rexnet_hub.repo import read_repo
+from rexnet_hub.repo import read_repo, write_repo
 from rexnet_hub.verify import (
     FALSE,
     HOLDS,
@@ -26,6 +27,7 @@ from rexnet_hub.verify import (
 )
 from rexnet_hub.verify.checks import count_planned_parameters
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
 MACHINE = Machine(
     device_type="cpu",
@@ -156,6 +158,30 @@ def lose_a_tensor(told):
     return told
 
 
+def retell(told):
+    """Change one tensor's digest in the receipt, and its fingerprint so that it agrees with itself."""
+    file = told["repo"] / "receipt.json"
+    receipt = json.loads(file.read_text())
+    receipt["tensors"][7]["sha256"] = "0" * 64
+    keys = ("name", "dtype", "sha256")
+    digests = [
+        TensorDigest(shape=tuple(line["shape"]), **{key: line[key] for key in keys})
+        for line in receipt["tensors"]
+    ]
+    receipt["output"]["fingerprint"] = fingerprint_of(digests)
+    file.write_text(json.dumps(receipt))
+    return told
+
+
+def foreign(told):
+    """Stage weights of the right shapes that are neither the released file's nor a stand-in's."""
+    tensors = torch.load(told["checkpoint"], weights_only=True)
+    changed = {name: tensor * 0 if tensor.ndim == 0 else tensor for name, tensor in tensors.items()}
+    torch.save(changed, told["repo"].parent / "foreign.pth")
+    repo = write_repo(told["entry"], told["repo"].parent / "foreign.pth", told["repo"].parent / "foreign")
+    return {**told, "repo": repo.folder}
+
+
 def locked(**changes):
     """Change what the lock says."""
 
@@ -190,11 +216,16 @@ LIES = {
     "top5_cited": (metric("top5", "93.70"), {"top5_cited", "top5"}),
     "top1": (run(top1_count=38800), {"top1"}),
     "top5": (run(top5_count=46000), {"top5"}),
-    "tensors": (lose_a_tensor, {"tensors", "weights_digest", "weights_locked"}),
-    "weights_digest": (flip, {"weights_digest", "weights_locked"}),
+    "tensors": (lose_a_tensor, {"tensors", "weights_digest", "weights_locked", "receipt"}),
+    "weights_digest": (flip, {"weights_digest", "weights_locked", "receipt"}),
+    "receipt": (retell, {"receipt"}),
+    "receipt_source": (foreign, {"receipt_source", "weights_locked"}),
     "weights_locked": (locked(safetensors=OTHER_FILE), {"weights_locked"}),
     "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", "config"}),
-    "num_classes": (config(lambda c: c.update(num_classes=999)), {"num_classes", "config"}),
+    "num_classes": (
+        config(lambda c: c.update(num_classes=999, label_names=[])),
+        {"num_classes", "config"},
+    ),
     "image_size": (
         config(lambda c: c["pretrained_cfg"].update(input_size=[3, 256, 256])),
         {"image_size", "config"},
@@ -280,10 +311,36 @@ def test_a_record_of_another_model_is_no_evidence(truth):
     assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops", "top1", "top5"}
 
 
+def test_a_stand_in_is_told_from_the_released_file(index, staged):
+    """Held against the zoo's own entry, a stand-in's source is unmeasured, never the released file."""
+    (finding,) = (
+        f for f in verify_model(index.find("rexnet_100"), repo=staged) if f.claim == "receipt_source"
+    )
+    assert finding.verdict == NOT_MEASURED
+    assert "stand-in" in finding.note
+
+
+def test_an_entry_that_says_too_little_stops_no_other(index):
+    """An unknown network and a missing class count are false claims of that entry, with its place."""
+    entry = index.find("rexnet_100")
+    strange = replace(entry.metadata["id"], value="resnet_18", text="resnet_18")
+    unknown = replace(entry, metadata={**entry.metadata, "id": strange})
+    few = replace(entry, metadata={k: v for k, v in entry.metadata.items() if k != "num_classes"})
+    for told, why in ((unknown, "no network is named 'resnet_18'"), (few, "does not state its Num Classes")):
+        wrong = [f for f in verify_model(told) if f.verdict == FALSE]
+        assert wrong
+        assert all(why in f.found for f in wrong)
+        assert "rexnet.yml:" in wrong[0].note
+
+
+def test_a_run_of_unknown_weights_decides_nothing(truth):
+    """Without a repo and without a lock a run cannot be said to be of the model's weights."""
+    findings = verify_model(truth["entry"], records=truth["records"])
+    assert {f.verdict for f in findings if f.claim in ("top1", "top5")} == {NOT_MEASURED}
+
+
 def test_parameters_are_counted_as_timm_counts(index):
     """The count that claims are held against is timm's, for each model."""
-    import torch
-
     for entry in index.models:
         with torch.device("meta"):
             theirs = timm.create_model(entry.name)

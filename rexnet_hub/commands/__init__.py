@@ -8,6 +8,13 @@ as Python does.
 from __future__ import annotations
 
 import argparse
+import sys
+
+from rexnet_hub.errors import IndexReadError
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from rexnet_hub.index import Index
 
 #: Every command, in the order of the help, and the module that has it.
 COMMANDS = {
@@ -22,12 +29,31 @@ COMMANDS = {
     "card": "repos",
     "stage": "repos",
     "publish": "repos",
+    "add": "repos",
     "predict": "running",
     "export": "running",
     "demo": "running",
     "evaluate": "evaluating",
     "completion": "completing",
 }
+
+
+def open_index() -> Index:
+    """Read the zoo's index for a command; errors in it are said, and without a model are the end.
+
+    Raises:
+        IndexReadError: The index has errors and holds no model.
+    """
+    from rexnet_hub.index import load_index
+
+    index = load_index()
+    if index.errors:
+        first, count = index.errors[0], len(index.errors)
+        told = f"the index has {count} errors, the first: {first}; rexnet-hub validate lists all"
+        if not index.models:
+            raise IndexReadError(told)
+        print(f"warning: {told}", file=sys.stderr)
+    return index
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

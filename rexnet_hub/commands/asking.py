@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
@@ -35,9 +35,9 @@ def run_list(args: argparse.Namespace) -> int:
     A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
-    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index import read_lock
 
-    lock, entries = read_lock(), load_index().models
+    lock, entries = read_lock(), open_index().models
     if args.query or args.sort:
         from rexnet_hub.index.query import select
 
@@ -83,10 +83,10 @@ def declare_show(parser: argparse.ArgumentParser) -> None:
 
 def run_show(args: argparse.Namespace) -> int:
     """Show one model: what is claimed, what was measured, and where each value comes from."""
-    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index import read_lock
     from rexnet_hub.index.lock import measurements
 
-    entry = load_index().find(args.name)
+    entry = open_index().find(args.name)
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
         rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
@@ -172,10 +172,9 @@ def run_recipe(args: argparse.Namespace) -> int:
     It is a command of timm's train.py. Each flag says which field it is from; what the entry does not
     state is listed, not guessed.
     """
-    from rexnet_hub.index import load_index
     from rexnet_hub.index.recipe import make_recipe
 
-    recipe = make_recipe(load_index().find(args.name))
+    recipe = make_recipe(open_index().find(args.name))
     if args.json:
         flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import table
+
+if TYPE_CHECKING:
+    from rexnet_hub.imagenet.progress import Progress
 
 
 def declare_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +43,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure the accuracy of several models in one pass over a validation set.
 
     Every image is decoded once and counted once; start it with torchrun to use several processes. A run that
-    is killed goes on where it was when it is started again with the same --record. With --compare two kept
+    is killed goes on where it was when it is started again with the same --record. With --json each step is a
+    line of JSON on standard error, and the records are one document. With --compare two kept
     runs are compared image by image; with --explain the settings are varied one at a time until a number
     comes out.
     """
@@ -45,7 +52,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import evaluate, explain, find_images
+    from rexnet_hub.evaluation import evaluate, explain, find_images, name_sources
     from rexnet_hub.imagenet.plan import RunOptions
 
     images = find_images(args.data, sample=args.sample, seed=args.seed, allow_subset=args.subset)
@@ -63,7 +70,16 @@ def run_evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         quiet=args.json,
     )
-    records = evaluate(args.names, images, options=options, out_dir=args.record, cache_dir=args.pixel_cache)
+    records = evaluate(
+        name_sources(args.names),
+        images,
+        options=options,
+        out_dir=args.record,
+        cache_dir=args.pixel_cache,
+        on_progress=_say_progress if args.json else None,
+    )
+    if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
+        return 0
     if args.json:
         print(json.dumps([asdict(record) for record in records], indent=2))
         return 0
@@ -74,6 +90,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
     print(f"\non {records[0].data}, {records[0].machine.dtype}")
     return 0
+
+
+def _say_progress(progress: Progress) -> None:
+    """Print how far a run is, as one line of JSON on standard error."""
+    print(progress.as_json(), file=sys.stderr, flush=True)
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
@@ -25,11 +25,14 @@ def declare_fetch(parser: argparse.ArgumentParser) -> None:
 
 def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, checked, and print its path."""
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo import fetch_released
 
-    print(fetch_released(load_index().find(args.name), cache_dir=args.to or find_cache_dir()))
+    measured = read_lock().of(args.name)
+    print(
+        fetch_released(open_index().find(args.name), cache_dir=args.to or find_cache_dir(), measured=measured)
+    )
     return 0
 
 
@@ -50,7 +53,7 @@ def run_convert(args: argparse.Namespace) -> int:
     A model is fetched and its tensors are held against its network. A file is converted as it is, and
     held against a network only with --model. Every tensor is compared with its source, bit for bit.
     """
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.nets import entry_tensors
     from rexnet_hub.repo import fetch_released
@@ -59,12 +62,13 @@ def run_convert(args: argparse.Namespace) -> int:
     source, model = Path(args.source), args.model
     if not source.exists() and "/" not in args.source and not source.suffix:
         model = model or args.source
-        source = fetch_released(load_index().find(args.source), cache_dir=find_cache_dir())
+        entry = open_index().find(args.source)
+        source = fetch_released(entry, cache_dir=find_cache_dir(), measured=read_lock().of(entry.name))
     out = args.out or source.with_suffix(".safetensors")
     receipt = convert_checkpoint(
         source,
         out,
-        expected=entry_tensors(load_index().find(model)) if model else None,
+        expected=entry_tensors(open_index().find(model)) if model else None,
         wrapper=args.wrapper,
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,
@@ -84,6 +88,10 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
+    add("--signature", type=Path, metavar="PUBLIC_KEY", help="hold --repo against its signature first (PEM)")
+    add(
+        "--at-least-version", type=int, default=1, metavar="N", help="the lowest signed version that is taken"
+    )
     add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
     add_json(parser)
 
@@ -95,14 +103,18 @@ def run_verify(args: argparse.Namespace) -> int:
     recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
-    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index import read_lock
     from rexnet_hub.index.writing import write_whole
     from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
 
-    index, lock = load_index(), read_lock()
-    entries = [index.find(name) for name in args.names] or list(index.models)
+    index, lock = open_index(), read_lock()
+    entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
+    if args.sample is not None and args.imagenet is None:
+        raise UsageError("--sample goes with --imagenet: name the validation set")
+    if args.signature:
+        _hold_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}
     found = [
@@ -118,6 +130,16 @@ def run_verify(args: argparse.Namespace) -> int:
     return 1 if any(finding.verdict == FALSE for finding in found) else 0
 
 
+def _hold_signature(args: argparse.Namespace, name: str) -> None:
+    """Hold the repo against its signature, offline, before anything else is believed of it."""
+    from rexnet_hub.signing import verify_signature
+
+    if args.repo is None:
+        raise UsageError("--signature goes with --repo: name the folder that was signed")
+    signed = verify_signature(args.repo, args.signature, name=name, at_least_version=args.at_least_version)
+    print(f"signed: {signed.name}, version {signed.version}", file=sys.stderr)
+
+
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
     if not args.record and args.imagenet is None:
@@ -130,14 +152,17 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     if args.imagenet is not None:
         from rexnet_hub.evaluation import evaluate, find_images
 
-        records += evaluate(names, find_images(args.imagenet, sample=args.sample))
+        sources = {names[0]: str(args.repo)} if args.repo else {name: name for name in names}
+        records += evaluate(sources, find_images(args.imagenet, sample=args.sample))
     return records
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
     """Lay findings out for a terminal, with a last line that counts the verdicts."""
     rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
-    words = ("holds", "false", "not measured")
+    from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
+
+    words = (HOLDS, FALSE, NOT_MEASURED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return paint(table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}")
@@ -163,16 +188,18 @@ def run_lock(args: argparse.Namespace) -> int:
     Counts and sizes are measured from the network; digests from the files that are named. What is not
     measured stays as it was, or absent. With --check nothing is written, and every disagreement is named.
     """
-    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index import read_lock
     from rexnet_hub.index.lock import find_lock, write_lock
     from rexnet_hub.measure import compare_lock, measure_model, merge_measured
 
-    index, lock = load_index(), read_lock()
+    index, lock = open_index(), read_lock()
     entries = [index.find(name) for name in args.names] or list(index.models)
     if not entries:
         raise UsageError("the index holds no model, so there is nothing to measure")
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
+    if args.check and (args.weights or args.repo):
+        raise UsageError("--check measures no files: rexnet-hub verify --weights FILE --repo DIR does")
     if args.check:
         wrong = compare_lock(entries, lock, everything=not args.names)
         print("".join(f"{disagreement}\n" for disagreement in wrong), end="")

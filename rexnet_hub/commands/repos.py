@@ -1,4 +1,4 @@
-"""Commands about repos: card, stage, publish."""
+"""Commands about repos: card, stage, publish, add."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.terminal import paint
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -17,11 +19,10 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
-    from rexnet_hub.index import load_index
     from rexnet_hub.index.writing import write_whole
     from rexnet_hub.pages.card import render_card
 
-    text = render_card(load_index().find(args.name))
+    text = render_card(open_index().find(args.name))
     if args.out is None:
         print(text, end="")
         return 0
@@ -42,39 +43,127 @@ def declare_stage(parser: argparse.ArgumentParser) -> None:
 
 def run_stage(args: argparse.Namespace) -> int:
     """Write a model's whole repo folder, ready to load and to publish."""
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo import fetch_released, write_repo
-    from rexnet_hub.verify import require_truth, verify_model
+    from rexnet_hub.publish import stage
+    from rexnet_hub.repo import fetch_released
 
-    entry = load_index().find(args.name)
-    checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir())
-    repo = write_repo(entry, checkpoint, args.out)
-    require_truth(verify_model(entry, repo=repo.folder))
-    print(repo.folder)
+    entry = open_index().find(args.name)
+    measured = read_lock().of(entry.name)
+    checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+    print(stage(entry, checkpoint, args.out, measured=measured))
     return 0
 
 
 def declare_publish(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `publish`."""
-    parser.add_argument("repos", nargs="+", metavar="NAME|STAGED_DIR", help="models, or staged repo folders")
-    parser.add_argument("--to", required=True, metavar="DIR", help="a folder of repos")
-    parser.add_argument("--apply", action="store_true", help="do what the plan says")
+    add = parser.add_argument
+    add("repos", nargs="+", metavar="NAME|STAGED_DIR", help="models, or staged repo folders")
+    add("--to", required=True, metavar="hf:ORG|DIR", help="an owner on the Hub, or a folder of repos")
+    add("--apply", action="store_true", help="do what the plan says")
+    add("--tag", metavar="TAG", help="to be set on the commit (default: one of the content)")
+    add("--private", action="store_true", help="make the repo private, where it is made")
+    add("--pr", action="store_true", help="open a pull request instead of committing to main")
+    add("--drop-edits", action="store_true", help="overwrite what a person wrote into the card at the target")
+    add("--record", action="store_true", help="write what was published into lock.json")
+    add("--sign", type=Path, metavar="KEY", help="sign each repo with this private key (PEM) first")
+    add(
+        "--version-counter",
+        type=int,
+        default=1,
+        metavar="N",
+        help="signed: which publication it is (default: 1)",
+    )
+    add("--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary")
+    add_json(parser)
 
 
 def run_publish(args: argparse.Namespace) -> int:
     """Plan what publishing would change; with --apply, do it.
 
-    Each repo is a staged folder, or a model that is staged first.
+    Each repo is a staged folder, or a model that is staged first. A plan says which files, card fields and
+    tag would change, against which commit, and what forbids it; nothing is written. Applying makes that one
+    commit and one tag and reads the repo back; run again after any failure it ends in the same.
     """
-    from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, staged_repo
+    from rexnet_hub.publish import describe_plan, outcomes_table, plan_as_json, plan_as_markdown, publish_all
 
-    for source in args.repos:
-        with staged_repo(source) as folder:
-            plan = plan_publish(folder, args.to, name=None if Path(source).is_dir() else source)
-            print("\n".join(describe_plan(plan)))
-            if args.apply:
-                print(f"published: {apply_plan(plan)}")
+    outcomes = publish_all(
+        args.repos,
+        args.to,
+        apply=args.apply,
+        tag=args.tag,
+        private=args.private,
+        as_pr=args.pr,
+        drop_edits=args.drop_edits,
+        record=args.record,
+        sign_key=args.sign,
+        sign_version=args.version_counter,
+    )
+    plans = [outcome.plan for outcome in outcomes if outcome.plan]
+    if args.json or args.markdown:
+        print(plan_as_json(plans) if args.json else plan_as_markdown(plans))
+    else:
+        for plan in plans:
+            print("\n".join(describe_plan(plan)) + "\n")
+        print(outcomes_table(outcomes))
+    for outcome in outcomes:
+        if outcome.problem:
+            print(paint(f"error: {outcome.source}: {outcome.problem}", stream=sys.stderr), file=sys.stderr)
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
+    return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0
+
+
+def declare_add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `add`."""
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
+    add("--name", required=True, help="it is loaded by this name for ever")
+    add("--collection", required=True, metavar="NAME", help="a collection of the index")
+    add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
+    add("--title", help="the name as people write it")
+    add("--license", metavar="SPDX", help="of the weights (default: the collection's)")
+    add("--code", metavar="URL", help="the source code of the training")
+    add("--top1", metavar="PERCENT", help="claimed accuracy, such as 79.5")
+    add("--top5", metavar="PERCENT", help="likewise")
+    add("--dataset", default="ImageNet", help="of the claims (default: ImageNet)")
+    add("--split", default="validation", help="of the data set (default: validation)")
+    add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
+    add("--image-size", type=int, metavar="PX", help="side of the square that the network sees")
+    add("--crop-pct", metavar="FRACTION", help="part of the resized short side that is kept")
+    add("--interpolation", help="resampling filter, such as bicubic")
+    add("--training-log", type=Path, metavar="FILE", help="args.yaml of timm's train.py")
+    add("--supersedes", metavar="NAME", help="the model that this one replaces; it stays, and says so")
+    add("--index-file", type=Path, metavar="FILE", help="where to add it (default: beside its collection)")
+
+
+def run_add(args: argparse.Namespace) -> int:
+    """Enter a new checkpoint into the index: measured where it can be, claimed where it cannot.
+
+    The network is found by the checkpoint's tensors; counts, sizes and digests are measured. Comments and
+    order of the file stay. A name that has other weights already is refused.
+    """
+    from rexnet_hub.add import NewModel, add_entry
+
+    new = NewModel(
+        name=args.name,
+        collection=args.collection,
+        weights_url=args.weights_url,
+        title=args.title,
+        license=args.license,
+        code=args.code,
+        dataset=args.dataset,
+        split=args.split,
+        top1_percent=args.top1,
+        top5_percent=args.top5,
+        image_size=args.image_size,
+        crop_pct=args.crop_pct,
+        interpolation=args.interpolation,
+        training_data=tuple(args.training_data),
+        training_log=args.training_log,
+        supersedes=args.supersedes,
+    )
+    added = add_entry(args.checkpoint, new, index_file=args.index_file)
+    word = "was there already" if added.was_there else "added"
+    print(f"{added.location}: {added.name} {word}, a {added.architecture}")
     return 0

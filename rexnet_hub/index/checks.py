@@ -10,6 +10,8 @@ from rexnet_hub.index.entry import Claim, Collection, Entry, Result
 
 Report = Callable[..., None]
 
+MAX_NAME = 200
+
 #: What a claim of a technique needs to be true: the field, and what its value must be above.
 _TECHNIQUES = {
     "label smoothing": "label_smoothing",
@@ -37,9 +39,20 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], r
             _check_result(result, report)
 
 
+def is_plain_name(name: str) -> bool:
+    """Say whether a name is safe as the last part of a path or an address."""
+    return 0 < len(name) <= MAX_NAME and name[0] != "." and name.isprintable() and not {"/", "\\"} & set(name)
+
+
 def _check_names(entries: Sequence[Entry], report: Report) -> None:
     first: dict[str, Entry] = {}
     for entry in entries:
+        if not is_plain_name(entry.name):
+            report(
+                "bad-name",
+                entry.location,
+                f"{entry.name[:80]!a} cannot name a folder: no slash, no control character, no dot first",
+            )
         if entry.name in first:
             report(
                 "duplicate-model",

@@ -147,6 +147,12 @@ CODES: tuple[Code, ...] = (
     _warning(
         "misplaced-key", "a key of Metadata stands beside it", _model("Epochs: 400"), _metadata("Epochs: 400")
     ),
+    _error(
+        "bad-name",
+        "a model's name cannot name a folder: it has a slash, a control character or a dot first",
+        "Models:\n- Name: ../other\n",
+        _model(),
+    ),
     _error("missing-name", "a model or collection has no Name", "Models:\n- Title: x\n", _model("Title: x")),
     _warning(
         "incomplete-result",

@@ -32,7 +32,7 @@ def find_config(architecture: str) -> ReXNetConfig:
         UnknownModelError: There is no such network; the nearest is named.
     """
     if architecture not in CONFIGS:
-        raise UnknownModelError(architecture, list(CONFIGS))
+        raise UnknownModelError(architecture, list(CONFIGS), kind="network")
     return CONFIGS[architecture]
 
 

@@ -27,14 +27,14 @@ POOLS = ("avg", "max", "avgmax", "catavgmax", "")
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution that leaves its start to `ReXNet.init_weights`, so that loading pays for none."""
+    """A convolution that leaves its start to `init_weights`, so that loading pays for none."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as allocated."""
 
 
 class Linear(nn.Linear):
-    """A linear layer that leaves its start to `ReXNet.init_weights`, so that loading pays for none."""
+    """A linear layer that leaves its start to `init_weights`, so that loading pays for none."""
 
     def reset_parameters(self) -> None:
         """Leave the weights as allocated."""
@@ -253,6 +253,10 @@ class ReXNet(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise UsageError(f"output_stride is {output_stride}; there are 8, 16 and 32")
+        if in_chans < 1 or num_classes < 0:
+            raise UsageError(
+                f"in_chans is {in_chans} and num_classes {num_classes}; there are 1 or more, and 0 or more"
+            )
         self.config, self.num_classes, self.in_chans, self.drop_rate = (
             config,
             num_classes,
@@ -382,7 +386,7 @@ def list_own_tensors(network: nn.Module) -> dict[str, Tensor]:
 
 
 def put_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in place of a network's own, not copied; there must be one for each, of its kind.
+    """Put tensors in place of a network's own, not copied: one for each, of its shape and dtype.
 
     It is `load_state_dict(tensors, strict=True, assign=True)` in a fifth of the time, for a network whose
     modules have no loading of their own; what does not fit is the caller's to find first.

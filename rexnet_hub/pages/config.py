@@ -17,6 +17,12 @@ from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.nets.config import CONFIGS, head_channels
 
 OWN_KEY = "rexnet_hub"
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+POOLS = ("avg", "max", "avgmax", "catavgmax", "")
+
+# Far above any network; what a hostile file says beyond them would only fill memory.
+MAX_CONFIG_BYTES = 16 << 20
+MAX_CLASSES, MAX_CHANNELS, MAX_SIDE_PX, MAX_NUMBER = 1_000_000, 1024, 8192, 1e6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +31,6 @@ class RepoConfig:
 
     Attributes:
         label_names: One for each class, or none where the file gives none.
-        first_conv, classifier: Where the first convolution and the classifier are.
     """
 
     architecture: str
@@ -77,33 +82,34 @@ def read_config(file: Path) -> RepoConfig:
     Raises:
         RepoError: It is missing, not JSON, or does not say what a network needs; all that is wrong is named.
     """
-    try:
-        given = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
-    except (OSError, ValueError) as error:
-        raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise RepoError(f"{file}: holds no mapping")
-    nested = given.get("pretrained_cfg") or {}
-    args: dict[str, Any] = given.get("model_args") or {}
+    given = _read_object(file)
+    nested, args = given.get("pretrained_cfg") or {}, given.get("model_args") or {}
+    if not isinstance(nested, dict) or not isinstance(args, dict):
+        raise RepoError(f"{file}: pretrained_cfg and model_args must be mappings")
+    size = nested.get("input_size")
     found: dict[str, Any] = {
         "architecture": given.get("architecture") or nested.get("architecture"),
         "num_classes": given.get("num_classes", nested.get("num_classes")),
-        "input_size": nested.get("input_size"),
+        "input_size": size,
         "crop_pct": nested.get("crop_pct"),
         "interpolation": nested.get("interpolation"),
         "mean": nested.get("mean"),
         "std": nested.get("std"),
+        "in_chans": args.get("in_chans", size[0] if isinstance(size, list) and size else None),
+        "global_pool": args.get("global_pool", given.get("global_pool", "avg")),
     }
-    if wrong := [name for name, value in found.items() if not _is_valid(name, value)]:
+    labels = given.get("label_names")
+    found["label_names"] = labels if isinstance(labels, list) else []
+    wrong = [name for name, value in found.items() if not _is_valid(name, value)]
+    if found["label_names"] and len(found["label_names"]) != found["num_classes"]:
+        wrong.append(f"label_names ({len(found['label_names'])} for {found['num_classes']} classes)")
+    if wrong:
         raise RepoError(f"{file}: missing or not usable: {', '.join(wrong)}")
-    labels = given.get("label_names") or ()
     return RepoConfig(
         architecture=found["architecture"],
         num_classes=found["num_classes"],
-        in_chans=args.get("in_chans", found["input_size"][0]),
-        global_pool=str(args.get("global_pool", given.get("global_pool", "avg"))),
+        in_chans=found["in_chans"],
+        global_pool=found["global_pool"],
         preprocessing=Preprocessing(
             input_px=found["input_size"][1],
             crop_fraction=float(found["crop_pct"]),
@@ -111,20 +117,51 @@ def read_config(file: Path) -> RepoConfig:
             mean=tuple(found["mean"]),
             std=tuple(found["std"]),
         ),
-        label_names=tuple(labels) if isinstance(labels, list) else (),
+        label_names=tuple(found["label_names"]),
     )
 
 
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            given = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
+    except FileNotFoundError as error:
+        raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
+    if not isinstance(given, dict):
+        raise RepoError(f"{file}: holds no mapping")
+    return given
+
+
 def _is_valid(name: str, value: Any) -> bool:
-    numbers = isinstance(value, list) and all(isinstance(n, int | float) and n is not True for n in value)
+    """Say whether a value can be what its key needs; JSON's true and false are no numbers here."""
     match name:
-        case "architecture" | "interpolation":
+        case "architecture":
             return isinstance(value, str)
+        case "interpolation":
+            return value in INTERPOLATIONS
+        case "global_pool":
+            return value in POOLS
         case "num_classes":
-            return isinstance(value, int) and value >= 0
+            return _is_count(value, 0, MAX_CLASSES)
+        case "in_chans":
+            return _is_count(value, 1, MAX_CHANNELS)
         case "crop_pct":
-            return isinstance(value, int | float) and 0 < value <= 1
+            return _is_number(value) and 0 < value <= 1
         case "input_size":
-            return numbers and len(value) == 3 and value[1] == value[2] > 0
+            sides = isinstance(value, list) and len(value) == 3 and value[1] == value[2]
+            return sides and _is_count(value[0], 1, MAX_CHANNELS) and _is_count(value[1], 1, MAX_SIDE_PX)
+        case "label_names":
+            return all(isinstance(label, str) and label.isprintable() for label in value)
         case _:
-            return numbers and len(value) == 3
+            numbers = isinstance(value, list) and len(value) == 3 and all(_is_number(n) for n in value)
+            return numbers and (name != "std" or all(number > 0 for number in value))
+
+
+def _is_count(value: Any, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not

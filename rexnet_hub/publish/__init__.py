@@ -3,7 +3,14 @@
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.cards import FieldChange
 from rexnet_hub.publish.plan import Change, Plan, plan_publish
-from rexnet_hub.publish.run import Outcome, outcomes_table, publish_all, record_publication, staged_repo
+from rexnet_hub.publish.run import (
+    Outcome,
+    outcomes_table,
+    publish_all,
+    record_publication,
+    stage,
+    staged_repo,
+)
 from rexnet_hub.publish.show import describe_plan, plan_as_json, plan_as_markdown
 
 __all__ = [
@@ -20,5 +27,6 @@ __all__ = [
     "plan_publish",
     "publish_all",
     "record_publication",
+    "stage",
     "staged_repo",
 ]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shutil
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.repo import sync_folder
 
+LOCK_SECONDS = 600  # longer than any copy that another run may be at
 _AT_FDCWD, _EXCHANGE = -100, 2
 
 
@@ -26,7 +28,9 @@ def replace_folder(target: Path, source: Path) -> None:
     aside = target.with_name(f".{target.name}.publishing")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.with_name(f".{target.name}.lock")):
+        if not os.access(target.parent, os.W_OK | os.X_OK):  # where no lock can be made, it is waited for
+            raise PermissionError(errno.EACCES, "no permission to write there")
+        with FileLock(target.with_name(f".{target.name}.lock"), timeout=LOCK_SECONDS):
             _recover(target, aside)
             try:
                 _copy(source, aside)
@@ -34,6 +38,8 @@ def replace_folder(target: Path, source: Path) -> None:
                 sync_folder(target.parent)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
+    except Timeout:
+        raise FileProblem(target, "is being published by another run; try again when it is done") from None
     except OSError as error:
         raise FileProblem(target, f"cannot be written: {error.strerror}; it is as it was") from None
 

@@ -15,7 +15,7 @@ from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url, is_loopback
 from rexnet_hub.index import load_index
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged
@@ -148,10 +148,7 @@ def plan_publish(
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
-    stops = [*claims]
-    if edits and not drop_edits:
-        lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
-        stops.append(f"the card would lose {lines} that somebody wrote there; say them in the entry")
+    stops = [*claims, *_lost(() if drop_edits else edits)]
     if tagged is not None and not (holds and tagged == state.head):
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:
@@ -177,9 +174,20 @@ def plan_publish(
     )
 
 
+def _lost(edits: tuple[str, ...]) -> list[str]:
+    if not edits:
+        return []
+    lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
+    return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
+
+
 def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: tuple[str, ...]) -> Plan:
     there = {file.name: digest_both(file) for file in target.iterdir()} if target.is_dir() else {}
     card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
+    strange = sorted(there.keys() - files.keys() - {*REPO_FILES, *SIGNATURE_FILES})
+    stops = (
+        (f"the folder holds what belongs to no repo: {', '.join(strange)}; move it away",) if strange else ()
+    )
     old = target / CARD_FILE
     card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
     return Plan(
@@ -193,7 +201,7 @@ def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: 
         fields=compare_cards(card_there, card),
         license=license_of(card),
         false_claims=claims,
-        stops=claims,
+        stops=(*claims, *stops),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
 from rexnet_hub.hub.patience import Patience
-from rexnet_hub.index import load_index
+from rexnet_hub.index import Entry, Measured, load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
 from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import read_receipt
@@ -45,17 +47,36 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
         yield Path(source)
         return
     entry = load_index().find(source)
-    released = read_lock().of(entry.name).released
-    checkpoint = fetch_released(
-        entry, cache_dir=find_cache_dir(), sha256=released.sha256 if released else None
-    )
+    measured = read_lock().of(entry.name)
+    checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         folder = Path(scratch) / entry.name
         owner, _, given = str(to).removeprefix("hf:").partition("/")
         repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
-        write_repo(entry, checkpoint, folder, repo_id=repo_id)
-        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder))
+        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
+
+
+def stage(
+    entry: Entry, checkpoint: Path, out: Path, *, measured: Measured, repo_id: str | None = None
+) -> Path:
+    """Write an entry's repo folder and hold every claim of it; one that is false leaves no folder.
+
+    Args:
+        checkpoint: The released file; its size and digest must be those that the entry and the lock say.
+        measured: What the lock says of the model.
+
+    Raises:
+        RexnetHubError: A claim is false; all that are false are named.
+        OutputExistsError: `out` holds something.
+    """
+    write_repo(entry, checkpoint, out, repo_id=repo_id)
+    try:
+        require_truth(verify_model(entry, checkpoint=checkpoint, repo=out, measured=measured))
+    except RexnetHubError:
+        shutil.rmtree(out, ignore_errors=True)
+        raise
+    return out
 
 
 def publish_all(
@@ -70,12 +91,16 @@ def publish_all(
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
+    sign_key: Path | None = None,
+    sign_version: int = 1,
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
 
     Args:
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
+        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_version: Which publication the signature states, from 1.
 
     Raises:
         UsageError: Several repos cannot have one name.
@@ -87,6 +112,8 @@ def publish_all(
         outcome = Outcome(source=source)
         try:
             with staged_repo(source, to=to) as folder:
+                if sign_key is not None:
+                    sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 plan = plan_publish(
                     folder,
                     to,

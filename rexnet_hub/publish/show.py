@@ -10,6 +10,7 @@ from rexnet_hub.publish.plan import Change, Plan
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "keep": "="}
 _SHOWN_EDITS = 20
+_FENCE = "````"
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
@@ -62,7 +63,6 @@ def plan_as_markdown(plans: Iterable[Plan]) -> str:
     """Say plans as Markdown, for a CI's summary; text of the index and the Hub stays inert in code fences."""
     parts = ["## What publishing would change", ""]
     for plan in plans:
-        longest = max((len(run) for line in describe_plan(plan) for run in line.split("`")), default=0)
-        fence = "`" * (4 if longest else 3)
-        parts += [fence + "text", *(line.replace("````", "'''") for line in describe_plan(plan)), fence, ""]
+        lines = (line.replace(_FENCE, "(four backticks)") for line in describe_plan(plan))
+        parts += [f"{_FENCE}text", *lines, _FENCE, ""]
     return "\n".join(parts)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, IndexReadError, UnknownModelError
 from rexnet_hub.imagenet.record import Record
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.repo import read_repo
-from rexnet_hub.verify.checks import CHECKS, Evidence
+from rexnet_hub.verify.checks import CHECKS, Check, Evidence
 from rexnet_hub.verify.finding import (
     FALSE,
     HOLDS,
@@ -61,4 +61,16 @@ def verify_model(
         measured=measured or Measured(),
         records=tuple(record for record in records if record.model == entry.name),
     )
-    return tuple(finding for check in CHECKS for finding in check(evidence))
+    return tuple(finding for check in CHECKS for finding in _run(check, evidence))
+
+
+def _run(check: Check, evidence: Evidence) -> list[Finding]:
+    """Run one check; what an entry says too little for is false of that entry, and stops no other."""
+    try:
+        return list(check(evidence))
+    except (IndexReadError, UnknownModelError) as error:
+        entry = evidence.entry
+        note = f"the entry at {entry.location} cannot be held against a network"
+        told = {"stated": entry.architecture, "found": str(error), "note": note}
+        claim = check.__name__.removeprefix("check_")
+        return [Finding(model=entry.name, claim=claim, verdict=FALSE, **told)]

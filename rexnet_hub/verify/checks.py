@@ -12,17 +12,20 @@ from typing import Any
 
 import yaml
 
+from rexnet_hub.errors import CheckpointError
 from rexnet_hub.imagenet.record import Record
 from rexnet_hub.imagenet.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE
 from rexnet_hub.nets import build_network, entry_tensors
 from rexnet_hub.pages.card import front_matter
 from rexnet_hub.pages.config import render_config
 from rexnet_hub.repo import Repo
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.digest import FileDigest, digest_file
+from rexnet_hub.weights.fingerprint import digest_tensors, fingerprint_of
+from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.weights.safetensors_file import read_safetensors_header
 from rexnet_hub.weights.sizes import legacy_size_bytes
 from rexnet_hub.weights.standin import is_standin
@@ -199,7 +202,10 @@ def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> F
     """Hold a metric against one run: exactly on the whole set, by a verdict on a sample."""
     known = evidence.weights_digest.sha256 if evidence.weights_digest else None
     known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
-    if known is not None and record.weights_sha256 != known:
+    if known is None:
+        note = "a run is of some weights: name them with --repo, or lock them"
+        return evidence.leave(name, stated=claim.text, note=note)
+    if record.weights_sha256 != known:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
         return evidence.leave(name, stated=claim.text, found=found, note=f"these weights are {known[:12]}…")
     right = record.top1_count if name == "top1" else record.top5_count
@@ -243,8 +249,46 @@ def check_weights(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.compare(
             "weights_digest", stated=repo.receipt.output.sha256, found=digest.sha256, note=kind
         )
+        yield from check_receipt(evidence, repo, repo.receipt)
     if (locked := evidence.measured.safetensors) is not None:
         yield evidence.compare("weights_locked", stated=locked.sha256, found=digest.sha256, note="lock.json")
+
+
+def check_receipt(evidence: Evidence, repo: Repo, receipt: Receipt) -> Iterator[Finding]:
+    """Hold the receipt's words of the tensors against the file, and those of its source against the entry."""
+    try:
+        found = digest_tensors(repo.weights)
+    except CheckpointError as error:
+        yield evidence.compare(
+            "receipt", stated="tensors", found=error.problem, holds=False, note=RECEIPT_FILE
+        )
+        return
+    told = {line.name: (line.dtype, line.shape, line.sha256) for line in receipt.tensors}
+    there = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in found}
+    wrong = sorted(name for name in told.keys() | there.keys() if told.get(name) != there.get(name))
+    if receipt.output.fingerprint != fingerprint_of(found):
+        wrong.append("the fingerprint")
+    if receipt.stand_in != evidence.has_standin_weights:
+        wrong.append("whether they are a stand-in's")
+    text = f"{', '.join(wrong[:3])} differ" if wrong else f"{len(found)} tensors, fingerprint"
+    stated = f"{len(told)} tensors, fingerprint"
+    yield evidence.compare(
+        "receipt", stated=stated, found=text, holds=not wrong, note="each tensor's SHA-256"
+    )
+
+    released, source = evidence.entry.released, receipt.source
+    if released is None:
+        return
+    prefix, size = released.digest_prefix or "", released.size_bytes
+    same = source.sha256.startswith(prefix) and size in (None, source.size_bytes)
+    stated = f"{prefix or 'any'}, {size or 'any'} bytes"
+    made_from = f"{source.sha256[: max(8, len(prefix))]}, {source.size_bytes} bytes"
+    if not same and evidence.has_standin_weights:
+        note = "made from a stand-in, which is nobody's released file"
+        yield evidence.leave("receipt_source", stated=stated, found=made_from, note=note)
+        return
+    note = "the file that the weights were made from, receipt.json"
+    yield evidence.compare("receipt_source", stated=stated, found=made_from, holds=same, note=note)
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
@@ -302,13 +346,15 @@ def read_front_matter(card: Path) -> dict[str, Any]:
         text = card.read_text(encoding="utf-8")
         block = text.split("---\n", 2)[1] if text.startswith("---\n") else ""
         data = yaml.safe_load(block)
-    except (OSError, UnicodeDecodeError, IndexError, yaml.YAMLError):
+    except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError):  # a date may be none
         return {}
-    return data if isinstance(data, dict) else {}
+    return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
+
+Check = Callable[[Evidence], Iterable[Finding]]
 
 #: Every check, in the order of the report.
-CHECKS: tuple[Callable[[Evidence], Iterable[Finding]], ...] = (
+CHECKS: tuple[Check, ...] = (
     check_parameters,
     check_operations,
     check_released,

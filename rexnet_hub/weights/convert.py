@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import CheckpointError, FileProblem
-from rexnet_hub.layout import RECEIPT_FILE
+from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError
+from rexnet_hub.layout import receipt_of
 from rexnet_hub.weights.digest import (
     FileDigest,
     Source,
@@ -27,7 +27,15 @@ from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 from rexnet_hub.weights.keymap import choose_key_map, our_shape
 from rexnet_hub.weights.manifest import Manifest, SourceTensor
-from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts, TensorLine, render_receipt
+from rexnet_hub.weights.receipt import (
+    NO_RECEIPT,
+    OutputFacts,
+    Receipt,
+    SourceFacts,
+    TensorLine,
+    read_receipt,
+    render_receipt,
+)
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
 from rexnet_hub.weights.sandbox import read_manifest
 from rexnet_hub.weights.standin_mark import is_mark
@@ -55,7 +63,7 @@ def convert_checkpoint(
     as_float32: bool = False,
     allow_nonfinite: bool = False,
 ) -> Receipt:
-    """Convert a checkpoint to a canonical safetensors file, with a `receipt.json` beside it.
+    """Convert a checkpoint to a canonical safetensors file, with its receipt beside it.
 
     A legacy, zip or safetensors file is read without running anything of it. Nothing appears under
     the final names before every tensor was compared with its source, bit for bit; an earlier
@@ -74,9 +82,11 @@ def convert_checkpoint(
     Raises:
         FileProblem: A file or folder cannot be read or written.
         MismatchError: The source does not have the stated digest.
+        OutputExistsError: `out` is the source, or what bears the receipt's name is no receipt.
         CheckpointError: The source is damaged, foreign, or holds NaN or infinity.
         StateDictError: The tensors are not the expected ones.
     """
+    _require_free(source, out)
     with _locked_folder(out.parent), _opened(source, out.parent, sha256, wrapper) as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
@@ -104,6 +114,20 @@ def convert_checkpoint(
             copy.require_unchanged()
             _commit(part, out, receipt)
     return receipt
+
+
+def _require_free(source: Path, out: Path) -> None:
+    """Refuse to write over the source, or over a file that is no receipt of ours."""
+    if out.exists() and source.exists() and out.samefile(source):
+        raise OutputExistsError(out, "is the source itself; name another file")
+    receipt = receipt_of(out)
+    if receipt.exists():
+        try:
+            read_receipt(receipt)
+        except FileProblem as error:
+            if not error.problem.startswith(NO_RECEIPT):
+                raise
+            raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
 
 
 @contextlib.contextmanager
@@ -264,7 +288,7 @@ def _partial(out: Path) -> Iterator[int]:
 
 def _commit(part: int, out: Path, receipt: Receipt) -> None:
     """Give both files their names; at no moment does a receipt stand beside other weights."""
-    receipt_file = out.with_name(RECEIPT_FILE)
+    receipt_file = receipt_of(out)
     receipt_part = _part_of(receipt_file)
     try:
         with receipt_part.open("w", encoding="utf-8") as stream:

@@ -30,6 +30,7 @@ from rexnet_hub.errors import FileProblem
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
 VERSION = 1
+NO_RECEIPT = "is not a receipt"
 MAX_RECEIPT_BYTES = 16 << 20
 
 
@@ -118,7 +119,7 @@ def read_receipt(file: Path) -> Receipt:
             raise ValueError(f'it does not say "receipt": {VERSION}')
         receipt: Receipt = _build(Receipt, document, "receipt")
     except (ValueError, RecursionError) as error:
-        raise FileProblem(file, f"is not a receipt: {str(error)[:200]}. Convert the source again") from None
+        raise FileProblem(file, f"{NO_RECEIPT}: {str(error)[:200]}. Convert the source again") from None
     if fingerprint_of(map(_digest_of, receipt.tensors)) != receipt.output.fingerprint:
         raise FileProblem(
             file, "is a receipt whose fingerprint is not that of its tensors. Convert the source again"

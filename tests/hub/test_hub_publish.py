@@ -1,6 +1,7 @@
 """Publishing to a Hub is planned first, one commit and one tag after, and says what it would lose."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from loopback import READ
@@ -143,8 +144,10 @@ def test_a_plan_is_json_and_markdown(hub, staged):
     assert told["target"] == "hf:org/small"
     assert told["changes"][0].keys() == {"kind", "name", "size_bytes", "old_digest", "new_digest"}
     assert told["files"]["config.json"]["size_bytes"] == (staged / "config.json").stat().st_size
-    lines = plan_as_markdown([plan]).splitlines()
-    assert lines[2] == lines[-1] == "````text" or lines[-1].startswith("```")
+    odd = replace(plan, edits=("````", "<b>bold</b>"))
+    lines = plan_as_markdown([odd]).splitlines()
+    assert [line for line in lines if "````" in line] == ["````text", "````"]
+    assert lines.index("  written there: <b>bold</b>") < lines.index("````")
 
 
 def test_a_moved_head_is_refused(hub, staged):

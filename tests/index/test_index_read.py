@@ -69,7 +69,8 @@ def test_line_ends_and_marks_do_not_move_places(read, file, bom, end):
 def test_json_is_read_with_its_escapes_and_tabs(read):
     """A JSON file gives what `json` gives, places included, where YAML 1.1 cannot read it."""
     text = (
-        '{\n\t"Models": [{"Name": "a\\u00e9\\/\\ud83d\\ude00", "Metadata": {"Epochs": 4e1, "LR": 1e-5}}]\n}\n'
+        '{\n\t"Models": [{"Name": "a\\u00e9\\ud83d\\ude00", '
+        '"Metadata": {"Training Time": "1\\/2 d", "Epochs": 4e1, "LR": 1e-5}}]\n}\n'
     )
     with pytest.raises(yaml.YAMLError):
         yaml.safe_load(text)

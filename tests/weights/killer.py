@@ -4,8 +4,8 @@
 
 MODE `call`: the process kills itself before its n-th call that touches files, n from 1 until the act
 gets through. MODE `time`: killed from outside LIMIT times, at moments spread evenly over the time that the
-act takes; where it was through before, again at another moment. Prints one JSON line: how often it was killed, and what was wrong. Imports neither torch nor
-numpy, so a run takes milliseconds.
+act takes; where it was through before, again at another moment. Prints one JSON line: how often it was
+killed, and what was wrong. Imports neither torch nor numpy, so a run takes milliseconds.
 """
 
 import hashlib

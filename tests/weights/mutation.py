@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import torch  # noqa: E402
-from conftest import as_source, save, small_state  # noqa: E402
+from checkpoints import as_source, save, small_state  # noqa: E402
 from safetensors.torch import save as save_safetensors  # noqa: E402
 
 from rexnet_hub.errors import CheckpointError  # noqa: E402

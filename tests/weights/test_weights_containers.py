@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from conftest import as_source, read_bytes, save, small_state
+from checkpoints import as_source, read_bytes, save, small_state
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.weights.dtypes import DTYPES

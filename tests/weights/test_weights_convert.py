@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 from authors_network import Network
-from conftest import names_in, save, small_state
+from checkpoints import names_in, save, small_state
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, StateDictError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import names_in, save
+from checkpoints import names_in, save
 
 from rexnet_hub.errors import CheckpointError, FileProblem
 from rexnet_hub.layout import PACKAGE_DIR

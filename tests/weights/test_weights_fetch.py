@@ -12,7 +12,7 @@ import traceback
 from dataclasses import replace
 
 import pytest
-from conftest import names_in
+from checkpoints import names_in
 from lying_server import make_certificate, serving
 
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError

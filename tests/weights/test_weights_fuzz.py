@@ -4,7 +4,7 @@ import json
 import struct
 
 import pytest
-from conftest import read_bytes
+from checkpoints import read_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutation import run

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from conftest import names_in, save
+from checkpoints import names_in, save
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.weights import lease

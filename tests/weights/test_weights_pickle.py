@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 import torch
-from conftest import as_source, read_bytes, save, small_state
+from checkpoints import as_source, read_bytes, save, small_state
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.layout import PACKAGE_DIR

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from conftest import as_source, read_bytes
+from checkpoints import as_source, read_bytes
 from safetensors.torch import load_file
 from safetensors.torch import save as save_safetensors
 

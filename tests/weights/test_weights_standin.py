@@ -3,7 +3,7 @@
 import pytest
 import timm
 import torch
-from conftest import save, small_state
+from checkpoints import save, small_state
 
 from rexnet_hub.errors import CheckpointError, FileProblem, UsageError
 from rexnet_hub.weights.convert import convert_checkpoint
