@@ -82,7 +82,9 @@ class AutoModel:
             repo = find_repo(name_or_repo_or_folder, access)
             network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
-        return model.to(device=device, dtype=dtype).eval()
+        if device is not None or dtype is not None:
+            model = model.to(device=device, dtype=dtype)
+        return model.eval()
 
 
 class AutoImageProcessor:
