@@ -57,6 +57,7 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
     """
     if version < 1:
         raise UsageError(f"a version counts from 1, {version} is none")
+    folder = folder.resolve()  # the library takes a relative path to ignore as one inside the folder
     statement = _make_statement(folder, entry, version)
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     signing, hashing = _library()
@@ -93,6 +94,7 @@ def verify_signature(
             older version.
         UsageError: The `sign` extra is not installed.
     """
+    folder = folder.resolve()
     for file in (folder / SIGNATURE_FILE, folder / STATEMENT_FILE, public_key):
         if not file.is_file() or file.is_symlink():
             raise SignatureProblem(file, "there is no such file, so nothing vouches for the repo")
