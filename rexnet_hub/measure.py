@@ -148,19 +148,25 @@ def _count_by_fvcore(entry: Entry) -> tuple[int, str] | None:
 
 
 def compare_lock(
-    entries: Sequence[Entry], lock: Lock, *, everything: bool = True
+    entries: Sequence[Entry],
+    lock: Lock,
+    *,
+    everything: bool = True,
+    checkpoint: Path | None = None,
+    repo: Path | None = None,
 ) -> tuple[Disagreement, ...]:
-    """Measure again what can be measured without files, and name every number that the lock says otherwise.
+    """Measure again what can be, and name every number that the lock says otherwise.
 
     Counts are compared, not the releases of the counters.
 
     Args:
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
+        checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
     found = []
     for entry in entries:
         locked = dict(measurements(lock.of(entry.name)))
-        for what, measured in measurements(measure_model(entry)):
+        for what, measured in measurements(measure_model(entry, checkpoint=checkpoint, repo=repo)):
             if not what.endswith(".counter") and locked.get(what) != measured:
                 found.append(
                     Disagreement(model=entry.name, what=what, locked=locked.get(what), measured=measured)

@@ -118,3 +118,10 @@ def test_evaluate_needs_models_and_data(words, capsys):
     """Without a model or without data `evaluate` is misused."""
     assert main(["evaluate", *words]) == 2
     assert "--data DIR" in capsys.readouterr().err
+
+
+def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
+    """Without a percentage `--explain` seeks the index's own top-1; with one, that one."""
+    words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "12", "--json"]
+    assert main([*words, "--explain"]) == 0
+    assert json.loads(capsys.readouterr().out)["expected_percent"] == 77.86

@@ -92,6 +92,22 @@ def test_files_are_measured_by_their_bytes(real):
     assert measured.safetensors.fingerprint == repo.receipt.output.fingerprint
 
 
+def test_files_that_the_lock_does_not_know_are_named(real):
+    """A file's digest that the lock lacks or says otherwise is a disagreement; the right one is none."""
+    entry, file, repo = real
+    right = measure_model(entry, checkpoint=file, repo=repo.folder)
+    files = {"everything": False, "checkpoint": file, "repo": repo.folder}
+    assert compare_lock([entry], Lock(models={entry.name: right}), **files) == ()
+    wrong = replace(right, released=MeasuredFile(sha256="0" * 64, size_bytes=1), safetensors=None)
+    found = {d.what for d in compare_lock([entry], Lock(models={entry.name: wrong}), **files)}
+    assert found >= {
+        "released.sha256",
+        "released.size_bytes",
+        "safetensors.sha256",
+        "safetensors.fingerprint",
+    }
+
+
 def test_another_file_is_not_recorded(real, index, tmp_path):
     """A file that is not the released one, and weights that are not their receipt's, enter no lock."""
     _, file, repo = real

@@ -10,12 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.progress import Progress
+
+
+CLAIMED = -1.0  # no percentage: stands for what the index claims
 
 
 def declare_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,8 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--channels-last", action="store_true", help="run in that memory format")
     add("--compile", action="store_true", help="run through torch.compile")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0)")
-    add("--explain", type=float, metavar="PERCENT", help="which change gives this top-1 instead")
+    explained = "which change gives this top-1 instead (default: the index's claim)"
+    add("--explain", type=float, nargs="?", const=CLAIMED, metavar="PERCENT", help=explained)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
     add_json(parser)
 
@@ -58,7 +62,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     images = find_images(args.data, sample=args.sample, seed=args.seed, allow_subset=args.subset)
     if args.explain is not None:
         for name in args.names:
-            found = explain(name, images, expected_percent=args.explain, device=args.device)
+            expected = _claimed_top1(name) if args.explain == CLAIMED else args.explain
+            found = explain(name, images, expected_percent=expected, device=args.device)
             print(json.dumps(asdict(found)) if args.json else found)
         return 0
     options = RunOptions(
@@ -90,6 +95,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
     print(f"\non {records[0].data}, {records[0].machine.dtype}")
     return 0
+
+
+def _claimed_top1(name: str) -> float:
+    """Look up the top-1 that the index claims of a model."""
+    claim = open_index().find(name).metric("top1")
+    if claim is None or claim.value is None:
+        raise UsageError(f"the index claims no top-1 of {name}: give --explain a percentage")
+    return float(claim.value)
 
 
 def _say_progress(progress: Progress) -> None:

@@ -186,7 +186,8 @@ def run_lock(args: argparse.Namespace) -> int:
     """Measure models and record what was found in lock.json, beside the index.
 
     Counts and sizes are measured from the network; digests from the files that are named. What is not
-    measured stays as it was, or absent. With --check nothing is written, and every disagreement is named.
+    measured stays as it was, or absent. With --check nothing is written, and every disagreement of lock,
+    index, network and the files that are named is said.
     """
     from rexnet_hub.index import read_lock
     from rexnet_hub.index.lock import find_lock, write_lock
@@ -198,10 +199,9 @@ def run_lock(args: argparse.Namespace) -> int:
         raise UsageError("the index holds no model, so there is nothing to measure")
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
-    if args.check and (args.weights or args.repo):
-        raise UsageError("--check measures no files: rexnet-hub verify --weights FILE --repo DIR does")
     if args.check:
-        wrong = compare_lock(entries, lock, everything=not args.names)
+        files = {"checkpoint": args.weights, "repo": args.repo}
+        wrong = compare_lock(entries, lock, everything=not args.names, **files)
         print("".join(f"{disagreement}\n" for disagreement in wrong), end="")
         return 1 if wrong else 0
     for entry in entries:
