@@ -13,13 +13,11 @@ def fresh_seed():
     return seed
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leave out what needs an accelerator where there is none."""
+def pytest_collection_modifyitems(items):
+    """Skip what needs an accelerator where there is none: the closing line counts it."""
     import torch
 
-    if torch.cuda.is_available():
-        return
-    needing = [item for item in items if item.get_closest_marker("gpu")]
-    if needing:
-        config.hook.pytest_deselected(items=needing)
-        items[:] = [item for item in items if item not in needing]
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs an accelerator, there is none here"))
