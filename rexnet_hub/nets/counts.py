@@ -10,9 +10,6 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-#: What `count_macs` counts, in the words that stand beside every number of ours.
-CONVENTION = "conv_linear"
-
 
 def count_parameters(network: nn.Module) -> int:
     """Count the trainable numbers; batch norms' running statistics are not among them."""
