@@ -51,8 +51,8 @@ class AutoModel:
 
         A name of the index is tried first, then a folder, then a Hub repo. A name loads what was published
         of it, at the commit in the lock, or else the released file. All files are of one commit, weights are
-        safetensors only, and their bytes are digested at every load. Every tensor must fit: only the
-        classifier may be replaced, by asking for another `num_classes`, and that is said in the log.
+        safetensors only, and their bytes are digested, at first use and after any change. Every tensor must
+        fit: only the classifier may be replaced, by asking for another `num_classes`, and that is said in the log.
 
         Args:
             revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
@@ -285,7 +285,7 @@ def fill_network(network: ReXNet, repo: Repo) -> None:
 
 
 def read_weights(repo: Repo) -> dict[str, Tensor]:
-    """Read a repo's weights; the bytes that are parsed are digested each time, whatever the cache is.
+    """Read a repo's weights; the bytes that are parsed are those that were digested, whatever the cache is.
 
     What is damaged in a cache is brought anew once.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
 from rexnet_hub.weights.dtypes import DTYPES
+from rexnet_hub.weights.known import recall_sha256, remember_sha256, take_stamp
 from rexnet_hub.weights.manifest import Manifest, require_sound
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
@@ -28,7 +29,8 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
 
     Args:
         file: A safetensors file.
-        sha256: The full digest that the file must have; without one nothing is hashed.
+        sha256: The full digest that the file must have; without one nothing is hashed, nor is what was
+            hashed in this process before and cannot have changed since (see `known.py`).
 
     Returns:
         Tensors on the CPU, in the order of the file.
@@ -39,36 +41,45 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
         MismatchError: It does not have the stated digest.
     """
     with opened(file) as descriptor:
-        size_bytes = os.fstat(descriptor).st_size
-        source = Source(name=str(file), descriptor=descriptor, size_bytes=size_bytes)
+        stamp = take_stamp(descriptor) if sha256 is not None else None
+        source = Source(
+            name=str(file),
+            descriptor=descriptor,
+            size_bytes=os.fstat(descriptor).st_size,
+            leased=stamp is not None,
+        )
         head = read_head(source)
         manifest = require_sound(source, read_safetensors(source, head))
-        memory, found = _read_data(source, head, digest=sha256 is not None)
-    if sha256 is not None:
-        require_sha256(file, stated=sha256, found=found)
+        if sha256 is None or recall_sha256(stamp) == sha256.lower():
+            memory = _read_data(source, len(head))
+            source.require_unchanged()
+        else:
+            digest = hashlib.sha256(head)
+            memory = _read_data(source, len(head), digest)
+            require_sha256(file, stated=sha256, found=digest.hexdigest())
+            remember_sha256(descriptor, stamp, digest.hexdigest())
     return {
         tensor.name: view for tensor, view in zip(manifest.tensors, _views(manifest, memory), strict=True)
     }
 
 
-def _read_data(source: Source, head: bytes, *, digest: bool) -> tuple[torch.Tensor, str]:
-    """Read the data into one tensor of bytes; give it and the digest of the whole file."""
+def _read_data(source: Source, start: int, digest: hashlib._Hash | None = None) -> torch.Tensor:
+    """Read what follows the header into one tensor of bytes, which a digest sees too, if there is one."""
     import torch
 
-    sha256, length = hashlib.sha256(head), source.size_bytes - len(head)
+    length, at = source.size_bytes - start, 0
     memory = _reserve(length)
-    view, at = memoryview(memory), 0
+    view = memoryview(memory)
+    # With a digest: small pieces, hashed while the cache still has them.
+    piece_bytes = CHUNK_BYTES if digest else 1 << 30
     while at < length:
-        # With a digest: small pieces, hashed while the cache still has them.
-        count = os.preadv(
-            source.descriptor, [view[at : at + (CHUNK_BYTES if digest else 1 << 30)]], len(head) + at
-        )
+        count = os.preadv(source.descriptor, [view[at : at + piece_bytes]], start + at)
         if count == 0:
             raise FileProblem(source.name, "became shorter while it was read")
         if digest:
-            sha256.update(view[at : at + count])
+            digest.update(view[at : at + count])
         at += count
-    return torch.frombuffer(memory, dtype=torch.uint8)[:length], sha256.hexdigest()
+    return torch.frombuffer(memory, dtype=torch.uint8)[:length]
 
 
 def _reserve(length: int) -> mmap.mmap:
