@@ -1,4 +1,4 @@
-"""Remember, within this process, the digest of a file that nobody has changed since it was hashed.
+"""Remember, within this process, what was read of a file that nobody has changed since.
 
 A file is stamped only under a read lease, so while nobody has it open for writing; who opens it later and
 writes moves the time of its last change, which no call sets back.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from rexnet_hub.weights.lease import lease_holds, take_lease
+from rexnet_hub.weights.manifest import Manifest
 
 #: A disk's clock may tick slowly: two changes within one tick leave the same stamp, so young files get none.
 SETTLED_NS = 2_000_000_000
@@ -26,7 +28,16 @@ class Stamp(NamedTuple):
     changed_ns: int
 
 
-_digests: dict[Stamp, str] = {}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was read of a safetensors file: its digest, where its data begins, and its tensors."""
+
+    sha256: str
+    start_bytes: int
+    manifest: Manifest
+
+
+_known: dict[Stamp, Known] = {}
 
 
 def take_stamp(descriptor: int) -> Stamp | None:
@@ -39,12 +50,12 @@ def take_stamp(descriptor: int) -> Stamp | None:
     return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def recall_sha256(stamp: Stamp | None) -> str | None:
-    """Give the digest that a file with this stamp had, if it was hashed in this process."""
-    return None if stamp is None else _digests.get(stamp)
+def recall(stamp: Stamp | None) -> Known | None:
+    """Give what is known of the file with this stamp, if it was read in this process."""
+    return None if stamp is None else _known.get(stamp)
 
 
-def remember_sha256(descriptor: int, stamp: Stamp | None, sha256: str) -> None:
-    """Keep the digest of the bytes that were read since the stamp was taken."""
+def remember(descriptor: int, stamp: Stamp | None, known: Known) -> None:
+    """Keep what was read since the stamp was taken."""
     if stamp is not None and lease_holds(descriptor):
-        _digests[stamp] = sha256
+        _known[stamp] = known

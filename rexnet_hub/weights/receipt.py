@@ -112,18 +112,21 @@ def read_receipt(file: Path) -> Receipt:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
-        if len(data) > MAX_RECEIPT_BYTES:
-            raise ValueError(f"it is longer than {MAX_RECEIPT_BYTES} bytes")
-        document = json.loads(data, object_pairs_hook=_no_twins)
-        if type(document) is not dict or document.pop("receipt", None) != VERSION:
-            raise ValueError(f'it does not say "receipt": {VERSION}')
-        receipt: Receipt = _build(Receipt, document, "receipt")
+        return _parse(data)
     except (ValueError, RecursionError) as error:
         raise FileProblem(file, f"{NO_RECEIPT}: {str(error)[:200]}. Convert the source again") from None
+
+
+@functools.lru_cache(maxsize=8)  # the same bytes are the same receipt, and a model is often loaded again
+def _parse(data: bytes) -> Receipt:
+    if len(data) > MAX_RECEIPT_BYTES:
+        raise ValueError(f"it is longer than {MAX_RECEIPT_BYTES} bytes")
+    document = json.loads(data, object_pairs_hook=_no_twins)
+    if type(document) is not dict or document.pop("receipt", None) != VERSION:
+        raise ValueError(f'it does not say "receipt": {VERSION}')
+    receipt: Receipt = _build(Receipt, document, "receipt")
     if fingerprint_of(map(_digest_of, receipt.tensors)) != receipt.output.fingerprint:
-        raise FileProblem(
-            file, "is a receipt whose fingerprint is not that of its tensors. Convert the source again"
-        )
+        raise ValueError("its fingerprint is not that of its tensors")
     return receipt
 
 

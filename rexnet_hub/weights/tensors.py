@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
 from rexnet_hub.weights.dtypes import DTYPES
-from rexnet_hub.weights.known import recall_sha256, remember_sha256, take_stamp
+from rexnet_hub.weights.known import Known, recall, remember, take_stamp
 from rexnet_hub.weights.manifest import Manifest, require_sound
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
@@ -48,16 +48,19 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
             size_bytes=os.fstat(descriptor).st_size,
             leased=stamp is not None,
         )
-        head = read_head(source)
-        manifest = require_sound(source, read_safetensors(source, head))
-        if sha256 is None or recall_sha256(stamp) == sha256.lower():
-            memory = _read_data(source, len(head))
+        known = recall(stamp)
+        if known is not None and sha256 is not None and known.sha256 == sha256.lower():
+            manifest, memory = known.manifest, _read_data(source, known.start_bytes)
             source.require_unchanged()
         else:
-            digest = hashlib.sha256(head)
+            head = read_head(source)
+            manifest = require_sound(source, read_safetensors(source, head))
+            digest = hashlib.sha256(head) if sha256 is not None else None
             memory = _read_data(source, len(head), digest)
-            require_sha256(file, stated=sha256, found=digest.hexdigest())
-            remember_sha256(descriptor, stamp, digest.hexdigest())
+            if sha256 is not None and digest is not None:
+                found = digest.hexdigest()
+                require_sha256(file, stated=sha256, found=found)
+                remember(descriptor, stamp, Known(sha256=found, start_bytes=len(head), manifest=manifest))
     return {
         tensor.name: view for tensor, view in zip(manifest.tensors, _views(manifest, memory), strict=True)
     }
