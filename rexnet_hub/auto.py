@@ -52,7 +52,7 @@ class AutoModel:
         A name of the index is tried first, then a folder, then a Hub repo. A name loads what was published
         of it, at the commit in the lock, or else the released file. All files are of one commit, weights are
         safetensors only, and their bytes are digested, at first use and after any change. Every tensor must
-        fit: only the classifier may be replaced, by asking for another `num_classes`, and that is said in the log.
+        fit: only the classifier may be replaced, by asking for another `num_classes`, which the log says.
 
         Args:
             revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
