@@ -17,13 +17,15 @@ from pathlib import Path
 
 from rexnet_hub.errors import HubError, MismatchError, RepoError
 from rexnet_hub.hub.faults import hub_faults
-from rexnet_hub.hub.patience import terminal_progress
+from rexnet_hub.hub.patience import terminal_progress, within
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 #: How long to wait for the answer that says which commit a revision is.
 STEP_SECONDS = 10.0
+#: How long one file may take, in whatever drops its bytes come: 66 MB in half an hour is 37 kB a second.
+WEIGHTS_SECONDS, SMALL_FILE_SECONDS = 1800.0, 120.0
 RETRY_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
@@ -187,20 +189,22 @@ def _cached(wanted: Wanted, name: str) -> Path | None:
 def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
     import huggingface_hub
 
+    def download() -> str:
+        return huggingface_hub.hf_hub_download(
+            wanted.repo_id,
+            name,
+            revision=wanted.revision,
+            cache_dir=wanted.cache_dir,
+            local_files_only=wanted.local_files_only,
+            token=wanted.token,
+            force_download=again,
+            etag_timeout=STEP_SECONDS,
+        )
+
+    limit_seconds = WEIGHTS_SECONDS if name == WEIGHTS_FILE else SMALL_FILE_SECONDS
     faults = hub_faults("could not be fetched", wanted.repo_id, revision=wanted.revision)
     with faults, terminal_progress():
-        return Path(
-            huggingface_hub.hf_hub_download(
-                wanted.repo_id,
-                name,
-                revision=wanted.revision,
-                cache_dir=wanted.cache_dir,
-                local_files_only=wanted.local_files_only,
-                token=wanted.token,
-                force_download=again,
-                etag_timeout=STEP_SECONDS,
-            )
-        )
+        return Path(within(limit_seconds, download))
 
 
 def _bring_optional(wanted: Wanted, name: str) -> bool:
@@ -227,10 +231,13 @@ def _without_weights(wanted: Wanted) -> str:
     """Say that a repo has no weights that are read, and how to convert those that it has."""
     import huggingface_hub
 
-    with hub_faults("could not be listed", wanted.repo_id, revision=wanted.revision):
-        files = huggingface_hub.HfApi().model_info(
+    def ask() -> huggingface_hub.ModelInfo:
+        return huggingface_hub.HfApi().model_info(
             wanted.repo_id, revision=wanted.revision, token=wanted.token, timeout=STEP_SECONDS
         )
+
+    with hub_faults("could not be listed", wanted.repo_id, revision=wanted.revision):
+        files = within(SMALL_FILE_SECONDS, ask)
     names = sorted(row.rfilename for row in files.siblings or ())
     said = f"{wanted.repo_id}: has no {WEIGHTS_FILE}"
     pickles = [name for name in names if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]

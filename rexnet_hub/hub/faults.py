@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
+import os
 import re
 from collections.abc import Iterator
 
@@ -20,6 +22,11 @@ _DISK = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOTDIR}
 )
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
+
+# Xet's part of the client is not in Python: what happened is only in the words of its errors.
+_XET_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3})")
+_XET_DISK = re.compile(r"IO Error: .*\(os error (\d+)\)")
+_XET_SILENCE = "error sending request"
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
@@ -37,11 +44,26 @@ def hub_faults(doing: str, repo_id: str, *, revision: str | None = None) -> Iter
     """
     caught: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, *_client_errors())
     try:
-        yield
+        with _no_traces():
+            yield
     except RexnetHubError:
         raise
     except caught as error:
         raise explain(error, doing, repo_id, revision=revision) from None
+
+
+@contextlib.contextmanager
+def _no_traces() -> Iterator[None]:
+    """Keep the trace of what goes over the wire out of every log: it has Xet's tokens in it."""
+    loggers = [logging.getLogger(name) for name in ("httpcore", "httpcore2")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
@@ -54,9 +76,9 @@ def _client_errors() -> tuple[type[Exception], ...]:
 def explain(error: BaseException, doing: str, repo_id: str, *, revision: str | None = None) -> RexnetHubError:
     """Make the error of ours for one of the client's."""
     root = _root(error)
-    if isinstance(root, OSError) and root.errno in _DISK:
-        place = root.filename or "the cache"
-        return FileProblem(str(place), f"cannot be written: {root.strerror}; {repo_id} {doing}")
+    if (number := _errno(root)) in _DISK:
+        place = getattr(root, "filename", None) or "the cache"
+        return FileProblem(str(place), f"cannot be written: {os.strerror(number)}; {repo_id} {doing}")
     status = _status(root)
     message = f"{repo_id} {doing}: {_reason(root, status, repo_id, revision)}"
     return HubError(repo_id, message, kind=_kind(root, status))
@@ -85,8 +107,17 @@ def _root(error: BaseException) -> BaseException:
     return seen if _status(seen) is not None or _is_transport(seen) or isinstance(seen, OSError) else error
 
 
+def _errno(error: BaseException) -> int:
+    """Give the number of the system's error, or 0."""
+    if told := _XET_DISK.search(str(error)):
+        return int(told[1])
+    return (error.errno or 0) if isinstance(error, OSError) else 0
+
+
 def _status(error: BaseException) -> int | None:
     response = getattr(error, "response", None)
+    if response is None and (told := _XET_STATUS.search(str(error))):
+        return int(told[1])
     return getattr(response, "status_code", None)
 
 
@@ -96,7 +127,9 @@ def _is_transport(error: BaseException) -> bool:
 
     if isinstance(error, OfflineModeIsEnabled):
         return False
-    return isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError))
+    return isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)) or (
+        _XET_SILENCE in str(error)
+    )
 
 
 def _reason(error: BaseException, status: int | None, repo_id: str, revision: str | None) -> str:
@@ -135,6 +168,8 @@ def _reason(error: BaseException, status: int | None, repo_id: str, revision: st
             return f"the Hub failed ({status}); run it again later"
         case int():
             return f"the Hub refused ({status}){_said(error)}"
+    if type(error) is TimeoutError:
+        return f"{at} is too slow ({error}); check the network, then run it again"
     if _is_transport(error):
         return f"{at} does not answer ({type(error).__name__}); check the network, then run it again"
     return clean(str(error)) or type(error).__name__

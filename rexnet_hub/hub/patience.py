@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,11 +19,13 @@ class Patience:
 
     Attributes:
         step_seconds: The limit on connecting, and on each wait for bytes to come or go.
+        call_seconds: The limit on one call of the client, in whatever drops the bytes come.
         attempts: How often to try what may fare better later.
         wait_seconds: The first wait between attempts; each next one is twice as long.
     """
 
     step_seconds: float = 60
+    call_seconds: float = 1800
     attempts: int = 5
     wait_seconds: float = 1
 
@@ -28,6 +34,32 @@ class Patience:
         yield 0
         for number in range(self.attempts - 1):
             yield self.wait_seconds * 2**number
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Give what a call of the Hub's client gives, and wait no longer for it than this.
+
+    The client bounds each wait for bytes, but not their sum; Xet and the look-up of a name it bounds not at
+    all. A call that is not done in time is left to its thread, which dies with the process.
+
+    Raises:
+        TimeoutError: It was not done.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(call())
+        except BaseException as error:  # whatever it is, it is the caller's
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.result(timeout=seconds)
+    except TimeoutError:
+        if done.done():  # the call's own
+            raise
+        raise TimeoutError(f"not done within {seconds:g} seconds") from None
 
 
 @contextlib.contextmanager

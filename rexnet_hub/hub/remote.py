@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.faults import hub_faults
+from rexnet_hub.hub.patience import Patience, within
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +45,22 @@ class RemoteRepo:
 
     Attributes:
         token: As in huggingface_hub; None for the one that is logged in.
+        patience: How long to wait for each call.
     """
 
     repo_id: str
     token: str | bool | None = None
+    patience: Patience = field(default_factory=Patience)
 
     def read(self, revision: str | None = None) -> RemoteState:
         """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
+
+        def ask():  # type: ignore[no-untyped-def]
+            info = _api().model_info(self.repo_id, revision=revision, files_metadata=True, token=self.token)
+            return info, _api().list_repo_refs(self.repo_id, token=self.token)
+
         try:
-            with hub_faults("could not be read", self.repo_id, revision=revision):
-                info = _api().model_info(
-                    self.repo_id, revision=revision, files_metadata=True, token=self.token
-                )
-                refs = _api().list_repo_refs(self.repo_id, token=self.token)
+            info, refs = self._call("could not be read", ask, revision=revision)
         except HubError as error:
             if error.kind == "no-repo" and "gated" not in str(error):
                 return RemoteState()
@@ -69,30 +76,37 @@ class RemoteRepo:
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
         """List the history from a commit back: (commit, message)."""
-        with hub_faults("could not list its commits", self.repo_id, revision=commit):
-            rows = _api().list_repo_commits(self.repo_id, revision=commit, token=self.token)
+        rows = self._call(
+            "could not list its commits",
+            lambda: list(_api().list_repo_commits(self.repo_id, revision=commit, token=self.token)),
+            revision=commit,
+        )
         return [(row.commit_id, row.message) for row in rows]
 
     def download(self, name: str, commit: str, folder: Path) -> Path:
         """Download one file at a commit, past every cache but `folder`."""
         import huggingface_hub
 
-        with hub_faults("could not be read back", self.repo_id, revision=commit):
-            return Path(
-                huggingface_hub.hf_hub_download(
-                    self.repo_id, name, revision=commit, cache_dir=folder, token=self.token
-                )
+        def bring() -> str:
+            return huggingface_hub.hf_hub_download(
+                self.repo_id, name, revision=commit, cache_dir=folder, token=self.token
             )
+
+        return Path(self._call("could not be read back", bring, revision=commit))
 
     def create(self, *, private: bool) -> None:
         """Make the repo; one that exists is left as it is."""
-        with hub_faults("could not be made", self.repo_id):
-            _api().create_repo(self.repo_id, private=private, exist_ok=True, token=self.token)
+        self._call(
+            "could not be made",
+            lambda: _api().create_repo(self.repo_id, private=private, exist_ok=True, token=self.token),
+        )
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Send the content of files to the Hub's store without a commit, where it lacks them."""
-        with hub_faults("did not take the files", self.repo_id):
-            _api().preupload_lfs_files(self.repo_id, _additions(files), token=self.token)
+        self._call(
+            "did not take the files",
+            lambda: _api().preupload_lfs_files(self.repo_id, _additions(files), token=self.token),
+        )
 
     def commit(
         self,
@@ -110,8 +124,9 @@ class RemoteRepo:
         # Made anew each time: the client lets an operation be used once only.
         operations: list[CommitOperationAdd | CommitOperationDelete] = [*_additions(files)]
         operations += [CommitOperationDelete(name) for name in removed]
-        with hub_faults("could not be committed to", self.repo_id):
-            done = _api().create_commit(
+        done = self._call(
+            "could not be committed to",
+            lambda: _api().create_commit(
                 self.repo_id,
                 operations,
                 commit_message=title,
@@ -119,24 +134,37 @@ class RemoteRepo:
                 parent_commit=parent,
                 create_pr=as_pr,
                 token=self.token,
-            )
-        return done.oid
+            ),
+        )
+        return str(done.oid)
 
     def open_requests(self, title: str) -> list[str]:
         """Name the open pull requests with this title, as `refs/pr/N`."""
-        with hub_faults("could not list its pull requests", self.repo_id):
-            found = _api().get_repo_discussions(
-                self.repo_id,
-                discussion_type="pull_request",
-                discussion_status="open",
-                token=self.token,
-            )
-            return [f"refs/pr/{request.num}" for request in found if request.title == title]
+        found = self._call(
+            "could not list its pull requests",
+            lambda: list(
+                _api().get_repo_discussions(
+                    self.repo_id,
+                    discussion_type="pull_request",
+                    discussion_status="open",
+                    token=self.token,
+                )
+            ),
+        )
+        return [f"refs/pr/{request.num}" for request in found if request.title == title]
 
     def tag(self, tag: str, commit: str) -> None:
         """Tag a commit; a tag that exists is never moved."""
-        with hub_faults(f"could not be tagged {tag}", self.repo_id, revision=commit):
-            _api().create_tag(self.repo_id, tag=tag, revision=commit, token=self.token)
+        self._call(
+            f"could not be tagged {tag}",
+            lambda: _api().create_tag(self.repo_id, tag=tag, revision=commit, token=self.token),
+            revision=commit,
+        )
+
+    def _call(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
+        """Make one call of the client: bounded, and its faults as errors of ours."""
+        with hub_faults(doing, self.repo_id, revision=revision):
+            return within(self.patience.call_seconds, call)
 
 
 def hub_url() -> str:

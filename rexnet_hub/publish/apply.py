@@ -70,7 +70,8 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         _require_files(plan, {file.name: digest_both(file) for file in Path(plan.target).iterdir()})
         return Published(place=plan.target)
     with bounded_client(patience):
-        return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token), patience)
+        remote = RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience)
+        return _apply_to_hub(fresh, remote)
 
 
 def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Plan:
@@ -89,22 +90,22 @@ def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Pla
     )
 
 
-def _apply_to_hub(plan: Plan, remote: RemoteRepo, patience: Patience) -> Published:
+def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
     if plan.is_done and plan.head:
         return Published(place=plan.target, commit=plan.head, tag=plan.tag)
     commit, request = plan.head, None
     if not plan.holds or commit is None:
-        parent = commit or _make_repo(plan, remote, patience)
-        commit, request = _commit(plan, remote, parent, patience)
+        parent = commit or _make_repo(plan, remote)
+        commit, request = _commit(plan, remote, parent)
     _read_back(plan, remote, commit)
     if plan.tag is not None:
-        _tag(plan, remote, commit, patience)
+        _tag(plan, remote, commit)
     return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
 
 
-def _make_repo(plan: Plan, remote: RemoteRepo, patience: Patience) -> str:
+def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
     """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
-    for wait in patience.waits():
+    for wait in remote.patience.waits():
         time.sleep(wait)
         try:
             remote.create(private=plan.visibility == "private")
@@ -123,12 +124,12 @@ def _make_repo(plan: Plan, remote: RemoteRepo, patience: Patience) -> str:
     return state.head
 
 
-def _commit(plan: Plan, remote: RemoteRepo, parent: str, patience: Patience) -> tuple[str, str | None]:
+def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
     """Commit once: after each failure the target is asked whether the commit landed all the same."""
     title = f"Publish {plan.name}" + (f" ({plan.tag})" if plan.tag else "")
     sending = {change.name for change in plan.changes if change.kind in ("add", "change")}
     failure: HubError | None = None
-    for wait in patience.waits():
+    for wait in remote.patience.waits():
         time.sleep(wait)
         try:
             if plan.as_pr and (found := _find_request(plan, remote, title)):
@@ -212,11 +213,11 @@ def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
     return wrong
 
 
-def _tag(plan: Plan, remote: RemoteRepo, commit: str, patience: Patience) -> None:
+def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
     """Tag the commit; a tag that is on it already is as good, one on another commit is not moved."""
     assert plan.tag is not None
     failure: HubError | None = None
-    for wait in patience.waits():
+    for wait in remote.patience.waits():
         time.sleep(wait)
         try:
             there = remote.read().tags.get(plan.tag) if failure else None

@@ -139,8 +139,9 @@ def plan_publish(
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
-    with bounded_client(patience or Patience()):
-        remote = RemoteRepo(repo_id=repo_id, token=token)
+    patience = patience or Patience()
+    with bounded_client(patience):
+        remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience)
         state = remote.read()
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
         card_there, base = _cards(remote, state, card)

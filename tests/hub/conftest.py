@@ -35,14 +35,41 @@ Models:
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
+def transport():
+    """How the client sends and brings big files: over LFS, unless a test asks for Xet too."""
+    return "lfs"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path, transport):
     """A loopback Hub, empty; the client's cache is new and the environment's token may write."""
     with LoopbackHub() as running:
         point_client_at(running, monkeypatch, tmp_path / "hf")
+        if transport == "xet":
+            use_xet(running, monkeypatch, tmp_path / "hf")
         yield running
         from huggingface_hub import close_session
 
         close_session()
+
+
+def use_xet(hub, monkeypatch, home):
+    """Let the client use Xet, its default: with a new session that knows no other store, and hastily."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import _xet
+
+    hub.speaks_xet = True
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setattr(_xet, "_GLOBAL_XET_HOLDER", _xet.XetSessionHolder())
+    settings = {
+        "CACHE": home / "xet",
+        "XORB_COMPRESSION_POLICY": "none",  # so that the store can be read with the standard library
+        "CLIENT_RETRY_BASE_DELAY": "10ms",
+        "CLIENT_RETRY_MAX_ATTEMPTS": 2,
+        "CLIENT_READ_TIMEOUT": "500ms",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"HF_XET_{name}", str(value))
 
 
 def point_client_at(hub, monkeypatch, home):

@@ -1,7 +1,7 @@
 """A Hub on this machine, for tests: the part of its protocol that publishing and loading use, with faults.
 
 Repos live in memory. Two listeners, as on the real Hub: one for the API, one for stored objects, so that
-a redirect leads to another origin. It knows LFS; it does not know Xet.
+a redirect leads to another origin. It knows both of the client's transports: LFS, and Xet (xet.py).
 """
 
 # ruff: noqa: D101, D102 - what a method does, its name says
@@ -17,9 +17,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from xet import TOKEN as XET_TOKEN
+from xet import NotXet, XetStore
+
 WRITE, READ = "hf_SENTINELwrite0123456789abcdef", "hf_SENTINELread0123456789abcdefg"
 ROLES = {WRITE: "write", READ: "read"}
 USER, ORG = "tester", "org"
+TRANSPORTS = ("lfs", "xet")
 SHA = re.compile(r"[0-9a-f]{40}\Z")
 
 
@@ -216,7 +220,7 @@ class Handler(BaseHTTPRequestHandler):
     def authenticate(self):
         given = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
         if self.server is self.hub.store:
-            if given:
+            if given not in ("", XET_TOKEN):
                 raise refuse(400, "a token was sent to the store")
             self.role = None
             return
@@ -243,7 +247,8 @@ class Handler(BaseHTTPRequestHandler):
     def route(self, body):
         parts, verb = self.parts, self.command
         if self.server is self.hub.store:
-            return self.stored_object(parts, body)
+            is_xet = parts[0] in ("v1", "v2", "xorb")
+            return self.xet(parts, body) if is_xet else self.stored_object(parts, body)
         if parts[:2] == ["api", "repos"] and verb == "POST":
             return self.create(json.loads(body))
         if parts[:2] == ["api", "validate-yaml"]:
@@ -278,6 +283,8 @@ class Handler(BaseHTTPRequestHandler):
             case "discussions", "GET":
                 rows = [self.discussion(n, sha) for n, sha in self.repo(name).prs.items()]
                 return Answer(200, {"discussions": rows, "count": len(rows), "start": 0})
+            case "xet-read-token" | "xet-write-token", "GET":
+                return self.xet_token(self.repo(name, write=what == "xet-write-token" and rest != "None"))
             case "preupload", "POST":
                 return self.preupload(self.repo(name), rest, json.loads(body))
             case "commit", "POST":
@@ -360,6 +367,41 @@ class Handler(BaseHTTPRequestHandler):
             raise refuse(404, "no such object")
         return self.ranged(repo.objects[oid], {"ETag": f'"{oid}"'})
 
+    def xet_token(self, repo):
+        told = {"Cas-Url": self.hub.store_url, "Access-Token": XET_TOKEN, "Token-Expiration": str(1 << 32)}
+        body = {"casUrl": self.hub.store_url, "accessToken": XET_TOKEN, "exp": 1 << 32}
+        return Answer(200, body, {f"X-Xet-{name}": value for name, value in told.items()})
+
+    def xet(self, parts, body):
+        store = self.hub.xet
+        match parts, self.command:
+            case ["xorb", name], "GET":
+                return self.ranged(store.xorbs[name], {})
+            case [_, "xorbs", "default", name], "POST":
+                new = name not in store.xorbs
+                if not (self.fault and self.fault.action == "forget"):
+                    store.xorbs[name] = body
+                return Answer(200, {"was_inserted": new})
+            case [version, "shards"], "POST":
+                try:
+                    contents = store.add_shard(body)
+                except NotXet as error:
+                    raise refuse(400, str(error)) from None
+                for repo in self.hub.repos.values():  # one store for all repos, as on the real Hub
+                    repo.objects |= {hashlib.sha256(data).hexdigest(): data for data in contents}
+                done = b'{"type":"result","result":1}\n'
+                return Answer(200, done if version == "v2" else {"result": 1})
+            case [version, "reconstructions", name], "GET" if name in store.files:
+                size = sum(term.size for term in store.files[name])
+                asked = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "bytes=0-")
+                start, end = int(asked[1]), min(size, int(asked[2] or size) + 1)
+                if start >= size:
+                    raise refuse(416, "beyond the end")
+                return Answer(
+                    200, store.reconstruction(name, self.hub.store_url, (start, end), version=version)
+                )
+        raise refuse(404, f"no such thing: {self.path}")
+
     def commit(self, name, revision, body):
         wants_pr = self.query.get("create_pr") == "1"
         repo = self.repo(name, write=not wants_pr)
@@ -414,6 +456,9 @@ class Handler(BaseHTTPRequestHandler):
         if stored.sha256 is None:
             return self.ranged(repo.blobs[stored.oid], common | {"ETag": f'"{stored.oid}"'})
         linked = {"X-Linked-Size": str(stored.size), "X-Linked-ETag": f'"{stored.sha256}"'}
+        if in_xet := self.hub.xet.hashes.get(stored.sha256):
+            route = f"{self.hub.url}/api/models/{name}/xet-read-token/{sha}"
+            linked |= {"X-Xet-Hash": in_xet, "Link": f'<{route}>; rel="xet-auth"'}
         location = {"Location": f"{self.hub.store_url}/{name}/{stored.sha256}?signature=SIGNED"}
         return Answer(302, b"", common | linked | location)
 
@@ -435,9 +480,9 @@ class LoopbackHub:
         handler = type("Bound", (Handler,), {"hub": self})
         self.api, self.store = (ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2))
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in (self.api, self.store))
-        self.repos, self.log, self.faults = {}, [], []
+        self.repos, self.log, self.faults, self.xet = {}, [], [], XetStore()
         self.lock, self.stopped = threading.RLock(), threading.Event()
-        self.gone = self.forgetful = False
+        self.gone = self.forgetful = self.speaks_xet = False
 
     def __enter__(self):
         for server in (self.api, self.store):
@@ -466,6 +511,8 @@ class LoopbackHub:
         tree = dict(repo.commits[repo.head].tree)
         for path, data in files.items():
             tree[path] = repo.put(data, lfs=path.endswith((".safetensors", ".bin")))
+            if tree[path].sha256 and self.speaks_xet:
+                self.xet.add(data)
         repo.branches["main"] = repo.commit(repo.head, tree, title, message)
         return repo.head
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from loopback import READ, WRITE
+from loopback import READ, TRANSPORTS, WRITE
 from safetensors.torch import load_file
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
@@ -26,7 +26,8 @@ from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, wri
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import Access, find_repo
 
-GET_WEIGHTS = r"GET .*/[0-9a-f]{64}$"
+GET_WEIGHTS = r"GET /(org/small|xorb)/[0-9a-f]{64}$"  # the bytes themselves, over LFS and over Xet
+by_both = pytest.mark.parametrize("transport", TRANSPORTS)
 
 
 def same_weights(model, file):
@@ -41,13 +42,17 @@ def published(hub, files):
     return hub
 
 
+@by_both
 def test_a_repo_loads_bit_for_bit_by_id(published, small_staged):
-    """Cold: one HEAD and one GET a file; the weights are the published ones."""
+    """Cold: one HEAD and one GET a file, over Xet two more; the weights are the published ones."""
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
     assert len(published.requests("HEAD /org/small/resolve")) == 3
-    assert len(published.requests("GET .")) == 3
+    more = published.requests("GET .*(xet-read-token|reconstructions)")
+    assert len(more) == (2 if published.speaks_xet else 0)
+    assert len(published.requests("GET .")) == 3 + len(more)
 
 
+@by_both
 def test_a_warm_load_asks_once_and_a_pinned_or_offline_one_never(published, monkeypatch):
     """From a warm cache: one request for a branch, none for a commit, with local files only, or offline."""
     AutoModel.from_pretrained("org/small")
@@ -161,6 +166,7 @@ def flip(file):
     file.write_bytes(data)
 
 
+@by_both
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "receipt.json"])
 @pytest.mark.parametrize("with_receipt", [True, False])
 def test_a_damaged_cache_entry_is_fetched_again_once(hub, files, name, with_receipt, small_staged, tmp_path):
@@ -179,14 +185,16 @@ def test_a_damaged_cache_entry_is_fetched_again_once(hub, files, name, with_rece
     AutoModel.from_pretrained("org/small", local_files_only=True)
 
 
+@by_both
 @pytest.mark.parametrize("on", [GET_WEIGHTS, "GET .*config.json", "GET .*receipt.json"])
 def test_a_byte_flipped_on_the_way_is_mended_or_refused(published, on, small_staged):
     """A flipped byte under the right name: once, it is fetched again; each time, it is refused."""
     published.fault(on, "flip")
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
-    published.push("org/small", {"other.txt": b"a new commit"})
+    assert len(published.requests(on)) == 2
 
 
+@by_both
 @pytest.mark.parametrize("on", [GET_WEIGHTS, "GET .*config.json", "GET .*receipt.json"])
 def test_a_byte_flipped_each_time_is_refused(published, on):
     """What differs twice is not loaded."""
@@ -206,6 +214,7 @@ def test_a_lying_receipt_is_refused_by_the_hubs_record(hub, files):
         AutoModel.from_pretrained("org/small")
 
 
+@by_both
 @pytest.mark.parametrize(
     ("on", "after_bytes"),
     [(GET_WEIGHTS, n) for n in (0, 1, 70_000, 13_000_000)]
@@ -217,6 +226,7 @@ def test_a_cut_download_goes_on(published, on, after_bytes, small_staged):
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
 
 
+@by_both
 @pytest.mark.parametrize("on", ["HEAD .*config.json", "HEAD .*model.safetensors", GET_WEIGHTS])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_hub_is_waited_for(published, on, status, small_staged):
@@ -232,6 +242,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(published, on, small_staged):
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
 
 
+@by_both
 @pytest.mark.parametrize("on", ["HEAD .*config.json", "GET .*config.json", GET_WEIGHTS])
 def test_a_stalled_download_ends(published, monkeypatch, on):
     """A Hub that falls silent is given up after the time limit, in one line."""
@@ -244,6 +255,7 @@ def test_a_stalled_download_ends(published, monkeypatch, on):
     assert "\n" not in str(caught.value)
 
 
+@by_both
 def test_a_hub_that_is_gone_leaves_the_cache(published, small_staged, caplog):
     """With a warm cache a load works though the Hub is down."""
     AutoModel.from_pretrained("org/small")
@@ -310,6 +322,7 @@ def test_no_code_of_a_repo_is_run(hub, files, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+@by_both
 def test_no_token_is_written_anywhere(published, tmp_path, caplog, capfd):
     """At debug level, with a failing Hub: no token in logs, outputs, cache or message."""
     caplog.set_level(logging.DEBUG)
@@ -325,6 +338,7 @@ def test_no_token_is_written_anywhere(published, tmp_path, caplog, capfd):
     assert written == []
 
 
+@by_both
 def test_a_full_disk_is_said(published, small_staged):
     """No room for the weights: a message with the path; with room again the load ends right."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -348,6 +362,7 @@ def test_a_cache_that_is_none_is_said(published, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+@by_both
 def test_a_read_only_cache_loads_offline(published, tmp_path):
     """Offline nothing is written: the same files, the same times, before and after."""
     AutoModel.from_pretrained("org/small")

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from loopback import READ
+from loopback import READ, TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import HubError, PublishError, UsageError
@@ -54,6 +54,7 @@ def test_a_plan_of_a_new_repo_writes_nothing(hub, staged):
     assert hub.requests("(POST|PUT|DELETE) .") == []
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_applied_is_one_commit_and_one_tag_of_the_staged_bytes(hub, staged, files):
     """After apply: one commit on top of the first, one tag on it, the staged bytes; again changes nothing."""
     published = publish(staged)
@@ -222,6 +223,7 @@ def test_a_card_that_we_never_wrote_is_a_persons(hub, staged):
     assert plan_publish(staged, "hf:org").edits == ("# Somebody's own words",)
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_pull_request_is_opened_once(hub, staged, files):
     """With `as_pr` main stays, a request with the files is open, and a second run finds it."""
     hub.create("org/small")

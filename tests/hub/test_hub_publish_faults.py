@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from loopback import WRITE
+from loopback import TRANSPORTS, WRITE
 
 from rexnet_hub.errors import HubError, PublishError, RexnetHubError
 from rexnet_hub.hub.patience import Patience
@@ -26,8 +26,15 @@ pytestmark = [
 CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET = (
     "POST /api/repos/create", "POST .*/preupload/", "POST .*objects/batch", "PUT ", "POST .*/commit/",
     "POST .*/tag/",
-    "GET /api/models/org/small(/revision.*)?$", "GET .*/refs", "HEAD .*/resolve/", "GET .*/[0-9a-f]{64}$",
+    "GET /api/models/org/small(/revision.*)?$", "GET .*/refs", "HEAD .*/resolve/",
+    "GET /(org/small|xorb)/[0-9a-f]{64}$",
 )  # fmt: skip
+#: Those that it makes over Xet in place of BATCH and PUT, and to read back.
+TO_SEND, XORB, SHARD, TO_READ, PLACES = (
+    "GET .*/xet-write-token", "POST .*/xorbs/", "POST .*/shards", "GET .*/xet-read-token",
+    "GET .*/reconstructions/",
+)  # fmt: skip
+by_both = pytest.mark.parametrize("transport", TRANSPORTS)
 REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET)
 
 
@@ -58,12 +65,17 @@ def assert_ends_right(hub, staged, files):
 
 
 @pytest.mark.parametrize(
-    ("on", "action"),
+    ("transport", "on", "action"),
     [
-        *((on, "lost") for on in REQUESTS),
-        *((on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
-        *((on, "drop") for on in (PREUPLOAD, TAG, GET)),
-        *((on, "stall") for on in (COMMIT, TAG)),
+        *(("lfs", on, "lost") for on in REQUESTS),
+        *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
+        *(("lfs", on, "drop") for on in (PREUPLOAD, TAG, GET)),
+        *(("lfs", on, "stall") for on in (COMMIT, TAG)),
+        *(("xet", on, "lost") for on in (TO_SEND, XORB, SHARD, TO_READ, PLACES, GET)),
+        *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
+        *(("xet", on, "drop") for on in (XORB, SHARD, GET)),
+        *(("xet", on, "stall") for on in (XORB, SHARD, GET)),
+        *(("xet", on, "flip") for on in (SHARD, PLACES)),
     ],
 )
 def test_one_fault_of_any_request(hub, staged, files, on, action):
@@ -80,7 +92,13 @@ def test_one_fault_of_any_request(hub, staged, files, on, action):
     assert_ends_right(hub, staged, files)
 
 
-@pytest.mark.parametrize(("on", "status"), [(CREATE, 429), (PUT, 500), (COMMIT, 500), (TAG, 429)])
+@pytest.mark.parametrize(
+    ("transport", "on", "status"),
+    [
+        *(("lfs", on, status) for on, status in ((CREATE, 429), (PUT, 500), (COMMIT, 500), (TAG, 429))),
+        *(("xet", on, status) for on, status in ((TO_SEND, 429), (XORB, 500), (SHARD, 500))),
+    ],
+)
 def test_a_long_burst_is_given_up_and_told(hub, staged, files, on, status):
     """A Hub that answers 429 or 500 for ever ends in one line, with the old state; later it ends right."""
     hub.fault(on, "status", status=status, times=-1)
@@ -115,6 +133,7 @@ def test_a_commit_that_landed_unheard_is_not_made_twice(hub, staged, files):
     assert_ends_right(hub, staged, files)
 
 
+@by_both
 def test_an_upload_whose_commit_is_refused(hub, staged, files):
     """Objects without a commit change nothing; the next run sends no object again."""
     hub.fault(COMMIT, "status", status=403)
@@ -123,7 +142,7 @@ def test_an_upload_whose_commit_is_refused(hub, staged, files):
     assert state(hub) == ({}, {})
     hub.log.clear()
     assert_ends_right(hub, staged, files)
-    assert hub.requests("PUT ") == []
+    assert hub.requests(f"{PUT}|{XORB}") == []
 
 
 def test_another_commit_in_between_is_not_overwritten(hub, staged):
@@ -154,6 +173,7 @@ def test_an_object_that_the_store_loses(hub, staged, files, times):
     assert len(repo.commits) == 2
 
 
+@by_both
 @pytest.mark.parametrize("times", [1, -1])
 def test_a_byte_flipped_while_reading_back(hub, staged, files, times):
     """Served with one bit wrong: once, it is read again; each time, the commit is not tagged."""
@@ -168,7 +188,9 @@ def test_a_byte_flipped_while_reading_back(hub, staged, files, times):
     assert_ends_right(hub, staged, files)
 
 
-@pytest.mark.parametrize("on", [PUT, COMMIT, TAG])
+@pytest.mark.parametrize(
+    ("transport", "on"), [("lfs", PUT), ("lfs", COMMIT), ("lfs", TAG), ("xet", XORB), ("xet", SHARD)]
+)
 def test_a_server_that_goes_away(hub, staged, files, on):
     """The Hub is gone from some request on: one line says so, and when it is back it ends right."""
 
@@ -201,16 +223,18 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
 
 
 @pytest.mark.parametrize(
-    ("on", "action"),
+    ("transport", "on", "action"),
     [
-        (CREATE, "killed_after"),
-        (PUT, "kill"),
-        (COMMIT, "kill"),
-        (COMMIT, "killed_after"),
-        (TAG, "killed_after"),
+        ("lfs", CREATE, "killed_after"),
+        ("lfs", PUT, "kill"),
+        ("lfs", COMMIT, "kill"),
+        ("lfs", COMMIT, "killed_after"),
+        ("lfs", TAG, "killed_after"),
+        ("xet", XORB, "killed_after"),
+        ("xet", SHARD, "killed_after"),
     ],
 )
-def test_a_kill_at_every_step(hub, staged, files, on, action, tmp_path, own_small_index):
+def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_path, own_small_index):
     """The publishing process is killed before or after each change that it asks for: then it ends right."""
     child = None
 
@@ -221,7 +245,7 @@ def test_a_kill_at_every_step(hub, staged, files, on, action, tmp_path, own_smal
     hub.fault(on, action, call=kill)
     environment = dict(
         os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_TOKEN=WRITE,
-        HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT),
+        HF_HUB_DISABLE_XET=str(int(transport == "lfs")), HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT),
     )  # fmt: skip
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, staged],
@@ -232,10 +256,11 @@ def test_a_kill_at_every_step(hub, staged, files, on, action, tmp_path, own_smal
     assert_ends_right(hub, staged, files)
 
 
+@by_both
 def test_no_token_in_logs_messages_or_files(hub, staged, tmp_path, caplog, capfd):
     """At debug level, with retries and a refusal: the token is nowhere but in the request."""
     caplog.set_level(logging.DEBUG)
-    hub.fault(PUT, "status", status=503)
+    hub.fault(f"{PUT}|{XORB}", "status", status=503)
     hub.fault(COMMIT, "lost")
     hub.fault(TAG, "status", status=403)
     with pytest.raises(HubError) as caught:
