@@ -34,7 +34,7 @@ for model in models:
 """
 READ_COPIES = """
 import pathlib, sys
-for file in pathlib.Path(sys.argv[1]).glob("index/*.jsonl"):
+for file in pathlib.Path(sys.argv[1]).glob("index/*.list"):
     file.read_bytes()
 """
 

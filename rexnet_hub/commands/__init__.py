@@ -15,6 +15,7 @@ from rexnet_hub.errors import IndexReadError
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
     from rexnet_hub.index import Index
+    from rexnet_hub.index.listing import Listing
 
 #: Every command, in the order of the help, and the module that has it.
 COMMANDS = {
@@ -47,13 +48,25 @@ def open_index() -> Index:
     from rexnet_hub.index import load_index
 
     index = load_index()
-    if index.errors:
-        first, count = index.errors[0], len(index.errors)
-        told = f"the index has {count} errors, the first: {first}; rexnet-hub validate lists all"
-        if not index.models:
+    _say_errors(len(index.errors), str(index.errors[0]) if index.errors else "", len(index.models))
+    return index
+
+
+def open_listing() -> Listing:
+    """Read the columns of the zoo's index for a command; as `open_index` does."""
+    from rexnet_hub.index.listing import load_listing
+
+    listing = load_listing()
+    _say_errors(*listing.errors, len(listing))
+    return listing
+
+
+def _say_errors(errors: int, first: str, models: int) -> None:
+    if errors:
+        told = f"the index has {errors} errors, the first: {first}; rexnet-hub validate lists all"
+        if not models:
             raise IndexReadError(told)
         print(f"warning: {told}", file=sys.stderr)
-    return index
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

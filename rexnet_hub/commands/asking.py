@@ -7,17 +7,29 @@ import json
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, open_index, open_listing
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
-    from rexnet_hub.index import Claim, Entry, Lock
+    from rexnet_hub.index import Claim, Entry
+    from rexnet_hub.index.listing import Listing
 
-FIGURES = ("name", "top-1 %", "top-5 %", "parameters", "MACs", "FLOPs", "file bytes", "licence")
+#: What `list` shows of a model: the key in JSON, and the heading.
+FIGURES = {
+    "name": "name",
+    "top1_percent": "top-1 %",
+    "top5_percent": "top-5 %",
+    "parameters": "parameters",
+    "macs": "MACs",
+    "flops_claimed": "FLOPs",
+    "file_size_bytes": "file bytes",
+    "license": "licence",
+}
 
 
 def declare_list(parser: argparse.ArgumentParser) -> None:
@@ -35,44 +47,42 @@ def run_list(args: argparse.Namespace) -> int:
     A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
-    from rexnet_hub.index import read_lock
-
-    lock, entries = read_lock(), open_index().models
+    listing = open_listing()
+    rows: Sequence[int] = range(len(listing))
     if args.query or args.sort:
-        from rexnet_hub.index.query import select
+        from rexnet_hub.index.query import pick
 
-        entries = select(entries, args.query, sort=args.sort, measured=lock)
+        rows = pick(listing, args.query, sort=args.sort)
     if args.pareto:
-        from rexnet_hub.index.query import pareto
+        from rexnet_hub.index.query import pick_unbeaten
 
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
-        entries = pareto(entries, *axes, measured=lock)
-    rows = [_figures(entry, lock) for entry in entries]
+        rows = pick_unbeaten(listing, rows, *axes)
+    if args.names:
+        names = listing.texts("name")
+        print("".join(f"{names[row][0]}\n" for row in rows), end="")
+        return 0
+    columns = [[column[row] for row in rows] for column in _figures(listing)]
     if args.json:
-        print(json.dumps(rows, indent=2))
-    elif args.names:
-        print("".join(f"{entry.name}\n" for entry in entries), end="")
+        models = [dict(zip(FIGURES, model, strict=True)) for model in zip(*columns, strict=True)]
+        print(json.dumps(models, indent=2))
     else:
-        print(table(FIGURES, [list(row.values()) for row in rows], right=range(1, 7)))
+        print(table(tuple(FIGURES.values()), zip(*columns, strict=True), right=range(1, 7)))
     return 0
 
 
-def _figures(entry: Entry, lock: Lock) -> dict[str, Any]:
-    """Give the figures of one model, in JSON's types."""
-    top1, top5, measured = entry.metric("top1"), entry.metric("top5"), lock.of(entry.name)
-    macs = measured.preferred_macs
-    return {
-        "name": entry.name,
-        "top1_percent": float(top1.value) if top1 else None,
-        "top5_percent": float(top5.value) if top5 else None,
-        "parameters": measured.parameters or entry.value("parameters"),
-        "macs": macs.count if macs else None,
-        "flops_claimed": entry.value("flops"),
-        "file_size_bytes": entry.value("file_size"),
-        "license": str(entry.license.value) if entry.license else None,
-    }
+def _figures(listing: Listing) -> list[list[Any]]:
+    """Give the columns of `FIGURES`, in JSON's types."""
+    top1, top5 = (
+        [None if told is None else float(told) for told in listing.shown(name)] for name in ("top1", "top5")
+    )
+    names, licenses = (
+        [", ".join(texts) or None for texts in listing.texts(name)] for name in ("name", "license")
+    )
+    counts = [listing.shown(name) for name in ("parameters", "macs", "flops", "file_size")]
+    return [names, top1, top5, *counts, licenses]
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,9 @@ from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.build import Builder
 from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Claim, Entry, Result
+from rexnet_hub.index.flaw import Flaw
 from rexnet_hub.index.hubnodes import DATASET_IDS, LICENSE_IDS, from_front_matter, metric_id, task_id
-from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.source import Source
 
 

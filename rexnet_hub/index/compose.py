@@ -21,7 +21,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.flaw import Flaw
 from rexnet_hub.index.source import Node, Source
 
 # Far above any index that exists (a model takes some 90 nodes), far below what hurts.

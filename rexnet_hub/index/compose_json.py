@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from rexnet_hub.index.compose import MAX_DEPTH, MAX_NODES, MAX_SCALAR_CHARS
-from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.flaw import Flaw
 from rexnet_hub.index.source import Node, Source
 
 _JSON_TOKEN = re.compile(

@@ -2,59 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
-from rexnet_hub.index.records import record
 
-TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-    from typing import Any, Protocol, Self
-
     from rexnet_hub.index.problems import Problem
-
-    class Packed(Protocol):
-        """What a record's attributes come from, when it was not built from them."""
-
-        def fill(self, name: str) -> dict[str, Any]:
-            """Decode the part that holds an attribute."""
-            ...
-
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
-if TYPE_CHECKING:
-    Value = Any
+Value = Any
 
 
-#: The default of claims that a record does not have.
-NOTHING: Mapping[str, Any] = {}
-
-
-@record
+@dataclass(frozen=True, slots=True, order=True)
 class Location:
     """A place in a file: line and column count from 1."""
-
-    __match_args__ = ("file", "line", "column")
 
     file: Path
     line: int
     column: int
 
-    if TYPE_CHECKING:
-
-        def __init__(self, file: Path, line: int, column: int) -> None: ...
-
-    def __lt__(self, other: Location) -> bool:
-        return (self.file, self.line, self.column) < (other.file, other.line, other.column)
-
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One published value, kept as it was published.
 
@@ -78,7 +54,7 @@ class Claim:
     inherited: bool = False
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paper:
     """A paper: its title and address as the file gives them."""
 
@@ -88,7 +64,7 @@ class Paper:
     source: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """The same metrics as another published table states them, at one commit of it."""
 
@@ -98,34 +74,8 @@ class Snapshot:
     location: Location
 
 
-class _Lazy:
-    """Attributes that are filled in when they are first read."""
-
-    __slots__ = ("_packed",)
-    __record_fields__: tuple[str, ...] = ()
-
-    @classmethod
-    def lazy(cls, packed: Packed, **known: Any) -> Self:
-        """Make a record whose attributes, but for the known, are filled in when they are first read."""
-        made = object.__new__(cls)
-        object.__setattr__(made, "_packed", packed)
-        for name, value in known.items():
-            object.__setattr__(made, name, value)
-        return made
-
-    if not TYPE_CHECKING:  # A type checker must still see which attributes there are.
-
-        def __getattr__(self, name: str) -> Any:
-            # Reached only while the attribute is unset, so never in a record that was built whole.
-            if name not in type(self).__record_fields__:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            for filled, value in object.__getattribute__(self, "_packed").fill(name).items():
-                object.__setattr__(self, filled, value)
-            return object.__getattribute__(self, name)
-
-
-@record
-class Result(_Lazy):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
     """One evaluation: a task, a data set and its metrics.
 
     Attributes:
@@ -139,10 +89,10 @@ class Result(_Lazy):
     metrics: Mapping[str, Claim]
     location: Location
     snapshots: tuple[Snapshot, ...] = ()
-    extra: Mapping[str, Claim] = NOTHING
+    extra: Mapping[str, Claim] = field(default_factory=dict)
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
     """The file that the authors released, as far as the entry says.
 
@@ -160,7 +110,7 @@ class Released:
     size_bytes: int | None
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """The numbers that turn a picture into the batch that an accuracy was measured on.
 
@@ -179,7 +129,7 @@ class Preprocessing:
     std: tuple[float, float, float]
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """What the models of one family share."""
 
@@ -191,13 +141,13 @@ class Collection:
     license: Claim | None = None
     code: Claim | None = None
     readme: Claim | None = None
-    metadata: Mapping[str, Claim] = NOTHING
+    metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = NOTHING
+    extra: Mapping[str, Claim] = field(default_factory=dict)
 
 
-@record
-class Entry(_Lazy):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
     """One model of the zoo: everything that is claimed of it, its collection's claims included."""
 
     name: str
@@ -211,9 +161,9 @@ class Entry(_Lazy):
     config: Claim | None = None
     readme: Claim | None = None
     image: Claim | None = None
-    metadata: Mapping[str, Claim] = NOTHING
+    metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = NOTHING
+    extra: Mapping[str, Claim] = field(default_factory=dict)
 
     def value(self, name: str) -> Value | None:
         """Look up a metadata value by canonical field name; None where nothing is claimed."""
@@ -273,7 +223,7 @@ class Entry(_Lazy):
         )
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
     """All that the files say, and all that is wrong with them."""
 

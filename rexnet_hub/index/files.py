@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.flaw import Flaw
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,14 +15,11 @@ comparison, and neither does its `not`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.index.records import record
-
-TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: Short words for fields.
 ALIASES = {
@@ -69,7 +66,7 @@ UNITS = {
 }
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """One comparison: a name, an operator, and the number or the pattern that it is held against."""
 
@@ -79,7 +76,7 @@ class Condition:
     pattern: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
     """Several parts under `and` or `or`, or one under `not`."""
 

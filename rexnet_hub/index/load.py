@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.index.entry import Index
 from rexnet_hub.layout import find_index_dir
 
 PathLike = Path | str
+
+#: Problems that a file outside the digests caused: such a reading is not kept.
+UNKEPT = {"unreadable-file", "outside-root", "too-large"}
 
 
 def load_index(
@@ -30,8 +34,17 @@ def load_index(
     Raises:
         FileProblem: There is no such file or folder, or the folder holds no model index.
     """
-    given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else list(path)
-    paths = [Path(one) for one in given]
+    given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
+    return _load(*_places([Path(one) for one in given], root), cached)[0]
+
+
+def load_with_origin() -> tuple[Index, dict[str, Any] | None]:
+    """Load the zoo's own index, and say which bytes it was read from, for a copy that depends on them."""
+    return _load(*_places([find_index_dir()], None), True)
+
+
+def _places(paths: list[Path], root: PathLike | None) -> tuple[list[Path], Path]:
+    """Check what is to be read, and find the root that nothing may leave."""
     if not paths:
         raise FileProblem("no file", "nothing was given to read")
     for one in paths:
@@ -42,22 +55,27 @@ def load_index(
     top = Path(root) if root is not None else _common_folder(paths)
     if not top.is_dir():
         raise FileProblem(top, "is no folder, so it cannot be the root")
-    return _load(paths, top, cached)
+    return paths, top
 
 
-def _load(paths: list[Path], top: Path, cached: bool) -> Index:
-    from rexnet_hub.index import cache
+def _load(paths: list[Path], top: Path, cached: bool) -> tuple[Index, dict[str, Any] | None]:
+    """Load an index, and say what a copy of it depends on; None for what must not be kept."""
+    from rexnet_hub.index.cache import Copy, describe_origin
+    from rexnet_hub.index.packing import pack_index, unpack_index
 
-    key = cache.make_key(paths, top)
-    if cached and (index := cache.read_cached(key)) is not None:
-        return index
+    copy = Copy("index", paths, top)
+    if cached and (kept := copy.read(unpack_index)) is not None:
+        return kept
     from rexnet_hub.index.read import garbage_kept, read_index
 
     with garbage_kept():
         index, files = read_index(paths, top)
+    if any(problem.code in UNKEPT for problem in index.problems):
+        return index, None
+    origin = describe_origin(files)
     if cached:
-        cache.write_cached(key, index, files.digests, files.globs)
-    return index
+        copy.write(pack_index(index), origin)
+    return index, origin
 
 
 def _holds_index(folder: Path) -> bool:

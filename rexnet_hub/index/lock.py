@@ -5,23 +5,21 @@ Every part is optional: what is absent has not been measured. Written by command
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError
-from rexnet_hub.index.records import record
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
-
-TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from typing import Any
 
 VERSION = 1
 #: The convention whose count stands for "the" MACs of a model, where several were measured.
 PREFERRED_MACS = "conv_linear"
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredFile:
     """A file: its full SHA-256, its size, and of weights the fingerprint that no container changes."""
 
@@ -30,7 +28,7 @@ class MeasuredFile:
     fingerprint: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredTensors:
     """A state dict: how many tensors, and their bytes."""
 
@@ -38,7 +36,7 @@ class MeasuredTensors:
     size_bytes: int
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredSizes:
     """How large files of exactly these tensors are: torch's legacy container, and canonical safetensors."""
 
@@ -46,7 +44,7 @@ class MeasuredSizes:
     safetensors_bytes: int
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredMacs:
     """Multiply-accumulates of one picture of `input_px` squared, and what counted them."""
 
@@ -55,7 +53,7 @@ class MeasuredMacs:
     counter: str
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredHub:
     """Where the model was published."""
 
@@ -64,7 +62,7 @@ class MeasuredHub:
     tag: str | None = None
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredEvaluation:
     """An exact evaluation: right guesses among images, and the digest of its record."""
 
@@ -75,7 +73,7 @@ class MeasuredEvaluation:
     top5_count: int
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What was measured of one model; None or empty where nothing was.
 
@@ -89,7 +87,7 @@ class Measured:
     parameters: int | None = None
     tensors: MeasuredTensors | None = None
     expected_sizes: MeasuredSizes | None = None
-    macs: Mapping[str, MeasuredMacs] = {}
+    macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
     hub: MeasuredHub | None = None
     evaluation: MeasuredEvaluation | None = None
 
@@ -99,11 +97,11 @@ class Measured:
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """What was measured, by model name."""
 
-    models: Mapping[str, Measured] = {}
+    models: Mapping[str, Measured] = field(default_factory=dict)
 
     def of(self, name: str) -> Measured:
         """Give what was measured of a model; an empty record where nothing was."""
@@ -116,8 +114,6 @@ class Lock:
 
 def measurements(measured: Measured) -> list[tuple[str, str | int]]:
     """List what was measured of a model by dotted name, such as `macs.conv_linear.count`."""
-    from dataclasses import asdict
-
     return list(_flat(_dropped(asdict(measured)), ""))
 
 
@@ -142,8 +138,6 @@ def read_lock(path: Path | str | None = None) -> Lock:
         FileProblem: A named file does not exist or cannot be read.
         IndexReadError: It is not a lock; each key that is wrong is named, with its line.
     """
-    import json
-
     file = find_lock() if path is None else Path(path)
     if path is None and not file.exists():
         return Lock()
@@ -174,9 +168,6 @@ def write_lock(lock: Lock, path: Path | str) -> None:
 
 def render_lock(lock: Lock) -> str:
     """Render a lock as the text of its file."""
-    import json
-    from dataclasses import asdict
-
     models = {name: _dropped(asdict(measured)) for name, measured in lock.models.items()}
     return (
         json.dumps({"version": VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False)
@@ -318,8 +309,6 @@ class _LockReader:
 
     def _place(self, at: tuple[str, ...]) -> tuple[int, int]:
         """Find the key's place: each key is looked for after the one that holds it."""
-        import json
-
         place = 0
         for key in at:
             found = self.text.find(json.dumps(key, ensure_ascii=False), place)

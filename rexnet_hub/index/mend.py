@@ -17,8 +17,9 @@ from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, read_bytes
+from rexnet_hub.index.flaw import Flaw
 from rexnet_hub.index.markdown import find_blocks
-from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.source import Node, Source
 from rexnet_hub.index.values import reads_as_number
 from rexnet_hub.index.writing import write_whole

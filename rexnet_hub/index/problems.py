@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from rexnet_hub.index.entry import Location
-from rexnet_hub.index.records import record
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fix:
     """A replacement that is certain: put `new` in place of `old` at the problem's place."""
 
@@ -14,7 +15,7 @@ class Fix:
     new: str
 
 
-@record
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong, where, and what to do.
 
@@ -31,11 +32,3 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.location}: {self.severity}[{self.code}]: {self.message}"
-
-
-class Flaw(Exception):  # noqa: N818 - becomes a Problem before anybody outside sees it
-    """Something that stops the reading of a block: becomes one problem at its place."""
-
-    def __init__(self, code: str, offset: int, message: str) -> None:
-        super().__init__(message)
-        self.code, self.offset, self.message = code, offset, message

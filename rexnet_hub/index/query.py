@@ -1,45 +1,50 @@
-"""Ask the index: pick entries by a query, sort them, and find those that no other beats."""
+"""Ask the index: pick models by a query, sort them, and find those that no other beats."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
+from rexnet_hub.index.entry import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
-from rexnet_hub.index.records import record
-
-TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from rexnet_hub.index.entry import Entry
-    from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.lock import Lock
 
 Measurable = Decimal | int
+Verdicts = list[bool | None]
 
 
-@record
-class Query:
-    """A parsed query; one without a word in it is met by every entry."""
+class Columns(Protocol):
+    """What can be asked of several models: a value of each, in one order."""
 
-    text: str
-    tree: Condition | Group | None
+    def __len__(self) -> int:
+        """Count the models."""
 
-    def meets(self, entry: Entry, *, measured: Lock | None = None) -> bool | None:
-        """Say whether an entry meets the query; None when what it asks for is unknown."""
-        return True if self.tree is None else _judge(self.tree, entry, measured)
+    def numbers(self, name: str) -> Sequence[Measurable | None]:
+        """Give a number of each; None where it is unknown."""
+
+    def texts(self, name: str) -> Sequence[tuple[str, ...]]:
+        """Give a text of each, as a list; empty where nothing is claimed."""
 
 
-def parse_query(text: str, *, is_known: Callable[[str], bool] | None = None) -> Query:
-    """Parse a query.
+@dataclass(frozen=True, slots=True)
+class EntryColumns:
+    """The columns of entries, and of what machines measured of them."""
 
-    Args:
-        text: In the language that `grammar` states.
-        is_known: Whether some entry has a number of this name, where the table of fields has none.
+    entries: Sequence[Entry]
+    measured: Lock | None = None
 
-    Raises:
-        UsageError: It is not one; a caret stands under the mistake.
-    """
-    return Query(text=text, tree=parse_tree(text, is_known or (lambda name: False)))
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def numbers(self, name: str) -> list[Measurable | None]:
+        """As `Columns` says."""
+        return [find_number(entry, name, self.measured) for entry in self.entries]
+
+    def texts(self, name: str) -> list[tuple[str, ...]]:
+        """As `Columns` says."""
+        return [find_texts(entry, name) for entry in self.entries]
 
 
 def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
@@ -52,11 +57,14 @@ def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measur
             return found.preferred_macs.count
     claim = entry.metadata.get(name) or entry.metric(name)
     if claim is None:
-        claim = next(
-            (c for label, c in entry.metadata.items() if label.lower().replace(" ", "_") == name), None
-        )
+        claim = next((c for label, c in entry.metadata.items() if plain_name(label) == name), None)
     value = None if claim is None else claim.value
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
+
+
+def plain_name(label: str) -> str:
+    """Give a field's name as a query writes it."""
+    return label.lower().replace(" ", "_")
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
@@ -75,7 +83,7 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
 
 def select(
     entries: Iterable[Entry],
-    query: Query | str = "",
+    query: str = "",
     *,
     sort: str | Sequence[str] | None = None,
     measured: Lock | None = None,
@@ -84,41 +92,17 @@ def select(
 
     Args:
         entries: Such as an index's models.
-        query: Parsed or as text.
+        query: In the language that `grammar` states.
         sort: A name, `-name` for the greatest first, several in a list or with commas between; what is
             unknown comes last.
         measured: What machines measured; preferred to claims.
 
     Raises:
-        UsageError: The query or a sort key is not one.
+        UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
     entries = tuple(entries)
-
-    def is_claimed(name: str) -> bool:
-        return any(find_number(entry, name) is not None for entry in entries)
-
-    asked = parse_query(query, is_known=is_claimed) if isinstance(query, str) else query
-    found = [entry for entry in entries if asked.meets(entry, measured=measured)]
-    keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
-    for key in reversed([key.strip() for key in keys if key.strip()]):
-        name = ALIASES.get(key.removeprefix("-"), key.removeprefix("-"))
-        if not is_claimed(name):
-            require_known(name, key.removeprefix("-"))
-        found = _sorted(found, name, key.startswith("-"), measured)
-    return tuple(found)
-
-
-def _sorted(entries: list[Entry], name: str, greatest_first: bool, measured: Lock | None) -> list[Entry]:
-    if name in TEXT_NAMES:
-        told = {id(entry): find_texts(entry, name) for entry in entries}
-        known = [entry for entry in entries if told[id(entry)]]
-        known.sort(key=lambda entry: told[id(entry)], reverse=greatest_first)
-    else:
-        numbers = {id(entry): find_number(entry, name, measured) for entry in entries}
-        known = [entry for entry in entries if numbers[id(entry)] is not None]
-        known.sort(key=lambda entry: numbers[id(entry)] or 0, reverse=greatest_first)
-    kept = {id(entry) for entry in known}
-    return known + [entry for entry in entries if id(entry) not in kept]
+    rows = pick(EntryColumns(entries, measured), query, sort=sort)
+    return tuple(entries[row] for row in rows)
 
 
 def pareto(
@@ -137,51 +121,99 @@ def pareto(
     Raises:
         UsageError: Either name is not a number's.
     """
+    entries = tuple(entries)
+    rows = pick_unbeaten(EntryColumns(entries, measured), range(len(entries)), more, less)
+    return tuple(entries[row] for row in rows)
+
+
+def pick(columns: Columns, query: str, *, sort: str | Sequence[str] | None = None) -> list[int]:
+    """Pick rows as `select` picks entries."""
+    rows = [row for row, verdict in enumerate(judge(columns, query)) if verdict]
+    keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
+    for key in reversed([key.strip() for key in keys if key.strip()]):
+        name = ALIASES.get(key.removeprefix("-"), key.removeprefix("-"))
+        if not _is_claimed(columns, name):
+            require_known(name, key.removeprefix("-"))
+        rows = _sorted(rows, name, key.startswith("-"), columns)
+    return rows
+
+
+def pick_unbeaten(columns: Columns, rows: Sequence[int], more: str, less: str) -> list[int]:
+    """Pick among some rows as `pareto` picks entries."""
     names = [ALIASES.get(name, name) for name in (more, less)]
     for name in names:
         require_known(name, name)
-    more, less = names
-    numbers = [(e, find_number(e, more, measured), find_number(e, less, measured)) for e in entries]
-    known = [(entry, good, cost) for entry, good, cost in numbers if good is not None and cost is not None]
-    return tuple(
-        entry
-        for entry, good, cost in known
-        if not any(g >= good and c <= cost and (g > good or c < cost) for _, g, c in known)
-    )
+    goods, costs = (columns.numbers(name) for name in names)
+    pairs = {(costs[row], goods[row]) for row in rows}
+    known = [(cost, good) for cost, good in pairs if cost is not None and good is not None]
+    best: Measurable | None = None
+    unbeaten = set()
+    # From the cheapest on, a row is unbeaten if it is better than all that cost no more.
+    for cost, good in sorted(known, key=lambda pair: (pair[0], -pair[1])):
+        if best is None or good > best:
+            best = good
+            unbeaten.add((cost, good))
+    return [row for row in rows if (costs[row], goods[row]) in unbeaten]
 
 
-def _judge(tree: Condition | Group, entry: Entry, measured: Lock | None) -> bool | None:
-    """Judge by three values: true, false, unknown."""
+def judge(columns: Columns, query: str) -> Verdicts:
+    """Say of each row whether it meets a query; None where what the query asks for is unknown.
+
+    Raises:
+        UsageError: It is not a query; a caret stands under the mistake.
+    """
+    tree = parse_tree(query, lambda name: _is_claimed(columns, name))
+    return [True] * len(columns) if tree is None else _judge(tree, columns)
+
+
+def _is_claimed(columns: Columns, name: str) -> bool:
+    return any(number is not None for number in columns.numbers(name))
+
+
+def _sorted(rows: list[int], name: str, greatest_first: bool, columns: Columns) -> list[int]:
+    """Sort rows, stably; those of which the value is unknown come last."""
+    values = columns.texts(name) if name in TEXT_NAMES else columns.numbers(name)
+    known = [row for row in rows if values[row] not in (None, ())]
+    unknown = [row for row in rows if values[row] in (None, ())]
+    return sorted(known, key=lambda row: values[row], reverse=greatest_first) + unknown  # type: ignore[arg-type, return-value]
+
+
+def _judge(tree: Condition | Group, columns: Columns) -> Verdicts:
+    """Judge every row by three values: true, false, unknown."""
     if isinstance(tree, Condition):
-        return _compare(tree, entry, measured)
-    verdicts = [_judge(part, entry, measured) for part in tree.parts]
+        return _match_all(tree, columns) if tree.pattern is not None else _compare_all(tree, columns)
+    parts = [_judge(part, columns) for part in tree.parts]
     if tree.word == "not":
-        return None if verdicts[0] is None else not verdicts[0]
+        return [None if verdict is None else not verdict for verdict in parts[0]]
     deciding = tree.word == "or"
-    if deciding in verdicts:
-        return deciding
-    return None if None in verdicts else not deciding
+    return [
+        deciding if deciding in verdicts else None if None in verdicts else not deciding
+        for verdicts in zip(*parts, strict=True)
+    ]
 
 
-def _compare(condition: Condition, entry: Entry, measured: Lock | None) -> bool | None:
-    if condition.pattern is not None:
-        texts = find_texts(entry, condition.name)
-        if not texts:
-            return None
-        matched = any(_matches(condition.pattern, text) for text in texts)
-        return matched != (condition.operator == "!=")
-    found, number = find_number(entry, condition.name, measured), condition.number
-    if found is None or number is None:
-        return None
-    return {
-        "<": found < number,
-        "<=": found <= number,
-        ">": found > number,
-        ">=": found >= number,
-        "=": found == number,
-        ":": found == number,
-        "!=": found != number,
+def _match_all(condition: Condition, columns: Columns) -> Verdicts:
+    pattern, wanted = condition.pattern or "", condition.operator != "!="
+    verdicts: dict[tuple[str, ...], bool | None] = {(): None}  # few values are many models'
+    for texts in set(columns.texts(condition.name)):
+        if texts:
+            verdicts[texts] = any(_matches(pattern, text) for text in texts) == wanted
+    return [verdicts[texts] for texts in columns.texts(condition.name)]
+
+
+def _compare_all(condition: Condition, columns: Columns) -> Verdicts:
+    number = condition.number
+    assert number is not None
+    holds: Callable[[Measurable], bool] = {
+        "<": number.__gt__,
+        "<=": number.__ge__,
+        ">": number.__lt__,
+        ">=": number.__le__,
+        "=": number.__eq__,
+        ":": number.__eq__,
+        "!=": number.__ne__,
     }[condition.operator]
+    return [None if found is None else holds(found) for found in columns.numbers(condition.name)]
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -13,10 +13,11 @@ from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
+from rexnet_hub.index.flaw import Flaw
 from rexnet_hub.index.hubnodes import from_front_matter
 from rexnet_hub.index.inherit import inherit
 from rexnet_hub.index.markdown import find_blocks
-from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.source import Node, Source
 from rexnet_hub.index.values import is_null
 from rexnet_hub.layout import LOCK_FILE

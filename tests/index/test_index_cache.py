@@ -1,10 +1,7 @@
 """A copy of a reading is used only while every file is what it was, and gives the same index."""
 
-import copy
-import dataclasses
 import json
 import os
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -22,29 +19,14 @@ def _copies():
 
 
 @pytest.mark.parametrize("path", ["model_index", "tests/data/seed_rexnet.md", "tests/data/corpora"])
-def test_the_copy_is_equal(path):
+def test_the_copy_is_equal(path, monkeypatch):
     """What comes from the copy equals what was read, in every attribute and problem."""
     fresh = load_index(ROOT / path)
+    monkeypatch.setattr("rexnet_hub.index.read.read_index", None)  # nothing is read any more
     cached = load_index(ROOT / path)
 
-    assert type(cached.models[0].metadata).__name__ == "_Claims"
     assert cached == fresh
     assert [repr(entry) for entry in cached.models] == [repr(entry) for entry in fresh.models]
-
-
-def test_entries_of_a_copy_behave(tmp_path):
-    """A lazily filled entry can be copied, pickled, replaced and printed, and has no other attribute."""
-    load_index(ROOT / "model_index")
-    first, second, third, fourth = load_index(ROOT / "model_index").models
-
-    assert copy.deepcopy(first).architecture == "rexnet_100"
-    assert pickle.loads(pickle.dumps(second)).value("epochs") == 400
-    assert dataclasses.replace(third, weights=None).released is None
-    assert "rexnet_200" in repr(fourth)
-    with pytest.raises(AttributeError, match="no attribute 'wieghts'"):
-        _ = first.wieghts
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        first.name = "x"
 
 
 CHANGES = {
@@ -128,7 +110,7 @@ def test_the_copies_do_not_pile_up(read, tmp_path):
         load_index(tmp_path / f"{number}.yml")
 
     assert len(_copies()) == 16
-    assert {file.suffix for file in _copies()} == {".jsonl"}
+    assert {file.suffix for file in _copies()} == {".index"}
     assert json.loads(_copies()[0].read_bytes().split(b"\n")[0]).keys() == {"files", "globs", "body"}
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredMacs
-from rexnet_hub.index.query import _matches, find_number, pareto, parse_query, select
+from rexnet_hub.index.query import EntryColumns, _matches, find_number, judge, pareto, select
 
 MODELS = load_index(cached=False).models
 LOCK = Lock(
@@ -144,7 +144,7 @@ MISTAKES = {
 def test_a_mistake_is_pointed_at(query):
     """The caret stands under the first character of what is wrong."""
     with pytest.raises(UsageError) as caught:
-        parse_query(query)
+        judge(EntryColumns(MODELS), query)
     *_, shown, caret = str(caught.value).split("\n")
 
     assert shown == f"  {query}"
@@ -183,22 +183,24 @@ def queries(draw, depth=3):
 
         return f"{name}{sign}{number}", compare
     word = draw(st.sampled_from(["and", "", "or", "not"]))
-    (left, judge), (right, other) = draw(queries(depth=depth - 1)), draw(queries(depth=depth - 1))
+    (left, oracle), (right, other) = draw(queries(depth=depth - 1)), draw(queries(depth=depth - 1))
     if word == "not":
-        return f"not ({left})", lambda entry: None if (v := judge(entry)) is None else not v
+        return f"not ({left})", lambda entry: None if (v := oracle(entry)) is None else not v
     rank = {False: 0, None: 1, True: 2}
-    pick = max if word == "or" else min
-    return f"({left}) {word} ({right})", lambda entry: pick(judge(entry), other(entry), key=lambda v: rank[v])
+    better = max if word == "or" else min
+
+    def combine(entry):
+        return better(oracle(entry), other(entry), key=lambda verdict: rank[verdict])
+
+    return f"({left}) {word} ({right})", combine
 
 
 @settings(max_examples=150, deadline=None)
 @given(queries())
 def test_any_query_is_judged_as_kleene_has_it(drawn):
     """Any nesting of and, or and not is judged by three values: the oracle takes minimum and maximum."""
-    text, judge = drawn
-    query = parse_query(text)
-
-    assert [query.meets(entry, measured=LOCK) for entry in MODELS] == [judge(entry) for entry in MODELS]
+    text, oracle = drawn
+    assert judge(EntryColumns(MODELS, LOCK), text) == [oracle(entry) for entry in MODELS]
 
 
 @settings(max_examples=300, deadline=None)
@@ -206,7 +208,7 @@ def test_any_query_is_judged_as_kleene_has_it(drawn):
 def test_any_text_is_a_query_or_a_usage_error(text):
     """Whatever is typed is parsed or refused with a caret inside or right after the text."""
     try:
-        parse_query(text)
+        judge(EntryColumns(MODELS), text)
         pointed = "^"
     except UsageError as error:
         pointed = str(error)
