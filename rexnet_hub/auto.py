@@ -11,7 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, NotAnImageError, RepoError
+from rexnet_hub.errors import (
+    CheckpointError,
+    FileProblem,
+    MismatchError,
+    NotAnImageError,
+    RepoError,
+    UsageError,
+)
 from rexnet_hub.imagenet.classes import read_classes
 from rexnet_hub.imagenet.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing, load_index
@@ -69,12 +76,14 @@ class AutoModel:
             `ReXNetFeatures` (-> a list of maps).
 
         Raises:
+            UsageError: The device, or another argument, is none that there is here.
             UnknownModelError: Neither a model, nor a folder, nor a Hub id.
             HubError: The Hub does not answer, or refuses; it says which, and what to do.
             RepoError: The repo cannot be loaded, or not by us.
             MismatchError: The weights are not the bytes that receipt, lock, index or Hub promise.
             StateDictError: The tensors are not the network's.
         """
+        _require_device(device)
         access = Access(
             revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
@@ -183,13 +192,16 @@ def create_model(
     """
     entry = find_entry(name)
     repo = find_repo(name) if pretrained else None
-    classes = num_classes
-    if classes is None:
-        classes = repo.config.num_classes if repo else (entry.value("num_classes") if entry else None) or 1000
+    if num_classes is None:
+        stated = entry.value("num_classes") if entry else None
+        num_classes = repo.config.num_classes if repo else stated or 1000
+    if in_chans is None:
+        in_chans = repo.config.in_chans if repo else 3
     network = build_network(
-        entry.architecture if entry else name,
-        num_classes=classes,
-        in_chans=3 if in_chans is None else in_chans,
+        repo.config.architecture if repo else entry.architecture if entry else name,
+        num_classes=num_classes,
+        in_chans=in_chans,
+        global_pool=repo.config.global_pool if repo else "avg",
         output_stride=output_stride,
         drop_rate=drop_rate,
         drop_path_rate=drop_path_rate,
@@ -198,6 +210,15 @@ def create_model(
     if repo is not None:
         fill_network(network, repo)
     return ReXNetFeatures(network, out_indices) if features_only else network
+
+
+def _require_device(device: str | torch.device | None) -> None:
+    """Refuse a device that this machine does not have, before anything is fetched."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        problem = str(error).splitlines()[0]
+        raise UsageError(f"device {device!r} is none that there is here: {problem}; cpu always is") from None
 
 
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:

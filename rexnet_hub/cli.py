@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         # A command that is named needs no other's parser; a misspelt one is told of all.
         parser = build_parser(words[:1]) if words[:1] and words[0] in COMMANDS else build_parser()
+        if not words:
+            parser.print_help(sys.stderr)
+            return 2
         args = parser.parse_args(_join_sort_keys(words))
         code: int = args.run(args)
         if sys.stdout is not None:

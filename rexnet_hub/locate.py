@@ -7,6 +7,7 @@ no name is a folder if there is one, else a Hub id. A `Path` is a folder, whatev
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 from dataclasses import dataclass, replace
@@ -37,11 +38,21 @@ class Access:
 
 
 def find_entry(source: str | Path) -> Entry | None:
-    """Find the model of the index that has this name, if there is one; a `Path` is no name."""
+    """Find the model of the index that has this name, if there is one; a `Path` is no name.
+
+    What is wrong in the index is said in the log, once.
+    """
     if isinstance(source, Path):
         return None
     index: Index = load_index()
+    if index.errors:
+        _say_errors(len(index.errors), str(index.errors[0]))
     return next((entry for entry in index.models if entry.name == str(source)), None)
+
+
+@functools.cache
+def _say_errors(count: int, first: str) -> None:
+    log.warning("errors in the index: %d, the first: %s; rexnet-hub validate lists all", count, first)
 
 
 def find_repo(source: str | Path, access: Access | None = None) -> Repo:

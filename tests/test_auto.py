@@ -130,6 +130,43 @@ def test_create_model_starts_drawn_or_pretrained(own_index, staged):
     assert len(create_model("rexnet_100", features_only=True)(torch.randn(2, 3, 64, 64))) == 5
 
 
+def test_create_model_takes_the_repos_own_head(repo, monkeypatch):
+    """A pretrained network pools as its repo says."""
+    config = json.loads((repo / "config.json").read_text())
+    (repo / "config.json").write_text(json.dumps(config | {"global_pool": "max"}))
+    monkeypatch.chdir(repo.parent)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(repo.parent / "none.yml"))
+    (repo.parent / "none.yml").write_text("Models: {Name: other}")
+    assert create_model("./rexnet_100", pretrained=True).head.global_pool == "max"
+
+
+@pytest.mark.parametrize("device", ["bogus", "cuda:99", 3.5])
+def test_a_device_that_is_not_there_is_refused(staged, device):
+    """Which device was asked for is said, in one line, before anything is read."""
+    with pytest.raises(UsageError, match=f"device {device!r} is none") as caught:
+        AutoModel.from_pretrained(staged / "nowhere", device=device)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("number", [True, -1, 2.5, "10"])
+def test_a_number_of_classes_that_is_none_is_refused(staged, number):
+    """What is no whole number of classes is said so."""
+    with pytest.raises(UsageError, match="num_classes is"):
+        AutoModel.from_pretrained(staged, num_classes=number)
+
+
+def test_errors_of_the_index_are_said_once(own_index, tmp_path, monkeypatch, caplog):
+    """Loading by name from an index with errors says so in the log, and what lists them."""
+    broken = shutil.copytree(own_index, tmp_path / "index")
+    (broken / "more.yml").write_text("Models: {Name: other, In Collection: nowhere}")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(broken))
+    for _ in range(2):
+        AutoImageProcessor.from_pretrained("rexnet_100")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "errors in the index: 1, the first" in said
+    assert "rexnet-hub validate" in said
+
+
 def test_a_loaded_model_can_be_trained(staged):
     """A training step on a loaded model gives timm's gradients: no tensor's change is taken for another's."""
     ours = AutoModel.from_pretrained(staged).train()

@@ -218,6 +218,13 @@ def test_misuse_is_exit_code_2(run, words):
     assert err.startswith("usage: rexnet-hub")
 
 
+def test_without_a_word_every_command_is_shown(run):
+    """Somebody who types the name alone sees what there is; it is misuse all the same."""
+    code, out, err = run()
+    assert (code, out) == (2, "")
+    assert all(f"    {name} " in err or f"    {name}\n" in err for name in COMMANDS)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(run, name):
     """`--help` begins with the sentence of the command's function."""

@@ -63,7 +63,7 @@ def open_listing() -> Listing:
 
 def _say_errors(errors: int, first: str, models: int) -> None:
     if errors:
-        told = f"the index has {errors} errors, the first: {first}; rexnet-hub validate lists all"
+        told = f"errors in the index: {errors}, the first: {first}; rexnet-hub validate lists all"
         if not models:
             raise IndexReadError(told)
         print(f"warning: {told}", file=sys.stderr)

@@ -15,6 +15,8 @@ from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
 
 VERSION = 1
+#: No network here takes a larger picture, and one of this size still fits into a machine's memory.
+MAX_SIDE_PX = 4096
 #: The convention whose count stands for "the" MACs of a model, where several were measured.
 PREFERRED_MACS = "conv_linear"
 
@@ -199,6 +201,10 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
+def _is_side(value: Any) -> bool:
+    return _is_count(value) and 1 <= value <= MAX_SIDE_PX
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value)
 
@@ -214,6 +220,7 @@ def _is_commit(value: Any) -> bool:
 #: What each kind of leaf is, and how it is told.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count": (_is_count, "a whole number, at least 0"),
+    "side": (_is_side, f"a whole number of pixels, 1 to {MAX_SIDE_PX}"),
     "text": (_is_text, "text"),
     "sha256": (_is_sha256, "64 lower-case hexadecimal digits"),
     "commit": (_is_commit, "40 lower-case hexadecimal digits"),
@@ -222,7 +229,7 @@ _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _FILE = {"sha256": "sha256", "size_bytes": "count", "fingerprint?": "text"}
 _TENSORS = {"count": "count", "size_bytes": "count"}
 _SIZES = {"legacy_bytes": "count", "safetensors_bytes": "count"}
-_MACS = {"count": "count", "input_px": "count", "counter": "text"}
+_MACS = {"count": "count", "input_px": "side", "counter": "text"}
 _HUB = {"repo_id": "text", "commit": "commit", "tag?": "text"}
 _EVALUATION = {
     "record_sha256": "sha256",
@@ -268,6 +275,10 @@ class _LockReader:
             for key, (kind, fields) in parts.items()
             if key in data
         }
+        if (counted := read.get("evaluation")) and not (
+            counted.top1_count <= counted.top5_count <= counted.images
+        ):
+            self._say((*at, "evaluation"), "counts more top-1 than top-5, or more than there are images")
         if "parameters" in data:
             read["parameters"] = self._leaf(data["parameters"], "count", (*at, "parameters"))
         if "macs" in data:

@@ -253,10 +253,9 @@ class ReXNet(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise UsageError(f"output_stride is {output_stride}; there are 8, 16 and 32")
-        if in_chans < 1 or num_classes < 0:
-            raise UsageError(
-                f"in_chans is {in_chans} and num_classes {num_classes}; there are 1 or more, and 0 or more"
-            )
+        for what, number, least in (("in_chans", in_chans, 1), ("num_classes", num_classes, 0)):
+            if type(number) is not int or number < least:
+                raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
         self.config, self.num_classes, self.in_chans, self.drop_rate = (
             config,
             num_classes,

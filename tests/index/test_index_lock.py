@@ -112,6 +112,18 @@ BAD = {
         _edit(_set("models", "a", "parameters", value=-1)),
         "models.a.parameters: expected a whole number",
     ),
+    "no picture": (
+        _edit(_set("models", "a", "macs", "conv_linear", "input_px", value=0)),
+        "conv_linear.input_px: expected a whole number of pixels",
+    ),
+    "huge picture": (
+        _edit(_set("models", "a", "macs", "conv_linear", "input_px", value=10**9)),
+        "conv_linear.input_px: expected a whole number of pixels",
+    ),
+    "more right than there are": (
+        _edit(_set("models", "a", "evaluation", "top1_count", value=10**9)),
+        "models.a.evaluation: counts more top-1",
+    ),
     "truth value": (_edit(_set("models", "a", "parameters", value=True)), "expected a whole number"),
     "float": (
         _edit(_set("models", "a", "macs", "conv_linear", "count", value=1.5)),
