@@ -36,14 +36,23 @@ def ready_model(name: str, source: str) -> ModelUnderTest:
 
 
 def find_images(
-    data: Path, *, sample: int | None = None, seed: int = 0, allow_subset: bool = False
+    data: Path,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    allow_subset: bool = False,
+    labels: Path | None = None,
+    class_ids: Path | None = None,
 ) -> Dataset:
     """Read a validation set, or draw a sample of it, evenly over the classes.
+
+    Args:
+        labels, class_ids: As in `imagenet.layouts.read_dataset`.
 
     Raises:
         DatasetError: It is not the validation set, or not whole.
     """
-    images = read_dataset(data, allow_subset=allow_subset)
+    images = read_dataset(data, labels=labels, class_ids=class_ids, allow_subset=allow_subset)
     return images if sample is None else sample_dataset(images, sample, seed=seed)
 
 

@@ -120,6 +120,50 @@ def test_evaluate_needs_models_and_data(words, capsys):
     assert "--data DIR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rexnet_100", "--data", ".", "--seed", "3"], "--seed is of a sample"),
+        (["rexnet_100", "--data", ".", "--explain", "--compile", "--dtype", "bf16"], "--dtype, --compile"),
+        (["rexnet_100", "--compare", "a", "b"], "does not heed NAME"),
+        (["--compare", "a", "b", "--record", "c", "--explain"], "--record, --explain"),
+    ],
+)
+def test_an_option_that_would_not_be_heeded_is_misuse(words, said, capsys):
+    """What says nothing in a kind of run is refused by its name, all of it at once."""
+    assert main(["evaluate", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, tmp_path, capsys):
+    """A flat folder with the official ground truth and the devkit's ids is counted as class folders are."""
+    import shutil
+
+    from rexnet_hub.imagenet.classes import read_classes
+
+    (tmp_path / "flat").mkdir()
+    synsets = {class_.synset: class_.index for class_ in read_classes()}
+    files = sorted(pictures.rglob("*.*"))
+    for number, file in enumerate(files, start=1):
+        suffix = file.suffix
+        shutil.copyfile(file, tmp_path / "flat" / f"ILSVRC2012_val_{number:08d}{suffix}")
+    shuffled = sorted(synsets, key=lambda synset: synset[::-1])
+    ids = {synset: number for number, synset in enumerate(shuffled, start=1)}
+    (tmp_path / "truth.txt").write_text("".join(f"{ids[file.parent.name]}\n" for file in files))
+    (tmp_path / "ids.txt").write_text("".join(f"{ids[synset]} {synset}\n" for synset in shuffled))
+
+    words = ["evaluate", "rexnet_100", "--subset", "--json", "--data"]
+    flat = [*words, str(tmp_path / "flat"), "--labels", str(tmp_path / "truth.txt")]
+    assert main(flat) == 1
+    assert "--class-ids FILE" in capsys.readouterr().err
+    assert main([*flat, "--class-ids", str(tmp_path / "ids.txt")]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert main([*words, str(pictures)]) == 0
+    (expected,) = json.loads(capsys.readouterr().out)
+    counts = ("images", "top1_count", "top5_count")
+    assert [found[name] for name in counts] == [expected[name] for name in counts]
+
+
 def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
     """Without a percentage `--explain` seeks the index's own top-1; with one, that one."""
     words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "12", "--json"]

@@ -26,9 +26,11 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
     add("--data", type=Path, metavar="DIR", help="the validation set, as you have it")
+    add("--labels", type=Path, metavar="FILE", help="of images without class folders (default: looked for)")
+    add("--class-ids", type=Path, metavar="FILE", help="the synset of each id, where the labels are ids")
     add("--record", type=Path, metavar="DIR", help="keep records and predictions there")
     add("--sample", type=int, metavar="N", help="only N images, drawn evenly over the classes")
-    add("--seed", type=int, default=0, metavar="N", help="of the sample (default: 0)")
+    add("--seed", type=int, metavar="N", help="of the sample (default: 0)")
     add("--subset", action="store_true", help="let a part of the validation set do, and say so")
     add("--pixel-cache", type=Path, metavar="DIR", help="keep decoded pixels for the next run")
     add("--skip-unreadable", action="store_true", help="count such images wrong and record them")
@@ -52,6 +54,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     runs are compared image by image; with --explain the settings are varied one at a time until a number
     comes out.
     """
+    _require_used(args)
     if args.compare:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
@@ -59,7 +62,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from rexnet_hub.evaluation import evaluate, explain, find_images, name_sources
     from rexnet_hub.imagenet.plan import RunOptions
 
-    images = find_images(args.data, sample=args.sample, seed=args.seed, allow_subset=args.subset)
+    images = find_images(
+        args.data,
+        sample=args.sample,
+        seed=args.seed or 0,
+        allow_subset=args.subset,
+        labels=args.labels,
+        class_ids=args.class_ids,
+    )
     if args.explain is not None:
         for name in args.names:
             expected = _claimed_top1(name) if args.explain == CLAIMED else args.explain
@@ -95,6 +105,30 @@ def run_evaluate(args: argparse.Namespace) -> int:
     print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
     print(f"\non {records[0].data}, {records[0].machine.dtype}")
     return 0
+
+
+#: What says how a run is done, and what says on which models and images.
+_RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
+_IMAGES = ("names", "data", "labels", "class_ids", "sample", "seed", "subset", "device")
+_UNSAID = (None, False, 0, [], "cpu", "fp32")
+
+
+def _require_used(args: argparse.Namespace) -> None:
+    """Refuse options that this kind of run would not heed.
+
+    Raises:
+        UsageError: Names all of them.
+    """
+    mode, options = "", tuple[str, ...]()
+    if args.compare:
+        mode, options = "--compare", (*_IMAGES, *_RUN, "explain")
+    elif args.explain is not None:
+        mode, options = "--explain", _RUN
+    if unused := [name for name in options if getattr(args, name) not in _UNSAID]:
+        told = ", ".join("NAME" if name == "names" else f"--{name.replace('_', '-')}" for name in unused)
+        raise UsageError(f"{mode} does not heed {told}; leave it out")
+    if args.seed is not None and args.sample is None:
+        raise UsageError("--seed is of a sample; give --sample N too, or leave it out")
 
 
 def _claimed_top1(name: str) -> float:

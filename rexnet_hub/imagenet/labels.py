@@ -38,7 +38,8 @@ def find_label_file(root: Path) -> Path:
         for name in KNOWN_LABEL_FILES:
             if (folder / name).is_file():
                 return folder / name
-    raise DatasetError(root, f"the images have no class folders, and no label file was named: {_HOW}")
+    problem = "the images have no class folders, and no label file was named (--labels FILE)"
+    raise DatasetError(root, f"{problem}: {_HOW}")
 
 
 def read_labels(
@@ -95,7 +96,7 @@ def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict
             raise DatasetError(
                 file,
                 "gives ILSVRC ids, which are not in the order of the classes: name a file that gives the "
-                "synset of each id, such as the devkit's map_clsloc.txt",
+                "synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE)",
             )
         by_id = read_class_ids(class_ids)
         if unknown := sorted({word for word in words if int(word) not in by_id}):

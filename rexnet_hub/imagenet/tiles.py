@@ -169,7 +169,8 @@ def fill_cache(
 ) -> None:
     """Decode all images into the cache, for those geometries that are not there yet.
 
-    A folder of pixels is there whole or not at all: it gets its name when it is complete.
+    A folder of pixels is there whole or not at all: it gets its name when it is complete. Beside the
+    pixels it has the SHA-256 of each image's.
     """
     absent = [s for s in geometries if not (cache_dir / cache_key(manifest_sha256, s)).exists()]
     if not absent:
@@ -203,6 +204,7 @@ def _decode_into(
         shape = (len(images), spec.input_px, spec.input_px, 3)
         file = folder / str(number) / "pixels.npy"
         arrays.append(np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape))
+    digests = np.zeros((len(geometries), len(images), hashlib.sha256().digest_size), np.uint8)
     unreadable: list[int] = []
     settings = {"tile_images": tile_images, "workers": workers, "skip_unreadable": skip_unreadable}
     with open_decoder(images, geometries, **settings) as decode:  # type: ignore[arg-type]
@@ -214,40 +216,51 @@ def _decode_into(
             if tile + ahead < len(tiles):
                 waiting.append(decode(tile + ahead))
             start, count = tile * tile_images, len(slice_tile(images, tile, tile_images))
-            for array, pixels in zip(arrays, decoded.pixels, strict=True):
+            for array, column, pixels in zip(arrays, digests, decoded.pixels, strict=True):
                 array[start : start + count] = pixels[:count]
+                column[start : start + count] = _digest_rows(pixels[:count])
             unreadable += [start + row for row in decoded.unreadable]
             on_tile(tile)
     for number, array in enumerate(arrays):
         array.flush()
         np.save(folder / str(number) / "unreadable.npy", np.array(unreadable, np.int64))
+        np.save(folder / str(number) / "sha256.npy", digests[number])
+
+
+def _digest_rows(pixels: np.ndarray) -> np.ndarray:
+    """Digest the pixels of each image: uint8, (images, 32)."""
+    return np.stack([np.frombuffer(hashlib.sha256(row).digest(), np.uint8) for row in pixels])
 
 
 def open_cache(
     cache_dir: Path, manifest_sha256: str, images: int, geometries: Sequence[Preprocessing], tile_images: int
 ) -> Decoder:
-    """Take tiles from the cache instead of decoding.
+    """Take tiles from the cache instead of decoding; the pixels that are handed out are those digested.
 
     Raises:
-        FileProblem: The cache is not what `fill_cache` wrote.
+        FileProblem: The cache is not what `fill_cache` wrote, now or when a tile is taken.
     """
-    arrays, lost = [], set()
-    for spec in geometries:
-        folder = cache_dir / cache_key(manifest_sha256, spec)
+    folders = [cache_dir / cache_key(manifest_sha256, spec) for spec in geometries]
+    arrays, digests, lost = [], [], set()
+    for folder, spec in zip(folders, geometries, strict=True):
         try:
+            digests.append(np.load(folder / "sha256.npy"))
             arrays.append(np.load(folder / "pixels.npy", mmap_mode="r"))
             lost |= set(np.load(folder / "unreadable.npy").tolist())
         except (OSError, ValueError) as error:
             raise FileProblem(folder, f"is no whole cache, delete it ({error})") from error
-        if arrays[-1].shape != (images, spec.input_px, spec.input_px, 3) or arrays[-1].dtype != np.uint8:
+        shapes = {(images, spec.input_px, spec.input_px, 3), (images, hashlib.sha256().digest_size)}
+        if {arrays[-1].shape, digests[-1].shape} != shapes or arrays[-1].dtype != np.uint8:
             raise FileProblem(folder, "is the cache of another data set, delete it")
 
     def take(tile: int) -> DecodedTile:
         start = tile * tile_images
         count = min(tile_images, images - start)
         pixels = tuple(np.zeros((tile_images, *array.shape[1:]), np.uint8) for array in arrays)
-        for out, array in zip(pixels, arrays, strict=True):
+        for out, array, stated, folder in zip(pixels, arrays, digests, folders, strict=True):
             out[:count] = array[start : start + count]
+            if not np.array_equal(_digest_rows(out[:count]), stated[start : start + count]):
+                raise FileProblem(folder, "its pixels were changed since they were decoded, delete it")
         unreadable = tuple(row for row in range(count) if start + row in lost)
         return DecodedTile(pixels=pixels, unreadable=unreadable)
 

@@ -202,6 +202,20 @@ def test_a_damaged_cache_is_refused(data, tmp_path, damage):
         evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize("file", ["pixels.npy", "sha256.npy"])
+def test_a_flipped_bit_of_the_cache_is_refused(data, tmp_path, file, fresh_seed):
+    """A bit of the kept pixels or of their digests that is not as written is found when it is used."""
+    evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
+    damaged = next(tmp_path.iterdir()) / file
+    whole = damaged.read_bytes()
+    for place in np.random.default_rng(fresh_seed).integers(128, len(whole), 5):  # behind numpy's header
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << int(place) % 8
+        damaged.write_bytes(flipped)
+        with pytest.raises(FileProblem, match="changed since they were decoded, delete it"):
+            evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
+
+
 def start(*command, **options):
     """Start a program of ours."""
     env = os.environ | {
