@@ -110,7 +110,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 #: What says how a run is done, and what says on which models and images.
 _RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
 _IMAGES = ("names", "data", "labels", "class_ids", "sample", "seed", "subset", "device")
-_UNSAID = (None, False, 0, [], "cpu", "fp32")
+_UNSAID: tuple[object, ...] = (None, False, 0, [], "cpu", "fp32")
 
 
 def _require_used(args: argparse.Namespace) -> None:
