@@ -35,7 +35,7 @@ def _ours(
     from rexnet_hub.imagenet.layouts import read_dataset
     from rexnet_hub.imagenet.plan import RunOptions
 
-    models = [ready_model(str(folder)) for folder in folders]
+    models = [ready_model(folder.name, str(folder)) for folder in folders]
     data = read_dataset(images, allow_subset=True)
     options = RunOptions(device=device, channels_last=True, compiled=True, threads=1, quiet=True)
 

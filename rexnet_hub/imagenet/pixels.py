@@ -139,7 +139,7 @@ def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
 
     # A tensor and not the number 255: CUDA multiplies by the reciprocal of a number, which rounds otherwise.
     full, mean, std = (torch.tensor(v, device=pixels.device) for v in ((255.0,) * 3, spec.mean, spec.std))
-    return ((pixels.to(torch.float32) / full - mean) / std).permute(0, 3, 1, 2)
+    return pixels.to(torch.float32).div_(full).sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 def preprocess(image: Image.Image, spec: Preprocessing) -> torch.Tensor:

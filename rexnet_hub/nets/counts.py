@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from typing import Any
-
 import torch
-import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -16,35 +11,12 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-class _ShapesOnly(TorchFunctionMode):
-    """Gives shapes where, on the meta device, torch would import its compiler to compute them: a second."""
-
-    KEEPING = (F.batch_norm, F.dropout, F.relu, F.relu6, F.silu, Tensor.sigmoid, Tensor.add, Tensor.mul)
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call the function, or give its input back."""
-        if func in self.KEEPING:
-            return args[0]
-        if func is Tensor.mean:
-            return args[0].amax(*args[1:], **(kwargs or {}))
-        if func is F.linear:
-            return args[0].new_empty((*args[0].shape[:-1], len(args[1])))
-        if func is torch.cat:
-            parts, dim = args[0], (kwargs or {})["dim"]
-            shape = list(parts[0].shape)
-            shape[dim] = sum(part.shape[dim] for part in parts)
-            return parts[0].new_empty(shape)
-        return func(*args, **(kwargs or {}))
-
-
 def count_macs(network: nn.Module, *, input_px: int = 224, in_chans: int = 3) -> int:
     """Count the multiply-accumulates of convolutions and linear layers for one picture.
 
     Convention `conv_linear`: one multiply with its add is one MAC; biases, batch norms,
-    activations, pooling and gates are left out. The network runs once, in eval mode, on zeros; on the
-    meta device only what changes shapes runs.
+    activations, pooling and gates are left out. The network runs once, in eval mode, on zeros, on the
+    device that it is on: `meta` too.
     """
     total = 0
 
@@ -59,7 +31,7 @@ def count_macs(network: nn.Module, *, input_px: int = 224, in_chans: int = 3) ->
     was_training = network.training
     device = next(network.parameters()).device
     try:
-        with torch.inference_mode(), _ShapesOnly() if device.type == "meta" else nullcontext():
+        with torch.inference_mode():
             network.eval()(torch.zeros(1, in_chans, input_px, input_px, device=device))
     finally:
         network.train(was_training)

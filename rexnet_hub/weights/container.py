@@ -36,11 +36,16 @@ def list_tensors(source: Source, *, wrapper: str | None = None) -> Manifest:
         return _list_checkpoint(source, "zip", wrapper)
     if head.startswith(MAGIC_BYTES):
         return _list_checkpoint(source, "legacy", wrapper)
-    if head[8:9] == b"{":
+    if is_safetensors(source):
         if wrapper is not None:
             raise source.refuse(f"is a safetensors file: it has nothing under {wrapper!r}")
         return require_sound(source, read_safetensors(source))
     raise source.refuse(_name_stranger(head))
+
+
+def is_safetensors(source: Source) -> bool:
+    """Say whether a file begins as a safetensors file does: a length, then a header of JSON."""
+    return source.size_bytes > 8 and source.read(8, 1) == b"{"
 
 
 def _list_checkpoint(source: Source, container: str, wrapper: str | None) -> Manifest:

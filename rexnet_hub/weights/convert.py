@@ -18,9 +18,6 @@ from rexnet_hub.layout import receipt_of
 from rexnet_hub.weights.digest import (
     FileDigest,
     Source,
-    held_still,
-    private_copy,
-    require_sha256,
     write_all,
 )
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
@@ -37,7 +34,7 @@ from rexnet_hub.weights.receipt import (
     render_receipt,
 )
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
-from rexnet_hub.weights.sandbox import read_manifest
+from rexnet_hub.weights.sandbox import opened_weights
 from rexnet_hub.weights.standin_mark import is_mark
 from rexnet_hub.weights.state_dict import TensorTable, require_tensors
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
@@ -87,7 +84,8 @@ def convert_checkpoint(
         StateDictError: The tensors are not the expected ones.
     """
     _require_free(source, out)
-    with _locked_folder(out.parent), _opened(source, out.parent, sha256, wrapper) as (copy, digest, manifest):
+    opening = opened_weights(source, folder=out.parent, sha256=sha256, wrapper=wrapper)
+    with _locked_folder(out.parent), opening as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
             found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
@@ -128,23 +126,6 @@ def _require_free(source: Path, out: Path) -> None:
             if not error.problem.startswith(NO_RECEIPT):
                 raise
             raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
-
-
-@contextlib.contextmanager
-def _opened(
-    source: Path, folder: Path, sha256: str | None, wrapper: str | None
-) -> Iterator[tuple[Source, FileDigest, Manifest]]:
-    """Open a checkpoint that cannot change while it is read, its digest held, its tensors listed."""
-    for opening in (held_still, private_copy):
-        with opening(source, folder=folder) as (held, digest):
-            if sha256 is not None:
-                require_sha256(source, stated=sha256, found=digest.sha256)
-            manifest = read_manifest(held, wrapper=wrapper)
-            # Only a private copy may be mapped into memory, which a strided tensor needs.
-            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
-                continue
-            yield held, digest, manifest
-            return
 
 
 def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:

@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.weights.digest import Source, private_copy
+from rexnet_hub.weights.digest import FileDigest, Source
 from rexnet_hub.weights.manifest import SourceTensor
-from rexnet_hub.weights.sandbox import read_manifest
+from rexnet_hub.weights.sandbox import opened_weights
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 FIRST_LINE = "rexnet_hub weights 1"
@@ -46,15 +46,17 @@ def fingerprint_of(tensors: Iterable[TensorDigest]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
-def digest_tensors(file: Path, *, wrapper: str | None = None) -> list[TensorDigest]:
-    """Digest every tensor of a legacy, zip or safetensors file.
+def digest_weights(file: Path) -> tuple[FileDigest, list[TensorDigest]]:
+    """Digest a legacy, zip or safetensors file as a whole, and every tensor of it, from the same bytes.
 
     Raises:
-        FileProblem: The file cannot be read.
+        FileProblem: The file cannot be read, or changed meanwhile.
         CheckpointError: The file is not sound.
     """
-    with private_copy(file) as (source, _):
-        return [_digest_tensor(source, tensor) for tensor in read_manifest(source, wrapper=wrapper).tensors]
+    with opened_weights(file) as (source, digest, manifest):
+        tensors = [_digest_tensor(source, tensor) for tensor in manifest.tensors]
+        source.require_unchanged()
+        return digest, tensors
 
 
 def _digest_tensor(source: Source, tensor: SourceTensor) -> TensorDigest:
@@ -66,7 +68,7 @@ def _digest_tensor(source: Source, tensor: SourceTensor) -> TensorDigest:
 
 def fingerprint(file: Path) -> str:
     """Fingerprint the weights of a legacy, zip or safetensors file."""
-    return fingerprint_of(digest_tensors(file))
+    return fingerprint_of(digest_weights(file)[1])
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -74,7 +76,7 @@ def same_weights(one: Path, other: Path) -> bool:
 
     Where both have the same names, each name must hold the same; else the sets must be the same.
     """
-    first, second = digest_tensors(one), digest_tensors(other)
+    (_, first), (_, second) = digest_weights(one), digest_weights(other)
     by_name, others_by_name = ({tensor.name: tensor.line for tensor in side} for side in (first, second))
     if by_name.keys() == others_by_name.keys():
         return by_name == others_by_name

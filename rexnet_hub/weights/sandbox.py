@@ -1,15 +1,22 @@
-"""List the tensors of a file in a child process with limits, so that even a crash is a refusal."""
+"""Open a file of weights that cannot change while it is read, and list its tensors.
+
+A pickle is listed in a child process with limits, so that even a crash is a refusal. A safetensors header is
+bounded JSON, and is read here.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.weights.container import list_tensors
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.container import is_safetensors, list_tensors
+from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256
 from rexnet_hub.weights.manifest import Manifest, manifest_from_json, manifest_to_json, require_sound
 
 MEMORY_BYTES = 256 << 20
@@ -18,6 +25,36 @@ CPU_SECONDS = 15
 BYTES_PER_CPU_SECOND = 50_000_000
 
 _CHILD = "import sys; sys.path.append(sys.argv[1]); from rexnet_hub.weights.sandbox import serve; serve()"
+
+
+@contextlib.contextmanager
+def opened_weights(
+    file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
+) -> Iterator[tuple[Source, FileDigest, Manifest]]:
+    """Open a file of weights, its digest held before anything is parsed, its tensors listed.
+
+    Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
+
+    Args:
+        folder: The disk that has room for a private copy, where one is needed.
+        sha256: The full digest that the file must have, where one is known.
+        wrapper: The key of the state dict that is meant, where the file has several.
+
+    Raises:
+        FileProblem: The file cannot be read, or changed meanwhile.
+        MismatchError: It does not have the stated digest.
+        CheckpointError: It was refused, or reading it broke a limit.
+    """
+    for opening in (held_still, private_copy):
+        with opening(file, folder=folder) as (held, digest):
+            if sha256 is not None:
+                require_sha256(file, stated=sha256, found=digest.sha256)
+            manifest = read_manifest(held, wrapper=wrapper)
+            # Only a private copy may be mapped into memory, which a strided tensor needs.
+            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
+                continue
+            yield held, digest, manifest
+            return
 
 
 def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
@@ -30,6 +67,8 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
     Raises:
         CheckpointError: The file was refused, or reading it broke a limit.
     """
+    if is_safetensors(source):
+        return list_tensors(source, wrapper=wrapper)
     import subprocess  # the child needs none
 
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
