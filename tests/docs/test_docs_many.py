@@ -57,30 +57,65 @@ def thousand(tmp_path_factory):
 
 
 MEASURE = """async () => {
-  const box = document.querySelector('input[type=search]'), spent = [];
+  const box = document.querySelector('input[type=search]'), presses = [], frames = [];
+  const frame = () => new Promise((next) => requestAnimationFrame(next));
+  const shown = () => document.querySelectorAll('table[data-hub] tbody tr:not([hidden])').length;
+  const wanted = () => parseInt(document.querySelector('.hub-count').textContent);
   for (const text of ['m', 'mo', 'model_0', 'model_05', 'model_051', 'model_05', 'model_0', '']) {
     const before = performance.now();
     box.value = text;
     box.dispatchEvent(new Event('input', { bubbles: true }));
     document.body.offsetHeight;  // the layout that the answer asks for
-    spent.push(performance.now() - before);
-    await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
+    presses.push(performance.now() - before);
+    while (shown() < wanted()) {
+      await frame();  // our own slice runs before this, in the same frame
+      const begun = performance.now();
+      document.body.offsetHeight;
+      frames.push(performance.now() - begun);
+    }
   }
-  return spent;
+  return { presses, frames, shown: shown() };
 }"""
 
 
-def test_typing_in_a_filter_of_a_thousand_rows_answers_within_two_frames(open_page, thousand):
-    """Script and layout of one key press take no longer than two frames, in the middle of eight presses."""
+def test_every_key_press_on_a_thousand_rows_answers_within_two_frames(open_page, thousand):
+    """Script and layout of no key press take longer, also one that brings all rows back, slice by slice."""
     page = open_page("index.html", base=thousand)
     assert page.locator(".hub-count").inner_text() == "1000 of 1000 models"
-    page.evaluate(MEASURE)
-    spent = sorted(page.evaluate(MEASURE))
+    runs = [page.evaluate(MEASURE) for _ in range(4)]
     if "REXNET_HUB_SHOW_TIMES" in os.environ:
-        print("filter of 1,000 rows, ms a key press:", [round(ms, 1) for ms in spent])
-    assert spent[len(spent) // 2] < FRAME_BUDGET_MS
+        for run in runs:
+            print({name: [round(ms) for ms in run[name]] for name in ("presses", "frames")})
+    # Of several runs the best, press by press: what else the machine does is not ours to answer for.
+    presses, frames = (
+        [min(times) for times in zip(*(run[name] for run in runs[1:]), strict=False)]
+        for name in ("presses", "frames")
+    )
+    assert runs[-1]["shown"] == 1000
+    assert len(frames) >= 10
+    assert max(presses) < FRAME_BUDGET_MS
+    assert max(frames) < FRAME_BUDGET_MS
     page.get_by_label("Query").fill("params<5M")
     assert page.locator("table[data-hub] tbody tr:visible").count() == 28
+
+
+def test_rows_that_come_late_come_in_order(open_page, thousand):
+    """A press during the slices starts them anew: what is shown in the end is what was asked for last."""
+    page = open_page("index.html", base=thousand)
+    box = page.get_by_label("Name contains")
+    box.fill("model_051")
+    for text in ("", "model_09", "", "model_0"):
+        box.fill(text)
+    page.wait_for_function(
+        "document.querySelectorAll('table[data-hub] tbody tr:not([hidden])').length === 1000"
+    )
+    box.fill("model_01")
+    rows = page.locator("table[data-hub] tbody tr:visible")
+    page.wait_for_function(
+        "document.querySelectorAll('table[data-hub] tbody tr:not([hidden])').length === 100"
+    )
+    assert rows.first.inner_text().startswith("model_0100")
+    assert rows.last.inner_text().startswith("model_0199")
 
 
 def test_a_hostile_index_does_nothing_in_the_browser(open_page, tmp_path):

@@ -260,9 +260,10 @@ def test_chosen_models_stand_side_by_side(open_page):
 def test_the_line_that_loads_a_model_is_copied(open_page):
     """A row's button puts the loading line on the clipboard."""
     page = open_page()
-    page.get_by_label("Copy the line that loads rexnet_130").click()
+    page.get_by_label("Copy the lines that load rexnet_130").click()
     page.get_by_text("copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == 'AutoModel.from_pretrained("rexnet_130")'
+    lines = 'from rexnet_hub import AutoModel\nmodel = AutoModel.from_pretrained("rexnet_130")\n'
+    assert page.evaluate("navigator.clipboard.readText()") == lines
 
 
 def test_the_theme_recolours_the_chart_and_stays(open_page):

@@ -16,6 +16,8 @@ window.RexnetHub = window.RexnetHub || {};
     { param: "max_flops", label: "FLOPs at most (G)", key: "flops", unit: 1e9 },
     { param: "max_size", label: "File at most (MB)", key: "file_size", unit: 1e6 },
   ];
+  /* So many rows are laid out within a frame or two; a thousand take ten times as long. */
+  const ROWS_A_FRAME = 40;
   const LOWER_IS_BETTER = new Set(["parameters", "macs", "flops", "file_size"]);
 
   class Overview {
@@ -52,10 +54,11 @@ window.RexnetHub = window.RexnetHub || {};
     }
 
     makeCopy(name) {
-      const button = make("button", { type: "button", className: "hub-copy", title: "Copy the line that loads it" }, "copy");
-      button.setAttribute("aria-label", `Copy the line that loads ${name}`);
+      const button = make("button", { type: "button", className: "hub-copy", title: "Copy the lines that load it" }, "copy");
+      button.setAttribute("aria-label", `Copy the lines that load ${name}`);
       button.addEventListener("click", async () => {
-        await navigator.clipboard.writeText(`AutoModel.from_pretrained(${JSON.stringify(name)})`);
+        const lines = ["from rexnet_hub import AutoModel", `model = AutoModel.from_pretrained(${JSON.stringify(name)})`];
+        await navigator.clipboard.writeText(`${lines.join("\n")}\n`);
         button.textContent = "copied";
         setTimeout(() => { button.textContent = "copy"; }, 1500);
       });
@@ -148,16 +151,32 @@ window.RexnetHub = window.RexnetHub || {};
         .map((limit) => ({ ...limit, bound: Number(`${this.inputs[limit.param].value}e${Math.log10(limit.unit)}`) }));
       const visible = new Set(this.models.filter((model) => model.lower.includes(part) && meets(model) === true &&
         limits.every(({ key, bound, least }) => key in model.number && (least ? model.number[key] >= bound : model.number[key] <= bound))));
-      for (const model of this.models) if (model.row.hidden === visible.has(model)) model.row.hidden = !visible.has(model);
       this.count.textContent = visible.size ? `${visible.size} of ${this.models.length} models` : "No model meets all of this";
       this.sortRows();
+      this.showRows(new Set([...visible].map((model) => model.row)));
       const cost = this.costs.find((each) => each.key === this.inputs.cost.value) || this.costs[0];
       this.chart.element.hidden = !cost;
       if (cost) {
         if (this.chart.cost !== cost) this.chart.draw(cost);
-        this.chart.show(visible);
+        cancelAnimationFrame(this.drawing);
+        this.drawing = requestAnimationFrame(() => this.chart.show(visible)); // after the table has answered
       }
       this.compare();
+    }
+
+    /* Hides rows at once; shows those that a screen holds at once, and the others a slice a frame. */
+    showRows(wanted) {
+      cancelAnimationFrame(this.showing);
+      const late = [];
+      for (const row of this.table.tBodies[0].rows) {
+        if (!wanted.has(row)) row.hidden = true;
+        else if (row.hidden) late.push(row);
+      }
+      const next = () => {
+        for (const row of late.splice(0, ROWS_A_FRAME)) row.hidden = false;
+        if (late.length) this.showing = requestAnimationFrame(next);
+      };
+      next();
     }
 
     readQuery() {
