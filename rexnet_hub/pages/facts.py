@@ -8,6 +8,7 @@ from typing import Any
 
 from rexnet_hub.index import Claim, Entry
 from rexnet_hub.index.lock import Measured
+from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages.text import link, markdown, number, shell
 
 #: How the words of a fact's standing are meant; only what we measured ourselves is ever green.
@@ -43,6 +44,7 @@ class Fact:
         claimed: As published, to its last digit; None where nothing is published.
         measured: In full; None where nothing was measured.
         also_measured: What other conventions count.
+        record: Where the measurement is kept, and what made it.
         how: How it is counted or was measured.
         command: What measures it again.
         standing: One of STANDINGS; empty where there is no value.
@@ -56,6 +58,7 @@ class Fact:
     second_sources: tuple[Source, ...] = ()
     measured: str | None = None
     also_measured: tuple[str, ...] = ()
+    record: str | None = None
     how: str = ""
     command: str = ""
     standing: str = ""
@@ -81,11 +84,12 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 
 def _accuracy(entry: Entry, measured: Measured, name: str, label: str, where: str) -> Fact:
     claim = entry.metric(name)
-    found, shown = None, None
+    found, shown, record = None, None, None
     if run := measured.evaluation:
         right = run.top1_count if name == "top1" else run.top5_count
         found = Decimal(100 * right) / run.images
         shown = f"{found:.3f} % ({right:,} of {run.images:,} images)"
+        record = f"run on {run.dataset}, record {run.record_sha256[:16]}…"
     seconds = tuple(
         Source(words=_snapshot_words(table.url, table.date), url=table.url, value=percent(other.value))
         for result in entry.results
@@ -100,6 +104,7 @@ def _accuracy(entry: Entry, measured: Measured, name: str, label: str, where: st
         stated_by=_stated_by(claim),
         second_sources=seconds,
         measured=shown,
+        record=record,
         how=f"images of ImageNet-1k's validation set whose right class is {where}",
         command=f"rexnet-hub evaluate {shell(entry.name)} --data DIR",
         standing=_standing(claim, found, bool(seconds)),
@@ -141,6 +146,7 @@ def _counted(
         claimed=None if _value(claim) is None else number(_value(claim)) + unit,
         stated_by=_stated_by(claim),
         measured=None if found is None else number(found) + unit,
+        record=None if found is None else LOCK_FILE,
         how=how,
         command=command,
         standing=_standing(claim, found),
@@ -157,6 +163,9 @@ def _macs(entry: Entry, measured: Measured) -> Fact:
         value=preferred.count if preferred else None,
         claimed=None,
         measured=number(preferred.count) if preferred else None,
+        record=f"{LOCK_FILE}, counted by {preferred.counter} at {preferred.input_px} px"
+        if preferred
+        else None,
         also_measured=tuple(f"{number(macs.count)} ({name})" for name, macs in counts),
         how="multiply-adds of convolutions and classifier for one picture of the stated size",
         command=f"rexnet-hub verify {shell(entry.name)}",

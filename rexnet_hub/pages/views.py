@@ -142,6 +142,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
         "also_stated_by": [{"url": s.url, "words": s.words, "value": s.value} for s in fact.second_sources],
         "measured": fact.measured,
         "also_measured": list(fact.also_measured),
+        "record": fact.record,
         "how": fact.how,
         "command": fact.command,
     }

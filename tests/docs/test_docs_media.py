@@ -1,0 +1,86 @@
+"""What another medium than a desk's screen makes of the pages: paper, few colours, large text, a phone."""
+
+import pytest
+
+WIDTH = "document.documentElement.scrollWidth"
+READABLE = """(selector) => [...document.querySelectorAll(selector)].filter((element) => {
+  const style = getComputedStyle(element), box = element.getBoundingClientRect();
+  return style.visibility === 'visible' && style.display !== 'none' && box.width > 0 && box.height > 0;
+}).length"""
+
+
+def test_paper_has_the_table_and_the_chart_without_controls(open_page):
+    """Printed, the overview is its table and its chart; what can only be clicked is left out."""
+    page = open_page()
+    assert page.evaluate(READABLE, ".hub-controls") == 1
+    page.emulate_media(media="print")
+    assert page.evaluate(READABLE, ".hub-controls, .hub-copy, table[data-hub] input") == 0
+    assert page.evaluate(READABLE, "table[data-hub] tbody tr") == 4
+    assert page.evaluate(READABLE, ".hub-point") == 4
+
+
+def test_paper_has_every_tab(open_page):
+    """Printed, a model's page shows the lines of every library, not only of the open tab."""
+    page = open_page("models/rexnet_150.html")
+    blocks = page.locator(".tabbed-block").count()
+    assert page.evaluate(READABLE, ".tabbed-block") < blocks
+    page.emulate_media(media="print")
+    assert page.evaluate(READABLE, ".tabbed-block") == blocks
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_with_forced_colours_points_and_focus_are_seen(open_page, scheme):
+    """Where the system chooses the colours, points keep a border of the system's and focus an outline."""
+    page = open_page(scheme=scheme)
+    page.emulate_media(forced_colors="active", color_scheme=scheme)
+    link = page.evaluate("""() => { const a = document.body.appendChild(document.createElement('i'));
+      a.style.color = 'LinkText'; const found = getComputedStyle(a).color; a.remove(); return found; }""")
+    border = "getComputedStyle(document.querySelector('.hub-point'), '::before').borderTopColor"
+    assert page.evaluate(border) == link
+    page.locator(".hub-point").first.focus()
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+@pytest.mark.parametrize("path", ["index.html", "models/rexnet_150.html", "reference/problems.html"])
+def test_text_of_twice_the_size_needs_no_sideways_scroll(open_page, path):
+    """At 200 % of the text's size on a desk's screen the page is as wide as the screen."""
+    page = open_page(path)
+    page.add_style_tag(content="html { font-size: 250% !important; }")  # the theme's own is 125 %
+    assert page.evaluate(WIDTH) == 1280
+    page.add_style_tag(content="article { min-width: 1400px; }")
+    assert page.evaluate(WIDTH) > 1280
+
+
+def test_who_wants_less_motion_sees_none(open_page):
+    """With reduced motion asked for, nothing of the overview moves or fades."""
+    page = open_page()
+    page.emulate_media(reduced_motion="reduce")
+    moving = """() => [...document.querySelectorAll('.hub-overview *, table[data-hub] *')].filter((element) => {
+      const style = getComputedStyle(element);
+      return [style.transitionDuration, style.animationDuration].some((times) => parseFloat(times) > 0.01);
+    }).length"""
+    assert page.evaluate(moving) == 0
+    page.add_style_tag(content=".hub-count { transition: color 1s !important; }")
+    assert page.evaluate(moving) == 1
+
+
+def test_on_a_phone_the_evidence_is_read_downwards(open_page):
+    """At 390 px each figure's cells stand below each other, each with its heading, inside the page."""
+    desk, phone = (open_page("models/rexnet_150.html", width=width) for width in (1280, 390))
+    places = """() => [...document.querySelectorAll('.hub-evidence tbody tr:first-child td')].map((cell) => {
+      const box = cell.getBoundingClientRect();
+      return [Math.round(box.left), Math.round(box.right), Math.round(box.top)];
+    })"""
+    lefts, rights, tops = zip(*phone.evaluate(places), strict=True)
+    assert len(lefts) == 7
+    assert len(set(lefts)) == 1
+    assert max(rights) <= 390
+    assert list(tops) == sorted(set(tops))
+    heading = "getComputedStyle(document.querySelector('.hub-evidence td:nth-child(6)'), '::before').content"
+    assert phone.evaluate(heading) == '"Record: "'
+    lefts, _, tops = zip(*desk.evaluate(places), strict=True)
+    assert (len(set(lefts)), len(set(tops))) == (7, 1)
+    headings = desk.locator(".hub-evidence th").all_inner_texts()
+    for number, said in enumerate(headings[1:], start=2):
+        cell = f"getComputedStyle(document.querySelector('.hub-evidence td:nth-child({number})'), '::before')"
+        assert phone.evaluate(f"{cell}.content") == f'"{said}: "'
