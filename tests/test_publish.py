@@ -92,6 +92,16 @@ def test_a_name_is_staged_and_verified_first(own_index, staged):
     assert not folder.exists()
 
 
+def test_a_name_wins_over_a_folder_of_that_name(own_index, staged, tmp_path, monkeypatch):
+    """A folder that is called as a model is, in the working folder, is published only if it says `./`."""
+    (tmp_path / "rexnet_100").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with staged_repo("rexnet_100") as folder:
+        assert read_files(folder) == read_files(staged)
+    with staged_repo("./rexnet_100") as folder:
+        assert read_files(folder) == {}
+
+
 def test_what_a_folder_has_not_is_misuse(staged, tmp_path):
     """A folder has no tags, privacy or pull requests; a Hub target has an owner and a name."""
     for options in ({"tag": "v1"}, {"private": True}, {"as_pr": True}):

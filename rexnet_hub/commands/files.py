@@ -60,7 +60,8 @@ def run_convert(args: argparse.Namespace) -> int:
     from rexnet_hub.weights.convert import convert_checkpoint
 
     source, model = Path(args.source), args.model
-    if not source.exists() and "/" not in args.source and not source.suffix:
+    is_file = source.exists() or "/" in args.source or source.suffix
+    if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
         entry = open_index().find(args.source)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=read_lock().of(entry.name))

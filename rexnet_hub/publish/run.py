@@ -35,15 +35,16 @@ class Outcome:
 
 @contextlib.contextmanager
 def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
-    """Give a staged folder: the one that is named, or a model's, staged for as long as the block runs.
+    """Give a staged folder: a model's, staged for as long as the block runs, or the one that is named.
 
     Args:
+        source: A name of the index, which wins over a folder of that name, or a folder.
         to: Where it will be published, for the card's snippets.
 
     Raises:
         RexnetHubError: A claim about the staged repo is false.
     """
-    if Path(source).is_dir():
+    if _is_folder(source):
         yield Path(source)
         return
     entry = load_index().find(source)
@@ -55,6 +56,10 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
         repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
+
+
+def _is_folder(source: str) -> bool:
+    return Path(source).is_dir() and all(entry.name != source for entry in load_index().models)
 
 
 def stage(
@@ -117,7 +122,7 @@ def publish_all(
                 plan = plan_publish(
                     folder,
                     to,
-                    name=None if Path(source).is_dir() else source,
+                    name=None if _is_folder(source) else source,
                     tag=tag,
                     private=private,
                     as_pr=as_pr,
