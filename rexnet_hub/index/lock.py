@@ -6,6 +6,7 @@ Every part is optional: what is absent has not been measured. Written by command
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -65,6 +66,17 @@ class MeasuredHub:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """One time that the model was published: when (YYYY-MM-DD, UTC), as which commit, with which weights."""
+
+    date: str
+    repo_id: str
+    commit: str
+    weights_sha256: str
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredEvaluation:
     """An exact evaluation: right guesses among images, and the digest of its record."""
 
@@ -82,6 +94,7 @@ class Measured:
     Attributes:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
         parameters: Trainable ones, counted.
+        published: Every time that it was, the latest last; `hub` is where it is now.
     """
 
     released: MeasuredFile | None = None
@@ -91,6 +104,7 @@ class Measured:
     expected_sizes: MeasuredSizes | None = None
     macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
     hub: MeasuredHub | None = None
+    published: tuple[Publication, ...] = ()
     evaluation: MeasuredEvaluation | None = None
 
     @property
@@ -120,10 +134,10 @@ def measurements(measured: Measured) -> list[tuple[str, str | int]]:
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         yield name, value
         return
-    for key, inner in value.items():
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _flat(inner, f"{name}.{key}" if name else key)
 
 
@@ -178,9 +192,12 @@ def render_lock(lock: Lock) -> str:
 
 
 def _dropped(value: Any) -> Any:
+    """Turn tuples to lists, and leave out what was not measured."""
+    if isinstance(value, tuple):
+        return [_dropped(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    return {key: _dropped(inner) for key, inner in value.items() if inner is not None and inner != {}}
+    return {key: _dropped(inner) for key, inner in value.items() if inner not in (None, {}, ())}
 
 
 class _Repeated(Exception):  # noqa: N818 - caught a few lines above
@@ -217,12 +234,17 @@ def _is_commit(value: Any) -> bool:
     return isinstance(value, str) and len(value) == 40 and set(value) <= _HEX
 
 
+def _is_date(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None
+
+
 #: What each kind of leaf is, and how it is told.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "count": (_is_count, "a whole number, at least 0"),
     "side": (_is_side, f"a whole number of pixels, 1 to {MAX_SIDE_PX}"),
     "text": (_is_text, "text"),
     "sha256": (_is_sha256, "64 lower-case hexadecimal digits"),
+    "date": (_is_date, "a day as YYYY-MM-DD"),
     "commit": (_is_commit, "40 lower-case hexadecimal digits"),
 }
 #: Each record: its fields and their kinds; a `?` marks one that may be absent.
@@ -231,6 +253,13 @@ _TENSORS = {"count": "count", "size_bytes": "count"}
 _SIZES = {"legacy_bytes": "count", "safetensors_bytes": "count"}
 _MACS = {"count": "count", "input_px": "side", "counter": "text"}
 _HUB = {"repo_id": "text", "commit": "commit", "tag?": "text"}
+_PUBLICATION = {
+    "date": "date",
+    "repo_id": "text",
+    "commit": "commit",
+    "weights_sha256": "sha256",
+    "tag?": "text",
+}
 _EVALUATION = {
     "record_sha256": "sha256",
     "dataset": "text",
@@ -268,7 +297,7 @@ class _LockReader:
             "hub": (MeasuredHub, _HUB),
             "evaluation": (MeasuredEvaluation, _EVALUATION),
         }
-        for key in data.keys() - parts.keys() - {"parameters", "macs"}:
+        for key in data.keys() - parts.keys() - {"parameters", "macs", "published"}:
             self._say((*at, key), "is not a key of a lock")
         read = {
             key: self._record(kind, fields, data[key], (*at, key))
@@ -281,6 +310,8 @@ class _LockReader:
             self._say((*at, "evaluation"), "counts more top-1 than top-5, or more than there are images")
         if "parameters" in data:
             read["parameters"] = self._leaf(data["parameters"], "count", (*at, "parameters"))
+        if "published" in data:
+            read["published"] = self._publications(data["published"], (*at, "published"))
         if "macs" in data:
             told = self._mapping(data["macs"], (*at, "macs"))
             read["macs"] = {
@@ -288,6 +319,12 @@ class _LockReader:
                 for key, value in told.items()
             }
         return Measured(**read)
+
+    def _publications(self, value: Any, at: tuple[str, ...]) -> tuple[Publication, ...]:
+        if not isinstance(value, list):
+            self._say(at, f"expected a list, found {str(value)[:40]!r}")
+            return ()
+        return tuple(self._record(Publication, _PUBLICATION, each, at) for each in value)
 
     def _record(self, kind: Any, fields: dict[str, str], value: Any, at: tuple[str, ...]) -> Any:
         data = self._mapping(value, at)

@@ -1,4 +1,4 @@
-"""The site's data for machines: JSON, CSV, a feed of published revisions, llms.txt, the raw entries."""
+"""The site's data for machines: JSON, CSV, a feed of changes, llms.txt, the raw entries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import functools
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,27 +49,38 @@ def _cell(text: str) -> str:
 
 
 def feed_json(views: Sequence[ModelView]) -> str:
-    """List the published revisions as a JSON Feed, one item for each model's present commit.
+    """List every change of a published model as a JSON Feed, the latest first: what it was, what it is.
 
-    Source: the format is JSON Feed 1.1; it asks for no dates and no address, so none is made up.
+    Source: the format is JSON Feed 1.1; an item's time is the day that the lock gives, at midnight UTC.
     """
-    items = [
-        {
-            "id": f"urn:rexnet-hub:{hub.repo_id}:{hub.commit}",
-            "title": f"{view.name} is at {hub.commit[:12]}",
-            "url": f"models/{view.file}.html",
-            "content_text": f"{hub.repo_id} at commit {hub.commit}: "
-            + ", ".join(f"{row.name} sha256 {row.sha256 or 'not recorded yet'}" for row in view.files),
-        }
-        for view in views
-        if (hub := view.measured.hub)
-    ]
+    items = [item for view in views for item in _changes(view)]
     feed = {
         "version": "https://jsonfeed.org/version/1.1",
-        "title": "rexnet_hub: published revisions",
-        "items": items,
+        "title": "rexnet_hub: changes to published models",
+        "items": sorted(items, key=lambda item: item["date_published"], reverse=True),
     }
     return as_json(feed)
+
+
+def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
+    """Say what each publication of a model changed, the latest first."""
+    published = view.measured.published
+    for now, before in zip(reversed(published), (*reversed(published[:-1]), None), strict=True):
+        same = before is not None and before.weights_sha256 == now.weights_sha256
+        if before is None:
+            what = "is published"
+        else:
+            what = "has a new card or new settings" if same else "has new weights"
+        weights = "the same weights" if same else f"weights sha256 {now.weights_sha256}"
+        tagged = f", tagged {now.tag}" if now.tag else ""
+        was = f", before {before.weights_sha256}" if before and not same else ""
+        yield {
+            "id": f"urn:rexnet-hub:{now.repo_id}:{now.commit}",
+            "title": f"{view.name} {what}",
+            "url": f"models/{view.file}.html",
+            "date_published": f"{now.date}T00:00:00Z",
+            "content_text": f"{now.repo_id} at commit {now.commit}{tagged}: {weights}{was}",
+        }
 
 
 def llms_txt(views: Sequence[ModelView]) -> str:

@@ -7,12 +7,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
 from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import Entry, Measured, load_index
-from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
@@ -177,8 +178,18 @@ def record_publication(plan: Plan, published: Published, *, lock: Path | None = 
     known = read_lock(file) if file.exists() else read_lock()
     output = read_receipt(plan.staged / RECEIPT_FILE).output
     model = plan.model or plan.name
+    before = known.of(model)
+    publication = Publication(
+        date=datetime.now(UTC).date().isoformat(),
+        repo_id=plan.repo_id,
+        commit=published.commit,
+        weights_sha256=output.sha256,
+        tag=published.tag,
+    )
+    is_new = all(publication.commit != earlier.commit for earlier in before.published)
     measured = replace(
-        known.of(model),
+        before,
+        published=(*before.published, publication) if is_new else before.published,
         hub=MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag),
         safetensors=MeasuredFile(
             sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint

@@ -55,8 +55,8 @@ def test_who_wants_less_motion_sees_none(open_page):
     """With reduced motion asked for, nothing of the overview moves or fades."""
     page = open_page()
     page.emulate_media(reduced_motion="reduce")
-    moving = """() => [...document.querySelectorAll('.hub-overview *, table[data-hub] *')].filter((element) => {
-      const style = getComputedStyle(element);
+    moving = """() => [...document.querySelectorAll('.hub-overview *, [data-hub] *')].filter((each) => {
+      const style = getComputedStyle(each);
       return [style.transitionDuration, style.animationDuration].some((times) => parseFloat(times) > 0.01);
     }).length"""
     assert page.evaluate(moving) == 0

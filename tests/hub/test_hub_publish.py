@@ -79,6 +79,10 @@ def test_what_was_published_loads_by_name(hub, staged, own_small_index):
     locked = read_lock().of("small")
     assert (locked.hub.repo_id, locked.hub.commit) == ("org/another-name", published.commit)
     assert locked.hub.tag == published.tag
+    record_publication(plan, published)  # again: the same commit is one publication
+    (publication,) = read_lock().of("small").published
+    assert (publication.commit, publication.tag) == (published.commit, published.tag)
+    assert publication.weights_sha256 == locked.safetensors.sha256
     hub.log.clear()
     AutoModel.from_pretrained("small")
     assert hub.requests(f"HEAD /org/another-name/resolve/{published.commit}/model.safetensors")

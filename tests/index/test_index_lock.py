@@ -16,6 +16,7 @@ from rexnet_hub.index.lock import (
     MeasuredHub,
     MeasuredMacs,
     MeasuredTensors,
+    Publication,
     read_lock,
     render_lock,
     write_lock,
@@ -28,6 +29,10 @@ WHOLE = Measured(
     tensors=MeasuredTensors(count=413, size_bytes=19353500),
     macs={"conv_linear": MeasuredMacs(count=398359520, input_px=224, counter="rexnet_hub 0.1.0")},
     hub=MeasuredHub(repo_id="rexnet-hub/rexnet_100", commit="d" * 40, tag="v1"),
+    published=(
+        Publication(date="2026-01-02", repo_id="o/m", commit="c" * 40, weights_sha256="a" * 64),
+        Publication(date="2026-02-03", repo_id="o/m", commit="d" * 40, weights_sha256="b" * 64, tag="v1"),
+    ),
     evaluation=MeasuredEvaluation(
         record_sha256="e" * 64, dataset="ImageNet-1k", images=50000, top1_count=38931, top5_count=46945
     ),
@@ -111,6 +116,11 @@ BAD = {
     "negative": (
         _edit(_set("models", "a", "parameters", value=-1)),
         "models.a.parameters: expected a whole number",
+    ),
+    "no list": (_edit(_set("models", "a", "published", value={})), "models.a.published: expected a list"),
+    "no day": (
+        _edit(_set("models", "a", "published", 0, "date", value="soon")),
+        "models.a.published.date: expected a day",
     ),
     "no picture": (
         _edit(_set("models", "a", "macs", "conv_linear", "input_px", value=0)),

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 from hostile_index import lock, measured  # noqa: F401
 
+from rexnet_hub.index.lock import Publication
 from rexnet_hub.pages.facts import agrees, list_facts
 from rexnet_hub.pages.families import REXNET
 from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, render_site
@@ -123,11 +124,27 @@ def test_data_files_say_what_the_pages_say(index, lock):  # noqa: F811
     jsonschema.Draft202012Validator.check_schema(json.loads(pages["schema.json"]))
 
 
-def test_the_feed_has_an_item_for_each_published_commit(index, lock):  # noqa: F811
-    """Nothing published: an empty feed; one repo: one item, whose id changes with the commit."""
+def test_the_feed_tells_every_change_the_latest_first(index, lock):  # noqa: F811
+    """Nothing published: an empty feed; each publication is an item that says what it changed."""
     assert json.loads(render_site(index.models)["feed.json"])["items"] == []
-    (item,) = json.loads(render_site(index.models, lock)["feed.json"])["items"]
-    assert item["id"] == "urn:rexnet-hub:someone/rexnet_150:" + 40 * "c"
+    times = [
+        Publication(date=date, repo_id="someone/rexnet_150", commit=40 * digit, weights_sha256=64 * weights)
+        for date, digit, weights in (
+            ("2026-01-02", "a", "1"),
+            ("2026-01-02", "b", "1"),
+            ("2026-03-01", "c", "2"),
+        )
+    ]
+    whole = lock.with_model("rexnet_150", replace(lock.of("rexnet_150"), published=tuple(times)))
+    items = json.loads(render_site(index.models, whole)["feed.json"])["items"]
+    assert [item["id"][-40:] for item in items] == [40 * "c", 40 * "b", 40 * "a"]
+    assert [item["title"] for item in items] == [
+        "rexnet_150 has new weights",
+        "rexnet_150 has a new card or new settings",
+        "rexnet_150 is published",
+    ]
+    assert items[0]["date_published"] == "2026-03-01T00:00:00Z"
+    assert f"before {64 * '1'}" in items[0]["content_text"]
 
 
 def many(index, count):
