@@ -138,7 +138,7 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
         yield name, value
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _flat(inner, f"{name}.{key}" if name else key)
+        yield from _flat(inner, f"{name}.{key}" if name else str(key))
 
 
 def find_lock() -> Path:

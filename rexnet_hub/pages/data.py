@@ -65,7 +65,8 @@ def feed_json(views: Sequence[ModelView]) -> str:
 def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
     """Say what each publication of a model changed, the latest first."""
     published = view.measured.published
-    for now, before in zip(reversed(published), (*reversed(published[:-1]), None), strict=True):
+    for place in range(len(published) - 1, -1, -1):
+        now, before = published[place], published[place - 1] if place else None
         same = before is not None and before.weights_sha256 == now.weights_sha256
         if before is None:
             what = "is published"
