@@ -1,8 +1,8 @@
 """Measure what users wait for, each beside what they would use instead.
 
-Run it from the checkout: `python -m benchmarks [--only NAME]… [--quick] [--out FILE]`. All tasks of a row
-run in turn in the same minutes, so what slows the machine slows all of them; what is reported is the ratio of
-CPU seconds, round by round, and the floor that the machine sets. Nothing fails on a time.
+Run it from the checkout: `python -m benchmarks [--only NAME]… [--quick] [--runs N] [--out FILE]`. All tasks
+of a row run in turn in the same minutes, so what slows the machine slows all of them; what is reported is the
+ratio of CPU seconds, round by round, and the floor that the machine sets. Nothing fails on a time.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import argparse
 import os
 import tempfile
 import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread each: CPU seconds are then work, not waiting
 
 from benchmarks import converting, evaluating, indexing, loading, rendering, verifying
-from benchmarks.report import HEAD, render_row, rows, write_report
-from benchmarks.timing import measure
+from benchmarks.report import HEAD, merge_rows, render_row, rows, write_report
+from benchmarks.timing import Job, measure
 
 FAMILIES = {
     "index": indexing,
@@ -36,25 +38,37 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
     parser.add_argument("--quick", action="store_true", help="only the sizes that the rows are about")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="all of it so many times over")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
     args = parser.parse_args()
-    found, left_out = [], []
-    print(HEAD, end="", flush=True)
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        os.environ["REXNET_HUB_CACHE"] = f"{folder}/cache"
-        for name in args.only or FAMILIES:
-            work = Path(folder, name)
-            work.mkdir()
-            for job in FAMILIES[name].jobs(work, quick=args.quick):
-                if isinstance(job, str):
-                    left_out.append(job)
-                    continue
+    found: list[dict[str, Any]] = []
+    left_out: dict[str, None] = {}
+    for number in range(args.runs):
+        print(f"run {number + 1} of {args.runs}\n\n{HEAD}", end="", flush=True)
+        for job in _jobs(args.only or list(FAMILIES), quick=args.quick):
+            if isinstance(job, str):
+                left_out[job] = None
+                continue
+            try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     fresh = rows(measure(job))
-                print("".join(map(render_row, fresh)), end="", flush=True)
-                found += fresh
-                write_report(args.out, found, left_out)
+            except (RuntimeError, OSError) as error:  # a peer that is not there stops no other row
+                left_out[f"{job.title}, {job.size}: {str(error).splitlines()[0]}"] = None
+                continue
+            print("".join(map(render_row, fresh)), end="", flush=True)
+            found = merge_rows(found, fresh)
+            write_report(args.out, found, list(left_out))
+
+
+def _jobs(names: Sequence[str], *, quick: bool) -> Iterator[Job | str]:
+    """Yield the rows of some families, each with a folder of its own."""
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
+            os.environ["REXNET_HUB_CACHE"] = f"{folder}/cache"
+            work = Path(folder, name)
+            work.mkdir()
+            yield from FAMILIES[name].jobs(work, quick=quick)
 
 
 if __name__ == "__main__":

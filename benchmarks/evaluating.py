@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.making import NAMES, draw_images, make_repo
-from benchmarks.timing import Job, Peer, Spent, Told
+from benchmarks.timing import Job, Peer, Program, Spent, Told
 
 TILE_IMAGES = 16
 
@@ -131,6 +131,33 @@ def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, round
     )
 
 
+def _by_processes(folder: Path, images: Path, count: int) -> Job:
+    """Run the command in two processes of torchrun, beside itself in one: seconds by the clock."""
+
+    def command(processes: int) -> Callable[[], Spent]:
+        run = (
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc_per_node={processes}",
+            "-m",
+            "rexnet_hub",
+        )
+        words = ("evaluate", str(folder), "--data", str(images), "--subset", "--json")
+        program = Program(name="evaluate", argv=(*run, *words), env={"HF_HUB_OFFLINE": "1"})
+        return partial(_by_the_clock, program.run)
+
+    return Job(
+        title="evaluate in two processes",
+        size=f"{folder.name}; {count} images",
+        ours=Told(name="two", call=command(2)),
+        peers=(Peer(task=Told(name="in one process", call=command(1))),),
+        rounds=2,
+        warm_up=False,
+        note="seconds by the clock, of the whole command",
+    )
+
+
 def _on_a_gpu(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
     """Yield the rows that need an accelerator, or say that there is none."""
     import torch
@@ -167,9 +194,11 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:
 
     torch.set_num_threads(1)
     folders = [make_repo(work, name).folder for name in NAMES]
-    counts = (96,) if quick else (480, 96)
+    counts = (96,) if quick else (5000, 500, 96)
     for count in counts:
         images = draw_images(work / f"images_{count}", count)
         yield _job(folders[:1], images, count, 2, 3 if count < 200 else 1)
+        if count == 500:
+            yield _by_processes(folders[0], images, count)
     yield _job(folders, images, count, 2.2, 1)
     yield from _on_a_gpu(work / "gpu", images, count)

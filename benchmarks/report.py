@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,7 +26,7 @@ PACKAGES = (
     "mkdocs",
 )
 HEAD = (
-    "| job | size | ours, CPU s | peak MB | beside | peer ÷ ours: median (least to most) | wanted "
+    "| job | size | ours, CPU s | peak MB | beside | peer ÷ ours: median a run (least to most) | wanted "
     "| memory, peer ÷ ours | floor, CPU s |\n|---|---|--:|--:|---|--:|--:|--:|---|\n"
 )
 
@@ -80,10 +81,34 @@ def rows(measured: Measured) -> list[dict[str, Any]]:
     return found
 
 
+def merge_rows(earlier: Sequence[dict[str, Any]], fresh: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put a run's rows to those of runs before it: of each row the median of all, the least and the most."""
+    known = {_identity(row): row for row in earlier}
+    for row in fresh:
+        runs = [*known[_identity(row)]["runs"], row] if _identity(row) in known else [row]
+        middle = sorted(runs, key=lambda run: run["ratio"]["median"])[(len(runs) - 1) // 2]
+        ratio = {
+            "median": statistics.median(run["ratio"]["median"] for run in runs),
+            "least": min(run["ratio"]["least"] for run in runs),
+            "most": max(run["ratio"]["most"] for run in runs),
+            "medians": [run["ratio"]["median"] for run in runs],
+        }
+        plain = [{key: value for key, value in run.items() if key != "runs"} for run in runs]
+        known[_identity(row)] = middle | {"ratio": ratio, "runs": plain}
+    return list(known.values())
+
+
+def _identity(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["job"], row["size"], row["peer"]
+
+
 def render_row(row: dict[str, Any]) -> str:
     """Render one row of the table."""
     ratio = row["ratio"]
-    wanted = f"{row['ratio_wanted']:g}" if row["ratio_wanted"] else ""
+    wanted = f"{row['ratio_wanted']:.3g}" if row["ratio_wanted"] else ""
+    if row["ratio_wanted"] and ratio["median"] < row["ratio_wanted"]:
+        wanted += " (short)"
+    each = " / ".join(f"{median:.2f}" for median in ratio.get("medians", [ratio["median"]]))
     memory = f"{row['memory_ratio']:.1f}" if row["memory_ratio"] else ""
     if row["memory_ratio_wanted"]:
         memory += f" (wanted {row['memory_ratio_wanted']:g})"
@@ -93,7 +118,7 @@ def render_row(row: dict[str, Any]) -> str:
     return (
         f"| {title} | {row['size']} | {_seconds(row['ours_cpu_s'])} | {peak} "
         f"| {row['peer']}, {_seconds(row['peer_cpu_s'])} "
-        f"| {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f}) "
+        f"| {each} ({ratio['least']:.2f} to {ratio['most']:.2f}) "
         f"| {wanted} | {memory} | {floor} |\n"
     )
 

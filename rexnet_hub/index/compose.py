@@ -6,6 +6,7 @@ bound. libyaml's event stream is; each bound is held before the next event is as
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -38,6 +39,7 @@ _STANDARD_TAGS = {
 }
 
 
+@functools.lru_cache(maxsize=4096)  # most values of an index stand in it many times
 def resolve(text: str) -> str:
     """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers

@@ -49,6 +49,7 @@ class Field:
         return self.canonical or key_name(self.label)
 
 
+@lru_cache(maxsize=4096)  # an index has few different keys, many times
 def key_name(label: str) -> str:
     """Fold a key as the public format does: case and the kind of gap do not matter."""
     return "_".join(label.replace("_", " ").replace("-", " ").lower().split())

@@ -18,11 +18,12 @@ class Source:
 
     Attributes:
         file: As the reader was asked for it.
+        is_json: Whether the file is JSON by its name.
         text: As it stands, line ends included.
         bom: Whether the file opens with a byte order mark.
     """
 
-    __slots__ = ("_starts", "bom", "file", "text")
+    __slots__ = ("_starts", "bom", "file", "is_json", "text")
 
     def __init__(self, file: Path, data: bytes) -> None:
         """Decode a file.
@@ -31,6 +32,7 @@ class Source:
             Flaw: It is not UTF-8; the offset counts the characters before the first wrong byte.
         """
         self.file = file
+        self.is_json = file.suffix.lower() == ".json"
         self._starts: list[int] | None = None
         self.bom = data.startswith(b"\xef\xbb\xbf")
         body = data[3:] if self.bom else data
@@ -42,11 +44,6 @@ class Source:
             raise Flaw(
                 "not-utf8", len(self.text), f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
             ) from None
-
-    @property
-    def is_json(self) -> bool:
-        """Whether the file is JSON by its name."""
-        return self.file.suffix.lower() == ".json"
 
     def place(self, offset: int) -> Location:
         """Name the place of a character."""
