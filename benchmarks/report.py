@@ -29,7 +29,7 @@ INTRODUCTION = """\
 # How fast
 
 What people wait for, beside what they would use instead: `python -m benchmarks` in a checkout runs both in
-turn, in the same minutes, and compares the CPU seconds of whole processes or calls. A ratio above 1 means that
+turn, in the same minutes, and compares the CPU seconds of whole processes or calls. A ratio above 1 means
 ours takes less; a goal that was not reached is marked short. The floor is what the machine would take for the
 work that nobody can leave out.
 """
