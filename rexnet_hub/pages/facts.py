@@ -8,15 +8,14 @@ from typing import Any
 
 from rexnet_hub.index import Claim, Entry
 from rexnet_hub.index.lock import Measured
-from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages.text import link, markdown, number, shell
 
 #: How the words of a fact's standing are meant; only what we measured ourselves is ever green.
 STANDINGS = {
     "measured": "measured here, and the claim agrees to its last published digit",
     "differs": "measured here, and the claim does not agree",
-    "second source": "claimed, and another published table states it too; not measured here",
-    "claimed": "claimed; not measured here",
+    "second source": "published, and another table states it too; not measured here",
+    "claimed": "published; not measured here",
 }
 
 
@@ -44,7 +43,7 @@ class Fact:
         claimed: As published, to its last digit; None where nothing is published.
         measured: In full; None where nothing was measured.
         also_measured: What other conventions count.
-        record: Where the measurement is kept, and what made it.
+        record: Where in the lock the measurement is kept, and what made it.
         how: How it is counted or was measured.
         command: What measures it again.
         standing: One of STANDINGS; empty where there is no value.
@@ -62,6 +61,11 @@ class Fact:
     how: str = ""
     command: str = ""
     standing: str = ""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Who states it: the claim's own source, then others with the value that they give."""
+        return ((self.stated_by,) if self.stated_by else ()) + self.second_sources
 
 
 def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ...]:
@@ -89,7 +93,7 @@ def _accuracy(entry: Entry, measured: Measured, name: str, label: str, where: st
         right = run.top1_count if name == "top1" else run.top5_count
         found = Decimal(100 * right) / run.images
         shown = f"{found:.3f} % ({right:,} of {run.images:,} images)"
-        record = f"run on {run.dataset}, record {run.record_sha256[:16]}…"
+        record = f"evaluation on {run.dataset}, record {run.record_sha256[:16]}…"
     seconds = tuple(
         Source(words=_snapshot_words(table.url, table.date), url=table.url, value=percent(other.value))
         for result in entry.results
@@ -117,6 +121,7 @@ def _parameters(entry: Entry, measured: Measured) -> Fact:
         "parameters",
         "Parameters",
         measured.parameters,
+        kept_as="parameters",
         how="numbers that are trained; the batch norms' running statistics are not among them",
         command=f"rexnet-hub verify {shell(entry.name)}",
     )
@@ -128,6 +133,7 @@ def _file_size(entry: Entry, measured: Measured) -> Fact:
         "file_size",
         "File size",
         measured.released.size_bytes if measured.released else None,
+        kept_as="released",
         how="of the released file",
         command=f"rexnet-hub verify {shell(entry.name)} --weights FILE",
         unit=" bytes",
@@ -135,7 +141,15 @@ def _file_size(entry: Entry, measured: Measured) -> Fact:
 
 
 def _counted(
-    entry: Entry, key: str, label: str, found: int | None, *, how: str, command: str, unit: str = ""
+    entry: Entry,
+    key: str,
+    label: str,
+    found: int | None,
+    *,
+    kept_as: str,
+    how: str,
+    command: str,
+    unit: str = "",
 ) -> Fact:
     """Put a claimed count beside the counted one."""
     claim = entry.metadata.get(key)
@@ -146,7 +160,7 @@ def _counted(
         claimed=None if _value(claim) is None else number(_value(claim)) + unit,
         stated_by=_stated_by(claim),
         measured=None if found is None else number(found) + unit,
-        record=None if found is None else LOCK_FILE,
+        record=None if found is None else kept_as,
         how=how,
         command=command,
         standing=_standing(claim, found),
@@ -163,9 +177,7 @@ def _macs(entry: Entry, measured: Measured) -> Fact:
         value=preferred.count if preferred else None,
         claimed=None,
         measured=number(preferred.count) if preferred else None,
-        record=f"{LOCK_FILE}, counted by {preferred.counter} at {preferred.input_px} px"
-        if preferred
-        else None,
+        record=f"macs, counted by {preferred.counter} at {preferred.input_px} px" if preferred else None,
         also_measured=tuple(f"{number(macs.count)} ({name})" for name, macs in counts),
         how="multiply-adds of convolutions and classifier for one picture of the stated size",
         command=f"rexnet-hub verify {shell(entry.name)}",

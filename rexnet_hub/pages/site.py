@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rexnet_hub.index import Entry
 from rexnet_hub.index.codes import render_codes
-from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.recipe import make_recipe
 from rexnet_hub.index.schema import render_schema
+from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
 from rexnet_hub.pages.chart import Point, draw_svg
@@ -52,6 +53,7 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "models.json": data.models_json(views),
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
+        LOCK_FILE: render_lock(lock),
         "llms.txt": data.llms_txt(views),
     }
     files |= {
@@ -75,9 +77,22 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
             views=views,
             columns=columns,
             known=html.escape(json.dumps(known, separators=(",", ":"))),
+            picks=pick_extremes(views),
             picture=draw_picture(views),
         )
     )
+
+
+def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
+    """Name the most accurate model and the smallest, with their figure: where a reader who is in a hurry begins."""
+    picks = []
+    if rated := [view for view in views if view.facts["top1"].value is not None]:
+        best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
+        picks.append(("The most accurate", best, f"{best.percent('top1')} % top-1"))
+    if sized := [view for view in views if view.facts["parameters"].value is not None]:
+        least = min(sized, key=lambda view: float(view.facts["parameters"].value or 0))
+        picks.append(("The smallest", least, f"{least.short('parameters')} parameters"))
+    return picks
 
 
 def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:

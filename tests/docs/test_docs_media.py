@@ -67,20 +67,44 @@ def test_who_wants_less_motion_sees_none(open_page):
 def test_on_a_phone_the_evidence_is_read_downwards(open_page):
     """At 390 px each figure's cells stand below each other, each with its heading, inside the page."""
     desk, phone = (open_page("models/rexnet_150.html", width=width) for width in (1280, 390))
-    places = """() => [...document.querySelectorAll('.hub-evidence tbody tr:first-child td')].map((cell) => {
+    places = """() => [...document.querySelectorAll('.hub-evidence tbody tr:nth-child(3) td')].map((cell) => {
       const box = cell.getBoundingClientRect();
       return [Math.round(box.left), Math.round(box.right), Math.round(box.top)];
     })"""
     lefts, rights, tops = zip(*phone.evaluate(places), strict=True)
-    assert len(lefts) == 7
+    assert len(lefts) == 6
     assert len(set(lefts)) == 1
     assert max(rights) <= 390
     assert list(tops) == sorted(set(tops))
-    heading = "getComputedStyle(document.querySelector('.hub-evidence td:nth-child(6)'), '::before').content"
+    heading = "getComputedStyle(document.querySelector('.hub-evidence td:nth-child(5)'), '::before').content"
     assert phone.evaluate(heading) == '"Record: "'
+    assert phone.locator(".hub-evidence tbody td:empty").count() > 0
+    assert phone.locator(".hub-evidence tbody td:empty:visible").count() == 0
     lefts, _, tops = zip(*desk.evaluate(places), strict=True)
-    assert (len(set(lefts)), len(set(tops))) == (7, 1)
+    assert (len(set(lefts)), len(set(tops))) == (6, 1)
     headings = desk.locator(".hub-evidence th").all_inner_texts()
     for number, said in enumerate(headings[1:], start=2):
         cell = f"getComputedStyle(document.querySelector('.hub-evidence td:nth-child({number})'), '::before')"
         assert phone.evaluate(f"{cell}.content") == f'"{said}: "'
+
+
+@pytest.mark.parametrize("width", [1280, 1024])
+def test_the_first_screen_shows_picture_controls_and_table(open_page, width):
+    """On a desk's screen a reader sees the chart, the controls and the first models without scrolling."""
+    page = open_page(width=width, height=900)
+    for part in (".hub-plot", ".hub-controls", "table[data-hub] tbody tr:first-child"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= 900, part
+    page.add_style_tag(content=".hub-chart { grid-row: auto !important; margin-top: 20rem !important; }")
+    box = page.locator("table[data-hub] tbody tr").first.bounding_box()
+    assert box["y"] + box["height"] > 900
+
+
+def test_the_evidence_fits_a_desks_screen(open_page):
+    """At 1280 px the table of evidence needs no scrolling sideways, and is seen to where it would."""
+    page = open_page("models/rexnet_150.html")
+    hidden = """() => { const box = document.querySelector('.hub-evidence .md-typeset__scrollwrap');
+      return box.scrollWidth - box.clientWidth; }"""
+    assert page.evaluate(hidden) == 0
+    page.add_style_tag(content=".hub-evidence td > code { white-space: pre; }")
+    assert page.evaluate(hidden) > 0

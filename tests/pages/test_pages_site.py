@@ -47,7 +47,7 @@ def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
         "bd1a6aa8" + 56 * "0",
     ):
         assert words in page
-    assert "| MACs | 876,000,000 | measured |" in page
+    assert "| MACs | 876,000,000 | [measured](" in page
     assert '"hf-hub:someone/rexnet_150"' in page
 
 
@@ -109,6 +109,28 @@ def test_the_page_renders_the_whole_seed(index):
         assert REXNET.description in page
         for part in ("Load and predict", "Extract features", "Fine-tune", "Training", "4x NVIDIA V100 GPUs"):
             assert part in page
+
+
+def test_the_overview_names_the_most_accurate_and_the_smallest(index):
+    """A reader in a hurry is told two names with their figures; where nothing is known, none."""
+    page = render_site(index.models)["index.md"]
+    assert "The most accurate: [rexnet_200](models/rexnet_200.md), 81.63 % top-1." in page
+    assert "The smallest: [rexnet_100](models/rexnet_100.md), 4.80\u00a0M parameters." in page
+    entry = index.models[0]
+    unsized = {name: claim for name, claim in entry.metadata.items() if name != "parameters"}
+    bare = [replace(entry, metadata=unsized, results=())]
+    assert "The most accurate" not in render_site(bare)["index.md"]
+    assert "The smallest" not in render_site(bare)["index.md"]
+
+
+def test_records_lead_to_the_lock_that_holds_them(index, lock):  # noqa: F811
+    """The site carries the lock; the page links to it where a figure was measured, the card names it."""
+    pages = render_site(index.models, lock)
+    assert json.loads(pages["lock.json"])["models"]["rexnet_150"]["parameters"] == 9728593
+    page, card = pages["models/rexnet_150.md"], pages["models/rexnet_150.card.txt"]
+    assert page.count("[lock.json](../lock.json): ") == 5
+    assert card.count("| lock.json: ") == 5
+    assert "lock.json" not in pages["models/rexnet_100.md"]
 
 
 def test_data_files_say_what_the_pages_say(index, lock):  # noqa: F811

@@ -67,7 +67,7 @@ window.RexnetHub = window.RexnetHub || {};
 
     /* Each control by the name that the address knows it by. */
     makeControls() {
-      const field = (label, input) => make("label", {}, make("span", {}, label), input);
+      const field = (label, input, className = "") => make("label", { className }, make("span", {}, label), input);
       const number = () => make("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
       this.inputs = { name: make("input", { type: "search", autocomplete: "off", spellcheck: false }) };
       for (const limit of this.limits) this.inputs[limit.param] = number();
@@ -78,10 +78,10 @@ window.RexnetHub = window.RexnetHub || {};
       const reset = make("button", { type: "reset", className: "hub-button" }, "Clear");
       const narrow = make("details", { className: "hub-limits", open: innerWidth >= 720 }, make("summary", {}, "Limits and query"),
         make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
-          field("Query", this.inputs.q)), this.complaint);
+          field("Query", this.inputs.q, "hub-wide")), this.complaint);
       const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
-        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost), reset),
-        narrow, this.count);
+        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost)),
+        narrow, make("div", { className: "hub-answer" }, this.count, reset));
       form.addEventListener("input", () => this.changed());
       form.addEventListener("submit", (event) => event.preventDefault());
       form.addEventListener("reset", () => setTimeout(() => {
