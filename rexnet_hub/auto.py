@@ -25,7 +25,7 @@ from rexnet_hub.index import Preprocessing, load_index
 from rexnet_hub.index.read import garbage_kept
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
-from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem, list_own_tensors, put_tensors
+from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.repo import Repo
 from rexnet_hub.weights.state_dict import require_tensors
 from rexnet_hub.weights.tensors import read_tensors
@@ -301,8 +301,10 @@ def fill_network(network: ReXNet, repo: Repo) -> None:
         tensors |= {f"head.{name}": t for name, t in network.head.state_dict().items()}
     if STEM in tensors:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
-    require_tensors(_table(tensors), _table(list_own_tensors(network)), file=repo.weights)
-    put_tensors(network, tensors)
+    own = network.state_dict(keep_vars=True)
+    require_tensors(_table(tensors), _table(own), file=repo.weights)
+    for name, tensor in own.items():
+        tensor.data = tensors[name]  # not copied: `load_state_dict(assign=True)` in a twelfth of the time
 
 
 def read_weights(repo: Repo) -> dict[str, Tensor]:

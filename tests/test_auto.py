@@ -140,6 +140,33 @@ def test_create_model_takes_the_repos_own_head(repo, monkeypatch):
     assert create_model("./rexnet_100", pretrained=True).head.global_pool == "max"
 
 
+def test_loading_is_torchs_own_strict_loading(staged):
+    """A loaded network holds what `load_state_dict` gives, each tensor with a version of its own."""
+    model, plain = AutoModel.from_pretrained(staged), create_model("rexnet_100").eval()
+    plain.load_state_dict(load_file(staged / "model.safetensors"), strict=True)
+
+    found, expected = model.state_dict(keep_vars=True), plain.state_dict(keep_vars=True)
+    assert list(found) == list(expected)
+    for name, tensor in found.items():
+        assert (type(tensor), tensor.requires_grad) == (type(expected[name]), expected[name].requires_grad)
+        assert torch.equal(tensor, expected[name])
+    before = found["stem.bn.weight"]._version
+    found["stem.bn.num_batches_tracked"].add_(1)
+    assert found["stem.bn.weight"]._version == before
+
+
+def test_a_loaded_model_can_be_saved(staged, tmp_path):
+    """Torch and safetensors save its tensors, each with its own bytes alone."""
+    state = AutoModel.from_pretrained(staged).state_dict()
+    torch.save(state, tmp_path / "all.pth")
+    torch.save({"one": state["stem.bn.bias"]}, tmp_path / "one.pth")
+    save_file(state, tmp_path / "all.safetensors")
+
+    for again in (torch.load(tmp_path / "all.pth"), load_file(tmp_path / "all.safetensors")):
+        assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+    assert (tmp_path / "one.pth").stat().st_size < 10_000
+
+
 @pytest.mark.parametrize("device", ["bogus", "cuda:99", 3.5])
 def test_a_device_that_is_not_there_is_refused(staged, device):
     """Which device was asked for is said, in one line, before anything is read."""

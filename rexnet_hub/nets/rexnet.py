@@ -11,9 +11,8 @@ Reference implementations:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -379,33 +378,6 @@ def init_weights(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def list_own_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """List a network's tensors by name, as its state dict has them, without the copies that one makes."""
-    return {name: held[key] for name, held, key in _places(network)}
-
-
-def put_tensors(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in place of a network's own, not copied: one for each, of its shape and dtype.
-
-    It is `load_state_dict(tensors, strict=True, assign=True)` in a fifth of the time, for a network whose
-    modules have no loading of their own; what does not fit is the caller's to find first.
-    """
-    for name, held, key in list(_places(network)):
-        old, new = held[key], tensors[name]
-        assert (old.shape, old.dtype) == (new.shape, new.dtype), name
-        held[key] = nn.Parameter(new, old.requires_grad) if isinstance(old, nn.Parameter) else new
-
-
-def _places(network: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Say where each tensor of a network is held: its name, the dict, the key."""
-    for path, module in network.named_modules():
-        prefix = f"{path}." if path else ""
-        for held in (module._parameters, module._buffers):
-            for key, tensor in held.items():
-                if tensor is not None:
-                    yield prefix + key, held, key
-
-
 def adapt_stem(weight: Tensor, in_chans: int) -> Tensor:
     """Make a stem for RGB fit another number of channels.
 
@@ -413,14 +385,19 @@ def adapt_stem(weight: Tensor, in_chans: int) -> Tensor:
     R, G, B, R… scaled by 3 / in_chans, so that activations keep their size.
 
     Args:
-        weight: (C, 3, k, k).
+        weight: (C, 3, k, k); with other channels than RGB, only for as many.
         in_chans: At least 1.
 
     Returns:
         (C, in_chans, k, k), in the weight's dtype.
+
+    Raises:
+        UsageError: The stem is not one for RGB.
     """
     if in_chans == weight.shape[1]:
         return weight
+    if weight.shape[1] != 3:
+        raise UsageError(f"in_chans is {in_chans}; a stem for {weight.shape[1]} channels takes no others")
     full = weight.float()
     if in_chans == 1:
         return full.sum(dim=1, keepdim=True).to(weight.dtype)

@@ -25,7 +25,7 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
 
     The bytes that are digested are the bytes that are handed out: they are read once into memory
     of this process, never mapped from a file that somebody else may still write. The tensors are
-    views of that one memory.
+    parts of that one memory.
 
     Args:
         file: A safetensors file.
@@ -66,10 +66,8 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
     }
 
 
-def _read_data(source: Source, start: int, digest: hashlib._Hash | None = None) -> torch.Tensor:
-    """Read what follows the header into one tensor of bytes, which a digest sees too, if there is one."""
-    import torch
-
+def _read_data(source: Source, start: int, digest: hashlib._Hash | None = None) -> mmap.mmap:
+    """Read what follows the header into private memory; a digest sees it too, if there is one."""
     length, at = source.size_bytes - start, 0
     memory = _reserve(length)
     view = memoryview(memory)
@@ -82,7 +80,7 @@ def _read_data(source: Source, start: int, digest: hashlib._Hash | None = None) 
         if digest:
             digest.update(view[at : at + count])
         at += count
-    return torch.frombuffer(memory, dtype=torch.uint8)[:length]
+    return memory
 
 
 def _reserve(length: int) -> mmap.mmap:
@@ -94,16 +92,22 @@ def _reserve(length: int) -> mmap.mmap:
     return memory
 
 
-def _views(manifest: Manifest, memory: torch.Tensor) -> list[torch.Tensor]:
+def _views(manifest: Manifest, memory: mmap.mmap) -> list[torch.Tensor]:
+    """Make each tensor from its part of the memory, with a storage of its own.
+
+    Tensors of one storage would share its version counter, so that autograd took a batch norm's step for a
+    change of every weight, and `torch.save` would refuse a storage of two dtypes.
+    """
     import torch
 
     views = []
     for tensor in manifest.tensors:
-        dtype = getattr(torch, DTYPES[tensor.dtype].name)
-        data = memory[tensor.offset_bytes : tensor.offset_bytes + tensor.size_bytes]
+        dtype = getattr(torch, tensor.dtype)
+        if tensor.count == 0:
+            view = torch.empty(0, dtype=dtype)
+        else:
+            view = torch.frombuffer(memory, dtype=dtype, count=tensor.count, offset=tensor.offset_bytes)
         if tensor.offset_bytes % DTYPES[tensor.dtype].item_bytes:
-            data = data.clone()  # no canonical file needs this
-        # `.data`: each tensor with a version counter of its own; else autograd takes a batch norm's step for
-        # a change of every weight in the same memory.
-        views.append(data.view(dtype).view(tensor.shape).data)
+            view = view.clone()  # no canonical file needs this
+        views.append(view.view(tensor.shape))
     return views

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rexnet_hub.nets import build_network
+from rexnet_hub.nets import CONFIGS, build_network
 from rexnet_hub.nets.counts import count_macs, count_parameters
 
 # Counted by hooks on the authors' and on timm's own code.
@@ -40,3 +40,12 @@ def test_counting_leaves_the_network_as_it_was():
 def test_parameters_leave_statistics_out():
     """Only trainable numbers are counted: a batch norm has two a channel, not four."""
     assert count_parameters(torch.nn.BatchNorm2d(5)) == 10
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_counting_without_memory_gives_what_a_real_run_gives(name):
+    """On the meta device, where only shapes are computed, the count is the same."""
+    with torch.device("meta"):
+        without_memory = count_macs(build_network(name, init=False), input_px=96)
+
+    assert without_memory == count_macs(build_network(name, init=False), input_px=96)

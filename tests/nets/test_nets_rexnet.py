@@ -148,6 +148,14 @@ def test_the_stem_is_adapted_as_timm_adapts_it(in_chans):
         assert torch.equal(adapt_stem(weight, in_chans), adapt_input_conv(in_chans, weight))
 
 
+def test_a_stem_for_other_channels_than_rgb_is_not_adapted():
+    """What is no rule for RGB is refused; as many channels as there are need no rule."""
+    weight = torch.randn(8, 4, 3, 3)
+    assert adapt_stem(weight, 4) is weight
+    with pytest.raises(UsageError, match="in_chans is 5"):
+        adapt_stem(weight, 5)
+
+
 def test_checkpointing_changes_memory_not_gradients():
     """Gradient checkpointing gives the same loss and gradients."""
     _, ours = twins("rexnet_100", drop_rate=0.0)
