@@ -56,7 +56,7 @@ def fill_cache(
         return
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache_dir, ignore_cleanup_errors=True) as new:
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache_dir) as new:
             folders = [Path(new, str(number)) for number in range(len(absent))]
             _decode_into(folders, images, absent, workers, skip_unreadable)
             for folder, spec in zip(folders, absent, strict=True):
