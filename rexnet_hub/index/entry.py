@@ -225,11 +225,16 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """All that the files say, and all that is wrong with them."""
+    """All that the files say, and all that is wrong with them.
+
+    Attributes:
+        library: The library that the models come from, as the first file that says so has it.
+    """
 
     models: tuple[Entry, ...]
     collections: tuple[Collection, ...]
     problems: tuple[Problem, ...]
+    library: Claim | None = None
 
     @property
     def errors(self) -> tuple[Problem, ...]:

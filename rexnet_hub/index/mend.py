@@ -56,7 +56,8 @@ def _open(file: Path) -> Source:
     try:
         return Source(file, read_bytes(file))
     except Flaw as flaw:
-        raise IndexReadError(f"{file}: {flaw.message}") from None
+        said = flaw.message if flaw.message.startswith(str(file)) else f"{file}: {flaw.message}"
+        raise IndexReadError(said) from None
 
 
 def _mend(source: Source, problems: list[Problem]) -> bytes:

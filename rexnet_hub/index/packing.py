@@ -20,7 +20,7 @@ _LOCATION = _NUMBERS[Location]
 def pack_index(index: Index) -> str:
     """Write an index; what entries share, their collections and the files' names, is written once."""
     packer = _Packer(index.collections)
-    parts = [packer.pack(index.models), packer.pack(index.problems)]
+    parts = [packer.pack(part) for part in (index.models, index.problems, index.library)]
     collections = [packer.record(collection) for collection in index.collections]
     return json.dumps([list(map(str, packer.files)), collections, *parts], separators=(",", ":"))
 
@@ -31,13 +31,14 @@ def unpack_index(text: str) -> Index:
     Raises:
         ValueError, LookupError, TypeError: It is something else.
     """
-    files, collections, models, problems = json.loads(text)
+    files, collections, models, problems, library = json.loads(text)
     unpacker = _Unpacker([Path(file) for file in files])
     unpacker.collections = [unpacker.unpack(collection) for collection in collections]
     return Index(
         models=unpacker.unpack(models),
         collections=tuple(unpacker.collections),
         problems=unpacker.unpack(problems),
+        library=unpacker.unpack(library),
     )
 
 

@@ -10,7 +10,7 @@ from rexnet_hub.index.build import Builder
 from rexnet_hub.index.checks import check_entries
 from rexnet_hub.index.compose import compose
 from rexnet_hub.index.compose_json import compose_json
-from rexnet_hub.index.entry import Collection, Entry, Index, Location
+from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.flaw import Flaw
@@ -51,6 +51,7 @@ class _Reader:
         self.builder = Builder(self.problems, self._exists)
         self.models: list[tuple[Node, Path | None]] = []
         self.collections: list[Node] = []
+        self.library: Claim | None = None
         self.taken: set[Path] = set()
         self.stack: list[Path] = []
         self.roots: dict[Path, list[Node]] = {}
@@ -174,6 +175,10 @@ class _Reader:
         for name in ("collections", "models"):
             if name in sections:
                 self._take_section(name, sections[name][2], page)
+        if "library" in sections and self.library is None:
+            row, key, node = sections["library"]
+            for told in self._items("library", node)[:1]:
+                self.library = self.builder.claim("library", (row, key, told), {})
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})
@@ -306,7 +311,12 @@ class _Reader:
                 "empty-index", Location(first, 1, 1), "there is no model and no collection here"
             )
         self.problems.sort(key=lambda problem: (problem.location, problem.code))
-        return Index(models=tuple(entries), collections=tuple(known), problems=tuple(self.problems))
+        return Index(
+            models=tuple(entries),
+            collections=tuple(known),
+            problems=tuple(self.problems),
+            library=self.library,
+        )
 
 
 def _said(node: Node) -> set[str]:

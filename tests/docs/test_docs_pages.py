@@ -86,6 +86,14 @@ def test_search_finds_and_opens(open_page, words, first):
     page.locator(".md-content article > h1", has_text=first).wait_for()
 
 
+@pytest.mark.parametrize("from_folder", [False, True], ids=["served", "folder"])
+def test_search_takes_what_is_typed_for_words(open_page, site, from_folder):
+    """Hyphens, colons and options such as `--data` find pages and log nothing, letter by letter."""
+    page = open_page("numbers.html", base=site[0].as_uri() + "/" if from_folder else None)
+    for words in ("digest-", "--data", "num-classes:", "sha256~-"):
+        search(page, words)
+
+
 def test_copy_buttons_give_each_snippet_whole(open_page):
     """In every tab and below the citation, the button copies exactly what is shown."""
     page = open_page("models/rexnet_150.html")

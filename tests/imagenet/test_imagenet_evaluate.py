@@ -194,12 +194,23 @@ def test_a_damaged_cache_is_refused(data, tmp_path, damage):
     if damage == "cut":
         pixels.write_bytes(pixels.read_bytes()[:-1])
     elif damage == "gone":
-        pixels.with_name("unreadable.npy").unlink()
+        pixels.with_name("sha256.npy").unlink()
     else:
         np.save(pixels, np.zeros((3, 32, 32, 3), np.uint8))
 
     with pytest.raises(FileProblem, match="cache"):
         evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
+
+
+def test_a_cache_does_not_hide_an_unreadable_image(data, tmp_path):
+    """What one run skipped stops the next run, which did not ask to skip, by its name."""
+    broken, skipping = replace_bytes(data, 76, b""), dataclasses.replace(QUIET, skip_unreadable=True)
+    for _ in range(2):
+        record, _ = evaluate_models(both(), broken, options=skipping, cache_dir=tmp_path)
+        assert record.unreadable == (data.images[76].name,)
+
+    with pytest.raises(NotAnImageError, match=rf"{data.images[76].name}: could not be decoded when"):
+        evaluate_models(both(), broken, options=QUIET, cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize("file", ["pixels.npy", "sha256.npy"])

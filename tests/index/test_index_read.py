@@ -357,3 +357,30 @@ def test_what_real_indexes_write_is_accepted(file):
     assert sorted({problem.code for problem in index.problems}) == sorted(expected[0] if expected else [])
     assert index.errors == ()
     assert index.models
+
+
+LIBRARIES = {
+    "inline": "Library: {Name: L, Docs: docs/}\nModels: {Name: a}",
+    "by path": "Library: lib.yml\nModels: {Name: a}",
+    "by path, wrapped": "Library: wrapped.yml\nModels: {Name: a}",
+    "imported": "Import: other.yml\nModels: {Name: a}",
+}
+
+
+@pytest.mark.parametrize("form", LIBRARIES)
+def test_the_library_that_models_come_from_is_kept(read, tmp_path, form):
+    """`Library` is read inline, by path and from an imported file, as the public library gives it."""
+    files = {
+        "lib.yml": "Name: L\nDocs: docs/",
+        "wrapped.yml": "Library: {Name: L, Docs: docs/}",
+        "other.yml": "Library: {Name: L, Docs: docs/}\nModels: {Name: b}",
+    }
+    index = read(LIBRARIES[form], **files)
+    assert index.problems == ()
+    assert index.library.value == {"Name": "L", "Docs": "docs/"}
+    kept, again = (load_index(tmp_path / "index.yml") for _ in range(2))
+    assert kept == again == index
+    if form != "imported":  # the public library forgets an imported file's
+        theirs = modelindex.load(str(tmp_path / "index.yml")).library
+        assert {key.title(): value for key, value in theirs.data.items()} == index.library.value
+    assert read("Models: {Name: a}").library is None

@@ -245,6 +245,16 @@ window.RexnetHub = window.RexnetHub || {};
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
   }
 
+  /* The theme hands what is typed to lunr as its query language, in which `--data` or `num-classes:` is a mistake that
+   * finds nothing and is logged (mkdocs-material 9.8). Here it is words; only quotes keep their meaning. */
+  function searchForWords() {
+    const QUERY = 2, post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (message, ...rest) {
+      const words = message && message.type === QUERY && { ...message, data: message.data.replace(/[-+~^:*\\]+/g, " ") };
+      return post.call(this, words || message, ...rest);
+    };
+  }
+
   function start() {
     for (const root of document.querySelectorAll(".hub-overview[data-models]")) {
       if (!root.started) root.started = new Overview(root);
@@ -252,6 +262,7 @@ window.RexnetHub = window.RexnetHub || {};
     mendTheme();
   }
 
+  searchForWords();
   if (window.document$) window.document$.subscribe(() => setTimeout(start));
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
