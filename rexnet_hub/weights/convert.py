@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import math
 import os
-import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +107,7 @@ def convert_checkpoint(
                 tensors=tuple(
                     _line(move, made, manifest.prefix) for move, made in zip(moves, digests, strict=True)
                 ),
-                versions={"rexnet_hub": __version__, "python": platform.python_version()},
+                versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
             copy.require_unchanged()
             _commit(part, out, receipt)
