@@ -84,7 +84,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
-    """Name the most accurate model and the smallest, with their figure: where a reader who is in a hurry begins."""
+    """Name the most accurate model and the smallest, with their figures, for a reader in a hurry."""
     picks = []
     if rated := [view for view in views if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))

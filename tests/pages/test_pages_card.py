@@ -8,13 +8,44 @@ import yaml
 from hostile_index import lock  # noqa: F401
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import EvalResult
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rexnet_hub.pages.card import front_matter, render_card
+from rexnet_hub.pages.card import front_matter, render_card, yaml_lines
 from rexnet_hub.pages.site import render_site
 
 
 def front(card):
     return yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
+
+
+#: To Python 0.0 and -0.0 are one number, so either may be written for the other.
+NUMBERS = st.integers() | st.floats(allow_nan=False).map(lambda number: number + 0.0)
+ODD = st.sampled_from(["yes", "~", "1e3", "- a", "a: b", "# a", "...", "a...", "", " a ", "\x85", "a\nb"])
+KEYS = st.text("ab_-:#", min_size=1, max_size=9)
+TREES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=30) | ODD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(TREES)
+def test_front_matter_of_any_shape_is_read_back(tree):
+    """PyYAML reads what is laid out as the value that it was; printable, it is what PyYAML writes."""
+    laid_out = "\n".join(yaml_lines(tree)) + "\n"
+    assert yaml.safe_load(laid_out) == tree
+    if isinstance(tree, dict | list) and laid_out.replace("\n", "").isprintable() and "\\" not in laid_out:
+        options = {"sort_keys": False, "allow_unicode": True, "width": 10**6}
+        assert laid_out == yaml.dump(tree, Dumper=Unaliased, **options)
+
+
+class Unaliased(yaml.SafeDumper):
+    """PyYAML without `&id001` for a list that stands twice."""
+
+    def ignore_aliases(self, data):
+        """Say that nothing is repeated."""
+        return True
 
 
 def test_front_matter_is_what_the_hubs_own_class_makes(index):
