@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -64,10 +65,26 @@ def _join_sort_keys(words: Sequence[str]) -> list[str]:
     return joined
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Lays help out as wide as the terminal; argparse's own way there imports `shutil`, with every start."""
+
+    def __init__(self, prog: str, *, width: int | None = None) -> None:
+        super().__init__(prog, width=width or max(_terminal_columns() - 2, 20))
+
+
+def _terminal_columns() -> int:
+    if (told := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # there is no terminal
+        return 80
+
+
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Build the parser of the named commands, by default of all."""
     about = "The ReXNet model zoo that can be believed."
-    parser = argparse.ArgumentParser(prog="rexnet-hub", description=about)
+    parser = argparse.ArgumentParser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
     # With its own name said, argparse does not lay out a usage line, and asks for no terminal's width.
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)
@@ -79,7 +96,7 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
             name,
             help=text.splitlines()[0].rstrip("."),
             description=text,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         command.set_defaults(run=run, build_parser=build_parser)
         getattr(module, f"declare_{name}")(command)

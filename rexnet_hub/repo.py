@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
 from rexnet_hub.index import Entry, Measured, Released
+from rexnet_hub.index.writing import confirm, sync_folder
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.config import RepoConfig, read_config, render_config
-from rexnet_hub.weights.convert import convert_checkpoint
+from rexnet_hub.weights.convert import convert_checkpoint, locked_folder
 from rexnet_hub.weights.fetch import fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt
 
@@ -105,45 +106,66 @@ def _fetch(
     ).path
 
 
-def write_repo(entry: Entry, checkpoint: Path, out: Path, *, repo_id: str | None = None) -> Repo:
+def write_repo(
+    entry: Entry,
+    checkpoint: Path,
+    out: Path,
+    *,
+    repo_id: str | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> Repo:
     """Write the whole repo folder of an entry from its checkpoint: aside first, then moved into place.
+
+    What an earlier run left aside when it was killed is swept.
 
     Args:
         checkpoint: The released file, already on this machine.
         out: A folder that does not exist yet or is empty.
         repo_id: Where the repo will be on the Hub, for the card's snippets.
+        check: Asked about the whole folder before it is moved; what it raises leaves none.
 
     Raises:
         OutputExistsError: `out` holds something.
         CheckpointError: The checkpoint is not one, or not of this entry's network.
+        FileProblem: It cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputExistsError(out, "is not empty; name a new folder or remove it")
     expected = entry_tensors(entry)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        with locked_folder(out.parent), _aside(out) as aside:
+            receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
+            _write_synced(aside / CONFIG_FILE, render_config(entry))
+            files = [
+                {
+                    "name": WEIGHTS_FILE,
+                    "size_bytes": receipt.output.size_bytes,
+                    "sha256": receipt.output.sha256,
+                }
+            ]
+            card = render_card(entry, repo_id=repo_id, files=files, standin=receipt.stand_in)
+            _write_synced(aside / CARD_FILE, card)
+            sync_folder(aside)
+            if check is not None:
+                check(aside)
+            aside.rename(out)
+            confirm(out)
     except OSError as error:
         raise FileProblem(out, f"cannot be written: {error.strerror}") from None
+    return read_repo(out)
+
+
+@contextlib.contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """Make a folder to write in, always of the same name, so that the next run sweeps what a kill left."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputExistsError(out, "is not empty; name a new folder or remove it")
+    aside = out.parent / f".{out.name}.staging"
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
     try:
-        aside.chmod(0o755)
-        receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
-        _write_synced(aside / CONFIG_FILE, render_config(entry))
-        files = [
-            {"name": WEIGHTS_FILE, "size_bytes": receipt.output.size_bytes, "sha256": receipt.output.sha256}
-        ]
-        card = render_card(entry, repo_id=repo_id, files=files, standin=receipt.stand_in)
-        _write_synced(aside / CARD_FILE, card)
-        sync_folder(aside)
-        if out.exists():
-            out.rmdir()
-        aside.rename(out)
-        sync_folder(out.parent)
-    except OSError as error:
-        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return read_repo(out)
 
 
 def _write_synced(file: Path, text: str) -> None:
@@ -151,12 +173,3 @@ def _write_synced(file: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

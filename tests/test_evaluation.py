@@ -1,6 +1,7 @@
 """Models are evaluated by name, and what is found is held against their claims."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -111,6 +112,26 @@ def test_the_commands_say_the_same(kept, pictures, staged, own_index, capsys):
     assert main(["evaluate", "--compare", predictions, predictions, "--json"]) == 0
     compared = json.loads(capsys.readouterr().out)
     assert (compared["only_first_right"], compared["only_second_right"], compared["p_value"]) == (0, 0, 1.0)
+    assert not compared["complete"]
+    assert main(["evaluate", "--compare", predictions, predictions]) == 0
+    assert f"on {IMAGES} images, not the whole set; McNemar" in capsys.readouterr().out
+
+
+def test_a_truncated_picture_is_named_or_counted_wrong(pictures, staged, tmp_path, capsys):
+    """It stops the command before any number; with --skip-unreadable the numbers say how many are lost."""
+    data = tmp_path / "val"
+    for folder in sorted(pictures.iterdir())[:2]:
+        shutil.copytree(folder, data / folder.name)
+    broken = next(data.rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:2000])
+
+    words = ["evaluate", str(staged), "--data", str(data), "--subset"]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert (said.out, f"{broken.parent.name}/{broken.name}: cannot be decoded" in said.err) == ("", True)
+    assert main([*words, "--skip-unreadable"]) == 0
+    lost = "on a subset of ImageNet-1k validation, 4 images of 2 classes, 1 unreadable counted wrong, fp32"
+    assert lost in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [[], ["rexnet_100"], ["--data", "."]])
@@ -137,10 +158,6 @@ def test_an_option_that_would_not_be_heeded_is_misuse(words, said, capsys):
 
 def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, tmp_path, capsys):
     """A flat folder with the official ground truth and the devkit's ids is counted as class folders are."""
-    import shutil
-
-    from rexnet_hub.imagenet.classes import read_classes
-
     (tmp_path / "flat").mkdir()
     synsets = {class_.synset: class_.index for class_ in read_classes()}
     files = sorted(pictures.rglob("*.*"))

@@ -287,6 +287,7 @@ def test_a_run_that_cannot_decide_decides_nothing(truth, record):
         {"machine": half, "top1_count": 1},
         {"unreadable": ("a.jpg",), "top1_count": 1},
         {"complete": False, "top1_count": 1},
+        {"complete": False, "top1_count": 1, "sample": Sample(size=50000, seed=0, drawn_from=60000)},
     ):
         findings = verify(run(**changes)(truth))
         assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops", "top1", "top5"}, changes

@@ -103,7 +103,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         for r in records
     )
     print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
-    print(f"\non {records[0].data}, {records[0].machine.dtype}")
+    print(f"\n{records[0].conditions}")
     return 0
 
 
@@ -159,5 +159,6 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
         ("both wrong", found.both_wrong),
     )
     print(table(("top-1", "images"), rows, right=[1]))
-    print(f"\nMcNemar's exact test: p = {found.p_value:.4g}")
+    data = "ImageNet-1k validation" if found.complete else f"{a.head.images:,} images, not the whole set"
+    print(f"\non {data}; McNemar's exact test: p = {found.p_value:.4g}")
     return 0

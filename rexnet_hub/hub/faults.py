@@ -19,7 +19,16 @@ _TOKEN = re.compile(r"hf_[A-Za-z0-9_-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 _MAX_SAID = 200
 _DISK = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOTDIR}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EROFS,
+        errno.EACCES,
+        errno.ENOTDIR,
+        errno.ENOENT,
+    }
 )
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 

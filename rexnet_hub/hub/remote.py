@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -93,6 +95,14 @@ class RemoteRepo:
             )
 
         return Path(self._call("could not be read back", bring, revision=commit))
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Make a folder to download to, which is gone after the block."""
+        with hub_faults("could not be read back", self.repo_id):
+            folder = tempfile.TemporaryDirectory(prefix="rexnet-hub-")
+        with folder as path:
+            yield Path(path)
 
     def create(self, *, private: bool) -> None:
         """Make the repo; one that exists is left as it is."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rexnet_hub.imagenet.cache import fill_cache, open_cache
 from rexnet_hub.imagenet.dataset import Dataset
 from rexnet_hub.imagenet.journal import Journal
 from rexnet_hub.imagenet.network import (
@@ -46,8 +47,6 @@ from rexnet_hub.imagenet.tiles import (
     DecodedTile,
     Decoder,
     count_tiles,
-    fill_cache,
-    open_cache,
     open_decoder,
     run_ahead,
     slice_tile,
@@ -181,7 +180,14 @@ def _open_pixels(run: Run) -> AbstractContextManager[Decoder]:
             skip_unreadable=how.skip_unreadable,
         )
     run.ranks.share(None)  # the others wait here
-    decoder = open_cache(run.cache_dir, sha256, len(images), run.geometries, run.tile_images)
+    decoder = open_cache(
+        run.cache_dir,
+        sha256,
+        images,
+        run.geometries,
+        tile_images=run.tile_images,
+        skip_unreadable=how.skip_unreadable,
+    )
     return nullcontext(decoder)
 
 

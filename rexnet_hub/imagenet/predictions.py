@@ -13,6 +13,7 @@ import numpy as np
 
 from rexnet_hub.errors import FileProblem, RecordError
 from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.dataset import IMAGES_PER_CLASS
 
 TOP = 5
 #: In place of a class: the image could not be read, and counts as wrong.
@@ -63,6 +64,12 @@ class Predictions:
     def top5_count(self) -> int:
         """Images whose true class is among the five likeliest."""
         return int((self.top5 == self.labels[:, None]).any(axis=1).sum())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the labels are those of the whole validation set, by their counts."""
+        counts = np.bincount(self.labels, minlength=len(read_classes()))
+        return bool((counts == IMAGES_PER_CLASS).all())
 
 
 def render_predictions(predictions: Predictions) -> bytes:
@@ -130,12 +137,14 @@ class Comparison:
     """Two networks on the same images, one by one, by their likeliest class.
 
     Attributes:
+        complete: Whether the images are the whole validation set.
         both_right: Images that both have right; and so on.
         changed: Places, in the manifest's order, of the images on which only one is right.
         p_value: McNemar's exact test, two-sided: how often two networks that are equally good
             would differ by this much.
     """
 
+    complete: bool
     both_right: int
     only_first_right: int
     only_second_right: int
@@ -160,6 +169,7 @@ def compare_predictions(first: Predictions, second: Predictions) -> Comparison:
     a, b = (p.top5[:, 0] == p.labels for p in (first, second))
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     return Comparison(
+        complete=first.is_complete,
         both_right=int((a & b).sum()),
         only_first_right=only_first,
         only_second_right=only_second,

@@ -102,14 +102,17 @@ class Record:
         """Whether the number is the model's accuracy: in fp32, on every image of the whole set."""
         return self.complete and not self.unreadable and self.machine.dtype == "fp32"
 
+    @property
+    def conditions(self) -> str:
+        """What must be said wherever a number of it is."""
+        lost = f", {len(self.unreadable)} unreadable counted wrong" if self.unreadable else ""
+        return f"on {self.data}{lost}, {self.machine.dtype}"
+
     def __str__(self) -> str:
-        text = (
+        return (
             f"{self.model}: top-1 {self.top1_percent:.3f} % ({self.top1_count:,}), "
-            f"top-5 {self.top5_percent:.3f} % ({self.top5_count:,}) on {self.data}"
+            f"top-5 {self.top5_percent:.3f} % ({self.top5_count:,}) {self.conditions}"
         )
-        how = self.machine.dtype if self.machine.dtype != "fp32" else ""
-        lost = f"{len(self.unreadable)} unreadable images counted wrong" if self.unreadable else ""
-        return "; ".join(part for part in (text, how, lost) if part)
 
 
 def render_record(record: Record) -> str:
@@ -251,11 +254,5 @@ def _recount(record: Record, predictions: Predictions) -> tuple[tuple[str, Any, 
         ("the model", record.model, head.model),
         ("the digest of the predictions' tensors", record.tensors_sha256, head.tensors_sha256),
         ("the digest of the predictions' images", record.manifest_sha256, head.manifest_sha256),
-        ("being complete", record.complete, record.complete and _is_whole(predictions)),
+        ("being complete", record.complete, record.complete and predictions.is_complete),
     )
-
-
-def _is_whole(predictions: Predictions) -> bool:
-    """Whether the labels are 50 of each class."""
-    labels = sorted(predictions.labels.tolist())
-    return labels == [index for index in range(1000) for _ in range(50)]

@@ -215,7 +215,7 @@ _HEX = frozenset("0123456789abcdef")
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def _is_side(value: Any) -> bool:
@@ -240,7 +240,7 @@ def _is_date(value: Any) -> bool:
 
 #: What each kind of leaf is, and how it is told.
 _KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "count": (_is_count, "a whole number, at least 0"),
+    "count": (_is_count, "a whole number, from 0 to 2^63 - 1"),
     "side": (_is_side, f"a whole number of pixels, 1 to {MAX_SIDE_PX}"),
     "text": (_is_text, "text"),
     "sha256": (_is_sha256, "64 lower-case hexadecimal digits"),
@@ -277,7 +277,8 @@ class _LockReader:
         self.wrong: list[str] = []
 
     def read(self, data: Any) -> Lock:
-        if not isinstance(data, dict) or data.get("version") != VERSION or set(data) - {"version", "models"}:
+        version = data.get("version") if isinstance(data, dict) else None
+        if type(version) is not int or version != VERSION or set(data) - {"version", "models"}:
             raise IndexReadError(
                 f'{self.file}:1:1: expected {{"version": {VERSION}, "models": {{…}}}} and no other key'
             )

@@ -15,7 +15,7 @@ def write_whole(file: Path, data: bytes) -> None:
     A link stays a link, and the file keeps its permissions.
 
     Raises:
-        FileProblem: It cannot be written; it is as it was.
+        FileProblem: It cannot be written, and is as it was; or it is, and the disk does not confirm it.
     """
     file = Path(os.path.realpath(file))
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
@@ -27,13 +27,27 @@ def write_whole(file: Path, data: bytes) -> None:
         if file.exists():
             temporary.chmod(file.stat().st_mode & 0o7777)
         temporary.replace(file)
-        _sync_folder(file.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise FileProblem(file, f"cannot be written: {error.strerror}") from error
+    confirm(file)
 
 
-def _sync_folder(folder: Path) -> None:
+def confirm(written: Path) -> None:
+    """Make sure that what was just moved into place, a file or a folder, stays there in a power cut.
+
+    Raises:
+        FileProblem: The disk does not confirm it; it is there, whole.
+    """
+    try:
+        sync_folder(written.parent)
+    except OSError as error:
+        problem = f"is written, but the disk does not confirm it: {error.strerror}; check the disk"
+        raise FileProblem(written, problem) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names in a folder survive a power cut."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
-from rexnet_hub.publish.folder import replace_folder
+from rexnet_hub.publish.folder import replace_folder, sweep_beside
 from rexnet_hub.publish.local import LocalFile, digest_both
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
 
@@ -65,7 +64,9 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             "plan again"
         )
     if fresh.repo_id is None:
-        if not fresh.holds:
+        if fresh.holds:
+            sweep_beside(Path(plan.target))
+        else:
             replace_folder(Path(plan.target), plan.staged)
         _require_files(plan, {file.name: digest_both(file) for file in Path(plan.target).iterdir()})
         return Published(place=plan.target)
@@ -199,10 +200,10 @@ def _read_back(plan: Plan, remote: RemoteRepo, commit: str) -> None:
 
 def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
     wrong = []
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+    with remote.scratch() as scratch:
         for name, file in plan.files.items():
             try:
-                found = digest_both(remote.download(name, commit, Path(scratch)))
+                found = digest_both(remote.download(name, commit, scratch))
             except HubError as error:
                 if error.is_transient:
                     raise

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,17 +22,24 @@ class LocalFile:
     git_id: str
 
 
+@contextlib.contextmanager
+def readable(place: Path) -> Iterator[None]:
+    """Let what the disk says while a file or folder is read rise as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise FileProblem(place, f"cannot be read: {error.strerror}") from None
+
+
 def digest_both(file: Path) -> LocalFile:
     """Digest a file with SHA-256 and as git does a blob, in one reading."""
-    try:
+    with readable(file):
         size_bytes = file.stat().st_size
         sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
         with file.open("rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 sha256.update(chunk)
                 git.update(chunk)
-    except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     return LocalFile(size_bytes=size_bytes, sha256=sha256.hexdigest(), git_id=git.hexdigest())
 
 

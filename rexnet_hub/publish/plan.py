@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from rexnet_hub.errors import PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
@@ -18,7 +18,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
-from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged
+from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
 from rexnet_hub.repo import Repo, read_repo
 from rexnet_hub.verify import FALSE, verify_model
 from rexnet_hub.weights.standin import is_standin
@@ -135,7 +135,8 @@ def plan_publish(
     if not str(to).startswith("hf:"):
         if as_pr or tag or private:
             raise UsageError(f"{to}: a folder has no pull requests, tags or privacy")
-        return _plan_folder(repo, files, Path(to) / name, claims)
+        with readable(Path(to) / name):
+            return _plan_folder(repo, files, Path(to) / name, claims)
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
@@ -149,7 +150,7 @@ def plan_publish(
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
-    stops = [*claims, *_lost(() if drop_edits else edits)]
+    stops = [*claims, *_unreachable(_model_of(repo)), *_lost(() if drop_edits else edits)]
     if tagged is not None and not (holds and tagged == state.head):
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:
@@ -173,6 +174,15 @@ def plan_publish(
         stops=tuple(stops),
         edits=edits,
     )
+
+
+def _unreachable(model: str | None) -> list[str]:
+    """Stop a model whose released file nobody else can fetch from going to a real Hub."""
+    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    url = entry.released.url if entry and entry.released else ""
+    if is_loopback(hub_url()) or urlsplit(url).scheme != "file":
+        return []
+    return [f"its Weights address is of this machine: {url}; write where others find the file into the entry"]
 
 
 def _lost(edits: tuple[str, ...]) -> list[str]:
@@ -268,7 +278,9 @@ def _false_claims(repo: Repo) -> tuple[str, ...]:
 
 
 def _model_of(repo: Repo) -> str | None:
-    own = json.loads((repo.folder / CONFIG_FILE).read_text(encoding="utf-8")).get(OWN_KEY)
+    file = repo.folder / CONFIG_FILE
+    with readable(file):
+        own = json.loads(file.read_text(encoding="utf-8")).get(OWN_KEY)
     return str(own["name"]) if isinstance(own, dict) and "name" in own else None
 
 
@@ -277,10 +289,10 @@ def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]
     there = state.files.get(CARD_FILE)
     if there is None or state.head is None:
         return "", ""
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+    with remote.scratch() as scratch:
 
         def read(commit: str) -> str:
-            return remote.download(CARD_FILE, commit, Path(scratch)).read_text("utf-8", errors="replace")
+            return remote.download(CARD_FILE, commit, scratch).read_text("utf-8", errors="replace")
 
         found = read(state.head)
         if found == card:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -76,13 +75,11 @@ def stage(
         RexnetHubError: A claim is false; all that are false are named.
         OutputExistsError: `out` holds something.
     """
-    write_repo(entry, checkpoint, out, repo_id=repo_id)
-    try:
-        require_truth(verify_model(entry, checkpoint=checkpoint, repo=out, measured=measured))
-    except RexnetHubError:
-        shutil.rmtree(out, ignore_errors=True)
-        raise
-    return out
+
+    def check(folder: Path) -> None:
+        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
+
+    return write_repo(entry, checkpoint, out, repo_id=repo_id, check=check).folder
 
 
 def publish_all(

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from rexnet_hub.imagenet.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.record import Record
 from rexnet_hub.imagenet.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Entry, Measured
@@ -213,14 +214,16 @@ def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> F
         near = abs(claim.value - percent) <= ACCURACY_TOLERANCE_POINTS
         note = f"{right} of {record.images} images, within {ACCURACY_TOLERANCE_POINTS} points"
         return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=near, note=note)
-    if record.sample is None or record.unreadable or record.machine.dtype != "fp32":
+    is_fair = record.sample is not None and record.sample.drawn_from == VALIDATION_IMAGES
+    if not is_fair or record.unreadable or record.machine.dtype != "fp32":
         note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     verdict = judge_sample(right, record.images, float(claim.value))
+    note = f"{record.data}: {verdict}"
     if verdict.word is Word.TOO_FEW:
-        return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=str(verdict))
+        return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     holds = verdict.word is Word.CONSISTENT
-    return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=holds, note=str(verdict))
+    return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=holds, note=note)
 
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import math
 import os
-import platform
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def convert_checkpoint(
     """
     _require_free(source, out)
     opening = opened_weights(source, folder=out.parent, sha256=sha256, wrapper=wrapper)
-    with _locked_folder(out.parent), opening as (copy, digest, manifest):
+    with locked_folder(out.parent), opening as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
             found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
@@ -107,7 +107,7 @@ def convert_checkpoint(
                 tensors=tuple(
                     _line(move, made, manifest.prefix) for move, made in zip(moves, digests, strict=True)
                 ),
-                versions={"rexnet_hub": __version__, "python": platform.python_version()},
+                versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
             copy.require_unchanged()
             _commit(part, out, receipt)
@@ -231,8 +231,8 @@ def _line(move: _Move, digest: TensorDigest, prefix: str) -> TensorLine:
 
 
 @contextlib.contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
-    """Let one conversion at a time write into a folder; the lock is gone with the process."""
+def locked_folder(folder: Path) -> Iterator[None]:
+    """Let one process at a time write into a folder; the lock is gone with the process."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -1,7 +1,8 @@
 """Open a file of weights that cannot change while it is read, and list its tensors.
 
-A pickle is listed in a child process with limits, so that even a crash is a refusal. A safetensors header is
-bounded JSON, and is read here.
+A pickle is listed in a child process with limits, so that even a crash is a refusal: a fork, which has all
+modules at hand, or where this process has threads a new one. A safetensors header is bounded JSON, and is
+read here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +18,20 @@ from pathlib import Path
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.weights.container import is_safetensors, list_tensors
-from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256
+from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256, write_all
 from rexnet_hub.weights.manifest import Manifest, manifest_from_json, manifest_to_json, require_sound
 
 MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
 # The checksums of a zip container take time in proportion; a slow machine does 50 MB a second.
 BYTES_PER_CPU_SECOND = 50_000_000
+# How much longer than its CPU seconds a child may take by the clock.
+PATIENCE = 4
 
-_CHILD = "import sys; sys.path.append(sys.argv[1]); from rexnet_hub.weights.sandbox import serve; serve()"
+_CHILD = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from rexnet_hub.weights.sandbox import serve; serve(sys.argv[2])"
+)
 
 
 @contextlib.contextmanager
@@ -69,58 +76,98 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
     """
     if is_safetensors(source):
         return list_tensors(source, wrapper=wrapper)
-    import subprocess  # the child needs none
-
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
     request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
-    try:
-        child = subprocess.run(
-            # Isolated, without site packages: nothing of the surroundings is imported.
-            [sys.executable, "-I", "-S", "-c", _CHILD, str(PACKAGE_DIR.parent), request],
-            stdin=source.descriptor,
-            capture_output=True,
-            timeout=4 * seconds,
-            check=False,
-            env={},
-        )
-    except subprocess.TimeoutExpired:
-        raise source.refuse(f"could not be read within {4 * seconds} seconds") from None
-    if child.returncode != 0:
+    exit_code, told = (_ask_fork if _is_alone() else _ask_new)(source, request)
+    if exit_code == -signal.SIGALRM:
+        raise source.refuse(f"could not be read within {PATIENCE * seconds} seconds")
+    if exit_code != 0:
         raise source.refuse(
-            f"broke the process that read it (exit {child.returncode}, limits {MEMORY_BYTES >> 20} MiB "
+            f"broke the process that read it (exit {exit_code}, limits {MEMORY_BYTES >> 20} MiB "
             f"and {seconds} s): it is damaged or hostile"
         )
-    answer = json.loads(child.stdout)
+    answer = json.loads(told)
     if "problem" in answer:
         raise source.refuse(answer["problem"])
     return require_sound(source, manifest_from_json(answer["manifest"]))
 
 
-def serve() -> None:
-    """Answer one request: the child's whole life."""
-    request = json.loads(sys.argv[2])
-    set_limits(request["seconds"])
-    source = Source(name=request["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+def _is_alone() -> bool:
+    """Say whether this process has one thread: only then is a fork of it sound."""
     try:
-        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=request["wrapper"]))}
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:  # not Linux
+        return False
+
+
+def _ask_fork(source: Source, request: str) -> tuple[int, bytes]:
+    """Let a fork of this process answer: it has all modules that it needs. Give its exit code and answer."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(source.descriptor, 0)
+            os.dup2(write_end, 1)
+            os.closerange(3, 1 << 16)  # no lock or lease of ours outlives us in the child
+            serve(request, used_bytes=_address_space_bytes())
+            os._exit(0)
+        finally:  # whatever it was, nothing of the parent's goes on in the child
+            os._exit(1)
+    try:
+        os.close(write_end)
+        with open(read_end, "rb") as stream:  # noqa: PTH123 - a descriptor
+            told = stream.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), told
+
+
+def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
+    """Let a new process answer, for a parent with threads."""
+    import subprocess  # the child needs none
+
+    # Isolated, without site packages: nothing of the surroundings is imported.
+    command = [sys.executable, "-I", "-S", "-c", _CHILD, str(PACKAGE_DIR.parent), request]
+    child = subprocess.run(command, stdin=source.descriptor, capture_output=True, check=False, env={})
+    return child.returncode, child.stdout
+
+
+def _address_space_bytes() -> int:
+    """Say how much a process has mapped already; a limit of its address space counts that too."""
+    with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123 - on a path of the system
+        return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def serve(request: str, *, used_bytes: int = 0) -> None:
+    """Answer one request on standard output: the child's whole life. The file is its standard input."""
+    told = json.loads(request)
+    set_limits(told["seconds"], used_bytes=used_bytes)
+    source = Source(name=told["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    try:
+        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=told["wrapper"]))}
     except CheckpointError as error:
         answer = {"problem": error.problem}
     except MemoryError:
         answer = {"problem": f"takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"}
-    sys.stdout.write(json.dumps(answer))
+    write_all(1, json.dumps(answer).encode())
 
 
-def set_limits(cpu_seconds: int) -> None:
+def set_limits(cpu_seconds: int, *, used_bytes: int = 0) -> None:
     """Bound what this process may take: memory, time, no new files, no core dump.
 
-    A platform without these limits has only the timeout.
+    A platform without the limits of resources has only the alarm.
     """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(PATIENCE * cpu_seconds)
     try:
         import resource
     except ImportError:
         return
     limits = (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_AS, used_bytes + MEMORY_BYTES),
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),

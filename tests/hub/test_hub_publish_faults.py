@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from loopback import TRANSPORTS, WRITE
 
-from rexnet_hub.errors import HubError, PublishError, RexnetHubError
+from rexnet_hub.errors import FileProblem, HubError, PublishError, RexnetHubError
 from rexnet_hub.hub.patience import Patience
 from rexnet_hub.publish import apply_plan, plan_publish
 
@@ -205,13 +205,22 @@ def test_a_server_that_goes_away(hub, staged, files, on):
     assert_ends_right(hub, staged, files)
 
 
-def test_a_full_disk_while_reading_back(hub, staged, files, monkeypatch, tmp_path):
-    """No room for the copies to be read back: said, not tagged; with room it ends right."""
+@pytest.mark.parametrize("at", ["planning", "reading back"])
+def test_a_full_disk_while_reading(hub, staged, files, monkeypatch, tmp_path, at):
+    """No room for the copies of what is there: one line, nothing tagged; with room it ends right."""
+    if at == "planning":
+        hub.create("org/small")
+        hub.push("org/small", {"README.md": b"another"})
+    else:
+        plan = plan_publish(staged, "hf:org", patience=QUICK)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
-    with pytest.raises((RexnetHubError, OSError)):
-        publish(staged)
+    with pytest.raises(FileProblem, match=r"nowhere.*could not be read back") as caught:
+        apply_plan(plan, patience=QUICK) if at == "reading back" else publish(staged)
+    assert "\n" not in str(caught.value)
+    assert hub.repos["org/small"].tags == {}
     monkeypatch.setattr("tempfile.tempdir", None)
-    assert_ends_right(hub, staged, files)
+    if at == "reading back":
+        assert_ends_right(hub, staged, files)
 
 
 PROGRAM = """

@@ -12,8 +12,9 @@ from timm.data import create_transform
 from torchvision.transforms import functional
 
 from rexnet_hub.errors import NotAnImageError, UsageError
+from rexnet_hub.imagenet.changes import list_changes, open_picture
 from rexnet_hub.imagenet.dataset import Dataset, LabelledImage
-from rexnet_hub.imagenet.explain import explain_accuracy, list_changes, open_picture
+from rexnet_hub.imagenet.explain import explain_accuracy
 from rexnet_hub.imagenet.pixels import normalise
 from rexnet_hub.imagenet.verdict import exact_interval
 
@@ -128,6 +129,20 @@ def test_a_number_that_nothing_gives_stays_unexplained(pictures):
 
     assert found.best is None
     assert "not explained by any of these" in str(found)
+
+
+def test_changes_that_too_few_images_cannot_tell_apart_are_all_named(pictures):
+    """Where two changes give the number alike, neither is blamed alone."""
+    model, faults = torn_model(), ("channels in BGR order", "no mean and std")
+    stated, first, second = (answers(model, pictures, CHANGES[name]) for name in ("as stated", *faults))
+    odd = [n for n in range(len(pictures)) if stated[n] not in (first[n], second[n])][:6]
+    labels = [(first if place % 2 else second)[n] for place, n in enumerate(odd)]
+
+    found = explain_accuracy(model, as_data([pictures[n] for n in odd], labels), 70.0)
+
+    assert found.best is not None
+    assert set(faults) <= {found.best.change, *found.also}
+    assert "; on so few images also by: " in str(found)
 
 
 def test_every_trial_counts_all_images(pictures):

@@ -291,9 +291,9 @@ def test_only_the_whole_set_in_fp32_may_enter_the_index():
         False,
         False,
     ]
-    assert str(record_of(predictions)).endswith("on a subset")
-    assert str(half).endswith("on the whole; bf16")
-    assert str(lost).endswith("on the whole; 2 unreadable images counted wrong")
+    assert str(record_of(predictions)).endswith("on a subset, fp32")
+    assert str(half).endswith("on the whole, bf16")
+    assert str(lost).endswith("on the whole, 2 unreadable counted wrong, fp32")
     assert f"top-1 {100 * whole.top1_count / 300:.3f} %" in str(whole)
 
 
@@ -313,6 +313,9 @@ def test_a_comparison_counts_image_by_image(fresh_seed):
     assert found.both_wrong == right.count((False, False))
     assert found.changed == tuple(i for i, (a, b) in enumerate(right) if a != b)
     assert compare_predictions(first, first).p_value == 1.0
+    assert not found.complete
+    whole = made_up(fresh_seed, images=50_000, labels=np.repeat(np.arange(1000, dtype=np.uint16), 50))
+    assert compare_predictions(whole, whole).complete
 
 
 def test_mcnemars_p_value_is_a_sum_of_coin_flips(fresh_seed):

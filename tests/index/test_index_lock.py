@@ -97,6 +97,11 @@ def _set(*path, value):
 BAD = {
     "no JSON": ("{", ":1:2: not JSON"),
     "a list": ("[]", "version"),
+    "version by another name": (_edit(_set("version", value=True)), "version"),
+    "beyond counting": (
+        _edit(_set("models", "a", "parameters", value=10**30)),
+        "models.a.parameters: expected a whole number",
+    ),
     "other version": (_edit(_set("version", value=2)), "version"),
     "key at the top": (_edit(_set("x", value=2)), "version"),
     "unknown key": (_edit(_set("models", "a", "relesed", value={})), "models.a.relesed: is not a key"),

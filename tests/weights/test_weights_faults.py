@@ -241,12 +241,59 @@ def test_a_reader_that_takes_too_much_is_a_refusal(tmp_path, monkeypatch):
     from rexnet_hub.weights import sandbox
 
     file = save({f"w.{i}": torch.ones(1) for i in range(9000)}, tmp_path / "a.pth", "legacy")
+    monkeypatch.setattr(sandbox, "_is_alone", lambda: False)
     monkeypatch.setattr(sandbox, "_CHILD", "import sys; bytearray(1 << 40)")
     with private_copy(file) as (copy, _), pytest.raises(CheckpointError, match="broke the process"):
         read_manifest(copy)
     monkeypatch.setattr(sandbox, "_CHILD", "import os; os.abort()")
     with private_copy(file) as (copy, _), pytest.raises(CheckpointError, match="broke the process"):
         read_manifest(copy)
+
+
+def test_a_fork_that_breaks_a_limit_is_a_refusal(tmp_path):
+    """Memory, a crash, CPU time, the clock, a written file: each ends the fork alone, in one refusal."""
+    file = save({"w": torch.ones(1)}, tmp_path / "a.pth", "legacy")
+    script = (
+        "import os, sys, threading, time; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from rexnet_hub.errors import CheckpointError\n"
+        "from rexnet_hub.weights import sandbox\n"
+        "from rexnet_hub.weights.digest import private_copy\n"
+        "assert sandbox._is_alone()\n"
+        "sandbox.CPU_SECONDS = 1\n"
+        "def turn():\n"
+        "    while True: pass\n"
+        "def doze(): time.sleep(60)\n"
+        "acts = [lambda: bytearray(sandbox.MEMORY_BYTES), os.abort, turn, doze,\n"
+        "        lambda: Path(sys.argv[3]).write_text('x'), lambda: 1 / 0]\n"
+        "with private_copy(Path(sys.argv[2])) as (copy, _):\n"
+        "    before = os.listdir('/proc/self/fd')\n"
+        "    for act in acts:\n"
+        "        sandbox.list_tensors = lambda source, wrapper: act()\n"
+        "        sandbox.PATIENCE = 1 if act is doze else 60\n"
+        "        try: sandbox.read_manifest(copy)\n"
+        "        except CheckpointError as error: print(error.problem)\n"
+        "    assert os.listdir('/proc/self/fd') == before\n"
+        "    try: os.waitpid(-1, os.WNOHANG)\n"
+        "    except ChildProcessError: print('no child is left')\n"
+        "threading.Thread(target=lambda: print('alone', sandbox._is_alone())).start()\n"
+    )
+    arguments = [str(PACKAGE_DIR.parent), str(file), str(tmp_path / "written")]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
+    )
+
+    starts = [
+        "takes more than 256 MiB",
+        "broke the process that read it (exit -6",
+        "broke",
+        "could not be read",
+    ]
+    starts += ["broke the process that read it (exit 1,"] * 2 + ["no child is left", "alone False"]
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(starts)
+    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), lines
+    assert not (tmp_path / "written").exists() or (tmp_path / "written").read_bytes() == b""
 
 
 def test_the_limits_of_the_child_are_real():
