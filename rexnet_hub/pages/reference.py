@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from collections.abc import Mapping
 
 from rexnet_hub.index import grammar
@@ -36,12 +37,12 @@ def render_fields() -> str:
     parts = [FORMAT_HEAD]
     for owner, title in OWNERS.items():
         rows = [row for row in FIELDS if row.owner == owner]
-        parts.append(f"## {title}\n\n| Field | Holds | Unit | Meaning |\n| --- | --- | --- | --- |")
+        parts.append(f"## {title}\n\n| Field | Holds | Meaning |\n| --- | --- | --- |")
         for row in rows:
             label = ", ".join(code(spelling) for spelling in (row.label, *row.aliases))
-            unit = markdown(row.unit) if row.unit else ""
+            unit = f" ({markdown(row.unit)})" if row.unit and row.unit != row.kind else ""
             # The meaning is Markdown of our own table, backquotes included.
-            parts.append(f"| {label} | {row.kind} | {unit} | {row.meaning} |")
+            parts.append(f"| {label} | {row.kind}{unit} | {row.meaning} |")
         parts.append("")
     return "\n".join(parts)
 
@@ -107,5 +108,6 @@ def render_decisions(pages: Mapping[str, str]) -> str:
     lines = ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
     for path, text in sorted(pages.items()):
         title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
+        title = re.sub(r"\A\d+\. ", "", title)
         lines.append(f"- [{markdown(title)}]({path.removeprefix('decisions/')})")
     return "\n".join(lines) + "\n"

@@ -8,7 +8,7 @@ import yaml
 from hostile_index import lock  # noqa: F401
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import EvalResult
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rexnet_hub.pages.card import front_matter, render_card, yaml_lines
@@ -30,6 +30,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # time is not what is proved
 @given(TREES)
 def test_front_matter_of_any_shape_is_read_back(tree):
     """PyYAML reads what is laid out as the value that it was; printable, it is what PyYAML writes."""
