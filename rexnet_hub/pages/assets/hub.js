@@ -153,30 +153,39 @@ window.RexnetHub = window.RexnetHub || {};
         limits.every(({ key, bound, least }) => key in model.number && (least ? model.number[key] >= bound : model.number[key] <= bound))));
       this.count.textContent = visible.size ? `${visible.size} of ${this.models.length} models` : "No model meets all of this";
       this.sortRows();
-      this.showRows(new Set([...visible].map((model) => model.row)));
+      const later = this.showRows(new Set([...visible].map((model) => model.row)));
       const cost = this.costs.find((each) => each.key === this.inputs.cost.value) || this.costs[0];
       this.chart.element.hidden = !cost;
       if (cost) {
         if (this.chart.cost !== cost) this.chart.draw(cost);
-        cancelAnimationFrame(this.drawing);
-        this.drawing = requestAnimationFrame(() => this.chart.show(visible)); // after the table has answered
+        later.unshift(() => this.chart.show(visible));
       }
+      this.runInFrames(later);
       this.compare();
     }
 
-    /* Hides rows at once; shows those that a screen holds at once, and the others a slice a frame. */
+    /* Hides rows at once, and shows those that a screen holds; gives what shows the others, a slice each. */
     showRows(wanted) {
-      cancelAnimationFrame(this.showing);
       const late = [];
       for (const row of this.table.tBodies[0].rows) {
         if (!wanted.has(row)) row.hidden = true;
         else if (row.hidden) late.push(row);
       }
+      const slices = [];
+      while (late.length) slices.push(late.splice(0, ROWS_A_FRAME));
+      const [first, ...others] = slices.map((rows) => () => { for (const row of rows) row.hidden = false; });
+      if (first) first();
+      return others;
+    }
+
+    /* Takes one step a frame, so that a key press is answered in between; an earlier answer's steps are dropped. */
+    runInFrames(steps) {
+      cancelAnimationFrame(this.frame);
       const next = () => {
-        for (const row of late.splice(0, ROWS_A_FRAME)) row.hidden = false;
-        if (late.length) this.showing = requestAnimationFrame(next);
+        steps.shift()();
+        if (steps.length) this.frame = requestAnimationFrame(next);
       };
-      next();
+      if (steps.length) this.frame = requestAnimationFrame(next);
     }
 
     readQuery() {
