@@ -68,7 +68,8 @@ class AutoModel:
             features_only: Whether to give the five feature maps, strides 2 to 32, in place of logits.
             out_indices: With `features_only`, which of the five.
             cache_dir: Where downloads go; by default the clients' own caches.
-            local_files_only: Whether to use only what is in the cache.
+            local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
+                for 10 seconds, a small file for two minutes and weights for half an hour, however they drip.
             token: For private Hub repos, as in huggingface_hub.
 
         Returns:

@@ -18,7 +18,7 @@ from typing import Any
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.index import Entry
 from rexnet_hub.index.writing import write_whole
-from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE
+from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE, find_cache_dir
 from rexnet_hub.repo import read_repo
 from rexnet_hub.weights.digest import digest_file
 
@@ -77,14 +77,18 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
 
 
 def verify_signature(
-    folder: Path, public_key: Path, *, name: str | None = None, at_least_version: int = 1
+    folder: Path, public_key: Path, *, name: str | None = None, at_least_version: int | None = None
 ) -> Statement:
     """Hold a repo folder against its signature, offline.
+
+    The highest version that was seen of a model, by this key, is remembered in the cache folder: an older
+    one is refused from then on.
 
     Args:
         public_key: The signer's, PEM, from a place that is trusted.
         name: The model that it must be.
-        at_least_version: The lowest version that is taken: one more than was replaced.
+        at_least_version: The lowest version that is taken, instead of the highest that was seen here; then
+            nothing is remembered.
 
     Returns:
         The statement; everything in it is signed, its files' digests were held.
@@ -110,8 +114,31 @@ def verify_signature(
             folder, f"is not what the signature vouches for ({type(error).__name__}); do not load it"
         ) from None
     statement = _read_statement(folder / STATEMENT_FILE)
-    _require_statement(folder, statement, name, at_least_version)
+    seen = _seen_file(public_key, statement.name)
+    lowest = _read_seen(seen) if at_least_version is None else at_least_version
+    _require_statement(folder, statement, name, lowest)
+    if at_least_version is None and statement.version > lowest:
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(seen, f"{statement.version}\n".encode())
     return statement
+
+
+def _seen_file(public_key: Path, name: str) -> Path:
+    """Name the file that remembers the highest version of a model under a key."""
+    digest = hashlib.sha256(public_key.read_bytes() + b"\0" + name.encode()).hexdigest()
+    return find_cache_dir() / "signed" / digest[:32]
+
+
+def _read_seen(file: Path) -> int:
+    """Give the version that was remembered; 0 where none was."""
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError):
+        raise SignatureProblem(
+            file, "does not say which signed version was seen last; delete it, or name --at-least-version"
+        ) from None
 
 
 def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
@@ -159,7 +186,7 @@ def _require_statement(folder: Path, statement: Statement, name: str | None, at_
         raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
     if statement.version < at_least:
         raise SignatureProblem(
-            folder, f"is version {statement.version}, at least {at_least} is asked for: it was replaced"
+            folder, f"is version {statement.version}, it was replaced: at least {at_least} is taken"
         )
 
 

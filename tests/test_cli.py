@@ -359,7 +359,10 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     )
     pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(*pem))
-    signed = ("--sign", tmp_path / "key.pem", "--version-counter", "3")
+    signed = ("--sign", tmp_path / "key.pem")
+    unnumbered = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
+    assert "--version-counter N" in refusal(unnumbered, code=2)
+    signed += ("--version-counter", "3")
     code, out, _ = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
     assert code == 0, out
     held = ("--repo", tmp_path / "hub" / "flowers", "--signature", tmp_path / "key.pub")

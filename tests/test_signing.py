@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub import witness
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
-from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
 from rexnet_hub.signing import sign_repo, verify_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -95,8 +95,26 @@ def test_another_name_or_an_older_version_is_refused(signed, keys):
     """A valid signature of another model, or of a version that was replaced, does not pass."""
     with pytest.raises(SignatureProblem, match="is rexnet_100, signed as such, not rexnet_130"):
         verify_signature(signed, keys[1], name="rexnet_130")
-    with pytest.raises(SignatureProblem, match="is version 3, at least 4"):
+    with pytest.raises(SignatureProblem, match="is version 3, it was replaced: at least 4"):
         verify_signature(signed, keys[1], at_least_version=4)
+
+
+def test_an_older_version_than_was_seen_is_refused(signed, staged, entry, keys, tmp_path):
+    """Who has seen version 3 under a key is not handed version 2 again, under that key and name alone."""
+    older = shutil.copytree(staged, tmp_path / "older")
+    sign_repo(older, keys[0], entry=entry, version=2)
+    assert verify_signature(older, keys[1]).version == 2
+    assert verify_signature(signed, keys[1]).version == 3
+    with pytest.raises(SignatureProblem, match="is version 2, it was replaced: at least 3"):
+        verify_signature(older, keys[1])
+    assert verify_signature(older, keys[1], at_least_version=2).version == 2
+    assert verify_signature(signed, keys[1]).version == 3
+    with pytest.raises(SignatureProblem, match="at least 3"):
+        verify_signature(older, keys[1])
+    (seen,) = (find_cache_dir() / "signed").iterdir()
+    seen.write_text("three")
+    with pytest.raises(SignatureProblem, match="seen last; delete it"):
+        verify_signature(signed, keys[1])
 
 
 def test_another_key_is_refused(signed, tmp_path):

@@ -91,7 +91,10 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
     add("--signature", type=Path, metavar="PUBLIC_KEY", help="hold --repo against its signature first (PEM)")
     add(
-        "--at-least-version", type=int, default=1, metavar="N", help="the lowest signed version that is taken"
+        "--at-least-version",
+        type=int,
+        metavar="N",
+        help="the lowest signed version that is taken (default: the highest that was seen here)",
     )
     add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
     add_json(parser)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, UsageError
 from rexnet_hub.terminal import paint
 
 
@@ -70,9 +70,8 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add(
         "--version-counter",
         type=int,
-        default=1,
         metavar="N",
-        help="signed: which publication it is (default: 1)",
+        help="with --sign: which publication it is, one more than the last",
     )
     add("--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary")
     add_json(parser)
@@ -87,6 +86,8 @@ def run_publish(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.publish import describe_plan, outcomes_table, plan_as_json, plan_as_markdown, publish_all
 
+    if args.sign and args.version_counter is None:
+        raise UsageError("--sign needs --version-counter N: one more than the last publication's, at first 1")
     outcomes = publish_all(
         args.repos,
         args.to,
@@ -97,7 +98,7 @@ def run_publish(args: argparse.Namespace) -> int:
         drop_edits=args.drop_edits,
         record=args.record,
         sign_key=args.sign,
-        sign_version=args.version_counter,
+        sign_version=args.version_counter or 1,
     )
     plans = [outcome.plan for outcome in outcomes if outcome.plan]
     if args.json or args.markdown:

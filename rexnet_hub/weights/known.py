@@ -11,11 +11,13 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rexnet_hub.weights.lease import lease_holds, take_lease
+from rexnet_hub.weights.lease import kind_of_disk, lease_holds, take_lease
 from rexnet_hub.weights.manifest import Manifest
 
 #: A disk's clock may tick slowly: two changes within one tick leave the same stamp, so young files get none.
 SETTLED_NS = 2_000_000_000
+#: Here a write through a shared map of the file moves no time.
+_UNTIMED_KINDS = frozenset({"tmpfs"})
 
 
 class Stamp(NamedTuple):
@@ -42,7 +44,7 @@ _known: dict[Stamp, Known] = {}
 
 def take_stamp(descriptor: int) -> Stamp | None:
     """Stamp an open file; None where a change could go unseen. It is good while the file stays open."""
-    if not take_lease(descriptor):
+    if kind_of_disk(descriptor) in _UNTIMED_KINDS or not take_lease(descriptor):
         return None
     status = os.fstat(descriptor)
     if time.time_ns() - status.st_ctime_ns < SETTLED_NS:

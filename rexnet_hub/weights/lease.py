@@ -21,7 +21,7 @@ LOCAL_KINDS = frozenset({"ext2", "ext3", "ext4", "f2fs", "overlay", "tmpfs", "xf
 
 def take_lease(descriptor: int) -> bool:
     """Take a read lease on an open file; say whether there is one. It goes with the file's closing."""
-    if not hasattr(fcntl, "F_SETLEASE") or _kind_of_disk(descriptor) not in LOCAL_KINDS:
+    if not hasattr(fcntl, "F_SETLEASE") or kind_of_disk(descriptor) not in LOCAL_KINDS:
         return False
     try:
         # A waiting writer is announced by a signal; this one is ignored unless somebody handles it.
@@ -37,7 +37,7 @@ def lease_holds(descriptor: int) -> bool:
     return fcntl.fcntl(descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
 
 
-def _kind_of_disk(descriptor: int) -> str | None:
+def kind_of_disk(descriptor: int) -> str | None:
     """Name the kind of file system that a file is on, as Linux does."""
     device = os.fstat(descriptor).st_dev
     sought = f"{os.major(device)}:{os.minor(device)}"

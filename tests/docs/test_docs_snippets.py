@@ -121,6 +121,15 @@ def test_every_command_is_in_the_reference(site):
         assert f'<h2 id="{name}">' in page
 
 
+def test_every_public_name_is_in_the_python_reference(site):
+    """Each door of the package has its section on the page."""
+    import rexnet_hub
+
+    page = (site[0] / "reference" / "python.html").read_text(encoding="utf-8")
+    headings = set(re.findall(r"<h2 [^>]*>(\w+)<", page))
+    assert headings == set(rexnet_hub.__all__) - {"__version__"}
+
+
 def test_a_block_that_fails_is_seen(desk):
     """The runner lets an error of a block through."""
     with pytest.raises(ZeroDivisionError):

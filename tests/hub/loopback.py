@@ -32,7 +32,7 @@ class Fault:
     """What goes wrong with the requests that match: `on` is searched for in "METHOD path"."""
 
     on: str
-    action: str  # status, drop, lost, stall, flip, forget, race, before, kill, killed_after
+    action: str  # status, drop, lost, stall, drip, flip, forget, race, before, kill, killed_after
     times: int = 1
     skip: int = 0
     status: int = 503
@@ -215,6 +215,11 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.action == "drop":
                 body = body[: fault.after_bytes]
                 self.close_connection = True
+            if fault and fault.action == "drip":
+                for place in range(len(body)):  # a byte now and then, never silent for long
+                    self.wfile.write(body[place : place + 1])
+                    if self.hub.stopped.wait(0.05):
+                        return
             self.wfile.write(body)
 
     def authenticate(self):

@@ -4,6 +4,7 @@ import json
 import logging
 import resource
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,23 @@ def test_a_stalled_download_ends(published, monkeypatch, on):
     monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.2)
     with pytest.raises(HubError, match="does not answer") as caught:
         AutoModel.from_pretrained("org/small")
+    assert "\n" not in str(caught.value)
+
+
+@by_both
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # what is given up ends unclosed
+@pytest.mark.parametrize("on", ["GET .*config.json", GET_WEIGHTS])
+def test_a_download_that_drips_ends(published, monkeypatch, on):
+    """A Hub that sends a byte now and then, so that no wait is long, is given up after the file's limit."""
+    for limit in ("WEIGHTS_SECONDS", "SMALL_FILE_SECONDS"):
+        monkeypatch.setattr(f"rexnet_hub.hub.cache.{limit}", 1.0)
+    published.fault(on, "drip", times=99)
+    started = time.monotonic()
+    with pytest.raises(HubError, match="is too slow") as caught:
+        AutoModel.from_pretrained("org/small")
+    assert time.monotonic() - started < 20
     assert "\n" not in str(caught.value)
 
 

@@ -110,6 +110,22 @@ def test_a_long_burst_is_given_up_and_told(hub, staged, files, on, status):
     assert_ends_right(hub, staged, files)
 
 
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # what is given up ends unclosed
+@pytest.mark.parametrize("on", [PREUPLOAD, INFO])
+def test_an_answer_that_drips_ends(hub, staged, files, on):
+    """An answer that comes a byte now and then is given up after the call's limit; later it ends right."""
+    hub.fault(on, "drip", times=-1)
+    patience = Patience(step_seconds=0.5, call_seconds=1, attempts=2, wait_seconds=0)
+    with pytest.raises(RexnetHubError, match="too slow") as caught:
+        apply_plan(plan_publish(staged, "hf:org", patience=patience), patience=patience)
+    assert "\n" not in str(caught.value)
+    assert_old_or_new(hub, files)
+    hub.faults.clear()
+    assert_ends_right(hub, staged, files)
+
+
 @pytest.mark.parametrize("after_bytes", [0, 65_536, 14_000_000])
 def test_an_upload_that_is_cut_anywhere(hub, staged, files, after_bytes):
     """The connection ends after so many bytes of the weights: they are sent again."""

@@ -93,6 +93,6 @@ def test_a_strided_tensor_is_read_from_a_private_copy(tmp_path):
 
 def test_a_file_that_cannot_be_leased_is_another_users_or_elsewhere(monkeypatch):
     """A disk that is not known to be local gives no lease."""
-    monkeypatch.setattr(lease, "_kind_of_disk", lambda descriptor: "nfs4")
+    monkeypatch.setattr(lease, "kind_of_disk", lambda descriptor: "nfs4")
     with open(__file__, "rb") as stream:  # noqa: PTH123 - its descriptor is what is wanted
         assert not lease.take_lease(stream.fileno())
