@@ -71,14 +71,14 @@ window.RexnetHub = window.RexnetHub || {};
       const number = () => make("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
       this.inputs = { name: make("input", { type: "search", autocomplete: "off", spellcheck: false }) };
       for (const limit of this.limits) this.inputs[limit.param] = number();
-      this.inputs.q = make("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "top1>=79 params<10M" });
+      this.inputs.query = make("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "top1>=79 params<10M" });
       this.inputs.cost = make("select", {}, ...this.costs.map((cost) => make("option", { value: cost.key }, cost.label)));
       this.complaint = make("p", { className: "hub-complaint", role: "alert", hidden: true });
       this.count = make("output", { className: "hub-count" });
       const reset = make("button", { type: "reset", className: "hub-button" }, "Clear");
       const narrow = make("details", { className: "hub-limits", open: innerWidth >= 720 }, make("summary", {}, "Limits and query"),
         make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
-          field("Query", this.inputs.q, "hub-wide")), this.complaint);
+          field("Query", this.inputs.query, "hub-wide")), this.complaint);
       const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
         make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost)),
         narrow, make("div", { className: "hub-answer" }, this.count, reset));
@@ -191,7 +191,7 @@ window.RexnetHub = window.RexnetHub || {};
     readQuery() {
       try {
         this.complaint.hidden = true;
-        return hub.parseQuery(this.inputs.q.value, this.names);
+        return hub.parseQuery(this.inputs.query.value, this.names);
       } catch (error) {
         if (!(error instanceof hub.QueryError)) throw error;
         this.complaint.textContent = `At character ${error.place + 1}: ${error.message}.`;
