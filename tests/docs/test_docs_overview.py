@@ -22,7 +22,13 @@ def names_shown(page):
     return page.locator("table[data-hub] tbody tr:visible td:first-child a").all_inner_texts()
 
 
+def wait_for_chart(page):
+    """The chart answers one frame after the table."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def points_shown(page):
+    wait_for_chart(page)
     return sorted(page.locator(".hub-point:visible .hub-name").all_text_contents())
 
 
@@ -187,8 +193,10 @@ def test_labels_do_not_overlap(open_page, width):
 def test_the_front_is_the_one_of_what_is_shown(open_page):
     """The dashed line joins the models that no other beats, among those that the filter leaves."""
     page = open_page()
+    wait_for_chart(page)
     steps = page.locator(".hub-line").get_attribute("d").count("L")
     page.get_by_label("Query").fill("top1>=79 params<10M")
+    wait_for_chart(page)
     assert (steps, page.locator(".hub-line").get_attribute("d").count("L")) == (3, 1)
 
 
