@@ -76,7 +76,7 @@ def _pages(work: Path, count: int) -> Job:
 
 
 def _site(work: Path) -> Job:
-    """Build our site, one of mkdocs-material with as many short pages, and one with our pages' own text."""
+    """Build our site, one of as many short pages, and two of our own pages kept as files."""
     config = ROOT / "mkdocs.yml"
     ours, plain = work / "ours", work / "plain"
     first = Program(
@@ -92,7 +92,6 @@ def _site(work: Path) -> Job:
     for number in range(len(pages)):
         name = "index.md" if number == 0 else f"page_{number}.md"
         shutil.copyfile(sources[number % len(sources)], plain / "docs" / name)
-    same = _same_text(work / "same")
 
     def plain_site(name: str, folder: Path) -> Program:
         argv = ("-m", "mkdocs", "build", "--quiet", "--config-file", str(folder / "mkdocs.yml"))
@@ -104,14 +103,20 @@ def _site(work: Path) -> Job:
         ours=Program(name="ours", argv=first.argv, env=first.env),
         peers=(
             Peer(task=plain_site("mkdocs-material, as many short pages", plain), at_least=1 / 1.3),
-            Peer(task=plain_site("mkdocs-material, pages of the same text", same), at_least=1 / 1.3),
+            Peer(task=plain_site("the same, pages of our text", _as_files(work / "text", reference=False))),
+            Peer(task=plain_site("the same, and mkdocstrings", _as_files(work / "all", reference=True))),
         ),
         rounds=3,
     )
 
 
-def _same_text(folder: Path) -> Path:
-    """Write our pages' Markdown as files, under our own settings without the plugins that make pages."""
+def _as_files(folder: Path, *, reference: bool) -> Path:
+    """Write our pages' Markdown as files, under our own settings without the plugin that makes them.
+
+    Args:
+        folder: Where to.
+        reference: With the Python reference and mkdocstrings, which renders it; else without both.
+    """
     docs = folder / "docs"
     shutil.copytree(ROOT / "docs", docs)
     decisions = {
@@ -122,9 +127,11 @@ def _same_text(folder: Path) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     config = (ROOT / "mkdocs.yml").read_text().replace("strict: true", "strict: false")
-    generated = config.index("  - rexnet-hub\n")
-    extensions = config.index("markdown_extensions:")
-    (folder / "mkdocs.yml").write_text(config[:generated] + "\n" + config[extensions:])
+    config = config.replace("  - rexnet-hub\n", "")
+    if not reference:
+        (docs / "reference" / "python.md").unlink()
+        config = config[: config.index("  - mkdocstrings:")] + config[config.index("markdown_extensions:") :]
+    (folder / "mkdocs.yml").write_text(config)
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -12,6 +14,14 @@ from rexnet_hub.index.lock import read_lock
 from rexnet_hub.layout import find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
+
+
+def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
+    """Render the pages that the docs folder does not hold, from the zoo's own index and the package."""
+    return render_site(load_index().models, read_lock()) | {
+        "reference/command-line.md": render_command_line(build_parser()),
+        "decisions/index.md": render_decisions(decisions),
+    }
 
 
 class RexnetHubPlugin(BasePlugin):
@@ -27,11 +37,7 @@ class RexnetHubPlugin(BasePlugin):
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Add what is rendered as if it stood in the docs folder."""
         decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
-        pages = render_site(load_index().models, read_lock()) | {
-            "reference/command-line.md": render_command_line(build_parser()),
-            "decisions/index.md": render_decisions(decisions),
-        }
-        for path, content in pages.items():
+        for path, content in render_pages(decisions).items():
             # A nav of a thousand models would stand in each of a thousand pages.
             level = InclusionLevel.NOT_IN_NAV if path.startswith("models/") else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))

@@ -24,9 +24,9 @@ NUMBERS = st.integers() | st.floats(allow_nan=False).map(lambda number: number +
 ODD = st.sampled_from(["yes", "~", "1e3", "- a", "a: b", "# a", "...", "a...", "", " a ", "\x85", "a\nb"])
 KEYS = st.text("ab_-:#", min_size=1, max_size=9)
 TREES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(max_size=30) | ODD,
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=12) | ODD,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
