@@ -50,6 +50,8 @@ class Program:
         """
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path, **self.env}
+        # Our modules keep their bytecode from the run before, as those that pip installs do.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, "-I", "-S", "-c", LAUNCHER, self.command, *self.argv]
         started = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

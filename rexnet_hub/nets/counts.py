@@ -16,7 +16,7 @@ def count_macs(network: nn.Module, *, input_px: int = 224, in_chans: int = 3) ->
 
     Convention `conv_linear`: one multiply with its add is one MAC; biases, batch norms,
     activations, pooling and gates are left out. The network runs once, in eval mode, on zeros, on the
-    device that it is on: `meta` too.
+    device that it is on: `meta` too. On a CPU it runs in one thread, as waiting threads cost more than one picture.
     """
     total = 0
 
@@ -29,11 +29,13 @@ def count_macs(network: nn.Module, *, input_px: int = 224, in_chans: int = 3) ->
     counted = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     hooks = [module.register_forward_hook(add) for module in counted]
     was_training = network.training
-    device = next(network.parameters()).device
+    device, threads = next(network.parameters()).device, torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             network.eval()(torch.zeros(1, in_chans, input_px, input_px, device=device))
     finally:
+        torch.set_num_threads(threads)
         network.train(was_training)
         for hook in hooks:
             hook.remove()
