@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -25,6 +26,8 @@ from rexnet_hub.index import Preprocessing, load_index
 from rexnet_hub.index.read import garbage_kept
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
+from rexnet_hub.nets import find_config as find_network
+from rexnet_hub.nets.outline import fill_outline, outline_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.repo import Repo
 from rexnet_hub.weights.state_dict import require_tensors
@@ -33,7 +36,7 @@ from rexnet_hub.weights.tensors import read_tensors
 log = logging.getLogger(__name__)
 
 BATCH = 32  # pictures classified at a time
-STEM, CLASSIFIER = "stem.conv.weight", "head.fc."
+STEM = "stem.conv.weight"
 
 
 class AutoModel:
@@ -192,24 +195,22 @@ def create_model(
         UnknownModelError: There is no such model or network.
     """
     entry = find_entry(name)
-    repo = find_repo(name) if pretrained else None
-    if num_classes is None:
+    options: dict[str, Any] = {
+        "output_stride": output_stride,
+        "drop_rate": drop_rate,
+        "drop_path_rate": drop_path_rate,
+    }
+    if pretrained:
+        repo = find_repo(name)
+        network = load_network(repo, num_classes=num_classes, in_chans=in_chans, **options)
+    else:
         stated = entry.value("num_classes") if entry else None
-        num_classes = repo.config.num_classes if repo else stated or 1000
-    if in_chans is None:
-        in_chans = repo.config.in_chans if repo else 3
-    network = build_network(
-        repo.config.architecture if repo else entry.architecture if entry else name,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=repo.config.global_pool if repo else "avg",
-        output_stride=output_stride,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        init=repo is None,
-    )
-    if repo is not None:
-        fill_network(network, repo)
+        network = build_network(
+            entry.architecture if entry else name,
+            num_classes=(stated or 1000) if num_classes is None else num_classes,
+            in_chans=3 if in_chans is None else in_chans,
+            **options,
+        )
     return ReXNetFeatures(network, out_indices) if features_only else network
 
 
@@ -276,36 +277,35 @@ def _name_guesses(
     )
 
 
-def load_network(repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None) -> ReXNet:
-    """Build a repo's network and fill it."""
+def load_network(
+    repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None, **options: Any
+) -> ReXNet:
+    """Build a repo's network with its weights, strictly: a digest that holds, every tensor in its place.
+
+    Args:
+        num_classes: Other than the repo's: the classifier is drawn anew.
+        in_chans: Other than the repo's: the stem is adapted.
+        options: More of `ReXNet`'s arguments.
+    """
     config = repo.config
-    network = build_network(
-        config.architecture,
-        num_classes=config.num_classes if num_classes is None else num_classes,
+    network = outline_network(
+        find_network(config.architecture),
+        num_classes=config.num_classes,
         in_chans=config.in_chans if in_chans is None else in_chans,
         global_pool=config.global_pool,
-        init=False,
+        **options,
     )
-    fill_network(network, repo)
-    return network
-
-
-def fill_network(network: ReXNet, repo: Repo) -> None:
-    """Fill a network with a repo's weights, strictly: a digest that holds, and every tensor in its place."""
     tensors = read_weights(repo)
-    if network.num_classes != repo.config.num_classes:
-        if network.num_classes:
-            told = "the classifier for %d classes is replaced by a new one for %d"
-            log.warning(told, repo.config.num_classes, network.num_classes)
-        network.reset_classifier(network.num_classes)
-        tensors = {name: t for name, t in tensors.items() if not name.startswith(CLASSIFIER)}
-        tensors |= {f"head.{name}": t for name, t in network.head.state_dict().items()}
     if STEM in tensors:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
-    own = network.state_dict(keep_vars=True)
-    require_tensors(_table(tensors), _table(own), file=repo.weights)
-    for name, tensor in own.items():
-        tensor.data = tensors[name]  # not copied: `load_state_dict(assign=True)` in a twelfth of the time
+    require_tensors(_table(tensors), _table(network.state_dict(keep_vars=True)), file=repo.weights)
+    fill_outline(network, tensors)
+    if num_classes is not None and num_classes != config.num_classes:
+        network.reset_classifier(num_classes)
+        if num_classes:
+            told = "the classifier for %d classes is replaced by a new one for %d"
+            log.warning(told, config.num_classes, num_classes)
+    return network
 
 
 def read_weights(repo: Repo) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ def count_macs(network: nn.Module, *, input_px: int = 224, in_chans: int = 3) ->
 
     Convention `conv_linear`: one multiply with its add is one MAC; biases, batch norms,
     activations, pooling and gates are left out. The network runs once, in eval mode, on zeros, on the
-    device that it is on: `meta` too. On a CPU it runs in one thread, as waiting threads cost more than one picture.
+    device that it is on: `meta` too. On a CPU it runs in one thread: many wait longer than one picture takes.
     """
     total = 0
 

@@ -252,9 +252,8 @@ class ReXNet(nn.Module):
         super().__init__()
         if output_stride not in (8, 16, 32):
             raise UsageError(f"output_stride is {output_stride}; there are 8, 16 and 32")
-        for what, number, least in (("in_chans", in_chans, 1), ("num_classes", num_classes, 0)):
-            if type(number) is not int or number < least:
-                raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
+        _require_whole("in_chans", in_chans, 1)
+        _require_whole("num_classes", num_classes, 0)
         self.config, self.num_classes, self.in_chans, self.drop_rate = (
             config,
             num_classes,
@@ -314,6 +313,7 @@ class ReXNet(nn.Module):
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier by a newly drawn one; 0 classes removes it."""
+        _require_whole("num_classes", num_classes, 0)
         old = next(self.parameters())
         pool = self.head.global_pool if global_pool is None else global_pool
         head = Head(self.num_features, num_classes, pool, self.drop_rate).apply(init_weights)
@@ -323,6 +323,11 @@ class ReXNet(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """In training, keep only each block's input and recompute the rest backward."""
         self.grad_checkpointing = enable
+
+
+def _require_whole(what: str, number: int, least: int) -> None:
+    if type(number) is not int or number < least:
+        raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
 
 
 class ReXNetFeatures(nn.Module):

@@ -32,6 +32,7 @@ from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 VERSION = 1
 NO_RECEIPT = "is not a receipt"
 MAX_RECEIPT_BYTES = 16 << 20
+_SIZES, _INT = tuple[int, ...], frozenset({int})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def _build(record: Any, values: Any, where: str) -> Any:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    if kind == tuple[int, ...] and type(value) is list and all(type(item) is int for item in value):
+    if kind == _SIZES and type(value) is list and _INT.issuperset(map(type, value)):
         return tuple(value)
     if kind in (SourceFacts, OutputFacts):
         return _build(kind, value, where)
