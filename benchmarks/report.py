@@ -26,16 +26,21 @@ PACKAGES = (
     "mkdocs",
 )
 INTRODUCTION = """\
+---
+hide: [navigation, toc]
+---
+
 # How fast
 
 What people wait for, beside what they would use instead: `python -m benchmarks` in a checkout runs both in
 turn, in the same minutes, and compares the CPU seconds of whole processes or calls. A ratio above 1 means
-ours takes less; a goal that was not reached is marked short. The floor is what the machine would take for the
-work that nobody can leave out.
+ours takes less; it is the median of the rounds of each run, then the least and the most of all rounds. A goal
+that was not reached is marked short. The floor is what the machine would take for the work that nobody can
+leave out. Seconds are CPU seconds, memory is the peak of the process.
 """
 HEAD = (
-    "| job | size | ours, CPU s | peak MB | beside | peer ÷ ours: median a run (least to most) | wanted "
-    "| memory, peer ÷ ours | floor, CPU s |\n|---|---|--:|--:|---|--:|--:|--:|---|\n"
+    "| job | beside | peer ÷ ours | goal | least to most | ours | peer | floor | memory, peer ÷ ours |\n"
+    "|---|---|--:|--:|--:|--:|--:|---|--:|\n"
 )
 
 
@@ -112,27 +117,30 @@ def _identity(row: dict[str, Any]) -> tuple[str, str, str]:
 
 def render_row(row: dict[str, Any]) -> str:
     """Render one row of the table."""
-    ratio = row["ratio"]
-    wanted = f"{row['ratio_wanted']:.3g}" if row["ratio_wanted"] else ""
-    if row["ratio_wanted"] and ratio["median"] < row["ratio_wanted"]:
-        wanted += " (short)"
-    each = " / ".join(f"{median:.2f}" for median in ratio.get("medians", [ratio["median"]]))
-    memory = f"{row['memory_ratio']:.1f}" if row["memory_ratio"] else ""
+    ratio, wanted = row["ratio"], row["ratio_wanted"]
+    goal = f"{wanted:.3g}" + (", short" if ratio["median"] < wanted else "") if wanted else ""
+    each = " / ".join(f"{median:.3g}" for median in ratio.get("medians", [ratio["median"]]))
+    memory = f"{row['ours_peak_mb']:.0f} MB" if row["ours_peak_mb"] else ""
+    if row["memory_ratio"]:
+        memory = f"{row['memory_ratio']:.3g} of {memory}"
     if row["memory_ratio_wanted"]:
-        memory += f" (wanted {row['memory_ratio_wanted']:g})"
-    peak = f"{row['ours_peak_mb']:.0f}" if row["ours_peak_mb"] else ""
-    floor = f"{_seconds(row['floor_cpu_s'])}: {row['floor']}" if row["floor"] else ""
-    title = row["job"] + (f" ({row['note']})" if row["note"] else "")
-    return (
-        f"| {title} | {row['size']} | {_seconds(row['ours_cpu_s'])} | {peak} "
-        f"| {row['peer']}, {_seconds(row['peer_cpu_s'])} "
-        f"| {each} ({ratio['least']:.2f} to {ratio['most']:.2f}) "
-        f"| {wanted} | {memory} | {floor} |\n"
+        memory += f", goal {row['memory_ratio_wanted']:g}"
+    cells = (
+        row["job"] + (f" ({row['note']})" if row["note"] else "") + f": {row['size']}",
+        row["peer"],
+        each,
+        goal,
+        f"{ratio['least']:.3g} to {ratio['most']:.3g}",
+        _seconds(row["ours_cpu_s"]),
+        _seconds(row["peer_cpu_s"]),
+        f"{_seconds(row['floor_cpu_s'])} {row['floor']}" if row["floor"] else "",
+        memory,
     )
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g}" if seconds >= 0.001 else f"{seconds:.2g}"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
 def write_report(out: Path, found: Sequence[dict[str, Any]], left_out: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def test_a_row_that_falls_short_says_so():
     ratio = row["ratio"]
     for median, marked in ((1.9, True), (2.1, False)):
         page = render_page(DOCUMENT | {"rows": [row | {"ratio": ratio | {"median": median}}]})
-        assert ("(short)" in page) == marked
+        assert ("2, short" in page) == marked
 
 
 def test_several_runs_are_one_row():
