@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
-from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url, is_loopback
+from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.index import load_index
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
