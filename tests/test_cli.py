@@ -76,6 +76,15 @@ def test_show_gives_every_claim_its_source(run):
     assert claims["license"]["line"] > 0
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_takes_a_secret_in_its_words(command):
+    """A command line is seen by every process of the machine: no option asks for a token or a password."""
+    asked = COMMANDS[command]._actions
+    words = {word for action in asked for word in (*action.option_strings, action.dest, str(action.metavar))}
+    secret = ("token", "password", "secret", "credential", "auth")
+    assert [word for word in words if any(hint in word.lower() for hint in secret)] == []
+
+
 def test_an_unknown_model_gets_the_nearest_name(run):
     """Every command that takes a model says which one may have been meant."""
     for words in (["show"], ["card"], ["verify"], ["predict", "--top", "1"], ["fetch"]):

@@ -115,7 +115,7 @@ def test_killed_before_any_call_the_file_is_the_old_or_the_new(folder, name):
 
 
 def test_a_disk_that_became_read_only_is_a_message(folder, monkeypatch):
-    """Where not even the temporary file can be removed, it is the write that is told of, and the old stays."""
+    """Where not even the temporary file can be removed, the write is told of, and the old stays."""
     before = contents(folder)
 
     def refuse(*arguments, **options):
