@@ -299,17 +299,18 @@ def test_list_names_and_the_front(run):
     assert "--pareto takes two figures" in refusal(run("list", "--pareto", "top1"), code=2)
 
 
-def test_lock_writes_what_lock_checks(run, own_index):
+def test_lock_writes_what_lock_checks(run, own_index, tmp_path, monkeypatch):
     """`lock` records measurements; --check passes then, and names what somebody changed."""
+    lock = shutil.copytree(own_index, tmp_path / "index") / "lock.json"
+    lock.unlink()
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(lock.parent))
     assert run("lock", "rexnet_100", "--check")[0] == 1
     assert run("lock", "rexnet_100")[0] == 0
     assert run("lock", "rexnet_100", "--check")[:2] == (0, "")
-    lock = own_index / "lock.json"
     lock.write_text(lock.read_text().replace("4796873", "4796874"))
     code, out, _ = run("lock", "rexnet_100", "--check")
     assert code == 1
     assert "rexnet_100: parameters: the lock says 4796874, measured is 4796873" in out
-    lock.unlink()
 
 
 def test_verify_writes_junit(run, tmp_path):

@@ -15,10 +15,11 @@ from rexnet_hub.errors import PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
-from rexnet_hub.index import load_index
+from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
-from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
+from rexnet_hub.pages.edits import lost_lines
+from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
 from rexnet_hub.repo import Repo, read_repo
 from rexnet_hub.verify import FALSE, verify_model
@@ -264,13 +265,16 @@ def _require_trained(repo: Repo) -> None:
 
 
 def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Hold the staged repo against its entry; a claim that is false stops a plan, and so does no entry."""
+    """Hold the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
     name = _model_of(repo)
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
         return (f"the index has no model {name!r}, so no claim of the repo can be held against an entry",)
-    findings = verify_model(entry, repo=repo.folder)
+    measured = read_lock().of(entry.name)
+    if is_standin(repo.weights):
+        measured = measured.of_standin()
+    findings = verify_model(entry, repo=repo.folder, measured=measured)
     return tuple(
         f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
         for finding in findings
