@@ -1,5 +1,6 @@
 """Publishing to a Hub is planned first, one commit and one tag after, and says what it would lose."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,7 @@ def test_what_was_published_loads_by_name(hub, staged, own_small_index):
 def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small_index, tmp_path):
     """Changed metrics and licence are shown old and new; changed and kept files with their digests."""
     publish(staged)
+    before = hashlib.sha256((staged / "README.md").read_bytes()).hexdigest()
     rewrite(own_small_index / "small.yml", "77.86%", "78.5%")
     plan = plan_publish(restaged(own_small_index, tmp_path), "hf:org")
     assert kinds(plan) == {
@@ -108,8 +110,15 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
     weights = next(change for change in plan.changes if change.name == "model.safetensors")
     assert weights.old_digest == weights.new_digest == f"sha256:{plan.files['model.safetensors'].sha256}"
     card = next(change for change in plan.changes if change.name == "README.md")
-    assert card.old_digest.startswith("git:")
-    assert card.old_digest != card.new_digest
+    assert (card.old_digest, card.new_digest) == (
+        f"sha256:{before}",
+        f"sha256:{plan.files['README.md'].sha256}",
+    )
+    (line,) = (line for line in describe_plan(plan) if "~ README.md" in line)
+    assert line.split()[3:] == [before[:12], "->", plan.files["README.md"].sha256[:12]]
+    (told,) = json.loads(plan_as_json([plan]))
+    digests = [change[f"{age}_digest"] for change in told["changes"] for age in ("old", "new")]
+    assert all(digest.startswith("sha256:") for digest in digests)
     assert plan.head == hub.repos["org/small"].head
     assert plan.stops == ()
     first_tag = next(iter(hub.repos["org/small"].tags))
@@ -123,6 +132,21 @@ def restaged(index, tmp_path):
     entry = load_index().find("small")
     released = Path(unquote(urlsplit(entry.released.url).path))
     return write_repo(entry, released, tmp_path / "new" / "small").folder
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_card_that_is_served_damaged_is_not_a_persons(hub, staged, own_small_index, tmp_path, times):
+    """A flipped bit in the card that is read is no edit: it is read again, and twice wrong is said."""
+    publish(staged)
+    again = restaged(own_small_index, tmp_path)
+    hub.fault("GET .*/resolve/.*README.md", "flip", times=times)
+    if times == 1:
+        assert plan_publish(again, "hf:org").edits == ()
+        return
+    with pytest.raises(
+        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; plan again"
+    ):
+        plan_publish(again, "hf:org")
 
 
 def test_metrics_that_change_are_named():
