@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.timing import ROOT
 from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.index import Entry, load_index
+from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.nets import entry_tensors
 from rexnet_hub.repo import Repo, write_repo
 from rexnet_hub.weights.standin import write_standin
@@ -31,7 +31,9 @@ def make_checkpoint(folder: Path, name: str) -> Path:
 
 def make_repo(folder: Path, name: str) -> Repo:
     """Stage a repo from a stand-in."""
-    return write_repo(find_entry(name), make_checkpoint(folder, name), folder / "repos" / name)
+    measured = read_lock(ROOT / "model_index" / "lock.json").of(name)
+    checkpoint = make_checkpoint(folder, name)
+    return write_repo(find_entry(name), checkpoint, folder / "repos" / name, measured=measured)
 
 
 def make_zip_checkpoint(file: Path, size_mb: int) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -85,10 +84,10 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     """Take one model from its released file to a classifier; every claim is in what is returned."""
     step(f"{entry.name}: fetch the released file")
     # What the lock says of real files says nothing of stand-ins.
-    measured = replace(read_lock().of(entry.name), released=None, safetensors=None, hub=None)
+    measured = read_lock().of(entry.name).of_standin()
     checkpoint = fetch_released(entry, cache_dir=out / "cache", measured=measured)
     step(f"{entry.name}: convert and stage")
-    staged = write_repo(entry, checkpoint, out / "staged" / entry.name)
+    staged = write_repo(entry, checkpoint, out / "staged" / entry.name, measured=measured)
     step(f"{entry.name}: verify")
     require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder, measured=measured))
     step(f"{entry.name}: publish to a folder")

@@ -170,6 +170,6 @@ def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Pa
         with FileLock(folder.parent / f".{entry.name}.lock"):
             if _current(entry, folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
-                write_repo(entry, checkpoint, folder)
+                write_repo(entry, checkpoint, folder, measured=measured)
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

@@ -19,8 +19,9 @@ from rexnet_hub.nets import entry_tensors
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.config import RepoConfig, read_config, render_config
 from rexnet_hub.weights.convert import convert_checkpoint, locked_folder
+from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.fetch import fetch
-from rexnet_hub.weights.receipt import Receipt, read_receipt
+from rexnet_hub.weights.receipt import OutputFacts, Receipt, read_receipt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +112,7 @@ def write_repo(
     checkpoint: Path,
     out: Path,
     *,
+    measured: Measured | None = None,
     repo_id: str | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Repo:
@@ -121,6 +123,7 @@ def write_repo(
     Args:
         checkpoint: The released file, already on this machine.
         out: A folder that does not exist yet or is empty.
+        measured: What the lock says of the model, for the card.
         repo_id: Where the repo will be on the Hub, for the card's snippets.
         check: Asked about the whole folder before it is moved; what it raises leaves none.
 
@@ -135,14 +138,9 @@ def write_repo(
         with locked_folder(out.parent), _aside(out) as aside:
             receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
             _write_synced(aside / CONFIG_FILE, render_config(entry))
-            files = [
-                {
-                    "name": WEIGHTS_FILE,
-                    "size_bytes": receipt.output.size_bytes,
-                    "sha256": receipt.output.sha256,
-                }
-            ]
-            card = render_card(entry, repo_id=repo_id, files=files, standin=receipt.stand_in)
+            card = derive_card(
+                entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
+            )
             _write_synced(aside / CARD_FILE, card)
             sync_folder(aside)
             if check is not None:
@@ -152,6 +150,27 @@ def write_repo(
     except OSError as error:
         raise FileProblem(out, f"cannot be written: {error.strerror}") from None
     return read_repo(out)
+
+
+def derive_card(
+    entry: Entry,
+    weights: FileDigest | OutputFacts,
+    *,
+    measured: Measured | None,
+    standin: bool,
+    repo_id: str | None,
+) -> str:
+    """Render the whole card of a repo: nothing but entry, lock and weights decides a byte of it.
+
+    Args:
+        weights: What the repo's weights are, by their receipt.
+        measured: What the lock says of the model; of a stand-in only what holds of one is taken.
+        standin: Whether the weights are random numbers.
+        repo_id: Where the repo is on the Hub.
+    """
+    known = measured.of_standin() if measured and standin else measured
+    file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}
+    return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known)
 
 
 @contextlib.contextmanager

@@ -40,13 +40,16 @@ def index():
 
 @pytest.fixture(scope="session")
 def standins(index, tmp_path_factory):
-    """An index whose weights are stand-ins on this disk: model name -> (entry, the released file)."""
+    """An index with a lock, whose weights are stand-ins on this disk: (folder, entry, the released file)."""
     from rexnet_hub.demo import write_index
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import load_index, read_lock
+    from rexnet_hub.index.lock import Lock, write_lock
 
     out = tmp_path_factory.mktemp("standins")
     (small,) = (entry for entry in index.models if entry.name == "rexnet_100")
     written = write_index((small,), out, lambda what: None)
+    measured = read_lock().of("rexnet_100").of_standin()
+    write_lock(Lock(models={"rexnet_100": measured}), written / "lock.json")
     return written, load_index(written).find("rexnet_100"), next((out / "released").iterdir())
 
 
@@ -70,11 +73,15 @@ def own_index(standins, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def staged(entry, checkpoint, tmp_path_factory):
+def staged(standins, tmp_path_factory):
     """A staged repo of rexnet_100, not to be changed: copy it first."""
+    from rexnet_hub.index import read_lock
     from rexnet_hub.repo import write_repo
 
-    return write_repo(entry, checkpoint, tmp_path_factory.mktemp("repos") / "rexnet_100").folder
+    index, entry, checkpoint = standins
+    measured = read_lock(index / "lock.json").of("rexnet_100")
+    out = tmp_path_factory.mktemp("repos") / "rexnet_100"
+    return write_repo(entry, checkpoint, out, measured=measured).folder
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Publishing to a folder is planned first, applied whole, and safe to run again."""
 
+import errno
+import os
 import resource
 import signal
 import threading
@@ -178,6 +180,30 @@ def test_what_a_killed_run_left_is_recovered(staged, tmp_path):
     (target.with_name(f".{target.name}.publishing")).mkdir()
     assert published(staged, tmp_path / "hub") == target
     assert read_files(target) == read_files(staged)
+    assert not old.exists()
+
+
+def test_a_disk_that_fails_between_two_renames_is_told_of(staged, tmp_path, monkeypatch):
+    """Where neither the new repo nor the old can be put in place, it says where the old one lies."""
+    target = published(staged, tmp_path / "hub")
+    before, renames = read_files(target), []
+
+    def fail_after_one(source, to):
+        renames.append(to)
+        if len(renames) > 1:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        real(source, to)
+
+    real = os.rename
+    monkeypatch.setattr("rexnet_hub.publish.folder._exchange", lambda one, other: False)
+    with monkeypatch.context() as broken:
+        broken.setattr("os.rename", fail_after_one)
+        with pytest.raises(FileProblem, match="Read-only file system; it lies whole in") as caught:
+            replace_folder(target, staged)
+    old = target.with_name(f".{target.name}.publishing.old")
+    assert str(old) in str(caught.value)
+    assert read_files(old) == before
+    assert published(staged, tmp_path / "hub") == target
     assert not old.exists()
 
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError, RepoError, StateDictError
-from rexnet_hub.index import Measured
+from rexnet_hub.index import Measured, read_lock
 from rexnet_hub.layout import REPO_FILES
 from rexnet_hub.repo import fetch_released, read_repo, write_repo
 
@@ -20,9 +20,14 @@ def test_a_repo_holds_its_four_files(staged):
     assert sorted(read_files(staged)) == sorted(REPO_FILES)
 
 
-def test_staging_twice_gives_the_same_bytes(entry, checkpoint, staged, tmp_path):
-    """The same entry and checkpoint give the same folder, to the byte."""
-    assert read_files(write_repo(entry, checkpoint, tmp_path / "again").folder) == read_files(staged)
+def test_staging_twice_gives_the_same_bytes(standins, staged, tmp_path):
+    """The same entry, lock and checkpoint give the same folder, to the byte; another lock another card."""
+    index, entry, checkpoint = standins
+    measured = read_lock(index / "lock.json").of(entry.name)
+    again = write_repo(entry, checkpoint, tmp_path / "again", measured=measured)
+    assert read_files(again.folder) == read_files(staged)
+    other = read_files(write_repo(entry, checkpoint, tmp_path / "other").folder)
+    assert [name for name, data in read_files(staged).items() if other[name] != data] == ["README.md"]
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(entry, checkpoint, tmp_path):

@@ -14,7 +14,7 @@ from rexnet_hub.imagenet.dataset import Sample
 from rexnet_hub.imagenet.record import Machine, Record
 from rexnet_hub.index import Measured
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
-from rexnet_hub.repo import read_repo, write_repo
+from rexnet_hub.repo import derive_card, read_repo, write_repo
 from rexnet_hub.verify import (
     FALSE,
     HOLDS,
@@ -75,6 +75,8 @@ def truth(entry, checkpoint, repo, record):
         macs={"conv_linear": MeasuredMacs(count=398370392, input_px=224, counter="rexnet_hub")},
     )
     files = {"checkpoint": checkpoint, "repo": repo}
+    card = derive_card(entry, weights, measured=measured, standin=True, repo_id=None)
+    (repo / "README.md").write_text(card)
     return {"entry": entry, **files, "measured": measured, "records": [record]}
 
 
@@ -178,7 +180,8 @@ def foreign(told):
     tensors = torch.load(told["checkpoint"], weights_only=True)
     changed = {name: tensor * 0 if tensor.ndim == 0 else tensor for name, tensor in tensors.items()}
     torch.save(changed, told["repo"].parent / "foreign.pth")
-    repo = write_repo(told["entry"], told["repo"].parent / "foreign.pth", told["repo"].parent / "foreign")
+    folder, measured = told["repo"].parent, told["measured"]
+    repo = write_repo(told["entry"], folder / "foreign.pth", folder / "foreign", measured=measured)
     return {**told, "repo": repo.folder}
 
 
@@ -203,17 +206,18 @@ def run(**changes):
 OTHER_FILE = MeasuredFile(sha256="f" * 64, size_bytes=1)
 OTHER_MACS = {"conv_linear": MeasuredMacs(count=398370393, input_px=224, counter="rexnet_hub")}
 
+# A number of the entry or the lock that changes is another number on the card.
 # One lie per claim: (the lie, the claims that it makes false). A claim that `verify` checks without a lie
 # here fails test_every_claim_has_a_lie, so no check can exist that was never seen to say no.
 LIES = {
-    "parameters": (claim("parameters", 4810000), {"parameters"}),
-    "macs": (locked(macs=OTHER_MACS), {"macs"}),
-    "file_size_planned": (claim("file_size", 19417553), {"file_size_planned", "file_size"}),
-    "file_size": (claim("file_size", 19417551), {"file_size_planned", "file_size"}),
+    "parameters": (claim("parameters", 4810000), {"parameters", "card"}),
+    "macs": (locked(macs=OTHER_MACS), {"macs", "card"}),
+    "file_size_planned": (claim("file_size", 19417553), {"file_size_planned", "file_size", "card"}),
+    "file_size": (claim("file_size", 19417551), {"file_size_planned", "file_size", "card"}),
     "digest_prefix": (prefix, {"digest_prefix"}),
     "released_digest": (locked(released=OTHER_FILE), {"released_digest"}),
-    "top1_cited": (metric("top1", "77.97"), {"top1_cited", "top1"}),
-    "top5_cited": (metric("top5", "93.70"), {"top5_cited", "top5"}),
+    "top1_cited": (metric("top1", "77.97"), {"top1_cited", "top1", "card"}),
+    "top5_cited": (metric("top5", "93.70"), {"top5_cited", "top5", "card"}),
     "top1": (run(top1_count=38800), {"top1"}),
     "top5": (run(top5_count=46000), {"top5"}),
     "tensors": (lose_a_tensor, {"tensors", "weights_digest", "weights_locked", "receipt"}),
@@ -242,7 +246,7 @@ LIES = {
     "image_std": (config(lambda c: c["pretrained_cfg"].update(std=[0.5, 0.5, 0.5])), {"image_std", "config"}),
     "config": (config(lambda c: c.update(model_args=None)), {"config"}),
     "license": (text("license: mit", "license: apache-2.0"), {"license", "card"}),
-    "card": (text("library_name: timm", "library_name: ours"), {"card"}),
+    "card": (text("numbers in this repo are random", "numbers in this repo are trained"), {"card"}),
 }
 
 
@@ -255,6 +259,51 @@ def test_the_truth_holds(truth):
     findings = verify(truth)
     assert false_claims(findings) == set()
     assert {f.claim for f in findings if f.verdict == NOT_MEASURED} == {"flops"}
+
+
+CARD_LIES = {
+    "metadata": (
+        text("library_name: timm", "library_name: ours"),
+        "library_name: timm",
+        "library_name: ours",
+    ),
+    "a field more": (
+        text("library_name: timm", "library_name: timm\nlanguage: en"),
+        "language: none",
+        "language: en",
+    ),
+    "a figure": (
+        text("| 77.86 % |", "| 78.86 % |"),
+        "| Top-1 accuracy | 77.86 % |",
+        "| Top-1 accuracy | 78.86 % |",
+    ),
+    "a line less": (text("## Limits and intended use\n", ""), "## Limits and intended use", "no such line"),
+    "another place": (text("## Use it", "## Licence"), "## Use it", "## Licence"),
+    "another repo": (
+        text('"local-dir:rexnet_100"', '"hf-hub:a/b"'),
+        'AutoModel.from_pretrained("a/b")',
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", CARD_LIES)
+def test_the_first_line_of_a_card_that_differs_is_named(lie, truth):
+    """The card is derived anew and held line by line: what is stated and what is found are said."""
+    tell, stated, found = CARD_LIES[lie]
+    (finding,) = (f for f in verify(tell(truth)) if f.verdict == FALSE)
+    assert finding.claim == "card"
+    assert stated in finding.stated
+    assert found is None or finding.found == found
+
+
+def test_lines_that_people_added_to_a_card_are_theirs(truth):
+    """What somebody wrote between the lines is no lie of the card; it is counted, and excuses nothing."""
+    text("## Use it", "Fine-tuned by Ada.\n\n## Use it")(truth)
+    (finding,) = (f for f in verify(truth) if f.claim == "card")
+    assert (finding.verdict, finding.note) == (HOLDS, "README.md, derived anew; lines that people added: 1")
+    text("## Input", "## In")(truth)
+    assert false_claims(verify(truth)) == {"card"}
 
 
 @pytest.mark.parametrize("lie", LIES)

@@ -19,10 +19,12 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
+    from rexnet_hub.index import read_lock
     from rexnet_hub.index.writing import write_whole
     from rexnet_hub.pages.card import render_card
 
-    text = render_card(open_index().find(args.name))
+    entry = open_index().find(args.name)
+    text = render_card(entry, measured=read_lock().of(entry.name))
     if args.out is None:
         print(text, end="")
         return 0

@@ -18,6 +18,7 @@ from pathlib import Path
 from rexnet_hub.errors import HubError, MismatchError, RepoError
 from rexnet_hub.hub.faults import hub_faults
 from rexnet_hub.hub.patience import terminal_progress, within
+from rexnet_hub.hub.redirects import watched
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
@@ -187,6 +188,9 @@ def _cached(wanted: Wanted, name: str) -> Path | None:
 
 
 def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
+    is_pinned = wanted.revision is not None and COMMIT.match(wanted.revision)
+    if is_pinned and not again and (cached := _cached(wanted, name)) is not None:
+        return cached
     import huggingface_hub
 
     def download() -> str:
@@ -201,10 +205,13 @@ def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
             etag_timeout=STEP_SECONDS,
         )
 
+    def ask() -> str:
+        return download() if _is_offline(wanted) else watched(download)
+
     limit_seconds = WEIGHTS_SECONDS if name == WEIGHTS_FILE else SMALL_FILE_SECONDS
     faults = hub_faults("could not be fetched", wanted.repo_id, revision=wanted.revision)
     with faults, terminal_progress():
-        return Path(within(limit_seconds, download))
+        return Path(within(limit_seconds, ask))
 
 
 def _bring_optional(wanted: Wanted, name: str) -> bool:
@@ -237,7 +244,7 @@ def _without_weights(wanted: Wanted) -> str:
         )
 
     with hub_faults("could not be listed", wanted.repo_id, revision=wanted.revision):
-        files = within(SMALL_FILE_SECONDS, ask)
+        files = within(SMALL_FILE_SECONDS, lambda: watched(ask))
     names = sorted(row.rfilename for row in files.siblings or ())
     said = f"{wanted.repo_id}: has no {WEIGHTS_FILE}"
     pickles = [name for name in names if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rexnet_hub.hub.redirects import require_at_home, require_store_at_home
+
 T = TypeVar("T")
 
 
@@ -64,7 +66,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def bounded_client(patience: Patience) -> Iterator[None]:
-    """Let no request of the Hub's client wait for ever, for as long as the block runs.
+    """Let no request of the Hub's client wait for ever or leave the Hub, for as long as the block runs.
 
     The client makes most requests without a time limit. Its one shared session, which all threads of
     this process use, is replaced meanwhile, and made as before afterwards.
@@ -77,6 +79,11 @@ def bounded_client(patience: Patience) -> Iterator[None]:
     def bounded() -> Any:
         client = before()
         client.timeout = patience.step_seconds
+        hooks = client.event_hooks
+        client.event_hooks = {
+            "request": [*hooks["request"], require_at_home],
+            "response": [*hooks["response"], require_store_at_home],
+        }
         return client
 
     huggingface_hub.set_client_factory(bounded)

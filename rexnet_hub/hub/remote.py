@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.faults import hub_faults
@@ -182,15 +180,6 @@ def hub_url() -> str:
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
-
-
-def is_loopback(url: str) -> bool:
-    """Say whether an address is of this very machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _api():  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,10 @@ class Measured:
     def preferred_macs(self) -> MeasuredMacs | None:
         """The count under our own convention, else under the first by name."""
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
+
+    def of_standin(self) -> Measured:
+        """Keep what holds of random numbers in the released shape too: no file, run or publication."""
+        return replace(self, released=None, safetensors=None, evaluation=None, hub=None, published=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

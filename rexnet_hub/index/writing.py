@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -28,7 +29,8 @@ def write_whole(file: Path, data: bytes) -> None:
             temporary.chmod(file.stat().st_mode & 0o7777)
         temporary.replace(file)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that became read-only
+            temporary.unlink(missing_ok=True)
         raise FileProblem(file, f"cannot be written: {error.strerror}") from error
     confirm(file)
 

@@ -1,8 +1,7 @@
-"""What a new card changes in the one that is there: fields, metrics, and lines that people wrote."""
+"""What a new card changes in the one that is there: fields and metrics."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,13 +31,6 @@ def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
         for name in names
         if before.get(name) != after.get(name)
     )
-
-
-def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
-    """List the lines that somebody added to what we published (`base`) and that `new` has not."""
-    kept = Counter(base.splitlines()) + Counter(new.splitlines())
-    added = Counter(there.splitlines())
-    return tuple(line for line in added if line.strip() and added[line] > 0 and line not in kept)
 
 
 def license_of(card: str) -> str | None:

@@ -92,10 +92,21 @@ def _swap(aside: Path, target: Path) -> None:
         target.rename(old)
         try:
             aside.rename(target)
-        except OSError:
-            old.rename(target)
+        except OSError as error:
+            _bring_back(old, target, error)
             raise
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _bring_back(old: Path, target: Path, error: OSError) -> None:
+    """Give the old repo its place again; where that cannot be done either, say where it is."""
+    try:
+        old.rename(target)
+    except OSError:
+        problem = (
+            f"cannot be written: {error.strerror}; it lies whole in {old}, and the next run puts it back"
+        )
+        raise FileProblem(target, problem) from None
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -6,18 +6,21 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from rexnet_hub.errors import PublishError, UnknownModelError, UsageError
+from rexnet_hub.addresses import is_loopback
+from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
-from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url, is_loopback
-from rexnet_hub.index import load_index
+from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
+from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.config import OWN_KEY
-from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of, lost_lines
+from rexnet_hub.pages.edits import lost_lines
+from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
 from rexnet_hub.repo import Repo, read_repo
 from rexnet_hub.verify import FALSE, verify_model
@@ -35,8 +38,8 @@ class Change:
     Attributes:
         kind: `add`, `change`, `remove` or `keep`.
         size_bytes: Of the new file; of the old one where it is removed.
-        old_digest, new_digest: `sha256:…`, or `git:…` (git's id of a blob) where the target records only
-            that; None where there is no such file.
+        old_digest, new_digest: `sha256:…`; `git:…` (git's id of a blob) of a removed file of which the target
+            records only that; None where there is no such file.
     """
 
     kind: str
@@ -146,7 +149,7 @@ def plan_publish(
         state = remote.read()
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
         card_there, base = _cards(remote, state, card)
-    changes = compare_files(files, state.files)
+        changes = _digested(remote, state, compare_files(files, state.files))
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
@@ -225,23 +228,39 @@ def compare_files(
 
 
 def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> Change:
-    by_git = old is not None and old.sha256 is None
-    old_digest = _digest(old, by_git=by_git)
-    new_digest = _digest(new, by_git=by_git)
-    if new is None:
-        kind = "remove"
-    elif old is None:
-        kind = "add"
-    else:
-        kind = "keep" if old_digest == new_digest else "change"
     size_bytes = new.size_bytes if new else old.size_bytes if old else 0
-    return Change(kind=kind, name=name, size_bytes=size_bytes, old_digest=old_digest, new_digest=new_digest)
+    change = partial(Change, name=name, size_bytes=size_bytes)
+    new_digest = f"sha256:{new.sha256}" if new else None
+    if old is None:
+        return change(kind="add", old_digest=None, new_digest=new_digest)
+    old_digest = f"sha256:{old.sha256}" if old.sha256 else f"git:{old.git_id}"
+    if new is None:
+        return change(kind="remove", old_digest=old_digest, new_digest=None)
+    if old_digest in (new_digest, f"git:{new.git_id}"):
+        return change(kind="keep", old_digest=new_digest, new_digest=new_digest)
+    return change(kind="change", old_digest=old_digest, new_digest=new_digest)
 
 
-def _digest(file: RemoteFile | LocalFile | None, *, by_git: bool) -> str | None:
-    if file is None:
-        return None
-    return f"git:{file.git_id}" if by_git else f"sha256:{file.sha256}"
+def _digested(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
+    found = {change.name: change for change in changes}
+    unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
+    for change in unread:
+        with remote.scratch() as scratch:
+            sha256 = digest_both(_read(remote, state, change.name, scratch)).sha256
+        found[change.name] = replace(change, old_digest=f"sha256:{sha256}")
+    return tuple(found.values())
+
+
+def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> Path:
+    """Download a small file of the head; what is not what the Hub records of it is asked for once more."""
+    for attempt in ("first", "second"):
+        file = remote.download(name, str(state.head), scratch / attempt)
+        found, recorded = digest_both(file), state.files[name]
+        if found.sha256 == recorded.sha256 or found.git_id == recorded.git_id:
+            return file
+    said = f"{remote.repo_id}: {name} at {state.head} reads otherwise than the Hub records it; plan again"
+    raise HubError(remote.repo_id, said)
 
 
 def _repo_id(to: str, name: str) -> str:
@@ -263,13 +282,16 @@ def _require_trained(repo: Repo) -> None:
 
 
 def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Hold the staged repo against its entry; a claim that is false stops a plan, and so does no entry."""
+    """Hold the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
     name = _model_of(repo)
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
         return (f"the index has no model {name!r}, so no claim of the repo can be held against an entry",)
-    findings = verify_model(entry, repo=repo.folder)
+    measured = read_lock().of(entry.name)
+    if is_standin(repo.weights):
+        measured = measured.of_standin()
+    findings = verify_model(entry, repo=repo.folder, measured=measured)
     return tuple(
         f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
         for finding in findings
@@ -290,15 +312,14 @@ def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]
     if there is None or state.head is None:
         return "", ""
     with remote.scratch() as scratch:
-
-        def read(commit: str) -> str:
-            return remote.download(CARD_FILE, commit, scratch).read_text("utf-8", errors="replace")
-
-        found = read(state.head)
+        found = _read(remote, state, CARD_FILE, scratch).read_text("utf-8", errors="replace")
         if found == card:
             return found, found
         digest = hashlib.sha256(found.encode()).hexdigest()
         for commit, message in remote.messages(state.head):
             if mark := CARD_MARK.search(message):
-                return found, found if mark[1] == digest else read(commit)
+                if mark[1] == digest:
+                    return found, found
+                base = remote.download(CARD_FILE, commit, scratch)
+                return found, base.read_text("utf-8", errors="replace")
     return found, ""

@@ -79,7 +79,7 @@ def stage(
     def check(folder: Path) -> None:
         require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
 
-    return write_repo(entry, checkpoint, out, repo_id=repo_id, check=check).folder
+    return write_repo(entry, checkpoint, out, measured=measured, repo_id=repo_id, check=check).folder
 
 
 def publish_all(

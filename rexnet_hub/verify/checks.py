@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,9 +20,9 @@ from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
 from rexnet_hub.nets import build_network, entry_tensors
-from rexnet_hub.pages.card import front_matter
 from rexnet_hub.pages.config import render_config
-from rexnet_hub.repo import Repo
+from rexnet_hub.pages.edits import first_difference, lost_lines
+from rexnet_hub.repo import Repo, derive_card
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
@@ -36,6 +37,9 @@ ACCURACY_TOLERANCE_POINTS = Decimal("0.1")
 #: Published parameter counts are rounded to at most this power of ten: timm's tables give millions
 #: with two decimals.
 COARSEST_ROUNDING = 4
+
+#: Where a card says that its repo is, as the snippets for timm do.
+_REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
 
 NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
 NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
@@ -321,27 +325,40 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_card(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the card's metadata against the entry: licence first, then every field."""
-    if evidence.repo is None:
+    """Hold the card against the one that entry, lock and receipt give: licence, metadata, every line."""
+    repo = evidence.repo
+    if repo is None or evidence.weights_digests is None:
         return
-    found = read_front_matter(evidence.repo.folder / CARD_FILE)
-    stated = front_matter(evidence.entry, standin=evidence.has_standin_weights)
+    try:
+        card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        card = ""
+    named = _REPO_ID.search(card)
+    own = derive_card(
+        evidence.entry,
+        repo.receipt.output if repo.receipt else evidence.weights_digests[0],
+        measured=evidence.measured,
+        standin=evidence.has_standin_weights,
+        repo_id=named[1] if named else None,
+    )
+    stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
     )
     differing = sorted(key for key in stated.keys() | found.keys() if stated.get(key) != found.get(key))
-    text = ", ".join(differing) + " differ" if differing else f"{len(found)} fields equal"
-    said = f"{len(stated)} fields of metadata"
-    yield evidence.compare("card", stated=said, found=text, holds=not differing, note=CARD_FILE)
+    fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
+    lines = f"{len(own.splitlines())} lines"
+    said, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
+    theirs = len(lost_lines(own, card, own))
+    note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
+    yield evidence.compare("card", stated=said, found=there, note=note)
 
 
-def read_front_matter(card: Path) -> dict[str, Any]:
+def read_front_matter(card: str) -> dict[str, Any]:
     """Read a card's metadata; an empty mapping where there is none."""
     try:
-        text = card.read_text(encoding="utf-8")
-        block = text.split("---\n", 2)[1] if text.startswith("---\n") else ""
-        data = yaml.safe_load(block)
-    except (OSError, ValueError, IndexError, RecursionError, yaml.YAMLError):  # a date may be none
+        data = yaml.safe_load(card.split("---\n", 2)[1] if card.startswith("---\n") else "")
+    except (ValueError, IndexError, RecursionError, yaml.YAMLError):  # a date may be none
         return {}
     return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 

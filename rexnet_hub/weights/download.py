@@ -11,7 +11,6 @@ import contextlib
 import email.utils
 import hashlib
 import http.client
-import ipaddress
 import os
 import random
 import ssl
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
+from rexnet_hub.addresses import bare, is_public, problem_of
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError
 from rexnet_hub.weights.digest import CHUNK_BYTES, FETCH_AGAIN, FileDigest, opened
 
@@ -105,16 +105,6 @@ class _Transfer:
         if left <= 0:
             raise FetchError(f"{bare(self.url)}: not done within {self.policy.total_seconds:g} seconds")
         return left
-
-
-def bare(url: str) -> str:
-    """Give an address without credentials, query and fragment, which may be secrets."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:300]
-    except ValueError:
-        return "an address that cannot be read"
 
 
 def download(
@@ -257,18 +247,9 @@ def _cut(connection: http.client.HTTPSConnection) -> None:
 
 
 def _require_https(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - a bad port raises here
-    except ValueError:
-        raise FetchError(f"{bare(url)}: is no address") from None
-    if parts.scheme != "https" or not parts.hostname:
-        raise FetchError(f"{bare(url)}: is not https")
-    if parts.username is not None or parts.password is not None:
-        raise FetchError(f"{bare(url)}: has credentials in it")
-    if not url.isascii() or any(ord(char) <= 32 or ord(char) == 127 for char in url):
-        raise FetchError(f"{ascii(bare(url))[1:-1]}: has characters that an address cannot have")
-    return parts
+    if problem := problem_of(url):
+        raise FetchError(f"{ascii(bare(url))[1:-1]}: {problem}")
+    return urlsplit(url)
 
 
 def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnection:
@@ -293,8 +274,8 @@ def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnec
                 f"{bare(parts.geturl())}: its certificate does not hold: {error.verify_message}"
             ) from None
         raise _Interrupted(_say(error)) from None
-    peer = ipaddress.ip_address(connection.sock.getpeername()[0].partition("%")[0])
-    if proxy is None and host not in policy.private_hosts and (not peer.is_global or peer.is_multicast):
+    peer = connection.sock.getpeername()[0]
+    if proxy is None and host not in policy.private_hosts and not is_public(peer):
         connection.close()
         raise FetchError(f"{bare(parts.geturl())}: leads to the private address {peer}")
     return connection

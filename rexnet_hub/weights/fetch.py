@@ -11,9 +11,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from rexnet_hub.addresses import bare
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
 from rexnet_hub.weights.digest import FETCH_AGAIN, FileDigest, digest_file, require_sha256
-from rexnet_hub.weights.download import FetchPolicy, Progress, bare, download
+from rexnet_hub.weights.download import FetchPolicy, Progress, download
 
 _PREFIX_ADVICE = (
     f"{FETCH_AGAIN} "

@@ -32,13 +32,14 @@ class Fault:
     """What goes wrong with the requests that match: `on` is searched for in "METHOD path"."""
 
     on: str
-    action: str  # status, drop, lost, stall, drip, flip, forget, race, before, kill, killed_after
+    action: str  # status, drop, lost, stall, drip, flip, forget, race, before, kill, killed_after, redirect
     times: int = 1
     skip: int = 0
     status: int = 503
     after_bytes: int = 0
     code: str = ""
     call: object = None
+    location: str = ""
 
 
 @dataclass
@@ -172,6 +173,10 @@ class Handler(BaseHTTPRequestHandler):
             self.authenticate()
             with self.hub.lock:
                 answer = self.route(body)
+            if fault and fault.action == "redirect":  # with whatever else the answer says
+                answer = Answer(
+                    307, b"", answer.headers | {"Location": fault.location, "Content-Length": "0"}
+                )
             if fault and fault.action == "killed_after":
                 fault.call()
             if fault and fault.action in ("lost", "killed_after"):

@@ -2,8 +2,13 @@
 
 import json
 import logging
+import os
 import resource
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,7 +29,7 @@ from rexnet_hub.errors import (
     UsageError,
 )
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
-from rexnet_hub.layout import find_cache_dir
+from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
 from rexnet_hub.locate import Access, find_repo
 
 GET_WEIGHTS = r"GET /(org/small|xorb)/[0-9a-f]{64}$"  # the bytes themselves, over LFS and over Xet
@@ -380,14 +385,67 @@ def test_a_cache_that_is_none_is_said(published, tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@by_both
-def test_a_read_only_cache_loads_offline(published, tmp_path):
-    """Offline nothing is written: the same files, the same times, before and after."""
-    AutoModel.from_pretrained("org/small")
+READER = """
+import json, os, sys
+from pathlib import Path
+import torch
+from huggingface_hub import constants
+from rexnet_hub.auto import AutoImageProcessor, AutoModel
 
-    def stamps():
-        return {str(file): file.lstat().st_mtime_ns for file in Path(tmp_path / "hf").rglob("*")}
+place, commit = Path(sys.argv[1]), sys.argv[2]
+AutoModel.from_pretrained("org/small")  # online: the cache is filled
+ways = [("org/small", {"local_files_only": True}), ("org/small", {"revision": commit}), ("small", {})]
 
-    before = stamps()
-    AutoModel.from_pretrained("org/small", local_files_only=True)
-    assert stamps() == before
+def loaded():
+    told = []
+    for source, options in ways:
+        picture = AutoImageProcessor.from_pretrained(source, **options)(place / "picture.png")
+        with torch.inference_mode():
+            told.append(AutoModel.from_pretrained(source, **options)(picture).tolist())
+    return told
+
+before = loaded()  # and whatever is imported late is there
+everything = [place, *(file for file in place.rglob("*") if not file.is_symlink())]
+for file in everything:
+    file.chmod(0o555 if file.is_dir() else 0o444)
+if os.getuid() == 0:  # whom no such bits stop
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+refused = 0
+for file in everything:
+    try:
+        (file / "new").touch() if file.is_dir() else file.open("ab").close()
+    except PermissionError:
+        refused += 1
+constants.HF_HUB_OFFLINE = True
+print(json.dumps([len(everything), refused, before, loaded()]))
+"""
+
+
+def test_a_cache_that_cannot_be_written_loads_offline(published, files, small_index, picture):
+    """Who may read the caches, and write nowhere in them, loads from them and gets the same logits."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        shutil.copytree(small_index, place / "index")
+        shutil.copy(picture, place / "picture.png")
+        # Another user may not be able to read a checkout.
+        shutil.copytree(PACKAGE_DIR, place / PACKAGE_DIR.name)
+        environment = dict(
+            os.environ, HF_ENDPOINT=published.url, HF_HOME=str(place / "hf"), HF_HUB_DISABLE_XET="1",
+            REXNET_HUB_CACHE=str(place / "own"), REXNET_HUB_INDEX=str(place / "index"), PYTHONPATH=folder,
+        )  # fmt: skip
+        commit = published.repos["org/small"].head
+        child = subprocess.run(
+            [sys.executable, "-c", READER, folder, commit],
+            env=environment, cwd=folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        for part in [place, *place.rglob("*")]:  # so that it can be removed
+            part.chmod(0o755)
+    assert child.returncode == 0, child.stderr
+    things, refused, before, after = json.loads(child.stdout)
+    assert refused == things > len(files)
+    assert before == after
+    assert len(before[0][0]) == 10
+    assert before[0] == before[1] == before[2]

@@ -1,7 +1,10 @@
 """Publishing to a Hub is planned first, one commit and one tag after, and says what it would lose."""
 
+import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from loopback import READ, TRANSPORTS
@@ -9,6 +12,7 @@ from loopback import READ, TRANSPORTS
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import HubError, PublishError, UsageError
 from rexnet_hub.hub.patience import Patience
+from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.publish import (
     apply_plan,
@@ -20,6 +24,7 @@ from rexnet_hub.publish import (
     publish_all,
     record_publication,
 )
+from rexnet_hub.repo import write_repo
 
 QUICK = Patience(step_seconds=5, attempts=3, wait_seconds=0)
 
@@ -91,17 +96,9 @@ def test_what_was_published_loads_by_name(hub, staged, own_small_index):
 def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small_index, tmp_path):
     """Changed metrics and licence are shown old and new; changed and kept files with their digests."""
     publish(staged)
-    index = own_small_index / "small.yml"
-    rewrite(index, "77.86%", "78.5%")
-    rewrite(index, "License: MIT", "License: Apache-2.0")
-    from rexnet_hub.index import load_index
-    from rexnet_hub.repo import write_repo
-
-    entry = load_index().find("small")
-    again = write_repo(
-        entry, next(tmp_path.glob("*.pth"), None) or released(entry), tmp_path / "new" / "small"
-    )
-    plan = plan_publish(again.folder, "hf:org")
+    before = hashlib.sha256((staged / "README.md").read_bytes()).hexdigest()
+    rewrite(own_small_index / "small.yml", "77.86%", "78.5%")
+    plan = plan_publish(restaged(own_small_index, tmp_path), "hf:org")
     assert kinds(plan) == {
         "README.md": "change",
         "config.json": "change",
@@ -113,8 +110,15 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
     weights = next(change for change in plan.changes if change.name == "model.safetensors")
     assert weights.old_digest == weights.new_digest == f"sha256:{plan.files['model.safetensors'].sha256}"
     card = next(change for change in plan.changes if change.name == "README.md")
-    assert card.old_digest.startswith("git:")
-    assert card.old_digest != card.new_digest
+    assert (card.old_digest, card.new_digest) == (
+        f"sha256:{before}",
+        f"sha256:{plan.files['README.md'].sha256}",
+    )
+    (line,) = (line for line in describe_plan(plan) if "~ README.md" in line)
+    assert line.split()[3:] == [before[:12], "->", plan.files["README.md"].sha256[:12]]
+    (told,) = json.loads(plan_as_json([plan]))
+    digests = [change[f"{age}_digest"] for change in told["changes"] for age in ("old", "new")]
+    assert all(digest.startswith("sha256:") for digest in digests)
     assert plan.head == hub.repos["org/small"].head
     assert plan.stops == ()
     first_tag = next(iter(hub.repos["org/small"].tags))
@@ -122,11 +126,27 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
     assert set(hub.repos["org/small"].tags) == {first_tag, published.tag}
 
 
-def released(entry):
-    from pathlib import Path
-    from urllib.parse import unquote, urlsplit
+def restaged(index, tmp_path):
+    """Stage the model anew, under another licence."""
+    rewrite(index / "small.yml", "License: MIT", "License: Apache-2.0")
+    entry = load_index().find("small")
+    released = Path(unquote(urlsplit(entry.released.url).path))
+    return write_repo(entry, released, tmp_path / "new" / "small").folder
 
-    return Path(unquote(urlsplit(entry.released.url).path))
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_card_that_is_served_damaged_is_not_a_persons(hub, staged, own_small_index, tmp_path, times):
+    """A flipped bit in the card that is read is no edit: it is read again, and twice wrong is said."""
+    publish(staged)
+    again = restaged(own_small_index, tmp_path)
+    hub.fault("GET .*/resolve/.*README.md", "flip", times=times)
+    if times == 1:
+        assert plan_publish(again, "hf:org").edits == ()
+        return
+    with pytest.raises(
+        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; plan again"
+    ):
+        plan_publish(again, "hf:org")
 
 
 def test_metrics_that_change_are_named():
@@ -197,12 +217,12 @@ def test_a_false_claim_is_not_published(hub, staged):
     assert hub.repos == {}
 
 
-def test_lines_that_a_person_wrote_are_not_lost(hub, staged):
+def test_lines_that_a_person_wrote_are_not_lost(hub, staged, own_small_index, tmp_path):
     """An edit of the card in the Hub's editor stops the next publication, with the lines, unless let go."""
     publish(staged)
     card = (staged / "README.md").read_text()
     hub.push("org/small", {"README.md": (card + "\nTrained by us, with care.\n").encode()})
-    (staged / "README.md").write_text(card.replace("# ", "# New ", 1))
+    staged = restaged(own_small_index, tmp_path)
     plan = plan_publish(staged, "hf:org")
     assert plan.edits == ("Trained by us, with care.",)
     assert "written there: Trained by us, with care." in "\n".join(describe_plan(plan))
@@ -213,12 +233,12 @@ def test_lines_that_a_person_wrote_are_not_lost(hub, staged):
     assert b"with care" not in hub.repos["org/small"].files()["README.md"]
 
 
-def test_our_own_old_lines_are_not_a_persons(hub, staged):
+def test_our_own_old_lines_are_not_a_persons(hub, staged, own_small_index, tmp_path):
     """What we published ourselves may change without asking."""
     publish(staged)
-    card = (staged / "README.md").read_text()
-    (staged / "README.md").write_text(card.replace("# ", "# New ", 1))
-    assert plan_publish(staged, "hf:org").edits == ()
+    plan = plan_publish(restaged(own_small_index, tmp_path), "hf:org")
+    assert kinds(plan)["README.md"] == "change"
+    assert (plan.edits, plan.stops) == ((), ())
 
 
 def test_a_card_that_we_never_wrote_is_a_persons(hub, staged):

@@ -239,6 +239,14 @@ def test_a_full_disk_while_reading(hub, staged, files, monkeypatch, tmp_path, at
         assert_ends_right(hub, staged, files)
 
 
+def own_environment(hub, tmp_path, transport):
+    """Give the environment of a process that talks to the loopback Hub, with a token that may write."""
+    return dict(
+        os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_TOKEN=WRITE,
+        HF_HUB_DISABLE_XET=str(int(transport == "lfs")), HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT),
+    )  # fmt: skip
+
+
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -268,13 +276,9 @@ def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_pat
         child.wait()
 
     hub.fault(on, action, call=kill)
-    environment = dict(
-        os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_TOKEN=WRITE,
-        HF_HUB_DISABLE_XET=str(int(transport == "lfs")), HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT),
-    )  # fmt: skip
     child = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, staged],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env=own_environment(hub, tmp_path, transport), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert child.wait(timeout=60) == -signal.SIGKILL
     assert_old_or_new(hub, files)
@@ -297,3 +301,29 @@ def test_no_token_in_logs_messages_or_files(hub, staged, tmp_path, caplog, capfd
     repo = hub.repos["org/small"]
     committed = [commit.title + commit.message for commit in repo.commits.values()]
     assert "SENTINEL" not in "".join(committed) + repr(list(repo.files().values()))
+
+
+STARTING = """
+import sys, threading
+started, starters = [], {"subprocess.Popen", "os.exec", "os.posix_spawn", "os.spawn", "os.system"}
+sys.addaudithook(lambda event, words: started.append((event, words)) if event in starters else None)
+# With a second thread a checkpoint is read by a new process, in place of a fork.
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+from rexnet_hub.auto import AutoModel
+from rexnet_hub.cli import main
+assert main(["publish", "small", "--to", "hf:org", "--apply"]) == 0
+AutoModel.from_pretrained("org/small")
+print(started, file=sys.stderr)
+"""
+
+
+def test_no_token_in_the_words_of_a_process(hub, transport, tmp_path, files):
+    """Publishing and loading start processes; the token is in no command line, and in no output."""
+    child = subprocess.run(
+        [sys.executable, "-c", STARTING],
+        env=own_environment(hub, tmp_path, transport), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    assert "subprocess.Popen" in child.stderr
+    assert "SENTINEL" not in child.stdout + child.stderr
+    assert hub.repos["org/small"].files().keys() == files.keys()

@@ -112,3 +112,18 @@ def test_killed_before_any_call_the_file_is_the_old_or_the_new(folder, name):
     ACTS[name](folder)
     assert contents(folder)[name] == new
     assert read_lock(folder / "lock.json").of("a").parameters == (2 if name == "lock.json" else 1)
+
+
+def test_a_disk_that_became_read_only_is_a_message(folder, monkeypatch):
+    """Where not even the temporary file can be removed, the write is told of, and the old stays."""
+    before = contents(folder)
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as broken:
+        for call in ("os.fsync", "os.unlink"):
+            broken.setattr(call, refuse)
+        with pytest.raises(RexnetHubError, match=r"lock\.json: cannot be written: Read-only file system"):
+            lock(folder)
+    assert before.items() <= contents(folder).items()

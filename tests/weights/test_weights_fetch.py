@@ -15,9 +15,10 @@ import pytest
 from checkpoints import names_in
 from lying_server import make_certificate, serving
 
+from rexnet_hub.addresses import bare
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.weights.download import FetchPolicy, bare
+from rexnet_hub.weights.download import FetchPolicy
 from rexnet_hub.weights.fetch import fetch
 
 DATA = random.Random(0).randbytes(3_000_000)

@@ -1,0 +1,25 @@
+"""Tell a card's own lines from those that people wrote into it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from difflib import SequenceMatcher
+
+
+def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
+    """List the lines that somebody added to what we published (`base`) and that `new` has not."""
+    kept = Counter(base.splitlines()) + Counter(new.splitlines())
+    added = Counter(there.splitlines())
+    return tuple(line for line in added if line.strip() and added[line] > 0 and line not in kept)
+
+
+def first_difference(own: str, there: str) -> tuple[str, str] | None:
+    """Find the first of a card's own lines that is not there, and what stands in its place.
+
+    Lines that people added between are theirs, and are no difference.
+    """
+    stated, found = own.splitlines(), there.splitlines()
+    for kind, start, end, place, until in SequenceMatcher(None, stated, found, autojunk=False).get_opcodes():
+        if kind in ("replace", "delete") and start < end:
+            return stated[start], found[place] if place < until else "no such line"
+    return None
