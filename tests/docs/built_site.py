@@ -98,6 +98,8 @@ def open_page(browser, site):
         )
         context.set_default_timeout(8000)
         contexts.append(context)
+        if open_one.fault:
+            plant(context, *open_one.fault)
         page = context.new_page()
         watch(page)
         page.goto((base or site[1]) + path)
@@ -105,11 +107,24 @@ def open_page(browser, site):
             page.locator(".hub-plot").wait_for()
         return page
 
-    open_one.wrong = wrong
+    open_one.wrong, open_one.fault = wrong, None
     yield open_one
     for context in contexts:
         context.close()
     assert wrong == [], "\n".join(wrong)
+
+
+def plant(context, file, old, new):
+    """Let a browser get one of the site's files with a fault in it, and not wait long for what it breaks."""
+
+    def answer(route):
+        response = route.fetch()
+        text = response.text()
+        assert old in text, f"{file} has no {old!r}"
+        route.fulfill(response=response, body=text.replace(old, new))
+
+    context.route(f"**/{file}*", answer)
+    context.set_default_timeout(1500)
 
 
 def is_local(url):

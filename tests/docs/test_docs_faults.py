@@ -1,0 +1,233 @@
+"""Each check of the site in a browser is seen to say no: to one fault, planted in what the browser gets."""
+
+import inspect
+
+import pytest
+import test_docs_media as media
+import test_docs_overview as overview
+import test_docs_pages as pages
+from playwright.sync_api import Error
+from test_docs_overview import records
+
+__all__ = ["records"]
+
+#: A check, its arguments, the file of the site, what stands there, and the fault in its place.
+FAULTS = [
+    (overview.test_every_column_sorts_both_ways, {}, "hub.js", "return sign * (a.value", "return (a.value"),
+    (
+        overview.test_sorting_works_by_keyboard,
+        {},
+        "hub.js",
+        '"click", () => {\n          const first',
+        '"pointerdown", () => {\n          const first',
+    ),
+    (
+        overview.test_a_filter_leaves_what_meets_it,
+        {"control": "Top-1 at least (%)", "value": "80.31", "left": ["rexnet_150", "rexnet_200"]},
+        "hub.js",
+        "least ? model.number[key] >= bound",
+        "least ? model.number[key] > bound",
+    ),
+    (
+        overview.test_a_filter_leaves_what_meets_it,
+        {"control": "Name contains", "value": "15", "left": ["rexnet_150"]},
+        "hub.js",
+        "later.unshift(() => this.chart.show(visible));",
+        "",
+    ),
+    (
+        overview.test_a_filter_leaves_what_meets_it,
+        {"control": "Query", "value": "top1>=79 params<10M", "left": ["rexnet_130", "rexnet_150"]},
+        "hub.js",
+        "meets(model) === true",
+        "meets(model) !== undefined",
+    ),
+    (
+        overview.test_nothing_left_is_said_and_cleared,
+        {},
+        "hub.js",
+        'addEventListener("reset"',
+        'addEventListener("r"',
+    ),
+    (overview.test_a_wrong_query_is_pointed_at, {}, "hub.js", "error.place + 1", "error.place"),
+    (
+        overview.test_state_in_the_address_survives_a_reload_and_can_be_sent,
+        {},
+        "hub.js",
+        'if (this.sort) said.set("sort", this.sort);',
+        "",
+    ),
+    (
+        overview.test_state_in_the_address_survives_a_reload_and_can_be_sent,
+        {},
+        "hub.js",
+        "inputs.query",
+        "inputs.q",
+    ),
+    (
+        overview.test_hostile_state_in_the_address_is_inert,
+        {"value": overview.HOSTILE},
+        "hub.js",
+        "input.value = said.get(name);",
+        "this.controls.append(document.createRange().createContextualFragment(said.get(name)));",
+    ),
+    (overview.test_points_stand_where_the_data_says, {"width": 1280}, "hub-chart.js", "Math.sqrt(", "("),
+    (
+        overview.test_points_stand_where_the_data_says,
+        {"width": 1280},
+        "hub-chart.js",
+        "left = `${100 *",
+        "left = `${1 + 100 *",
+    ),
+    (
+        overview.test_points_stand_where_the_data_says,
+        {"width": 390},
+        "hub.css",
+        ".hub-point { position: absolute;",
+        ".hub-point { position: absolute; margin-left: 3px;",
+    ),
+    (
+        overview.test_labels_do_not_overlap,
+        {"width": 320},
+        "hub-chart.js",
+        "Object.keys(sides).find((name) => fits(sides[name]))",
+        '"right"',
+    ),
+    (
+        overview.test_the_front_is_the_one_of_what_is_shown,
+        {},
+        "hub-chart.js",
+        "paretoFront(shown,",
+        "paretoFront(this.models,",
+    ),
+    (
+        overview.test_a_click_on_a_point_opens_the_model,
+        {},
+        "hub-chart.js",
+        'className: "hub-point", href: model.url',
+        'className: "hub-point", href: "#"',
+    ),
+    (overview.test_the_keyboard_reaches_and_opens_a_point, {}, "hub-chart.js", '"Escape"', '"Esc"'),
+    (overview.test_the_keyboard_reaches_and_opens_a_point, {}, "hub-chart.js", '"focusin"', '"focusing"'),
+    (
+        overview.test_hovering_shows_the_numbers_inside_the_page,
+        {},
+        "hub-chart.js",
+        "const isRight = parseFloat(point.style.left) > 50",
+        "const isRight = false",
+    ),
+    (
+        overview.test_instant_navigation_starts_the_page_again,
+        {},
+        "hub.js",
+        "window.document$.subscribe(() => setTimeout(start))",
+        "setTimeout(start, 50)",
+    ),
+    (
+        overview.test_chosen_models_stand_side_by_side,
+        {},
+        "hub.js",
+        "LOWER_IS_BETTER.has(column.key) ?",
+        "!column ?",
+    ),
+    (overview.test_the_line_that_loads_a_model_is_copied, {}, "hub.js", "`model = Auto", "`m = Auto"),
+    (
+        overview.test_the_theme_recolours_the_chart_and_stays,
+        {},
+        "hub.css",
+        "--hub-mark: #4db6ac",
+        "--hub-mark: #00695c",
+    ),
+    (
+        overview.test_without_scripts_there_is_a_table_and_a_picture,
+        {},
+        "index.html",
+        "<svg",
+        "<button>dead</button><svg",
+    ),
+    (
+        pages.test_axe_finds_nothing,
+        {"path": "models/rexnet_150.html"},
+        "hub.css",
+        ".hub-scroll {",
+        "article { min-width: 400px; } .hub-scroll {",
+    ),
+    (
+        pages.test_axe_finds_nothing_while_the_overview_is_in_use,
+        {"scheme": "light"},
+        "hub.css",
+        ".hub-tip[hidden]",
+        ".hub-tip { color: #aaa !important; } .hub-tip[hidden]",
+    ),
+    (
+        pages.test_axe_finds_nothing_while_the_overview_is_in_use,
+        {"scheme": "dark"},
+        "hub.js",
+        '"aria-label": `Compare ${model.name}`',
+        '"data-label": `Compare ${model.name}`',
+    ),
+    (
+        pages.test_search_finds_and_opens,
+        {"words": "150", "first": "rexnet_150"},
+        "search_index.js",
+        "rexnet_150",
+        "rexnet_15x",
+    ),
+    (
+        pages.test_search_takes_what_is_typed_for_words,
+        {"from_folder": False},
+        "hub.js",
+        "message.type === QUERY",
+        "message.type === null",
+    ),
+    (
+        pages.test_copy_buttons_give_each_snippet_whole,
+        {},
+        "rexnet_150.html",
+        "content.code.copy",
+        "content.code.no",
+    ),
+    (
+        media.test_paper_has_the_table_and_the_chart_without_controls,
+        {},
+        "hub.css",
+        "@media print { .hub-controls,",
+        "@media print {",
+    ),
+    (
+        media.test_with_forced_colours_points_and_focus_are_seen,
+        {"scheme": "light"},
+        "hub.css",
+        "border-color: LinkText",
+        "border-color: GrayText",
+    ),
+    (
+        media.test_on_a_phone_the_evidence_is_read_downwards,
+        {},
+        "hub.css",
+        ".md-typeset .hub-evidence :is(table:not([class]), tbody, tr, td) { display: block; }",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments", "file", "old", "new"),
+    FAULTS,
+    ids=[
+        f"{check.__name__.removeprefix('test_')}-{file}-{number}"
+        for number, (check, _, file, *_) in enumerate(FAULTS)
+    ],
+)
+def test_a_planted_fault_is_found(open_page, records, site, check, arguments, file, old, new):
+    """The check passes on the site as it is, elsewhere, and fails on the site with this fault."""
+    open_page.fault = (file, old, new)
+    given = {"open_page": open_page, "records": records, "site": site} | arguments
+    said = ""
+    try:
+        check(**{name: given[name] for name in inspect.signature(check).parameters})
+    except (AssertionError, Error) as error:
+        said = str(error) or "it failed"
+    assert f"{file} has no" not in said
+    assert said or open_page.wrong  # what a page says on its console fails its test as well
+    open_page.wrong.clear()
