@@ -40,7 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
     parser.add_argument("--quick", action="store_true", help="not how cost grows: only the sizes with a goal")
-    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so many times over, growth only once")
+    parser.add_argument("--runs", type=int, default=1, metavar="N", help="so often, growth only once")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
     args = parser.parse_args()
     found: list[dict[str, Any]] = []

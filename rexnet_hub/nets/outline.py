@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rexnet_hub.nets.config import ReXNetConfig
+from rexnet_hub.nets.config import ReXNetConfig, Shape
 from rexnet_hub.nets.rexnet import ReXNet
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -26,6 +26,13 @@ def outline_network(config: ReXNetConfig, **options: Any) -> ReXNet:
         UsageError: An argument is out of range.
     """
     return _copy_modules(_build(config, **options))
+
+
+@functools.lru_cache(maxsize=16)
+def outline_tensors(config: ReXNetConfig, **options: Any) -> Mapping[str, tuple[str, Shape]]:
+    """List the tensors of that network: its dtype, as torch says it without its prefix, and shape by name."""
+    own = _build(config, **options).state_dict()
+    return {name: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in own.items()}
 
 
 def fill_outline(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:

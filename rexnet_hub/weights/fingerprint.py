@@ -12,6 +12,7 @@ are the same.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,12 +38,27 @@ class TensorDigest:
     @property
     def line(self) -> str:
         """The tensor without its name, as the fingerprint sees it."""
-        return f"{self.dtype} {'x'.join(str(size) for size in self.shape if size != 1)} {self.sha256}"
+        return fingerprint_line(self.dtype, self.shape, self.sha256)
+
+
+def fingerprint_line(dtype: str, shape: tuple[int, ...], sha256: str) -> str:
+    """Write the line of one tensor."""
+    return f"{dtype} {_sizes(shape)} {sha256}"
+
+
+@functools.lru_cache(maxsize=1024)  # a network has few shapes
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape if size != 1)
 
 
 def fingerprint_of(tensors: Iterable[TensorDigest]) -> str:
     """Digest a set of tensors without regard to names and order."""
-    lines = [FIRST_LINE, *sorted(tensor.line for tensor in tensors)]
+    return fingerprint_of_lines(tensor.line for tensor in tensors)
+
+
+def fingerprint_of_lines(tensor_lines: Iterable[str]) -> str:
+    """Digest the lines of a set of tensors."""
+    lines = [FIRST_LINE, *sorted(tensor_lines)]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -77,6 +78,7 @@ class Manifest:
     tensors: tuple[SourceTensor, ...]
 
 
+@functools.lru_cache(maxsize=1024)  # a network has few shapes
 def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Give the stride of a tensor whose items lie side by side in C order."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

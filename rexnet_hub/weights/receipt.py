@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
+from rexnet_hub.weights.fingerprint import fingerprint_line, fingerprint_of_lines
 
 VERSION = 1
 NO_RECEIPT = "is not a receipt"
@@ -126,13 +126,10 @@ def _parse(data: bytes) -> Receipt:
     if type(document) is not dict or document.pop("receipt", None) != VERSION:
         raise ValueError(f'it does not say "receipt": {VERSION}')
     receipt: Receipt = _build(Receipt, document, "receipt")
-    if fingerprint_of(map(_digest_of, receipt.tensors)) != receipt.output.fingerprint:
+    lines = (fingerprint_line(line.dtype, line.shape, line.sha256) for line in receipt.tensors)
+    if fingerprint_of_lines(lines) != receipt.output.fingerprint:
         raise ValueError("its fingerprint is not that of its tensors")
     return receipt
-
-
-def _digest_of(line: TensorLine) -> TensorDigest:
-    return TensorDigest(name=line.name, dtype=line.dtype, shape=line.shape, sha256=line.sha256)
 
 
 def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:

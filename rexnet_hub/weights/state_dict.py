@@ -24,6 +24,8 @@ def require_tensors(found: TensorTable, expected: TensorTable, *, file: Path | s
     Raises:
         StateDictError: Lists at most ten missing, extra and misshapen tensors each, and counts all.
     """
+    if found == expected:
+        return
     missing = [name for name in expected if name not in found]
     extra = [name for name in found if name not in expected]
     unlike = [
