@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import os
 import re
@@ -51,13 +52,12 @@ def hub_faults(doing: str, repo_id: str, *, revision: str | None = None) -> Iter
         HubError: The Hub did not answer, or refused.
         FileProblem: This machine's disk is what failed.
     """
-    caught: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, *_client_errors())
     try:
         with _no_traces():
             yield
     except RexnetHubError:
         raise
-    except caught as error:
+    except Exception as error:  # of an answer that makes no sense the client lets anything rise
         raise explain(error, doing, repo_id, revision=revision) from None
 
 
@@ -73,13 +73,6 @@ def _no_traces() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _client_errors() -> tuple[type[Exception], ...]:
-    from huggingface_hub.errors import EntryNotFoundError, RevisionResolutionError
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
-
-    return (httpx.HTTPError, EntryNotFoundError, RevisionResolutionError)
 
 
 def explain(error: BaseException, doing: str, repo_id: str, *, revision: str | None = None) -> RexnetHubError:
@@ -104,7 +97,7 @@ def _kind(error: BaseException, status: int | None) -> str:
         case errors.RepositoryNotFoundError():  # a gated repo too
             return "no-repo"
     if status is None:
-        return "no-answer" if _is_transport(error) else "refused"
+        return "no-answer" if _is_transport(error) or _is_senseless(error) else "refused"
     return "busy" if status in _BUSY else {409: "exists", 412: "moved"}.get(status, "refused")
 
 
@@ -113,7 +106,8 @@ def _root(error: BaseException) -> BaseException:
     seen = error
     while _status(seen) is None and not _is_transport(seen) and seen.__cause__ is not None:
         seen = seen.__cause__
-    return seen if _status(seen) is not None or _is_transport(seen) or isinstance(seen, OSError) else error
+    tells = _status(seen) is not None or _is_transport(seen) or _is_senseless(seen)
+    return seen if tells or isinstance(seen, OSError) else error
 
 
 def _errno(error: BaseException) -> int:
@@ -139,6 +133,15 @@ def _is_transport(error: BaseException) -> bool:
     return isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)) or (
         _XET_SILENCE in str(error)
     )
+
+
+def _is_senseless(error: BaseException) -> bool:
+    """Say whether the client could not read an answer, or did not find in it what it looked up there."""
+    from huggingface_hub.errors import EntryNotFoundError, RevisionResolutionError
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
+
+    told = (OSError, RuntimeError, ValueError, httpx.HTTPError, EntryNotFoundError, RevisionResolutionError)
+    return isinstance(error, (json.JSONDecodeError, UnicodeDecodeError)) or not isinstance(error, told)
 
 
 def _reason(error: BaseException, status: int | None, repo_id: str, revision: str | None) -> str:
@@ -181,6 +184,8 @@ def _reason(error: BaseException, status: int | None, repo_id: str, revision: st
         return f"{at} is too slow ({error}); check the network, then run it again"
     if _is_transport(error):
         return f"{at} does not answer ({type(error).__name__}); check the network, then run it again"
+    if _is_senseless(error):
+        return f"{at} gave an answer that makes no sense ({type(error).__name__}); run it again"
     return clean(str(error)) or type(error).__name__
 
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 #: The public Hub, and where its stores are: cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co and the like.
 PUBLIC_HUB = ("huggingface.co", "hf.co")
-_SHOWN_CHARACTERS = 80
+_SHOWN_CHARACTERS = 60
 _lock = threading.Lock()
 
 

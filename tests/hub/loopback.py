@@ -40,6 +40,7 @@ class Fault:
     code: str = ""
     call: object = None
     location: str = ""
+    place: int | None = None  # of the byte that is flipped; the middle if none
 
 
 @dataclass
@@ -209,7 +210,8 @@ class Handler(BaseHTTPRequestHandler):
     def send(self, answer, fault):
         body = bytearray(answer.body)
         if fault and fault.action == "flip" and body:
-            body[len(body) // 2] ^= 1
+            place = len(body) // 2 if fault.place is None else fault.place
+            body[place % len(body)] ^= 1
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

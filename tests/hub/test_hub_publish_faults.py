@@ -75,7 +75,8 @@ def assert_ends_right(hub, staged, files):
         *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
         *(("xet", on, "drop") for on in (XORB, SHARD, GET)),
         *(("xet", on, "stall") for on in (XORB, SHARD, GET)),
-        *(("xet", on, "flip") for on in (SHARD, PLACES)),
+        *(("lfs", on, "flip") for on in (CREATE, PREUPLOAD, BATCH, COMMIT, INFO, REFS)),
+        *(("xet", on, "flip") for on in (TO_SEND, XORB, SHARD, COMMIT, PLACES)),
     ],
 )
 def test_one_fault_of_any_request(hub, staged, files, on, action):
@@ -146,6 +147,21 @@ def test_a_commit_that_landed_unheard_is_not_made_twice(hub, staged, files):
     """The answer to the commit is lost: the same run finds it there."""
     hub.fault(COMMIT, "lost")
     assert publish(staged).commit == hub.repos["org/small"].head
+    assert_ends_right(hub, staged, files)
+
+
+@by_both
+@pytest.mark.parametrize("place", [0, 8, 16, 35, 80, -2])
+def test_a_byte_flipped_in_the_answer_to_a_commit(hub, staged, files, place):
+    """One bit wrong in the JSON, in a key, in the commit's id, in its address: then it ends right."""
+    hub.fault(COMMIT, "flip", place=place)
+    said = ""
+    try:
+        publish(staged)
+    except RexnetHubError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert_old_or_new(hub, files)
     assert_ends_right(hub, staged, files)
 
 
