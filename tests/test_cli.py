@@ -85,6 +85,18 @@ def test_no_command_takes_a_secret_in_its_words(command):
     assert [word for word in words if any(hint in word.lower() for hint in secret)] == []
 
 
+def test_what_a_terminal_would_obey_is_written_out(run, own_index, repo):
+    """Text of a file or a command line that would move the cursor is shown, in errors and tables alike."""
+    (repo / "README.md").write_text(
+        (repo / "README.md").read_text().replace("license: mit", "license: \x1b[2J")
+    )
+    assert r"no model is named '\x1b[2J'" in refusal(run("show", "\x1b[2J"))
+    code, out, err = run("verify", "rexnet_100", "--repo", repo)
+    assert (code, err) == (1, "")
+    assert r"license: \x1b[2J" in out
+    assert "\x1b" not in out
+
+
 def test_an_unknown_model_gets_the_nearest_name(run):
     """Every command that takes a model says which one may have been meant."""
     for words in (["show"], ["card"], ["verify"], ["predict", "--top", "1"], ["fetch"]):

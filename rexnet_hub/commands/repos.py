@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem, UsageError
-from rexnet_hub.terminal import paint
+from rexnet_hub.terminal import paint, printable
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,8 @@ def run_publish(args: argparse.Namespace) -> int:
         print(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
-            print(paint(f"error: {outcome.source}: {outcome.problem}", stream=sys.stderr), file=sys.stderr)
+            lines = map(printable, f"error: {outcome.source}: {outcome.problem}".split("\n"))
+            print(paint("\n".join(lines), stream=sys.stderr), file=sys.stderr)
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0

@@ -20,6 +20,9 @@ from rexnet_hub.pages.snippets import predicting
 HUB_DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
 METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
 
+#: Characters of metadata that are read; ours are some hundreds.
+MAX_FRONT_MATTER = 100_000
+
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -93,6 +96,20 @@ def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:
         data["metrics"] = ["accuracy"]
         data["model-index"] = [{"name": entry.name, "results": results}]
     return data
+
+
+def read_front_matter(card: str) -> dict[str, Any]:
+    """Read a card's metadata, whoever wrote it; an empty mapping where none can be read in bounds."""
+    block = card.split("---\n", 2)[1] if card.startswith("---\n") else ""
+    if len(block) > MAX_FRONT_MATTER:
+        return {}
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(block, Loader=yaml.SafeLoader)):
+            return {}  # a few lines of them can stand for gigabytes
+        data = yaml.safe_load(block)
+    except (ValueError, ArithmeticError, RecursionError, yaml.YAMLError):  # a date may be none
+        return {}
+    return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
 
 def hub_results(entry: Entry) -> list[dict[str, Any]]:

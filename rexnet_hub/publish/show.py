@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from rexnet_hub.publish.plan import Change, Plan
+from rexnet_hub.terminal import printable
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "keep": "="}
 _SHOWN_EDITS = 20
@@ -28,7 +29,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN_EDITS]]
     if len(plan.edits) > _SHOWN_EDITS:
         lines.append(f"  written there: and {len(plan.edits) - _SHOWN_EDITS} lines more")
-    return lines + [f"  stop: {stop}" for stop in plan.stops]
+    return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 
 def _file_line(change: Change) -> str:

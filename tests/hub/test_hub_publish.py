@@ -162,6 +162,33 @@ def test_metrics_that_change_are_named():
     assert (change.name, change.old, change.new) == ("ImageNet-1k: Top 1 Accuracy", "77.86", "78.5")
 
 
+def test_two_results_of_one_name_are_both_shown():
+    """Two results with a metric of one name: a change of the first is not hidden by the second."""
+    from rexnet_hub.publish.cards import compare_cards
+
+    def card(*values):
+        metrics = [{"type": "accuracy", "value": value} for value in values]
+        results = [{"dataset": {"name": "Pets"}, "metrics": [metric]} for metric in metrics]
+        return "---\n" + json.dumps({"model-index": [{"results": results}]}) + "\n---\n"
+
+    (change,) = compare_cards(card(1, 2), card(3, 2))
+    assert (change.name, change.old, change.new) == ("Pets: accuracy", "1, 2", "3, 2")
+
+
+def test_a_hostile_card_at_the_target_is_text(hub, staged):
+    """A card there whose metadata cannot be read stops nobody's plan with a traceback."""
+    for bad in ("date: 2024-13-45", "a: [" * 3000, "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"):
+        hub.create("org/small", {"README.md": f"---\n{bad}\n---\n# theirs\n".encode()})
+        plan = plan_publish(staged, "hf:org", drop_edits=True)
+        assert "license" in {field.name for field in plan.fields}
+        assert plan.stops == ()
+    hub.create("org/small", {"README.md": b'---\nlicense: "\\e[2J"\n---\n# \x1b]0;theirs\x07\n'})
+    lines = "\n".join(describe_plan(plan_publish(staged, "hf:org")))
+    assert r"card license: \x1b[2J -> mit" in lines
+    assert r"written there: # \x1b]0;theirs\x07" in lines
+    assert "\x1b" not in lines
+
+
 def test_a_plan_is_json_and_markdown(hub, staged):
     """A plan for machines has stable keys, and one for a CI's summary is inert."""
     plan = plan_publish(staged, "hf:org")
@@ -270,7 +297,7 @@ def test_a_private_repo_is_made_private(hub, staged):
     assert plan_publish(staged, "hf:org").visibility == "private"
 
 
-def test_several_are_one_run(hub, staged, tmp_path):
+def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
     """One that fails leaves the others done, and the table says both; several cannot share a name."""
     outcomes = publish_all(
         ["small", "nobody", str(staged)], "hf:org", apply=True, patience=QUICK, record=True
@@ -281,6 +308,11 @@ def test_several_are_one_run(hub, staged, tmp_path):
     assert lines[2].split()[:2] == ["small", "published"]
     assert lines[3].split()[:2] == ["nobody", "error"]
     assert read_lock().of("small").hub.commit == outcomes[2].published.commit
+    with monkeypatch.context() as full:
+        full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+        first, second = publish_all(["small", str(staged)], tmp_path / "repos", apply=True)
+    assert "nowhere" in first.problem
+    assert second.published
     with pytest.raises(UsageError, match="names one repo, 2 are"):
         publish_all(["a", "b"], "hf:org/one")
 

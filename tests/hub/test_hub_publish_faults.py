@@ -69,7 +69,7 @@ def assert_ends_right(hub, staged, files):
     [
         *(("lfs", on, "lost") for on in REQUESTS),
         *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
-        *(("lfs", on, "drop") for on in (PREUPLOAD, TAG, GET)),
+        *(("lfs", on, "drop") for on in (CREATE, PREUPLOAD, BATCH, TAG, INFO, REFS, GET)),
         *(("lfs", on, "stall") for on in (COMMIT, TAG)),
         *(("xet", on, "lost") for on in (TO_SEND, XORB, SHARD, TO_READ, PLACES, GET)),
         *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
