@@ -274,13 +274,18 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
 @pytest.mark.parametrize(
     ("transport", "on", "action"),
     [
+        ("lfs", CREATE, "kill"),
         ("lfs", CREATE, "killed_after"),
+        ("lfs", PREUPLOAD, "kill"),
         ("lfs", PUT, "kill"),
         ("lfs", COMMIT, "kill"),
         ("lfs", COMMIT, "killed_after"),
+        ("lfs", GET, "kill"),
+        ("lfs", TAG, "kill"),
         ("lfs", TAG, "killed_after"),
         ("xet", XORB, "killed_after"),
         ("xet", SHARD, "killed_after"),
+        ("xet", COMMIT, "killed_after"),
     ],
 )
 def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_path, own_small_index):
