@@ -178,7 +178,10 @@ def test_stage_verify_publish_and_predict(run, own_index, tmp_path, picture):
     assert (code, hub.exists()) == (0, False)
     assert "+ model.safetensors" in out
     assert "--apply" in err
-    assert run("publish", staged, "--to", hub, "--apply")[0] == 0
+    code, out, _ = run("publish", staged, "nobody", "--to", hub, "--apply", "--json")
+    (done, failed) = json.loads(out)
+    assert (code, done["published"]["place"]) == (1, str(hub / "rexnet_100"))
+    assert "no model is named 'nobody'" in failed["problem"]
     assert run("publish", "rexnet_100", "--to", hub)[1].splitlines()[0].endswith("(nothing to do)")
 
     code, out, _ = run("predict", hub / "rexnet_100", picture, picture, "--top", "2", "--json")

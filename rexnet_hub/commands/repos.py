@@ -86,7 +86,13 @@ def run_publish(args: argparse.Namespace) -> int:
     tag would change, against which commit, and what forbids it; nothing is written. Applying makes that one
     commit and one tag and reads the repo back; run again after any failure it ends in the same.
     """
-    from rexnet_hub.publish import describe_plan, outcomes_table, plan_as_json, plan_as_markdown, publish_all
+    from rexnet_hub.publish import (
+        describe_plan,
+        outcomes_as_json,
+        outcomes_as_markdown,
+        outcomes_table,
+        publish_all,
+    )
 
     if args.sign and args.version_counter is None:
         raise UsageError("--sign needs --version-counter N: one more than the last publication's, at first 1")
@@ -102,11 +108,10 @@ def run_publish(args: argparse.Namespace) -> int:
         sign_key=args.sign,
         sign_version=args.version_counter or 1,
     )
-    plans = [outcome.plan for outcome in outcomes if outcome.plan]
     if args.json or args.markdown:
-        print(plan_as_json(plans) if args.json else plan_as_markdown(plans))
+        print(outcomes_as_json(outcomes) if args.json else outcomes_as_markdown(outcomes))
     else:
-        for plan in plans:
+        for plan in (outcome.plan for outcome in outcomes if outcome.plan):
             print("\n".join(describe_plan(plan)) + "\n")
         print(outcomes_table(outcomes))
     for outcome in outcomes:

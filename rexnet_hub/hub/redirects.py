@@ -84,7 +84,7 @@ def _host(url: str) -> str:
 
 def _private(host: str) -> str | None:
     """Say whether a host has a private address; behind a proxy that is the proxy's to look at."""
-    if "https" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+    if {"https", "all"} & urllib.request.getproxies().keys() and not urllib.request.proxy_bypass(host):
         return None
     try:
         found = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}

@@ -15,11 +15,12 @@ from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.publish import (
+    Outcome,
     apply_plan,
     describe_plan,
+    outcomes_as_json,
+    outcomes_as_markdown,
     outcomes_table,
-    plan_as_json,
-    plan_as_markdown,
     plan_publish,
     publish_all,
     record_publication,
@@ -116,7 +117,8 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
     )
     (line,) = (line for line in describe_plan(plan) if "~ README.md" in line)
     assert line.split()[3:] == [before[:12], "->", plan.files["README.md"].sha256[:12]]
-    (told,) = json.loads(plan_as_json([plan]))
+    (outcome,) = json.loads(outcomes_as_json([Outcome(source="small", plan=plan)]))
+    told = outcome["plan"]
     digests = [change[f"{age}_digest"] for change in told["changes"] for age in ("old", "new")]
     assert all(digest.startswith("sha256:") for digest in digests)
     assert plan.head == hub.repos["org/small"].head
@@ -189,17 +191,28 @@ def test_a_hostile_card_at_the_target_is_text(hub, staged):
     assert "\x1b" not in lines
 
 
-def test_a_plan_is_json_and_markdown(hub, staged):
-    """A plan for machines has stable keys, and one for a CI's summary is inert."""
+def test_a_run_is_json_and_markdown(hub, staged):
+    """A run for machines has stable keys, what failed too, and one for a CI's summary is inert."""
     plan = plan_publish(staged, "hf:org")
-    (told,) = json.loads(plan_as_json([plan]))
+    done, failed = publish_all([str(staged), "nobody"], "hf:org", apply=True, patience=QUICK)
+    first, second = json.loads(outcomes_as_json([done, failed]))
+    assert first.keys() == second.keys() == {"source", "plan", "published", "problem"}
+    assert first["published"] == {
+        "place": "hf:org/small",
+        "commit": hub.repos["org/small"].head,
+        "tag": plan.tag,
+        "request": None,
+    }
+    assert (second["plan"], "no model is named" in second["problem"]) == (None, True)
+    told = first["plan"]
     assert told["target"] == "hf:org/small"
     assert told["changes"][0].keys() == {"kind", "name", "size_bytes", "old_digest", "new_digest"}
     assert told["files"]["config.json"]["size_bytes"] == (staged / "config.json").stat().st_size
     odd = replace(plan, edits=("````", "<b>bold</b>"))
-    lines = plan_as_markdown([odd]).splitlines()
-    assert [line for line in lines if "````" in line] == ["````text", "````"]
+    lines = outcomes_as_markdown([Outcome(source="small", plan=odd), failed]).splitlines()
+    assert [line for line in lines if "````" in line] == ["````text", "````"] * 2
     assert lines.index("  written there: <b>bold</b>") < lines.index("````")
+    assert f"error: nobody: {failed.problem}" in lines
 
 
 def test_a_moved_head_is_refused(hub, staged):
