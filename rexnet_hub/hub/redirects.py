@@ -6,7 +6,7 @@ private address, unless that is the host which the person named. An upload may g
 address: the store's, which the Hub's API names, are of a cloud.
 
 Xet's part of the client is not in Python. The two addresses that it starts from are looked at where the Hub
-tells them: that of its store, and the one that gives tokens for it, the only one that gets the Hub's own. What
+tells them: that of its store, and the one that gives tokens for it, which alone gets the Hub's own. What
 the store answers is followed unseen by us; what it brings is held against the Hub's digest as every file is.
 """
 
