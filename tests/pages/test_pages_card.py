@@ -125,7 +125,8 @@ def test_a_stand_in_says_so_and_claims_no_accuracy(entry):
 
 HOSTILE = {
     "no date": "license: mit\ndate: 2024-13-45",
-    "deep": "a: " + "[" * 5000,
+    "deep": "a: " + "[" * 50_000,
+    "a number without end": "license: mit\na: 1" + ":59" * 30_000,
     "many times more": "a: &a [x, x]\nb: &b [*a, *a]\nlicense: mit",
     "long": "license: mit\n" + "a: b\n" * 30_000,
     "no mapping": "- license",
