@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import paint
+from rexnet_hub.terminal import paint, printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str, code: int) -> int:
-    print(paint(f"error: {message}", stream=sys.stderr), file=sys.stderr)
+    told = "\n".join(map(printable, f"error: {message}".split("\n")))
+    print(paint(told, stream=sys.stderr), file=sys.stderr)
     return code
 
 

@@ -148,7 +148,8 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         _make_released(entry, measured, cache_dir, folder)
 
     locked = measured.safetensors.sha256 if measured.safetensors else None
-    return _promised(replace(repo, renew=renew), locked, "the lock")
+    may_renew = None if access.local_files_only else renew
+    return _promised(replace(repo, renew=may_renew), locked, "the lock")
 
 
 def _current(entry: Entry, folder: Path) -> Repo | None:

@@ -13,13 +13,21 @@ if TYPE_CHECKING:
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
 
+def printable(text: str) -> str:
+    """Write out what a terminal would obey, in text that anybody may have written."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
     """Lay rows out in columns.
 
     Args:
         right: Columns, counted from 0, that align to the right: numbers.
     """
-    cells = [list(map(str, headers)), *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    told = (["" if cell is None else printable(str(cell)) for cell in row] for row in rows)
+    cells = [list(map(str, headers)), *told]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:

@@ -85,6 +85,18 @@ def test_no_command_takes_a_secret_in_its_words(command):
     assert [word for word in words if any(hint in word.lower() for hint in secret)] == []
 
 
+def test_what_a_terminal_would_obey_is_written_out(run, own_index, repo):
+    """Text of a file or a command line that would move the cursor is shown, in errors and tables alike."""
+    (repo / "README.md").write_text(
+        (repo / "README.md").read_text().replace("license: mit", "license: \x1b[2J")
+    )
+    assert r"no model is named '\x1b[2J'" in refusal(run("show", "\x1b[2J"))
+    code, out, err = run("verify", "rexnet_100", "--repo", repo)
+    assert (code, err) == (1, "")
+    assert r"license: \x1b[2J" in out
+    assert "\x1b" not in out
+
+
 def test_an_unknown_model_gets_the_nearest_name(run):
     """Every command that takes a model says which one may have been meant."""
     for words in (["show"], ["card"], ["verify"], ["predict", "--top", "1"], ["fetch"]):
@@ -166,7 +178,10 @@ def test_stage_verify_publish_and_predict(run, own_index, tmp_path, picture):
     assert (code, hub.exists()) == (0, False)
     assert "+ model.safetensors" in out
     assert "--apply" in err
-    assert run("publish", staged, "--to", hub, "--apply")[0] == 0
+    code, out, _ = run("publish", staged, "nobody", "--to", hub, "--apply", "--json")
+    (done, failed) = json.loads(out)
+    assert (code, done["published"]["place"]) == (1, str(hub / "rexnet_100"))
+    assert "no model is named 'nobody'" in failed["problem"]
     assert run("publish", "rexnet_100", "--to", hub)[1].splitlines()[0].endswith("(nothing to do)")
 
     code, out, _ = run("predict", hub / "rexnet_100", picture, picture, "--top", "2", "--json")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem, UsageError
-from rexnet_hub.terminal import paint
+from rexnet_hub.terminal import paint, printable
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +86,13 @@ def run_publish(args: argparse.Namespace) -> int:
     tag would change, against which commit, and what forbids it; nothing is written. Applying makes that one
     commit and one tag and reads the repo back; run again after any failure it ends in the same.
     """
-    from rexnet_hub.publish import describe_plan, outcomes_table, plan_as_json, plan_as_markdown, publish_all
+    from rexnet_hub.publish import (
+        describe_plan,
+        outcomes_as_json,
+        outcomes_as_markdown,
+        outcomes_table,
+        publish_all,
+    )
 
     if args.sign and args.version_counter is None:
         raise UsageError("--sign needs --version-counter N: one more than the last publication's, at first 1")
@@ -102,16 +108,16 @@ def run_publish(args: argparse.Namespace) -> int:
         sign_key=args.sign,
         sign_version=args.version_counter or 1,
     )
-    plans = [outcome.plan for outcome in outcomes if outcome.plan]
     if args.json or args.markdown:
-        print(plan_as_json(plans) if args.json else plan_as_markdown(plans))
+        print(outcomes_as_json(outcomes) if args.json else outcomes_as_markdown(outcomes))
     else:
-        for plan in plans:
+        for plan in (outcome.plan for outcome in outcomes if outcome.plan):
             print("\n".join(describe_plan(plan)) + "\n")
         print(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
-            print(paint(f"error: {outcome.source}: {outcome.problem}", stream=sys.stderr), file=sys.stderr)
+            lines = map(printable, f"error: {outcome.source}: {outcome.problem}".split("\n"))
+            print(paint("\n".join(lines), stream=sys.stderr), file=sys.stderr)
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0

@@ -5,9 +5,9 @@ one below it, or to one of the public Hub and its stores: over https, without cr
 private address, unless that is the host which the person named. An upload may go to any public https
 address: the store's, which the Hub's API names, are of a cloud.
 
-Xet's part of the client is not in Python. The address of its store, which the Hub tells with each token, is
-looked at here; what that store answers it follows unseen by us. It has no token of the Hub then, only the
-store's own, and what it brings is held against the Hub's digest as every file is.
+Xet's part of the client is not in Python. The two addresses that it starts from are looked at where the Hub
+tells them: that of its store, and the one that gives tokens for it, which alone gets the Hub's own. What
+the store answers is followed unseen by us; what it brings is held against the Hub's digest as every file is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 import urllib.request
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from rexnet_hub.addresses import bare, is_loopback, is_public, problem_of
 
@@ -43,11 +43,18 @@ def require_at_home(request: Any) -> None:
 
 
 def require_store_at_home(response: Any) -> None:
-    """Refuse an answer of the Hub that names a store of Xet elsewhere; made to be the client's event hook."""
+    """Refuse an answer of the Hub that sends Xet elsewhere; made to be the client's event hook.
+
+    Raises:
+        StrayRequestError: What is wrong with the address.
+    """
     from huggingface_hub import constants
 
-    if url := response.headers.get(constants.HUGGINGFACE_HEADER_X_XET_ENDPOINT):
-        _require(url, may_leave=False)
+    link = response.links.get(constants.HUGGINGFACE_HEADER_LINK_XET_AUTH_KEY, {})
+    headers = (constants.HUGGINGFACE_HEADER_X_XET_ENDPOINT, constants.HUGGINGFACE_HEADER_X_XET_REFRESH_ROUTE)
+    for url in (link.get("url"), *map(response.headers.get, headers)):
+        if url:
+            _require(urljoin(str(response.url), url), may_leave=False)
 
 
 def _require(url: str, *, may_leave: bool) -> None:
@@ -84,7 +91,7 @@ def _host(url: str) -> str:
 
 def _private(host: str) -> str | None:
     """Say whether a host has a private address; behind a proxy that is the proxy's to look at."""
-    if "https" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host):
+    if {"https", "all"} & urllib.request.getproxies().keys() and not urllib.request.proxy_bypass(host):
         return None
     try:
         found = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
@@ -115,16 +122,16 @@ def watched(call: Callable[[], T]) -> T:
         if threading.get_ident() == own:
             require_store_at_home(response)
 
-    looks = {"request": look, "response": look_at_answer}
+    added = {"request": look, "response": look_at_answer}
     with _lock:  # new lists, since another thread may be going through the old ones
-        session.event_hooks = {kind: [*session.event_hooks[kind], look] for kind, look in looks.items()}
+        session.event_hooks = {kind: [*session.event_hooks[kind], hook] for kind, hook in added.items()}
     try:
         result = call()
     finally:
         with _lock:
             session.event_hooks = {
-                kind: [hook for hook in session.event_hooks[kind] if hook is not look]
-                for kind, look in looks.items()
+                kind: [hook for hook in hooks if hook is not added[kind]]
+                for kind, hooks in session.event_hooks.items()
             }
     if session.is_closed:
         raise ConnectionError("the client's session was closed meanwhile")

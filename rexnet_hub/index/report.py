@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from rexnet_hub.index.problems import Problem
+from rexnet_hub.terminal import printable
 
 
 def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
@@ -22,7 +23,7 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
 
 
 def _line(problem: Problem) -> str:
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(problem))
+    shown = printable(str(problem))
     return shown if problem.fix is None else f"{shown} [fixable]"
 
 

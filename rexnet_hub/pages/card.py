@@ -20,7 +20,12 @@ from rexnet_hub.pages.snippets import predicting
 HUB_DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
 METRICS = {"top1": "Top 1 Accuracy", "top5": "Top 5 Accuracy"}
 
+#: Characters of metadata that are read; ours are some hundreds.
+MAX_FRONT_MATTER = 100_000
+MAX_DEPTH = 20
+
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @functools.cache
@@ -93,6 +98,29 @@ def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:
         data["metrics"] = ["accuracy"]
         data["model-index"] = [{"name": entry.name, "results": results}]
     return data
+
+
+def read_front_matter(card: str) -> dict[str, Any]:
+    """Read a card's metadata, whoever wrote it; an empty mapping where none can be read in bounds."""
+    block = card.split("---\n", 2)[1] if card.startswith("---\n") else ""
+    if len(block) > MAX_FRONT_MATTER:
+        return {}
+    try:
+        data = yaml.load(block, Loader) if _is_bounded(block) else None
+        str(data)  # a number may have more digits than can be written
+    except (ValueError, ArithmeticError, yaml.YAMLError):  # a date may be none
+        return {}
+    return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
+
+
+def _is_bounded(block: str) -> bool:
+    """Say whether YAML is not deep, and has no aliases: a few lines of them can stand for gigabytes."""
+    depth = 0
+    for event in yaml.parse(block, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH or isinstance(event, yaml.AliasEvent):
+            return False
+    return True
 
 
 def hub_results(entry: Entry) -> list[dict[str, Any]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from difflib import SequenceMatcher
 
+#: Of a card that is compared; comparing takes longer than in proportion.
+MAX_LINES = 5000
+
 
 def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
     """List the lines that somebody added to what we published (`base`) and that `new` has not."""
@@ -16,9 +19,9 @@ def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
 def first_difference(own: str, there: str) -> tuple[str, str] | None:
     """Find the first of a card's own lines that is not there, and what stands in its place.
 
-    Lines that people added between are theirs, and are no difference.
+    Lines that people added between are theirs, and are no difference, up to a length that no card has.
     """
-    stated, found = own.splitlines(), there.splitlines()
+    stated, found = own.splitlines(), there.splitlines()[:MAX_LINES]
     for kind, start, end, place, until in SequenceMatcher(None, stated, found, autojunk=False).get_opcodes():
         if kind in ("replace", "delete") and start < end:
             return stated[start], found[place] if place < until else "no such line"

@@ -11,7 +11,7 @@ from rexnet_hub.publish.run import (
     stage,
     staged_repo,
 )
-from rexnet_hub.publish.show import describe_plan, plan_as_json, plan_as_markdown
+from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as_markdown
 
 __all__ = [
     "Change",
@@ -21,9 +21,9 @@ __all__ = [
     "Published",
     "apply_plan",
     "describe_plan",
+    "outcomes_as_json",
+    "outcomes_as_markdown",
     "outcomes_table",
-    "plan_as_json",
-    "plan_as_markdown",
     "plan_publish",
     "publish_all",
     "record_publication",

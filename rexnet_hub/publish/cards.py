@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from rexnet_hub.pages.card import read_front_matter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,31 +34,21 @@ def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
 
 def license_of(card: str) -> str | None:
     """Read the licence in a card's metadata."""
-    found = _front(card).get("license")
+    found = read_front_matter(card).get("license")
     return str(found) if found is not None else None
 
 
-def _front(card: str) -> Mapping[str, Any]:
-    parts = card.split("---\n", 2)
-    if not card.startswith("---\n") or len(parts) < 3:
-        return {}
-    try:
-        data = yaml.safe_load(parts[1])
-    except yaml.YAMLError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _fields(card: str) -> dict[str, str]:
-    front = dict(_front(card))
-    fields = {}
+    front = read_front_matter(card)
+    fields: dict[str, str] = {}
     for model in _list(front.pop("model-index", None)):
         for result in _list(model.get("results")):
             dataset = result.get("dataset")
             place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
             for metric in _list(result.get("metrics")):
                 name = f"{place}: {metric.get('name') or metric.get('type')}"
-                fields[name] = str(metric.get("value"))
+                told = str(metric.get("value"))
+                fields[name] = f"{fields[name]}, {told}" if name in fields else told
     for key, value in front.items():
         fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return fields

@@ -136,6 +136,9 @@ def publish_all(
                         record_publication(plan, published)
         except RexnetHubError as error:
             outcome = replace(outcome, problem=str(error))
+        except OSError as error:  # the system's own, such as a full disk
+            where = f"{error.filename}: " if error.filename else ""
+            outcome = replace(outcome, problem=f"{where}{error.strerror or error}")
         outcomes.append(outcome)
     return tuple(outcomes)
 

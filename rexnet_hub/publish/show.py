@@ -1,4 +1,4 @@
-"""Say a plan to people and to machines."""
+"""Say a plan, and what became of it, to people and to machines."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
 from rexnet_hub.publish.plan import Change, Plan
+from rexnet_hub.publish.run import Outcome
+from rexnet_hub.terminal import printable
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "keep": "="}
 _SHOWN_EDITS = 20
@@ -28,7 +30,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN_EDITS]]
     if len(plan.edits) > _SHOWN_EDITS:
         lines.append(f"  written there: and {len(plan.edits) - _SHOWN_EDITS} lines more")
-    return lines + [f"  stop: {stop}" for stop in plan.stops]
+    return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 
 def _file_line(change: Change) -> str:
@@ -45,24 +47,30 @@ def _short(text: str | None) -> str:
     return "none" if text is None else text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def plan_as_json(plans: Iterable[Plan]) -> str:
-    """Print plans as one JSON document: a list of objects with a Plan's keys."""
-    return json.dumps([_plain(plan) for plan in plans], indent=2, ensure_ascii=False)
+def outcomes_as_json(outcomes: Iterable[Outcome]) -> str:
+    """Print a run as one JSON document: a list of objects with an Outcome's keys, and a Plan's in `plan`."""
+    return json.dumps([_plain(outcome) for outcome in outcomes], indent=2, ensure_ascii=False)
 
 
-def _plain(plan: Plan) -> dict[str, object]:
-    told = asdict(plan)
-    told["staged"] = str(plan.staged)
-    told["files"] = {
-        name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
-    }
-    return told | {"is_done": plan.is_done}
+def _plain(outcome: Outcome) -> dict[str, object]:
+    told = asdict(outcome)
+    if (plan := outcome.plan) is not None:
+        files = {
+            name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
+        }
+        told["plan"] |= {"staged": str(plan.staged), "files": files, "is_done": plan.is_done}
+    return told
 
 
-def plan_as_markdown(plans: Iterable[Plan]) -> str:
-    """Say plans as Markdown, for a CI's summary; text of the index and the Hub stays inert in code fences."""
+def outcomes_as_markdown(outcomes: Iterable[Outcome]) -> str:
+    """Say a run as Markdown, for a CI's summary; text of the index and the Hub stays inert in code fences."""
     parts = ["## What publishing would change", ""]
-    for plan in plans:
-        lines = (line.replace(_FENCE, "(four backticks)") for line in describe_plan(plan))
-        parts += [f"{_FENCE}text", *lines, _FENCE, ""]
+    for outcome in outcomes:
+        lines = list(describe_plan(outcome.plan)) if outcome.plan else []
+        if outcome.published:
+            lines.append(f"published: {outcome.published}")
+        if outcome.problem:
+            lines += map(printable, f"error: {outcome.source}: {outcome.problem}".splitlines())
+        inert = (line.replace(_FENCE, "(four backticks)") for line in lines)
+        parts += [f"{_FENCE}text", *inert, _FENCE, ""]
     return "\n".join(parts)

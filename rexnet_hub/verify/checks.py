@@ -11,8 +11,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rexnet_hub.imagenet.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.record import Record
 from rexnet_hub.imagenet.verdict import Word, judge_sample
@@ -20,6 +18,7 @@ from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
 from rexnet_hub.nets import build_network, entry_tensors
+from rexnet_hub.pages.card import read_front_matter
 from rexnet_hub.pages.config import render_config
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo import Repo, derive_card
@@ -352,15 +351,6 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     theirs = len(lost_lines(own, card, own))
     note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
     yield evidence.compare("card", stated=said, found=there, note=note)
-
-
-def read_front_matter(card: str) -> dict[str, Any]:
-    """Read a card's metadata; an empty mapping where there is none."""
-    try:
-        data = yaml.safe_load(card.split("---\n", 2)[1] if card.startswith("---\n") else "")
-    except (ValueError, IndexError, RecursionError, yaml.YAMLError):  # a date may be none
-        return {}
-    return {str(key): value for key, value in data.items()} if isinstance(data, dict) else {}
 
 
 Check = Callable[[Evidence], Iterable[Finding]]

@@ -469,7 +469,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.ranged(repo.blobs[stored.oid], common | {"ETag": f'"{stored.oid}"'})
         linked = {"X-Linked-Size": str(stored.size), "X-Linked-ETag": f'"{stored.sha256}"'}
         if in_xet := self.hub.xet.hashes.get(stored.sha256):
-            route = f"{self.hub.url}/api/models/{name}/xet-read-token/{sha}"
+            route = f"{self.hub.token_url}/api/models/{name}/xet-read-token/{sha}"
             linked |= {"X-Xet-Hash": in_xet, "Link": f'<{route}>; rel="xet-auth"'}
         location = {"Location": f"{self.hub.store_url}/{name}/{stored.sha256}?signature=SIGNED"}
         return Answer(302, b"", common | linked | location)
@@ -492,6 +492,7 @@ class LoopbackHub:
         handler = type("Bound", (Handler,), {"hub": self})
         self.api, self.store = (ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2))
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in (self.api, self.store))
+        self.token_url = self.url
         self.repos, self.log, self.faults, self.xet = {}, [], [], XetStore()
         self.lock, self.stopped = threading.RLock(), threading.Event()
         self.gone = self.forgetful = self.speaks_xet = False

@@ -155,10 +155,12 @@ def test_an_unpublished_name_loads_its_released_file(hub, own_small_index, small
 
 
 def test_our_own_cache_mends_itself(hub, own_small_index, small_staged):
-    """A damaged converted file is made again, and one of an older released file is not used."""
+    """A damaged converted file is made again unless all must be local; an older one is not used."""
     AutoModel.from_pretrained("small")
     (weights,) = (find_cache_dir() / "repos").glob("*/model.safetensors")
     flip(weights)
+    with pytest.raises(MismatchError):
+        AutoModel.from_pretrained("small", local_files_only=True)
     assert same_weights(AutoModel.from_pretrained("small"), small_staged / "model.safetensors")
     index = own_small_index / "small.yml"
     index.write_text(index.read_text().replace("0.875", "0.9"))

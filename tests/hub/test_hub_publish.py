@@ -15,11 +15,12 @@ from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.publish import (
+    Outcome,
     apply_plan,
     describe_plan,
+    outcomes_as_json,
+    outcomes_as_markdown,
     outcomes_table,
-    plan_as_json,
-    plan_as_markdown,
     plan_publish,
     publish_all,
     record_publication,
@@ -116,7 +117,8 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
     )
     (line,) = (line for line in describe_plan(plan) if "~ README.md" in line)
     assert line.split()[3:] == [before[:12], "->", plan.files["README.md"].sha256[:12]]
-    (told,) = json.loads(plan_as_json([plan]))
+    (outcome,) = json.loads(outcomes_as_json([Outcome(source="small", plan=plan)]))
+    told = outcome["plan"]
     digests = [change[f"{age}_digest"] for change in told["changes"] for age in ("old", "new")]
     assert all(digest.startswith("sha256:") for digest in digests)
     assert plan.head == hub.repos["org/small"].head
@@ -162,17 +164,55 @@ def test_metrics_that_change_are_named():
     assert (change.name, change.old, change.new) == ("ImageNet-1k: Top 1 Accuracy", "77.86", "78.5")
 
 
-def test_a_plan_is_json_and_markdown(hub, staged):
-    """A plan for machines has stable keys, and one for a CI's summary is inert."""
+def test_two_results_of_one_name_are_both_shown():
+    """Two results with a metric of one name: a change of the first is not hidden by the second."""
+    from rexnet_hub.publish.cards import compare_cards
+
+    def card(*values):
+        metrics = [{"type": "accuracy", "value": value} for value in values]
+        results = [{"dataset": {"name": "Pets"}, "metrics": [metric]} for metric in metrics]
+        return "---\n" + json.dumps({"model-index": [{"results": results}]}) + "\n---\n"
+
+    (change,) = compare_cards(card(1, 2), card(3, 2))
+    assert (change.name, change.old, change.new) == ("Pets: accuracy", "1, 2", "3, 2")
+
+
+def test_a_hostile_card_at_the_target_is_text(hub, staged):
+    """A card there whose metadata cannot be read stops nobody's plan with a traceback."""
+    for bad in ("date: 2024-13-45", "a: [" * 3000, "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]"):
+        hub.create("org/small", {"README.md": f"---\n{bad}\n---\n# theirs\n".encode()})
+        plan = plan_publish(staged, "hf:org", drop_edits=True)
+        assert "license" in {field.name for field in plan.fields}
+        assert plan.stops == ()
+    hub.create("org/small", {"README.md": b'---\nlicense: "\\e[2J"\n---\n# \x1b]0;theirs\x07\n'})
+    lines = "\n".join(describe_plan(plan_publish(staged, "hf:org")))
+    assert r"card license: \x1b[2J -> mit" in lines
+    assert r"written there: # \x1b]0;theirs\x07" in lines
+    assert "\x1b" not in lines
+
+
+def test_a_run_is_json_and_markdown(hub, staged):
+    """A run for machines has stable keys, what failed too, and one for a CI's summary is inert."""
     plan = plan_publish(staged, "hf:org")
-    (told,) = json.loads(plan_as_json([plan]))
+    done, failed = publish_all([str(staged), "nobody"], "hf:org", apply=True, patience=QUICK)
+    first, second = json.loads(outcomes_as_json([done, failed]))
+    assert first.keys() == second.keys() == {"source", "plan", "published", "problem"}
+    assert first["published"] == {
+        "place": "hf:org/small",
+        "commit": hub.repos["org/small"].head,
+        "tag": plan.tag,
+        "request": None,
+    }
+    assert (second["plan"], "no model is named" in second["problem"]) == (None, True)
+    told = first["plan"]
     assert told["target"] == "hf:org/small"
     assert told["changes"][0].keys() == {"kind", "name", "size_bytes", "old_digest", "new_digest"}
     assert told["files"]["config.json"]["size_bytes"] == (staged / "config.json").stat().st_size
     odd = replace(plan, edits=("````", "<b>bold</b>"))
-    lines = plan_as_markdown([odd]).splitlines()
-    assert [line for line in lines if "````" in line] == ["````text", "````"]
+    lines = outcomes_as_markdown([Outcome(source="small", plan=odd), failed]).splitlines()
+    assert [line for line in lines if "````" in line] == ["````text", "````"] * 2
     assert lines.index("  written there: <b>bold</b>") < lines.index("````")
+    assert f"error: nobody: {failed.problem}" in lines
 
 
 def test_a_moved_head_is_refused(hub, staged):
@@ -270,7 +310,7 @@ def test_a_private_repo_is_made_private(hub, staged):
     assert plan_publish(staged, "hf:org").visibility == "private"
 
 
-def test_several_are_one_run(hub, staged, tmp_path):
+def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
     """One that fails leaves the others done, and the table says both; several cannot share a name."""
     outcomes = publish_all(
         ["small", "nobody", str(staged)], "hf:org", apply=True, patience=QUICK, record=True
@@ -281,6 +321,11 @@ def test_several_are_one_run(hub, staged, tmp_path):
     assert lines[2].split()[:2] == ["small", "published"]
     assert lines[3].split()[:2] == ["nobody", "error"]
     assert read_lock().of("small").hub.commit == outcomes[2].published.commit
+    with monkeypatch.context() as full:
+        full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+        first, second = publish_all(["small", str(staged)], tmp_path / "repos", apply=True)
+    assert "nowhere" in first.problem
+    assert second.published
     with pytest.raises(UsageError, match="names one repo, 2 are"):
         publish_all(["a", "b"], "hf:org/one")
 

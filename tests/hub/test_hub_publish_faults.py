@@ -69,7 +69,7 @@ def assert_ends_right(hub, staged, files):
     [
         *(("lfs", on, "lost") for on in REQUESTS),
         *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
-        *(("lfs", on, "drop") for on in (PREUPLOAD, TAG, GET)),
+        *(("lfs", on, "drop") for on in (CREATE, PREUPLOAD, BATCH, TAG, INFO, REFS, GET)),
         *(("lfs", on, "stall") for on in (COMMIT, TAG)),
         *(("xet", on, "lost") for on in (TO_SEND, XORB, SHARD, TO_READ, PLACES, GET)),
         *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
@@ -274,13 +274,18 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
 @pytest.mark.parametrize(
     ("transport", "on", "action"),
     [
+        ("lfs", CREATE, "kill"),
         ("lfs", CREATE, "killed_after"),
+        ("lfs", PREUPLOAD, "kill"),
         ("lfs", PUT, "kill"),
         ("lfs", COMMIT, "kill"),
         ("lfs", COMMIT, "killed_after"),
+        ("lfs", GET, "kill"),
+        ("lfs", TAG, "kill"),
         ("lfs", TAG, "killed_after"),
         ("xet", XORB, "killed_after"),
         ("xet", SHARD, "killed_after"),
+        ("xet", COMMIT, "killed_after"),
     ],
 )
 def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_path, own_small_index):

@@ -81,14 +81,17 @@ def test_a_redirect_of_the_hub_to_its_store_is_followed(published):
 
 
 @pytest.mark.parametrize("transport", ["xet"])
-def test_a_xet_store_elsewhere_is_refused(published, tmp_path):
-    """A Hub that names a store of Xet on another host is not followed there, nor with its token."""
-    real, published.store_url = published.store_url, f"http://localhost:{published.store.server_port}"
+@pytest.mark.parametrize("which", ["store_url", "token_url"])
+def test_xet_elsewhere_is_refused(published, which, tmp_path):
+    """A Hub that names another host for the store of Xet, or for its tokens, is not followed there."""
+    real = getattr(published, which)
+    setattr(published, which, real.replace("127.0.0.1", "localhost"))
     with pytest.raises(HubError, match=r"leads to http://localhost.*is not https"):
         AutoModel.from_pretrained("org/small")
     assert "model.safetensors" not in kept(tmp_path)
     assert published.requests("/reconstructions/") == []
-    published.store_url = real
+    assert which == "store_url" or published.requests("xet-read-token") == []
+    setattr(published, which, real)
     AutoModel.from_pretrained("org/small")
 
 

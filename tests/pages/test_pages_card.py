@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 import yaml
 from hostile_index import lock  # noqa: F401
 from huggingface_hub import ModelCard, ModelCardData
@@ -11,7 +12,7 @@ from huggingface_hub.repocard_data import EvalResult
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rexnet_hub.pages.card import front_matter, render_card, yaml_lines
+from rexnet_hub.pages.card import front_matter, read_front_matter, render_card, yaml_lines
 from rexnet_hub.pages.site import render_site
 
 
@@ -120,6 +121,26 @@ def test_a_stand_in_says_so_and_claims_no_accuracy(entry):
     assert card.index("Stand-in weights") < card.index("## Use it")
     assert "model-index" not in front(card)
     assert "metrics" not in front(card)
+
+
+HOSTILE = {
+    "no date": "license: mit\ndate: 2024-13-45",
+    "deep": "a: " + "[" * 50_000,
+    "a number without end": "license: mit\na: 1" + ":59" * 30_000,
+    "many times more": "a: &a [x, x]\nb: &b [*a, *a]\nlicense: mit",
+    "long": "license: mit\n" + "a: b\n" * 30_000,
+    "no mapping": "- license",
+    "no YAML": "license: [",
+    "a tag": "license: !!python/name:os.system x",
+}
+
+
+@pytest.mark.parametrize("block", HOSTILE)
+def test_hostile_metadata_is_none(block):
+    """Metadata that somebody else wrote is read in bounds, or not at all."""
+    assert read_front_matter(f"---\n{HOSTILE[block]}\n---\n# text") == {}
+    assert read_front_matter("# text") == read_front_matter("---\n") == {}
+    assert read_front_matter("---\nlicense: mit\n---\n") == {"license": "mit"}
 
 
 def test_digests_are_printed_whole_or_said_to_be_missing(entry):
