@@ -1,7 +1,7 @@
 """Measure what users wait for, each beside what they would use instead.
 
-Run it from the checkout: `python -m benchmarks [--only NAME]… [--quick] [--runs N] [--out FILE]`; with
-`--out docs/speed.md` the result is a page of the docs. All tasks of a row run in turn in the same minutes, so
+Run it from the checkout: `python -m benchmarks [--only NAME]… [--quick] [--runs N] [--more] [--out FILE]`;
+with `--out docs/speed.md` the result is a page of the docs. All tasks of a row run in turn in the same minutes, so
 what slows the machine slows all of them; reported is the ratio of CPU seconds, round by round, and the
 floor that the machine sets. Nothing fails on a time.
 """
@@ -19,7 +19,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread each: CPU seconds are then work, not waiting
 
-from benchmarks.report import HEAD, merge_rows, render_row, rows, write_report
+from benchmarks.report import HEAD, merge_rows, read_rows, render_row, rows, write_report
 from benchmarks.timing import Job, measure
 
 #: Each family of rows and its module, which imports the peers.
@@ -41,9 +41,10 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
     parser.add_argument("--quick", action="store_true", help="not how cost grows: only the sizes with a goal")
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="so often, growth only once")
+    parser.add_argument("--more", action="store_true", help="add to the runs that the table has already")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
     args = parser.parse_args()
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = read_rows(args.out) if args.more else []
     left_out: dict[str, None] = {}
     for number in range(args.runs):
         print(f"run {number + 1} of {args.runs}\n\n{HEAD}", end="", flush=True)

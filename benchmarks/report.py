@@ -150,6 +150,12 @@ def write_report(out: Path, found: Sequence[dict[str, Any]], left_out: Sequence[
     out.with_suffix(".md").write_text(render_page(document))
 
 
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    """Read the rows of an earlier report."""
+    rows: list[dict[str, Any]] = json.loads(out.with_suffix(".json").read_text())["rows"]
+    return rows
+
+
 def render_page(document: dict[str, Any]) -> str:
     """Render what was measured as a page of the docs."""
     machine = ", ".join(f"{key} {value}" for key, value in document["machine"].items() if value is not None)
