@@ -1,9 +1,9 @@
 """Measure what users wait for, each beside what they would use instead.
 
 Run it from the checkout: `python -m benchmarks [--only NAME]… [--quick] [--runs N] [--more] [--out FILE]`;
-with `--out docs/speed.md` the result is a page of the docs. All tasks of a row run in turn in the same minutes, so
-what slows the machine slows all of them; reported is the ratio of CPU seconds, round by round, and the
-floor that the machine sets. Nothing fails on a time.
+with `--out docs/speed.md` the result is a page of the docs. All tasks of a row run in turn in the same
+minutes, so what slows the machine slows all of them; reported is the ratio of CPU seconds, round by round,
+and the floor that the machine sets. Nothing fails on a time.
 """
 
 from __future__ import annotations
