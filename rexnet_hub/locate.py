@@ -140,10 +140,12 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     if (repo := _current(entry, folder)) is None:
         if access.local_files_only:
             raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
+        _require_online(entry, cache_dir)
         _make_released(entry, measured, cache_dir, folder)
         repo = read_repo(folder)
 
     def renew() -> None:
+        _require_online(entry, cache_dir)
         shutil.rmtree(folder, ignore_errors=True)
         _make_released(entry, measured, cache_dir, folder)
 
@@ -162,6 +164,17 @@ def _current(entry: Entry, folder: Path) -> Repo | None:
     prefix = (entry.released.digest_prefix if entry.released else None) or ""
     of_it = repo.receipt is not None and repo.receipt.source.sha256.startswith(prefix)
     return repo if same and of_it else None
+
+
+def _require_online(entry: Entry, cache_dir: Path) -> None:
+    """Refuse to fetch where the Hub's own switch says that nothing is asked of any network."""
+    from huggingface_hub import constants
+
+    if constants.is_offline_mode():
+        raise RepoError(
+            f"{entry.name} is not whole in the cache {cache_dir}, and HF_HUB_OFFLINE is set; "
+            "load it once without"
+        )
 
 
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> None:

@@ -72,6 +72,25 @@ def test_nothing_is_fetched_when_only_local_files_are_asked_for(own_index):
         AutoModel.from_pretrained("rexnet_100", local_files_only=True)
 
 
+def test_the_hubs_offline_switch_holds_for_released_files(own_index, monkeypatch):
+    """With HF_HUB_OFFLINE a name loads from the cache or not at all, and what is damaged there stays."""
+    switch = "huggingface_hub.constants.HF_HUB_OFFLINE"
+    monkeypatch.setattr(switch, True)
+    with pytest.raises(RepoError, match="HF_HUB_OFFLINE is set"):
+        AutoModel.from_pretrained("rexnet_100")
+    monkeypatch.setattr(switch, False)
+    AutoModel.from_pretrained("rexnet_100")
+    monkeypatch.setattr(switch, True)
+    AutoModel.from_pretrained("rexnet_100")
+    weights = find_repo("rexnet_100").weights
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    with pytest.raises(RepoError, match="not whole in the cache"):
+        AutoModel.from_pretrained("rexnet_100")
+    assert weights.read_bytes() == data
+
+
 def test_the_processor_of_a_name_needs_no_weights(own_index):
     """The input settings and labels of an index name come from the index alone."""
     processor = AutoImageProcessor.from_pretrained("rexnet_100")

@@ -35,6 +35,7 @@ TO_SEND, XORB, SHARD, TO_READ, PLACES = (
     "GET .*/reconstructions/",
 )  # fmt: skip
 by_both = pytest.mark.parametrize("transport", TRANSPORTS)
+OVER_XET = (TO_SEND, XORB, SHARD, TO_READ, PLACES)
 REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET)
 
 
@@ -69,24 +70,38 @@ def assert_ends_right(hub, staged, files):
     [
         *(("lfs", on, "lost") for on in REQUESTS),
         *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
-        *(("lfs", on, "drop") for on in (CREATE, PREUPLOAD, BATCH, TAG, INFO, REFS, GET)),
-        *(("lfs", on, "stall") for on in (COMMIT, TAG)),
-        *(("xet", on, "lost") for on in (TO_SEND, XORB, SHARD, TO_READ, PLACES, GET)),
+        *(("lfs", on, "stall") for on in REQUESTS),
+        *(("xet", on, "lost") for on in (*OVER_XET, GET)),
         *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
-        *(("xet", on, "drop") for on in (XORB, SHARD, GET)),
-        *(("xet", on, "stall") for on in (XORB, SHARD, GET)),
+        *(("xet", on, "stall") for on in (*OVER_XET, GET)),
         *(("lfs", on, "flip") for on in (CREATE, PREUPLOAD, BATCH, COMMIT, INFO, REFS)),
         *(("xet", on, "flip") for on in (TO_SEND, XORB, SHARD, COMMIT, PLACES)),
     ],
 )
 def test_one_fault_of_any_request(hub, staged, files, on, action):
-    """A lost answer, a cut connection, a 503 or a stall of each kind of request, once: then it ends right."""
-    hub.fault(on, action, after_bytes=3)
+    """A lost answer, a 503, a stall or a flipped bit of each kind of request, once: then it ends right."""
+    assert_survives(hub, staged, files, on, action, after_bytes=3)
+
+
+@pytest.mark.parametrize("after_bytes", [0, 3, 40, 400])
+@pytest.mark.parametrize(
+    ("transport", "on"),
+    [*(("lfs", on) for on in REQUESTS), *(("xet", on) for on in (*OVER_XET, COMMIT, GET))],
+)
+def test_a_connection_cut_at_any_byte(hub, staged, files, on, after_bytes):
+    """Each kind of request or answer ends after so many of its bytes, once: then it ends right."""
+    assert_survives(hub, staged, files, on, "drop", after_bytes)
+
+
+def assert_survives(hub, staged, files, on, action, after_bytes):
+    """One fault is survived or told in a line, leaves the old or the new, and a second run ends right."""
+    hub.fault(on, action, after_bytes=after_bytes)
     said = ""
     try:
         publish(staged)
     except RexnetHubError as error:
         said = str(error)
+    assert [fault.times for fault in hub.faults] == [0]  # the request was made
     assert "\n" not in said
     assert "SENTINEL" not in said
     assert_old_or_new(hub, files)
