@@ -299,7 +299,7 @@ def test_the_first_line_of_a_card_that_differs_is_named(lie, truth):
 
 def test_lines_that_people_added_to_a_card_are_theirs(truth):
     """What somebody wrote between the lines is no lie of the card; it is counted, and excuses nothing."""
-    text("## Use it", "Fine-tuned by Ada.\n\n## Use it")(truth)
+    text("## Use it", "Fine-tuned on pictures of our own.\n\n## Use it")(truth)
     (finding,) = (f for f in verify(truth) if f.claim == "card")
     assert (finding.verdict, finding.note) == (HOLDS, "README.md, derived anew; lines that people added: 1")
     text("## Input", "## In")(truth)
