@@ -14,7 +14,8 @@ from pathlib import Path
 from benchmarks.making import NAMES, draw_images, make_repo
 from benchmarks.timing import Job, Peer, Program, Spent, Told
 
-#: What timm's `validate.py` takes by itself; on a CPU an image of a smaller batch costs it less.
+#: What timm's validation takes by itself; on a CPU an image of a smaller batch costs it less.
+#: Source: `--batch-size` of validate.py, huggingface/pytorch-image-models at 0041cb7b.
 TIMM_BATCH = 256
 SMALLER_BATCHES = (16, 4)
 
@@ -181,7 +182,7 @@ def _on_a_gpu(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
         return
     folders = [make_repo(folder, name).folder for name in NAMES]
     for chosen, cache, wanted in ((folders, None, 3), (folders[:1], folder / "pixels", 5)):
-        ours, theirs = _ours(chosen, images, "cuda", cache), _timm(chosen, images, "cuda", 256)
+        ours, theirs = _ours(chosen, images, "cuda", cache), _timm(chosen, images, "cuda")
         yield Job(
             title=f"evaluate on a GPU, {'from the pixel cache' if cache else 'four models at once'}",
             size=f"{count} images",

@@ -106,8 +106,7 @@ def merge_rows(earlier: Sequence[dict[str, Any]], fresh: Sequence[dict[str, Any]
             "most": max(run["ratio"]["most"] for run in runs),
             "medians": [run["ratio"]["median"] for run in runs],
         }
-        plain = [{key: value for key, value in run.items() if key != "runs"} for run in runs]
-        known[_identity(row)] = middle | {"ratio": ratio, "runs": plain}
+        known[_identity(row)] = middle | {"ratio": ratio, "runs": runs}
     return list(known.values())
 
 
@@ -120,9 +119,7 @@ def render_row(row: dict[str, Any]) -> str:
     ratio, wanted = row["ratio"], row["ratio_wanted"]
     goal = f"{wanted:.3g}" + (", short" if ratio["median"] < wanted else "") if wanted else ""
     each = " / ".join(f"{median:.3g}" for median in ratio.get("medians", [ratio["median"]]))
-    memory = f"{row['ours_peak_mb']:.0f} MB" if row["ours_peak_mb"] else ""
-    if row["memory_ratio"]:
-        memory = f"{row['memory_ratio']:.3g} of {memory}"
+    memory = f"{row['memory_ratio']:.3g} (ours {row['ours_peak_mb']:.0f} MB)" if row["memory_ratio"] else ""
     if row["memory_ratio_wanted"]:
         memory += f", goal {row['memory_ratio_wanted']:g}"
     cells = (
@@ -152,8 +149,8 @@ def write_report(out: Path, found: Sequence[dict[str, Any]], left_out: Sequence[
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
     """Read the rows of an earlier report."""
-    rows: list[dict[str, Any]] = json.loads(out.with_suffix(".json").read_text())["rows"]
-    return rows
+    found: list[dict[str, Any]] = json.loads(out.with_suffix(".json").read_text())["rows"]
+    return found
 
 
 def render_page(document: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import paint, printable
+from rexnet_hub.terminal import say_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str, code: int) -> int:
-    told = "\n".join(map(printable, f"error: {message}".split("\n")))
-    print(paint(told, stream=sys.stderr), file=sys.stderr)
+    say_error(message)
     return code
 
 

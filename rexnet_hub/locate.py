@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo
+from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo, is_offline
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.checks import is_plain_name
 from rexnet_hub.index.lock import Measured, read_lock
@@ -137,21 +137,19 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         )
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
     folder = cache_dir / "repos" / entry.name
+    offline = access.local_files_only or is_offline()
     if (repo := _current(entry, folder)) is None:
-        if access.local_files_only:
+        if offline:
             raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
-        _require_online(entry, cache_dir)
         _make_released(entry, measured, cache_dir, folder)
         repo = read_repo(folder)
 
     def renew() -> None:
-        _require_online(entry, cache_dir)
         shutil.rmtree(folder, ignore_errors=True)
         _make_released(entry, measured, cache_dir, folder)
 
     locked = measured.safetensors.sha256 if measured.safetensors else None
-    may_renew = None if access.local_files_only else renew
-    return _promised(replace(repo, renew=may_renew), locked, "the lock")
+    return _promised(replace(repo, renew=None if offline else renew), locked, "the lock")
 
 
 def _current(entry: Entry, folder: Path) -> Repo | None:
@@ -164,17 +162,6 @@ def _current(entry: Entry, folder: Path) -> Repo | None:
     prefix = (entry.released.digest_prefix if entry.released else None) or ""
     of_it = repo.receipt is not None and repo.receipt.source.sha256.startswith(prefix)
     return repo if same and of_it else None
-
-
-def _require_online(entry: Entry, cache_dir: Path) -> None:
-    """Refuse to fetch where the Hub's own switch says that nothing is asked of any network."""
-    from huggingface_hub import constants
-
-    if constants.is_offline_mode():
-        raise RepoError(
-            f"{entry.name} is not whole in the cache {cache_dir}, and HF_HUB_OFFLINE is set; "
-            "load it once without"
-        )
 
 
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> None:

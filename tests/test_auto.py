@@ -76,7 +76,7 @@ def test_the_hubs_offline_switch_holds_for_released_files(own_index, monkeypatch
     """With HF_HUB_OFFLINE a name loads from the cache or not at all, and what is damaged there stays."""
     switch = "huggingface_hub.constants.HF_HUB_OFFLINE"
     monkeypatch.setattr(switch, True)
-    with pytest.raises(RepoError, match="HF_HUB_OFFLINE is set"):
+    with pytest.raises(RepoError, match="not in the cache"):
         AutoModel.from_pretrained("rexnet_100")
     monkeypatch.setattr(switch, False)
     AutoModel.from_pretrained("rexnet_100")
@@ -86,7 +86,7 @@ def test_the_hubs_offline_switch_holds_for_released_files(own_index, monkeypatch
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    with pytest.raises(RepoError, match="not whole in the cache"):
+    with pytest.raises(MismatchError):
         AutoModel.from_pretrained("rexnet_100")
     assert weights.read_bytes() == data
 

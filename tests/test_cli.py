@@ -387,6 +387,10 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     signed = ("--sign", tmp_path / "key.pem")
     unnumbered = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
     assert "--version-counter N" in refusal(unnumbered, code=2)
+    unsigned = run("publish", "flowers", "--to", tmp_path / "hub", "--version-counter", "3")
+    assert "go together" in refusal(unsigned, code=2)
+    code, _, err = run("publish", "flowers", "--to", tmp_path / "hub", *signed, "--version-counter", "0")
+    assert (code, "a version counts from 1" in err) == (1, True)
     signed += ("--version-counter", "3")
     code, out, _ = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
     assert code == 0, out

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem, UsageError
-from rexnet_hub.terminal import paint, printable
+from rexnet_hub.errors import FileProblem
+from rexnet_hub.terminal import say_error
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +94,6 @@ def run_publish(args: argparse.Namespace) -> int:
         publish_all,
     )
 
-    if args.sign and args.version_counter is None:
-        raise UsageError("--sign needs --version-counter N: one more than the last publication's, at first 1")
     outcomes = publish_all(
         args.repos,
         args.to,
@@ -106,7 +104,7 @@ def run_publish(args: argparse.Namespace) -> int:
         drop_edits=args.drop_edits,
         record=args.record,
         sign_key=args.sign,
-        sign_version=args.version_counter or 1,
+        sign_version=args.version_counter,
     )
     if args.json or args.markdown:
         print(outcomes_as_json(outcomes) if args.json else outcomes_as_markdown(outcomes))
@@ -116,8 +114,7 @@ def run_publish(args: argparse.Namespace) -> int:
         print(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
-            lines = map(printable, f"error: {outcome.source}: {outcome.problem}".split("\n"))
-            print(paint("\n".join(lines), stream=sys.stderr), file=sys.stderr)
+            say_error(f"{outcome.source}: {outcome.problem}")
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0

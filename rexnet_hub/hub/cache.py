@@ -255,10 +255,15 @@ def _without_weights(wanted: Wanted) -> str:
     return f"{said}; its {pickle} is a pickle, which is never loaded. Convert it: {convert}"
 
 
-def _is_offline(wanted: Wanted) -> bool:
+def is_offline() -> bool:
+    """Say whether the Hub's own switch, HF_HUB_OFFLINE, says that nothing is asked of any network."""
     from huggingface_hub import constants
 
-    return wanted.local_files_only or constants.is_offline_mode()
+    return constants.is_offline_mode()
+
+
+def _is_offline(wanted: Wanted) -> bool:
+    return wanted.local_files_only or is_offline()
 
 
 def _cache_root(wanted: Wanted) -> Path:

@@ -28,9 +28,9 @@ def outline_network(config: ReXNetConfig, **options: Any) -> ReXNet:
     return _copy_modules(_build(config, **options))
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=16, typed=True)  # 3.0 is refused also where 3 was built
 def outline_tensors(config: ReXNetConfig, **options: Any) -> Mapping[str, tuple[str, Shape]]:
-    """List the tensors of that network: its dtype, as torch says it without its prefix, and shape by name."""
+    """List that network's tensors by name: dtype, as torch says it without its prefix, and shape."""
     own = _build(config, **options).state_dict()
     return {name: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in own.items()}
 
@@ -46,7 +46,7 @@ def fill_outline(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             module._buffers[name] = tensors[start + name]
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=16, typed=True)  # 3.0 is refused also where 3 was built
 def _build(config: ReXNetConfig, **options: Any) -> ReXNet:
     with torch.device("meta"):
         return ReXNet(config, **options, init=False).float()  # whatever torch's default dtype is

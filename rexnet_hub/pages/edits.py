@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from difflib import SequenceMatcher
 
 #: Of a card that is compared; comparing takes longer than in proportion.
@@ -11,9 +10,8 @@ MAX_LINES = 5000
 
 def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
     """List the lines that somebody added to what we published (`base`) and that `new` has not."""
-    kept = Counter(base.splitlines()) + Counter(new.splitlines())
-    added = Counter(there.splitlines())
-    return tuple(line for line in added if line.strip() and added[line] > 0 and line not in kept)
+    kept = {*base.splitlines(), *new.splitlines()}
+    return tuple(line for line in dict.fromkeys(there.splitlines()) if line.strip() and line not in kept)
 
 
 def first_difference(own: str, there: str) -> tuple[str, str] | None:

@@ -95,7 +95,7 @@ def publish_all(
     patience: Patience | None = None,
     record: bool = False,
     sign_key: Path | None = None,
-    sign_version: int = 1,
+    sign_version: int | None = None,
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
 
@@ -103,11 +103,16 @@ def publish_all(
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
         sign_key: A private key (PEM) that each repo is signed with before it is planned.
-        sign_version: Which publication the signature states, from 1.
+        sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
 
     Raises:
-        UsageError: Several repos cannot have one name.
+        UsageError: Several repos cannot have one name, or one of key and version lacks the other.
     """
+    if (sign_key is None) != (sign_version is None):
+        raise UsageError(
+            "--sign KEY and --version-counter N go together; "
+            "N is one more than the last publication's, at first 1"
+        )
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     outcomes = []
@@ -115,7 +120,7 @@ def publish_all(
         outcome = Outcome(source=source)
         try:
             with staged_repo(source, to=to) as folder:
-                if sign_key is not None:
+                if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 plan = plan_publish(
                     folder,

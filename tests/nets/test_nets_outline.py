@@ -77,10 +77,13 @@ def test_an_outline_is_of_float32_whatever_the_default():
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_classes": -1}, {"in_chans": 0}, {"output_stride": 7}, {"global_pool": "most"}], ids=str
+    "options",
+    [{"num_classes": -1}, {"in_chans": 0}, {"in_chans": 3.0}, {"output_stride": 7}, {"global_pool": "most"}],
+    ids=str,
 )
 def test_an_option_out_of_range_is_refused_each_time(options):
-    """A refusal is not kept as an outline."""
+    """A refusal is not kept as an outline, nor is the outline of an equal number of another type given."""
+    outline_network(CONFIGS["rexnet_100"], in_chans=3)
     for _ in range(2):
         with pytest.raises(UsageError):
             outline_network(CONFIGS["rexnet_100"], **options)
