@@ -34,9 +34,9 @@ def _ours(
     folders: Sequence[Path], images: Path, device: str, cache: Path | None = None
 ) -> Callable[[], Spent]:
     from rexnet_hub.evaluation import ready_model
-    from rexnet_hub.imagenet.evaluate import evaluate_models
-    from rexnet_hub.imagenet.layouts import read_dataset
-    from rexnet_hub.imagenet.plan import RunOptions
+    from rexnet_hub.imagenet.data.layouts import read_dataset
+    from rexnet_hub.imagenet.run.evaluate import evaluate_models
+    from rexnet_hub.imagenet.run.plan import RunOptions
 
     models = [ready_model(folder.name, str(folder)) for folder in folders]
     data = read_dataset(images, allow_subset=True)

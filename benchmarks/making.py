@@ -9,11 +9,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import ROOT
-from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import Entry, load_index, read_lock
-from rexnet_hub.nets import entry_tensors
-from rexnet_hub.repo import Repo, write_repo
-from rexnet_hub.weights.standin import write_standin
+from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.folder import Repo
+from rexnet_hub.standins.make import write_standin
 
 NAMES = ("rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200")
 
@@ -33,7 +34,7 @@ def make_repo(folder: Path, name: str) -> Repo:
     """Stage a repo from a stand-in."""
     measured = read_lock(ROOT / "model_index" / "lock.json").of(name)
     checkpoint = make_checkpoint(folder, name)
-    return write_repo(find_entry(name), checkpoint, folder / "repos" / name, measured=measured)
+    return write_staged(find_entry(name), checkpoint, folder / "repos" / name, measured=measured)
 
 
 def make_zip_checkpoint(file: Path, size_mb: int) -> Path:

@@ -13,7 +13,7 @@ _DOORS = {
     "apply_plan": "rexnet_hub.publish",
     "convert_checkpoint": "rexnet_hub.weights.convert",
     "create_model": "rexnet_hub.auto",
-    "evaluate_models": "rexnet_hub.imagenet.evaluate",
+    "evaluate_models": "rexnet_hub.imagenet.run.evaluate",
     "list_models": "rexnet_hub.auto",
     "load_index": "rexnet_hub.index",
     "plan_publish": "rexnet_hub.publish",

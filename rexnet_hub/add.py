@@ -18,12 +18,12 @@ import yaml
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
-from rexnet_hub.index.mend import append_model
-from rexnet_hub.index.writing import write_whole
+from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import CONFIGS, build_network, expected_tensors
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.whole_files import write_whole
 
 #: timm's args.yaml -> the index. Its batch size is that of one process, so it says nothing of the whole.
 LOGGED = {

@@ -20,17 +20,17 @@ from rexnet_hub.errors import (
     RepoError,
     UsageError,
 )
-from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.imagenet.pixels import open_image, preprocess
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing, load_index
-from rexnet_hub.index.read import garbage_kept
+from rexnet_hub.index.reading.read import garbage_kept
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets import find_config as find_network
 from rexnet_hub.nets.outline import fill_outline, outline_network, outline_tensors
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
-from rexnet_hub.repo import Repo
-from rexnet_hub.weights.state_dict import require_tensors
+from rexnet_hub.nets.state_dict import require_tensors
+from rexnet_hub.repo.folder import Repo
 from rexnet_hub.weights.tensors import read_tensors
 
 log = logging.getLogger(__name__)

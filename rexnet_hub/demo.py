@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import OutputExistsError
 from rexnet_hub.index import Entry, load_index, read_lock
+from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
-from rexnet_hub.nets import entry_tensors
 from rexnet_hub.publish import apply_plan, plan_publish
-from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.folder import fetch_released
+from rexnet_hub.standins.make import write_standin
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
-from rexnet_hub.weights.standin import write_standin
 
 PICTURE = PACKAGE_DIR / "demo_picture.jpg"
 STEPS_A_MODEL = 7
@@ -87,7 +88,7 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     measured = read_lock().of(entry.name).of_standin()
     checkpoint = fetch_released(entry, cache_dir=out / "cache", measured=measured)
     step(f"{entry.name}: convert and stage")
-    staged = write_repo(entry, checkpoint, out / "staged" / entry.name, measured=measured)
+    staged = write_staged(entry, checkpoint, out / "staged" / entry.name, measured=measured)
     step(f"{entry.name}: verify")
     require_truth(verify_model(entry, checkpoint=checkpoint, repo=staged.folder, measured=measured))
     step(f"{entry.name}: publish to a folder")

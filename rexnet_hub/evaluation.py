@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import UsageError
-from rexnet_hub.imagenet.dataset import Dataset, sample_dataset
-from rexnet_hub.imagenet.evaluate import evaluate_models
-from rexnet_hub.imagenet.explain import Explanation, explain_accuracy
-from rexnet_hub.imagenet.layouts import read_dataset
-from rexnet_hub.imagenet.network import ModelUnderTest
-from rexnet_hub.imagenet.plan import RunOptions
-from rexnet_hub.imagenet.progress import Progress
-from rexnet_hub.imagenet.record import Record
+from rexnet_hub.imagenet.data.dataset import Dataset, sample_dataset
+from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.evidence.explain import Explanation, explain_accuracy
+from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.imagenet.run.network import ModelUnderTest
+from rexnet_hub.imagenet.run.plan import RunOptions
+from rexnet_hub.imagenet.run.progress import Progress
 from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
 

@@ -16,10 +16,10 @@ import torch
 
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError
-from rexnet_hub.index.writing import write_whole
 from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.rexnet import ReXNet
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.whole_files import write_whole
 
 #: Logits of two exact runtimes differ by rounding alone; a ReXNet's are of the order of 1 to 10, and
 #: float32 keeps seven digits of each of the some sixty layers on the way.

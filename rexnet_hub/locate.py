@@ -18,11 +18,11 @@ from filelock import FileLock
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo, is_offline
 from rexnet_hub.index import Entry, Index, load_index
-from rexnet_hub.index.checks import is_plain_name
 from rexnet_hub.index.lock import Measured, read_lock
+from rexnet_hub.index.reading.checks import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
-from rexnet_hub.pages.config import RepoConfig, read_config, render_config
-from rexnet_hub.repo import Repo, fetch_released, read_repo, write_repo
+from rexnet_hub.repo.config import RepoConfig, read_config, render_config
+from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, write_repo
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +171,6 @@ def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Pa
         with FileLock(folder.parent / f".{entry.name}.lock"):
             if _current(entry, folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
-                write_repo(entry, checkpoint, folder, measured=measured)
+                write_repo(entry, checkpoint, folder)
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

@@ -18,12 +18,12 @@ from rexnet_hub.index.lock import (
     MeasuredTensors,
     measurements,
 )
+from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.nets import entry_network, entry_tensors
+from rexnet_hub.standins.make import is_standin
+from rexnet_hub.standins.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
 from rexnet_hub.weights.digest import digest_file, require_sha256
 from rexnet_hub.weights.receipt import read_receipt
-from rexnet_hub.weights.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
-from rexnet_hub.weights.standin import is_standin
 
 TORCH_FLOPS = "torch_flop_counter"
 FVCORE = "fvcore"

@@ -17,10 +17,10 @@ from typing import Any
 
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.index import Entry
-from rexnet_hub.index.writing import write_whole
 from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE, find_cache_dir
-from rexnet_hub.repo import read_repo
+from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.whole_files import write_whole
 
 FORMAT = 1
 

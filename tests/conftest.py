@@ -76,12 +76,12 @@ def own_index(standins, monkeypatch):
 def staged(standins, tmp_path_factory):
     """A staged repo of rexnet_100, not to be changed: copy it first."""
     from rexnet_hub.index import read_lock
-    from rexnet_hub.repo import write_repo
+    from rexnet_hub.publish.staging import write_staged
 
     index, entry, checkpoint = standins
     measured = read_lock(index / "lock.json").of("rexnet_100")
     out = tmp_path_factory.mktemp("repos") / "rexnet_100"
-    return write_repo(entry, checkpoint, out, measured=measured).folder
+    return write_staged(entry, checkpoint, out, measured=measured).folder
 
 
 @pytest.fixture
@@ -102,3 +102,25 @@ def picture(tmp_path_factory):
     file = tmp_path_factory.mktemp("pictures") / "noise.png"
     Image.fromarray(pixels).resize((320, 240)).save(file)
     return file
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Write files and read the first, or the one named by its suffix, as an index."""
+    from rexnet_hub.index import load_index
+
+    def read_files(text, *, file="index.yml", root=None, **beside):
+        for name, body in {file: text, **beside}.items():
+            path = tmp_path / name.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = body if isinstance(body, bytes) else body.encode("utf-8", "surrogateescape")
+            path.write_bytes(data)
+        return load_index(tmp_path / file, root=root, cached=False)
+
+    return read_files
+
+
+@pytest.fixture
+def codes():
+    """Give the codes of an index's problems, in order."""
+    return lambda index: [problem.code for problem in index.problems]

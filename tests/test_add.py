@@ -12,8 +12,8 @@ from rexnet_hub.add import NewModel, add_entry
 from rexnet_hub.errors import FileProblem, IndexReadError, StateDictError, UnknownModelError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
-from rexnet_hub.index.recipe import make_recipe
 from rexnet_hub.publish import apply_plan, plan_publish, staged_repo
+from rexnet_hub.recipe import make_recipe
 
 INDEX = """\
 # The family: kept as it is.

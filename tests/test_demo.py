@@ -8,8 +8,8 @@ import pytest
 
 from rexnet_hub.demo import PICTURE
 from rexnet_hub.errors import OutputExistsError
-from rexnet_hub.imagenet.pixels import open_image
-from rexnet_hub.weights.standin import is_standin
+from rexnet_hub.imagenet.data.pixels import open_image
+from rexnet_hub.standins.make import is_standin
 
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
 

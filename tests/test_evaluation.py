@@ -12,8 +12,8 @@ from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError, RecordError, UsageError
 from rexnet_hub.evaluation import evaluate, find_images, ready_model
-from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.imagenet.record import recount
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.evidence.record import recount
 from rexnet_hub.weights.digest import digest_file
 
 CLASSES = 12

@@ -13,7 +13,7 @@ from rexnet_hub.errors import MismatchError, UsageError
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub
 from rexnet_hub.measure import compare_lock, measure_model, merge_measured
-from rexnet_hub.repo import write_repo
+from rexnet_hub.publish.staging import write_staged
 
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
 
@@ -79,7 +79,7 @@ def real(index, tmp_path_factory):
     entry = index.find("rexnet_100")
     address = entry.weights.value.replace(entry.released.digest_prefix, prefix)
     entry = replace(entry, weights=replace(entry.weights, value=address))
-    return entry, folder / "real.pth", write_repo(entry, folder / "real.pth", folder / "repo")
+    return entry, folder / "real.pth", write_staged(entry, folder / "real.pth", folder / "repo")
 
 
 def test_files_are_measured_by_their_bytes(real):

@@ -10,11 +10,14 @@ import timm
 import torch
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
-from rexnet_hub.imagenet.dataset import Sample
-from rexnet_hub.imagenet.record import Machine, Record
+from rexnet_hub.imagenet.data.dataset import Sample
+from rexnet_hub.imagenet.evidence.record import Machine, Record
 from rexnet_hub.index import Measured
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
-from rexnet_hub.repo import derive_card, read_repo, write_repo
+from rexnet_hub.index.network import entry_parameters
+from rexnet_hub.pages.card import derive_card
+from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify import (
     FALSE,
     HOLDS,
@@ -25,7 +28,6 @@ from rexnet_hub.verify import (
     require_truth,
     verify_model,
 )
-from rexnet_hub.verify.checks import count_planned_parameters
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
@@ -181,7 +183,7 @@ def foreign(told):
     changed = {name: tensor * 0 if tensor.ndim == 0 else tensor for name, tensor in tensors.items()}
     torch.save(changed, told["repo"].parent / "foreign.pth")
     folder, measured = told["repo"].parent, told["measured"]
-    repo = write_repo(told["entry"], folder / "foreign.pth", folder / "foreign", measured=measured)
+    repo = write_staged(told["entry"], folder / "foreign.pth", folder / "foreign", measured=measured)
     return {**told, "repo": repo.folder}
 
 
@@ -394,7 +396,7 @@ def test_parameters_are_counted_as_timm_counts(index):
     for entry in index.models:
         with torch.device("meta"):
             theirs = timm.create_model(entry.name)
-        assert count_planned_parameters(entry) == sum(p.numel() for p in theirs.parameters())
+        assert entry_parameters(entry) == sum(p.numel() for p in theirs.parameters())
 
 
 ROUNDINGS = {4796873: True, 4796870: True, 4797000: True, 4800000: True}

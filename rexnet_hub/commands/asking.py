@@ -156,7 +156,7 @@ def run_validate(args: argparse.Namespace) -> int:
 
     index = load_index(args.paths or None, root=args.root)
     if args.fix and any(problem.fix for problem in index.problems):
-        from rexnet_hub.index.mend import mend_files
+        from rexnet_hub.index.reading.fix import mend_files
 
         for mended in mend_files(index.problems):
             print(f"{mended.file}: {len(mended.problems)} mended", file=sys.stderr)
@@ -182,7 +182,7 @@ def run_recipe(args: argparse.Namespace) -> int:
     It is a command of timm's train.py. Each flag says which field it is from; what the entry does not
     state is listed, not guessed.
     """
-    from rexnet_hub.index.recipe import make_recipe
+    from rexnet_hub.recipe import make_recipe
 
     recipe = make_recipe(open_index().find(args.name))
     if args.json:

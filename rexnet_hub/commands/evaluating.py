@@ -15,7 +15,7 @@ from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import table
 
 if TYPE_CHECKING:
-    from rexnet_hub.imagenet.progress import Progress
+    from rexnet_hub.imagenet.run.progress import Progress
 
 
 CLAIMED = -1.0  # no percentage: stands for what the index claims
@@ -60,7 +60,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
     from rexnet_hub.evaluation import evaluate, explain, find_images, name_sources
-    from rexnet_hub.imagenet.plan import RunOptions
+    from rexnet_hub.imagenet.run.plan import RunOptions
 
     images = find_images(
         args.data,
@@ -145,7 +145,7 @@ def _say_progress(progress: Progress) -> None:
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> int:
-    from rexnet_hub.imagenet.predictions import compare_predictions, read_predictions
+    from rexnet_hub.imagenet.evidence.predictions import compare_predictions, read_predictions
 
     a, b = read_predictions(first), read_predictions(second)
     found = compare_predictions(a, b)

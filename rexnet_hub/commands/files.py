@@ -13,7 +13,7 @@ from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
 if TYPE_CHECKING:
-    from rexnet_hub.imagenet.record import Record
+    from rexnet_hub.imagenet.evidence.record import Record
     from rexnet_hub.verify import Finding
 
 
@@ -27,7 +27,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, checked, and print its path."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo import fetch_released
+    from rexnet_hub.repo.folder import fetch_released
 
     measured = read_lock().of(args.name)
     print(
@@ -54,9 +54,9 @@ def run_convert(args: argparse.Namespace) -> int:
     held against a network only with --model. Every tensor is compared with its source, bit for bit.
     """
     from rexnet_hub.index import read_lock
+    from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.nets import entry_tensors
-    from rexnet_hub.repo import fetch_released
+    from rexnet_hub.repo.folder import fetch_released
     from rexnet_hub.weights.convert import convert_checkpoint
 
     source, model = Path(args.source), args.model
@@ -108,8 +108,8 @@ def run_verify(args: argparse.Namespace) -> int:
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.writing import write_whole
     from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
+    from rexnet_hub.whole_files import write_whole
 
     index, lock = open_index(), read_lock()
     entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
@@ -148,7 +148,7 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
     if not args.record and args.imagenet is None:
         return []
-    from rexnet_hub.imagenet.record import recount
+    from rexnet_hub.imagenet.evidence.record import recount
 
     records = [recount(file) for file in args.record]
     if strangers := [record.model for record in records if record.model not in names]:

@@ -20,8 +20,8 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.writing import write_whole
     from rexnet_hub.pages.card import render_card
+    from rexnet_hub.whole_files import write_whole
 
     entry = open_index().find(args.name)
     text = render_card(entry, measured=read_lock().of(entry.name))
@@ -48,7 +48,7 @@ def run_stage(args: argparse.Namespace) -> int:
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.publish import stage
-    from rexnet_hub.repo import fetch_released
+    from rexnet_hub.repo.folder import fetch_released
 
     entry = open_index().find(args.name)
     measured = read_lock().of(entry.name)

@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 
 import rexnet_hub
-from rexnet_hub.index.files import Files, read_bytes
-from rexnet_hub.index.flaw import Flaw
+from rexnet_hub.index.reading.files import Files, read_bytes
+from rexnet_hub.index.reading.flaw import Flaw
 from rexnet_hub.layout import find_cache_dir
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.

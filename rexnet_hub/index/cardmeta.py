@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import IndexReadError
-from rexnet_hub.index.build import Builder
-from rexnet_hub.index.compose_json import compose_json
 from rexnet_hub.index.entry import Claim, Entry, Result
-from rexnet_hub.index.flaw import Flaw
-from rexnet_hub.index.hubnodes import DATASET_IDS, LICENSE_IDS, from_front_matter, metric_id, task_id
 from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.source import Source
+from rexnet_hub.index.reading.build import Builder
+from rexnet_hub.index.reading.compose_json import compose_json
+from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.reading.hub_metadata import (
+    DATASET_IDS,
+    LICENSE_IDS,
+    from_front_matter,
+    metric_id,
+    task_id,
+)
+from rexnet_hub.index.reading.source import Source
 
 
 def to_card_metadata(entry: Entry) -> dict[str, Any]:

@@ -287,20 +287,3 @@ PROBLEMS = {code.code: code for code in CODES}
 def make_problem(code: str, location: Location, message: str, fix: Fix | None = None) -> Problem:
     """Make a problem of a known code, with that code's severity."""
     return Problem(code=code, severity=PROBLEMS[code].severity, location=location, message=message, fix=fix)
-
-
-def render_codes() -> str:
-    """Render the reference page of all codes, as Markdown."""
-    lines = [
-        "# Problems of a model index",
-        "",
-        "What `rexnet-hub validate` can say, each with the least file that makes it say so, and the same",
-        "file mended. A warning may be meant; with `--strict` it fails as an error does.",
-    ]
-    for code in CODES:
-        lines += ["", f"## {code.code}", "", f"{code.severity.capitalize()}: {code.meaning}.", ""]
-        for title, text in (("Wrong", code.bad), ("Right", code.good)):
-            shown = text.encode("utf-8", "backslashreplace").decode()
-            lines += [f"{title}:", "", "```yaml", *shown.rstrip("\n").splitlines(), "```", ""]
-        lines.pop()
-    return "\n".join(lines) + "\n"

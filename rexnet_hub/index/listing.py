@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 
 from rexnet_hub.index.cache import Copy, describe_origin
-from rexnet_hub.index.files import Files
+from rexnet_hub.index.reading.files import Files
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.

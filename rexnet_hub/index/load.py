@@ -66,7 +66,7 @@ def _load(paths: list[Path], top: Path, cached: bool) -> tuple[Index, dict[str, 
     copy = Copy("index", paths, top)
     if cached and (kept := copy.read(unpack_index)) is not None:
         return kept
-    from rexnet_hub.index.read import garbage_kept, read_index
+    from rexnet_hub.index.reading.read import garbage_kept, read_index
 
     with garbage_kept():
         index, files = read_index(paths, top)

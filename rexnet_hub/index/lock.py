@@ -181,7 +181,7 @@ def write_lock(lock: Lock, path: Path | str) -> None:
     Raises:
         FileProblem: It cannot be written; what was there is as it was.
     """
-    from rexnet_hub.index.writing import write_whole
+    from rexnet_hub.whole_files import write_whole
 
     write_whole(Path(path), render_lock(lock).encode())
 

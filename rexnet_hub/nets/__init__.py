@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rexnet_hub.errors import IndexReadError, UnknownModelError
-from rexnet_hub.index import Entry
-from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, Shape, expected_tensors
+from rexnet_hub.errors import UnknownModelError
+from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, expected_tensors
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet
@@ -18,8 +17,6 @@ __all__ = [
     "CONFIGS",
     "ReXNetConfig",
     "build_network",
-    "entry_network",
-    "entry_tensors",
     "expected_tensors",
     "find_config",
 ]
@@ -34,31 +31,6 @@ def find_config(architecture: str) -> ReXNetConfig:
     if architecture not in CONFIGS:
         raise UnknownModelError(architecture, list(CONFIGS), kind="network")
     return CONFIGS[architecture]
-
-
-def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
-    """List every tensor that an entry's checkpoint must hold; see `expected_tensors`.
-
-    Raises:
-        UnknownModelError: The entry's network is not one of ours.
-        IndexReadError: The entry does not say how many classes it tells apart.
-    """
-    return expected_tensors(find_config(entry.architecture), num_classes=_num_classes(entry))
-
-
-def entry_network(entry: Entry) -> ReXNet:
-    """Build an entry's network with its weights not yet set; under `torch.device("meta")` none are stored.
-
-    Raises:
-        As `entry_tensors` does.
-    """
-    return build_network(entry.architecture, num_classes=_num_classes(entry), init=False).eval()
-
-
-def _num_classes(entry: Entry) -> int:
-    if (num_classes := entry.value("num_classes")) is None:
-        raise IndexReadError(f"{entry.location}: {entry.name} does not state its Num Classes")
-    return int(num_classes)
 
 
 def build_network(

@@ -10,7 +10,8 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 #: Blocks in each stage, and the stride of each stage's first block.
@@ -119,6 +120,14 @@ def expected_tensors(
         batch norms' counters. 413 tensors.
     """
     return dict(_tensors(config, num_classes, in_chans))
+
+
+def count_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
+    """Count the trainable numbers of planned tensors, so without the batch norms' running statistics."""
+    trainable = (
+        shape for name, (_, shape) in tensors.items() if name.rpartition(".")[2] in {"weight", "bias"}
+    )
+    return sum(math.prod(shape) for shape in trainable)
 
 
 def _tensors(

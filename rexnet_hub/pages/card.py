@@ -11,10 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Measured
+from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import text
 from rexnet_hub.pages.facts import input_sentence, list_facts, training_rows
 from rexnet_hub.pages.families import citation, find_family
 from rexnet_hub.pages.snippets import predicting
+from rexnet_hub.weights.digest import FileDigest
+from rexnet_hub.weights.receipt import OutputFacts
 
 #: How the index names a data set or task -> how the Hub does.
 HUB_DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
@@ -81,6 +84,27 @@ def render_card(
     )
     front = "\n".join(yaml_lines(front_matter(entry, standin=standin)))
     return f"---\n{front}\n---\n\n{body.strip()}\n"
+
+
+def derive_card(
+    entry: Entry,
+    weights: FileDigest | OutputFacts,
+    *,
+    measured: Measured | None,
+    standin: bool,
+    repo_id: str | None,
+) -> str:
+    """Render the whole card of a repo: nothing but entry, lock and weights decides a byte of it.
+
+    Args:
+        weights: What the repo's weights are, by their receipt.
+        measured: What the lock says of the model; of a stand-in only what holds of one is taken.
+        standin: Whether the weights are random numbers.
+        repo_id: Where the repo is on the Hub.
+    """
+    known = measured.of_standin() if measured and standin else measured
+    file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}
+    return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known)
 
 
 def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 
 from rexnet_hub.index import grammar
+from rexnet_hub.index.codes import CODES
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.pages.text import code, fenced, markdown
 
@@ -110,4 +111,21 @@ def render_decisions(pages: Mapping[str, str]) -> str:
         title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
         title = re.sub(r"\A\d+\. ", "", title)
         lines.append(f"- [{markdown(title)}]({path.removeprefix('decisions/')})")
+    return "\n".join(lines) + "\n"
+
+
+def render_codes() -> str:
+    """Render the reference page of all codes, as Markdown."""
+    lines = [
+        "# Problems of a model index",
+        "",
+        "What `rexnet-hub validate` can say, each with the least file that makes it say so, and the same",
+        "file mended. A warning may be meant; with `--strict` it fails as an error does.",
+    ]
+    for row in CODES:
+        lines += ["", f"## {row.code}", "", f"{row.severity.capitalize()}: {row.meaning}.", ""]
+        for title, text in (("Wrong", row.bad), ("Right", row.good)):
+            shown = text.encode("utf-8", "backslashreplace").decode()
+            lines += [f"{title}:", "", "```yaml", *shown.rstrip("\n").splitlines(), "```", ""]
+        lines.pop()
     return "\n".join(lines) + "\n"

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.index import Entry
-from rexnet_hub.index.codes import render_codes
 from rexnet_hub.index.lock import Lock, render_lock
-from rexnet_hub.index.recipe import make_recipe
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference, snippets
@@ -20,6 +18,7 @@ from rexnet_hub.pages.chart import Point, draw_svg
 from rexnet_hub.pages.facts import STANDINGS, input_sentence, training_rows
 from rexnet_hub.pages.families import citation, find_family
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
+from rexnet_hub.recipe import make_recipe
 
 STYLE = "assets/hub.css"
 SCRIPTS = ("assets/hub-query.js", "assets/hub-chart.js", "assets/hub.js")
@@ -47,7 +46,7 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
     files |= {
         "reference/index-format.md": reference.render_fields(),
-        "reference/problems.md": render_codes(),
+        "reference/problems.md": reference.render_codes(),
         "reference/query-language.md": reference.render_query_language(),
         "schema.json": render_schema(),
         "models.json": data.models_json(views),

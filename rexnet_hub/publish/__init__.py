@@ -8,10 +8,10 @@ from rexnet_hub.publish.run import (
     outcomes_table,
     publish_all,
     record_publication,
-    stage,
     staged_repo,
 )
 from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as_markdown
+from rexnet_hub.publish.staging import stage
 
 __all__ = [
     "Change",

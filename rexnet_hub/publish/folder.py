@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.index.writing import confirm, sync_folder
+from rexnet_hub.whole_files import confirm, sync_folder
 
 LOCK_SECONDS = 600  # longer than any copy that another run may be at
 _AT_FDCWD, _EXCHANGE = -100, 2

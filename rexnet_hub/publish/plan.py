@@ -18,13 +18,13 @@ from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
-from rexnet_hub.pages.config import OWN_KEY
 from rexnet_hub.pages.edits import lost_lines
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
-from rexnet_hub.repo import Repo, read_repo
+from rexnet_hub.repo.config import OWN_KEY
+from rexnet_hub.repo.folder import Repo, read_repo
+from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
-from rexnet_hub.weights.standin import is_standin
 
 #: What the Hub itself keeps in a repo.
 HUBS_OWN = ".gitattributes"

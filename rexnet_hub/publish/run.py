@@ -11,15 +11,15 @@ from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
 from rexnet_hub.hub.patience import Patience
-from rexnet_hub.index import Entry, Measured, load_index
+from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
-from rexnet_hub.repo import fetch_released, write_repo
+from rexnet_hub.publish.staging import stage
+from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
-from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import read_receipt
 
 
@@ -60,26 +60,6 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
 
 def _is_folder(source: str) -> bool:
     return Path(source).is_dir() and all(entry.name != source for entry in load_index().models)
-
-
-def stage(
-    entry: Entry, checkpoint: Path, out: Path, *, measured: Measured, repo_id: str | None = None
-) -> Path:
-    """Write an entry's repo folder and hold every claim of it; one that is false leaves no folder.
-
-    Args:
-        checkpoint: The released file; its size and digest must be those that the entry and the lock say.
-        measured: What the lock says of the model.
-
-    Raises:
-        RexnetHubError: A claim is false; all that are false are named.
-        OutputExistsError: `out` holds something.
-    """
-
-    def check(folder: Path) -> None:
-        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
-
-    return write_repo(entry, checkpoint, out, measured=measured, repo_id=repo_id, check=check).folder
 
 
 def publish_all(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, IndexReadError, UnknownModelError
-from rexnet_hub.imagenet.record import Record
+from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.repo import read_repo
+from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify.checks import CHECKS, Check, Evidence
 from rexnet_hub.verify.finding import (
     FALSE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,24 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.imagenet.dataset import VALIDATION_IMAGES
-from rexnet_hub.imagenet.record import Record
-from rexnet_hub.imagenet.verdict import Word, judge_sample
+from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
+from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
+from rexnet_hub.index.network import entry_parameters, entry_tensors
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
-from rexnet_hub.nets import build_network, entry_tensors
-from rexnet_hub.pages.card import read_front_matter
-from rexnet_hub.pages.config import render_config
+from rexnet_hub.nets import build_network
+from rexnet_hub.pages.card import derive_card, read_front_matter
 from rexnet_hub.pages.edits import first_difference, lost_lines
-from rexnet_hub.repo import Repo, derive_card
+from rexnet_hub.repo.config import render_config
+from rexnet_hub.repo.folder import Repo
+from rexnet_hub.standins.make import is_standin
+from rexnet_hub.standins.sizes import legacy_size_bytes
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import Receipt
-from rexnet_hub.weights.sizes import legacy_size_bytes
-from rexnet_hub.weights.standin import is_standin
 
 #: Between two honest runs of one checkpoint top-1 moved by up to 0.062 points in five years of timm's
 #: tables (other torch, CUDA and Pillow releases), so 0.1 accepts every run on record.
@@ -105,19 +105,12 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
     """Hold `Parameters` against the count: exact, or rounded to at most 10^4."""
     if (stated := evidence.entry.value("parameters")) is None:
         return
-    exact = count_planned_parameters(evidence.entry)
+    exact = entry_parameters(evidence.entry)
     powers = [power for power in range(COARSEST_ROUNDING + 1) if round(exact, -power) == stated]
     note = "counted from the network's tensors"
     if powers and powers[0]:
         note += f"; stated is rounded to 10^{powers[-1]}"
     yield evidence.compare("parameters", stated=stated, found=exact, holds=bool(powers), note=note)
-
-
-def count_planned_parameters(entry: Entry) -> int:
-    """Count an entry's trainable numbers from its network's plan; statistics are not among them."""
-    tensors = entry_tensors(entry).items()
-    trainable = (shape for name, (_, shape) in tensors if name.rpartition(".")[2] in {"weight", "bias"})
-    return sum(math.prod(shape) for shape in trainable)
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:

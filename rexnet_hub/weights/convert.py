@@ -15,6 +15,10 @@ from pathlib import Path
 from rexnet_hub import __version__
 from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError
 from rexnet_hub.layout import receipt_of
+from rexnet_hub.nets.keymap import choose_key_map, our_shape
+from rexnet_hub.nets.state_dict import TensorTable, require_tensors
+from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
+from rexnet_hub.weights.checkpoint.sandbox import opened_weights
 from rexnet_hub.weights.digest import (
     FileDigest,
     Source,
@@ -22,8 +26,6 @@ from rexnet_hub.weights.digest import (
 )
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
-from rexnet_hub.weights.keymap import choose_key_map, our_shape
-from rexnet_hub.weights.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.receipt import (
     NO_RECEIPT,
     OutputFacts,
@@ -34,9 +36,7 @@ from rexnet_hub.weights.receipt import (
     render_receipt,
 )
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
-from rexnet_hub.weights.sandbox import opened_weights
 from rexnet_hub.weights.standin_mark import is_mark
-from rexnet_hub.weights.state_dict import TensorTable, require_tensors
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 _NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})

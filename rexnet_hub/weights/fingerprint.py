@@ -18,9 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexnet_hub.weights.checkpoint.manifest import SourceTensor
+from rexnet_hub.weights.checkpoint.sandbox import opened_weights
 from rexnet_hub.weights.digest import FileDigest, Source
-from rexnet_hub.weights.manifest import SourceTensor
-from rexnet_hub.weights.sandbox import opened_weights
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 FIRST_LINE = "rexnet_hub weights 1"

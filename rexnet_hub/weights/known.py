@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rexnet_hub.weights.checkpoint.manifest import Manifest
 from rexnet_hub.weights.lease import kind_of_disk, lease_holds, take_lease
-from rexnet_hub.weights.manifest import Manifest
 
 #: A disk's clock may tick slowly: two changes within one tick leave the same stamp, so young files get none.
 SETTLED_NS = 2_000_000_000

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.weights.checkpoint.manifest import Manifest, Record, SourceTensor, dense_stride, require_sound
 from rexnet_hub.weights.digest import Source, opened
 from rexnet_hub.weights.dtypes import BY_CODE, DTYPES
-from rexnet_hub.weights.manifest import Manifest, Record, SourceTensor, dense_stride, require_sound
 
 MAX_HEADER_BYTES = 8 << 20
 METADATA: Mapping[str, str] = {"format": "pt"}

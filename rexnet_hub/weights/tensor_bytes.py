@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+from rexnet_hub.weights.checkpoint.manifest import SourceTensor
 from rexnet_hub.weights.digest import CHUNK_BYTES, Source
 from rexnet_hub.weights.dtypes import DTYPES
-from rexnet_hub.weights.manifest import SourceTensor
 
 
 def tensor_chunks(source: Source, tensor: SourceTensor) -> Iterator[bytes]:

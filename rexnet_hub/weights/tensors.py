@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.known import Known, recall, remember, take_stamp
-from rexnet_hub.weights.manifest import Manifest, require_sound
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
 if TYPE_CHECKING:

@@ -96,7 +96,7 @@ def point_client_at(hub, monkeypatch, home):
 def small_index(tmp_path_factory):
     """The folder of an index with one model of ten classes, its released file a stand-in."""
     from rexnet_hub.nets import CONFIGS, expected_tensors
-    from rexnet_hub.weights.standin import write_standin
+    from rexnet_hub.standins.make import write_standin
 
     folder = tmp_path_factory.mktemp("small")
     tensors = expected_tensors(CONFIGS["rexnet_100"], num_classes=10)
@@ -110,11 +110,11 @@ def small_index(tmp_path_factory):
 def small_staged(small_index, tmp_path_factory):
     """Its staged repo, not to be changed."""
     from rexnet_hub.index import load_index
-    from rexnet_hub.repo import write_repo
+    from rexnet_hub.publish.staging import write_staged
 
     released = next(small_index.parent.glob("*.pth"))
     out = tmp_path_factory.mktemp("staged") / "small"
-    return write_repo(load_index(small_index).find("small"), released, out).folder
+    return write_staged(load_index(small_index).find("small"), released, out).folder
 
 
 @pytest.fixture

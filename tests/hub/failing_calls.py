@@ -102,11 +102,12 @@ def act_of(name, folder, arguments):
     first, second = map(Path, arguments)
     target = folder / "small"
     if name == "stage":
-        from rexnet_hub import repo
         from rexnet_hub.index import load_index
+        from rexnet_hub.publish.staging import write_staged
+        from rexnet_hub.repo import folder as repo
 
         entry, made = load_index(first).find("small"), folder.with_name("made")
-        receipt = repo.write_repo(entry, second, made).receipt
+        receipt = write_staged(entry, second, made).receipt
 
         def convert(source, out, *, expected):  # what it makes is always the same, and was made
             for file in (made / "model.safetensors", made / "receipt.json"):
@@ -114,7 +115,7 @@ def act_of(name, folder, arguments):
             return receipt
 
         repo.convert_checkpoint = convert
-        return lambda: repo.write_repo(entry, second, target), lambda: None
+        return lambda: write_staged(entry, second, target), lambda: None
     from rexnet_hub.publish import apply_plan, plan, plan_publish
     from rexnet_hub.publish import folder as swapping
 

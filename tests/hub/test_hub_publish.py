@@ -25,7 +25,7 @@ from rexnet_hub.publish import (
     publish_all,
     record_publication,
 )
-from rexnet_hub.repo import write_repo
+from rexnet_hub.publish.staging import write_staged
 
 QUICK = Patience(step_seconds=5, attempts=3, wait_seconds=0)
 
@@ -133,7 +133,7 @@ def restaged(index, tmp_path):
     rewrite(index / "small.yml", "License: MIT", "License: Apache-2.0")
     entry = load_index().find("small")
     released = Path(unquote(urlsplit(entry.released.url).path))
-    return write_repo(entry, released, tmp_path / "new" / "small").folder
+    return write_staged(entry, released, tmp_path / "new" / "small").folder
 
 
 @pytest.mark.parametrize("times", [1, 9])

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.imagenet.network import ModelUnderTest
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.run.network import ModelUnderTest
 from rexnet_hub.index import Preprocessing
 
 SPEC = Preprocessing(

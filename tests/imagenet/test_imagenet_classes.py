@@ -2,7 +2,7 @@
 
 from timm.data import ImageNetInfo
 
-from rexnet_hub.imagenet.classes import read_classes
+from rexnet_hub.imagenet.data.classes import read_classes
 
 
 def test_the_classes_are_timms():

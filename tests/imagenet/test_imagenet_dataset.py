@@ -9,9 +9,15 @@ import drawn
 import pytest
 
 from rexnet_hub.errors import DatasetError, FileProblem, RexnetHubError, UsageError
-from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.imagenet.dataset import Dataset, LabelledImage, gather_dataset, read_manifest, sample_dataset
-from rexnet_hub.imagenet.layouts import FilePlace, read_dataset
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.dataset import (
+    Dataset,
+    LabelledImage,
+    gather_dataset,
+    read_manifest,
+    sample_dataset,
+)
+from rexnet_hub.imagenet.data.layouts import FilePlace, read_dataset
 
 SYNSETS = [class_.synset for class_ in read_classes()]
 

@@ -18,15 +18,15 @@ import timm_loop
 import torch
 
 from rexnet_hub.errors import EvaluationError, FileProblem, NotAnImageError, OutputExistsError, UsageError
-from rexnet_hub.imagenet.classes import read_classes
-from rexnet_hub.imagenet.dataset import sample_dataset
-from rexnet_hub.imagenet.evaluate import evaluate_models
-from rexnet_hub.imagenet.layouts import read_dataset
-from rexnet_hub.imagenet.network import TILE_IMAGES, ModelUnderTest
-from rexnet_hub.imagenet.pixels import decode_image, preprocess
-from rexnet_hub.imagenet.plan import RunOptions
-from rexnet_hub.imagenet.predictions import UNREADABLE, read_predictions
-from rexnet_hub.imagenet.record import check_record, read_record
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.dataset import sample_dataset
+from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.data.pixels import decode_image, preprocess
+from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
+from rexnet_hub.imagenet.evidence.record import check_record, read_record
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.imagenet.run.network import TILE_IMAGES, ModelUnderTest
+from rexnet_hub.imagenet.run.plan import RunOptions
 from rexnet_hub.index import Preprocessing
 
 PROGRAM = Path(__file__).with_name("evaluate_drawn.py")

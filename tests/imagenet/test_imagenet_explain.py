@@ -12,11 +12,11 @@ from timm.data import create_transform
 from torchvision.transforms import functional
 
 from rexnet_hub.errors import NotAnImageError, UsageError
-from rexnet_hub.imagenet.changes import list_changes, open_picture
-from rexnet_hub.imagenet.dataset import Dataset, LabelledImage
-from rexnet_hub.imagenet.explain import explain_accuracy
-from rexnet_hub.imagenet.pixels import normalise
-from rexnet_hub.imagenet.verdict import exact_interval
+from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage
+from rexnet_hub.imagenet.data.pixels import normalise
+from rexnet_hub.imagenet.evidence.changes import list_changes, open_picture
+from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+from rexnet_hub.imagenet.evidence.verdict import exact_interval
 
 CHANGES = {change.name: change for change in list_changes(drawn.SPEC)}
 

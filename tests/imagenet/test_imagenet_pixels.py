@@ -13,7 +13,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from rexnet_hub.errors import FileProblem, NotAnImageError, UsageError
-from rexnet_hub.imagenet.pixels import (
+from rexnet_hub.imagenet.data.pixels import (
     FILTERS,
     decode_image,
     normalise,

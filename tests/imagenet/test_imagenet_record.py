@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from rexnet_hub.errors import FileProblem, RecordError
-from rexnet_hub.imagenet.dataset import Sample
-from rexnet_hub.imagenet.predictions import (
+from rexnet_hub.imagenet.data.dataset import Sample
+from rexnet_hub.imagenet.evidence.predictions import (
     UNREADABLE,
     Predictions,
     PredictionsHead,
@@ -24,7 +24,7 @@ from rexnet_hub.imagenet.predictions import (
     read_predictions,
     render_predictions,
 )
-from rexnet_hub.imagenet.record import (
+from rexnet_hub.imagenet.evidence.record import (
     SCHEMA_FILE,
     Machine,
     Record,
@@ -154,7 +154,7 @@ def test_a_true_record_holds(files):
 def test_checking_needs_neither_torch_nor_pillow(files):
     """The check of a record imports nothing that could evaluate."""
     code = (
-        "import sys; from pathlib import Path; from rexnet_hub.imagenet.record import check_record;"
+        "import sys; from pathlib import Path; from rexnet_hub.imagenet.evidence.record import check_record;"
         "check_record(*map(Path, sys.argv[1:]));"
         "assert not {'torch', 'PIL'} & sys.modules.keys(), sys.modules.keys()"
     )

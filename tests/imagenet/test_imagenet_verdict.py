@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.imagenet.verdict import (
+from rexnet_hub.imagenet.evidence.verdict import (
     Word,
     count_images_needed,
     exact_interval,

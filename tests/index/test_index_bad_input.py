@@ -167,7 +167,7 @@ def test_without_permission(read, codes, tmp_path):
     program = (
         "import os, sys\n"
         "from rexnet_hub.index import load_index\n"
-        "import rexnet_hub.index.read, encodings.idna\n"
+        "import rexnet_hub.index.reading.read, encodings.idna\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "print(*(p.code for p in load_index(sys.argv[1], cached=False).problems))\n"
     )
@@ -197,7 +197,7 @@ def test_what_is_no_regular_file(read, codes, tmp_path):
 
 def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """A file that grows or is touched between its opening and its end is refused."""
-    from rexnet_hub.index import files
+    from rexnet_hub.index.reading import files
 
     file = tmp_path / "a.yml"
     file.write_text("Models: {Name: a}")

@@ -22,7 +22,7 @@ def _copies():
 def test_the_copy_is_equal(path, monkeypatch):
     """What comes from the copy equals what was read, in every attribute and problem."""
     fresh = load_index(ROOT / path)
-    monkeypatch.setattr("rexnet_hub.index.read.read_index", None)  # nothing is read any more
+    monkeypatch.setattr("rexnet_hub.index.reading.read.read_index", None)  # nothing is read any more
     cached = load_index(ROOT / path)
 
     assert cached == fresh

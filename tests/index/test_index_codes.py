@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from rexnet_hub.index.codes import CODES, PROBLEMS, render_codes
+from rexnet_hub.index.codes import CODES, PROBLEMS
 from rexnet_hub.index.load import load_index
+from rexnet_hub.pages.reference import render_codes
 
 
 def _run(tmp_path, code, text):

@@ -60,7 +60,7 @@ def test_a_custom_number_is_kept(read):
 def test_nothing_is_read_again(zoo, monkeypatch):
     """While index and lock are what they were, neither is parsed."""
     first = load_listing()
-    for module in ("read.read_index", "lock.read_lock"):
+    for module in ("reading.read.read_index", "lock.read_lock"):
         monkeypatch.setattr(f"rexnet_hub.index.{module}", None)
     second = load_listing()
     assert first.shown("parameters") == second.shown("parameters") == [5, 7]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from rexnet_hub.weights.container import list_tensors
+from rexnet_hub.weights.checkpoint.container import list_tensors
 from rexnet_hub.weights.digest import Source
 
 

@@ -19,7 +19,7 @@ from checkpoints import as_source, save, small_state  # noqa: E402
 from safetensors.torch import save as save_safetensors  # noqa: E402
 
 from rexnet_hub.errors import CheckpointError  # noqa: E402
-from rexnet_hub.weights.container import list_tensors  # noqa: E402
+from rexnet_hub.weights.checkpoint.container import list_tensors  # noqa: E402
 from rexnet_hub.weights.tensor_bytes import tensor_chunks  # noqa: E402
 
 OPCODES = b"\x80.(N\x88\x89JKM\x8aGXU)\x85\x86\x87t]ae}suqrhjcRbQ\x81\x93io\x82"

@@ -39,7 +39,7 @@ def random_tensor(generator):
 def read_as_torch(data, name="file"):
     """Read bytes with our reader and make tensors of what it says."""
     with as_source(data, name) as source:
-        from rexnet_hub.weights.container import list_tensors
+        from rexnet_hub.weights.checkpoint.container import list_tensors
 
         manifest = list_tensors(source)
         found = {}

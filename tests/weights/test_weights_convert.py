@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, StateDictError
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.nets.keymap import AUTHORS_TO_OURS
+from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import fingerprint, same_weights
-from rexnet_hub.weights.keymap import AUTHORS_TO_OURS
 from rexnet_hub.weights.receipt import read_receipt
-from rexnet_hub.weights.state_dict import require_tensors
 from rexnet_hub.weights.tensors import read_tensors
 
 
@@ -412,7 +412,7 @@ def test_converting_never_imports_torch_or_numpy(small_file, out):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "import rexnet_hub.weights.fetch, rexnet_hub.weights.standin, rexnet_hub.weights.tensors\n"
+        "import rexnet_hub.weights.fetch, rexnet_hub.standins.make, rexnet_hub.weights.tensors\n"
         "from rexnet_hub.weights.convert import convert_checkpoint\n"
         "convert_checkpoint(Path(sys.argv[2]), Path(sys.argv[3]))\n"
         "print([name for name in ('torch', 'numpy', 'huggingface_hub') if name in sys.modules])"

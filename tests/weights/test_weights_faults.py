@@ -14,11 +14,11 @@ from checkpoints import names_in, save
 
 from rexnet_hub.errors import CheckpointError, FileProblem
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.weights.checkpoint.sandbox import read_manifest
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file, private_copy
 from rexnet_hub.weights.fetch import fetch
 from rexnet_hub.weights.fingerprint import fingerprint
-from rexnet_hub.weights.sandbox import read_manifest
 
 KILLER = Path(__file__).with_name("killer.py")
 
@@ -238,7 +238,7 @@ def test_a_file_replaced_by_another_does_not_change_what_was_read(source, folder
 
 def test_a_reader_that_takes_too_much_is_a_refusal(tmp_path, monkeypatch):
     """When reading breaks its limit of memory the child dies, and that is one refusal."""
-    from rexnet_hub.weights import sandbox
+    from rexnet_hub.weights.checkpoint import sandbox
 
     file = save({f"w.{i}": torch.ones(1) for i in range(9000)}, tmp_path / "a.pth", "legacy")
     monkeypatch.setattr(sandbox, "_is_alone", lambda: False)
@@ -257,7 +257,7 @@ def test_a_fork_that_breaks_a_limit_is_a_refusal(tmp_path):
         "import os, sys, threading, time; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
         "from rexnet_hub.errors import CheckpointError\n"
-        "from rexnet_hub.weights import sandbox\n"
+        "from rexnet_hub.weights.checkpoint import sandbox\n"
         "from rexnet_hub.weights.digest import private_copy\n"
         "assert sandbox._is_alone()\n"
         "sandbox.CPU_SECONDS = 1\n"
@@ -300,7 +300,7 @@ def test_the_limits_of_the_child_are_real():
     """Under its limits a process gets no more memory, no more time and writes no file."""
     script = (
         "import sys; sys.path.append(sys.argv[1])\n"
-        "from rexnet_hub.weights.sandbox import MEMORY_BYTES, set_limits\n"
+        "from rexnet_hub.weights.checkpoint.sandbox import MEMORY_BYTES, set_limits\n"
         "set_limits(1)\n"
         "try: bytearray(MEMORY_BYTES)\n"
         "except MemoryError: print('memory', flush=True)\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mutation import run
 
 from rexnet_hub.errors import CheckpointError
-from rexnet_hub.weights.legacy import MAGIC_BYTES
+from rexnet_hub.weights.checkpoint.legacy import MAGIC_BYTES
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -14,8 +14,8 @@ from checkpoints import as_source, read_bytes, save, small_state
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.weights.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
-from rexnet_hub.weights.pickle_reader import read_pickle
+from rexnet_hub.weights.checkpoint.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
+from rexnet_hub.weights.checkpoint.pickle_reader import read_pickle
 
 
 class Call:
@@ -167,7 +167,7 @@ def test_reading_causes_no_event_but_reading():
 import sys
 sys.path.insert(0, sys.argv[1])
 import os
-from rexnet_hub.weights.container import list_tensors
+from rexnet_hub.weights.checkpoint.container import list_tensors
 from rexnet_hub.weights.digest import Source
 from rexnet_hub.errors import CheckpointError
 seen = []

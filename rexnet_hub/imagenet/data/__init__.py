@@ -1,0 +1,1 @@
+"""Read labelled images: classes, layouts, label files, pixels."""

@@ -1,0 +1,152 @@
+"""Keep decoded pixels for further runs: whole or absent, and checked as they are read.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import features
+
+from rexnet_hub.errors import FileProblem, NotAnImageError
+from rexnet_hub.imagenet.data.dataset import LabelledImage
+from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, count_tiles, open_decoder, run_ahead
+from rexnet_hub.index import Preprocessing
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+#: Images decoded together while a cache is filled; nothing that is kept depends on it.
+_FILL_IMAGES = 64
+
+
+def cache_key(manifest_sha256: str, spec: Preprocessing) -> str:
+    """Name the decoded pixels of a data set: they depend on its bytes, the geometry and the decoders."""
+    parts = [manifest_sha256, asdict(spec), PIL.__version__, features.version("jpg")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def fill_cache(
+    cache_dir: Path,
+    manifest_sha256: str,
+    images: Sequence[LabelledImage],
+    geometries: Sequence[Preprocessing],
+    *,
+    workers: int,
+    skip_unreadable: bool,
+) -> None:
+    """Decode all images into the cache, for those geometries that are not there yet.
+
+    A folder of pixels is there whole or not at all: it gets its name when it is complete. Beside the
+    pixels it has the SHA-256 of each image's.
+
+    Raises:
+        FileProblem: It cannot be written.
+        NotAnImageError: One cannot be decoded, and `skip_unreadable` is not set.
+    """
+    absent = [s for s in geometries if not (cache_dir / cache_key(manifest_sha256, s)).exists()]
+    if not absent:
+        return
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache_dir) as new:
+            folders = [Path(new, str(number)) for number in range(len(absent))]
+            _decode_into(folders, images, absent, workers, skip_unreadable)
+            for folder, spec in zip(folders, absent, strict=True):
+                final = cache_dir / cache_key(manifest_sha256, spec)
+                if not final.exists():
+                    folder.rename(final)
+    except OSError as error:
+        raise FileProblem(cache_dir, f"the cache cannot be written: {error.strerror or error}") from error
+
+
+def _decode_into(
+    folders: Sequence[Path],
+    images: Sequence[LabelledImage],
+    geometries: Sequence[Preprocessing],
+    workers: int,
+    skip_unreadable: bool,
+) -> None:
+    """Decode all images into one folder for each geometry; an unreadable image has a digest of zeros."""
+    arrays = []
+    for folder, spec in zip(folders, geometries, strict=True):
+        folder.mkdir()
+        shape = (len(images), spec.input_px, spec.input_px, 3)
+        arrays.append(np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint8), shape))
+    digests = np.zeros((len(geometries), len(images), _DIGEST_BYTES), np.uint8)
+    with open_decoder(
+        images, geometries, tile_images=_FILL_IMAGES, workers=workers, skip_unreadable=skip_unreadable
+    ) as decode:
+        jobs = (decode(tile) for tile in range(count_tiles(len(images), _FILL_IMAGES)))
+        for tile, decoded in enumerate(run_ahead(jobs, threads=1, ahead=2 * workers + 1)):
+            start, stop = tile * _FILL_IMAGES, min((tile + 1) * _FILL_IMAGES, len(images))
+            for array, digested, pixels in zip(arrays, digests, decoded.pixels, strict=True):
+                array[start:stop] = pixels[: stop - start]
+                digested[start:stop] = _digest_rows(pixels[: stop - start])
+                digested[[start + row for row in decoded.unreadable]] = 0
+    for folder, array, digested in zip(folders, arrays, digests, strict=True):
+        array.flush()
+        np.save(folder / "sha256.npy", digested)
+
+
+def _digest_rows(pixels: np.ndarray) -> np.ndarray:
+    """Digest the pixels of each image: uint8, (images, 32)."""
+    return np.stack([np.frombuffer(hashlib.sha256(row).digest(), np.uint8) for row in pixels])
+
+
+def open_cache(
+    cache_dir: Path,
+    manifest_sha256: str,
+    images: Sequence[LabelledImage],
+    geometries: Sequence[Preprocessing],
+    *,
+    tile_images: int,
+    skip_unreadable: bool,
+) -> Decoder:
+    """Take tiles from the cache instead of decoding; the pixels that are handed out are those digested.
+
+    Raises:
+        FileProblem: The cache is not what `fill_cache` wrote, now or when a tile is taken.
+        NotAnImageError: An image was unreadable when the cache was filled, and `skip_unreadable` is not set.
+    """
+    folders = [cache_dir / cache_key(manifest_sha256, spec) for spec in geometries]
+    kept = [_open_folder(folder, len(images), spec) for folder, spec in zip(folders, geometries, strict=True)]
+    unreadable = np.any([~digests.any(axis=1) for _, digests in kept], axis=0)
+    if unreadable.any() and not skip_unreadable:
+        name = images[int(unreadable.argmax())].name
+        raise NotAnImageError(name, f"could not be decoded when {cache_dir} was filled")
+
+    def take(tile: int) -> DecodedTile:
+        rows = slice(tile * tile_images, min((tile + 1) * tile_images, len(images)))
+        count, taken = rows.stop - rows.start, []
+        lost = np.flatnonzero(unreadable[rows])
+        for folder, (array, digests) in zip(folders, kept, strict=True):
+            pixels = np.zeros((tile_images, *array.shape[1:]), np.uint8)
+            pixels[:count] = array[rows]
+            found = _digest_rows(pixels[:count]) * digests[rows].any(axis=1, keepdims=True)
+            if not np.array_equal(found, digests[rows]):
+                raise FileProblem(folder, "its pixels were changed since they were decoded, delete it")
+            pixels[lost] = 0
+            taken.append(pixels)
+        return DecodedTile(pixels=tuple(taken), unreadable=tuple(lost.tolist()))
+
+    return lambda tile: partial(take, tile)
+
+
+def _open_folder(folder: Path, images: int, spec: Preprocessing) -> tuple[np.ndarray, np.ndarray]:
+    """Map the pixels of one geometry and read their digests."""
+    try:
+        pixels, digests = np.load(folder / "pixels.npy", mmap_mode="r"), np.load(folder / "sha256.npy")
+    except (OSError, ValueError) as error:
+        raise FileProblem(folder, f"is no whole cache, delete it ({error})") from error
+    wanted = {(images, spec.input_px, spec.input_px, 3), (images, _DIGEST_BYTES)}
+    if {pixels.shape, digests.shape} != wanted or {pixels.dtype, digests.dtype} != {np.dtype(np.uint8)}:
+        raise FileProblem(folder, "is the cache of another data set, delete it")
+    return pixels, digests

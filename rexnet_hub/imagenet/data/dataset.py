@@ -1,0 +1,188 @@
+"""Say what a labelled set of images is: its images, its counts, its digest, a sample of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from rexnet_hub.errors import DatasetError, UsageError
+from rexnet_hub.imagenet.data.classes import read_classes
+
+#: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
+VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
+
+
+class Place(Protocol):
+    """Where the bytes of one image are; small, and can be handed to another process."""
+
+    def read_bytes(self) -> bytes:
+        """Read the image as it is stored."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage:
+    """One image.
+
+    Attributes:
+        name: `ILSVRC2012_val_00000001.JPEG` however the set is stored, or else the path within the set.
+        label: Index of its class.
+        place: Where it is stored.
+    """
+
+    name: str
+    label: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """How a sample was drawn.
+
+    Attributes:
+        size: Images drawn.
+        seed: What it was drawn with.
+        drawn_from: Images in the set that it was drawn from.
+    """
+
+    size: int
+    seed: int
+    drawn_from: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A labelled set of images, in the order of their names.
+
+    Attributes:
+        root: The folder or file that it was read from.
+        layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
+        images: All of them.
+        sample: Set where the images are a sample of what is at `root`.
+    """
+
+    root: Path
+    layout: str
+    images: tuple[LabelledImage, ...]
+    sample: Sample | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the counts are those of the whole validation set."""
+        counts = Counter(image.label for image in self.images)
+        return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
+
+    @property
+    def description(self) -> str:
+        """What a number measured on it is a number of; to be printed beside it."""
+        num_classes = len({image.label for image in self.images})
+        if self.is_complete:
+            return f"ImageNet-1k validation, {len(self.images):,} images, {IMAGES_PER_CLASS} of each class"
+        if self.sample:
+            whole = self.sample.drawn_from
+            of = "" if whole == VALIDATION_IMAGES else " of a subset"
+            return (
+                f"a sample{of} of ImageNet-1k validation, "
+                f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
+            )
+        return f"a subset of ImageNet-1k validation, {len(self.images):,} images of {num_classes:,} classes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Every image by name, content and label, as text that `sha256sum` can check.
+
+    Attributes:
+        text: A line for each image: the name, the SHA-256 of its bytes and the index of its class, by tabs.
+        sha256: Of the text.
+    """
+
+    text: str
+    sha256: str
+
+
+def read_manifest(data: Dataset, *, threads: int = 4) -> Manifest:
+    """Read every image once and write down what it is.
+
+    The same images have the same manifest in whatever layout they are stored.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        digests = pool.map(lambda image: hashlib.sha256(image.place.read_bytes()).hexdigest(), data.images)
+        lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
+    text = "".join(lines)
+    return Manifest(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+
+
+def gather_dataset(
+    root: Path, layout: str, images: Iterable[LabelledImage], *, allow_subset: bool
+) -> Dataset:
+    """Put images in order and check that they are what an accuracy may be measured on.
+
+    Raises:
+        DatasetError: There are none, two share a name, or a class has not 50 images; with
+            `allow_subset` a class may have fewer.
+    """
+    ordered = tuple(sorted(images, key=lambda image: image.name))
+    if not ordered:
+        raise DatasetError(root, "holds no images")
+    if problems := [*_shared_names(ordered), *_wrong_counts(ordered, allow_subset=allow_subset)]:
+        raise DatasetError(root, list_problems(problems))
+    return Dataset(root=root, layout=layout, images=ordered)
+
+
+def _shared_names(images: Sequence[LabelledImage]) -> list[str]:
+    counts = Counter(image.name for image in images)
+    return [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
+
+
+def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> list[str]:
+    counts, problems = Counter(image.label for image in images), []
+    for class_ in read_classes():
+        count = counts[class_.index]
+        if count > IMAGES_PER_CLASS:
+            problems.append(
+                f"{class_.synset} has {count} images, the validation set has {IMAGES_PER_CLASS} "
+                "(is this the training set?)"
+            )
+        elif count < IMAGES_PER_CLASS and not allow_subset:
+            found = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
+            problems.append(f"{class_.synset} ({class_.label}) {found}")
+    return problems
+
+
+def list_problems(problems: Sequence[str], *, shown: int = 8) -> str:
+    """Put problems in one line; of very many, the first and how many more."""
+    text = "; ".join(problems[:shown])
+    return text if len(problems) <= shown else f"{text}; and {len(problems) - shown:,} more"
+
+
+def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:
+    """Draw a sample with as many images of each class as can be.
+
+    Only names decide, so it is the same on every machine and in every layout; a larger sample with
+    the same seed contains the smaller.
+
+    Raises:
+        UsageError: The size is not one that the set has.
+    """
+    if not 1 <= size <= len(data.images):
+        raise UsageError(f"a sample of {size:,} images cannot be drawn from {len(data.images):,}")
+
+    def draw_order(text: str) -> str:
+        return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+
+    by_class: dict[int, list[LabelledImage]] = {}
+    for image in sorted(data.images, key=lambda image: draw_order(image.name)):
+        by_class.setdefault(image.label, []).append(image)
+    # Round by round, each class gives its next image; within a round the classes are in drawn order.
+    rounds = [
+        (turn, draw_order(str(label)), image) for label, c in by_class.items() for turn, image in enumerate(c)
+    ]
+    chosen = sorted(rounds, key=lambda r: (r[0], r[1]))[:size]
+    images = tuple(sorted((image for _, _, image in chosen), key=lambda image: image.name))
+    return replace(data, images=images, sample=Sample(size=size, seed=seed, drawn_from=len(data.images)))

@@ -1,0 +1,149 @@
+"""Read the label files that people have for a validation set stored without class folders."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rexnet_hub.errors import DatasetError, FileProblem
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.dataset import list_problems
+
+SYNSET = re.compile(r"n\d{8}")
+NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
+
+#: Looked for beside the images when no label file is named.
+KNOWN_LABEL_FILES = (
+    "LOC_val_solution.csv",
+    "imagenet_2012_validation_synset_labels.txt",
+    "ILSVRC2012_validation_ground_truth.txt",
+)
+
+_HOW = (
+    "labels are read from LOC_val_solution.csv, from lines 'FILE SYNSET', from one synset a line in the "
+    "order of the images, or from ILSVRC2012_validation_ground_truth.txt with a file that gives the synset "
+    "of each of its ids (such as the devkit's map_clsloc.txt)"
+)
+
+
+def find_label_file(root: Path) -> Path:
+    """Find a known label file in a folder or the one above.
+
+    Raises:
+        DatasetError: There is none; what would do is said.
+    """
+    for folder in (root if root.is_dir() else root.parent, root.parent):
+        for name in KNOWN_LABEL_FILES:
+            if (folder / name).is_file():
+                return folder / name
+    problem = "the images have no class folders, and no label file was named (--labels FILE)"
+    raise DatasetError(root, f"{problem}: {_HOW}")
+
+
+def read_labels(
+    file: Path, names: Sequence[str], *, class_ids: Path | None, allow_subset: bool
+) -> Mapping[str, int]:
+    """Give each image its class.
+
+    Args:
+        file: In any of the forms of `find_label_file`'s message.
+        names: Of the images, such as `ILSVRC2012_val_00000001.JPEG`.
+        class_ids: Lines with an ILSVRC id and a synset, for a file of ids.
+        allow_subset: Whether the file may label images that are not there.
+
+    Raises:
+        DatasetError: The file is of another form or length, or an image has no label.
+    """
+    rows = _read_rows(file)
+    if all(len(row) == 1 for row in rows):
+        labels = _by_number(file, [row[0] for row in rows], class_ids)
+    elif all(len(row) == 2 for row in rows):
+        labels = {Path(name).stem: _index(file, synset) for name, synset in rows}
+    else:
+        raise DatasetError(file, f"is not a label file: {_HOW}")
+    if len(labels) != len(rows):
+        raise DatasetError(file, f"{len(rows) - len(labels)} images are labelled twice")
+    if len(labels) != len(names) and not (allow_subset and len(labels) > len(names)):
+        raise DatasetError(file, f"has {len(labels):,} labels for {len(names):,} images")
+    if unlabelled := [f"{name} has no label" for name in names if Path(name).stem not in labels]:
+        raise DatasetError(file, list_problems(unlabelled))
+    return {name: labels[Path(name).stem] for name in names}
+
+
+def _read_rows(file: Path) -> list[list[str]]:
+    """Split a label file into rows of one or two words."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(file, f"is not text: {_HOW}") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DatasetError(file, "holds no labels")
+    if lines[0].replace(" ", "") == "ImageId,PredictionString":
+        # A row is an image and its boxes, each a synset and four numbers; they share the synset.
+        return [[name, boxes.split()[0]] for name, boxes, *_ in csv.reader(lines[1:]) if boxes.split()]
+    return [re.split(r"[\s,]+", line.strip()) for line in lines]
+
+
+def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict[str, int]:
+    """Label the images in the order of their numbers."""
+    if all(word.isdigit() for word in words):
+        if class_ids is None:
+            raise DatasetError(
+                file,
+                "gives ILSVRC ids, which are not in the order of the classes: name a file that gives the "
+                "synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE)",
+            )
+        by_id = read_class_ids(class_ids)
+        if unknown := sorted({word for word in words if int(word) not in by_id}):
+            raise DatasetError(file, f"gives ids outside 1 to 1000: {', '.join(unknown[:8])}")
+        indices = [by_id[int(word)] for word in words]
+    else:
+        indices = [_index(file, word) for word in words]
+    return {f"ILSVRC2012_val_{number:08d}": index for number, index in enumerate(indices, start=1)}
+
+
+def read_class_ids(file: Path) -> Mapping[int, int]:
+    """Read which class each ILSVRC id is.
+
+    Raises:
+        DatasetError: It is not one line with an id and a synset for each of the 1000 classes.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(
+            file, "is not text; write meta.mat's ILSVRC2012_ID and WNID as lines 'ID SYNSET'"
+        ) from error
+    by_id: dict[int, int] = {}
+    for words in (line.split() for line in lines if line.strip()):
+        id_ = next((int(word) for word in words[:2] if word.isdigit()), None)
+        synset = next((word for word in words[:2] if SYNSET.fullmatch(word)), None)
+        if id_ is None or synset is None:
+            raise DatasetError(file, f"this line gives no id and synset: {' '.join(words)}")
+        by_id[id_] = _index(file, synset)
+    everything = range(1, len(read_classes()) + 1)
+    if sorted(by_id) != list(everything) or len(set(by_id.values())) != len(by_id):
+        raise DatasetError(file, "does not give each of the ids 1 to 1000 a class of its own")
+    return by_id
+
+
+def class_of(synset: str) -> int | None:
+    """Look up the index of a synset; None where it is not one of the 1000."""
+    return _INDICES.get(synset)
+
+
+_INDICES = {class_.synset: class_.index for class_ in read_classes()}
+
+
+def _index(file: Path, synset: str) -> int:
+    index = class_of(synset)
+    if index is None:
+        raise DatasetError(file, f"{synset!r} is not a synset of ImageNet-1k")
+    return index

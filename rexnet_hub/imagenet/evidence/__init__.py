@@ -1,0 +1,1 @@
+"""Keep and judge what was measured: records, predictions, verdicts."""

@@ -1,0 +1,216 @@
+"""Keep what a network answered for every image, and count it again without one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rexnet_hub.errors import FileProblem, RecordError
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS
+
+TOP = 5
+#: In place of a class: the image could not be read, and counts as wrong.
+UNREADABLE = 0xFFFF
+
+_FORMAT = "rexnet-hub predictions 1"
+_DIGEST_BYTES = 32
+_MAX_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionsHead:
+    """What a predictions file is of.
+
+    Attributes:
+        model: Its name.
+        tensors_sha256: Of every tensor of the network: see `network.digest_tensors`.
+        manifest_sha256: Of the data set's manifest, whose order the answers have.
+        images: How many there are.
+    """
+
+    model: str
+    tensors_sha256: str
+    manifest_sha256: str
+    images: int
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Predictions:
+    """The five likeliest classes of every image, and the true one.
+
+    Attributes:
+        head: What they are of.
+        labels: uint16, shape (images,).
+        top5: uint16, shape (images, 5), likeliest first; of equally likely classes the lower index first.
+    """
+
+    head: PredictionsHead
+    labels: np.ndarray
+    top5: np.ndarray
+
+    @property
+    def top1_count(self) -> int:
+        """Images whose likeliest class is the true one."""
+        return int((self.top5[:, 0] == self.labels).sum())
+
+    @property
+    def top5_count(self) -> int:
+        """Images whose true class is among the five likeliest."""
+        return int((self.top5 == self.labels[:, None]).any(axis=1).sum())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the labels are those of the whole validation set, by their counts."""
+        counts = np.bincount(self.labels, minlength=len(read_classes()))
+        return bool((counts == IMAGES_PER_CLASS).all())
+
+
+def render_predictions(predictions: Predictions) -> bytes:
+    """Write predictions as bytes.
+
+    A line of JSON; the labels and then the classes, as little-endian uint16; the SHA-256 of all that.
+    """
+    head = json.dumps({"format": _FORMAT, **asdict(predictions.head)}, sort_keys=True) + "\n"
+    arrays = (predictions.labels, predictions.top5)
+    body = head.encode() + b"".join(array.astype("<u2").tobytes() for array in arrays)
+    return body + hashlib.sha256(body).digest()
+
+
+def read_predictions(file: Path) -> Predictions:
+    """Read a predictions file.
+
+    Raises:
+        RecordError: It is damaged, cut short or of another kind.
+        FileProblem: It cannot be read.
+    """
+    data = read_bytes(file)
+    body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+    line, newline, values = body.partition(b"\n")
+    if not newline or len(line) > _MAX_HEAD_BYTES or _FORMAT.encode() not in line:
+        raise RecordError(file, "is not a predictions file")
+    if hashlib.sha256(body).digest() != digest:
+        raise RecordError(file, "is damaged or cut short: its bytes do not have the digest that it ends with")
+    head = _read_head(file, line)
+    if len(values) != head.images * (1 + TOP) * 2:
+        raise RecordError(file, f"does not hold {head.images:,} images as its head says")
+    numbers = np.frombuffer(values, "<u2")
+    labels, top5 = numbers[: head.images], numbers[head.images :].reshape(-1, TOP)
+    if problem := _wrong_classes(labels, top5):
+        raise RecordError(file, problem)
+    return Predictions(head=head, labels=labels, top5=top5)
+
+
+def _read_head(file: Path, line: bytes) -> PredictionsHead:
+    try:
+        fields = json.loads(line)
+        del fields["format"]
+        head = PredictionsHead(**fields)
+        if not isinstance(head.images, int) or head.images < 1:
+            raise TypeError
+    except (ValueError, TypeError, KeyError) as error:
+        raise RecordError(file, "its head is not that of a predictions file") from error
+    return head
+
+
+def _wrong_classes(labels: np.ndarray, top5: np.ndarray) -> str | None:
+    """Say what no evaluation can have written."""
+    num_classes = len(read_classes())
+    unreadable = (top5 == UNREADABLE).all(axis=1)
+    answers = top5[~unreadable]
+    if (labels >= num_classes).any() or (answers >= num_classes).any():
+        return f"names classes that are not 0 to {num_classes - 1}"
+    ordered = np.sort(answers, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        return "names a class twice for one image"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two networks on the same images, one by one, by their likeliest class.
+
+    Attributes:
+        complete: Whether the images are the whole validation set.
+        both_right: Images that both have right; and so on.
+        changed: Places, in the manifest's order, of the images on which only one is right.
+        p_value: McNemar's exact test, two-sided: how often two networks that are equally good
+            would differ by this much.
+    """
+
+    complete: bool
+    both_right: int
+    only_first_right: int
+    only_second_right: int
+    both_wrong: int
+    changed: tuple[int, ...]
+    p_value: float
+
+
+def compare_predictions(first: Predictions, second: Predictions) -> Comparison:
+    """Compare two networks image by image.
+
+    Raises:
+        RecordError: They are not of the same images.
+    """
+    same_set = first.head.manifest_sha256 == second.head.manifest_sha256
+    if not same_set or not np.array_equal(first.labels, second.labels):
+        raise RecordError(
+            f"{first.head.model} and {second.head.model}",
+            f"are not of the same images: manifest {first.head.manifest_sha256[:16]}… "
+            f"and {second.head.manifest_sha256[:16]}…",
+        )
+    a, b = (p.top5[:, 0] == p.labels for p in (first, second))
+    only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
+    return Comparison(
+        complete=first.is_complete,
+        both_right=int((a & b).sum()),
+        only_first_right=only_first,
+        only_second_right=only_second,
+        both_wrong=int((~a & ~b).sum()),
+        changed=tuple(int(i) for i in np.flatnonzero(a != b)),
+        p_value=mcnemar_p_value(only_first, only_second),
+    )
+
+
+def mcnemar_p_value(only_first: int, only_second: int) -> float:
+    """Compute McNemar's exact p-value: a fair coin for each image that only one has right.
+
+    Source:
+        McNemar, Psychometrika 12 (1947), with the binomial distribution itself.
+    """
+    flips, fewer = only_first + only_second, min(only_first, only_second)
+    tail, term = 0, 1
+    for heads in range(fewer + 1):  # whole numbers: no rounding until the last step
+        tail += term
+        term = term * (flips - heads) // (heads + 1)
+    return min(1.0, math.exp(math.log(2 * tail) - flips * math.log(2)))
+
+
+def read_bytes(file: Path) -> bytes:
+    """Read a file, or say in our words why not."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
+
+
+def write_bytes(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise FileProblem(file, f"cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Run networks over a data set: exact, resumable, the same bytes however it is run."""

@@ -1,0 +1,243 @@
+"""Measure the accuracy of several networks in one pass: exact, and the same bytes however it is run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from rexnet_hub.imagenet.data.cache import fill_cache, open_cache
+from rexnet_hub.imagenet.data.dataset import Dataset
+from rexnet_hub.imagenet.data.tiles import (
+    DecodedTile,
+    Decoder,
+    count_tiles,
+    open_decoder,
+    run_ahead,
+    slice_tile,
+)
+from rexnet_hub.imagenet.evidence.predictions import (
+    UNREADABLE,
+    Predictions,
+    PredictionsHead,
+    render_predictions,
+    write_bytes,
+)
+from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, write_record
+from rexnet_hub.imagenet.run.journal import Journal
+from rexnet_hub.imagenet.run.network import (
+    ModelUnderTest,
+    Runner,
+    exact_arithmetic,
+    rank_tile,
+    ready_runner,
+    use_one_thread,
+)
+from rexnet_hub.imagenet.run.plan import (
+    Run,
+    RunOptions,
+    describe_machine,
+    plan_run,
+    require_sense,
+)
+from rexnet_hub.imagenet.run.progress import Meter, Progress
+from rexnet_hub.imagenet.run.ranks import join_ranks
+
+
+def evaluate_models(
+    models: Sequence[ModelUnderTest],
+    data: Dataset,
+    *,
+    options: RunOptions | None = None,
+    out_dir: Path | None = None,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    command: str | None = None,
+) -> tuple[Record, ...]:
+    """Count, for each network, the images of a data set that it has right.
+
+    Every image is decoded once for all networks and counted once, by one process or by those of `torchrun`.
+
+    Args:
+        models: The networks; each has a name of its own.
+        data: The images.
+        options: How to run.
+        out_dir: Where to keep each model's record and predictions, and the manifest. A run that is killed
+            goes on from there when it is started again.
+        cache_dir: Where to keep decoded pixels for further runs (7.5 GB for 50,000 images of 224 pixels).
+        on_progress: Called after each tile.
+        command: What the record says was typed; else what this process was started with.
+
+    Returns:
+        A record for each model, in order; the same in every process.
+
+    Raises:
+        NotAnImageError: An image cannot be decoded; it is named.
+        EvaluationError: A network's answers cannot be counted.
+        OutputExistsError: A record is there already.
+        UsageError: The request makes no sense.
+    """
+    require_sense(models, out_dir)
+    with join_ranks() as ranks, exact_arithmetic():
+        run = plan_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
+        started = time.monotonic()
+        mine = _run(run, on_progress)
+        parts = ranks.gather(mine)
+        records = None
+        if ranks.rank == 0:
+            merged = {tile: classes for part in [run.finished, *parts] for tile, classes in part.items()}
+            records = _finish(run, merged, time.monotonic() - started, command or shlex.join(sys.argv))
+        answer: tuple[Record, ...] = ranks.share(records)
+        return answer
+
+
+def _run(run: Run, on_progress: Callable[[Progress], None] | None) -> dict[int, np.ndarray]:
+    """Compute this process's share of the tiles."""
+    tiles = range(count_tiles(len(run.data.images), run.tile_images))
+    pending = [tile for tile in tiles if tile not in run.finished][run.ranks.rank :: run.ranks.world]
+    earlier = [tile for tile in run.finished if tile % run.ranks.world == run.ranks.rank]
+    names = [model.name for model in run.models]
+    labels, mine = run.labels, {}
+
+    def labels_of(tile: int) -> np.ndarray:
+        return labels[tile * run.tile_images : (tile + 1) * run.tile_images]
+
+    total = sum(len(labels_of(tile)) for tile in [*earlier, *pending])
+    quiet = run.options.quiet or run.ranks.rank > 0
+    with Meter(names, total, on_progress, quiet) as meter, _journal(run) as journal:
+        for tile in earlier:
+            meter.add(run.finished[tile], labels_of(tile), is_new=False)
+        for tile, classes in _rank_tiles(run, pending):
+            if journal:
+                journal.add(tile, classes)
+            mine[tile] = classes
+            meter.add(classes, labels_of(tile))
+    return mine
+
+
+def _journal(run: Run) -> AbstractContextManager[Journal | None]:
+    if run.unfinished_dir is None:
+        return nullcontext()
+    return Journal(run.unfinished_dir / f"{run.ranks.rank}-{os.getpid()}-{time.time_ns()}.journal")
+
+
+def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode and compute tiles, in order, a few at a time."""
+    how = run.options
+    runners = [
+        ready_runner(m, run.device, dtype=how.dtype, channels_last=how.channels_last, compiled=how.compiled)
+        for m in run.models
+    ]
+    ahead = -(-how.batch_images // run.tile_images) if how.batch_images else 2 * max(run.threads, how.workers)
+    on_cpu = run.device.type == "cpu"
+    with _open_pixels(run) as decode:
+        jobs: Iterable[Callable[[], np.ndarray]] = (
+            partial(_rank_tile, run, runners, tile, decode(tile)) for tile in tiles
+        )
+        answers = run_ahead(
+            jobs, threads=run.threads, ahead=ahead, initializer=use_one_thread if on_cpu else None
+        )
+        yield from zip(tiles, answers, strict=True)
+
+
+def _rank_tile(run: Run, runners: Sequence[Runner], tile: int, wait: Callable[[], DecodedTile]) -> np.ndarray:
+    """Compute one tile: uint16, shape (models, rows, 5)."""
+    decoded = wait()
+    names = [image.name for image in slice_tile(run.data.images, tile, run.tile_images)]
+    classes = rank_tile(runners, run.geometries, decoded.pixels, names)
+    classes[:, list(decoded.unreadable)] = UNREADABLE
+    return classes
+
+
+def _open_pixels(run: Run) -> AbstractContextManager[Decoder]:
+    """Decode, or take decoded pixels from the cache; process 0 fills it first."""
+    how, images = run.options, run.data.images
+    if run.cache_dir is None:
+        return open_decoder(
+            images,
+            run.geometries,
+            tile_images=run.tile_images,
+            workers=how.workers,
+            skip_unreadable=how.skip_unreadable,
+        )
+    sha256 = run.manifest.sha256
+    if run.ranks.rank == 0:
+        fill_cache(
+            run.cache_dir,
+            sha256,
+            images,
+            run.geometries,
+            workers=how.workers,
+            skip_unreadable=how.skip_unreadable,
+        )
+    run.ranks.share(None)  # the others wait here
+    decoder = open_cache(
+        run.cache_dir,
+        sha256,
+        images,
+        run.geometries,
+        tile_images=run.tile_images,
+        skip_unreadable=how.skip_unreadable,
+    )
+    return nullcontext(decoder)
+
+
+def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str) -> tuple[Record, ...]:
+    """Count, and keep the evidence; the journal goes when all is written."""
+    classes = np.concatenate([tiles[tile] for tile in range(len(tiles))], axis=1)
+    assert classes.shape[1] == len(run.data.images)
+    records = []
+    for number, top5 in enumerate(classes):
+        head = PredictionsHead(
+            model=run.models[number].name,
+            tensors_sha256=run.tensors[number],
+            manifest_sha256=run.manifest.sha256,
+            images=len(top5),
+        )
+        predictions = Predictions(head=head, labels=run.labels, top5=top5)
+        rendered = render_predictions(predictions)
+        record = _record(
+            run, run.models[number], predictions, hashlib.sha256(rendered).hexdigest(), seconds, command
+        )
+        if run.out_dir:
+            write_bytes(run.out_dir / f"{record.model}{PREDICTIONS_SUFFIX}", rendered)
+            write_record(run.out_dir / f"{record.model}{RECORD_SUFFIX}", record)
+        records.append(record)
+    if run.out_dir and run.unfinished_dir:
+        write_bytes(run.out_dir / f"manifest-{run.manifest.sha256[:16]}.tsv", run.manifest.text.encode())
+        shutil.rmtree(run.unfinished_dir, ignore_errors=True)
+    return tuple(records)
+
+
+def _record(
+    run: Run, model: ModelUnderTest, predictions: Predictions, sha256: str, seconds: float, command: str
+) -> Record:
+    unreadable = np.flatnonzero(predictions.top5[:, 0] == UNREADABLE)
+    return Record(
+        model=model.name,
+        weights_sha256=model.weights_sha256,
+        fingerprint=model.fingerprint,
+        tensors_sha256=predictions.head.tensors_sha256,
+        top1_count=predictions.top1_count,
+        top5_count=predictions.top5_count,
+        images=predictions.head.images,
+        data=run.data.description,
+        complete=run.data.is_complete,
+        sample=run.data.sample,
+        unreadable=tuple(run.data.images[i].name for i in unreadable),
+        manifest_sha256=run.manifest.sha256,
+        predictions_sha256=sha256,
+        preprocessing=model.preprocessing,
+        machine=describe_machine(run),
+        seconds=round(seconds, 3),
+        command=command,
+    )

@@ -1,0 +1,245 @@
+"""Run a network so that the same image gives the same bits, and rank its answers by a stated rule.
+
+The bits of a convolution depend on how many images go through it together and on how many threads share
+the work. So images go through in tiles: always as many, always the same together, a tile that is not full
+padded with black, and on a CPU one thread for one tile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from rexnet_hub.errors import EvaluationError, UsageError
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.pixels import normalise
+from rexnet_hub.imagenet.evidence.predictions import TOP
+from rexnet_hub.index import Preprocessing
+
+#: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer.
+TILE_IMAGES = {"cpu": 4, "cuda": 256}
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelUnderTest:
+    """A network to evaluate.
+
+    Attributes:
+        name: What its record is called.
+        network: Takes a batch (N, 3, input_px, input_px), gives logits (N, 1000). A copy of it runs.
+        preprocessing: The pixels to give it.
+        weights_sha256: Of its weights file, for the record.
+        fingerprint: Of its weights in whatever layout, for the record.
+    """
+
+    name: str
+    network: torch.nn.Module
+    preprocessing: Preprocessing
+    weights_sha256: str | None = None
+    fingerprint: str | None = None
+
+
+def digest_tensors(network: torch.nn.Module) -> str:
+    """Compute the SHA-256 of every tensor of a network, with names, types and shapes."""
+    sha256 = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        plain = tensor.detach().cpu().contiguous()
+        sha256.update(json.dumps([name, str(plain.dtype), list(plain.shape)]).encode() + b"\n")
+        sha256.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """A network made ready on its device.
+
+    Attributes:
+        model: As it was given.
+        network: The copy that runs.
+        device: Where.
+        dtype: One of `DTYPES`; other than `fp32` means autocast.
+        channels_last: The memory format of its input.
+    """
+
+    model: ModelUnderTest
+    network: Callable[[torch.Tensor], torch.Tensor]
+    device: torch.device
+    dtype: str
+    channels_last: bool
+
+    def rank(self, pixels: torch.Tensor, names: Sequence[str]) -> np.ndarray:
+        """Give the five likeliest classes of a tile's images.
+
+        Args:
+            pixels: float32, shape (tile, 3, input_px, input_px), normalised, on the device.
+            names: Of the images; the rows after them are padding.
+
+        Returns:
+            uint16, shape (len(names), 5): see `Predictions.top5`.
+
+        Raises:
+            EvaluationError: The answers are not 1000 finite numbers for each image.
+        """
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        with torch.inference_mode(), self._autocast():
+            logits = self.network(pixels.contiguous(memory_format=memory_format))
+        expected = (len(pixels), len(read_classes()))
+        if not isinstance(logits, torch.Tensor) or logits.shape != expected:
+            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise EvaluationError(
+                f"{self.model.name} gives {found} where logits of shape {expected} are needed"
+            )
+        logits = logits[: len(names)].float()
+        if not (finite := torch.isfinite(logits).all(dim=1)).all():
+            name = names[int((~finite).nonzero()[0])]
+            raise EvaluationError(
+                f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
+            )
+        return _rank(logits).cpu().numpy().astype(np.uint16)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        mixed = self.dtype != "fp32"
+        return torch.autocast(self.device.type, dtype=DTYPES[self.dtype] if mixed else None, enabled=mixed)
+
+
+def ready_runner(
+    model: ModelUnderTest, device: torch.device, *, dtype: str, channels_last: bool, compiled: bool
+) -> Runner:
+    """Copy a network to its device, in evaluation mode.
+
+    Raises:
+        EvaluationError: A tensor of it is not float32: its accuracy would be another network's.
+    """
+    tensors = model.network.state_dict().items()
+    if odd := [f"{n} is {t.dtype}" for n, t in tensors if t.is_floating_point() and t.dtype != torch.float32]:
+        raise EvaluationError(f"{model.name} is not a float32 network: {', '.join(odd[:3])}")
+    network = copy.deepcopy(model.network).eval().requires_grad_(False).to(device)
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    runnable = _compile(network, model.name, device) if compiled else network
+    return Runner(model=model, network=runnable, device=device, dtype=dtype, channels_last=channels_last)
+
+
+def _compile(
+    network: torch.nn.Module, name: str, device: torch.device
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Compile a network, weights folded in; its first tile must be ranked as the plain network ranks it."""
+    fast = torch.compile(network, options={"freezing": True} if device.type == "cpu" else None)
+    plain: list[torch.nn.Module] = [network]
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        logits = fast(pixels)
+        if plain:
+            expected = plain.pop()(pixels)
+            if not torch.equal(_rank(logits), _rank(expected)):
+                raise EvaluationError(f"{name}, compiled, ranks other classes first: run it without")
+        return logits
+
+    return run
+
+
+def _rank(logits: torch.Tensor) -> torch.Tensor:
+    """Give the likeliest classes; a stable sort leaves equals in index order, topk promises nothing."""
+    return logits.float().sort(dim=1, descending=True, stable=True).indices[:, :TOP]
+
+
+def rank_tile(
+    runners: Sequence[Runner],
+    geometries: Sequence[Preprocessing],
+    pixels: Sequence[np.ndarray],
+    names: Sequence[str],
+) -> np.ndarray:
+    """Put one tile through every network, normalising pixels that several share once.
+
+    Args:
+        runners: The networks.
+        geometries: What each array of `pixels` was resized by.
+        pixels: uint8 arrays of shape (tile, px, px, 3).
+        names: Of the images; the rows after them are padding.
+
+    Returns:
+        uint16, shape (runners, len(names), 5).
+    """
+    ready: dict[Preprocessing, torch.Tensor] = {}
+    answers = []
+    for runner in runners:
+        spec = runner.model.preprocessing
+        if spec not in ready:
+            array = pixels[geometries.index(geometry(spec))]
+            ready[spec] = normalise(torch.from_numpy(array).to(runner.device), spec)
+        answers.append(runner.rank(ready[spec], names))
+    return np.stack(answers)
+
+
+def geometry(spec: Preprocessing) -> Preprocessing:
+    """Reduce settings to what the bytes depend on: networks of one geometry share their pixels."""
+    return Preprocessing(
+        input_px=spec.input_px,
+        crop_fraction=spec.crop_fraction,
+        interpolation=spec.interpolation,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+
+
+def find_device(name: str) -> torch.device:
+    """Choose a device by name.
+
+    Raises:
+        UsageError: It is not one of ours, or is not there.
+    """
+    kind, _, _ = name.partition(":")
+    if kind not in TILE_IMAGES:
+        raise UsageError(f"{name!r} is no device to evaluate on; there are: {', '.join(TILE_IMAGES)}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError("no CUDA device is available here")
+    return torch.device(name)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_one_thread() -> None:
+    """Let this thread's convolutions be its own work alone."""
+    torch.set_num_threads(1)
+
+
+def _exact_settings() -> list[tuple[Any, str, object]]:
+    """List what must be set, as (owner, attribute, value)."""
+    backends: Any = torch.backends
+    exact: list[tuple[Any, str, object]] = [
+        (backends.cudnn, "deterministic", True),
+        (backends.cudnn, "benchmark", False),
+    ]
+    if not hasattr(backends.cudnn, "conv"):  # torch before 2.9
+        return [*exact, (backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
+    owners = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
+    return [*exact, *((owner, "fp32_precision", "ieee") for owner in owners)]
+
+
+@contextlib.contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Have full fp32 and the same kernels every time, and leave the settings as they were."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _exact_settings()]
+    threads = torch.get_num_threads()
+    for owner, name, value in _exact_settings():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, was in before:
+            setattr(owner, name, was)
+        torch.set_num_threads(threads)

@@ -1,0 +1,201 @@
+"""Settle a run before the first image: on what, with what, how, and what of it is already done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+
+import rexnet_hub
+from rexnet_hub.errors import OutputExistsError, UsageError
+from rexnet_hub.imagenet.data.dataset import Dataset, Manifest, read_manifest
+from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
+from rexnet_hub.imagenet.run.journal import Shape, read_journals
+from rexnet_hub.imagenet.run.network import (
+    DTYPES,
+    TILE_IMAGES,
+    ModelUnderTest,
+    count_cores,
+    digest_tensors,
+    find_device,
+    geometry,
+)
+from rexnet_hub.imagenet.run.ranks import Ranks
+from rexnet_hub.index import Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run. Of these only the first five can change a bit of the result, and the record names them.
+
+    Attributes:
+        device: `cpu`, `cuda` or `cuda:1`; with `torchrun`, `cuda` is each process's own GPU.
+        dtype: `fp32`; `bf16` and `fp16` mean autocast, and a number that may not enter the index.
+        channels_last: Run in that memory format.
+        compiled: Run through `torch.compile`.
+        tile_images: Images that go through a network together; None: the device type's own, see `network`.
+        skip_unreadable: Count an image that cannot be decoded as wrong, and record it, instead of stopping.
+        workers: Processes that decode; with none, the threads that compute decode too.
+        threads: Tiles that are computed at a time on a CPU; None: one for each core.
+        batch_images: Images in hand at a time, rounded up to whole tiles; None: two tiles for each thread.
+        quiet: Show no bar, even on a terminal.
+    """
+
+    device: str = "cpu"
+    dtype: str = "fp32"
+    channels_last: bool = False
+    compiled: bool = False
+    tile_images: int | None = None
+    skip_unreadable: bool = False
+    workers: int = 0
+    threads: int | None = None
+    batch_images: int | None = None
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UsageError(f"{self.dtype!r} is no dtype to evaluate in; there are: {', '.join(DTYPES)}")
+        if self.workers < 0:
+            raise UsageError(f"{self.workers} decoding processes cannot be had")
+        for name in ("tile_images", "threads", "batch_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Run:
+    """All that is settled before the first image."""
+
+    models: Sequence[ModelUnderTest]
+    data: Dataset
+    manifest: Manifest
+    options: RunOptions
+    device: torch.device
+    tile_images: int
+    ranks: Ranks
+    tensors: tuple[str, ...]
+    out_dir: Path | None
+    cache_dir: Path | None
+    unfinished_dir: Path | None = None
+    finished: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The true classes: uint16, shape (images,)."""
+        return np.array([image.label for image in self.data.images], np.uint16)
+
+    @property
+    def geometries(self) -> list[Preprocessing]:
+        """What the networks' pixels are resized by, each once."""
+        return list(dict.fromkeys(geometry(model.preprocessing) for model in self.models))
+
+    @property
+    def shape(self) -> Shape:
+        """What a tile's classes look like."""
+        return Shape(models=len(self.models), images=len(self.data.images), tile_images=self.tile_images)
+
+    @property
+    def threads(self) -> int:
+        """Tiles that are computed at a time: a GPU and a compiled network take one."""
+        if self.device.type != "cpu" or self.options.compiled:
+            return 1
+        return self.options.threads or max(1, count_cores() // self.ranks.local_world)
+
+
+def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> None:
+    """Refuse what cannot be run, before anything is read."""
+    names = [model.name for model in models]
+    if not names:
+        raise UsageError("there is no model to evaluate")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"two models are named {', '.join(twice)}")
+    if odd := [name for name in names if Path(name).name != name]:
+        raise UsageError(f"a model's name becomes a file's, which {', '.join(map(repr, odd))} cannot be")
+    if out_dir:
+        for file in (out_dir / f"{name}{RECORD_SUFFIX}" for name in names):
+            if file.exists():
+                raise OutputExistsError(file, "is a record already; delete it or choose another folder")
+
+
+def plan_run(
+    models: Sequence[ModelUnderTest],
+    data: Dataset,
+    options: RunOptions,
+    ranks: Ranks,
+    out_dir: Path | None,
+    cache_dir: Path | None,
+) -> Run:
+    """Settle what is run, and what of it an earlier run has finished."""
+    own_gpu = options.device == "cuda" and ranks.world > 1
+    device = find_device(f"cuda:{ranks.local_rank}" if own_gpu else options.device)
+    tile_images = options.tile_images or TILE_IMAGES[device.type]
+    manifest = ranks.share(read_manifest(data) if ranks.rank == 0 else None)
+    tensors = tuple(digest_tensors(model.network) for model in models)
+    run = Run(
+        models=models,
+        data=data,
+        manifest=manifest,
+        options=options,
+        device=device,
+        tile_images=tile_images,
+        ranks=ranks,
+        tensors=tensors,
+        out_dir=out_dir,
+        cache_dir=cache_dir,
+    )
+    if out_dir is None:
+        return run
+    unfinished_dir = out_dir / f".unfinished-{run_key(run)}"
+    finished = ranks.share(read_journals(unfinished_dir, run.shape) if ranks.rank == 0 else None)
+    return replace(run, unfinished_dir=unfinished_dir, finished=finished)
+
+
+def run_key(run: Run) -> str:
+    """Name what decides the bits: only a run of the same name may go on with another's tiles."""
+    options = run.options
+    parts = [
+        run.manifest.sha256,
+        [
+            [m.name, tensors, asdict(m.preprocessing)]
+            for m, tensors in zip(run.models, run.tensors, strict=True)
+        ],
+        [options.dtype, options.channels_last, options.compiled, options.skip_unreadable],
+        [run.device.type, run.tile_images],
+        dict(versions()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def versions() -> Mapping[str, str]:
+    """Say the versions of all that the numbers depend on."""
+    return {
+        "numpy": np.__version__,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+        "rexnet_hub": rexnet_hub.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def describe_machine(run: Run) -> Machine:
+    """Say what a run runs on and how."""
+    is_gpu = run.device.type == "cuda"
+    capability = "" if is_gpu else f", {torch.backends.cpu.get_cpu_capability()}"
+    return Machine(
+        device_type=run.device.type,
+        device_name=torch.cuda.get_device_name(run.device) if is_gpu else f"{platform.machine()}{capability}",
+        dtype=run.options.dtype,
+        channels_last=run.options.channels_last,
+        compiled=run.options.compiled,
+        tile_images=run.tile_images,
+        processes=run.ranks.world,
+        versions=versions(),
+    )

@@ -1,0 +1,43 @@
+"""The network that an entry names: its tensors and counts, without torch unless it is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rexnet_hub.errors import IndexReadError
+from rexnet_hub.index.entry import Entry
+from rexnet_hub.nets import build_network, find_config
+from rexnet_hub.nets.config import Shape, count_parameters, expected_tensors
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.rexnet import ReXNet
+
+
+def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
+    """List every tensor that an entry's checkpoint must hold; see `expected_tensors`.
+
+    Raises:
+        UnknownModelError: The entry's network is not one of ours.
+        IndexReadError: The entry does not say how many classes it tells apart.
+    """
+    return expected_tensors(find_config(entry.architecture), num_classes=_num_classes(entry))
+
+
+def entry_parameters(entry: Entry) -> int:
+    """Count an entry's trainable numbers from its network's plan; errors as of `entry_tensors`."""
+    return count_parameters(entry_tensors(entry))
+
+
+def entry_network(entry: Entry) -> ReXNet:
+    """Build an entry's network with its weights not yet set; under `torch.device("meta")` none are stored.
+
+    Raises:
+        As `entry_tensors` does.
+    """
+    return build_network(entry.architecture, num_classes=_num_classes(entry), init=False).eval()
+
+
+def _num_classes(entry: Entry) -> int:
+    if (num_classes := entry.value("num_classes")) is None:
+        raise IndexReadError(f"{entry.location}: {entry.name} does not state its Num Classes")
+    return int(num_classes)

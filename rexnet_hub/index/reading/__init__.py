@@ -1,0 +1,1 @@
+"""Read model-index files: text, nodes, values, entries, and what is wrong with them."""

@@ -1,0 +1,418 @@
+"""Build entries and collections from composed nodes, reporting each value that is not what it should be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.index.codes import make_problem
+from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
+from rexnet_hub.index.fields import Field, find_field, find_near, key_name
+from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.reading.source import Node
+from rexnet_hub.index.reading.values import Doubt, is_null, make_fix, read_scalar, reads_as_number
+
+#: The sections of a model that become attributes of their own; every other claim goes to `extra`.
+_ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
+_SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources")
+_RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
+# The public format names every key of these mappings; in the others a key may be one's own.
+_CLOSED_OWNERS = ("index", "paper", "snapshot")
+_DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
+
+#: A key that is known: its row, its key node, its value node.
+Pair = tuple[Field | None, Node, Node]
+
+
+class Builder:
+    """Turns nodes into records; what is wrong goes to `problems`."""
+
+    def __init__(self, problems: list[Problem], exists: Callable[[Path, str], bool]) -> None:
+        self.problems, self._exists = problems, exists
+
+    def report(self, code: str, place: Node | Location, message: str, fix: Fix | None = None) -> None:
+        """Add one problem."""
+        location = place.location if isinstance(place, Node) else place
+        self.problems.append(make_problem(code, location, message, fix))
+
+    # Mappings and their keys
+
+    def pairs(self, owner: str, node: Node) -> dict[str, Pair]:
+        """Read a mapping's keys: canonical name to row, key and value. The last of a repeated key holds."""
+        found: dict[str, Pair] = {}
+        for key, value in node.pairs:
+            if key.kind != "scalar" or (key.plain and self._is_no_text(key)):
+                quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
+                self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
+                continue
+            row = find_field(owner, key.text)
+            name = row.name if row else key.text
+            folded = name if row else key_name(name)
+            if folded in found:
+                first = found[folded][1].location
+                self.report(
+                    "duplicate-key", key, f"{key.text!r} stands here and on line {first.line}; keep one"
+                )
+            elif row is None:
+                self._report_unknown(owner, key, node)
+            found[folded] = (row, key, value)
+        return found
+
+    def _is_no_text(self, key: Node) -> bool:
+        return not key.text or resolve(key.text) in ("int", "float", "bool", "null", "timestamp")
+
+    def _report_unknown(self, owner: str, key: Node, node: Node) -> None:
+        near = find_near(owner, key.text)
+        if near:
+            taken = {key_name(other.text) for other, _ in node.pairs}
+            quote = "" if key.plain else key.raw[:1]
+            fix = None if key_name(near) in taken else Fix(old=key.raw, new=f"{quote}{near}{quote}")
+            self.report("misspelt-key", key, f"{key.text!r} is no known key. Did you mean {near!r}?", fix)
+        elif owner == "model" and (row := find_field("metadata", key.text)):
+            self.report("misplaced-key", key, f"{row.label!r} belongs under Metadata, not here")
+        elif owner in _CLOSED_OWNERS:
+            self.report(
+                "unknown-key", key, f"{key.text!r} is not a key that the format names here; it is not read"
+            )
+
+    # Values
+
+    def value(self, row: Field | None, node: Node, kind: str | None = None) -> Any:
+        """Read a value as its field's kind; None where nothing is said or it is not of that kind."""
+        kind = kind or (row.kind if row else "any")
+        if node.kind == "list":
+            return self._list(row, kind, node)
+        if node.kind == "mapping":
+            is_linked = kind == "url" and row is not None and row.owner == "model"
+            if kind not in ("any", "mapping") and not is_linked:
+                self.report(
+                    "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
+                )
+                return None
+            kinds = {
+                key.text: "url" if kind == "url" and key_name(key.text) == "url" else "any"
+                for key, _ in node.pairs
+            }
+            return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
+        if kind == "numbers" and not is_null(node):
+            self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
+            return None
+        notes: list[Doubt] = []
+        try:
+            value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
+        except Doubt as doubt:
+            notes.append(doubt)
+            value = None
+        for note in notes:
+            self.report(note.code, node, note.message, make_fix(node, note))
+        if kind == "words":
+            return None if value is None else (value,)
+        return value
+
+    def _list(self, row: Field | None, kind: str, node: Node) -> Any:
+        if kind not in ("any", "words", "numbers"):
+            if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
+                return self.value(row, node.items[0])
+            self.report(
+                "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"
+            )
+            return None
+        if kind == "numbers":
+            return self._numbers(node)
+        inner = "text" if kind == "words" else "any"
+        items = [(item, self.value(None, item, inner)) for item in node.items]
+        kept: list[Any] = []
+        for item, value in items:
+            if kind == "words" and value is not None and value in kept:
+                self.report("duplicate-item", item, f"{value!r} stands in this list twice; keep one")
+            elif value is not None:
+                kept.append(value)
+        return tuple(kept)
+
+    def _numbers(self, node: Node) -> tuple[Decimal, ...] | None:
+        numbers = [self.value(None, item, "number") for item in node.items]
+        if len(numbers) != 3 or None in numbers:
+            self.report(
+                "wrong-kind", node, f"expected three numbers, of red, green and blue; found {len(numbers)}"
+            )
+            return None
+        if any(number > 1 for number in numbers):
+            self.report(
+                "unit-confusion", node, f"{node.raw[:60]} is of pixels in 0..255, expected is of 0..1"
+            )
+            return None
+        return tuple(numbers)
+
+    def claim(self, name: str, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
+        """Read one field as a claim; None where it says nothing."""
+        row, key, node = pair
+        if row is None and node.kind == "scalar" and _DIGEST_KEY.search(key_name(key.text)):
+            self._check_digest(node)
+        value = self.value(row, node)
+        if value is None:
+            return None
+        if owner == "metrics" and row is None and isinstance(value, int):
+            value = Decimal(value)
+        return Claim(
+            field=row.name if row else key.text,
+            label=key.text,
+            value=value,
+            text=node.text if node.kind == "scalar" else "",
+            location=node.location,
+            source=sources.get(key_name(key.text)),
+        )
+
+    def _check_digest(self, node: Node) -> None:
+        if node.plain and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
+            quote = '"' if node.source.is_json else "'"
+            fix = Fix(old=node.raw, new=f"{quote}{node.text}{quote}")
+            self.report(
+                "digest-as-number", node, f"YAML may read {node.text[:70]} as a number; quote it", fix
+            )
+
+    def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
+        """Read a mapping of fields."""
+        found = {}
+        for name, pair in self.pairs(owner, node).items():
+            claim = self.claim(name, pair, sources, owner)
+            if claim is not None:
+                found[claim.field] = claim
+        return found
+
+    # Models and collections
+
+    def collection(self, node: Node) -> Collection | None:
+        """Build a collection; None when it has no name."""
+        fields = self._fields(node)
+        if fields is None:
+            return None
+        title = fields["extra"].get("title")
+        wanted = {name: fields[name] for name in ("license", "code", "readme")}
+        spare = {name: fields[name] for name in ("weights", "config", "image") if fields[name] is not None}
+        return Collection(
+            name=fields["name"],
+            location=fields["location"],
+            title=str(title.value) if title else None,
+            paper=fields["paper"],
+            current_paper=fields["current_paper"],
+            metadata=fields["metadata"],
+            results=fields["results"],
+            extra={**fields["extra"], **spare},
+            **wanted,
+        )
+
+    def entry(self, node: Node, page: Path | None = None) -> Entry | None:
+        """Build a model; None when it has no name. `page` is the Markdown page that carries it."""
+        fields = self._fields(node)
+        if fields is None:
+            return None
+        if page is not None and fields["readme"] is None:
+            label = "README"
+            fields["readme"] = Claim(
+                field="readme", label=label, value=page.name, text="", location=fields["location"]
+            )
+        return Entry(**fields)
+
+    def _fields(self, node: Node) -> dict[str, Any] | None:
+        """Read what models and collections have in common."""
+        pairs = self.pairs("model", node)
+        named = self.claim("name", pairs["name"], {}) if "name" in pairs else None
+        if named is None or not str(named.value):
+            self.report("missing-name", node, "this has no Name; a model is loaded by its name")
+            return None
+        sources = self._sources(pairs.get("sources"))
+        rest = {n: self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _SECTIONS}
+        extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
+        self._take_url(rest, extra)
+        self._check_paths(rest)
+        given = pairs.get("sources")
+        if given is not None and sources:
+            extra["sources"] = Claim(
+                field="sources", label=given[1].text, value=sources, text="", location=given[2].location
+            )
+        return {
+            "name": str(named.value),
+            "location": node.location,
+            "paper": self._paper(pairs.get("paper"), sources),
+            "current_paper": self._paper(pairs.get("current_paper"), sources),
+            **{name: rest.get(name) for name in _ATTRIBUTES},
+            "metadata": self._metadata(pairs.get("metadata"), sources),
+            "results": self._results(pairs.get("results"), sources),
+            "extra": extra,
+        }
+
+    def _sources(self, pair: Pair | None) -> dict[str, str]:
+        if pair is None:
+            return {}
+        if pair[2].kind != "mapping":
+            self.report("wrong-kind", pair[2], "expected a mapping of fields to URLs")
+            return {}
+        found = {}
+        for key, node in pair[2].pairs:
+            url = self.value(None, node, "url") if node.kind == "scalar" else None
+            if isinstance(url, str):
+                found[key_name(key.text)] = url
+        return found
+
+    def _take_url(self, rest: dict[str, Claim | None], extra: dict[str, Claim]) -> None:
+        """Take the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
+        for name in ("code", "weights"):
+            claim = rest.get(name)
+            if claim is None or not isinstance(claim.value, dict):
+                continue
+            said = {key_name(key): value for key, value in claim.value.items()}
+            url = said.pop("url", None)
+            rest[name] = None if url is None else replace(claim, value=str(url), text=str(url))
+            for key, value in said.items():
+                field = f"{name}_{key}"
+                if value is not None:
+                    extra[field] = replace(
+                        claim, field=field, label=f"{claim.label} {key}", value=value, text=""
+                    )
+
+    def _check_paths(self, rest: dict[str, Claim | None]) -> None:
+        """Report a README or picture that is not there; other text may be the README itself."""
+        for name, endings in (
+            ("readme", (".md", ".mdx")),
+            ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif")),
+        ):
+            claim = rest.get(name)
+            path = "" if claim is None or claim.source == "" else str(claim.value)
+            if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
+                continue
+            if not self._exists(claim.location.file.parent, path):
+                self.report(
+                    "missing-file",
+                    claim.location,
+                    f"there is no file {path!r} beside this file or under the root",
+                )
+
+    def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
+        if pair is None or is_null(pair[2]):
+            return {}
+        node = pair[2]
+        if node.kind != "mapping":
+            self.report("wrong-kind", node, "expected Metadata as a mapping of fields")
+            return {}
+        return self.claims("metadata", node, sources)
+
+    def _paper(self, pair: Pair | None, sources: Mapping[str, str]) -> Paper | None:
+        if pair is None or is_null(pair[2]):
+            return None
+        _, key, node = pair
+        if node.kind == "list":
+            self.report("wrong-kind", node, "expected one paper, as a URL or as Title and URL")
+            return None
+        if node.kind == "scalar":
+            title, url = None, self.value(None, node, "url")
+        else:
+            said = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
+            title, url = said.get("title"), said.get("url")
+        return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
+
+    # Results
+
+    def _results(self, pair: Pair | None, sources: Mapping[str, str]) -> tuple[Result, ...]:
+        if pair is None or is_null(pair[2]):
+            return ()
+        node = pair[2]
+        results = []
+        for item in [node] if node.kind == "mapping" else node.items:
+            if item.kind == "mapping":
+                results.append(self._result(item, sources))
+            elif not is_null(item):
+                self.report("wrong-kind", item, "expected a result: a mapping with Task, Dataset and Metrics")
+        if node.kind == "scalar":
+            self.report(
+                "wrong-kind",
+                node,
+                "expected results: a list of mappings, or the path of a file that holds it",
+            )
+        return tuple(results)
+
+    def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
+        pairs = self.pairs("result", node)
+        lacking = [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in pairs]
+        if lacking:
+            self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
+        split = pairs.get("split")
+        rest = (self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
+        return Result(
+            task=self._name(pairs.get("task")),
+            dataset=self._name(pairs.get("dataset")),
+            split=self.claim("split", split, sources) if split else None,
+            metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
+            location=node.location,
+            snapshots=self._snapshots(pairs.get("sources")),
+            extra={claim.field: claim for claim in rest if claim is not None},
+        )
+
+    def _name(self, pair: Pair | None) -> str | None:
+        """Read a task or data set: its name, or a mapping that holds it."""
+        if pair is None:
+            return None
+        if pair[2].kind == "mapping":
+            said = {key_name(key.text): value for key, value in pair[2].pairs}
+            node = said.get("name") or said.get("type")
+            if node is None:
+                self.report("wrong-kind", pair[2], f"expected a name, found {pair[2].raw[:60]!r}")
+            return None if node is None else self._text(node)
+        return self._text(pair[2], pair[0])
+
+    def _text(self, node: Node, row: Field | None = None) -> str | None:
+        value = self.value(row, node, "text")
+        return None if value is None else str(value)
+
+    def _metrics(self, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
+        """Read metrics: a mapping, or a list of mappings with name and value, or with metrics."""
+        if node.kind == "mapping":
+            return self.claims("metrics", node, sources)
+        if not is_null(node) and node.kind == "scalar":
+            self.report("wrong-kind", node, "expected metrics: a mapping of names to numbers")
+        found: dict[str, Claim] = {}
+        for item in node.items:
+            said = {key_name(key.text): (key, value) for key, value in item.pairs}
+            if "value" in said and ("name" in said or "type" in said):
+                key, value = said.get("name", said.get("type"))[1], said["value"][1]  # type: ignore[index]
+                item = Node(node.source, "mapping", [(key, value)], item.start, item.end)
+            elif item.kind != "mapping":
+                self.report("wrong-kind", item, "expected a metric: a mapping with name and value")
+            for name, claim in self.claims("metrics", item, sources).items():
+                if name in found:
+                    self.report(
+                        "duplicate-key", item, f"the metric {claim.label!r} stands here twice; keep one"
+                    )
+                found[name] = claim
+        return found
+
+    def _snapshots(self, pair: Pair | None) -> tuple[Snapshot, ...]:
+        if pair is None or is_null(pair[2]):
+            return ()
+        node, found = pair[2], []
+        for item in [node] if node.kind == "mapping" else node.items:
+            pairs = self.pairs("snapshot", item)
+            url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
+            if url is None:
+                self.report(
+                    "wrong-kind", item, "expected another table: a mapping with URL, Date and Metrics"
+                )
+                continue
+            date = pairs.get("date")
+            found.append(
+                Snapshot(
+                    url=str(url),
+                    date=self._text(date[2], date[0]) if date else None,
+                    metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
+                    location=item.location,
+                )
+            )
+        if node.kind == "scalar":
+            self.report(
+                "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
+            )
+        return tuple(found)

@@ -1,0 +1,173 @@
+"""Check entries for what no single value shows: claims that contradict each other or cannot be."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from rexnet_hub.index.entry import Claim, Collection, Entry, Result
+from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
+
+Report = Callable[..., None]
+
+MAX_NAME = 200
+
+#: What a claim of a technique needs to be true: the field, and what its value must be above.
+_TECHNIQUES = {
+    "label smoothing": "label_smoothing",
+    "weight decay": "weight_decay",
+    "dropout": "dropout",
+    "nesterov accelerated gradient": "momentum",
+    "random erasing": "random_erasing",
+}
+#: A file holds each parameter in 2, 4 or 8 bytes, and names and shapes beside them: at most a twentieth.
+_BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
+
+
+def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], report: Report) -> None:
+    """Check each entry, and all of them against each other."""
+    _check_names(entries, report)
+    _check_shared_weights(entries, report)
+    for entry in entries:
+        _check_weights(entry, report)
+        _check_size(entry, report)
+        _check_recipe(entry, report)
+        for result in entry.results:
+            _check_result(result, report)
+    for collection in collections:
+        for result in collection.results:
+            _check_result(result, report)
+
+
+def is_plain_name(name: str) -> bool:
+    """Say whether a name is safe as the last part of a path or an address."""
+    return 0 < len(name) <= MAX_NAME and name[0] != "." and name.isprintable() and not {"/", "\\"} & set(name)
+
+
+def _check_names(entries: Sequence[Entry], report: Report) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if not is_plain_name(entry.name):
+            report(
+                "bad-name",
+                entry.location,
+                f"{entry.name[:80]!a} cannot name a folder: no slash, no control character, no dot first",
+            )
+        if entry.name in first:
+            report(
+                "duplicate-model",
+                entry.location,
+                f"{entry.name!r} is also the model at {first[entry.name].location}",
+            )
+        first.setdefault(entry.name, entry)
+
+
+def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.weights is None or entry.weights.inherited:
+            continue
+        url = str(entry.weights.value)
+        other = first.setdefault(url, entry)
+        if other is not entry and other.name != entry.name:
+            report(
+                "same-weights", entry.weights.location, f"{entry.name} has the same weights as {other.name}"
+            )
+
+
+def _check_weights(entry: Entry, report: Report) -> None:
+    claim = entry.weights
+    if claim is None or claim.inherited:
+        return
+    if str(claim.value).startswith("http:"):
+        report(
+            "plain-http",
+            claim.location,
+            "anybody on the way can change what http: brings; give an https: address",
+        )
+    digest = entry.extra.get("sha256")
+    released = entry.released
+    if digest is None or released is None or released.digest_prefix is None:
+        return
+    if not str(digest.value).startswith(released.digest_prefix):
+        found = f"the file name says {released.digest_prefix}, SHA256 says {str(digest.value)[:8]}…"
+        report("digest-mismatch", digest.location, f"{found}; one of them is another file's")
+
+
+def _check_size(entry: Entry, report: Report) -> None:
+    """Hold parameters, file size and operations against each other and against the network."""
+    exact = _planned_parameters(entry)
+    stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
+    if exact is not None and stated is not None and not is_rounding_of(int(stated.value), exact):
+        found = f"{entry.architecture} has {exact} parameters, {stated.text} is no rounding of that"
+        report("impossible-parameters", stated.location, found)
+    if exact is not None and size is not None:
+        _check_file_size(size, exact, entry, report)
+    elif size is not None and stated is not None and stated.value:
+        ratio = Decimal(size.value) / (4 * Decimal(stated.value))
+        if not Decimal("0.45") <= ratio <= Decimal("1.25"):
+            found = f"{size.text} bytes are {ratio:.2f} times four bytes for each of {stated.text} parameters"
+            report("unlikely-file-size", size.location, found)
+    if flops is not None and stated is not None and flops.value < stated.value:
+        report(
+            "unlikely-flops",
+            flops.location,
+            f"{flops.text} operations are fewer than {stated.text} parameters",
+        )
+
+
+def _planned_parameters(entry: Entry) -> int | None:
+    """Count the parameters of an entry's network; None for a network that is not known here."""
+    classes = entry.value("num_classes")
+    return _count(entry.architecture, 1000 if classes is None else int(classes))
+
+
+@functools.cache  # an index names few networks, each many times
+def _count(architecture: str, num_classes: int) -> int | None:
+    config = CONFIGS.get(architecture)
+    return None if config is None else count_parameters(expected_tensors(config, num_classes=num_classes))
+
+
+def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:
+    fits = any(each * exact <= size.value <= each * exact * _OVERHEAD for each in _BYTES_EACH)
+    if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
+        found = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
+        report("impossible-file-size", size.location, found)
+
+
+def is_rounding_of(stated: int, exact: int) -> bool:
+    """Whether a count, rounded to its last digit that is not 0, is the exact one."""
+    step = 1
+    while stated and stated % (step * 10) == 0:
+        step *= 10
+    return abs(stated - exact) * 2 <= (step if step > 1 else 0)
+
+
+def _check_recipe(entry: Entry, report: Report) -> None:
+    listed = entry.metadata.get("training_techniques")
+    techniques = {str(word).lower() for word in listed.value} if listed else set()
+    for technique, field in _TECHNIQUES.items():
+        claim = entry.metadata.get(field)
+        if technique in techniques and claim is not None and claim.value == 0:
+            found = f"{technique!r} is among the Training Techniques, yet {claim.label} is 0"
+            report("contradicting-recipe", claim.location, found)
+    epochs, warmup = entry.metadata.get("epochs"), entry.metadata.get("warmup_epochs")
+    if epochs is not None and warmup is not None and warmup.value >= epochs.value:
+        report(
+            "contradicting-recipe",
+            warmup.location,
+            f"{warmup.text} epochs of warm-up leave none of {epochs.text}",
+        )
+
+
+def _check_result(result: Result, report: Report) -> None:
+    for metrics in (result.metrics, *(snapshot.metrics for snapshot in result.snapshots)):
+        top1, top5 = metrics.get("top1"), metrics.get("top5")
+        if top1 is not None and not top1.inherited and 0 < top1.value <= 1 and "%" not in top1.text:
+            report("unit-suspect", top1.location, f"{top1.text} is read as {top1.text} %; is it a fraction?")
+        if top1 is not None and top5 is not None and not top5.inherited and top5.value < top1.value:
+            report(
+                "top5-below-top1", top5.location, f"top 5 is {top5.text}, below top 1, which is {top1.text}"
+            )
+    # A number so small that chance would do it is left to whoever measures.

@@ -1,0 +1,184 @@
+"""Compose YAML text into nodes with their places, in bounded time and memory.
+
+PyYAML's own composer is not used: it recurses (deep nesting ends the process), and it knows no
+bound. libyaml's event stream is; each bound is held before the next event is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import yaml
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+
+from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.reading.source import Node, Source
+
+# Far above any index that exists (a model takes some 90 nodes), far below what hurts.
+MAX_NODES = 2_000_000
+MAX_DEPTH = 50
+MAX_SCALAR_CHARS = 100_000
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# What YAML 1.1 calls printable; a file with anything else is not YAML.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_STANDARD_TAGS = {
+    f"tag:yaml.org,2002:{word}": word for word in ("str", "int", "float", "bool", "null", "map", "seq")
+}
+
+
+@functools.lru_cache(maxsize=4096)  # most values of an index stand in it many times
+def resolve(text: str) -> str:
+    """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
+    resolvers = yaml.SafeLoader.yaml_implicit_resolvers
+    for tag, pattern in resolvers.get(text[:1], []) + resolvers.get(None, []):
+        if pattern.match(text):
+            return str(tag).rpartition(":")[2]
+    return "str"
+
+
+def compose(source: Source, start: int = 0, end: int | None = None) -> Node | None:
+    """Compose one YAML document from a part of a file; None where it is empty.
+
+    Raises:
+        Flaw: It is not YAML, or beyond a bound.
+    """
+    text = source.text[start:end]
+    if match := _UNPRINTABLE.search(text):
+        what = f"the control character U+{ord(match[0]):04X}"
+        raise Flaw("not-yaml", start + match.start(), f"{what} cannot stand in YAML; delete it")
+    try:
+        return _Composer(source, start).compose(Loader(text))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = " ".join(part for part in (error.context, error.problem) if part)
+        raise Flaw("not-yaml", start + (mark.index if mark else 0), what) from None
+    except yaml.YAMLError as error:
+        raise Flaw("not-yaml", start, str(error).splitlines()[0]) from None
+
+
+class _Composer:
+    """Builds the tree of one document from parser events, on a stack of its own."""
+
+    def __init__(self, source: Source, base: int) -> None:
+        self.source, self.base = source, base
+        self.stack: list[tuple[Node, list[Node], int, str | None]] = []
+        self.anchors: dict[str, tuple[Node | None, int]] = {}
+        self.root: Node | None = None
+        self.size = 0  # of the tree as if every alias were written out
+        self.documents = 0
+
+    def compose(self, loader: yaml.SafeLoader) -> Node | None:
+        while True:
+            event: Any = loader.get_event()
+            kind = type(event)
+            if kind is ScalarEvent:
+                self._scalar(event)
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                self._open(event, "mapping" if kind is MappingStartEvent else "list")
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                self._close(event)
+            elif kind is AliasEvent:
+                self._alias(event)
+            elif kind is DocumentStartEvent:
+                self.documents += 1
+                if self.documents > 1:
+                    at = self.base + event.start_mark.index
+                    raise Flaw(
+                        "several-documents", at, "a second document begins here; a file holds one index"
+                    )
+            elif kind is StreamEndEvent or event is None:
+                return self.root
+
+    def _flaw(self, event: Any, code: str, message: str) -> Flaw:
+        return Flaw(code, self.base + event.start_mark.index, message)
+
+    def _tag(self, event: Any) -> str | None:
+        if event.tag is None or event.tag == "!":
+            return None if event.tag is None else "str"
+        if event.tag not in _STANDARD_TAGS:
+            raise self._flaw(
+                event, "foreign-tag", f"the tag {event.tag!r} is not one of plain data; delete it"
+            )
+        return _STANDARD_TAGS[event.tag]
+
+    def _count(self, event: Any, nodes: int) -> None:
+        self.size += nodes
+        if self.size > MAX_NODES:
+            raise self._flaw(
+                event, "too-large", f"more than {MAX_NODES} values, aliases written out; split the file"
+            )
+
+    def _add(self, node: Node) -> None:
+        if self.stack:
+            self.stack[-1][1].append(node)
+        else:
+            self.root = node
+
+    def _scalar(self, event: Any) -> None:
+        self._count(event, 1)
+        if len(event.value) > MAX_SCALAR_CHARS:
+            found = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
+            raise self._flaw(event, "too-large", found)
+        start, end = self.base + event.start_mark.index, self.base + event.end_mark.index
+        tag = None if event.tag is None else self._tag(event)
+        node = Node(self.source, "scalar", event.value, start, end, plain=event.style in (None, ""), tag=tag)
+        if event.anchor:
+            self.anchors[event.anchor] = (node, 1)
+        self._add(node)
+
+    def _open(self, event: Any, kind: str) -> None:
+        self._count(event, 1)
+        if len(self.stack) >= MAX_DEPTH:
+            raise self._flaw(event, "too-large", f"nested deeper than {MAX_DEPTH} levels")
+        self._tag(event)
+        children: list[Node] = []
+        start = self.base + event.start_mark.index
+        node = Node(self.source, kind, children, start, start)
+        if event.anchor:
+            self.anchors[event.anchor] = (None, 0)
+        self._add(node)
+        self.stack.append((node, children, self.size, event.anchor))
+
+    def _close(self, event: Any) -> None:
+        node, children, size_before, anchor = self.stack.pop()
+        node.end = self.base + event.end_mark.index
+        if node.kind == "mapping":
+            node.value = _merged(list(zip(children[::2], children[1::2], strict=True)))
+        if anchor:
+            self.anchors[anchor] = (node, self.size - size_before + 1)
+
+    def _alias(self, event: Any) -> None:
+        node, size = self.anchors.get(event.anchor, (None, -1))
+        if node is None:
+            why = "no anchor has that name" if size < 0 else "it would contain itself"
+            raise self._flaw(event, "not-yaml", f"the alias *{event.anchor} names nothing: {why}")
+        self._count(event, size)
+        self._add(node)
+
+
+def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+    """Write merge keys (`<<: *shared`) out; what the mapping itself says wins."""
+    if not any(key.plain and key.value == "<<" for key, _ in pairs):
+        return pairs
+    own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
+    said = {key.text for key, _ in own}
+    for key, value in pairs:
+        if key.plain and key.value == "<<":
+            for mapping in value.items or [value]:
+                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in said]
+                own += fresh
+                said |= {inner.text for inner, _ in fresh}
+    return own

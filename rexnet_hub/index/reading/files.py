@@ -1,0 +1,147 @@
+"""Open model-index files: inside one root only, regular files only, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from rexnet_hub.index.reading.flaw import Flaw
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rexnet_hub.index.reading.source import Source
+
+SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
+MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
+MAX_FILE_BYTES = 64 * 2**20
+# Folders and files that one import may look at before it is refused.
+MAX_LOOKS = 100_000
+_MAGIC = "*?["
+
+
+class Files:
+    """The files under one root.
+
+    Attributes:
+        root: The folder that no path may leave, resolved.
+        digests: SHA-256 of each file read.
+        globs: What each pattern was found to match.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.digests: dict[Path, str] = {}
+        self.globs: dict[tuple[Path, str], tuple[Path, ...]] = {}
+        self._looks = 0
+
+    def read(self, file: Path) -> Source:
+        """Read one file whole.
+
+        Raises:
+            Flaw: It lies outside the root, cannot be read, is too large, or is not UTF-8;
+                for the first three the offset is -1, since the place is whoever named the file.
+        """
+        from rexnet_hub.index.reading.source import Source
+
+        self.require_inside(file)
+        data = read_bytes(file)
+        self.digests[file] = hashlib.sha256(data).hexdigest()
+        return Source(file, data)
+
+    def require_inside(self, file: Path) -> None:
+        """Refuse a path that, links followed, leaves the root.
+
+        Raises:
+            Flaw: It does.
+        """
+        try:
+            inside = file.resolve().is_relative_to(self.root)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise Flaw(
+                "unreadable-file", -1, f"{str(file)!r} is no path that can be followed: {error}"
+            ) from None
+        if not inside:
+            raise Flaw(
+                "outside-root", -1, f"{file} lies outside {self.root}; name a wider root, or move the file"
+            )
+
+    def find(self, folder: Path, pattern: str) -> tuple[Path, ...]:
+        """List the files that a path or pattern means, sorted; `**` crosses folders.
+
+        Raises:
+            Flaw: The pattern leaves the root or means too many files.
+        """
+        if "\0" in pattern or len(pattern) > 4096:
+            raise Flaw("unreadable-file", -1, "this cannot be a path")
+        parts = Path(pattern).parts
+        fixed = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), len(parts))
+        start = folder.joinpath(*parts[:fixed])
+        if ".." in parts[fixed:]:
+            raise Flaw("outside-root", -1, f"{pattern!r} climbs after a wildcard")
+        self.require_inside(start)
+        self._looks = 0
+        found = tuple(sorted(set(self._expand(start, parts[fixed:]))))
+        self.globs[folder, pattern] = found
+        return found
+
+    def _expand(self, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+        if not parts:
+            if place.is_file() or place.is_fifo() or place.is_socket():
+                yield place
+            return
+        head, rest = parts[0], parts[1:]
+        if head == "**":
+            yield from self._expand(place, rest or ("*",))
+            for name in self._names(place):
+                if not (place / name).is_symlink() and (place / name).is_dir():
+                    yield from self._expand(place / name, parts)
+        elif any(c in head for c in _MAGIC):
+            for name in self._names(place):
+                if fnmatchcase(name, head):
+                    yield from self._expand(place / name, rest)
+        else:
+            yield from self._expand(place / head, rest)
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+        except OSError as error:
+            raise Flaw("unreadable-file", -1, f"{folder}: {error.strerror}") from None
+        self._looks += len(names)
+        if self._looks > MAX_LOOKS:
+            raise Flaw("too-large", -1, f"the pattern looks at more than {MAX_LOOKS} names; make it narrower")
+        return sorted(name for name in names if not name.startswith("."))
+
+
+def read_bytes(file: Path) -> bytes:
+    """Read a regular file that stays the same while it is read.
+
+    Raises:
+        Flaw: It is not one, is too large, or changed.
+    """
+    try:
+        # Not blocking: a pipe must be refused, not waited for.
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as stream:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise Flaw("unreadable-file", -1, f"{file} is not a regular file")
+            if before.st_size > MAX_FILE_BYTES:
+                raise Flaw(
+                    "too-large", -1, f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
+                )
+            data = stream.read(MAX_FILE_BYTES + 1)
+            after = os.fstat(descriptor)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Flaw("unreadable-file", -1, f"{file} cannot be read: {why}") from None
+    if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (
+        after.st_size,
+        after.st_mtime_ns,
+    ):
+        raise Flaw("unreadable-file", -1, f"{file} changed while it was read; run again")
+    return data

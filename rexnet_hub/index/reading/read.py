@@ -1,0 +1,337 @@
+"""Read model-index files, and all that they import, into nodes of models and collections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
+from rexnet_hub.index.fields import key_name
+from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.reading.build import Builder
+from rexnet_hub.index.reading.checks import check_entries
+from rexnet_hub.index.reading.compose import compose
+from rexnet_hub.index.reading.compose_json import compose_json
+from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
+from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.reading.hub_metadata import from_front_matter
+from rexnet_hub.index.reading.inherit import inherit
+from rexnet_hub.index.reading.markdown import find_blocks
+from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.reading.values import is_null
+from rexnet_hub.layout import LOCK_FILE
+
+_INDEX_KEYS = {"models", "collections", "import", "library"}
+_MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
+#: What a folder's own index is called; without one, each file of the folder is read.
+_ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
+#: Files that import each other this deep are a mistake, not an index.
+_MAX_IMPORT_DEPTH = 50
+
+
+def read_index(paths: Sequence[Path], root: Path) -> tuple[Index, Files]:
+    """Read files and folders into one index, and say which files it was read from."""
+    reader = _Reader(Files(root))
+    for path in paths:
+        if path.is_dir():
+            reader.read_folder(path)
+        else:
+            reader.read_file(path, Location(path, 1, 1))
+    index = reader.finish(paths[0])
+    return index, reader.files
+
+
+class _Reader:
+    """Collects the nodes of models and collections from files, then builds them."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.problems: list[Problem] = []
+        self.builder = Builder(self.problems, self._exists)
+        self.models: list[tuple[Node, Path | None]] = []
+        self.collections: list[Node] = []
+        self.library: Claim | None = None
+        self.taken: set[Path] = set()
+        self.stack: list[Path] = []
+        self.roots: dict[Path, list[Node]] = {}
+
+    # Files
+
+    def read_folder(self, folder: Path) -> None:
+        """Read a folder's own index, else each of its files."""
+        try:
+            names = sorted(entry.name for entry in folder.iterdir())
+        except OSError as error:
+            self.builder.report(
+                "unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}"
+            )
+            return
+        self.files.find(folder, "*")  # A file that is added later makes what was read stale.
+        own = [name for name in _ROOT_NAMES if name in names][:1]
+        every = [name for name in names if name.lower().endswith(SUFFIXES) and name != LOCK_FILE]
+        for name in own or every:
+            self.read_file(folder / name, Location(folder / name, 1, 1), is_asked_for=bool(own))
+
+    def read_file(self, file: Path, place: Location, *, is_asked_for: bool = True) -> None:
+        """Take a file's models and collections; `place` is whoever named it."""
+        real = file.resolve()
+        if real in self.stack:
+            loop = " imports ".join(path.name for path in [*self.stack[self.stack.index(real) :], real])
+            self.builder.report("import-cycle", place, f"the import leads back to itself: {loop}")
+            return
+        if real in self.taken or len(self.stack) >= _MAX_IMPORT_DEPTH:
+            return
+        self.taken.add(real)
+        before = len(self.problems)
+        roots = self.compose_file(file, place)
+        page = file if file.suffix.lower() in MARKDOWN_SUFFIXES else None
+        self.stack.append(real)
+        took = [self._take(node, page) for node in roots]
+        self.stack.pop()
+        is_page_of_other_things = page is not None and not is_asked_for
+        if not any(took) and len(self.problems) == before and not is_page_of_other_things:
+            what = (
+                "no `<!-- Type: model-index -->` comment or card metadata"
+                if page
+                else "no Models or Collections"
+            )
+            self.builder.report("empty-index", Location(file, 1, 1), f"there is nothing to read here: {what}")
+
+    def compose_file(self, file: Path, place: Location) -> list[Node]:
+        """Compose each block of a file; what is wrong with it becomes problems."""
+        real = file.resolve()
+        if real in self.roots:
+            return self.roots[real]
+        nodes: list[Node] = []
+        try:
+            if not file.suffix.lower().endswith(SUFFIXES):
+                raise Flaw(
+                    "unreadable-file", -1, f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
+                )
+            source = self.files.read(file)
+            nodes = list(self._blocks(source))
+        except Flaw as flaw:
+            self._report_flaw(flaw, file, place)
+        self.roots[real] = nodes
+        return nodes
+
+    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: Source | None = None) -> None:
+        if flaw.offset < 0:
+            self.builder.report(flaw.code, place, flaw.message)
+            return
+        if source is None:  # Not UTF-8: the place is counted in the part that is.
+            source = Source(file, (file.read_bytes().decode("utf-8", "replace")).encode())
+        self.builder.report(flaw.code, source.place(flaw.offset), flaw.message)
+
+    def _blocks(self, source: Source) -> Iterator[Node]:
+        if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
+            try:
+                node = compose_json(source) if source.is_json else compose(source)
+            except Flaw as flaw:
+                self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
+                return
+            if node is not None:
+                yield node
+            return
+        for block in find_blocks(source.text):
+            try:
+                node = compose(source, block.start, block.end)
+            except Flaw as flaw:
+                # A comment that only looks like YAML may be any text.
+                if block.kind == "marked" or (
+                    block.kind == "front" and "model-index" in source.text[: block.end]
+                ):
+                    self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
+                continue
+            if block.kind == "front":
+                node = from_front_matter(node) if node is not None else None
+            if node is not None and (block.kind != "likely" or _said(node) & (_INDEX_KEYS | _MODEL_KEYS)):
+                yield node
+
+    def _exists(self, folder: Path, path: str) -> bool:
+        """Whether a path names a file, from the folder that wrote it or from the root."""
+        try:
+            return bool(self.files.find(folder, path) or self.files.find(self.files.root, path))
+        except Flaw:
+            return False
+
+    # Nodes
+
+    def _take(self, root: Node, page: Path | None) -> bool:
+        """Take the models and collections of a root node; false when it holds none."""
+        if root.kind == "list":
+            if any(_said(item) & {"task", "metrics"} for item in root.items):
+                return False
+            self._take_models(root, page)
+            return bool(root.items)
+        said = {key_name(key.text): value for key, value in root.pairs}
+        if not said.keys() & _INDEX_KEYS:
+            is_model = "results" in said or ("name" in said and bool(said.keys() & _MODEL_KEYS))
+            if is_model:
+                self.models.append((root, page))
+            return is_model
+        sections = self.builder.pairs("index", root)
+        for name in ("collections", "models"):
+            if name in sections:
+                self._take_section(name, sections[name][2], page)
+        if "library" in sections and self.library is None:
+            row, key, node = sections["library"]
+            for told in self._items("library", node)[:1]:
+                self.library = self.builder.claim("library", (row, key, told), {})
+        if "import" in sections:
+            self._import(sections["import"][2])
+        return bool(sections.keys() & {"models", "collections", "import"})
+
+    def _take_section(self, name: str, node: Node, page: Path | None) -> None:
+        if name == "models":
+            self._take_models(node, page)
+        else:
+            self.collections += [self._complete(item) for item in self._items("collections", node)]
+
+    def _take_models(self, node: Node, page: Path | None) -> None:
+        for item in self._items("models", node):
+            own = page if item.source is node.source else None
+            self.models.append((self._complete(item), own))
+
+    def _items(self, section: str, node: Node) -> list[Node]:
+        """List the mappings that a section means: given inline, as one, as a list, or by path."""
+        if is_null(node):
+            return []
+        if node.kind == "mapping":
+            return [node]
+        if node.kind == "list":
+            return [mapping for item in node.items for mapping in self._items(section, item)]
+        found = []
+        for root in self._roots(node):
+            said = {key_name(key.text): value for key, value in root.pairs}
+            inner = said.get(section, said.get(section.removesuffix("s")))
+            found += self._guarded(root, section, root if inner is None else inner)
+        return found
+
+    def _guarded(self, root: Node, section: str, node: Node) -> list[Node]:
+        real = root.source.file.resolve()
+        if real in self.stack or len(self.stack) >= _MAX_IMPORT_DEPTH:
+            self.builder.report("import-cycle", root, f"{real.name} names itself, through other files or not")
+            return []
+        self.stack.append(real)
+        try:
+            return self._items(section, node)
+        finally:
+            self.stack.pop()
+
+    def _complete(self, node: Node) -> Node:
+        """Put in place what a model names by path: its Metadata, its Results."""
+        pairs = []
+        for key, value in node.pairs:
+            name = key_name(key.text) if key.kind == "scalar" else ""
+            if name == "metadata":
+                value = self._metadata(value)
+            elif name == "results" and not is_null(value):
+                items = self._items("results", value)
+                value = Node(value.source, "list", items, value.start, value.end)
+            pairs.append((key, value))
+        return Node(node.source, "mapping", pairs, node.start, node.end)
+
+    def _metadata(self, node: Node) -> Node:
+        """Merge metadata given as a list or by path, and unwrap `Metadata: {Metadata: …}`."""
+        if node.kind == "mapping":
+            if len(node.pairs) == 1 and key_name(node.pairs[0][0].text) == "metadata":
+                return self._metadata(node.pairs[0][1])
+            return node
+        if is_null(node):
+            return node
+        if node.kind == "scalar" and not self._looks_like_path(node.text):
+            return node
+        parts = self._roots(node) if node.kind == "scalar" else node.items
+        if node.kind == "scalar" and any(part.source.file.resolve() in self.stack for part in parts):
+            self.builder.report("import-cycle", node, "this file names itself as its Metadata")
+            return Node(node.source, "mapping", [], node.start, node.end)
+        merged: dict[str, tuple[Node, Node]] = {}
+        for part in parts:
+            if part.source is not node.source:
+                self.stack.append(part.source.file.resolve())
+            inner = self._metadata(part)
+            if part.source is not node.source:
+                self.stack.pop()
+            if inner.kind != "mapping" and not is_null(inner):
+                self.builder.report(
+                    "wrong-kind", inner, "expected Metadata as a mapping, a list of them, or a path"
+                )
+            merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
+        return Node(node.source, "mapping", list(merged.values()), node.start, node.end)
+
+    @staticmethod
+    def _looks_like_path(text: str) -> bool:
+        return text.lower().endswith(SUFFIXES)
+
+    def _roots(self, node: Node) -> list[Node]:
+        """Compose the files that a path or pattern means, against the file that wrote it."""
+        return [root for file in self._find(node) for root in self.compose_file(file, node.location)]
+
+    def _import(self, node: Node) -> None:
+        """Take what other files hold: one path or pattern, or a list of them."""
+        for item in node.items if node.kind == "list" else [node]:
+            if item.kind == "scalar" and item.text and not is_null(item):
+                for file in self._find(item):
+                    self.read_file(file, item.location)
+            elif not is_null(item):
+                self.builder.report("wrong-kind", item, "expected the path of a file to import")
+
+    def _find(self, node: Node) -> tuple[Path, ...]:
+        if "://" in node.text:
+            self.builder.report(
+                "import-missing", node, f"{node.text[:80]!r} is an address; only files are read"
+            )
+            return ()
+        folder = node.source.file.parent
+        try:
+            found = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
+        except Flaw as flaw:
+            self.builder.report(flaw.code, node, flaw.message)
+            return ()
+        if not found:
+            where = folder if str(folder) != "." else "this folder"
+            self.builder.report(
+                "import-missing", node, f"no file is called {node.text!r}, from {where} or the root"
+            )
+        return found
+
+    # Entries
+
+    def finish(self, first: Path) -> Index:
+        """Build all entries, let them inherit, check them against each other."""
+        collections = [c for node in self.collections if (c := self.builder.collection(node)) is not None]
+        models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
+        entries: list[Entry] = inherit(models, collections, self.builder.report)
+        known: list[Collection] = collections
+        check_entries(entries, known, self.builder.report)
+        if not entries and not known and not self.problems:
+            self.builder.report(
+                "empty-index", Location(first, 1, 1), "there is no model and no collection here"
+            )
+        self.problems.sort(key=lambda problem: (problem.location, problem.code))
+        return Index(
+            models=tuple(entries),
+            collections=tuple(known),
+            problems=tuple(self.problems),
+            library=self.library,
+        )
+
+
+def _said(node: Node) -> set[str]:
+    return {key_name(key.text) for key, _ in node.pairs}
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Hold the cycle collector back: it walks a growing tree again and again, and finds nothing."""
+    import gc
+
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,214 @@
+"""Read one scalar as the kind of value that its field holds, exactly, or say why it is not one."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+
+from rexnet_hub.index.entry import percent
+from rexnet_hub.index.fields import BOUNDS
+from rexnet_hub.index.problems import Fix
+from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.reading.source import Node
+
+# Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
+_NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
+_SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kKmMbBgGtT])")
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
+_POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
+_NUMERIC_KINDS = frozenset(BOUNDS) - {"numbers"}
+_OTHER_THAN_TEXT = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}
+_KIND_NAMES = {
+    "count": "a whole number",
+    "bytes": "a whole number of bytes",
+    "number": "a number",
+    "fraction": "a number from 0 to 1",
+    "percent": "a percentage such as 77.86%",
+}
+
+
+class Doubt(Exception):  # noqa: N818 - becomes a Problem
+    """A value is not what its field holds."""
+
+    def __init__(self, code: str, message: str, new: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.new = code, message, new
+
+
+def as_number(text: str) -> Decimal | None:
+    """Read a finite decimal; None where the text is not one, or has more digits than a model's number can."""
+    text = text.strip()
+    return Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
+
+
+def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
+    """Read a scalar of a known kind.
+
+    Args:
+        kind: As in the table of fields.
+        node: A scalar.
+        notes: Receives what is doubtful though the value could be read.
+
+    Returns:
+        The value in the field's unit; None where nothing is said (empty or `null`).
+
+    Raises:
+        Doubt: The text is not of that kind.
+    """
+    if is_null(node):
+        return None
+    if kind in _NUMERIC_KINDS:
+        return _read_number(kind, node, notes)
+    text = node.text
+    if kind in ("any", "mapping"):
+        return _read_any(node)
+    if kind == "digest":
+        return _read_digest(node)
+    if kind == "url":
+        require_url(text)
+    if node.plain and node.tag != "str":
+        found = resolve(text)
+        if found in _OTHER_THAN_TEXT:
+            quote = '"' if node.source.is_json else "'"
+            message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
+            notes.append(Doubt("unquoted-text", message, f"{quote}{text}{quote}"))
+    return text
+
+
+def is_null(node: Node) -> bool:
+    """Whether a scalar says nothing."""
+    return node.kind == "scalar" and node.plain and node.value in ("", "~", "null", "Null", "NULL")
+
+
+def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
+    text = node.text.strip()
+    bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
+    number = as_number(bare)
+    if number is None:
+        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
+    if _is_odd(kind, number, text, node):
+        new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
+        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new)
+    if (
+        node.plain
+        and not node.source.is_json
+        and text == bare
+        and resolve(text) == "str"
+        and node.tag is None
+    ):
+        new = _yaml_number(kind, number, text)
+        notes.append(Doubt("number-as-text", f"YAML reads {text} as text; write {new}", new))
+    _require_within(kind, number, text, node)
+    if kind in ("count", "bytes"):
+        if number != number.to_integral_value():
+            raise Doubt(
+                "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
+            )
+        return int(number)
+    return percent(text) if kind == "percent" and text != bare else number
+
+
+def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
+    """Whether a count or percentage is text such as `4.8e6`, which no other reader takes for one."""
+    is_number = node.plain and (node.source.is_json or resolve(text) in ("int", "float"))
+    mantissa, mark, _ = text.lower().partition("e")
+    if not mark or is_number:
+        return False
+    return kind == "percent" or (kind in ("count", "bytes") and "." in mantissa and number % 1 == 0)
+
+
+def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
+    low, high = BOUNDS[kind]
+    if kind == "fraction" and (text.endswith("%") or 1 < number <= 100):
+        fraction = number.scaleb(-2)
+        new = _requote(node, f"{fraction:f}") if 0 <= number <= 100 else None
+        raise Doubt("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new)
+    if (low is not None and number < low) or (high is not None and number > high):
+        span = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise Doubt("out-of-range", f"expected is {span}, found {text[:60]}")
+
+
+def _whole(kind: str, node: Node) -> str | None:
+    """Write `4.8M` or `4,800,000` as the whole number it certainly is."""
+    if kind != "count":
+        return None
+    text = node.text.strip()
+    if match := _SCALED.fullmatch(text):
+        number = Decimal(match[1]).scaleb(_POWERS[match[2].lower()])
+        return str(int(number)) if number == number.to_integral_value() else None
+    return text.replace(",", "") if _GROUPED.fullmatch(text) else None
+
+
+def _yaml_number(kind: str, number: Decimal, text: str) -> str:
+    """Write a number so that YAML 1.1 and 1.2 both read it as one."""
+    if kind in ("count", "bytes") and number == number.to_integral_value():
+        return str(int(number))
+    mantissa, mark, exponent = text.lower().partition("e")
+    mantissa += "" if "." in mantissa else ".0"
+    sign = "" if exponent[:1] in ("+", "-") else "+"
+    return f"{mantissa}{mark and 'e' + sign + exponent}"
+
+
+def _requote(node: Node, text: str) -> str:
+    quote = "" if node.plain else node.raw[:1]
+    return f"{quote}{text}{quote}"
+
+
+def _read_any(node: Node) -> Any:
+    """Read a custom value as YAML 1.1 means it; numbers exactly."""
+    text = node.text
+    if not node.plain or node.tag == "str":
+        return percent(text) if re.fullmatch(r"\s*\d{1,3}(?:\.\d{1,20})?\s*%\s*", text) else text
+    kind = resolve(text)
+    if kind == "bool":
+        return text.lower() in ("true", "yes", "on")
+    if kind in ("int", "float"):
+        number = as_number(text)
+        if number is not None:
+            return int(number) if kind == "int" else number
+    return percent(text) if re.fullmatch(r"\d{1,3}(?:\.\d{1,20})?\s*%", text) else text
+
+
+def _read_digest(node: Node) -> str:
+    text = node.text.strip()
+    quote = '"' if node.source.is_json else "'"
+    if node.plain and (node.source.is_json or reads_as_number(text)):
+        raise Doubt(
+            "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", f"{quote}{text}{quote}"
+        )
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise Doubt("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
+    return text.lower()
+
+
+def reads_as_number(text: str) -> bool:
+    """Whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
+    return resolve(text) in ("int", "float") or bool(
+        re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
+    )
+
+
+def require_url(text: str) -> None:
+    """Refuse what is not an address of the web or of a file.
+
+    Raises:
+        Doubt: It is not one.
+    """
+    try:
+        parts = urlsplit(text)
+        credentials = parts.username is not None or parts.password is not None
+    except ValueError as error:
+        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
+    if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
+        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
+    if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
+        raise Doubt("not-a-url", f"{text[:80]!r} names no host")
+    if credentials:
+        raise Doubt("not-a-url", "the URL holds a user name or password; take it out")
+
+
+def make_fix(node: Node, doubt: Doubt) -> Fix | None:
+    """Turn a doubt's certain new text into a replacement of the node's characters."""
+    return None if doubt.new is None else Fix(old=node.raw, new=doubt.new)

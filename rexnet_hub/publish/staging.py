@@ -1,0 +1,61 @@
+"""Stage a model's whole repo folder: what a load needs, and the card; every claim of it checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rexnet_hub.index import Entry, Measured
+from rexnet_hub.layout import CARD_FILE
+from rexnet_hub.pages.card import derive_card
+from rexnet_hub.repo.folder import Repo, write_repo
+from rexnet_hub.verify import require_truth, verify_model
+from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.whole_files import write_whole
+
+
+def stage(
+    entry: Entry, checkpoint: Path, out: Path, *, measured: Measured, repo_id: str | None = None
+) -> Path:
+    """Write an entry's repo folder and check every claim of it; one that is false leaves no folder.
+
+    Args:
+        checkpoint: The released file; its size and digest must be those that the entry and the lock say.
+        measured: What the lock says of the model.
+        repo_id: Where the repo will be on the Hub, for the card's snippets.
+
+    Raises:
+        RexnetHubError: A claim is false; all that are false are named.
+        OutputExistsError: `out` holds something.
+    """
+
+    def check(folder: Path) -> None:
+        require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
+
+    return write_staged(entry, checkpoint, out, measured=measured, repo_id=repo_id, check=check).folder
+
+
+def write_staged(
+    entry: Entry,
+    checkpoint: Path,
+    out: Path,
+    *,
+    measured: Measured | None = None,
+    repo_id: str | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> Repo:
+    """Write an entry's repo folder with its card; arguments and errors as of `stage`.
+
+    Args:
+        check: Called with the whole folder before it is moved into place; what it raises leaves none.
+    """
+
+    def complete(folder: Path, receipt: Receipt) -> None:
+        card = derive_card(
+            entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
+        )
+        write_whole(folder / CARD_FILE, card.encode())
+        if check is not None:
+            check(folder)
+
+    return write_repo(entry, checkpoint, out, complete=complete)

@@ -1,0 +1,1 @@
+"""Make stand-in checkpoints: the exact shape of released files, seeded values."""

@@ -1,0 +1,1 @@
+"""Read the containers that checkpoints come in, running nothing of them."""

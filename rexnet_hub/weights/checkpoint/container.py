@@ -1,0 +1,83 @@
+"""Recognise a file of weights by its bytes and list its tensors."""
+
+from __future__ import annotations
+
+from rexnet_hub.weights.checkpoint.legacy import MAGIC_BYTES, read_legacy
+from rexnet_hub.weights.checkpoint.manifest import Manifest, Record, SourceTensor, require_sound
+from rexnet_hub.weights.checkpoint.pickle_reader import TensorNote
+from rexnet_hub.weights.checkpoint.wrappers import find_state_dict
+from rexnet_hub.weights.checkpoint.zipped import read_zip
+from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.dtypes import DTYPES
+from rexnet_hub.weights.safetensors_file import read_safetensors
+
+MAX_SOURCE_BYTES = 4 << 30
+
+_STRANGERS = (
+    (b"\x1f\x8b", "is a gzip file: unpack it first"),
+    (b"version https://git-lfs", "is a git-lfs pointer, not the file: fetch it with git lfs pull"),
+    (b"<", "is a web page or XML, not weights: it was probably fetched from a wrong address"),
+    (b"\x80", "is a pickle, but not one of torch's containers: save it with torch.save"),
+)
+
+
+def list_tensors(source: Source, *, wrapper: str | None = None) -> Manifest:
+    """List the tensors of a legacy, zip or safetensors file.
+
+    Runs in the process that calls it; `sandbox.read_manifest` is the guarded way.
+
+    Raises:
+        CheckpointError: The file is none of the three, or not sound.
+    """
+    if source.size_bytes > MAX_SOURCE_BYTES:
+        raise source.refuse(f"has {source.size_bytes} bytes; more than {MAX_SOURCE_BYTES} are not read here")
+    head = source.read(0, min(source.size_bytes, 512))
+    if head.startswith(b"PK\x03\x04"):
+        return _list_checkpoint(source, "zip", wrapper)
+    if head.startswith(MAGIC_BYTES):
+        return _list_checkpoint(source, "legacy", wrapper)
+    if is_safetensors(source):
+        if wrapper is not None:
+            raise source.refuse(f"is a safetensors file: it has nothing under {wrapper!r}")
+        return require_sound(source, read_safetensors(source))
+    raise source.refuse(_name_stranger(head))
+
+
+def is_safetensors(source: Source) -> bool:
+    """Say whether a file begins as a safetensors file does: a length, then a header of JSON."""
+    return source.size_bytes > 8 and source.read(8, 1) == b"{"
+
+
+def _list_checkpoint(source: Source, container: str, wrapper: str | None) -> Manifest:
+    value, records = read_zip(source) if container == "zip" else read_legacy(source)
+    tensors, found, prefix = find_state_dict(source, value, wrapper)
+    manifest = Manifest(
+        format=container,
+        wrapper=found,
+        prefix=prefix,
+        metadata={},
+        tensors=tuple(_place(name, note, records[note.storage.key]) for name, note in tensors.items()),
+    )
+    return require_sound(source, manifest)
+
+
+def _place(name: str, note: TensorNote, record: Record) -> SourceTensor:
+    return SourceTensor(
+        name=name,
+        dtype=note.storage.dtype,
+        shape=note.shape,
+        stride=note.stride,
+        record=record,
+        offset_bytes=note.offset * DTYPES[note.storage.dtype].item_bytes,
+    )
+
+
+def _name_stranger(head: bytes) -> str:
+    if not head:
+        return "is empty"
+    if head[257:262] == b"ustar":
+        return "is a tar archive, torch's oldest format, which is not read: load and save it with torch once"
+    for start, problem in _STRANGERS:
+        if head.startswith(start):
+            return problem
+    return "is neither a torch checkpoint nor a safetensors file"

@@ -1,0 +1,182 @@
+"""Open a file of weights that cannot change while it is read, and list its tensors.
+
+A pickle is listed in a child process with limits, so that even a crash is a refusal: a fork, which has all
+modules at hand, or where this process has threads a new one. A safetensors header is bounded JSON, and is
+read here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from rexnet_hub.errors import CheckpointError
+from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.weights.checkpoint.container import is_safetensors, list_tensors
+from rexnet_hub.weights.checkpoint.manifest import (
+    Manifest,
+    manifest_from_json,
+    manifest_to_json,
+    require_sound,
+)
+from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256, write_all
+
+MEMORY_BYTES = 256 << 20
+CPU_SECONDS = 15
+# The checksums of a zip container take time in proportion; a slow machine does 50 MB a second.
+BYTES_PER_CPU_SECOND = 50_000_000
+# How much longer than its CPU seconds a child may take by the clock.
+PATIENCE = 4
+
+_CHILD = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from rexnet_hub.weights.checkpoint.sandbox import serve; serve(sys.argv[2])"
+)
+
+
+@contextlib.contextmanager
+def opened_weights(
+    file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
+) -> Iterator[tuple[Source, FileDigest, Manifest]]:
+    """Open a file of weights, its digest held before anything is parsed, its tensors listed.
+
+    Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
+
+    Args:
+        folder: The disk that has room for a private copy, where one is needed.
+        sha256: The full digest that the file must have, where one is known.
+        wrapper: The key of the state dict that is meant, where the file has several.
+
+    Raises:
+        FileProblem: The file cannot be read, or changed meanwhile.
+        MismatchError: It does not have the stated digest.
+        CheckpointError: It was refused, or reading it broke a limit.
+    """
+    for opening in (held_still, private_copy):
+        with opening(file, folder=folder) as (held, digest):
+            if sha256 is not None:
+                require_sha256(file, stated=sha256, found=digest.sha256)
+            manifest = read_manifest(held, wrapper=wrapper)
+            # Only a private copy may be mapped into memory, which a strided tensor needs.
+            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
+                continue
+            yield held, digest, manifest
+            return
+
+
+def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
+    """List the tensors of a file, safely whatever it holds.
+
+    Args:
+        source: A private copy; the child reads the same open file.
+        wrapper: The key of the state dict that is meant, where a file has several.
+
+    Raises:
+        CheckpointError: The file was refused, or reading it broke a limit.
+    """
+    if is_safetensors(source):
+        return list_tensors(source, wrapper=wrapper)
+    seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
+    request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
+    exit_code, told = (_ask_fork if _is_alone() else _ask_new)(source, request)
+    if exit_code == -signal.SIGALRM:
+        raise source.refuse(f"could not be read within {PATIENCE * seconds} seconds")
+    if exit_code != 0:
+        raise source.refuse(
+            f"broke the process that read it (exit {exit_code}, limits {MEMORY_BYTES >> 20} MiB "
+            f"and {seconds} s): it is damaged or hostile"
+        )
+    answer = json.loads(told)
+    if "problem" in answer:
+        raise source.refuse(answer["problem"])
+    return require_sound(source, manifest_from_json(answer["manifest"]))
+
+
+def _is_alone() -> bool:
+    """Say whether this process has one thread: only then is a fork of it sound."""
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:  # not Linux
+        return False
+
+
+def _ask_fork(source: Source, request: str) -> tuple[int, bytes]:
+    """Let a fork of this process answer: it has all modules that it needs. Give its exit code and answer."""
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(source.descriptor, 0)
+            os.dup2(write_end, 1)
+            os.closerange(3, 1 << 16)  # no lock or lease of ours outlives us in the child
+            serve(request, used_bytes=_address_space_bytes())
+            os._exit(0)
+        finally:  # whatever it was, nothing of the parent's goes on in the child
+            os._exit(1)
+    try:
+        os.close(write_end)
+        with open(read_end, "rb") as stream:  # noqa: PTH123 - a descriptor
+            told = stream.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), told
+
+
+def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
+    """Let a new process answer, for a parent with threads."""
+    import subprocess  # the child needs none
+
+    # Isolated, without site packages: nothing of the surroundings is imported.
+    command = [sys.executable, "-I", "-S", "-c", _CHILD, str(PACKAGE_DIR.parent), request]
+    child = subprocess.run(command, stdin=source.descriptor, capture_output=True, check=False, env={})
+    return child.returncode, child.stdout
+
+
+def _address_space_bytes() -> int:
+    """Say how much a process has mapped already; a limit of its address space counts that too."""
+    with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123 - on a path of the system
+        return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def serve(request: str, *, used_bytes: int = 0) -> None:
+    """Answer one request on standard output: the child's whole life. The file is its standard input."""
+    told = json.loads(request)
+    set_limits(told["seconds"], used_bytes=used_bytes)
+    source = Source(name=told["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    try:
+        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=told["wrapper"]))}
+    except CheckpointError as error:
+        answer = {"problem": error.problem}
+    except MemoryError:
+        answer = {"problem": f"takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"}
+    write_all(1, json.dumps(answer).encode())
+
+
+def set_limits(cpu_seconds: int, *, used_bytes: int = 0) -> None:
+    """Bound what this process may take: memory, time, no new files, no core dump.
+
+    A platform without the limits of resources has only the alarm.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(PATIENCE * cpu_seconds)
+    try:
+        import resource
+    except ImportError:
+        return
+    limits = (
+        (resource.RLIMIT_AS, used_bytes + MEMORY_BYTES),
+        (resource.RLIMIT_CPU, cpu_seconds),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for kind, limit in limits:
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (limit if hard < 0 else min(limit, hard), hard))

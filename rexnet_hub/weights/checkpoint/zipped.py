@@ -1,0 +1,241 @@
+"""Read torch's zip container: a pickle and one stored record for each storage.
+
+Stricter than a zip reader: every byte belongs to a record that the directory names, the two
+headers of a record say the same, nothing is compressed, padding is padding, every CRC-32 holds.
+So a flipped bit anywhere is refused.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
+from rexnet_hub.weights.checkpoint.manifest import Record
+from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
+from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.dtypes import DTYPES
+
+_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_AFTER = struct.Struct("<4sIII")
+_END64 = struct.Struct("<4sQHHIIQQQQ")
+_LOCATOR = struct.Struct("<4sIQI")
+_END = struct.Struct("<4sHHHHIIH")
+
+# As torch's writer sets them: UTF-8 names (bit 11), sizes after the data (bit 3) unless a record is empty.
+_SIZES_AFTER = 0x0008
+_FLAGS = (0, 0x0800, 0x0808)
+_MAX_DIRECTORY_BYTES = 4 << 20
+# Beside the pickle and the data; each at most a line of text.
+_NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """What the directory says of one record."""
+
+    name: str
+    crc: int
+    size: int
+    packed_size: int
+    header_at: int
+    shared: tuple[int, ...]  # version needed, flags, method, time, date: the same in both headers
+    others: tuple[int, ...]  # what is 0 in all that torch writes
+
+    @property
+    def flags(self) -> int:
+        """Say how the record was written."""
+        return self.shared[1]
+
+
+def read_zip(source: Source) -> tuple[Any, dict[str, Record]]:
+    """Read the object, and where each of its storages lies.
+
+    Raises:
+        CheckpointError: The file is not what `torch.save` writes, byte for byte accounted for.
+    """
+    entries, directory_at = _read_directory(source)
+    _require_plain(source, entries)
+    records = _find_records(source, entries, directory_at)
+    if "data.pkl" not in records:
+        raise source.refuse("is a zip archive, but holds no data.pkl: not one of torch's")
+    _require_notes(source, records)
+    pickle = records["data.pkl"]
+    if pickle.length_bytes > MAX_PICKLE_BYTES:
+        raise source.refuse(f"its pickle is longer than {MAX_PICKLE_BYTES} bytes")
+    data = source.read(pickle.offset_bytes, pickle.length_bytes)
+    body = read_pickle(source, data, 0)
+    if body.end != len(data):
+        raise source.refuse("has bytes after the end of its pickle")
+    return body.value, _match_storages(source, records, body.storages)
+
+
+def _read_directory(source: Source) -> tuple[list[_Entry], int]:
+    """Read the directory at the end of the archive; give its entries and its place."""
+    end_at = source.size_bytes - _END.size
+    if end_at < 0:
+        raise source.refuse("is cut short: no zip directory")
+    sign, disk, first_disk, here, count, size, directory_at, comment = _END.unpack(
+        source.read(end_at, _END.size)
+    )
+    if sign != b"PK\x05\x06" or comment or disk or first_disk or here != count:
+        raise source.refuse("does not end with a zip directory: it is cut short or damaged")
+    if 0xFFFFFFFF in (size, directory_at) or count == 0xFFFF:
+        raise source.refuse("is an archive of 4 GiB or more, which is not read here")
+    after = directory_at + size
+    if after != end_at:
+        _require_wide_end(source, after, end_at, (count, size, directory_at))
+    if size > _MAX_DIRECTORY_BYTES:
+        raise source.refuse(f"its zip directory is longer than {_MAX_DIRECTORY_BYTES} bytes")
+    data, at, entries = source.read(directory_at, size), 0, []
+    while at < len(data):
+        entry, at = _read_entry(source, data, at)
+        entries.append(entry)
+    if len(entries) != count:
+        raise source.refuse(f"its zip directory has {len(entries)} entries and says {count}")
+    return entries, directory_at
+
+
+def _require_wide_end(source: Source, at: int, end_at: int, stated: tuple[int, int, int]) -> None:
+    """Refuse anything between directory and end but the same facts in wide fields, as torch writes them."""
+    count, size, directory_at = stated
+    # Version fields as torch's zip writer sets them: made by Unix 3.0, needs 4.5.
+    wide = _END64.pack(b"PK\x06\x06", 44, 0x031E, 45, 0, 0, count, count, size, directory_at)
+    locator = _LOCATOR.pack(b"PK\x06\x07", 0, at, 1)
+    if end_at - at != len(wide + locator) or source.read(at, end_at - at) != wide + locator:
+        raise source.refuse("has other bytes between its zip directory and its end")
+
+
+def _read_entry(source: Source, data: bytes, at: int) -> tuple[_Entry, int]:
+    try:
+        (
+            sign,
+            made_by,
+            *shared,
+            crc,
+            packed,
+            size,
+            name_len,
+            extra_len,
+            note_len,
+            disk,
+            inner,
+            outer,
+            header_at,
+        ) = _CENTRAL.unpack_from(data, at)
+    except struct.error:
+        raise source.refuse("its zip directory is cut short") from None
+    end = at + _CENTRAL.size + name_len
+    raw_name = data[at + _CENTRAL.size : end]
+    if sign != b"PK\x01\x02" or len(raw_name) != name_len or not raw_name.isascii():
+        raise source.refuse("its zip directory is damaged")
+    entry = _Entry(
+        name=raw_name.decode(),
+        crc=crc,
+        size=size,
+        packed_size=packed,
+        header_at=header_at,
+        shared=tuple(int(number) for number in shared),
+        others=(made_by, extra_len, note_len, disk, inner, outer),
+    )
+    return entry, end + extra_len + note_len
+
+
+def _require_plain(source: Source, entries: list[_Entry]) -> None:
+    """Refuse an archive with anything that torch does not write into one of plain weights."""
+    names = {entry.name.partition("/")[2] for entry in entries}
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise source.refuse(
+            "is a TorchScript archive: a program, not plain weights. "
+            "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
+        )
+    for entry in entries:
+        if entry.shared[2] != 0 or entry.packed_size != entry.size:
+            raise source.refuse(f"its record {entry.name[:80]!a} is compressed, which torch does not do")
+        if any(entry.others) or entry.flags not in _FLAGS:
+            raise source.refuse(
+                f"its record {entry.name[:80]!a} has flags or attributes that torch does not write"
+            )
+
+
+def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> dict[str, Record]:
+    """Walk the archive from its first byte to its directory, which must be record upon record."""
+    records: dict[str, Record] = {}
+    folders = {entry.name.partition("/")[0] for entry in entries}
+    at = 0
+    for entry in entries:
+        name = entry.name.partition("/")[2]
+        if entry.header_at != at or not name or len(folders) != 1 or name in records:
+            raise source.refuse(
+                f"its zip records are not one after another, each once, at {entry.name[:80]!a}"
+            )
+        data_at = _require_local_header(source, entry)
+        records[name] = Record(name=name, offset_bytes=data_at, length_bytes=entry.size)
+        crc = 0
+        for chunk in source.chunks(data_at, entry.size):
+            crc = zlib.crc32(chunk, crc)
+        if crc != entry.crc:
+            raise source.refuse(
+                f"its record {entry.name[:80]!a} is damaged: CRC-32 {crc:08x}, stated {entry.crc:08x}"
+            )
+        at = data_at + entry.size
+        if entry.flags & _SIZES_AFTER:
+            trailer = _AFTER.pack(b"PK\x07\x08", entry.crc, entry.size, entry.size)
+            if source.read(at, len(trailer)) != trailer:
+                raise source.refuse(f"its record {entry.name[:80]!a} ends otherwise than its directory says")
+            at += len(trailer)
+    if at != directory_at:
+        raise source.refuse("has bytes between its last zip record and its directory")
+    return records
+
+
+def _require_local_header(source: Source, entry: _Entry) -> int:
+    """Hold a record's own header against the directory's; give the place of its data."""
+    header = _LOCAL.unpack(source.read(entry.header_at, _LOCAL.size))
+    sign, *shared, crc, packed, size, name_len, extra_len = header
+    stated = (0, 0, 0) if entry.flags & _SIZES_AFTER else (entry.crc, entry.size, entry.size)
+    tail = source.read(entry.header_at + _LOCAL.size, name_len + extra_len)
+    # The one extra field is padding that puts the data on a round place: "FB", its length, then Z's.
+    padding = b"FB" + struct.pack("<H", extra_len - 4) + b"Z" * (extra_len - 4) if extra_len >= 4 else b""
+    if (
+        sign != b"PK\x03\x04"
+        or tuple(shared) != entry.shared
+        or (crc, packed, size) != stated
+        or tail != entry.name.encode() + padding
+    ):
+        raise source.refuse(
+            f"its record {entry.name[:80]!a} has a header that is not the one of the directory"
+        )
+    return int(entry.header_at + _LOCAL.size + name_len + extra_len)
+
+
+def _require_notes(source: Source, records: dict[str, Record]) -> None:
+    """Refuse records that torch does not write, and numbers in another byte order."""
+    for name, record in records.items():
+        if name in _NOTES and record.length_bytes <= 100:
+            continue
+        if name != "data.pkl" and not name.startswith("data/"):
+            raise source.refuse(f"holds a record {name[:80]!a} that plain weights do not need")
+    order = records.get("byteorder")
+    if order and source.read(order.offset_bytes, order.length_bytes) != b"little":
+        raise source.refuse("was not written by a little-endian machine")
+
+
+def _match_storages(
+    source: Source, records: dict[str, Record], storages: dict[str, StorageNote]
+) -> dict[str, Record]:
+    found = {
+        name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")
+    }
+    if set(found) != set(storages):
+        raise source.refuse("its data records are not the ones that its tensors need")
+    for key, note in storages.items():
+        needed = note.count * DTYPES[note.dtype].item_bytes
+        if found[key].length_bytes != needed:
+            raise source.refuse(
+                f"storage {key[:80]!a} has {found[key].length_bytes} bytes, its tensors say {needed}"
+            )
+    return found

@@ -1,0 +1,259 @@
+"""Fixes and added models change what they must, and every other byte stays."""
+
+import json
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rexnet_hub.errors import FileProblem, IndexReadError
+from rexnet_hub.index import load_index
+from rexnet_hub.index.reading.fix import append_model, mend_files
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FIXES = {
+    "misspelt key": (
+        "Models:\n- Name: a # mine\n  Metdata:   {Epochs: 4}\n",
+        "Models:\n- Name: a # mine\n  Metadata:   {Epochs: 4}\n",
+    ),
+    "quoted key": ('Models: [{"Name": a, "Reslts": []}]', 'Models: [{"Name": a, "Results": []}]'),
+    "number as text": (
+        "Models: {Name: a, Metadata: {LR: 5e-1, Weight Decay: 1E5, Epochs: 4e2}}",
+        "Models: {Name: a, Metadata: {LR: 5.0e-1, Weight Decay: 1.0e+5, Epochs: 400}}",
+    ),
+    "digest": (
+        "Models: {Name: a, Metadata: {Checksum: 590768e6}}",
+        "Models: {Name: a, Metadata: {Checksum: '590768e6'}}",
+    ),
+    "millions": (
+        "Models: {Name: a, Metadata: {Parameters: 4.8M, FLOPs: '509,989,377'}}",
+        "Models: {Name: a, Metadata: {Parameters: 4800000, FLOPs: 509989377}}",
+    ),
+    "percent for a fraction": (
+        "Models: {Name: a, Metadata: {Crop Pct: '87.5', Dropout: 20%}}",
+        "Models: {Name: a, Metadata: {Crop Pct: '0.875', Dropout: 0.20}}",
+    ),
+    "case of a collection": (
+        "Collections: {Name: RexNet}\nModels: {Name: a, In Collection: Rexnet}",
+        "Collections: {Name: RexNet}\nModels: {Name: a, In Collection: RexNet}",
+    ),
+    "text": (
+        "Models: {Name: 100, Metadata: {Training Time: 12:30}}",
+        "Models: {Name: '100', Metadata: {Training Time: '12:30'}}",
+    ),
+    "keys": ("Models: {Name: a, Metadata: {50: x}}", "Models: {Name: a, Metadata: {'50': x}}"),
+    "two on a line, one twice by alias": (
+        "Models:\n- {Name: a, Metdata: &m {LR: 5e-1}}\n- {Name: b, Metadata: *m}",
+        "Models:\n- {Name: a, Metadata: &m {LR: 5.0e-1}}\n- {Name: b, Metadata: *m}",
+    ),
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("name", FIXES)
+def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
+    """Each certain fix gives exactly the mended text, which has no such problem any more."""
+    bad, good = (bom + text.replace("\n", end).encode() for text in FIXES[name])
+    mended = mend_files(read(bad).problems)
+
+    assert (tmp_path / "index.yml").read_bytes() == good
+    assert [record.file for record in mended] == [tmp_path / "index.yml"]
+    assert [p for p in load_index(tmp_path / "index.yml", cached=False).problems if p.fix] == []
+
+
+def test_fixes_in_json_stay_json(read, tmp_path):
+    """In a JSON file a fix is JSON: quotes are double."""
+    mend_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
+
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]
+    }
+
+
+def test_fixes_in_a_page(read, tmp_path):
+    """In a Markdown page only the characters in its comment change."""
+    page = (
+        "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
+    )
+    mend_files(read(page, file="a.md").problems)
+
+    assert (tmp_path / "a.md").read_text() == page.replace("  Metdata:", "  Metadata:")
+
+
+def test_a_taken_key_is_not_fixed(read):
+    """A misspelt key whose right name stands beside it has no certain fix."""
+    problems = read("Models: {Name: a, Metadata: {LR: 1}, Metdata: {LR: 2}}").problems
+
+    assert [(p.code, p.fix) for p in problems] == [("misspelt-key", None)]
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["model_index/rexnet.yml", "tests/data/seed_rexnet.md", "tests/data/corpora/page_with_percents.mdx"],
+)
+def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
+    """A file without a certain fix is not written at all; one with a fix elsewhere keeps every other byte."""
+    copy = tmp_path / Path(file).name
+    data = (ROOT / file).read_bytes()
+    copy.write_bytes(data)
+    stamp = copy.stat()
+    assert mend_files(load_index(copy, cached=False).problems) == ()
+    assert (copy.stat().st_mtime_ns, copy.stat().st_ino) == (stamp.st_mtime_ns, stamp.st_ino)
+
+    copy.write_bytes(data.replace(b"    Epochs:", b"    Epohcs:").replace(b"    Layers:", b"    LR Shedule:"))
+    mend_files(load_index(copy, cached=False).problems)
+    assert copy.read_bytes() == data.replace(b"    Layers:", b"    LR Schedule:")
+
+
+def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
+    """A fix is not applied to a text that it was not found in; no file of the set is changed."""
+    index = read(
+        "Models: [{Name: a, Metdata: {}}]\nImport: b.yml", **{"b.yml": "Models: [{Name: b, Metdata: {}}]"}
+    )
+    (tmp_path / "b.yml").write_text("Models: []")
+    before = (tmp_path / "index.yml").read_bytes()
+
+    with pytest.raises(IndexReadError, match="changed since"):
+        mend_files(index.problems)
+    assert (tmp_path / "index.yml").read_bytes() == before
+
+
+def test_writing_keeps_links_and_rights(read, tmp_path):
+    """A link stays one, its target is changed and keeps its permissions; nothing else is left behind."""
+    read("Models: {Name: a, Metdata: {}}", file="real.yml")
+    (tmp_path / "real.yml").chmod(0o640)
+    (tmp_path / "link.yml").symlink_to("real.yml")
+    mend_files(load_index(tmp_path / "link.yml", cached=False).problems)
+
+    assert (tmp_path / "link.yml").is_symlink()
+    assert "Metadata" in (tmp_path / "real.yml").read_text()
+    assert (tmp_path / "real.yml").stat().st_mode & 0o777 == 0o640
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.yml", "real.yml"]
+
+
+def test_a_failed_write_leaves_the_file(read, tmp_path, monkeypatch):
+    """When the rename fails, the file is as it was and nothing is left beside it."""
+    index = read("Models: {Name: a, Metdata: {}}")
+
+    def fail(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(FileProblem, match="No space left"):
+        mend_files(index.problems)
+    assert [file.name for file in tmp_path.iterdir()] == ["index.yml"]
+    assert "Metdata" in (tmp_path / "index.yml").read_text()
+
+
+# Adding a model
+
+MODEL = {
+    "Name": "rexnet_300",
+    "In Collection": "RexNet",
+    "Metadata": {
+        "Parameters": 34708792,
+        "LR": Decimal("0.5"),
+        "Weight Decay": Decimal("0.00001"),
+        "Architecture": ("ReLU6", "é: #"),
+    },
+    "SHA256": "590768e6" + 56 * "1",
+    "Results": [
+        {"Task": "Image Classification", "Dataset": "ImageNet", "Metrics": {"Top 1 Accuracy": "82.8%"}}
+    ],
+}
+
+HOMES = {
+    "the own index": (ROOT / "model_index/rexnet.yml").read_text(),
+    "no newline at the end": "Models:\n- Name: a",
+    "comments after": "Models:\n- Name: a\n  # of a\n\n# the end\n",
+    "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",  # noqa: E501
+    "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",  # noqa: E501
+    "flow list": "Models: [{Name: a}]\n",
+    "empty list": "Models: []\n",
+    "no models yet": "Collections:\n- Name: RexNet\n",
+    "block scalar": "Models:\n- Name: a\n  README: |\n    text\n    more\n",
+    "folded and trailing": "Models:\n- Name: a\n  Code: 'https://a.b/c'   # here\n",
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("home", HOMES)
+def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
+    """The new model is last, says what it was given, and every old byte stands where it stood."""
+    file = tmp_path / "index.yml"
+    before = HOMES[home].replace("\n", end).encode()
+    file.write_bytes(before)
+    place = append_model(file, MODEL)
+    after = file.read_bytes()
+    read = yaml.safe_load(after)["Models"]
+
+    head = next(n for n in range(len(before) + 1) if n == len(before) or before[n] != after[n])
+    assert any(
+        after.startswith(before[:n]) and after.endswith(before[n:])
+        for n in (head, *range(max(0, head - 400), head))
+    )
+    assert read[:-1] == (yaml.safe_load(before).get("Models") or [])
+    assert read[-1]["SHA256"] == MODEL["SHA256"]
+    entry = load_index(file, cached=False).find("rexnet_300")
+    assert entry.location == place
+    assert (entry.value("lr"), entry.value("weight_decay")) == (Decimal("0.5"), Decimal("0.00001"))
+    assert entry.value("architecture") == ("ReLU6", "é: #")
+    assert (b"\r\n" in after) == (b"\r\n" in before)
+
+
+@pytest.mark.parametrize(
+    "text", ["Models: {Name: a}\n", "Models: a.yml\n", "{Collections: []}\n", "[]\n", "", "Models: [\n"]
+)
+def test_where_nothing_can_be_added_nothing_changes(tmp_path, text):
+    """A file whose models are no list is refused and left as it is."""
+    file = tmp_path / "index.yml"
+    file.write_text(text)
+
+    with pytest.raises(IndexReadError):
+        append_model(file, MODEL)
+    assert file.read_text() == text
+
+
+def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
+    """JSON stays JSON, and a page's text around its comment stays."""
+    file, page = tmp_path / "a.json", tmp_path / "a.md"
+    file.write_text('{\n  "Models": [\n    {"Name": "a"}\n  ]\n}\n')
+    append_model(file, MODEL)
+    assert [model["Name"] for model in json.loads(file.read_text())["Models"]] == ["a", "rexnet_300"]
+
+    text = (ROOT / "tests/data/seed_rexnet.md").read_text()
+    page.write_text(text)
+    append_model(page, MODEL)
+    assert page.read_text().startswith(text[: text.rindex("-->")])
+    assert page.read_text().endswith("-->\n")
+    assert load_index(page, cached=False).models[-1].name == "rexnet_300"
+
+
+def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
+    """Keys misspelt at random are mended to the old bytes or left as they are, nothing third."""
+    chance = random.Random(7)
+    data = (ROOT / "tests/data/seed_block.yml").read_text()
+    lines = data.splitlines(keepends=True)
+    numbers = [
+        n
+        for n, line in enumerate(lines)
+        if line.startswith(("    ", "  ")) and line.rstrip().endswith(":") and "-" not in line
+    ]
+    mended_count = 0
+    for _ in range(40):
+        broken = list(lines)
+        number = chance.choice(numbers)
+        key = broken[number].strip()[:-1]
+        at = chance.randrange(1, len(key) - 1)
+        wrong = key[:at] + key[at + 1] + key[at] + key[at + 2 :]
+        broken[number] = broken[number].replace(key, wrong)
+        file = tmp_path / "a.yml"
+        file.write_text("".join(broken))
+        mend_files(load_index(file, cached=False).problems)
+        assert file.read_text() in (data, "".join(broken)) or "  " in wrong
+        mended_count += file.read_text() == data
+    assert mended_count > 25
