@@ -7,17 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, open_index, open_listing
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
-    from rexnet_hub.index import Claim, Entry
-    from rexnet_hub.index.listing import Listing
+    from rexnet_hub.index import Claim, Entry, Lock
 
 #: What `list` shows of a model: the key in JSON, and the heading.
 FIGURES = {
@@ -47,42 +45,37 @@ def run_list(args: argparse.Namespace) -> int:
     A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
-    listing = open_listing()
-    rows: Sequence[int] = range(len(listing))
-    if args.query or args.sort:
-        from rexnet_hub.index.query import pick
+    from rexnet_hub.index import read_lock
+    from rexnet_hub.index.query import pareto, select
 
-        rows = pick(listing, args.query, sort=args.sort)
+    lock = read_lock()
+    entries = select(open_index().models, args.query, sort=args.sort, measured=lock)
     if args.pareto:
-        from rexnet_hub.index.query import pick_unbeaten
-
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
-        rows = pick_unbeaten(listing, rows, *axes)
+        entries = pareto(entries, *axes, measured=lock)
     if args.names:
-        names = listing.texts("name")
-        print("".join(f"{names[row][0]}\n" for row in rows), end="")
+        print("".join(f"{entry.name}\n" for entry in entries), end="")
         return 0
-    columns = [[column[row] for row in rows] for column in _figures(listing)]
+    rows = [_figures(entry, lock) for entry in entries]
     if args.json:
-        models = [dict(zip(FIGURES, model, strict=True)) for model in zip(*columns, strict=True)]
-        print(json.dumps(models, indent=2))
+        print(json.dumps([dict(zip(FIGURES, row, strict=True)) for row in rows], indent=2))
     else:
-        print(table(tuple(FIGURES.values()), zip(*columns, strict=True), right=range(1, 7)))
+        print(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
     return 0
 
 
-def _figures(listing: Listing) -> list[list[Any]]:
-    """Give the columns of `FIGURES`, in JSON's types."""
-    top1, top5 = (
-        [None if told is None else float(told) for told in listing.shown(name)] for name in ("top1", "top5")
+def _figures(entry: Entry, lock: Lock) -> list[Any]:
+    """Return the values of `FIGURES`, in JSON's types."""
+    from rexnet_hub.index.query import find_number, find_texts
+
+    top1, top5, *counts = (
+        find_number(entry, name, lock)
+        for name in ("top1", "top5", "parameters", "macs", "flops", "file_size")
     )
-    names, licenses = (
-        [", ".join(texts) or None for texts in listing.texts(name)] for name in ("name", "license")
-    )
-    counts = [listing.shown(name) for name in ("parameters", "macs", "flops", "file_size")]
-    return [names, top1, top5, *counts, licenses]
+    percents = [None if percent is None else float(percent) for percent in (top1, top5)]
+    return [entry.name, *percents, *counts, ", ".join(find_texts(entry, "license")) or None]
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:

@@ -4,15 +4,15 @@ import re
 
 import pytest
 
+from rexnet_hub.index import load_index
 from rexnet_hub.index.codes import CODES, PROBLEMS
-from rexnet_hub.index.load import load_index
 from rexnet_hub.pages.reference import render_codes
 
 
 def _run(tmp_path, code, text):
     for name, body in {code.file: text, **code.beside}.items():
         (tmp_path / name).write_bytes(body.encode("utf-8", "surrogateescape"))
-    return load_index(tmp_path / code.file, cached=False)
+    return load_index(tmp_path / code.file)
 
 
 @pytest.mark.parametrize("code", CODES, ids=lambda code: code.code)

@@ -62,7 +62,7 @@ def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
 
     assert (tmp_path / "index.yml").read_bytes() == good
     assert [record.file for record in mended] == [tmp_path / "index.yml"]
-    assert [p for p in load_index(tmp_path / "index.yml", cached=False).problems if p.fix] == []
+    assert [p for p in load_index(tmp_path / "index.yml").problems if p.fix] == []
 
 
 def test_fixes_in_json_stay_json(read, tmp_path):
@@ -101,11 +101,11 @@ def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
     data = (ROOT / file).read_bytes()
     copy.write_bytes(data)
     stamp = copy.stat()
-    assert mend_files(load_index(copy, cached=False).problems) == ()
+    assert mend_files(load_index(copy).problems) == ()
     assert (copy.stat().st_mtime_ns, copy.stat().st_ino) == (stamp.st_mtime_ns, stamp.st_ino)
 
     copy.write_bytes(data.replace(b"    Epochs:", b"    Epohcs:").replace(b"    Layers:", b"    LR Shedule:"))
-    mend_files(load_index(copy, cached=False).problems)
+    mend_files(load_index(copy).problems)
     assert copy.read_bytes() == data.replace(b"    Layers:", b"    LR Schedule:")
 
 
@@ -127,7 +127,7 @@ def test_writing_keeps_links_and_rights(read, tmp_path):
     read("Models: {Name: a, Metdata: {}}", file="real.yml")
     (tmp_path / "real.yml").chmod(0o640)
     (tmp_path / "link.yml").symlink_to("real.yml")
-    mend_files(load_index(tmp_path / "link.yml", cached=False).problems)
+    mend_files(load_index(tmp_path / "link.yml").problems)
 
     assert (tmp_path / "link.yml").is_symlink()
     assert "Metadata" in (tmp_path / "real.yml").read_text()
@@ -198,7 +198,7 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     )
     assert read[:-1] == (yaml.safe_load(before).get("Models") or [])
     assert read[-1]["SHA256"] == MODEL["SHA256"]
-    entry = load_index(file, cached=False).find("rexnet_300")
+    entry = load_index(file).find("rexnet_300")
     assert entry.location == place
     assert (entry.value("lr"), entry.value("weight_decay")) == (Decimal("0.5"), Decimal("0.00001"))
     assert entry.value("architecture") == ("ReLU6", "é: #")
@@ -230,7 +230,7 @@ def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
     append_model(page, MODEL)
     assert page.read_text().startswith(text[: text.rindex("-->")])
     assert page.read_text().endswith("-->\n")
-    assert load_index(page, cached=False).models[-1].name == "rexnet_300"
+    assert load_index(page).models[-1].name == "rexnet_300"
 
 
 def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
@@ -253,7 +253,7 @@ def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
         broken[number] = broken[number].replace(key, wrong)
         file = tmp_path / "a.yml"
         file.write_text("".join(broken))
-        mend_files(load_index(file, cached=False).problems)
+        mend_files(load_index(file).problems)
         assert file.read_text() in (data, "".join(broken)) or "  " in wrong
         mended_count += file.read_text() == data
     assert mended_count > 25

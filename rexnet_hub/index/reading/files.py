@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,10 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rexnet_hub.index.reading.flaw import Flaw
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rexnet_hub.index.reading.source import Source
+from rexnet_hub.index.reading.source import Source
 
 SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
 MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
@@ -28,14 +24,10 @@ class Files:
 
     Attributes:
         root: The folder that no path may leave, resolved.
-        digests: SHA-256 of each file read.
-        globs: What each pattern was found to match.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self.digests: dict[Path, str] = {}
-        self.globs: dict[tuple[Path, str], tuple[Path, ...]] = {}
         self._looks = 0
 
     def read(self, file: Path) -> Source:
@@ -45,12 +37,8 @@ class Files:
             Flaw: It lies outside the root, cannot be read, is too large, or is not UTF-8;
                 for the first three the offset is -1, since the place is whoever named the file.
         """
-        from rexnet_hub.index.reading.source import Source
-
         self.require_inside(file)
-        data = read_bytes(file)
-        self.digests[file] = hashlib.sha256(data).hexdigest()
-        return Source(file, data)
+        return Source(file, read_bytes(file))
 
     def require_inside(self, file: Path) -> None:
         """Refuse a path that, links followed, leaves the root.
@@ -84,9 +72,7 @@ class Files:
             raise Flaw("outside-root", -1, f"{pattern!r} climbs after a wildcard")
         self.require_inside(start)
         self._looks = 0
-        found = tuple(sorted(set(self._expand(start, parts[fixed:]))))
-        self.globs[folder, pattern] = found
-        return found
+        return tuple(sorted(set(self._expand(start, parts[fixed:]))))
 
     def _expand(self, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         if not parts:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
+from rexnet_hub.errors import FileProblem
 from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Problem
@@ -20,7 +21,7 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.markdown import find_blocks
 from rexnet_hub.index.reading.source import Node, Source
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE
+from rexnet_hub.layout import LOCK_FILE, find_index_dir
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -30,16 +31,53 @@ _ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 _MAX_IMPORT_DEPTH = 50
 
 
-def read_index(paths: Sequence[Path], root: Path) -> tuple[Index, Files]:
-    """Read files and folders into one index, and say which files it was read from."""
-    reader = _Reader(Files(root))
-    for path in paths:
-        if path.is_dir():
-            reader.read_folder(path)
+PathLike = Path | str
+
+
+def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathLike | None = None) -> Index:
+    """Read model-index files, folders of them, or without a path the zoo's own.
+
+    What is wrong in the files is in the index's `problems`; whatever could be read is there all the same.
+
+    Args:
+        path: `.yml`, `.yaml`, `.json`, `.md`, `.mdx`, `.txt` or a folder; or several.
+        root: The folder that no path in the files may leave, links followed; also tried for paths that
+            are not found beside the file that wrote them. Without it: the one folder that holds all.
+
+    Raises:
+        FileProblem: There is no such file or folder, or the folder holds no model index.
+    """
+    given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
+    paths = [Path(one) for one in given]
+    if not paths:
+        raise FileProblem("no file", "nothing was given to read")
+    for one in paths:
+        if not os.path.lexists(one):
+            raise FileProblem(one, "there is no such file or folder")
+        if one.is_dir() and root is None and not _holds_index(one):
+            raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)})")
+    top = Path(root) if root is not None else _common_folder(paths)
+    if not top.is_dir():
+        raise FileProblem(top, "is no folder, so it cannot be the root")
+    reader = _Reader(Files(top))
+    for one in paths:
+        if one.is_dir():
+            reader.read_folder(one)
         else:
-            reader.read_file(path, Location(path, 1, 1))
-    index = reader.finish(paths[0])
-    return index, reader.files
+            reader.read_file(one, Location(one, 1, 1))
+    return reader.finish(paths[0])
+
+
+def _holds_index(folder: Path) -> bool:
+    try:
+        return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+    except OSError as error:
+        raise FileProblem(folder, f"cannot be listed: {error.strerror}") from None
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    folders = [str((one if one.is_dir() else one.parent).absolute()) for one in paths]
+    return Path(os.path.commonpath(folders))
 
 
 class _Reader:
@@ -67,7 +105,6 @@ class _Reader:
                 "unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}"
             )
             return
-        self.files.find(folder, "*")  # A file that is added later makes what was read stale.
         own = [name for name in _ROOT_NAMES if name in names][:1]
         every = [name for name in names if name.lower().endswith(SUFFIXES) and name != LOCK_FILE]
         for name in own or every:
@@ -321,17 +358,3 @@ class _Reader:
 
 def _said(node: Node) -> set[str]:
     return {key_name(key.text) for key, _ in node.pairs}
-
-
-@contextmanager
-def garbage_kept() -> Iterator[None]:
-    """Hold the cycle collector back: it walks a growing tree again and again, and finds nothing."""
-    import gc
-
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
