@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, suggest
 
 #: Short words for fields.
 ALIASES = {
@@ -249,8 +249,4 @@ def require_known(name: str, said: str) -> None:
     known = [*TEXT_NAMES, *number_names(), *ALIASES]
     if name in known:
         return
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
-    raise UsageError(f"{said!r} is no name that can be asked for. {hint}")
+    raise UsageError(f"{said!r} is no name that can be asked for. {suggest(name, known)}")

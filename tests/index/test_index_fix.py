@@ -10,6 +10,7 @@ import yaml
 
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index import load_index
+from rexnet_hub.index.fields import find_misspelt
 from rexnet_hub.index.reading.fix import append_model, mend_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ FIXES = {
         "Models: {Name: a, Metadata: {Parameters: 4800000, FLOPs: 509989377}}",
     ),
     "percent for a fraction": (
-        "Models: {Name: a, Metadata: {Crop Pct: '87.5', Dropout: 20%}}",
+        "Models: {Name: a, Metadata: {Crop Pct: '87.5%', Dropout: 20%}}",
         "Models: {Name: a, Metadata: {Crop Pct: '0.875', Dropout: 0.20}}",
     ),
     "case of a collection": (
@@ -50,6 +51,74 @@ FIXES = {
         "Models:\n- {Name: a, Metadata: &m {LR: 5.0e-1}}\n- {Name: b, Metadata: *m}",
     ),
 }
+
+
+UNTOUCHED = {
+    "another number of guesses": "{Results: [{Task: t, Dataset: d, Metrics: {Top 2 Accuracy: 84%}}]}",
+    "a number more": "{Results: [{Task: t, Dataset: d, Metrics: {Top 50 Accuracy: 99%, Acc@50: 93%}}]}",
+    "prefixes of a unit": "{Metadata: {TFLOPs: 2, KFLOPs: 5, MParameters: 4.8, GMACs: 0.4}}",
+    "an address of one's own": "{Source: https://example.org/net, Paper Source: x}",
+    "a date": "{Metadata: {Training Date: '2022-06', Release Date: x, Training Rate: 1}}",
+    "one of several": "{Metadata: {Epoch: 12, Parameter: x, Training Technique: y, Image Sizes: z, Task: a}}",
+    "words that look alike": "{Metadata: {Trailing Data: 1, Easing: 2, LR Scheduler: x, Soothing: y}}",
+    "short words": "{Metadata: {LB: 1, IR: 2, Crop Pxt: 3, Tags: 4, Batch Side: 5, File Site: 6}}",
+    "two slips": "{Metadata: {Paramtres: 5}}",
+    "a part of the table's words": "{Metadata: {Results Data: x, Weights Title: y}}",
+    "a percentage without its sign": "{Metadata: {Crop Pct: 114, Random Erasing: 25}}",
+    "thousands of a kind": "{Metadata: {Batch Size: 4k, Warmup Epochs: 5m, Epochs: '1,200'}}",
+    "no address": "{Weights: htp://example.org/a.pth, Code: example.org/a}",
+    "collections that differ in case": "{In Collection: NETS}",
+}
+
+
+@pytest.mark.parametrize("kind", UNTOUCHED)
+def test_what_may_be_meant_is_left_alone(read, tmp_path, kind):
+    """A fix never makes a claim: what may mean itself, or two things, keeps every byte."""
+    text = f"Collections: [{{Name: Nets}}, {{Name: nets}}]\nModels: {{Name: a, {UNTOUCHED[kind][1:]}\n"
+    problems = read(text).problems
+
+    assert [problem.fix for problem in problems if problem.fix] == []
+    assert [problem for problem in problems if problem.code == "misspelt-key"] == []
+    assert mend_files(problems) == ()
+    assert (tmp_path / "index.yml").read_text() == text
+
+
+def test_keys_of_ones_own_are_no_problem(read):
+    """Legitimate keys near to those of the table are custom fields, without a word."""
+    index = read(
+        "Models:\n- Name: a\n  Source: x\n  Metadata: {KFLOPs: 7, Training Date: x, GMACs: 1}\n"
+        "  Results: [{Task: t, Dataset: d, Source: x, Metrics: {Top 20 Accuracy: 99%, Top 2 Accuracy: 80%}}]"
+    )
+
+    assert index.problems == ()
+    assert list(index.models[0].metadata) == [
+        "KFLOPs",
+        "Training Date",
+        "GMACs",
+    ]
+    assert list(index.models[0].results[0].metrics) == ["Top 20 Accuracy", "Top 2 Accuracy"]
+
+
+SLIPS = {
+    "a letter lost": ("metadata", "Paramters", "Parameters"),
+    "a letter twice": ("metadata", "Optimizzer", "Optimizer"),
+    "a letter changed": ("metadata", "Archetecture", "Architecture"),
+    "two letters swapped": ("model", "Metadtaa", "Metadata"),
+    "no gap": ("metadata", "FileSize", "File Size"),
+    "a gap too many": ("model", "Meta Data", "Metadata"),
+    "in one of two words": ("metrics", "Top 5 Acuracy", "Top 5 Accuracy"),
+    "not the same gap and letter": ("metadata", "FileSizze", None),
+    "its first letter": ("model", "Letadata", None),
+    "its last letter": ("metadata", "Optimized", None),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_told_from_another_word(slip):
+    """One slip inside a long word, or another gap, names the known key; anything else names none."""
+    owner, wrong, right = SLIPS[slip]
+
+    assert find_misspelt(owner, wrong) == right
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -11,7 +11,7 @@ from typing import Any
 
 from rexnet_hub.index.codes import make_problem
 from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
-from rexnet_hub.index.fields import Field, find_field, find_near, key_name
+from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
@@ -67,7 +67,7 @@ class Builder:
         return not key.text or resolve(key.text) in ("int", "float", "bool", "null", "timestamp")
 
     def _report_unknown(self, owner: str, key: Node, node: Node) -> None:
-        near = find_near(owner, key.text)
+        near = find_misspelt(owner, key.text)
         if near:
             taken = {key_name(other.text) for other, _ in node.pairs}
             quote = "" if key.plain else key.raw[:1]

@@ -15,9 +15,11 @@ from rexnet_hub.index.reading.source import Node
 
 # Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
-_SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kKmMbBgGtT])")
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
-_POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
+# Not `k`, which of a batch may mean 1024, nor small letters: `m` is a thousandth elsewhere.
+_SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([MBGT])")
+# One comma alone may be a decimal one.
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
+_POWERS = {"M": 6, "B": 9, "G": 9, "T": 12}
 _NUMERIC_KINDS = frozenset(BOUNDS) - {"numbers"}
 _OTHER_THAN_TEXT = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}
 _KIND_NAMES = {
@@ -123,7 +125,7 @@ def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
     low, high = BOUNDS[kind]
     if kind == "fraction" and (text.endswith("%") or 1 < number <= 100):
         fraction = number.scaleb(-2)
-        new = _requote(node, f"{fraction:f}") if 0 <= number <= 100 else None
+        new = _requote(node, f"{fraction:f}") if text.endswith("%") and 0 <= number <= 100 else None
         raise Doubt("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new)
     if (low is not None and number < low) or (high is not None and number > high):
         span = f"at least {low}" if high is None else f"from {low} to {high}"
@@ -136,7 +138,7 @@ def _whole(kind: str, node: Node) -> str | None:
         return None
     text = node.text.strip()
     if match := _SCALED.fullmatch(text):
-        number = Decimal(match[1]).scaleb(_POWERS[match[2].lower()])
+        number = Decimal(match[1]).scaleb(_POWERS[match[2]])
         return str(int(number)) if number == number.to_integral_value() else None
     return text.replace(",", "") if _GROUPED.fullmatch(text) else None
 
