@@ -145,7 +145,7 @@ def run_validate(args: argparse.Namespace) -> int:
     mistakes are mended where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
-    from rexnet_hub.index.report import render_problems
+    from rexnet_hub.index.problems import render_problems
 
     index = load_index(args.paths or None, root=args.root)
     if args.fix and any(problem.fix for problem in index.problems):

@@ -12,10 +12,10 @@ from typing import Any
 from rexnet_hub.index.codes import make_problem
 from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
-from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
-from rexnet_hub.index.reading.values import Doubt, is_null, make_fix, read_scalar, reads_as_number
+from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
@@ -102,14 +102,15 @@ class Builder:
         if kind == "numbers" and not is_null(node):
             self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
             return None
-        notes: list[Doubt] = []
+        notes: list[Flaw] = []
         try:
             value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
-        except Doubt as doubt:
-            notes.append(doubt)
+        except Flaw as flaw:
+            notes.append(flaw)
             value = None
         for note in notes:
-            self.report(note.code, node, note.message, make_fix(node, note))
+            fix = None if note.new is None else Fix(old=node.raw, new=note.new)
+            self.report(note.code, node, note.message, fix)
         if kind == "words":
             return None if value is None else (value,)
         return value

@@ -14,11 +14,9 @@ import yaml
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.compose_json import compose_json
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, read_bytes
-from rexnet_hub.index.reading.flaw import Flaw
 from rexnet_hub.index.reading.markdown import find_blocks
 from rexnet_hub.index.reading.source import Node, Source
 from rexnet_hub.index.reading.values import reads_as_number
@@ -117,7 +115,7 @@ def _find_root(source: Source) -> Node:
     """Find the index in a file: of a Markdown page, the first comment that has Models, else the first."""
     try:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
-            root = compose_json(source) if source.is_json else compose(source)
+            root = compose(source)
             found = [root] if root is not None else []
         else:
             blocks = [block for block in find_blocks(source.text) if block.kind == "marked"]
@@ -125,7 +123,7 @@ def _find_root(source: Source) -> Node:
                 node for block in blocks if (node := compose(source, block.start, block.end)) is not None
             ]
     except Flaw as flaw:
-        raise IndexReadError(f"{source.place(max(flaw.offset, 0))}: {flaw.message}") from None
+        raise IndexReadError(f"{source.place(flaw.offset or 0)}: {flaw.message}") from None
     mappings = [node for node in found if node.kind == "mapping"]
     if not mappings:
         raise IndexReadError(f"{source.file}: holds no model index to add to")

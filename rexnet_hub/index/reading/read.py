@@ -9,13 +9,11 @@ from pathlib import Path
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.checks import check_entries
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.compose_json import compose_json
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
-from rexnet_hub.index.reading.flaw import Flaw
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
 from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.markdown import find_blocks
@@ -144,7 +142,7 @@ class _Reader:
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
                 raise Flaw(
-                    "unreadable-file", -1, f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
+                    "unreadable-file", f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
                 )
             source = self.files.read(file)
             nodes = list(self._blocks(source))
@@ -154,7 +152,7 @@ class _Reader:
         return nodes
 
     def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: Source | None = None) -> None:
-        if flaw.offset < 0:
+        if flaw.offset is None:
             self.builder.report(flaw.code, place, flaw.message)
             return
         if source is None:  # Not UTF-8: the place is counted in the part that is.
@@ -164,7 +162,7 @@ class _Reader:
     def _blocks(self, source: Source) -> Iterator[Node]:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
             try:
-                node = compose_json(source) if source.is_json else compose(source)
+                node = compose(source)
             except Flaw as flaw:
                 self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 return

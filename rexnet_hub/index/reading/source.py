@@ -7,7 +7,7 @@ from bisect import bisect_right
 from pathlib import Path
 
 from rexnet_hub.index.entry import Location
-from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.problems import Flaw
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -42,7 +42,7 @@ class Source:
             self.text = body[: error.start].decode("utf-8")
             shown = body[error.start : error.start + 1].hex()
             raise Flaw(
-                "not-utf8", len(self.text), f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
+                "not-utf8", f"byte 0x{shown} is not UTF-8; save the file as UTF-8", len(self.text)
             ) from None
 
     def place(self, offset: int) -> Location:

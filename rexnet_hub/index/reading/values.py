@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from rexnet_hub.index.entry import percent
 from rexnet_hub.index.fields import BOUNDS
-from rexnet_hub.index.problems import Fix
+from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
 
@@ -31,21 +31,13 @@ _KIND_NAMES = {
 }
 
 
-class Doubt(Exception):  # noqa: N818 - becomes a Problem
-    """A value is not what its field holds."""
-
-    def __init__(self, code: str, message: str, new: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.new = code, message, new
-
-
 def as_number(text: str) -> Decimal | None:
     """Read a finite decimal; None where the text is not one, or has more digits than a model's number can."""
     text = text.strip()
     return Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
 
 
-def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
+def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     """Read a scalar of a known kind.
 
     Args:
@@ -57,7 +49,7 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
         The value in the field's unit; None where nothing is said (empty or `null`).
 
     Raises:
-        Doubt: The text is not of that kind.
+        Flaw: The text is not of that kind.
     """
     if is_null(node):
         return None
@@ -75,7 +67,7 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
         if found in _OTHER_THAN_TEXT:
             quote = '"' if node.source.is_json else "'"
             message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
-            notes.append(Doubt("unquoted-text", message, f"{quote}{text}{quote}"))
+            notes.append(Flaw("unquoted-text", message, new=f"{quote}{text}{quote}"))
     return text
 
 
@@ -84,15 +76,15 @@ def is_null(node: Node) -> bool:
     return node.kind == "scalar" and node.plain and node.value in ("", "~", "null", "Null", "NULL")
 
 
-def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
+def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text.strip()
     bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
     number = as_number(bare)
     if number is None:
-        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
+        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=_whole(kind, node))
     if _is_odd(kind, number, text, node):
         new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
-        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new)
+        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=new)
     if (
         node.plain
         and not node.source.is_json
@@ -101,11 +93,11 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
         and node.tag is None
     ):
         new = _yaml_number(kind, number, text)
-        notes.append(Doubt("number-as-text", f"YAML reads {text} as text; write {new}", new))
+        notes.append(Flaw("number-as-text", f"YAML reads {text} as text; write {new}", new=new))
     _require_within(kind, number, text, node)
     if kind in ("count", "bytes"):
         if number != number.to_integral_value():
-            raise Doubt(
+            raise Flaw(
                 "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
             )
         return int(number)
@@ -126,10 +118,10 @@ def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
     if kind == "fraction" and (text.endswith("%") or 1 < number <= 100):
         fraction = number.scaleb(-2)
         new = _requote(node, f"{fraction:f}") if text.endswith("%") and 0 <= number <= 100 else None
-        raise Doubt("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new)
+        raise Flaw("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new=new)
     if (low is not None and number < low) or (high is not None and number > high):
         span = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise Doubt("out-of-range", f"expected is {span}, found {text[:60]}")
+        raise Flaw("out-of-range", f"expected is {span}, found {text[:60]}")
 
 
 def _whole(kind: str, node: Node) -> str | None:
@@ -177,11 +169,10 @@ def _read_digest(node: Node) -> str:
     text = node.text.strip()
     quote = '"' if node.source.is_json else "'"
     if node.plain and (node.source.is_json or reads_as_number(text)):
-        raise Doubt(
-            "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", f"{quote}{text}{quote}"
-        )
+        what = f"YAML may read {text[:70]} as a number; quote it"
+        raise Flaw("digest-as-number", what, new=f"{quote}{text}{quote}")
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
-        raise Doubt("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
+        raise Flaw("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
     return text.lower()
 
 
@@ -196,21 +187,16 @@ def require_url(text: str) -> None:
     """Refuse what is not an address of the web or of a file.
 
     Raises:
-        Doubt: It is not one.
+        Flaw: It is not one.
     """
     try:
         parts = urlsplit(text)
         credentials = parts.username is not None or parts.password is not None
     except ValueError as error:
-        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
+        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
-        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
+        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
     if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
-        raise Doubt("not-a-url", f"{text[:80]!r} names no host")
+        raise Flaw("not-a-url", f"{text[:80]!r} names no host")
     if credentials:
-        raise Doubt("not-a-url", "the URL holds a user name or password; take it out")
-
-
-def make_fix(node: Node, doubt: Doubt) -> Fix | None:
-    """Turn a doubt's certain new text into a replacement of the node's characters."""
-    return None if doubt.new is None else Fix(old=node.raw, new=doubt.new)
+        raise Flaw("not-a-url", "the URL holds a user name or password; take it out")
