@@ -291,7 +291,7 @@ def test_validate_mends_what_is_certain(run, tmp_path):
     assert (code, problem["line"], problem["column"], problem["fix"]["new"]) == (1, 3, 3, "Metadata")
     assert run("validate", file, "--format", "github")[1].startswith("::error file=")
     code, _, err = run("validate", file, "--fix")
-    assert (code, "1 mended" in err) == (0, True)
+    assert (code, "1 fixed" in err) == (0, True)
     assert file.read_text() == "Models:\n- Name: rexnet_100 # ours\n  Metadata:\n    Parameters: 4800000\n"
     file.write_text("Models:\n- Name: a\n  Weights: http://example.com/a-00000000.pth\n")
     assert [run("validate", file)[0], run("validate", file, "--strict")[0]] == [0, 1]

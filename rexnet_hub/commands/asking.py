@@ -122,9 +122,9 @@ def _as_json(claim: Claim) -> dict[str, Any]:
         value = [str(item) for item in value]
     elif value is not None and not isinstance(value, int | str):
         value = str(value)
-    said = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
+    facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
     place = {"file": str(claim.location.file), "line": claim.location.line, "column": claim.location.column}
-    return {**said, "source": claim.source, **place, "inherited": claim.inherited}
+    return {**facts, "source": claim.source, **place, "inherited": claim.inherited}
 
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,7 @@ def declare_validate(parser: argparse.ArgumentParser) -> None:
     whose = "files or folders (default: the zoo's)"
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=whose)
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that no path may leave")
-    parser.add_argument("--fix", action="store_true", help="mend in place what is certain")
+    parser.add_argument("--fix", action="store_true", help="fix in place what is certain")
     parser.add_argument("--strict", action="store_true", help="let warnings fail too")
     styles = ("text", "json", "github")
     parser.add_argument("--format", choices=styles, default="text", help="(default: text)")
@@ -142,17 +142,17 @@ def run_validate(args: argparse.Namespace) -> int:
     """Read model-index files and say every problem at its place.
 
     Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain
-    mistakes are mended where they stand; comments, order and quotes stay as they are.
+    mistakes are fixed where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
     from rexnet_hub.index.problems import render_problems
 
     index = load_index(args.paths or None, root=args.root)
     if args.fix and any(problem.fix for problem in index.problems):
-        from rexnet_hub.index.reading.fix import mend_files
+        from rexnet_hub.index.reading.fix import fix_files
 
-        for mended in mend_files(index.problems):
-            print(f"{mended.file}: {len(mended.problems)} mended", file=sys.stderr)
+        for fixed in fix_files(index.problems):
+            print(f"{fixed.file}: {len(fixed.problems)} fixed", file=sys.stderr)
         index = load_index(args.paths or None, root=args.root)
     problems = index.problems
     text = render_problems(problems, args.format)

@@ -8,9 +8,9 @@ from rexnet_hub.index.entry import (
     Location,
     Paper,
     Preprocessing,
+    PublishedTable,
     Released,
     Result,
-    Snapshot,
 )
 from rexnet_hub.index.lock import Lock, Measured, read_lock
 from rexnet_hub.index.problems import Fix, Problem
@@ -28,9 +28,9 @@ __all__ = [
     "Paper",
     "Preprocessing",
     "Problem",
+    "PublishedTable",
     "Released",
     "Result",
-    "Snapshot",
     "load_index",
     "read_lock",
 ]

@@ -65,7 +65,7 @@ class Paper:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class PublishedTable:
     """The same metrics as another published table states them, at one commit of it."""
 
     url: str
@@ -88,7 +88,7 @@ class Result:
     split: Claim | None
     metrics: Mapping[str, Claim]
     location: Location
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[PublishedTable, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
 

@@ -11,7 +11,7 @@ import yaml
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.fields import find_misspelt
-from rexnet_hub.index.reading.fix import append_model, mend_files
+from rexnet_hub.index.reading.fix import append_model, fix_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +79,7 @@ def test_what_may_be_meant_is_left_alone(read, tmp_path, kind):
 
     assert [problem.fix for problem in problems if problem.fix] == []
     assert [problem for problem in problems if problem.code == "misspelt-key"] == []
-    assert mend_files(problems) == ()
+    assert fix_files(problems) == ()
     assert (tmp_path / "index.yml").read_text() == text
 
 
@@ -127,7 +127,7 @@ def test_a_slip_is_told_from_another_word(slip):
 def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
     """Each certain fix gives exactly the mended text, which has no such problem any more."""
     bad, good = (bom + text.replace("\n", end).encode() for text in FIXES[name])
-    mended = mend_files(read(bad).problems)
+    mended = fix_files(read(bad).problems)
 
     assert (tmp_path / "index.yml").read_bytes() == good
     assert [record.file for record in mended] == [tmp_path / "index.yml"]
@@ -136,7 +136,7 @@ def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
 
 def test_fixes_in_json_stay_json(read, tmp_path):
     """In a JSON file a fix is JSON: quotes are double."""
-    mend_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
+    fix_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
 
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]
@@ -148,7 +148,7 @@ def test_fixes_in_a_page(read, tmp_path):
     page = (
         "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
     )
-    mend_files(read(page, file="a.md").problems)
+    fix_files(read(page, file="a.md").problems)
 
     assert (tmp_path / "a.md").read_text() == page.replace("  Metdata:", "  Metadata:")
 
@@ -170,11 +170,11 @@ def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
     data = (ROOT / file).read_bytes()
     copy.write_bytes(data)
     stamp = copy.stat()
-    assert mend_files(load_index(copy).problems) == ()
+    assert fix_files(load_index(copy).problems) == ()
     assert (copy.stat().st_mtime_ns, copy.stat().st_ino) == (stamp.st_mtime_ns, stamp.st_ino)
 
     copy.write_bytes(data.replace(b"    Epochs:", b"    Epohcs:").replace(b"    Layers:", b"    LR Shedule:"))
-    mend_files(load_index(copy).problems)
+    fix_files(load_index(copy).problems)
     assert copy.read_bytes() == data.replace(b"    Layers:", b"    LR Schedule:")
 
 
@@ -187,7 +187,7 @@ def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
     before = (tmp_path / "index.yml").read_bytes()
 
     with pytest.raises(IndexReadError, match="changed since"):
-        mend_files(index.problems)
+        fix_files(index.problems)
     assert (tmp_path / "index.yml").read_bytes() == before
 
 
@@ -196,7 +196,7 @@ def test_writing_keeps_links_and_rights(read, tmp_path):
     read("Models: {Name: a, Metdata: {}}", file="real.yml")
     (tmp_path / "real.yml").chmod(0o640)
     (tmp_path / "link.yml").symlink_to("real.yml")
-    mend_files(load_index(tmp_path / "link.yml").problems)
+    fix_files(load_index(tmp_path / "link.yml").problems)
 
     assert (tmp_path / "link.yml").is_symlink()
     assert "Metadata" in (tmp_path / "real.yml").read_text()
@@ -213,7 +213,7 @@ def test_a_failed_write_leaves_the_file(read, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(FileProblem, match="No space left"):
-        mend_files(index.problems)
+        fix_files(index.problems)
     assert [file.name for file in tmp_path.iterdir()] == ["index.yml"]
     assert "Metdata" in (tmp_path / "index.yml").read_text()
 
@@ -322,7 +322,7 @@ def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
         broken[number] = broken[number].replace(key, wrong)
         file = tmp_path / "a.yml"
         file.write_text("".join(broken))
-        mend_files(load_index(file).problems)
+        fix_files(load_index(file).problems)
         assert file.read_text() in (data, "".join(broken)) or "  " in wrong
         mended_count += file.read_text() == data
     assert mended_count > 25

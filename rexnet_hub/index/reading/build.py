@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
+from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, PublishedTable, Result
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
@@ -391,7 +391,7 @@ class Builder:
                 found[name] = claim
         return found
 
-    def _snapshots(self, pair: Pair | None) -> tuple[Snapshot, ...]:
+    def _snapshots(self, pair: Pair | None) -> tuple[PublishedTable, ...]:
         if pair is None or is_null(pair[2]):
             return ()
         node, found = pair[2], []
@@ -405,7 +405,7 @@ class Builder:
                 continue
             date = pairs.get("date")
             found.append(
-                Snapshot(
+                PublishedTable(
                     url=str(url),
                     date=self._text(date[2], date[0]) if date else None,
                     metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},

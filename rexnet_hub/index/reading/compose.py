@@ -25,7 +25,7 @@ from yaml.events import (
 )
 
 from rexnet_hub.index.problems import Flaw
-from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.reading.source import Node, YamlSource
 
 # Far above any index that exists (a model takes some 90 nodes), far below what hurts.
 MAX_NODES = 2_000_000
@@ -51,7 +51,7 @@ def resolve(text: str) -> str:
     return "str"
 
 
-def compose(source: Source, start: int = 0, end: int | None = None) -> Node | None:
+def compose(source: YamlSource, start: int = 0, end: int | None = None) -> Node | None:
     """Compose one YAML document from a part of a file, or a JSON file; None where it is empty.
 
     Raises:
@@ -76,7 +76,7 @@ def compose(source: Source, start: int = 0, end: int | None = None) -> Node | No
 class _Composer:
     """Builds the tree of one document from parser events, on a stack of its own."""
 
-    def __init__(self, source: Source, base: int) -> None:
+    def __init__(self, source: YamlSource, base: int) -> None:
         self.source, self.base = source, base
         self.stack: list[tuple[Node, list[Node], int, str | None]] = []
         self.anchors: dict[str, tuple[Node | None, int]] = {}
@@ -197,7 +197,7 @@ _JSON_SCALAR = re.compile(
 class _JsonComposer:
     """Builds the tree of a JSON file; its depth is bounded, so it may call itself."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: YamlSource) -> None:
         self.source, self.text, self.at, self.size = source, source.text, 0, 0
 
     def compose(self) -> Node:

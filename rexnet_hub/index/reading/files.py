@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rexnet_hub.index.problems import Flaw
-from rexnet_hub.index.reading.source import Source
+from rexnet_hub.index.reading.source import YamlSource
 
 SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
 MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
@@ -30,7 +30,7 @@ class Files:
         self.root = root.resolve()
         self._looks = 0
 
-    def read(self, file: Path) -> Source:
+    def read(self, file: Path) -> YamlSource:
         """Read one file whole.
 
         Raises:
@@ -38,7 +38,7 @@ class Files:
                 the first three have no offset, since the place is whoever named the file.
         """
         self.require_inside(file)
-        return Source(file, read_bytes(file))
+        return YamlSource(file, read_bytes(file))
 
     def require_inside(self, file: Path) -> None:
         """Refuse a path that, links followed, leaves the root.

@@ -16,8 +16,7 @@ from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
 from rexnet_hub.index.reading.inherit import inherit
-from rexnet_hub.index.reading.markdown import find_blocks
-from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
 
@@ -151,15 +150,15 @@ class _Reader:
         self.roots[real] = nodes
         return nodes
 
-    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: Source | None = None) -> None:
+    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None = None) -> None:
         if flaw.offset is None:
             self.builder.report(flaw.code, place, flaw.message)
             return
         if source is None:  # Not UTF-8: the place is counted in the part that is.
-            source = Source(file, (file.read_bytes().decode("utf-8", "replace")).encode())
+            source = YamlSource(file, (file.read_bytes().decode("utf-8", "replace")).encode())
         self.builder.report(flaw.code, source.place(flaw.offset), flaw.message)
 
-    def _blocks(self, source: Source) -> Iterator[Node]:
+    def _blocks(self, source: YamlSource) -> Iterator[Node]:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
             try:
                 node = compose(source)
