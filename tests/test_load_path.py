@@ -21,7 +21,7 @@ ROOMS = {
     "measure",
     "pages",
 }
-ROOMS |= {"recipe", "standins", "witness"}
+ROOMS |= {"pages", "recipe", "standins", "witness"}
 
 COUNT = """
 import json, os, sys, threading
@@ -48,7 +48,7 @@ def files_of_a_load():
 
 
 def test_a_load_passes_through_few_files(standins, monkeypatch):
-    """A first load, which fetches and converts the released file, and a second one stay as short as they are."""
+    """A first load, which fetches and converts the released file, and a second one stay as short as now."""
     monkeypatch.setenv("REXNET_HUB_INDEX", str(standins[0]))
     first, second = files_of_a_load(), files_of_a_load()
 
