@@ -39,7 +39,7 @@ COMMANDS = {
 
 
 def open_index() -> Index:
-    """Read the zoo's index for a command; errors in it are said, and without a model are the end.
+    """Read the zoo's index for a command; warn of errors in it.
 
     Raises:
         IndexReadError: The index has errors and holds no model.

@@ -176,31 +176,31 @@ class _Parser:
         return self._condition(match)
 
     def _condition(self, match: re.Match[str]) -> Condition:
-        at, said = match.start("word"), match["word"]
+        at, word = match.start("word"), match["word"]
         self.place = match.end()
-        name = said.lower().replace("-", "_")
+        name = word.lower().replace("-", "_")
         name = ALIASES.get(name, name)
         operator = self._peek()
         if operator is None or not operator["operator"]:
             raise self._wrong(
-                at, f"{said!r} is compared with nothing: expected is one such as name:{said}* or top1>=79"
+                at, f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
             )
         try:
             if not self.is_known(name):
-                require_known(name, said)
+                require_known(name, word)
         except UsageError as error:
             raise self._wrong(at, str(error)) from None
         self.place = operator.end()
         value = _VALUE.match(self.text, self.place)
         if value is None:
-            raise self._wrong(len(self.text), f"expected is a value after {said}{operator['operator']}")
+            raise self._wrong(len(self.text), f"expected is a value after {word}{operator['operator']}")
         at_value = value.start("quoted") if value["quoted"] else value.start("bare")
         self.place = value.end()
         wanted = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
         if name in TEXT_NAMES:
             if operator["operator"] not in ("=", "!=", ":"):
                 raise self._wrong(
-                    operator.start("operator"), f"{said} is text; it can be compared with `:`, `=` and `!=`"
+                    operator.start("operator"), f"{word} is text; it can be compared with `:`, `=` and `!=`"
                 )
             return Condition(name=name, operator=operator["operator"], pattern=wanted)
         return Condition(name=name, operator=operator["operator"], number=self._quantity(wanted, at_value))
@@ -218,7 +218,7 @@ class _Parser:
         return Decimal(match[1]) * UNITS[unit]
 
 
-def require_known(name: str, said: str) -> None:
+def require_known(name: str, word: str) -> None:
     """Refuse a name that no field has.
 
     Raises:
@@ -227,4 +227,4 @@ def require_known(name: str, said: str) -> None:
     known = [*TEXT_NAMES, *number_names(), *ALIASES]
     if name in known:
         return
-    raise UsageError(f"{said!r} is no name that can be asked for. {suggest(name, known)}")
+    raise UsageError(f"{word!r} is no name that can be asked for. {suggest(name, known)}")

@@ -134,8 +134,8 @@ class _Composer:
     def _scalar(self, event: Any) -> None:
         self._count(event, 1)
         if len(event.value) > MAX_SCALAR_CHARS:
-            found = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
-            raise self._flaw(event, "too-large", found)
+            what = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
+            raise self._flaw(event, "too-large", what)
         start, end = self.base + event.start_mark.index, self.base + event.end_mark.index
         tag = None if event.tag is None else self._tag(event)
         node = Node(self.source, "scalar", event.value, start, end, plain=event.style in (None, ""), tag=tag)
@@ -178,13 +178,13 @@ def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
     if not any(key.plain and key.value == "<<" for key, _ in pairs):
         return pairs
     own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
-    said = {key.text for key, _ in own}
+    taken = {key.text for key, _ in own}
     for key, value in pairs:
         if key.plain and key.value == "<<":
             for mapping in value.items or [value]:
-                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in said]
+                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in taken]
                 own += fresh
-                said |= {inner.text for inner, _ in fresh}
+                taken |= {inner.text for inner, _ in fresh}
     return own
 
 
@@ -211,8 +211,8 @@ class _JsonComposer:
         return self.text[self.at : self.at + 1]
 
     def _unexpected(self) -> Flaw:
-        found = self._peek()
-        what = f"{found!r} cannot stand here in JSON" if found else "the JSON ends before its value does"
+        mark = self._peek()
+        what = f"{mark!r} cannot stand here in JSON" if mark else "the JSON ends before its value does"
         return Flaw("not-yaml", what, self.at)
 
     def _take(self, mark: str) -> None:

@@ -43,10 +43,10 @@ def fix_files(problems: Iterable[Problem]) -> tuple[FixedFile, ...]:
     for problem in problems:
         if problem.fix is not None:
             by_file.setdefault(problem.location.file, []).append(problem)
-    texts = {file: _apply(_open(file), found) for file, found in by_file.items()}
+    texts = {file: _apply(_open(file), fixable) for file, fixable in by_file.items()}
     for file, data in texts.items():
         write_whole(file, data)
-    return tuple(FixedFile(file=file, problems=tuple(found)) for file, found in by_file.items())
+    return tuple(FixedFile(file=file, problems=tuple(fixable)) for file, fixable in by_file.items())
 
 
 def _open(file: Path) -> YamlSource:
@@ -115,15 +115,15 @@ def _find_root(source: YamlSource) -> Node:
     try:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
             root = compose(source)
-            found = [root] if root is not None else []
+            roots = [root] if root is not None else []
         else:
             blocks = [block for block in find_blocks(source.text) if block.kind == "marked"]
-            found = [
+            roots = [
                 node for block in blocks if (node := compose(source, block.start, block.end)) is not None
             ]
     except Flaw as flaw:
         raise IndexReadError(f"{source.place(flaw.offset or 0)}: {flaw.message}") from None
-    mappings = [node for node in found if node.kind == "mapping"]
+    mappings = [node for node in roots if node.kind == "mapping"]
     if not mappings:
         raise IndexReadError(f"{source.file}: holds no model index to add to")
     return next((node for node in mappings if _models(node) is not None), mappings[0])
@@ -177,8 +177,8 @@ def _line_after(source: YamlSource, end: int) -> int:
     """Find the beginning of the next line; a block scalar's end is one already."""
     if end and source.text[end - 1] == "\n":
         return end
-    found = source.text.find("\n", end)
-    return len(source.text) if found < 0 else found + 1
+    newline = source.text.find("\n", end)
+    return len(source.text) if newline < 0 else newline + 1
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Give each entry what its collection says and it does not."""
+"""Add to each entry what its collection states and it does not."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _inherited_result(result: Result) -> Result:
 
 
 def _with_source(result: Result, collection: Collection) -> Result:
-    """Say where a split is from, when the collection's Sources say it."""
+    """Add where a split is from, when the collection's Sources state it."""
     sources = collection.extra.get("sources")
     url = sources.value.get("split") if sources is not None else None
     if result.split is None or result.split.source is not None or url is None:

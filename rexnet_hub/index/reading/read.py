@@ -180,7 +180,7 @@ class _Reader:
                 continue
             if block.kind == "front":
                 node = from_front_matter(node) if node is not None else None
-            if node is not None and (block.kind != "likely" or _said(node) & (_INDEX_KEYS | _MODEL_KEYS)):
+            if node is not None and (block.kind != "likely" or _names(node) & (_INDEX_KEYS | _MODEL_KEYS)):
                 yield node
 
     def _exists(self, folder: Path, path: str) -> bool:
@@ -195,13 +195,13 @@ class _Reader:
     def _take(self, root: Node, page: Path | None) -> bool:
         """Take the models and collections of a root node; false when it holds none."""
         if root.kind == "list":
-            if any(_said(item) & {"task", "metrics"} for item in root.items):
+            if any(_names(item) & {"task", "metrics"} for item in root.items):
                 return False
             self._take_models(root, page)
             return bool(root.items)
-        said = {key_name(key.text): value for key, value in root.pairs}
-        if not said.keys() & _INDEX_KEYS:
-            is_model = "results" in said or ("name" in said and bool(said.keys() & _MODEL_KEYS))
+        names = _names(root)
+        if not names & _INDEX_KEYS:
+            is_model = "results" in names or ("name" in names and bool(names & _MODEL_KEYS))
             if is_model:
                 self.models.append((root, page))
             return is_model
@@ -211,8 +211,8 @@ class _Reader:
                 self._take_section(name, sections[name][2], page)
         if "library" in sections and self.library is None:
             row, key, node = sections["library"]
-            for told in self._items("library", node)[:1]:
-                self.library = self.builder.claim("library", (row, key, told), {})
+            for item in self._items("library", node)[:1]:
+                self.library = self.builder.claim("library", (row, key, item), {})
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})
@@ -236,12 +236,12 @@ class _Reader:
             return [node]
         if node.kind == "list":
             return [mapping for item in node.items for mapping in self._items(section, item)]
-        found = []
+        mappings = []
         for root in self._roots(node):
-            said = {key_name(key.text): value for key, value in root.pairs}
-            inner = said.get(section, said.get(section.removesuffix("s")))
-            found += self._guarded(root, section, root if inner is None else inner)
-        return found
+            sections = {key_name(key.text): value for key, value in root.pairs}
+            inner = sections.get(section, sections.get(section.removesuffix("s")))
+            mappings += self._guarded(root, section, root if inner is None else inner)
+        return mappings
 
     def _guarded(self, root: Node, section: str, node: Node) -> list[Node]:
         real = root.source.file.resolve()
@@ -320,21 +320,21 @@ class _Reader:
             return ()
         folder = node.source.file.parent
         try:
-            found = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
+            files = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
         except Flaw as flaw:
             self.builder.report(flaw.code, node, flaw.message)
             return ()
-        if not found:
+        if not files:
             where = folder if str(folder) != "." else "this folder"
             self.builder.report(
                 "import-missing", node, f"no file is called {node.text!r}, from {where} or the root"
             )
-        return found
+        return files
 
     # Entries
 
     def finish(self, first: Path) -> Index:
-        """Build all entries, let them inherit, check them against each other."""
+        """Build all entries, let them inherit, compare them with each other."""
         collections = [c for node in self.collections if (c := self.builder.collection(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
         entries: list[Entry] = inherit(models, collections, self.builder.report)
@@ -353,5 +353,5 @@ class _Reader:
         )
 
 
-def _said(node: Node) -> set[str]:
+def _names(node: Node) -> set[str]:
     return {key_name(key.text) for key, _ in node.pairs}

@@ -153,7 +153,7 @@ def find_blocks(text: str) -> list[Block]:
 
 def _comments(text: str, place: int) -> list[tuple[int, int]]:
     """List the inside of each HTML comment that no code block or code span holds."""
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     fence, in_list = "", False
     while place < len(text):
         end = text.find("\n", place) + 1 or len(text)
@@ -174,11 +174,11 @@ def _comments(text: str, place: int) -> list[tuple[int, int]]:
             if at >= 0:
                 close = text.find("-->", place + at + 4)
                 if close < 0:
-                    return found
-                found.append((place + at + 4, close))
+                    return stretches
+                stretches.append((place + at + 4, close))
                 end = close + 3
         place = end
-    return found
+    return stretches
 
 
 def _find_opening(line: str) -> int:

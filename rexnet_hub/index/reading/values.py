@@ -46,7 +46,7 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         notes: Receives what is doubtful though the value could be read.
 
     Returns:
-        The value in the field's unit; None where nothing is said (empty or `null`).
+        The value in the field's unit; None where nothing is stated (empty or `null`).
 
     Raises:
         Flaw: The text is not of that kind.
@@ -63,10 +63,10 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     if kind == "url":
         require_url(text)
     if node.plain and node.tag != "str":
-        found = resolve(text)
-        if found in _OTHER_THAN_TEXT:
+        kind_of_yaml = resolve(text)
+        if kind_of_yaml in _OTHER_THAN_TEXT:
             quote = '"' if node.source.is_json else "'"
-            message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
+            message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
             notes.append(Flaw("unquoted-text", message, new=f"{quote}{text}{quote}"))
     return text
 
