@@ -50,7 +50,7 @@ def _listing(work: Path, models: int) -> Job:
     index = make_index(work / f"{models}", models)
     parse = Program(name="PyYAML's C loader", argv=("-c", PARSE, str(index)))
     return Job(
-        title="rexnet-hub list, measured and claimed",
+        title="rexnet-hub list",
         size=f"{models:,} models",
         ours=Program(name="ours", argv=("-m", "rexnet_hub", "list"), env={"REXNET_HUB_INDEX": str(index)}),
         peers=(Peer(task=parse),),

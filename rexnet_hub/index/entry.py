@@ -1,4 +1,4 @@
-"""Say what a model-index file claims: entries, collections, results, each with its place."""
+"""Define what a model-index file claims: entries, collections, results, each with its place."""
 
 from __future__ import annotations
 

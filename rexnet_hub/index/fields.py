@@ -1,4 +1,4 @@
-"""Table every field of a model index: its name, what it holds, its unit and its meaning.
+"""List every field of a model index: its name, what it holds, its unit and its meaning.
 
 The reader, the JSON Schema, the reference page and the editor all follow this table; a new
 field is one row.

@@ -31,11 +31,11 @@ def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
 def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
     """Look a number up: measured where it was, else claimed, else None."""
     if measured is not None and name in ("macs", "parameters"):
-        figures = measured.of(entry.name)
-        if name == "parameters" and figures.parameters is not None:
-            return figures.parameters
-        if name == "macs" and figures.preferred_macs is not None:
-            return figures.preferred_macs.count
+        found = measured.of(entry.name)
+        if name == "parameters" and found.parameters is not None:
+            return found.parameters
+        if name == "macs" and found.preferred_macs is not None:
+            return found.preferred_macs.count
     claim = entry.metadata.get(name) or entry.metric(name)
     if claim is None:
         claim = next((c for label, c in entry.metadata.items() if plain_name(label) == name), None)
@@ -49,7 +49,7 @@ def plain_name(label: str) -> str:
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
-    """Look text up, as a list; empty where nothing is claimed."""
+    """Find text, as a list; empty where nothing is claimed."""
     if name in ("dataset", "task"):
         return tuple(str(text) for result in entry.results if (text := getattr(result, name)))
     if name == "name":

@@ -261,7 +261,7 @@ class Builder:
         return urls
 
     def _take_url(self, rest: dict[str, Claim | None], extra: dict[str, Claim]) -> None:
-        """Take the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
+        """Split the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
         for name in ("code", "weights"):
             claim = rest.get(name)
             if claim is None or not isinstance(claim.value, dict):

@@ -43,7 +43,7 @@ _STANDARD_TAGS = {
 
 @functools.lru_cache(maxsize=4096)  # most values of an index stand in it many times
 def resolve(text: str) -> str:
-    """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
+    """Return what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers
     for tag, pattern in resolvers.get(text[:1], []) + resolvers.get(None, []):
         if pattern.match(text):

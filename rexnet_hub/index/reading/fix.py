@@ -139,7 +139,7 @@ def _count(root: Node) -> int:
 
 
 def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int, str]:
-    """Decide where the new text goes, and what it is."""
+    """Return where the new text goes, and what it is."""
     models = _models(root)
     newline = "\r\n" if "\r\n" in source.text else "\n"
     if models is not None and models.kind == "list" and source.text[models.start] == "[":

@@ -108,7 +108,7 @@ class _Reader:
             self.read_file(folder / name, Location(folder / name, 1, 1), is_asked_for=bool(own))
 
     def read_file(self, file: Path, place: Location, *, is_asked_for: bool = True) -> None:
-        """Take a file's models and collections; `place` is whoever named it."""
+        """Read a file's models and collections; `place` is whoever named it."""
         real = file.resolve()
         if real in self.stack:
             loop = " imports ".join(path.name for path in [*self.stack[self.stack.index(real) :], real])
@@ -193,7 +193,7 @@ class _Reader:
     # Nodes
 
     def _take(self, root: Node, page: Path | None) -> bool:
-        """Take the models and collections of a root node; false when it holds none."""
+        """Collect the models and collections of a root node; false when it holds none."""
         if root.kind == "list":
             if any(_names(item) & {"task", "metrics"} for item in root.items):
                 return False
@@ -255,7 +255,7 @@ class _Reader:
             self.stack.pop()
 
     def _complete(self, node: Node) -> Node:
-        """Put in place what a model names by path: its Metadata, its Results."""
+        """Replace what a model names by path: its Metadata, its Results."""
         pairs = []
         for key, value in node.pairs:
             name = key_name(key.text) if key.kind == "scalar" else ""
@@ -304,7 +304,7 @@ class _Reader:
         return [root for file in self._find(node) for root in self.compose_file(file, node.location)]
 
     def _import(self, node: Node) -> None:
-        """Take what other files hold: one path or pattern, or a list of them."""
+        """Read what other files hold: one path or pattern, or a list of them."""
         for item in node.items if node.kind == "list" else [node]:
             if item.kind == "scalar" and item.text and not is_null(item):
                 for file in self._find(item):

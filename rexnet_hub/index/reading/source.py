@@ -47,7 +47,7 @@ class YamlSource:
             ) from None
 
     def place(self, offset: int) -> Location:
-        """Name the place of a character."""
+        """Find the place of a character."""
         if self._starts is None:
             self._starts = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
         line = bisect_right(self._starts, offset)

@@ -184,7 +184,7 @@ def reads_as_number(text: str) -> bool:
 
 
 def require_url(text: str) -> None:
-    """Refuse what is not an address of the web or of a file.
+    """Check that a text is an address of the web or of a file.
 
     Raises:
         Flaw: It is not one.
