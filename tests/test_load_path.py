@@ -90,7 +90,7 @@ def test_asking_the_index_is_light(question):
 
 
 def test_a_heavy_import_is_seen():
-    """The check says no: a door to a network imports torch."""
+    """The check says no: whoever makes a network imports torch."""
     assert "torch" in modules_after("rexnet_hub.create_model")
 
 
@@ -105,5 +105,5 @@ def test_type_checkers_see_each_public_name():
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     seen = {alias.name: line.module for line in block.body for alias in line.names}
 
-    assert seen == rexnet_hub._DOORS
+    assert seen == rexnet_hub._PUBLIC
     assert {"__version__", *seen} == set(rexnet_hub.__all__)
