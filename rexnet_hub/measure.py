@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,18 @@ FVCORE = "fvcore"
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """One number that the lock and a measurement say differently; absent is None."""
+    """One number on which the lock and a measurement or a claim disagree; absent is None."""
 
     model: str
     what: str
     locked: Any
-    measured: Any
+    measured: Any = None
+    claimed: str | None = None
 
     def __str__(self) -> str:
         locked = "nothing" if self.locked is None else self.locked
-        return f"{self.model}: {self.what}: the lock says {locked}, measured is {self.measured}"
+        other = f"measured is {self.measured}" if self.claimed is None else f"the index {self.claimed}"
+        return f"{self.model}: {self.what}: the lock says {locked}, {other}"
 
 
 def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
@@ -155,7 +157,7 @@ def compare_lock(
     checkpoint: Path | None = None,
     repo: Path | None = None,
 ) -> tuple[Disagreement, ...]:
-    """Measure again what can be, and name every number that the lock says otherwise.
+    """Measure again what can be, and name every number that lock or claim says otherwise.
 
     Counts are compared, not the releases of the counters.
 
@@ -163,8 +165,9 @@ def compare_lock(
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
-    found = []
+    found: list[Disagreement] = []
     for entry in entries:
+        found += compare_claims(entry, lock.of(entry.name))
         locked = dict(measurements(lock.of(entry.name)))
         for what, measured in measurements(measure_model(entry, checkpoint=checkpoint, repo=repo)):
             if not what.endswith(".counter") and locked.get(what) != measured:
@@ -177,6 +180,16 @@ def compare_lock(
         for name in sorted(strangers)
     )
     return (*found, *gone)
+
+
+def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
+    """Compare an entry's claims with what the lock holds of it, and yield each that differs."""
+    for name in ("top1", "top5", "parameters", "file_size"):
+        claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
+        if claim is None or locked is None or (agreement := claim.compare(locked)).holds:
+            continue
+        stated = f"{claim.text}, which {agreement}"
+        yield Disagreement(model=entry.name, what=name, locked=locked, claimed=stated)
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:

@@ -8,7 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rexnet_hub.agreement import Agreement, compare
 from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.index.fields import kind_of
 
 if TYPE_CHECKING:
     from rexnet_hub.index.problems import Problem
@@ -52,6 +54,10 @@ class Claim:
     location: Location
     source: str | None = None
     inherited: bool = False
+
+    def compare(self, measured: int | Decimal) -> Agreement:
+        """Compare the claim, at the precision it was published with, with a measurement."""
+        return compare(self.text, measured, kind=kind_of(self.field))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.schema import render_schema
@@ -15,7 +16,7 @@ from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
 from rexnet_hub.pages.chart import Point, draw_svg
-from rexnet_hub.pages.facts import STANDINGS, input_sentence, training_rows
+from rexnet_hub.pages.facts import input_sentence, training_rows
 from rexnet_hub.pages.families import citation, find_family
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -113,7 +114,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
             preprocessing=input_sentence(entry),
             training=training_rows(entry),
             recipe=make_recipe(entry),
-            standings=STANDINGS,
+            standings=MEANINGS,
             siblings=siblings,
             cost_key=cost_key(siblings),
             picture=draw_picture(siblings, here=entry.name),

@@ -137,6 +137,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     return {
         "value": plain(fact.value),
         "standing": fact.standing or None,
+        "agreement": str(fact.agreement) if fact.agreement else None,
         "as_published": fact.claimed,
         "stated_by": fact.stated_by.url or fact.stated_by.words if fact.stated_by else None,
         "also_stated_by": [{"url": s.url, "words": s.words, "value": s.value} for s in fact.second_sources],

@@ -29,14 +29,6 @@ from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import Receipt
 
-#: Between two honest runs of one checkpoint top-1 moved by up to 0.062 points in five years of timm's
-#: tables (other torch, CUDA and Pillow releases), so 0.1 accepts every run on record.
-ACCURACY_TOLERANCE_POINTS = Decimal("0.1")
-
-#: Published parameter counts are rounded to at most this power of ten: timm's tables give millions
-#: with two decimals.
-COARSEST_ROUNDING = 4
-
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
 
@@ -95,6 +87,13 @@ class Evidence:
         told = {"stated": str(stated), "found": str(found), "note": note}
         return Finding(model=self.entry.name, claim=claim, verdict=verdict, **told)
 
+    def compare_claim(self, name: str, claim: Claim, measured: int | Decimal, *, note: str) -> Finding:
+        """Make the finding of a published number that was measured; the note begins with how they agree."""
+        agreement = claim.compare(measured)
+        shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
+        told = {"stated": claim.text, "found": shown, "note": f"{agreement}; {note}"}
+        return self.compare(name, holds=agreement.holds, **told)
+
     def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
         """Make the finding of a claim that was not measured, with what it would take."""
         told = {"stated": str(stated), "found": found, "note": note}
@@ -102,15 +101,10 @@ class Evidence:
 
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
-    """Hold `Parameters` against the count: exact, or rounded to at most 10^4."""
-    if (stated := evidence.entry.value("parameters")) is None:
-        return
-    exact = entry_parameters(evidence.entry)
-    powers = [power for power in range(COARSEST_ROUNDING + 1) if round(exact, -power) == stated]
-    note = "counted from the network's tensors"
-    if powers and powers[0]:
-        note += f"; stated is rounded to 10^{powers[-1]}"
-    yield evidence.compare("parameters", stated=stated, found=exact, holds=bool(powers), note=note)
+    """Compare `Parameters` with the count."""
+    if (claim := evidence.entry.metadata.get("parameters")) is not None:
+        exact, how = entry_parameters(evidence.entry), "counted from the network's tensors"
+        yield evidence.compare_claim("parameters", claim, exact, note=how)
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
@@ -172,20 +166,16 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
-    """Hold each metric against the tables that it is cited from, and against runs of our own."""
+    """Compare each metric with the tables that it is cited from, and with runs of our own."""
     for result in evidence.entry.results:
         for name, claim in result.metrics.items():
             if claim.value is None:
                 continue
             for snapshot in result.snapshots:
                 if name in snapshot.metrics:
+                    note = f"table of {snapshot.date or 'unknown date'}"
                     value = snapshot.metrics[name].value
-                    near = abs(claim.value - value) <= ACCURACY_TOLERANCE_POINTS
-                    date = snapshot.date or "unknown date"
-                    note = f"table of {date}, within {ACCURACY_TOLERANCE_POINTS} points"
-                    yield evidence.compare(
-                        f"{name}_cited", stated=claim.text, found=value, holds=near, note=note
-                    )
+                    yield evidence.compare_claim(f"{name}_cited", claim, value, note=note)
             runs = [record for record in evidence.records if name in ("top1", "top5")]
             if not runs:
                 note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
@@ -195,7 +185,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
-    """Hold a metric against one run: exactly on the whole set, by a verdict on a sample."""
+    """Compare a metric with one run: exactly on the whole set, by a verdict on a sample."""
     known = evidence.weights_digests[0].sha256 if evidence.weights_digests else None
     known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
     if known is None:
@@ -207,9 +197,7 @@ def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> F
     right = record.top1_count if name == "top1" else record.top5_count
     percent = Decimal(right) * 100 / record.images
     if record.may_enter_index:
-        near = abs(claim.value - percent) <= ACCURACY_TOLERANCE_POINTS
-        note = f"{right} of {record.images} images, within {ACCURACY_TOLERANCE_POINTS} points"
-        return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=near, note=note)
+        return evidence.compare_claim(name, claim, percent, note=f"{right} of {record.images} images")
     is_fair = record.sample is not None and record.sample.drawn_from == VALIDATION_IMAGES
     if not is_fair or record.unreadable or record.machine.dtype != "fp32":
         note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
