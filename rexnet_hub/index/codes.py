@@ -153,6 +153,13 @@ CODES: tuple[Code, ...] = (
         "Models:\n- Name: ../other\n",
         _model(),
     ),
+    _error(
+        "hub-metadata",
+        "a card's metadata is written as the Hub refuses or passes over it",
+        "---\nmodel_index: [{name: a}]\n---\n",
+        "---\nmodel-index: [{name: a}]\n---\n",
+        file="README.md",
+    ),
     _error("missing-name", "a model or collection has no Name", "Models:\n- Title: x\n", _model("Title: x")),
     _warning(
         "incomplete-result",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.agreement import Agreement, Standing
-from rexnet_hub.index import Claim, Entry
+from rexnet_hub.index import Claim, Entry, Snapshot
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages.text import link, markdown, number, shell
 
@@ -94,9 +94,7 @@ def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, comm
     claim = None if key == "macs" else entry.metadata.get(key) or entry.metric(key)
     found = measured.figure(key)
     seconds = tuple(
-        CitedSource(
-            words=_snapshot_words(table.url, table.date), url=table.url, value=published(key, other.value)
-        )
+        CitedSource(words=table_words(table), url=table.url, value=published(key, other.value))
         for result in entry.results
         for table in result.snapshots
         if (other := table.metrics.get(key)) is not None
@@ -152,10 +150,11 @@ def _stated_by(claim: Claim) -> CitedSource:
     return CitedSource(words=f"the model index ({claim.location.file.name})")
 
 
-def _snapshot_words(url: str, date: str | None) -> str:
-    parts = url.split("/")
+def table_words(table: Snapshot) -> str:
+    """Return what a cited table is called: whose, its file, its date."""
+    parts = table.url.split("/")
     words = f"timm's {parts[-1]}" if "pytorch-image-models" in parts else parts[-1]
-    return f"{words}, {date}" if date else words
+    return f"{words}, {table.date}" if table.date else words
 
 
 #: What an entry says of its training, in the order of the table of fields.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rexnet_hub.pages.card import read_front_matter
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 
 
 @dataclass(frozen=True, kw_only=True)

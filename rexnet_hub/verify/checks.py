@@ -16,9 +16,10 @@ from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters, entry_tensors
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
 from rexnet_hub.nets import build_network
-from rexnet_hub.pages.card import derive_card, read_front_matter
+from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
