@@ -74,6 +74,7 @@ def compare(published: str, measured: int | Decimal, *, kind: str = "count") -> 
             points) behind its last digit, `bytes` not at all: a file has that size or is another file.
     """
     stated = Decimal(published.strip().removesuffix("%").strip().replace("_", ""))
+    kind = "percent" if published.rstrip().endswith("%") else kind
     distance, exponent = abs(stated - measured), _rounded_to(stated, kind)
     if not distance:
         return Agreement(standing=Standing.AGREES)

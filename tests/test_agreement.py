@@ -10,6 +10,7 @@ import pytest
 
 from rexnet_hub.agreement import MEANINGS, Standing, compare
 from rexnet_hub.cli import main
+from rexnet_hub.evaluation import compare_with_claims
 from rexnet_hub.imagenet.evidence.record import Machine, Record
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, write_lock
@@ -17,7 +18,7 @@ from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.measure import compare_claims
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
-from rexnet_hub.verify import HOLDS, verify_model
+from rexnet_hub.verify import HOLDS, NOT_MEASURED, verify_model
 
 EXACT, ROUNDED, SPREAD, DIFFERS = "agrees", "agrees as rounded", "within the spread of runs", "differs"
 
@@ -187,7 +188,7 @@ def test_a_count_has_one_answer_everywhere(classes, read):
 
 @pytest.mark.parametrize(("published", "right"), PERCENTS)
 def test_an_accuracy_has_one_answer_everywhere(published, right, read):
-    """Verify, page, JSON, CSV, card and lock say the same of an accuracy and a run."""
+    """Verify, evaluate, page, JSON, CSV, card and lock say the same of an accuracy and a run."""
     (entry,) = read(claims(top1=published)).models
     run = MeasuredEvaluation(
         record_sha256=64 * "a", dataset="ImageNet", images=50000, top1_count=right, top5_count=50000
@@ -199,6 +200,7 @@ def test_an_accuracy_has_one_answer_everywhere(published, right, read):
     (finding,) = (f for f in verify_model(entry, measured=measured, records=records) if f.claim == "top1")
 
     assert word == PERCENTS[published, right]
+    assert compare_with_claims(entry, records[0])[0] == finding
     assert finding.note.startswith(f"{answer}; ")
     assert (finding.verdict == HOLDS) is (word != DIFFERS)
 
@@ -264,3 +266,28 @@ def test_the_lock_is_checked_against_the_claims(tmp_path, monkeypatch, capsys):
         "net: top1: the lock says 76, the index 70, which differs by 6 points",
         "net: file_size: the lock says 19417553, the index 19417552, which differs by 1",
     ]
+
+
+def test_a_run_says_nothing_of_another_data_set(read):
+    """A run on ImageNet measures nothing that is claimed on another data set; tables stay apart too."""
+    other = """\
+  - Task: Image Classification
+    Dataset: ImageNet-V2
+    Metrics: {Top 1 Accuracy: 66, Top 3 Accuracy: 80.1%}
+    Sources: [{URL: https://example.org/t.csv, Metrics: {Top 1 Accuracy: 66.04, Top 3 Accuracy: 80.12}}]
+"""
+    (entry,) = read(claims(top1=77.86) + other).models
+    measured = Measured(safetensors=MeasuredFile(sha256=64 * "b", size_bytes=1))
+    findings = verify_model(entry, measured=measured, records=[a_record(entry, 38930)])
+    notes = {(f.claim, f.stated): (f.verdict, f.note.split(";")[0]) for f in findings}
+
+    assert notes["top1", "77.86"] == (HOLDS, "agrees")
+    assert notes["top1", "66"] == (
+        NOT_MEASURED,
+        "needs a run on ImageNet-V2: rexnet-hub evaluate, then --record",
+    )
+    assert notes["top1_cited", "66"] == (HOLDS, "agrees as rounded to 1 points")
+    assert notes["Top 3 Accuracy_cited", "80.1%"] == (HOLDS, "agrees as rounded to 0.1 points")
+    rows = [line for line in render_card(entry).splitlines() if line.startswith("| Top-1 accuracy | 77.86")]
+    assert len(rows) == 2
+    assert "66.04" not in rows[1]

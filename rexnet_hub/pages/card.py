@@ -51,7 +51,7 @@ def render_card(
         repo_id: Where the repo is on the Hub; without, the snippets load by the entry's name.
         files: `name`, `size_bytes` and `sha256` of each file with a known digest.
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
-        measured: What the lock holds of the model.
+        measured: What the lock has of the model.
     """
     facts = list_facts(entry, measured)
     body = (
@@ -86,7 +86,7 @@ def derive_card(
 
     Args:
         weights: What the repo's weights are, by their receipt.
-        measured: What the lock says of the model; of a stand-in only what holds of one is taken.
+        measured: What the lock has of the model; of a stand-in only what is true of one is taken.
         standin: Whether the weights are random numbers.
         repo_id: Where the repo is on the Hub.
     """

@@ -71,7 +71,7 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 
     Args:
         entry: The model.
-        measured: What the lock holds of it.
+        measured: What the lock has of it.
     """
     ours, name = measured or Measured(), shell(entry.name)
     verify, evaluate = f"rexnet-hub verify {name}", f"rexnet-hub evaluate {name} --data DIR"
@@ -92,23 +92,24 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, command: str) -> Fact:
     """Put what is claimed of a figure beside what was measured."""
     claim = None if key == "macs" else entry.metadata.get(key) or entry.metric(key)
-    found = measured.figure(key)
+    counted = measured.figure(key)
     seconds = tuple(
         CitedSource(words=table_words(table), url=table.url, value=published(key, other.value))
         for result in entry.results
+        if claim is not None and result.metrics.get(key) is claim
         for table in result.snapshots
         if (other := table.metrics.get(key)) is not None
     )
-    agreement = claim.compare(found) if claim and found is not None else None
-    if found is not None:
+    agreement = claim.compare(counted) if claim and counted is not None else None
+    if counted is not None:
         standing = agreement.standing if agreement else Standing.MEASURED
     else:
         standing = Standing.SECOND_SOURCE if seconds else Standing.CLAIMED
-    record, shown, others = _evidence(measured, key) if found is not None else (None, None, ())
+    record, shown, others = _evidence(measured, key) if counted is not None else (None, None, ())
     return Fact(
         key=key,
         label=label,
-        value=found if found is not None else claim.value if claim else None,
+        value=counted if counted is not None else claim.value if claim else None,
         claimed=published(key, claim.value) if claim else None,
         stated_by=_stated_by(claim) if claim else None,
         second_sources=seconds,
@@ -117,23 +118,23 @@ def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, comm
         record=record,
         how=how,
         command=command,
-        standing=standing if claim or found is not None else "",
+        standing=standing if claim or counted is not None else "",
         agreement=agreement,
     )
 
 
 def _evidence(measured: Measured, key: str) -> tuple[str, str, tuple[str, ...]]:
     """Return where a measurement is kept, how it is printed, and what other conventions count."""
-    found, run, macs = measured.figure(key), measured.evaluation, measured.preferred_macs
+    counted, run, macs = measured.figure(key), measured.evaluation, measured.preferred_macs
     if key in ("top1", "top5") and run:
         right = run.top1_count if key == "top1" else run.top5_count
         record = f"evaluation on {run.dataset}, record {run.record_sha256[:16]}…"
-        return record, f"{found:.3f} % ({right:,} of {run.images:,} images)", ()
+        return record, f"{counted:.3f} % ({right:,} of {run.images:,} images)", ()
     if key == "macs" and macs:
         counts = sorted((name, other) for name, other in measured.macs.items() if other is not macs)
         others = tuple(f"{number(other.count)} ({name})" for name, other in counts)
-        return f"macs, counted by {macs.counter} at {macs.input_px} px", number(found), others
-    return "released" if key == "file_size" else key, published(key, found), ()
+        return f"macs, counted by {macs.counter} at {macs.input_px} px", number(counted), others
+    return "released" if key == "file_size" else key, published(key, counted), ()
 
 
 def published(key: str, value: Any) -> str:
@@ -193,7 +194,7 @@ def training_rows(entry: Entry) -> tuple[Row, ...]:
 
 
 def input_sentence(entry: Entry) -> str:
-    """Say in one sentence how a picture becomes the network's input, as Markdown."""
+    """Return in one sentence how a picture becomes the network's input, as Markdown."""
     spec = entry.preprocessing
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))

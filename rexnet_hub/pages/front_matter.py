@@ -83,7 +83,7 @@ def _metric(claim: Claim, types: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turn exact values into what YAML holds."""
+    """Turn exact values into what YAML can write."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, Mapping):

@@ -84,7 +84,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
-    """Name the most accurate model and the smallest, with their figures, for a reader in a hurry."""
+    """Return the most accurate model and the smallest, with their figures, for a reader in a hurry."""
     picks = []
     if rated := [view for view in views if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
@@ -164,7 +164,7 @@ def table_columns(views: Sequence[ModelView]) -> tuple[Column, ...]:
 
 
 def cost_key(views: Sequence[ModelView]) -> str:
-    """Name the cost that pictures show: our own count where every model has one, else what was published."""
+    """Return the cost that pictures show: our own count where every model has one, else FLOPs."""
     return "macs" if all(view.facts["macs"].value is not None for view in views) else "flops"
 
 

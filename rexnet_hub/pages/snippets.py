@@ -18,7 +18,7 @@ class Snippet:
 
 
 def predicting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Classify a picture with each library.
+    """Return the lines that classify a picture, for each library.
 
     Args:
         source: What rexnet_hub loads: a name of the index or a repo's id.
@@ -38,7 +38,7 @@ def predicting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...
 
 
 def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Take features out of a picture instead of classes."""
+    """Return the lines that take features out of a picture instead of classes."""
     ours, timms, _ = _quoted(source, repo_id)
     return (
         Snippet(library="rexnet_hub", language="python", lines=OUR_FEATURES.format(ours)),
@@ -47,7 +47,7 @@ def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...
 
 
 def tuning(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Give the model another classifier and train it."""
+    """Return the lines that give the model another classifier and train it."""
     ours, timms, _ = _quoted(source, repo_id)
     return (
         Snippet(library="rexnet_hub", language="python", lines=OUR_TUNING.format(ours)),

@@ -32,7 +32,7 @@ class ModelView:
     """One model for the site.
 
     Attributes:
-        measured: What the lock holds of it.
+        measured: What the lock has of it.
         facts: Its figures by key.
         file: What its page is called, without an ending.
     """
@@ -150,7 +150,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Turn a claim's value into what JSON holds: decimals as floats, tuples as lists."""
+    """Turn a claim's value into what JSON can write: decimals as floats, tuples as lists."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, tuple | list):
@@ -166,7 +166,7 @@ def query_names() -> dict[str, Any]:
 
 
 def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
-    """Give what a query can ask of an entry, as `find_number` and `find_texts` see it."""
+    """Return what a query can ask of an entry, as `find_number` and `find_texts` see it."""
     numbers = ((name, find_number(entry, name, lock)) for name in number_names())
     texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
     return {

@@ -92,8 +92,8 @@ class Evidence:
         """Make the finding of a published number that was measured; the note begins with how they agree."""
         agreement = claim.compare(measured)
         shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
-        told = {"stated": claim.text, "found": shown, "note": f"{agreement}; {note}"}
-        return self.compare(name, holds=agreement.holds, **told)
+        note = f"{agreement}; {note}"
+        return self.compare(name, stated=claim.text, found=shown, holds=agreement.holds, note=note)
 
     def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
         """Make the finding of a claim that was not measured, with what it would take."""
@@ -109,7 +109,7 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the lock's MACs against the running network; show `FLOPs` as the number that it is."""
+    """Compare the lock's MACs with the running network; show `FLOPs` as the number that it is."""
     if (stated := evidence.entry.value("flops")) is not None:
         note = "published without a convention, and no known counter gives it"
         yield evidence.leave("flops", stated=stated, note=note)
@@ -170,23 +170,24 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
     """Compare each metric with the tables that it is cited from, and with runs of our own."""
     for result in evidence.entry.results:
         for name, claim in result.metrics.items():
-            if claim.value is None:
+            if not isinstance(claim.value, Decimal):
                 continue
-            for snapshot in result.snapshots:
-                if name in snapshot.metrics:
-                    note = f"table of {snapshot.date or 'unknown date'}"
-                    value = snapshot.metrics[name].value
-                    yield evidence.compare_claim(f"{name}_cited", claim, value, note=note)
-            runs = [record for record in evidence.records if name in ("top1", "top5")]
+            for table in result.snapshots:
+                cited = table.metrics.get(name)
+                if cited is not None and isinstance(cited.value, Decimal):
+                    note = f"table of {table.date or 'unknown date'}"
+                    yield evidence.compare_claim(f"{name}_cited", claim, cited.value, note=note)
+            is_run = name in ("top1", "top5") and result.dataset == "ImageNet"
+            runs = evidence.records if is_run else ()
             if not runs:
                 note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
                 yield evidence.leave(name, stated=claim.text, note=note)
             for record in runs:
-                yield _judge_run(evidence, name, claim, record)
+                yield _compare_run(evidence, name, claim, record)
 
 
-def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
-    """Compare a metric with one run: exactly on the whole set, by a verdict on a sample."""
+def _compare_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+    """Compare a metric with one run, if it is of these weights."""
     known = evidence.weights_digests[0].sha256 if evidence.weights_digests else None
     known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
     if known is None:
@@ -195,6 +196,11 @@ def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> F
     if record.weights_sha256 != known:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
         return evidence.leave(name, stated=claim.text, found=found, note=f"these weights are {known[:12]}…")
+    return judge_run(evidence, name, claim, record)
+
+
+def judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+    """Compare a metric with a run of the model: exactly on the whole set, by a verdict on a sample."""
     right = record.top1_count if name == "top1" else record.top5_count
     percent = Decimal(right) * 100 / record.images
     if record.may_enter_index:
@@ -306,7 +312,7 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_card(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the card against the one that entry, lock and receipt give: licence, metadata, every line."""
+    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
     repo = evidence.repo
     if repo is None or evidence.weights_digests is None:
         return
@@ -329,10 +335,10 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     differing = sorted(key for key in stated.keys() | found.keys() if stated.get(key) != found.get(key))
     fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
     lines = f"{len(own.splitlines())} lines"
-    said, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
+    line, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
     theirs = len(lost_lines(own, card, own))
     note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
-    yield evidence.compare("card", stated=said, found=there, note=note)
+    yield evidence.compare("card", stated=line, found=there, note=note)
 
 
 Check = Callable[[Evidence], Iterable[Finding]]
