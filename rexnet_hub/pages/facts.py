@@ -8,6 +8,7 @@ from typing import Any
 
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.index import Claim, Entry, Snapshot
+from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages.text import link, markdown, number, shell
 
@@ -158,39 +159,15 @@ def table_words(table: Snapshot) -> str:
     return f"{words}, {table.date}" if table.date else words
 
 
+_METADATA = [row.name for row in FIELDS if row.owner == "metadata"]
 #: What an entry says of its training, in the order of the table of fields.
-TRAINING_FIELDS = (
-    "training_data",
-    "training_techniques",
-    "training_resources",
-    "training_time",
-    "optimizer",
-    "lr_schedule",
-    "epochs",
-    "warmup_epochs",
-    "batch_size",
-    "lr",
-    "momentum",
-    "weight_decay",
-    "dropout",
-    "label_smoothing",
-    "random_erasing",
-    "auto_augment",
-)
+TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.index("num_classes")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a list: what, how much."""
-
-    label: str
-    value: str
-
-
-def training_rows(entry: Entry) -> tuple[Row, ...]:
-    """List what the entry says of its training."""
+def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """List what the entry says of its training: the label, the value."""
     claims = (entry.metadata.get(name) for name in TRAINING_FIELDS)
-    return tuple(Row(label=c.label, value=c.text or number(c.value)) for c in claims if c is not None)
+    return tuple((c.label, c.text or number(c.value)) for c in claims if c is not None)
 
 
 def input_sentence(entry: Entry) -> str:

@@ -10,21 +10,13 @@ from typing import Any
 
 from rexnet_hub.index import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, number_names
-from rexnet_hub.index.lock import Lock, Measured
+from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
+from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts
 from rexnet_hub.pages.text import file_name, markdown, short
 
 NOT_STATED = "not stated"
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileRow:
-    """A file of a model with its size and digest; None where they were not recorded yet."""
-
-    name: str
-    size_bytes: int | None
-    sha256: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,25 +86,13 @@ class ModelView:
         return NOT_STATED if value is None else short(value, unit)
 
     @property
-    def files(self) -> tuple[FileRow, ...]:
-        """The released file and the safetensors made of it."""
-        released, safetensors = self.measured.released, self.measured.safetensors
-        stated = self.entry.released
-        rows = []
-        if stated:
-            size_bytes = released.size_bytes if released else None
-            sha256 = released.sha256 if released else None
-            rows.append(
-                FileRow(name=stated.file_name, size_bytes=size_bytes or stated.size_bytes, sha256=sha256)
-            )
-        rows.append(
-            FileRow(
-                name="model.safetensors",
-                size_bytes=safetensors.size_bytes if safetensors else None,
-                sha256=safetensors.sha256 if safetensors else None,
-            )
-        )
-        return tuple(rows)
+    def files(self) -> list[dict[str, Any]]:
+        """The released file and the safetensors made of it; None where something was not recorded yet."""
+        stated, safetensors = self.entry.released, file_row(WEIGHTS_FILE, self.measured.safetensors)
+        if stated is None:
+            return [safetensors]
+        released = file_row(stated.file_name, self.measured.released)
+        return [{**released, "size_bytes": released["size_bytes"] or stated.size_bytes}, safetensors]
 
     @functools.cached_property
     def record(self) -> dict[str, Any]:
@@ -126,10 +106,16 @@ class ModelView:
             "page": f"models/{self.file}.html",
             "weights_url": entry.released.url if entry.released else None,
             "hub_repo": self.repo_id,
-            "files": [vars(row) for row in self.files],
+            "files": self.files,
             "figures": {key: fact_record(fact) for key, fact in self.facts.items()},
             "metadata": {name: plain(claim.value) for name, claim in entry.metadata.items()},
         }
+
+
+def file_row(name: str, file: MeasuredFile | None) -> dict[str, Any]:
+    """Return a file's name, size and digest; None where they were not recorded yet."""
+    known = {"size_bytes": file.size_bytes, "sha256": file.sha256} if file else {}
+    return {"name": name, "size_bytes": None, "sha256": None, **known}
 
 
 def fact_record(fact: Fact) -> dict[str, Any]:
