@@ -31,18 +31,21 @@ FVCORE = "fvcore"
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """One number on which the lock and a measurement or a claim disagree; absent is None."""
+    """One thing that the lock and something else state differently; absent is None.
+
+    Attributes:
+        by: What states the other: a measurement, the index, another part of the lock.
+    """
 
     model: str
     what: str
     locked: Any
-    measured: Any = None
-    claimed: str | None = None
+    measured: Any
+    by: str = "measured is"
 
     def __str__(self) -> str:
         locked = "nothing" if self.locked is None else self.locked
-        other = f"measured is {self.measured}" if self.claimed is None else f"the index {self.claimed}"
-        return f"{self.model}: {self.what}: the lock says {locked}, {other}"
+        return f"{self.model}: {self.what}: the lock says {locked}, {self.by} {self.measured}"
 
 
 def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
@@ -188,8 +191,8 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
         claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
         if claim is None or locked is None or (agreement := claim.compare(locked)).holds:
             continue
-        stated = f"{claim.text}, which {agreement}"
-        yield Disagreement(model=entry.name, what=name, locked=locked, claimed=stated)
+        stated, by = f"{claim.text}, which {agreement}", f"the index ({claim.location}) says"
+        yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:
