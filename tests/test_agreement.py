@@ -246,6 +246,14 @@ def test_a_file_size_is_exact_or_false(published, read):
     assert the_answer(entry, measured, "file_size")[0] == (EXACT if published == 19417552 else DIFFERS)
 
 
+def test_a_run_of_no_image_measures_nothing(read):
+    """A lock that counts no image says nothing of an accuracy, and stops no page."""
+    (entry,) = read(claims()).models
+    run = MeasuredEvaluation(record_sha256=64 * "a", dataset="x", images=0, top1_count=0, top5_count=0)
+    assert Measured(evaluation=run).figure("top1") is None
+    assert "| Top-1 accuracy | 70 % |" in render_card(entry, measured=Measured(evaluation=run))
+
+
 def test_the_lock_is_checked_against_the_claims(tmp_path, monkeypatch, capsys):
     """`lock --check` names a claim of the index that the lock's measurement does not bear out."""
     (tmp_path / "index.yml").write_text(claims())

@@ -120,7 +120,8 @@ class Measured:
     def figure(self, name: str) -> int | Decimal | None:
         """Return what was measured of a figure, as queries name it; None where nothing was."""
         if name in ("top1", "top5"):
-            return self.evaluation.percent(name) if self.evaluation else None
+            run = self.evaluation
+            return run.percent(name) if run and run.images else None
         if name == "macs":
             return self.preferred_macs.count if self.preferred_macs else None
         if name == "file_size":
