@@ -8,11 +8,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.agreement import Agreement, compare
 from rexnet_hub.errors import IndexReadError, UnknownModelError
-from rexnet_hub.index.fields import kind_of
 
 if TYPE_CHECKING:
+    from rexnet_hub.agreement import Agreement
     from rexnet_hub.index.problems import Problem
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
@@ -57,6 +56,9 @@ class Claim:
 
     def compare(self, measured: int | Decimal) -> Agreement:
         """Compare the claim, at the precision it was published with, with a measurement."""
+        from rexnet_hub.agreement import compare  # Not on the way of a load, which compares nothing.
+        from rexnet_hub.index.fields import kind_of
+
         return compare(self.text, measured, kind=kind_of(self.field))
 
 
