@@ -65,9 +65,9 @@ def _warm(folder: Path, name: str, *, known: bool) -> Job:
     def floor() -> None:
         build_network(name, init=False)
         with weights.open("rb") as stream:
-            stream.readinto(memoryview(data.numpy()))
+            stream.readinto(data.numpy().data)
         if not known:
-            hashlib.sha256(data.numpy()).hexdigest()
+            hashlib.sha256(data.numpy().data).hexdigest()
 
     def theirs() -> object:
         return timm.create_model(f"local-dir:{folder}", pretrained=True)

@@ -209,7 +209,7 @@ def agrees(claimed: int | Decimal, found: int | Decimal) -> bool:
     if isinstance(claimed, Decimal):
         return abs(Decimal(found) - claimed) <= Decimal(5).scaleb(int(claimed.as_tuple().exponent) - 1)
     zeros = len(str(claimed)) - len(str(claimed).rstrip("0")) if claimed else 0
-    return abs(2 * (found - claimed)) <= 10 ** min(zeros, 4)
+    return bool(abs(2 * (found - claimed)) <= 10 ** min(zeros, 4))
 
 
 def _value(claim: Claim | None) -> Any:
