@@ -1,4 +1,4 @@
-"""Evaluate models, by name or folder, on ImageNet, and hold what is found against their claims."""
+"""Evaluate models, by name or folder, on ImageNet, and compare the accuracies with their claims."""
 
 from __future__ import annotations
 
