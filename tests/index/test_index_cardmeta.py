@@ -1,6 +1,7 @@
 """An entry and the Hub's card metadata say the same to each other, by the Hub's own reader."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import yaml
@@ -109,7 +110,7 @@ def test_a_result_of_the_hub_survives_the_way_through_an_entry(result):
     assert (name, vars(back)) == ("m", expected)
 
 
-BAD = {
+BAD: dict[str, Any] = {
     "no model index": {},
     "two models": {"model-index": [{"name": "a", "results": []}, {"name": "b", "results": []}]},
     "no name": {"model-index": [{"results": []}]},

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import yaml
@@ -38,7 +39,7 @@ def test_front_matter_of_any_shape_is_read_back(tree):
     laid_out = "\n".join(yaml_lines(tree)) + "\n"
     assert yaml.safe_load(laid_out) == tree
     if isinstance(tree, dict | list) and laid_out.replace("\n", "").isprintable() and "\\" not in laid_out:
-        options = {"sort_keys": False, "allow_unicode": True, "width": 10**6}
+        options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10**6}
         assert laid_out == yaml.dump(tree, Dumper=Unaliased, **options)
 
 
