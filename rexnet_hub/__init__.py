@@ -15,7 +15,7 @@ _PUBLIC = {
     "convert_checkpoint": "rexnet_hub.weights.convert",
     "create_model": "rexnet_hub.auto",
     "evaluate_models": "rexnet_hub.imagenet.run.evaluate",
-    "list_models": "rexnet_hub.auto",
+    "list_models": "rexnet_hub.index.query",
     "load_index": "rexnet_hub.index",
     "plan_publish": "rexnet_hub.publish",
     "verify_model": "rexnet_hub.verify",
@@ -25,9 +25,9 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors; a misspelt o
     from rexnet_hub.auto import AutoImageProcessor as AutoImageProcessor
     from rexnet_hub.auto import AutoModel as AutoModel
     from rexnet_hub.auto import create_model as create_model
-    from rexnet_hub.auto import list_models as list_models
     from rexnet_hub.imagenet.run.evaluate import evaluate_models as evaluate_models
     from rexnet_hub.index import load_index as load_index
+    from rexnet_hub.index.query import list_models as list_models
     from rexnet_hub.publish import apply_plan as apply_plan
     from rexnet_hub.publish import plan_publish as plan_publish
     from rexnet_hub.verify import verify_model as verify_model
