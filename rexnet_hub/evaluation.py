@@ -1,4 +1,4 @@
-"""Evaluate models, by name or folder, on ImageNet, and compare what was counted with their claims."""
+"""Evaluate models, by name or folder, on ImageNet, and compare the accuracies with their claims."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ def run(capsys):
 
     def run_command(*words):
         try:
-            code = main([str(word) for word in words])
+            code: Any = main([str(word) for word in words])
         except SystemExit as stop:
             code = stop.code
         captured = capsys.readouterr()
@@ -370,7 +371,7 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     )
     pem = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     (tmp_path / "key.pub").write_bytes(key.public_key().public_bytes(*pem))
-    signed = ("--sign", tmp_path / "key.pem")
+    signed: tuple[Any, ...] = ("--sign", tmp_path / "key.pem")
     unnumbered = run("publish", "flowers", "--to", tmp_path / "hub", "--apply", *signed)
     assert "--version-counter N" in refusal(unnumbered, code=2)
     unsigned = run("publish", "flowers", "--to", tmp_path / "hub", "--version-counter", "3")

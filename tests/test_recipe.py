@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ def _train_parser():
         if not line.startswith("#"):
             flag, kind = line.split()
             count, _, word = kind.rpartition("*")
-            options = (
+            options: dict[str, Any] = (
                 {"action": "store_true"}
                 if word == "flag"
                 else {"type": {"int": int, "float": float, "str": str}[word]}
             )
-            parser.add_argument(flag, **options, **({"nargs": int(count)} if count else {}))
+            parser.add_argument(flag, **options | ({"nargs": int(count)} if count else {}))
     return parser
 
 

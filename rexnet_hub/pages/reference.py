@@ -33,6 +33,13 @@ editor completion and checks.
 """
 
 
+#: How each decision begins: its title, its day, and what became of it.
+DECISION_HEAD = re.compile(
+    r"# (.+)\n\n\*\*Date\*\* (\d{4}-\d\d-\d\d) · "
+    r"\*\*Status\*\* (accepted|replaced by \[\d{4}\]\(\d{4}-[\w-]+\.md\))\n"
+)
+
+
 def render_fields() -> str:
     """Render the table of all fields, section by section."""
     parts = [FORMAT_HEAD]
@@ -105,12 +112,20 @@ def _wide(formatter: type[argparse.HelpFormatter]) -> type[argparse.HelpFormatte
 
 
 def render_decisions(pages: Mapping[str, str]) -> str:
-    """Render the list of decision files, by path below the docs folder, with their titles."""
+    """Render the table of decision files, by path below the docs folder: title, status and date.
+
+    Raises:
+        ValueError: A file lacks its title, or its line of date and status.
+    """
     lines = ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
+    lines += ["| No. | Decision | Status | Date |", "| --- | --- | --- | --- |"]
     for path, text in sorted(pages.items()):
-        title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
-        title = re.sub(r"\A\d+\. ", "", title)
-        lines.append(f"- [{markdown(title)}]({path.removeprefix('decisions/')})")
+        if (head := DECISION_HEAD.match(text)) is None:
+            raise ValueError(
+                f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
+            )
+        file = path.removeprefix("decisions/")
+        lines.append(f"| {file[:4]} | [{markdown(head[1])}]({file}) | {head[3]} | {head[2]} |")
     return "\n".join(lines) + "\n"
 
 

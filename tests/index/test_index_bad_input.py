@@ -199,8 +199,6 @@ def test_what_is_no_regular_file(read, codes, tmp_path):
 
 def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """A file that grows or is touched between its opening and its end is refused."""
-    from rexnet_hub.index.reading import files
-
     file = tmp_path / "a.yml"
     file.write_text("Models: {Name: a}")
     real, calls = os.fstat, []
@@ -212,7 +210,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
                 stream.write("\n# more")
         return real(descriptor)
 
-    monkeypatch.setattr(files.os, "fstat", fstat_then_grow)
+    monkeypatch.setattr(os, "fstat", fstat_then_grow)
 
     assert [p.code for p in load_index(file).problems] == ["unreadable-file"]
 
