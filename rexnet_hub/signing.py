@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.index import Entry
 from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE, find_cache_dir
+from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import write_whole
@@ -36,11 +38,11 @@ class Statement:
     """
 
     name: str
-    version: int
-    files: dict[str, str]
-    tensors: int
-    parameters: int
-    metrics: dict[str, str] = field(default_factory=dict)
+    version: Count
+    files: Mapping[str, Sha256]
+    tensors: Count
+    parameters: Count
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Statement:
@@ -192,12 +194,11 @@ def _require_statement(folder: Path, statement: Statement, name: str | None, at_
 
 def _read_statement(file: Path) -> Statement:
     try:
-        data = json.loads(file.read_bytes())
-        if data.pop("statement") != FORMAT:
-            raise ValueError
-        return Statement(**data)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise SignatureProblem(file, f"is no statement of format {FORMAT}; is rexnet_hub too old?") from None
+        return parse_record(Statement, file.read_bytes(), version=("statement", FORMAT))
+    except ValueError as error:
+        raise SignatureProblem(
+            file, f"is no statement of format {FORMAT} ({error}); is rexnet_hub too old?"
+        ) from None
 
 
 def _hashing(hashing: Any, folder: Path) -> Any:

@@ -96,7 +96,7 @@ def convert_checkpoint(
             receipt = Receipt(
                 source=_source_facts(source, digest, manifest),
                 key_map=layout,
-                held_against_network=expected is not None,
+                checked_against_network=expected is not None,
                 stand_in=stand_in,
                 output=OutputFacts(
                     name=out.name,
