@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -64,17 +65,16 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     signing, hashing = _library()
     write_whole(folder / STATEMENT_FILE, text.encode())
-    part = folder.parent / f".{folder.name}.{SIGNATURE_FILE}.part"
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)
-        config.set_hashing_config(_hashing(hashing, folder)).sign(folder, part)
-        write_whole(folder / SIGNATURE_FILE, part.read_bytes())
+        with tempfile.TemporaryDirectory() as made:
+            config.set_hashing_config(_hashing(hashing, folder)).sign(folder, Path(made, SIGNATURE_FILE))
+            signature = Path(made, SIGNATURE_FILE).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         (folder / STATEMENT_FILE).unlink(missing_ok=True)
         (folder / SIGNATURE_FILE).unlink(missing_ok=True)
         raise FileProblem(key, f"is no private elliptic-curve key in PEM: {type(error).__name__}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder / SIGNATURE_FILE, signature)
     return statement
 
 

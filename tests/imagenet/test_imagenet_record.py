@@ -31,7 +31,6 @@ from rexnet_hub.imagenet.evidence.record import (
     check_record,
     read_record,
     render_record,
-    write_record,
 )
 from rexnet_hub.index import Preprocessing
 
@@ -97,7 +96,7 @@ def files(tmp_path):
     """Write a true record and its predictions."""
     predictions = made_up(0, unreadable=2)
     (tmp_path / "net.predictions").write_bytes(render_predictions(predictions))
-    write_record(tmp_path / "net.record.json", record_of(predictions))
+    (tmp_path / "net.record.json").write_text(render_record(record_of(predictions)))
     return tmp_path / "net.record.json", tmp_path / "net.predictions"
 
 
@@ -115,7 +114,7 @@ def test_predictions_and_records_are_read_as_written(tmp_path, fresh_seed):
     assert read.top1_count == sum(label == row[0] for label, row in pairs)
     assert read.top5_count == sum(label in row for label, row in pairs)
     for record in (record_of(predictions), record_of(predictions, sample=None, fingerprint="f" * 64)):
-        write_record(tmp_path / "net.record.json", record)
+        (tmp_path / "net.record.json").write_text(render_record(record))
         assert read_record(tmp_path / "net.record.json") == record
 
 
@@ -181,7 +180,7 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_found_and_named(lie, files):
     """A record with one false value is refused for exactly that."""
-    write_record(files[0], replace(read_record(files[0]), **LIES[lie]))
+    files[0].write_text(render_record(replace(read_record(files[0]), **LIES[lie])))
 
     with pytest.raises(RecordError) as caught:
         check_record(*files, weights_sha256=WEIGHTS)

@@ -16,7 +16,6 @@ from rexnet_hub.imagenet.evidence.predictions import (
     Predictions,
     read_bytes,
     read_predictions,
-    write_bytes,
 )
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.records import Count, Sha256, parse_record
@@ -132,11 +131,6 @@ def render_record(record: Record) -> str:
     return (
         json.dumps({"record_version": RECORD_VERSION, **asdict(record)}, indent=2, ensure_ascii=False) + "\n"
     )
-
-
-def write_record(file: Path, record: Record) -> None:
-    """Write a record to a file, whole or not at all."""
-    write_bytes(file, render_record(record).encode())
 
 
 def read_record(file: Path) -> Record:
