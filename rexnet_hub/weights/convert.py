@@ -110,7 +110,6 @@ def convert_checkpoint(
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
             receipt_stream.write(render_receipt(receipt).encode())
-            copy.require_unchanged()
     return receipt
 
 

@@ -7,12 +7,12 @@ import hashlib
 import mmap
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError
-from rexnet_hub.weights.lease import lease_holds, take_lease
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
 CHANGED = "changed while it was read; try again when nothing writes to it"
@@ -29,16 +29,11 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Bytes to be read at any place, with the name that errors give them.
-
-    Attributes:
-        leased: Whether they are a file's own under a read lease, not a copy; see `held_still`.
-    """
+    """Bytes to be read at any place, with the name that errors give them."""
 
     name: str
     descriptor: int
     size_bytes: int
-    leased: bool = False
 
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly so many bytes, or refuse; nothing is allocated for bytes that are not there."""
@@ -65,11 +60,6 @@ class Source:
         """Map all bytes into memory; only for a private copy, which cannot shrink under the map."""
         with mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
             yield view
-
-    def require_unchanged(self) -> None:
-        """Refuse what was read so far, if somebody could have changed it meanwhile."""
-        if self.leased and not lease_holds(self.descriptor):
-            raise FileProblem(self.name, CHANGED)
 
     def refuse(self, problem: str) -> CheckpointError:
         """Make the error that says what is wrong with these bytes."""
@@ -131,8 +121,6 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[So
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.
     """
-    import tempfile  # most files are held still instead
-
     with opened(file) as descriptor:
         before = os.fstat(descriptor)
         try:
@@ -151,26 +139,6 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[So
                 Source(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
                 digest,
             )
-
-
-@contextlib.contextmanager
-def held_still(file: Path, *, folder: Path | None = None) -> Iterator[tuple[Source, FileDigest]]:
-    """Give a file's own bytes while the system keeps writers away; where it does not, a private copy.
-
-    Whoever draws a conclusion from leased bytes asks `Source.require_unchanged` first.
-
-    Args and errors as of `private_copy`.
-    """
-    with opened(file) as descriptor:
-        if take_lease(descriptor):
-            digest = _digest(file, descriptor)
-            yield (
-                Source(name=str(file), descriptor=descriptor, size_bytes=digest.size_bytes, leased=True),
-                digest,
-            )
-            return
-    with private_copy(file, folder=folder) as held:
-        yield held
 
 
 def _pour(file: Path, source: int, target: int) -> FileDigest:

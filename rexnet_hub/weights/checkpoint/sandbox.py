@@ -23,7 +23,7 @@ from rexnet_hub.weights.checkpoint.manifest import (
     manifest_to_json,
     require_sound,
 )
-from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256, write_all
+from rexnet_hub.weights.digest import FileDigest, Source, private_copy, require_sha256, write_all
 
 MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
@@ -44,10 +44,8 @@ def opened_weights(
 ) -> Iterator[tuple[Source, FileDigest, Manifest]]:
     """Open a file of weights, digested before anything is parsed, its tensors listed.
 
-    Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
-
     Args:
-        folder: The disk that has room for a private copy, where one is needed.
+        folder: The disk that has room for a private copy.
         sha256: The full digest that the file must have, where one is known.
         wrapper: The key of the state dict that is meant, where the file has several.
 
@@ -56,16 +54,10 @@ def opened_weights(
         MismatchError: It does not have the stated digest.
         CheckpointError: It was refused, or reading it broke a limit.
     """
-    for opening in (held_still, private_copy):
-        with opening(file, folder=folder) as (held, digest):
-            if sha256 is not None:
-                require_sha256(file, stated=sha256, found=digest.sha256)
-            manifest = read_manifest(held, wrapper=wrapper)
-            # Only a private copy may be mapped into memory, which a strided tensor needs.
-            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
-                continue
-            yield held, digest, manifest
-            return
+    with private_copy(file, folder=folder) as (copy, digest):
+        if sha256 is not None:
+            require_sha256(file, stated=sha256, found=digest.sha256)
+        yield copy, digest, read_manifest(copy, wrapper=wrapper)
 
 
 def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
