@@ -178,8 +178,8 @@ def read_lock(path: Path | str | None = None) -> Lock:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from error
     except UnfitError as error:
-        wrong = [f"{file}:{_place(text, at)}: {render_problem(at, what)}" for at, what in error.problems]
-        raise IndexReadError("\n".join(wrong)) from None
+        placed = [(*_find_line(text, at), render_problem(at, what)) for at, what in error.problems]
+        raise IndexReadError("\n".join(f"{file}:{line}:{at}: {what}" for line, at, what in placed)) from None
     except json.JSONDecodeError as error:
         raise IndexReadError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except ValueError as error:
@@ -215,10 +215,10 @@ def _dropped(value: Any) -> Any:
     return {key: _dropped(inner) for key, inner in value.items() if inner not in (None, {}, ())}
 
 
-def _place(text: str, at: tuple[str | int, ...]) -> str:
-    """Find the line and column of a key: each is looked for after the one that holds it."""
+def _find_line(text: str, keys: tuple[str | int, ...]) -> tuple[int, int]:
+    """Find line and column of a key: each is looked for after the one that holds it."""
     place = 0
-    for key in at:
-        if isinstance(key, str) and (found := text.find(json.dumps(key, ensure_ascii=False), place)) >= 0:
-            place = found
-    return f"{text.count(chr(10), 0, place) + 1}:{place - text.rfind(chr(10), 0, place)}"
+    for key in keys:
+        found = text.find(json.dumps(key, ensure_ascii=False), place) if isinstance(key, str) else -1
+        place = place if found < 0 else found
+    return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)

@@ -16,7 +16,7 @@ from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.standins.legacy_writer import render_count, render_preamble, specs_of
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import read_manifest
-from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, private_copy
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, private_copy
 from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
 from rexnet_hub.weights.standin_mark import MARK, is_mark
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
@@ -64,14 +64,14 @@ def is_standin(path: Path) -> bool:
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
     with opened(file) as descriptor:
-        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
         if source.size_bytes > 8 and source.read(8, 1) == b"{":  # safetensors: a header of JSON
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):
         return _has_mark(copy, read_manifest(copy))
 
 
-def _has_mark(source: Source, manifest: Manifest) -> bool:
+def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
     scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
     return any(
         is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars

@@ -18,8 +18,8 @@ from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
 from rexnet_hub.weights.digest import (
+    ByteSource,
     FileDigest,
-    Source,
     write_all,
 )
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
@@ -129,7 +129,7 @@ def _require_free(source: Path, out: Path) -> None:
             raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
 
 
-def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
+def _plan(source: ByteSource, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
     layout, names = choose_key_map(
         {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name
@@ -150,13 +150,13 @@ def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | N
     return layout, [_Move(origin=origins[target.name], target=target) for target in targets]
 
 
-def _target_chunks(source: Source, move: _Move) -> Iterator[bytes]:
+def _target_chunks(source: ByteSource, move: _Move) -> Iterator[bytes]:
     dtype = DTYPES[move.origin.dtype]
     for chunk in tensor_chunks(source, move.origin):
         yield chunk if move.target.dtype == dtype.name else widen_to_float32(dtype, chunk)
 
 
-def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
+def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
     """Write header and tensors, all proper values; say whether the stand-in mark was met."""
     strange, stand_in = [], False
     write_all(part, render_header(move.target for move in moves))
@@ -176,11 +176,11 @@ def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinit
 
 
 def _compare(
-    source: Source, moves: list[_Move], part: int, out: Path
+    source: ByteSource, moves: list[_Move], part: int, out: Path
 ) -> tuple[list[TensorDigest], FileDigest]:
     """Read the written file back, hold every tensor against its source, bit for bit, and digest it."""
     size_bytes = os.fstat(part).st_size
-    written = Source(name=str(out), descriptor=part, size_bytes=size_bytes)
+    written = ByteSource(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
     if written.read(0, len(header)) != header:
         raise FileProblem(

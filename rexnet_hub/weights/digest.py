@@ -28,7 +28,7 @@ class FileDigest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ByteSource:
     """Bytes to be read at any place, with the name that errors give them."""
 
     name: str
@@ -109,7 +109,7 @@ def require_sha256(file: Path | str, *, stated: str, found: str) -> None:
 
 
 @contextlib.contextmanager
-def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[Source, FileDigest]]:
+def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[ByteSource, FileDigest]]:
     """Copy a file to where nobody else can change it, digesting what is copied.
 
     The copy has no name, so it is gone with the process, however that ends.
@@ -136,7 +136,7 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[So
             ):
                 raise FileProblem(file, CHANGED)
             yield (
-                Source(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
+                ByteSource(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
                 digest,
             )
 

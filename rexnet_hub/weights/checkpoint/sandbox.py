@@ -23,7 +23,7 @@ from rexnet_hub.weights.checkpoint.manifest import (
     manifest_to_json,
     require_sound,
 )
-from rexnet_hub.weights.digest import FileDigest, Source, private_copy, require_sha256, write_all
+from rexnet_hub.weights.digest import ByteSource, FileDigest, private_copy, require_sha256, write_all
 
 MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
@@ -41,7 +41,7 @@ _CHILD = (
 @contextlib.contextmanager
 def opened_weights(
     file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
-) -> Iterator[tuple[Source, FileDigest, Manifest]]:
+) -> Iterator[tuple[ByteSource, FileDigest, Manifest]]:
     """Open a file of weights, digested before anything is parsed, its tensors listed.
 
     Args:
@@ -60,7 +60,7 @@ def opened_weights(
         yield copy, digest, read_manifest(copy, wrapper=wrapper)
 
 
-def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
+def read_manifest(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """List the tensors of a file, safely whatever it holds.
 
     Args:
@@ -88,7 +88,7 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
     return require_sound(source, manifest_from_json(answer["manifest"]))
 
 
-def _ask_child(source: Source, request: str) -> tuple[int, bytes]:
+def _ask_child(source: ByteSource, request: str) -> tuple[int, bytes]:
     """List the tensors in a new process; return its exit code and its answer."""
     import subprocess  # the child, which imports this module too, needs none
 
@@ -102,7 +102,7 @@ def serve(request: str) -> None:
     """Answer one request on standard output: the child's whole life. The file is its standard input."""
     options = json.loads(request)
     set_limits(options["seconds"])
-    source = Source(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    source = ByteSource(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
         answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=options["wrapper"]))}
     except CheckpointError as error:
