@@ -1,4 +1,4 @@
-"""Sign a repo folder, and hold one against its signature.
+"""Sign a repo folder, and check one against its signature.
 
 A statement says which model this is, which version, and what its files, counts and metrics are. It is
 written into the folder as `statement.json`; then the whole folder, statement included, is signed with
@@ -81,7 +81,7 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
 def verify_signature(
     folder: Path, public_key: Path, *, name: str | None = None, at_least_version: int | None = None
 ) -> Statement:
-    """Hold a repo folder against its signature, offline.
+    """Check a repo folder against its signature, offline.
 
     The highest version that was seen of a model, by this key, is remembered in the cache folder: an older
     one is refused from then on.
@@ -93,7 +93,7 @@ def verify_signature(
             nothing is remembered.
 
     Returns:
-        The statement; everything in it is signed, its files' digests were held.
+        The statement; everything in it is signed, its files' digests were compared.
 
     Raises:
         SignatureProblem: The folder is not, byte for byte, what was signed; or it is another model, or an
@@ -132,7 +132,7 @@ def _seen_file(public_key: Path, name: str) -> Path:
 
 
 def _read_seen(file: Path) -> int:
-    """Give the version that was remembered; 0 where none was."""
+    """Return the version that was remembered; 0 where none was."""
     try:
         return int(file.read_text(encoding="ascii"))
     except FileNotFoundError:

@@ -124,7 +124,7 @@ class Measured:
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
 
     def of_standin(self) -> Measured:
-        """Keep what holds of random numbers in the released shape too: no file, run or publication."""
+        """Return what is true of random numbers in the released shape too: no file, run or publication."""
         return replace(self, released=None, safetensors=None, evaluation=None, hub=None, published=())
 
 
@@ -135,11 +135,11 @@ class Lock:
     models: Mapping[str, Measured] = field(default_factory=dict)
 
     def of(self, name: str) -> Measured:
-        """Give what was measured of a model; an empty record where nothing was."""
+        """Return what was measured of a model; an empty record where nothing was."""
         return self.models.get(name, Measured())
 
     def with_model(self, name: str, measured: Measured) -> Lock:
-        """Give a lock in which one model's measurements are these."""
+        """Return a lock in which one model's measurements are these."""
         return Lock(models={**self.models, name: measured})
 
 

@@ -407,6 +407,17 @@ def test_a_receipt_that_is_not_one_is_refused(change, message, small_file, out):
         read_receipt(file)
 
 
+def test_a_receipt_of_before_a_key_was_renamed_is_read(small_file, out):
+    """`held_against_network` was the name of `checked_against_network`; what is written has the new one."""
+    receipt = convert_checkpoint(small_file, out)
+    file = out.parent / "receipt.json"
+    text = file.read_text()
+    assert '"checked_against_network": false' in text
+    file.write_text(text.replace("checked_against_network", "held_against_network"))
+
+    assert read_receipt(file) == receipt
+
+
 def test_converting_never_imports_torch_or_numpy(small_file, out):
     """Neither the converter nor the stand-in's check nor the fetcher loads what takes seconds to load."""
     script = (

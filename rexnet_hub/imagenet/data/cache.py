@@ -1,4 +1,4 @@
-"""Keep decoded pixels for further runs: whole or absent, and checked as they are read.
+"""Write and read decoded pixels for further runs: whole or absent, and checked as they are read.
 
 Nothing here imports torch.
 """

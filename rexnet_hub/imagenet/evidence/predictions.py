@@ -1,4 +1,4 @@
-"""Keep what a network answered for every image, and count it again without one."""
+"""Read and render what a network answered for every image, and count it again without one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep what an accuracy was measured on, with what and how, and hold it against its predictions."""
+"""Read and render what an accuracy was measured on and with, and check it against its predictions."""
 
 from __future__ import annotations
 
