@@ -43,7 +43,10 @@ class ByteSource:
             )
         parts, at = [], offset
         while length > 0:
-            part = os.pread(self.descriptor, length, at)
+            try:
+                part = os.pread(self.descriptor, length, at)
+            except OSError as error:
+                raise FileProblem(self.name, f"cannot be read: {error.strerror}") from None
             if not part:
                 raise self.refuse(f"ended at byte {at} while it was read")
             parts.append(part)
