@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,6 +98,10 @@ class MeasuredEvaluation:
         if not self.top1_count <= self.top5_count <= self.images:
             raise ValueError("counts more top-1 than top-5, or more than there are images")
 
+    def percent(self, name: str) -> Decimal:
+        """Return `top1` or `top5` in percentage points."""
+        return Decimal(100 * int(getattr(self, f"{name}_count"))) / self.images
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -122,6 +127,17 @@ class Measured:
     def preferred_macs(self) -> MeasuredMacs | None:
         """The count under our own convention, else under the first by name."""
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
+
+    def figure(self, name: str) -> int | Decimal | None:
+        """Return what was measured of a figure, as queries name it; None where nothing was."""
+        if name in ("top1", "top5"):
+            run = self.evaluation
+            return run.percent(name) if run and run.images else None
+        if name == "macs":
+            return self.preferred_macs.count if self.preferred_macs else None
+        if name == "file_size":
+            return self.released.size_bytes if self.released else None
+        return self.parameters if name == "parameters" else None
 
     def of_standin(self) -> Measured:
         """Return what is true of random numbers in the released shape too: no file, run or publication."""
