@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from rexnet_hub.errors import HubError
+from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
-from rexnet_hub.hub.patience import Patience, within
+from rexnet_hub.patience import Patience
 
 T = TypeVar("T")
 
@@ -87,12 +88,12 @@ class RemoteRepo:
         """Download one file at a commit, past every cache but `folder`."""
         import huggingface_hub
 
-        def bring() -> str:
+        def fetch() -> str:
             return huggingface_hub.hf_hub_download(
                 self.repo_id, name, revision=commit, cache_dir=folder, token=self.token
             )
 
-        return Path(self._call("could not be read back", bring, revision=commit))
+        return Path(self._call("could not be read back", fetch, revision=commit))
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -126,7 +127,7 @@ class RemoteRepo:
         message: str,
         as_pr: bool = False,
     ) -> str:
-        """Make one commit on top of `parent`, or open a pull request with it; give the commit."""
+        """Make one commit on top of `parent`, or open a pull request with it; return the commit."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         # Made anew each time: the client lets an operation be used once only.
@@ -147,8 +148,8 @@ class RemoteRepo:
         return str(done.oid)
 
     def open_requests(self, title: str) -> list[str]:
-        """Name the open pull requests with this title, as `refs/pr/N`."""
-        found = self._call(
+        """List the open pull requests with this title, as `refs/pr/N`."""
+        requests = self._call(
             "could not list its pull requests",
             lambda: list(
                 _api().get_repo_discussions(
@@ -159,7 +160,7 @@ class RemoteRepo:
                 )
             ),
         )
-        return [f"refs/pr/{request.num}" for request in found if request.title == title]
+        return [f"refs/pr/{request.num}" for request in requests if request.title == title]
 
     def tag(self, tag: str, commit: str) -> None:
         """Tag a commit; a tag that exists is never moved."""
@@ -170,13 +171,13 @@ class RemoteRepo:
         )
 
     def _call(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
-        """Make one call of the client: bounded, and its faults as errors of ours."""
-        with hub_faults(doing, self.repo_id, revision=revision):
-            return within(self.patience.call_seconds, call)
+        return call_client(
+            call, doing, self.repo_id, patience=self.patience, revision=revision, every_thread=True
+        )
 
 
 def hub_url() -> str:
-    """Say which Hub the client talks to (HF_ENDPOINT)."""
+    """Return the address of the Hub that the client talks to (HF_ENDPOINT)."""
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)

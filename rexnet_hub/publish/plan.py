@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ from urllib.parse import urlsplit
 from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
-from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.edits import lost_lines
+from rexnet_hub.patience import Patience, retry
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
 from rexnet_hub.repo.config import OWN_KEY
@@ -143,13 +144,11 @@ def plan_publish(
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
-    patience = patience or Patience()
-    with bounded_client(patience):
-        remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience)
-        state = remote.read()
-        card = (staged / CARD_FILE).read_text(encoding="utf-8")
-        card_there, base = _cards(remote, state, card)
-        changes = _digested(remote, state, compare_files(files, state.files))
+    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+    state = remote.read()
+    card = (staged / CARD_FILE).read_text(encoding="utf-8")
+    card_there, base = _cards(remote, state, card)
+    changes = _with_digests(remote, state, compare_files(files, state.files))
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
@@ -241,7 +240,7 @@ def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile 
     return change(kind="change", old_digest=old_digest, new_digest=new_digest)
 
 
-def _digested(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+def _with_digests(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...]) -> tuple[Change, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
     found = {change.name: change for change in changes}
     unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
@@ -254,13 +253,17 @@ def _digested(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...
 
 def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> Path:
     """Download a small file of the head; what is not what the Hub records of it is asked for once more."""
-    for attempt in ("first", "second"):
-        file = remote.download(name, str(state.head), scratch / attempt)
-        found, recorded = digest_both(file), state.files[name]
+    recorded, attempts = state.files[name], itertools.count()
+
+    def read_once() -> Path:
+        file = remote.download(name, str(state.head), scratch / str(next(attempts)))
+        found = digest_both(file)
         if found.sha256 == recorded.sha256 or found.git_id == recorded.git_id:
             return file
-    said = f"{remote.repo_id}: {name} at {state.head} reads otherwise than the Hub records it; plan again"
-    raise HubError(remote.repo_id, said)
+        problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
+        raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
+
+    return retry(read_once, replace(remote.patience, attempts=2))
 
 
 def _repo_id(to: str, name: str) -> str:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
-from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
 from rexnet_hub.publish.staging import stage

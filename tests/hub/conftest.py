@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -76,6 +77,8 @@ def point_client_at(hub, monkeypatch, home):
     """Set what HF_ENDPOINT, HF_HUB_CACHE and HF_HUB_DISABLE_XET set when the client is imported."""
     from huggingface_hub import constants
 
+    from rexnet_hub.hub import cache
+
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -89,7 +92,7 @@ def point_client_at(hub, monkeypatch, home):
     )
     monkeypatch.setattr("huggingface_hub.utils._http.time", hasty)
     monkeypatch.setattr("huggingface_hub.file_download.time", hasty)
-    monkeypatch.setattr("rexnet_hub.hub.cache.RETRY_SECONDS", 0)
+    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", replace(cache.PATIENCE, wait_seconds=0))
 
 
 @pytest.fixture(scope="session")
