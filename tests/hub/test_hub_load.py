@@ -256,7 +256,8 @@ def test_an_answer_that_is_cut_is_asked_for_again(published, on, small_staged):
 def test_a_stalled_download_ends(published, monkeypatch, on):
     """A Hub that falls silent is given up after the time limit, in one line."""
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
-    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", Patience(step_seconds=0.2, attempts=2, wait_seconds=0))
+    hasty = Patience(step_seconds=0.2, attempts=2, wait_seconds=0)
+    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", hasty)
     published.fault(on, "stall", after_bytes=60, times=99)
     monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.2)
     with pytest.raises(HubError, match="does not answer") as caught:
@@ -272,7 +273,8 @@ def test_a_stalled_download_ends(published, monkeypatch, on):
 def test_a_download_that_drips_ends(published, monkeypatch, on):
     """A Hub that sends a byte now and then, so that no wait is long, is given up after the file's limit."""
     monkeypatch.setattr("rexnet_hub.hub.cache.WEIGHTS_SECONDS", 0.3)
-    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", Patience(total_seconds=0.3, attempts=2, wait_seconds=0))
+    hasty = Patience(total_seconds=0.3, attempts=2, wait_seconds=0)
+    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", hasty)
     published.fault(on, "drip", times=99)
     started = time.monotonic()
     with pytest.raises(HubError, match="is too slow") as caught:

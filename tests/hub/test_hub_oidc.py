@@ -36,7 +36,7 @@ def github():
         def log_message(self, *words):
             pass
 
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             self.server.asked.append((self.path, self.headers["Authorization"]))
             body = json.dumps({"value": IDENTITY}).encode()
             self.send_response(307 if self.server.away else 200)
@@ -82,7 +82,7 @@ def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, f
 
 @pytest.mark.usefixtures("own_small_index")
 def test_a_proof_that_is_elsewhere_is_not_asked_for_there(hub, github, staged, tmp_path):
-    """The address may not lead on to another, even of its own host; one line says so, nothing is published."""
+    """The address may not lead on to another, even of its own host; one line says so."""
     github.away = github.url.replace("/idtoken", "/elsewhere")
     child = publish(hub, github, staged, tmp_path)
     assert child.returncode == 1
