@@ -14,6 +14,8 @@ from rexnet_hub.hub.guard import guarded_client
 from rexnet_hub.patience import Patience
 
 T = TypeVar("T")
+#: Of the threads that calls run in.
+THREAD_NAME = "rexnet_hub call"
 
 
 def call_client(
@@ -61,7 +63,7 @@ def _return_within(seconds: float, call: Callable[[], T]) -> T:
         except BaseException as error:  # whatever it is, it is the caller's
             done.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    threading.Thread(target=run, name=THREAD_NAME, daemon=True).start()
     try:
         return done.result(timeout=seconds)
     except TimeoutError:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
-from rexnet_hub.patience import Patience
+from rexnet_hub.patience import Patience, retry
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class RemoteRepo:
             return info, _api().list_repo_refs(self.repo_id, token=self.token)
 
         try:
-            info, refs = self._call("could not be read", ask, revision=revision)
+            info, refs = self._read("could not be read", ask, revision=revision)
         except HubError as error:
             if error.kind == "no-repo" and "gated" not in str(error):
                 return RemoteState()
@@ -77,7 +77,7 @@ class RemoteRepo:
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
         """List the history from a commit back: (commit, message)."""
-        rows = self._call(
+        rows = self._read(
             "could not list its commits",
             lambda: list(_api().list_repo_commits(self.repo_id, revision=commit, token=self.token)),
             revision=commit,
@@ -93,7 +93,7 @@ class RemoteRepo:
                 self.repo_id, name, revision=commit, cache_dir=folder, token=self.token
             )
 
-        return Path(self._call("could not be read back", fetch, revision=commit))
+        return Path(self._read("could not be read back", fetch, revision=commit))
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -149,7 +149,7 @@ class RemoteRepo:
 
     def open_requests(self, title: str) -> list[str]:
         """List the open pull requests with this title, as `refs/pr/N`."""
-        requests = self._call(
+        requests = self._read(
             "could not list its pull requests",
             lambda: list(
                 _api().get_repo_discussions(
@@ -174,6 +174,11 @@ class RemoteRepo:
         return call_client(
             call, doing, self.repo_id, patience=self.patience, revision=revision, every_thread=True
         )
+
+    def _read(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
+        """Make a call that changes nothing; what fails at once is tried once more."""
+        patience = replace(self.patience, attempts=2, total_seconds=self.patience.step_seconds)
+        return retry(lambda: self._call(doing, call, revision=revision), patience)
 
 
 def hub_url() -> str:

@@ -1,12 +1,15 @@
 """A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model."""
 
 import shutil
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from loopback import WRITE, LoopbackHub
+
+from rexnet_hub.hub.client import THREAD_NAME
 
 SMALL = """\
 Type: model-index
@@ -52,6 +55,9 @@ def hub(monkeypatch, tmp_path, transport):
         from huggingface_hub import close_session
 
         close_session()
+    for thread in threading.enumerate():  # what was given up would close the session of the next test
+        if thread.name == THREAD_NAME:
+            thread.join(5)
 
 
 def use_xet(hub, monkeypatch, home):

@@ -226,7 +226,9 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.action == "drip":
                 for place in range(len(body)):  # a byte now and then, never silent for long
                     self.wfile.write(body[place : place + 1])
+                    self.wfile.flush()
                     if self.hub.stopped.wait(0.05):
+                        self.close_connection = True
                         return
             self.wfile.write(body)
 

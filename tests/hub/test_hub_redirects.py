@@ -1,9 +1,11 @@
 """No request of the Hub's client is led away from the Hub, whatever the Hub answers."""
 
+import socket
 import threading
 
 import pytest
 from huggingface_hub import get_session
+from huggingface_hub.utils import http_backoff
 from loopback import TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
@@ -138,6 +140,17 @@ def test_only_our_own_requests_are_looked_at(hub):
     assert get_session().event_hooks == hooks
     with pytest.raises(ConnectionError, match="closed meanwhile"), guarded_client(5, every_thread=False):
         get_session().close()
+
+
+def test_a_connection_that_fails_leaves_the_guarded_session(hub):
+    """The client would throw its session away and try again with one that is not looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = server.getsockname()[1]
+    session = get_session()
+    with pytest.raises(ConnectionError, match="refused"), guarded_client(5, every_thread=False):
+        http_backoff("GET", f"http://127.0.0.1:{nobody}/x")
+    assert get_session() is session
+    assert not session.is_closed
 
 
 @pytest.mark.parametrize(
