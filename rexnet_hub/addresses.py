@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import urllib.request
 from urllib.parse import urlsplit
@@ -29,7 +30,7 @@ def find_url_problem(url: str, *, schemes: frozenset[str] = frozenset({"https"})
         return "is not https"
     if parts.username is not None or parts.password is not None:
         return "has credentials in it"
-    if not url.isascii() or any(ord(char) <= 32 or ord(char) == 127 for char in url):
+    if not re.fullmatch(r"[!-~]+", url) or not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", parts.hostname):
         return "has characters that an address cannot have"
     return None
 

@@ -88,7 +88,7 @@ def _by_type(error: BaseException, repo_id: str, revision: str) -> tuple[str, st
     page = f"{constants.ENDPOINT}/{repo_id}"
     match error:
         case errors.GatedRepoError():
-            return "no-repo", f"it is gated; ask for access at {page}, then {LOG_IN}"
+            return "refused", f"it is gated; ask for access at {page}, then {LOG_IN}"
         case errors.DisabledRepoError():
             return "refused", "the Hub has disabled it"
         case errors.RepositoryNotFoundError():
@@ -105,10 +105,7 @@ def _by_type(error: BaseException, repo_id: str, revision: str) -> tuple[str, st
         ):
             return "refused", f"{revision} {NOT_CACHED}"
         case errors.HFValidationError():
-            return (
-                "refused",
-                "no repo can have this id: OWNER/NAME, of letters, digits, `-`, `_` and `.`",
-            )
+            return "refused", "no repo can have this id: OWNER/NAME, of letters, digits, `-`, `_`, `.`"
         case errors.OIDCError():
             return "refused", clean(str(error))
     return None
@@ -125,10 +122,7 @@ def _by_status(error: BaseException) -> tuple[str, str] | None:
         case 401:
             return "refused", f"the token is not valid (401); {LOG_IN}"
         case 403:
-            return (
-                "refused",
-                f"the token may not do that (403){stated}; use one with the right to write there",
-            )
+            return "refused", f"the token may not do that (403){stated}; use one that may write there"
         case 409:
             return "exists", f"the Hub refused ({status}){stated}"
         case 412:

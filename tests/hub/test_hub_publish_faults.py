@@ -360,4 +360,5 @@ def test_no_token_in_the_words_of_a_process(hub, transport, tmp_path, files):
     assert child.returncode == 0, child.stderr
     assert "subprocess.Popen" in child.stderr
     assert "SENTINEL" not in child.stdout + child.stderr
+    assert "%|" not in child.stderr  # bars are drawn on a terminal only
     assert hub.repos["org/small"].files().keys() == files.keys()
