@@ -42,7 +42,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class CachedRepo:
     """Files of one commit, in the cache.
 
     Attributes:
@@ -61,7 +61,7 @@ class Snapshot:
         return digest if len(digest) == 64 else None
 
 
-def fetch_config(wanted: Wanted) -> Snapshot:
+def fetch_config(wanted: Wanted) -> CachedRepo:
     """Fetch config.json alone; it settles the commit, with at most one request if it is cached.
 
     Raises:
@@ -83,7 +83,7 @@ def fetch_config(wanted: Wanted) -> Snapshot:
     return _checked(wanted, commit, file.parent, (CONFIG_FILE,))
 
 
-def fetch_repo(wanted: Wanted) -> Snapshot:
+def fetch_repo(wanted: Wanted) -> CachedRepo:
     """Fetch what a network is loaded from: config.json, then weights and receipt of the same commit.
 
     The small files are checked here; the weights are for their reader to check, who has the bytes.
@@ -109,7 +109,7 @@ def fetch_repo(wanted: Wanted) -> Snapshot:
     return _checked(pinned, first.commit, first.folder, names)
 
 
-def fetch_again(snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
+def fetch_again(snapshot: CachedRepo, names: Iterable[str]) -> CachedRepo:
     """Fetch files of a snapshot anew, in place of what the cache holds of them.
 
     Raises:
@@ -133,12 +133,12 @@ def digest_as(file: Path, record: str) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> Snapshot:
+def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> CachedRepo:
     """Check that each file lies in the cache, and each small file against its record."""
     names = tuple(names)
     records = {name: _record(wanted, folder / name) for name in names}
     recorded = {name: record for name, record in records.items() if record}
-    snapshot = Snapshot(wanted=wanted, commit=commit, folder=folder, recorded=recorded)
+    snapshot = CachedRepo(wanted=wanted, commit=commit, folder=folder, recorded=recorded)
     for name in recorded:
         if name == WEIGHTS_FILE or digest_as(folder / name, recorded[name]) == recorded[name]:
             continue
@@ -158,7 +158,7 @@ def _record(wanted: Wanted, file: Path) -> str | None:
     return name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else None
 
 
-def _mismatch(snapshot: Snapshot, name: str, found: str) -> MismatchError:
+def _mismatch(snapshot: CachedRepo, name: str, found: str) -> MismatchError:
     wanted = snapshot.wanted
     advice = "Load it online to have it fetched again; if it differs again, do not use it, report it."
     where = f"{wanted.repo_id}@{snapshot.commit[:12]}/{name}"
@@ -217,7 +217,7 @@ def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
 
 
 def _without_weights(wanted: Wanted) -> str:
-    """Say that a repo has no weights that are read, and how to convert those that it has."""
+    """Return the problem of a repo without readable weights, and how to convert those that it has."""
     import huggingface_hub
 
     problem = f"{wanted.repo_id}: has no {WEIGHTS_FILE}"

@@ -31,7 +31,7 @@ NOT_CACHED = "is not whole in the cache, and the Hub was not asked; load it once
 
 @contextlib.contextmanager
 def hub_faults(doing: str, repo_id: str, *, revision: str | None = None) -> Iterator[None]:
-    """Let whatever goes wrong inside rise as an error of ours.
+    """Raise whatever goes wrong inside as an error of ours.
 
     Args:
         doing: What failed then, such as `could not be fetched`.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     """Make the target what the plan says, then read it back.
 
     On a Hub it is one commit on top of the head that the plan names; its files are downloaded and
-    held against the staged ones; then the commit is tagged. A failure leaves the target as it was or
+    compared with the staged ones; then the commit is tagged. A failure leaves the target as it was or
     at the new commit, never between. After one, plan and apply again: what was done is found done.
 
     Raises:
@@ -140,7 +140,7 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
         problem = f"{plan.target}: the pull request is not listed yet; run it again later"
         raise HubError(remote.repo_id, problem, kind="no-answer")
 
-    return retry(commit_once, remote.patience, on=lambda error: is_transient(error) or _is(error, "moved"))
+    return retry(commit_once, remote.patience, on=_transient_or("moved"))
 
 
 def _find_landed(plan: Plan, remote: RemoteRepo, parent: str) -> str | None:
@@ -153,8 +153,8 @@ def _find_landed(plan: Plan, remote: RemoteRepo, parent: str) -> str | None:
     return None
 
 
-def _is(error: Exception, kind: str) -> bool:
-    return isinstance(error, HubError) and error.kind == kind
+def _transient_or(kind: str) -> Callable[[Exception], bool]:
+    return lambda error: is_transient(error) or getattr(error, "kind", None) == kind
 
 
 def _message(plan: Plan) -> str:
@@ -219,7 +219,7 @@ def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
         elif tagged != commit:
             raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
 
-    retry(tag_once, remote.patience, on=lambda error: is_transient(error) or _is(error, "exists"))
+    retry(tag_once, remote.patience, on=_transient_or("exists"))
 
 
 def _require_files(plan: Plan, found: Mapping[str, LocalFile]) -> None:

@@ -47,8 +47,8 @@ def _fields(card: str) -> dict[str, str]:
             place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
             for metric in _list(result.get("metrics")):
                 name = f"{place}: {metric.get('name') or metric.get('type')}"
-                told = str(metric.get("value"))
-                fields[name] = f"{fields[name]}, {told}" if name in fields else told
+                value = str(metric.get("value"))
+                fields[name] = f"{fields[name]}, {value}" if name in fields else value
     for key, value in front.items():
         fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return fields

@@ -33,7 +33,7 @@ CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class FileChange:
     """One file that a plan would change.
 
     Attributes:
@@ -74,7 +74,7 @@ class Plan:
     target: str
     head: str | None
     files: Mapping[str, LocalFile] = field(repr=False)
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     fields: tuple[FieldChange, ...] = ()
     tag: str | None = None
     tag_is_set: bool = False
@@ -220,15 +220,15 @@ def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: 
 
 def compare_files(
     new: Mapping[str, LocalFile], old: Mapping[str, RemoteFile] | Mapping[str, LocalFile]
-) -> tuple[Change, ...]:
+) -> tuple[FileChange, ...]:
     """List what would have to change in `old` for it to hold what `new` holds."""
     names = sorted(new.keys() | (old.keys() - {HUBS_OWN}))
     return tuple(_compare_file(name, new.get(name), old.get(name)) for name in names)
 
 
-def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> Change:
+def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> FileChange:
     size_bytes = new.size_bytes if new else old.size_bytes if old else 0
-    change = partial(Change, name=name, size_bytes=size_bytes)
+    change = partial(FileChange, name=name, size_bytes=size_bytes)
     new_digest = f"sha256:{new.sha256}" if new else None
     if old is None:
         return change(kind="add", old_digest=None, new_digest=new_digest)
@@ -240,7 +240,9 @@ def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile 
     return change(kind="change", old_digest=old_digest, new_digest=new_digest)
 
 
-def _with_digests(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+def _with_digests(
+    remote: RemoteRepo, state: RemoteState, changes: tuple[FileChange, ...]
+) -> tuple[FileChange, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
     found = {change.name: change for change in changes}
     unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
@@ -275,7 +277,7 @@ def _repo_id(to: str, name: str) -> str:
 
 
 def _require_trained(repo: Repo) -> None:
-    """Let stand-ins go to this machine only; no byte is sent to ask."""
+    """Refuse stand-ins for any Hub but one of this machine; no byte is sent to ask."""
     stand_in = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
     if stand_in and not is_loopback(hub_url()):
         raise PublishError(
@@ -285,12 +287,12 @@ def _require_trained(repo: Repo) -> None:
 
 
 def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Hold the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
+    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
     name = _model_of(repo)
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
-        return (f"the index has no model {name!r}, so no claim of the repo can be held against an entry",)
+        return (f"the index has no model {name!r}, so no claim of the repo can be checked against an entry",)
     measured = read_lock().of(entry.name)
     if is_standin(repo.weights):
         measured = measured.of_standin()

@@ -1,4 +1,4 @@
-"""Publish several models in one run: each is staged, planned and applied; one that fails is said."""
+"""Publish several models in one run: each is staged, planned and applied; one that fails is reported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
-    """Give a staged folder: a model's, staged for as long as the block runs, or the one that is named.
+    """Yield a staged folder: a model's, staged for as long as the block runs, or the one that is named.
 
     Args:
         source: A name of the index, which wins over a folder of that name, or a folder.
