@@ -127,6 +127,14 @@ def test_a_long_burst_is_given_up_and_told(hub, staged, files, on, status):
     assert_ends_right(hub, staged, files)
 
 
+@pytest.mark.parametrize("on", [CREATE, COMMIT, TAG])
+def test_a_hub_says_how_long_to_wait(hub, staged, files, on):
+    """The Retry-After of a busy Hub, here none, replaces our own wait, which would be too long."""
+    hub.fault(on, "status", status=429)
+    publish(staged, Patience(attempts=2, wait_seconds=5000))
+    assert state(hub)[0] == files
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"
 )  # what is given up ends unclosed

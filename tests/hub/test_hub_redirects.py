@@ -162,6 +162,7 @@ def test_a_connection_that_fails_leaves_the_guarded_session(hub):
         ("https://huggingface.co", "https://10.0.0.1/x", "is neither of"),
         ("https://huggingface.co", "https://a:b@cdn.hf.co/x", "has credentials in it"),
         ("https://huggingface.co", "https://[bad", "is no address"),
+        ("https://huggingface.co", "https://hugging%66ace.co/x", "has characters that an address cannot"),
         ("https://10.0.0.1", "https://10.0.0.1:8443/x", None),
         ("http://10.0.0.1", "http://10.0.0.1/x", "is not https"),
         ("https://localhost", "http://localhost/x", "is not https"),
