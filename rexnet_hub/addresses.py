@@ -1,13 +1,16 @@
-"""Say why a web address may not be asked, and how it may be shown."""
+"""Check a web address before it is asked, and print it without its secrets."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
+import urllib.request
 from urllib.parse import urlsplit
 
 
-def bare(url: str) -> str:
-    """Give an address without credentials, query and fragment, which may be secrets."""
+def redact_url(url: str) -> str:
+    """Return an address without credentials, query and fragment, which may be secrets."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
@@ -16,8 +19,8 @@ def bare(url: str) -> str:
         return "an address that cannot be read"
 
 
-def problem_of(url: str, *, schemes: frozenset[str] = frozenset({"https"})) -> str | None:
-    """Say why an address may not be asked: not readable, another scheme, credentials; None if it may."""
+def find_url_problem(url: str, *, schemes: frozenset[str] = frozenset({"https"})) -> str | None:
+    """Return why an address must not be asked: not readable, another scheme, credentials; None if it may."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - a bad port raises here
@@ -27,21 +30,50 @@ def problem_of(url: str, *, schemes: frozenset[str] = frozenset({"https"})) -> s
         return "is not https"
     if parts.username is not None or parts.password is not None:
         return "has credentials in it"
-    if not url.isascii() or any(ord(char) <= 32 or ord(char) == 127 for char in url):
+    if not re.fullmatch(r"[!-~]+", url) or not re.fullmatch(r"[\w.-]+|[0-9a-f:.]+", parts.hostname):
         return "has characters that an address cannot have"
     return None
 
 
+def host_of(url: str) -> str:
+    """Return an address's host in small letters; nothing where it has none or cannot be read."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def is_public(address: str) -> bool:
-    """Say whether an IP address is of the public internet: not private, loopback, link-local or multicast."""
-    told = ipaddress.ip_address(address.partition("%")[0])
-    return told.is_global and not told.is_multicast
+    """Return whether an IP address is of the public internet: not private, loopback, local or multicast."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return parsed.is_global and not parsed.is_multicast
 
 
 def is_loopback(url: str) -> bool:
-    """Say whether an address is of this very machine."""
-    host = urlsplit(url).hostname or ""
+    """Return whether an address is of this very machine."""
+    host = host_of(url)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def find_proxy(host: str, *kinds: str) -> str | None:
+    """Find the proxy of one of these kinds (`https`, `all`) that the environment names for a host."""
+    proxies = urllib.request.getproxies()
+    proxy = next((proxies[kind] for kind in kinds if kind in proxies), None)
+    return None if proxy is None or urllib.request.proxy_bypass(host) else proxy
+
+
+def find_private_address(host: str) -> str | None:
+    """Look a host up, and return an address of it that is not of the public internet.
+
+    Behind a proxy nothing is looked up here: the check is the proxy's. A host that is not found has none.
+    """
+    if find_proxy(host, "https", "all"):
+        return None
+    try:
+        found = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
+    except OSError:
+        return None
+    return min((address for address in found if not is_public(address)), default=None)

@@ -118,10 +118,13 @@ class HubError(RexnetHubError):
     Attributes:
         kind: `no-answer`, `busy` (429 or 5xx), `no-repo`, `no-revision`, `no-file`, `moved` (412), `exists`
             (409) or `refused`.
+        wait_seconds: How long the Hub asks to wait, where it says so.
     """
 
-    def __init__(self, repo_id: str, message: str, *, kind: str = "refused") -> None:
-        self.repo_id, self.kind = repo_id, kind
+    def __init__(
+        self, repo_id: str, message: str, *, kind: str = "refused", wait_seconds: float | None = None
+    ) -> None:
+        self.repo_id, self.kind, self.wait_seconds = repo_id, kind, wait_seconds
         super().__init__(message)
 
     @property

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo, is_offline
+from rexnet_hub.hub.cache import REPO_ID, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.index.reading.checks import is_plain_name
@@ -81,7 +81,7 @@ def find_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
     if Path(source).is_dir():
         return read_config(Path(source) / CONFIG_FILE)
-    return read_config(bring_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
+    return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
 
 
 def _wanted(source: str | Path, access: Access) -> Wanted:
@@ -110,8 +110,8 @@ def _published_repo(measured: Measured, access: Access) -> Repo:
 
 def _hub_repo(wanted: Wanted) -> Repo:
     """Bring a Hub repo's files, and hold receipt and record against each other."""
-    snapshot = bring_repo(wanted)
-    repo = replace(read_repo(snapshot.folder), renew=lambda: bring_again(snapshot, [WEIGHTS_FILE]))
+    snapshot = fetch_repo(wanted)
+    repo = replace(read_repo(snapshot.folder), renew=lambda: fetch_again(snapshot, [WEIGHTS_FILE]))
     return _promised(repo, snapshot.weights_sha256, "the Hub's own record")
 
 

@@ -1,8 +1,8 @@
-"""Bring a repo's files from a Hub to the client's cache, all from one commit.
+"""Fetch a repo's files from a Hub to the client's cache, all from one commit.
 
 The client checks sizes, not digests. But it files each blob under the Hub's own record of it: the
-SHA-256 of an LFS object, the git object id of any other file. That is what a file is held against
-here, with no request and offline too.
+SHA-256 of an LFS object, the git object id of any other file. A file is checked against that here,
+with no request and offline too.
 """
 
 from __future__ import annotations
@@ -10,24 +10,22 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
 from rexnet_hub.errors import HubError, MismatchError, RepoError
-from rexnet_hub.hub.faults import hub_faults
-from rexnet_hub.hub.patience import terminal_progress, within
-from rexnet_hub.hub.redirects import watched
+from rexnet_hub.hub.client import call_client
+from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.patience import Patience, is_transient, retry
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
-#: How long to wait for the answer that says which commit a revision is.
-STEP_SECONDS = 10.0
-#: How long one file may take, in whatever drops its bytes come: 66 MB in half an hour is 37 kB a second.
-WEIGHTS_SECONDS, SMALL_FILE_SECONDS = 1800.0, 120.0
-RETRY_SECONDS = 0.5
+PATIENCE = Patience(step_seconds=10, total_seconds=120, attempts=2, wait_seconds=0.5)
+#: How long the weights may take: 66 MB in half an hour is 37 kB a second.
+WEIGHTS_SECONDS = 1800.0
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class CachedRepo:
     """Files of one commit, in the cache.
 
     Attributes:
@@ -63,20 +61,21 @@ class Snapshot:
         return digest if len(digest) == 64 else None
 
 
-def bring_config(wanted: Wanted) -> Snapshot:
-    """Bring config.json alone; it settles the commit, with at most one request if it is cached.
+def fetch_config(wanted: Wanted) -> CachedRepo:
+    """Fetch config.json alone; it settles the commit, with at most one request if it is cached.
 
     Raises:
-        HubError: It cannot be brought.
+        HubError: It cannot be fetched.
         RepoError: The repo has no config.json, or the cache leads out of itself.
         MismatchError: What came twice is not what the Hub says that it is.
     """
     try:
-        file = _bring(wanted, CONFIG_FILE)
+        file = _fetch(wanted, CONFIG_FILE)
     except HubError as error:
         if error.kind == "no-file":
             raise RepoError(f"{wanted.repo_id}: is no model repo, it has no {CONFIG_FILE}") from None
-        if not error.is_transient or _is_offline(wanted) or (cached := _cached(wanted, CONFIG_FILE)) is None:
+        cached = _find_cached(wanted, CONFIG_FILE) if error.is_transient else None
+        if not cached:
             raise
         file = cached
         log.warning("%s; taking what the cache has: commit %s", error, file.parent.name[:12])
@@ -84,41 +83,45 @@ def bring_config(wanted: Wanted) -> Snapshot:
     return _checked(wanted, commit, file.parent, (CONFIG_FILE,))
 
 
-def bring_repo(wanted: Wanted) -> Snapshot:
-    """Bring what a network is loaded from: config.json, then weights and receipt of the same commit.
+def fetch_repo(wanted: Wanted) -> CachedRepo:
+    """Fetch what a network is loaded from: config.json, then weights and receipt of the same commit.
 
     The small files are checked here; the weights are for their reader to check, who has the bytes.
 
     Raises:
-        HubError, RepoError, MismatchError: As `bring_config`, or the repo has no safetensors file.
+        HubError, RepoError, MismatchError: As `fetch_config`, or the repo has no safetensors file.
     """
-    first = bring_config(wanted)
+    first = fetch_config(wanted)
     pinned = replace(wanted, revision=first.commit)
     try:
-        _bring(pinned, WEIGHTS_FILE)
+        _fetch(pinned, WEIGHTS_FILE)
     except HubError as error:
         if error.kind == "no-file":
             raise RepoError(_without_weights(pinned)) from None
         raise
-    found = [CONFIG_FILE, WEIGHTS_FILE]
-    if _bring_optional(pinned, RECEIPT_FILE):
-        found.append(RECEIPT_FILE)
-    return _checked(pinned, first.commit, first.folder, found)
+    names = [CONFIG_FILE, WEIGHTS_FILE]
+    try:
+        _fetch(pinned, RECEIPT_FILE)
+        names.append(RECEIPT_FILE)
+    except HubError as error:  # a repo may lack it
+        if error.kind != "no-file" and not _is_offline(pinned):
+            raise
+    return _checked(pinned, first.commit, first.folder, names)
 
 
-def bring_again(snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
-    """Bring files of a snapshot anew, in place of what the cache holds of them.
+def fetch_again(snapshot: CachedRepo, names: Iterable[str]) -> CachedRepo:
+    """Fetch files of a snapshot anew, in place of what the cache holds of them.
 
     Raises:
         MismatchError: The Hub may not be asked.
-        HubError: It cannot be brought.
+        HubError: It cannot be fetched.
     """
     wanted = snapshot.wanted
     for name in names:
         if _is_offline(wanted):
             found = digest_as(snapshot.folder / name, snapshot.recorded.get(name, "?" * 64))
             raise _mismatch(snapshot, name, found)
-        _bring(replace(wanted, revision=snapshot.commit), name, again=True)
+        _fetch(replace(wanted, revision=snapshot.commit), name, again=True)
     return snapshot
 
 
@@ -137,24 +140,24 @@ def start_git_id(size_bytes: int) -> hashlib._Hash:
     return hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
 
 
-def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> Snapshot:
-    """Hold each file's place against the cache, and each small file against its record."""
+def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> CachedRepo:
+    """Check that each file lies in the cache, and each small file against its record."""
     names = tuple(names)
     records = {name: _record(wanted, folder / name) for name in names}
     recorded = {name: record for name, record in records.items() if record}
-    snapshot = Snapshot(wanted=wanted, commit=commit, folder=folder, recorded=recorded)
+    snapshot = CachedRepo(wanted=wanted, commit=commit, folder=folder, recorded=recorded)
     for name in recorded:
         if name == WEIGHTS_FILE or digest_as(folder / name, recorded[name]) == recorded[name]:
             continue
-        bring_again(snapshot, [name])
+        fetch_again(snapshot, [name])
         if (found := digest_as(folder / name, recorded[name])) != recorded[name]:
             raise _mismatch(snapshot, name, found)
     return snapshot
 
 
 def _record(wanted: Wanted, file: Path) -> str | None:
-    """Find the Hub's record of a cached file, and refuse a path that leaves the cache."""
-    root = _cache_root(wanted)
+    """Read the Hub's record of a cached file off its blob's name; refuse a path that leaves the cache."""
+    root = Path(wanted.cache_dir or _constants().HF_HUB_CACHE).expanduser().resolve()
     real = file.resolve()
     if not real.is_relative_to(root) or not real.is_file():
         raise RepoError(f"{file}: leads out of the cache {root}, or to no regular file; remove {file.parent}")
@@ -162,7 +165,7 @@ def _record(wanted: Wanted, file: Path) -> str | None:
     return name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else None
 
 
-def _mismatch(snapshot: Snapshot, name: str, found: str) -> MismatchError:
+def _mismatch(snapshot: CachedRepo, name: str, found: str) -> MismatchError:
     wanted = snapshot.wanted
     advice = "Load it online to have it fetched again; if it differs again, do not use it, report it."
     where = f"{wanted.repo_id}@{snapshot.commit[:12]}/{name}"
@@ -171,34 +174,19 @@ def _mismatch(snapshot: Snapshot, name: str, found: str) -> MismatchError:
     )
 
 
-def _bring(wanted: Wanted, name: str, *, again: bool = False) -> Path:
-    """Bring one file; what fails at once is tried once more, since the client does not retry it all."""
-    start = time.monotonic()
-    try:
-        return _bring_once(wanted, name, again=again)
-    except HubError as error:
-        if not error.is_transient or time.monotonic() - start > STEP_SECONDS / 2:
-            raise
-        if not again and _cached(wanted, name) is not None:
-            raise
-    time.sleep(RETRY_SECONDS)
-    return _bring_once(wanted, name, again=again)
-
-
-def _cached(wanted: Wanted, name: str) -> Path | None:
+def _fetch(wanted: Wanted, name: str, *, again: bool = False) -> Path:
+    """Fetch one file, or find it in the cache; what fails at once is tried once more."""
     import huggingface_hub
 
-    found = huggingface_hub.try_to_load_from_cache(
-        wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
-    )
-    return Path(found) if isinstance(found, str) else None
-
-
-def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
-    is_pinned = wanted.revision is not None and COMMIT.match(wanted.revision)
-    if is_pinned and not again and (cached := _cached(wanted, name)) is not None:
-        return cached
-    import huggingface_hub
+    cached = None if again else _find_cached(wanted, name)
+    if _is_offline(wanted) or (wanted.revision and COMMIT.match(wanted.revision)):
+        if cached:
+            return cached
+        if cached is False:
+            raise HubError(wanted.repo_id, f"{wanted.repo_id}: has no {name}", kind="no-file")
+    if _is_offline(wanted):
+        problem = f"{wanted.repo_id} could not be fetched: {wanted.revision or 'main'} {NOT_CACHED}"
+        raise HubError(wanted.repo_id, problem)
 
     def download() -> str:
         return huggingface_hub.hf_hub_download(
@@ -206,77 +194,73 @@ def _bring_once(wanted: Wanted, name: str, *, again: bool) -> Path:
             name,
             revision=wanted.revision,
             cache_dir=wanted.cache_dir,
-            local_files_only=wanted.local_files_only,
             token=wanted.token,
             force_download=again,
-            etag_timeout=STEP_SECONDS,
+            etag_timeout=PATIENCE.step_seconds,
         )
 
-    def ask() -> str:
-        return download() if _is_offline(wanted) else watched(download)
+    patience = replace(PATIENCE, total_seconds=WEIGHTS_SECONDS) if name == WEIGHTS_FILE else PATIENCE
+    return Path(
+        retry(
+            lambda: call_client(
+                download, "could not be fetched", wanted.repo_id, patience=patience, revision=wanted.revision
+            ),
+            # The client has been patient itself: what took long is not tried again, nor what is cached.
+            replace(PATIENCE, total_seconds=PATIENCE.step_seconds / 2),
+            on=lambda error: is_transient(error) and not cached,
+        )
+    )
 
-    limit_seconds = WEIGHTS_SECONDS if name == WEIGHTS_FILE else SMALL_FILE_SECONDS
-    faults = hub_faults("could not be fetched", wanted.repo_id, revision=wanted.revision)
-    with faults, terminal_progress():
-        return Path(within(limit_seconds, ask))
 
-
-def _bring_optional(wanted: Wanted, name: str) -> bool:
-    """Bring a file that a repo may lack; that it does is remembered by the client's cache."""
+def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
+    """Find a file in the client's cache; False where the cache knows that the repo has none."""
     import huggingface_hub
 
-    known = huggingface_hub.try_to_load_from_cache(
-        wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
-    )
-    if isinstance(known, str):
-        return True
-    if known is not None or _is_offline(wanted):  # known to be missing, or nobody to ask
-        return False
-    try:
-        _bring(wanted, name)
-    except HubError as error:
-        if error.kind == "no-file":
-            return False
-        raise
-    return True
+    with hub_faults("could not be fetched", wanted.repo_id):
+        found = huggingface_hub.try_to_load_from_cache(
+            wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
+        )
+    return Path(found) if isinstance(found, str) else None if found is None else False
 
 
 def _without_weights(wanted: Wanted) -> str:
-    """Say that a repo has no weights that are read, and how to convert those that it has."""
+    """Return the problem of a repo without readable weights, and how to convert those that it has."""
     import huggingface_hub
 
-    def ask() -> huggingface_hub.ModelInfo:
-        return huggingface_hub.HfApi().model_info(
-            wanted.repo_id, revision=wanted.revision, token=wanted.token, timeout=STEP_SECONDS
-        )
-
-    with hub_faults("could not be listed", wanted.repo_id, revision=wanted.revision):
-        files = within(SMALL_FILE_SECONDS, lambda: watched(ask))
-    names = sorted(row.rfilename for row in files.siblings or ())
-    said = f"{wanted.repo_id}: has no {WEIGHTS_FILE}"
+    problem = f"{wanted.repo_id}: has no {WEIGHTS_FILE}"
+    if _is_offline(wanted):
+        return problem
+    info = call_client(
+        lambda: huggingface_hub.HfApi().model_info(
+            wanted.repo_id, revision=wanted.revision, token=wanted.token, timeout=PATIENCE.step_seconds
+        ),
+        "could not be listed",
+        wanted.repo_id,
+        patience=PATIENCE,
+        revision=wanted.revision,
+    )
+    names = sorted(row.rfilename for row in info.siblings or ())
     pickles = [name for name in names if name.endswith((".bin", ".pth", ".pt", ".ckpt"))]
     if not pickles:
-        return said
+        return problem
     pickle = pickles[0]
     convert = f"hf download {wanted.repo_id} {pickle} --local-dir DIR && rexnet-hub convert DIR/{pickle}"
-    return f"{said}; its {pickle} is a pickle, which is never loaded. Convert it: {convert}"
+    return f"{problem}; its {pickle} is a pickle, which is never loaded. Convert it: {convert}"
 
 
 def is_offline() -> bool:
-    """Say whether the Hub's own switch, HF_HUB_OFFLINE, says that nothing is asked of any network."""
-    from huggingface_hub import constants
-
-    return constants.is_offline_mode()
+    """Return whether the Hub's own switch, HF_HUB_OFFLINE, says that nothing is asked of any network."""
+    return bool(_constants().is_offline_mode())
 
 
 def _is_offline(wanted: Wanted) -> bool:
     return wanted.local_files_only or is_offline()
 
 
-def _cache_root(wanted: Wanted) -> Path:
+def _constants() -> Any:
     from huggingface_hub import constants
 
-    return Path(wanted.cache_dir or constants.HF_HUB_CACHE).expanduser().resolve()
+    return constants
 
 
 def _commit_of(file: Path) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rexnet_hub.errors import HubError
+from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
-from rexnet_hub.hub.patience import Patience, within
+from rexnet_hub.patience import Patience, retry
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
@@ -59,13 +64,13 @@ class RemoteRepo:
         """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
 
         def ask() -> tuple[ModelInfo, GitRefs]:
-            info = _api().model_info(self.repo_id, revision=revision, files_metadata=True, token=self.token)
-            return info, _api().list_repo_refs(self.repo_id, token=self.token)
+            info = self._api.model_info(self.repo_id, revision=revision, files_metadata=True)
+            return info, self._api.list_repo_refs(self.repo_id)
 
         try:
-            info, refs = self._call("could not be read", ask, revision=revision)
+            info, refs = self._read("could not be read", ask, revision=revision)
         except HubError as error:
-            if error.kind == "no-repo" and "gated" not in str(error):
+            if error.kind == "no-repo":
                 return RemoteState()
             raise
         files = {
@@ -79,23 +84,20 @@ class RemoteRepo:
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
         """List the history from a commit back: (commit, message)."""
-        rows = self._call(
-            "could not list its commits",
-            lambda: list(_api().list_repo_commits(self.repo_id, revision=commit, token=self.token)),
-            revision=commit,
-        )
-        return [(row.commit_id, row.message) for row in rows]
+
+        def ask() -> list[tuple[str, str]]:
+            rows = self._api.list_repo_commits(self.repo_id, revision=commit)
+            return [(row.commit_id, row.message) for row in rows]
+
+        return self._read("could not list its commits", ask, revision=commit)
 
     def download(self, name: str, commit: str, folder: Path) -> Path:
         """Download one file at a commit, past every cache but `folder`."""
-        import huggingface_hub
 
-        def bring() -> str:
-            return huggingface_hub.hf_hub_download(
-                self.repo_id, name, revision=commit, cache_dir=folder, token=self.token
-            )
+        def fetch() -> str:
+            return self._api.hf_hub_download(self.repo_id, name, revision=commit, cache_dir=folder)
 
-        return Path(self._call("could not be read back", bring, revision=commit))
+        return Path(self._read("could not be read back", fetch, revision=commit))
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -107,17 +109,13 @@ class RemoteRepo:
 
     def create(self, *, private: bool) -> None:
         """Make the repo; one that exists is left as it is."""
-        self._call(
-            "could not be made",
-            lambda: _api().create_repo(self.repo_id, private=private, exist_ok=True, token=self.token),
-        )
+        make = partial(self._api.create_repo, self.repo_id, private=private, exist_ok=True)
+        self._call("could not be made", make)
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Send the content of files to the Hub's store without a commit, where it lacks them."""
-        self._call(
-            "did not take the files",
-            lambda: _api().preupload_lfs_files(self.repo_id, _additions(files), token=self.token),
-        )
+        send = partial(self._api.preupload_lfs_files, self.repo_id, _additions(files))
+        self._call("did not take the files", send)
 
     def commit(
         self,
@@ -129,66 +127,59 @@ class RemoteRepo:
         message: str,
         as_pr: bool = False,
     ) -> str:
-        """Make one commit on top of `parent`, or open a pull request with it; give the commit."""
+        """Make one commit on top of `parent`, or open a pull request with it; return the commit."""
         from huggingface_hub import CommitOperationDelete
 
-        # Made anew each time: the client lets an operation be used once only.
-        operations: list[CommitOperationAdd | CommitOperationDelete] = [*_additions(files)]
-        operations += [CommitOperationDelete(name) for name in removed]
-        done = self._call(
-            "could not be committed to",
-            lambda: _api().create_commit(
-                self.repo_id,
-                operations,
-                commit_message=title,
-                commit_description=message,
-                parent_commit=parent,
-                create_pr=as_pr,
-                token=self.token,
-            ),
+        make = partial(
+            self._api.create_commit,
+            self.repo_id,
+            # Made anew each time: the client lets an operation be used once only.
+            [*_additions(files), *map(CommitOperationDelete, removed)],
+            commit_message=title,
+            commit_description=message,
+            parent_commit=parent,
+            create_pr=as_pr,
         )
-        return str(done.oid)
+        return str(self._call("could not be committed to", make).oid)
 
     def open_requests(self, title: str) -> list[str]:
-        """Name the open pull requests with this title, as `refs/pr/N`."""
-        found = self._call(
-            "could not list its pull requests",
-            lambda: list(
-                _api().get_repo_discussions(
-                    self.repo_id,
-                    discussion_type="pull_request",
-                    discussion_status="open",
-                    token=self.token,
-                )
-            ),
-        )
-        return [f"refs/pr/{request.num}" for request in found if request.title == title]
+        """List the open pull requests with this title, as `refs/pr/N`."""
+
+        def ask() -> list[str]:
+            requests = self._api.get_repo_discussions(
+                self.repo_id, discussion_type="pull_request", discussion_status="open"
+            )
+            return [f"refs/pr/{request.num}" for request in requests if request.title == title]
+
+        return self._read("could not list its pull requests", ask)
 
     def tag(self, tag: str, commit: str) -> None:
         """Tag a commit; a tag that exists is never moved."""
-        self._call(
-            f"could not be tagged {tag}",
-            lambda: _api().create_tag(self.repo_id, tag=tag, revision=commit, token=self.token),
-            revision=commit,
-        )
+        make = partial(self._api.create_tag, self.repo_id, tag=tag, revision=commit)
+        self._call(f"could not be tagged {tag}", make, revision=commit)
+
+    @property
+    def _api(self) -> HfApi:
+        import huggingface_hub
+
+        return huggingface_hub.HfApi(token=self.token)
 
     def _call(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
-        """Make one call of the client: bounded, and its faults as errors of ours."""
-        with hub_faults(doing, self.repo_id, revision=revision):
-            return within(self.patience.call_seconds, call)
+        return call_client(
+            call, doing, self.repo_id, patience=self.patience, revision=revision, every_thread=True
+        )
+
+    def _read(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
+        """Make a call that changes nothing; what fails at once is tried once more."""
+        patience = replace(self.patience, attempts=2, total_seconds=self.patience.step_seconds)
+        return retry(lambda: self._call(doing, call, revision=revision), patience)
 
 
 def hub_url() -> str:
-    """Say which Hub the client talks to (HF_ENDPOINT)."""
+    """Return the address of the Hub that the client talks to (HF_ENDPOINT)."""
     from huggingface_hub import constants
 
     return str(constants.ENDPOINT)
-
-
-def _api() -> HfApi:
-    import huggingface_hub
-
-    return huggingface_hub.HfApi()
 
 
 def _additions(files: Mapping[str, Path]) -> list[CommitOperationAdd]:

@@ -13,7 +13,9 @@ import re
 import shlex
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from rexnet_hub.addresses import find_url_problem
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
 _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
@@ -67,13 +69,8 @@ def safe_url(url: Any) -> str | None:
     text = str(url)
     if not text.isprintable() or any(map(str.isspace, text)):
         return None
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return None
-    if parts.scheme != "https" or not re.fullmatch(r"[A-Za-z0-9.-]+(:\d+)?", parts.netloc):
-        return None
-    return quote(text, safe="/:?#%=&+,;.~!-_@")
+    url = quote(text, safe="/:?#%=&+,;.~!-_@")
+    return None if find_url_problem(url) else url
 
 
 def link(text: Any, url: Any) -> str:

@@ -2,7 +2,7 @@
 
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.cards import FieldChange
-from rexnet_hub.publish.plan import Change, Plan, plan_publish
+from rexnet_hub.publish.plan import FileChange, Plan, plan_publish
 from rexnet_hub.publish.run import (
     Outcome,
     outcomes_table,
@@ -14,8 +14,8 @@ from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as
 from rexnet_hub.publish.staging import stage
 
 __all__ = [
-    "Change",
     "FieldChange",
+    "FileChange",
     "Outcome",
     "Plan",
     "Published",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import HubError, PublishError
-from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import LocalFile, digest_both
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
 from rexnet_hub.whole_files import sweep_beside, whole_folder
@@ -44,7 +44,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     """Make the target what the plan says, then read it back.
 
     On a Hub it is one commit on top of the head that the plan names; its files are downloaded and
-    held against the staged ones; then the commit is tagged. A failure leaves the target as it was or
+    compared with the staged ones; then the commit is tagged. A failure leaves the target as it was or
     at the new commit, never between. After one, plan and apply again: what was done is found done.
 
     Raises:
@@ -71,9 +71,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             replace_folder(Path(plan.target), plan.staged)
         _require_files(plan, {file.name: digest_both(file) for file in Path(plan.target).iterdir()})
         return Published(place=plan.target)
-    with bounded_client(patience):
-        remote = RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience)
-        return _apply_to_hub(fresh, remote)
+    return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
 
 
 def replace_folder(target: Path, source: Path) -> None:
@@ -119,17 +117,7 @@ def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
 
 def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
     """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
-    for wait in remote.patience.waits():
-        time.sleep(wait)
-        try:
-            remote.create(private=plan.visibility == "private")
-            break
-        except HubError as error:
-            failure = error
-            if not error.is_transient:
-                raise
-    else:
-        raise failure
+    retry(lambda: remote.create(private=plan.visibility == "private"), remote.patience)
     state = remote.read()
     if state.head is None or any(
         change.kind == "remove" for change in compare_files(plan.files, state.files)
@@ -141,43 +129,49 @@ def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
 def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
     """Commit once: after each failure the target is asked whether the commit landed all the same."""
     title = f"Publish {plan.name}" + (f" ({plan.tag})" if plan.tag else "")
-    sending = {change.name for change in plan.changes if change.kind in ("add", "change")}
-    failure: HubError | None = None
-    for wait in remote.patience.waits():
-        time.sleep(wait)
-        try:
-            if plan.as_pr and (found := _find_request(plan, remote, title)):
-                return found
-            if failure is not None and not plan.as_pr:
-                state = remote.read()
-                if _is_same(plan, state) and state.head:
-                    return state.head, None
-                if state.head != parent:
-                    raise PublishError(
-                        f"{plan.target}: somebody committed in between, it is at {state.head}; plan again"
-                    ) from None
-            commit = remote.commit(
-                {name: plan.staged / name for name in sorted(sending)},
-                [change.name for change in plan.changes if change.kind == "remove"],
-                parent=parent,
-                title=title,
-                message=_message(plan),
-                as_pr=plan.as_pr,
-            )
-            if not plan.as_pr:
-                return commit, None
-            if found := _find_request(plan, remote, title):
-                return found
-        except HubError as error:
-            failure = error
-            if not error.is_transient and error.kind != "moved":
-                raise
-    assert failure is not None
-    raise failure
+    sending = sorted(change.name for change in plan.changes if change.kind in ("add", "change"))
+    attempts = itertools.count()
+
+    def commit_once() -> tuple[str, str | None]:
+        is_again = next(attempts) > 0
+        if plan.as_pr and (request := _find_request(plan, remote, title)):
+            return request
+        if is_again and not plan.as_pr and (landed := _find_landed(plan, remote, parent)):
+            return landed, None
+        commit = remote.commit(
+            {name: plan.staged / name for name in sending},
+            [change.name for change in plan.changes if change.kind == "remove"],
+            parent=parent,
+            title=title,
+            message=_message(plan),
+            as_pr=plan.as_pr,
+        )
+        if not plan.as_pr:
+            return commit, None
+        if request := _find_request(plan, remote, title):
+            return request
+        problem = f"{plan.target}: the pull request is not listed yet; run it again later"
+        raise HubError(remote.repo_id, problem, kind="no-answer")
+
+    return retry(commit_once, remote.patience, on=_transient_or("moved"))
+
+
+def _find_landed(plan: Plan, remote: RemoteRepo, parent: str) -> str | None:
+    """Find the plan's own commit at the head; None while the head is still its parent."""
+    state = remote.read()
+    if _is_same(plan, state) and state.head:
+        return state.head
+    if state.head != parent:
+        raise PublishError(f"{plan.target}: somebody committed in between, it is at {state.head}; plan again")
+    return None
+
+
+def _transient_or(kind: str) -> Callable[[Exception], bool]:
+    return lambda error: is_transient(error) or getattr(error, "kind", None) == kind
 
 
 def _message(plan: Plan) -> str:
-    """Say in the commit what made it, and by which a later plan tells a person's edits of the card."""
+    """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
     files = plan.files
     return (
         f"Published by rexnet_hub {__version__}.\n\n"
@@ -229,28 +223,20 @@ def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
 
 def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
     """Tag the commit; a tag that is on it already is as good, one on another commit is not moved."""
-    assert plan.tag is not None
-    failure: HubError | None = None
-    for wait in remote.patience.waits():
-        time.sleep(wait)
-        try:
-            there = remote.read().tags.get(plan.tag) if failure else None
-            if there == commit:
-                return
-            if there is not None:
-                raise PublishError(f"{plan.target}: the tag {plan.tag} is on {there}, and is not moved")
-            remote.tag(plan.tag, commit)
-            return
-        except HubError as error:
-            failure = error
-            if not error.is_transient and error.kind != "exists":
-                raise
-    assert failure is not None
-    raise failure
+    attempts, tag = itertools.count(), str(plan.tag)
+
+    def tag_once() -> None:
+        tagged = remote.read().tags.get(tag) if next(attempts) else None
+        if tagged is None:
+            remote.tag(tag, commit)
+        elif tagged != commit:
+            raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
+
+    retry(tag_once, remote.patience, on=_transient_or("exists"))
 
 
 def _require_files(plan: Plan, found: Mapping[str, LocalFile]) -> None:
-    """Hold a published folder's files against the plan's."""
+    """Check a published folder's files against the plan's."""
     if wrong := sorted(
         name for name in plan.files.keys() | found.keys() if plan.files.get(name) != found.get(name)
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ from urllib.parse import urlsplit
 from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID
-from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.pages.edits import lost_lines
+from rexnet_hub.patience import Patience, retry
 from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
 from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
 from rexnet_hub.repo.config import OWN_KEY
@@ -32,7 +33,7 @@ CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class FileChange:
     """One file that a plan would change.
 
     Attributes:
@@ -73,7 +74,7 @@ class Plan:
     target: str
     head: str | None
     files: Mapping[str, LocalFile] = field(repr=False)
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
     fields: tuple[FieldChange, ...] = ()
     tag: str | None = None
     tag_is_set: bool = False
@@ -143,13 +144,11 @@ def plan_publish(
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
-    patience = patience or Patience()
-    with bounded_client(patience):
-        remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience)
-        state = remote.read()
-        card = (staged / CARD_FILE).read_text(encoding="utf-8")
-        card_there, base = _cards(remote, state, card)
-        changes = _digested(remote, state, compare_files(files, state.files))
+    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+    state = remote.read()
+    card = (staged / CARD_FILE).read_text(encoding="utf-8")
+    card_there, base = _cards(remote, state, card)
+    changes = _with_digests(remote, state, compare_files(files, state.files))
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
@@ -221,15 +220,15 @@ def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: 
 
 def compare_files(
     new: Mapping[str, LocalFile], old: Mapping[str, RemoteFile] | Mapping[str, LocalFile]
-) -> tuple[Change, ...]:
+) -> tuple[FileChange, ...]:
     """List what would have to change in `old` for it to hold what `new` holds."""
     names = sorted(new.keys() | (old.keys() - {HUBS_OWN}))
     return tuple(_compare_file(name, new.get(name), old.get(name)) for name in names)
 
 
-def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> Change:
+def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> FileChange:
     size_bytes = new.size_bytes if new else old.size_bytes if old else 0
-    change = partial(Change, name=name, size_bytes=size_bytes)
+    change = partial(FileChange, name=name, size_bytes=size_bytes)
     new_digest = f"sha256:{new.sha256}" if new else None
     if old is None:
         return change(kind="add", old_digest=None, new_digest=new_digest)
@@ -241,7 +240,9 @@ def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile 
     return change(kind="change", old_digest=old_digest, new_digest=new_digest)
 
 
-def _digested(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+def _with_digests(
+    remote: RemoteRepo, state: RemoteState, changes: tuple[FileChange, ...]
+) -> tuple[FileChange, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
     found = {change.name: change for change in changes}
     unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
@@ -254,13 +255,17 @@ def _digested(remote: RemoteRepo, state: RemoteState, changes: tuple[Change, ...
 
 def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> Path:
     """Download a small file of the head; what is not what the Hub records of it is asked for once more."""
-    for attempt in ("first", "second"):
-        file = remote.download(name, str(state.head), scratch / attempt)
-        found, recorded = digest_both(file), state.files[name]
+    recorded, attempts = state.files[name], itertools.count()
+
+    def read_once() -> Path:
+        file = remote.download(name, str(state.head), scratch / str(next(attempts)))
+        found = digest_both(file)
         if found.sha256 == recorded.sha256 or found.git_id == recorded.git_id:
             return file
-    said = f"{remote.repo_id}: {name} at {state.head} reads otherwise than the Hub records it; plan again"
-    raise HubError(remote.repo_id, said)
+        problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
+        raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
+
+    return retry(read_once, replace(remote.patience, attempts=2))
 
 
 def _repo_id(to: str, name: str) -> str:
@@ -272,7 +277,7 @@ def _repo_id(to: str, name: str) -> str:
 
 
 def _require_trained(repo: Repo) -> None:
-    """Let stand-ins go to this machine only; no byte is sent to ask."""
+    """Refuse stand-ins for any Hub but one of this machine; no byte is sent to ask."""
     stand_in = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
     if stand_in and not is_loopback(hub_url()):
         raise PublishError(
@@ -282,12 +287,12 @@ def _require_trained(repo: Repo) -> None:
 
 
 def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Hold the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
+    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
     name = _model_of(repo)
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
-        return (f"the index has no model {name!r}, so no claim of the repo can be held against an entry",)
+        return (f"the index has no model {name!r}, so no claim of the repo can be checked against an entry",)
     measured = read_lock().of(entry.name)
     if is_standin(repo.weights):
         measured = measured.of_standin()

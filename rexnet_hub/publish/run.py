@@ -1,4 +1,4 @@
-"""Publish several models in one run: each is staged, planned and applied; one that fails is said."""
+"""Publish several models in one run: each is staged, planned and applied; one that fails is reported."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
-from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, plan_publish
 from rexnet_hub.publish.staging import stage
@@ -35,7 +35,7 @@ class Outcome:
 
 @contextlib.contextmanager
 def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
-    """Give a staged folder: a model's, staged for as long as the block runs, or the one that is named.
+    """Yield a staged folder: a model's, staged for as long as the block runs, or the one that is named.
 
     Args:
         source: A name of the index, which wins over a folder of that name, or a folder.

@@ -1,4 +1,4 @@
-"""Say a plan, and what became of it, to people and to machines."""
+"""Render a plan, and what became of it, for people and for machines."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from rexnet_hub.publish.plan import Change, Plan
+from rexnet_hub.publish.plan import FileChange, Plan
 from rexnet_hub.publish.run import Outcome
 from rexnet_hub.terminal import printable
 
@@ -16,7 +16,7 @@ _FENCE = "````"
 
 
 def describe_plan(plan: Plan) -> Sequence[str]:
-    """Say a plan in lines: what it is against, one line a file, a field, a reason to stop; digests short."""
+    """Render a plan in lines: what it is against, one line a file, a field, a reason to stop."""
     lines = [f"{plan.name} -> {plan.target}" + ("  (nothing to do)" if plan.is_done else "")]
     lines.append(f"  against {plan.head or 'nothing: it would be made'}")
     if plan.visibility:
@@ -33,7 +33,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 
-def _file_line(change: Change) -> str:
+def _file_line(change: FileChange) -> str:
     old, new = (_digest(digest) for digest in (change.old_digest, change.new_digest))
     digests = f"{old} -> {new}" if change.kind == "change" else new or old
     return f"  {_SIGNS[change.kind]} {change.name:<20} {change.size_bytes:>12}  {digests}"
@@ -53,17 +53,17 @@ def outcomes_as_json(outcomes: Iterable[Outcome]) -> str:
 
 
 def _plain(outcome: Outcome) -> dict[str, object]:
-    told = asdict(outcome)
+    fields = asdict(outcome)
     if (plan := outcome.plan) is not None:
         files = {
             name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
         }
-        told["plan"] |= {"staged": str(plan.staged), "files": files, "is_done": plan.is_done}
-    return told
+        fields["plan"] |= {"staged": str(plan.staged), "files": files, "is_done": plan.is_done}
+    return fields
 
 
 def outcomes_as_markdown(outcomes: Iterable[Outcome]) -> str:
-    """Say a run as Markdown, for a CI's summary; text of the index and the Hub stays inert in code fences."""
+    """Render a run as Markdown, for a CI; text of the index and the Hub stays inert in code fences."""
     parts = ["## What publishing would change", ""]
     for outcome in outcomes:
         lines = list(describe_plan(outcome.plan)) if outcome.plan else []

@@ -14,6 +14,7 @@ from rexnet_hub.errors import UsageError
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.standins.legacy_writer import render_count, render_preamble, specs_of
+from rexnet_hub.weights.checkpoint.container import is_safetensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import read_manifest
 from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, private_copy
@@ -65,7 +66,7 @@ def is_standin(path: Path) -> bool:
     file = path / WEIGHTS_FILE if path.is_dir() else path
     with opened(file) as descriptor:
         source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
-        if source.size_bytes > 8 and source.read(8, 1) == b"{":  # safetensors: a header of JSON
+        if is_safetensors(source):
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):
         return _has_mark(copy, read_manifest(copy))

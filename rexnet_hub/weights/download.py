@@ -8,22 +8,20 @@ socket to be looked at before a request is sent (see docs/decisions).
 from __future__ import annotations
 
 import contextlib
-import email.utils
 import hashlib
 import http.client
 import os
-import random
 import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from rexnet_hub.addresses import bare, is_public, problem_of
+from rexnet_hub.addresses import find_proxy, find_url_problem, is_public, redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError
+from rexnet_hub.patience import Patience, parse_retry_after, retry
 from rexnet_hub.weights.digest import CHUNK_BYTES, FETCH_AGAIN, FileDigest, opened
 
 MAX_FILE_BYTES = 4 << 30
@@ -37,14 +35,10 @@ Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchPolicy:
+class FetchPolicy(Patience):
     """How patient to be, and whom to trust.
 
     Attributes:
-        step_seconds: The limit on connecting, on waiting for an answer, on each wait for bytes.
-        total_seconds: The limit on all of it, waits included.
-        attempts: How often to try without getting a byte further.
-        backoff_seconds: The first wait between attempts; each next one is twice as long.
         least_bytes_per_second: A connection that is slower for long is cut and tried again.
         ssl_context: Whose certificates to trust; the system's if none.
         private_hosts: Hosts that may have a private address.
@@ -52,8 +46,6 @@ class FetchPolicy:
 
     step_seconds: float = 30
     total_seconds: float = 3600
-    attempts: int = 5
-    backoff_seconds: float = 1
     least_bytes_per_second: int = 1000
     ssl_context: ssl.SSLContext | None = None
     private_hosts: frozenset[str] = frozenset()
@@ -62,9 +54,11 @@ class FetchPolicy:
 class _Interrupted(Exception):  # noqa: N818 - not an error yet: it is tried again
     """One attempt ended before the file did."""
 
+    is_transient = True
+
     def __init__(self, problem: str, wait_seconds: float | None = None) -> None:
         super().__init__(problem)
-        self.problem, self.wait_seconds = problem, wait_seconds
+        self.wait_seconds = wait_seconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -100,10 +94,13 @@ class _Transfer:
         if self.progress:
             self.progress(self.at, total)
 
+    def error(self, problem: str) -> FetchError:
+        return FetchError(f"{redact_url(self.url)}: {problem}")
+
     def remaining_seconds(self) -> float:
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise FetchError(f"{bare(self.url)}: not done within {self.policy.total_seconds:g} seconds")
+            raise self.error(f"not done within {self.policy.total_seconds:g} seconds")
         return left
 
 
@@ -116,13 +113,13 @@ def download(
     policy: FetchPolicy,
     progress: Progress | None,
 ) -> FileDigest:
-    """Bring what an address holds into an open file.
+    """Fetch what an address holds into an open file.
 
     A cut connection goes on where it stopped, if the server can prove that the file is the same, or
     the caller will (`has_proof`). 429 and 5xx are waited for, as long as the server says.
 
     Raises:
-        FetchError: It could not be brought.
+        FetchError: It could not be fetched.
         MismatchError: It is longer or shorter than stated.
         FileProblem: The file could not be read or written.
     """
@@ -139,9 +136,14 @@ def download(
     if scheme == "file":
         _copy(transfer)
     elif scheme == "https":
-        _download(transfer)
+        retry(
+            lambda: _attempt(transfer),
+            policy,
+            count_progress=lambda: transfer.at // _PROGRESS_BYTES,
+            give_up=lambda error, reason: transfer.error(f"{error}, {reason}"),
+        )
     else:
-        raise FetchError(f"{bare(url)}: only https: and file: addresses are fetched")
+        raise FetchError(f"{redact_url(url)}: only https: and file: addresses are fetched")
     if size_bytes is not None and transfer.at != size_bytes:
         raise _wrong_size(url, size_bytes, str(transfer.at))
     return FileDigest(sha256=transfer.sha256.hexdigest(), size_bytes=transfer.at)
@@ -149,14 +151,14 @@ def download(
 
 def _wrong_size(url: str, stated: int, found: str) -> MismatchError:
     return MismatchError(
-        bare(url), what="its size in bytes", stated=str(stated), found=found, advice=FETCH_AGAIN
+        redact_url(url), what="its size in bytes", stated=str(stated), found=found, advice=FETCH_AGAIN
     )
 
 
 def _copy(transfer: _Transfer) -> None:
     parts = urlsplit(transfer.url)
     if parts.netloc not in ("", "localhost"):
-        raise FetchError(f"{bare(transfer.url)}: a file: address has no host")
+        raise transfer.error("a file: address has no host")
     from pathlib import Path
 
     with opened(Path(unquote(parts.path))) as descriptor:
@@ -164,30 +166,6 @@ def _copy(transfer: _Transfer) -> None:
         while chunk := os.read(descriptor, CHUNK_BYTES):
             transfer.remaining_seconds()
             transfer.take(chunk, total)
-
-
-def _download(transfer: _Transfer) -> None:
-    """Attempt until done; an attempt that got further starts the count anew."""
-    policy, failures = transfer.policy, 0
-    while True:
-        before = transfer.at
-        try:
-            return _attempt(transfer)
-        except _Interrupted as interruption:
-            failures = failures + 1 if transfer.at < before + _PROGRESS_BYTES else 1
-            if failures >= policy.attempts:
-                raise FetchError(
-                    f"{bare(transfer.url)}: {interruption.problem}, {failures} times in a row. "
-                    "Try again later"
-                ) from None
-            jitter = 1 + random.random() / 4
-            wait = interruption.wait_seconds or policy.backoff_seconds * 2 ** (failures - 1) * jitter
-            if wait >= transfer.remaining_seconds():
-                raise FetchError(
-                    f"{bare(transfer.url)}: {interruption.problem}; it asks to wait longer than "
-                    f"the {policy.total_seconds:g} seconds that are given"
-                ) from None
-            time.sleep(wait)
 
 
 def _attempt(transfer: _Transfer) -> None:
@@ -199,19 +177,19 @@ def _attempt(transfer: _Transfer) -> None:
                 url = _redirected(url, response.headers.get("Location", ""))
                 continue
             return _take_body(transfer, response)
-    raise FetchError(f"{bare(transfer.url)}: more than {_MAX_REDIRECTS} redirects")
+    raise transfer.error(f"more than {_MAX_REDIRECTS} redirects")
 
 
 def _redirected(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise FetchError(f"{bare(url)}: redirects to what is no address") from None
+        raise FetchError(f"{redact_url(url)}: redirects to what is no address") from None
 
 
 @contextlib.contextmanager
 def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
-    """Connect, look where the connection went, ask, and give the answer's head."""
+    """Connect, check where the connection went, ask, and give the answer's head."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
     if transfer.at and not (transfer.has_proof or transfer.validator):
         transfer.restart()
@@ -219,7 +197,9 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
         headers["Range"] = f"bytes={transfer.at}-"
         if transfer.validator:
             headers["If-Range"] = transfer.validator
-    parts = _require_https(url)
+    if problem := find_url_problem(url):
+        raise FetchError(f"{ascii(redact_url(url))[1:-1]}: {problem}")
+    parts = urlsplit(url)
     connection = _connect(transfer, parts)
     # A server may send a head byte by byte, each in time; this ends it.
     watchdog = threading.Timer(
@@ -236,7 +216,7 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
         with response:  # closing the connection alone would leave the socket to the response
             yield response
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_say(error)) from None
+        raise _Interrupted(_describe(error)) from None
     finally:
         connection.close()
 
@@ -246,24 +226,16 @@ def _cut(connection: http.client.HTTPSConnection) -> None:
         connection.sock.shutdown(2)
 
 
-def _require_https(url: str) -> SplitResult:
-    if problem := problem_of(url):
-        raise FetchError(f"{ascii(bare(url))[1:-1]}: {problem}")
-    return urlsplit(url)
-
-
 def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnection:
     """Connect with TLS; refuse a private address before anything is asked."""
     host, port, policy = str(parts.hostname), parts.port or 443, transfer.policy
     context = policy.ssl_context or ssl.create_default_context()
     timeout = min(policy.step_seconds, transfer.remaining_seconds())
-    proxy = urllib.request.getproxies().get("https")
-    if proxy and not urllib.request.proxy_bypass(host):
+    if proxy := find_proxy(host, "https"):
         at = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         connection = http.client.HTTPSConnection(str(at.hostname), at.port, timeout=timeout, context=context)
         connection.set_tunnel(host, port)
     else:
-        proxy = None
         connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
     try:
         connection.connect()
@@ -271,27 +243,29 @@ def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnec
         connection.close()
         if isinstance(error, ssl.SSLCertVerificationError):
             raise FetchError(
-                f"{bare(parts.geturl())}: its certificate does not hold: {error.verify_message}"
+                f"{redact_url(parts.geturl())}: its certificate does not hold: {error.verify_message}"
             ) from None
-        raise _Interrupted(_say(error)) from None
+        raise _Interrupted(_describe(error)) from None
     peer = connection.sock.getpeername()[0]
     if proxy is None and host not in policy.private_hosts and not is_public(peer):
         connection.close()
-        raise FetchError(f"{bare(parts.geturl())}: leads to the private address {peer}")
+        raise FetchError(f"{redact_url(parts.geturl())}: leads to the private address {peer}")
     return connection
 
 
 def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
     status = response.status
     if status in _TRANSIENT:
-        raise _Interrupted(f"the server answers {status}", _retry_after(response.headers.get("Retry-After")))
+        raise _Interrupted(
+            f"the server answers {status}", parse_retry_after(response.headers.get("Retry-After"))
+        )
     if status == 416 and transfer.at:
         transfer.restart()
         raise _Interrupted("the server cannot go on where it stopped")
     if status not in (200, 206) or (status == 206 and not transfer.at):
-        raise FetchError(f"{bare(transfer.url)}: the server answers {status} {response.reason[:40]!a}")
+        raise transfer.error(f"the server answers {status} {response.reason[:40]!a}")
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise FetchError(f"{bare(transfer.url)}: the server packs the file, which was not asked for")
+        raise transfer.error("the server packs the file, which was not asked for")
     total = _total_bytes(transfer, response)
     if total is not None and transfer.size_bytes not in (None, total):
         raise _wrong_size(transfer.url, transfer.size_bytes or 0, str(total))
@@ -303,7 +277,7 @@ def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
 
 
 def _total_bytes(transfer: _Transfer, response: http.client.HTTPResponse) -> int | None:
-    """Say how long the whole file is; start anew if this is not its rest."""
+    """Read how long the whole file is; start anew if this is not its rest."""
     if response.status == 206:
         first, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
         if first.partition("-")[0] != str(transfer.at) or not total.isdecimal():
@@ -327,20 +301,8 @@ def _take_chunks(transfer: _Transfer, response: http.client.HTTPResponse, total:
             since, window_at = time.monotonic(), transfer.at
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Read how long a server asks to wait: seconds, or a date."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value.strip()[:9])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
-
-
-def _say(error: Exception) -> str:
-    """Say what broke, in words that cannot hold an address."""
+def _describe(error: Exception) -> str:
+    """Return what broke, in words that cannot hold an address."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.strerror:

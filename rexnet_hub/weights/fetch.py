@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rexnet_hub.addresses import bare
+from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FileProblem, MismatchError, UsageError
 from rexnet_hub.weights.digest import FETCH_AGAIN, FileDigest, digest_file, require_sha256
 from rexnet_hub.weights.download import FetchPolicy, Progress, download
@@ -160,7 +160,7 @@ def _bring(
             )
             stream.flush()
             os.fsync(stream.fileno())
-        _require_promise(bare(url), digest, promise)
+        _require_promise(redact_url(url), digest, promise)
         # The note goes first: a kill in between leaves a note without a file, never the reverse.
         _write_note(file, digest, url, _stamp(part))
         part.replace(file)
@@ -193,7 +193,7 @@ def _read_note(file: Path) -> _Note | None:
 
 
 def _write_note(file: Path, digest: FileDigest, url: str, stamp: list[int]) -> None:
-    note = _Note(sha256=digest.sha256, size_bytes=digest.size_bytes, source=bare(url), stamp=stamp)
+    note = _Note(sha256=digest.sha256, size_bytes=digest.size_bytes, source=redact_url(url), stamp=stamp)
     target = _note_of(file)
     part = target.with_name(f".{target.name}.part")
     with part.open("w", encoding="utf-8") as stream:

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.weights.checkpoint.manifest import SourceTensor
+from rexnet_hub.weights.checkpoint.container import is_safetensors
+from rexnet_hub.weights.checkpoint.manifest import SourceTensor, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
-from rexnet_hub.weights.digest import ByteSource, FileDigest
+from rexnet_hub.weights.digest import ByteSource, FileDigest, opened
+from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 FIRST_LINE = "rexnet_hub weights 1"
@@ -69,15 +72,32 @@ def digest_weights(file: Path) -> tuple[FileDigest, list[TensorDigest]]:
         FileProblem: The file cannot be read, or changed meanwhile.
         CheckpointError: The file is not sound.
     """
-    with opened_weights(file) as (source, digest, manifest):
-        tensors = [_digest_tensor(source, tensor) for tensor in manifest.tensors]
-        return digest, tensors
+    with opened(file) as descriptor:
+        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        if is_safetensors(source):
+            return _digest_in_order(source)
+    with opened_weights(file) as (copy, digest, manifest):
+        return digest, [_digest_tensor(tensor, tensor_chunks(copy, tensor)) for tensor in manifest.tensors]
 
 
-def _digest_tensor(source: ByteSource, tensor: SourceTensor) -> TensorDigest:
+def _digest_in_order(source: ByteSource) -> tuple[FileDigest, list[TensorDigest]]:
+    """Digest a safetensors file in one reading: its tensors follow one another, and nothing else follows."""
+    head = read_head(source)
+    whole, at, tensors = hashlib.sha256(head), len(head), []
+    for tensor in require_sound(source, read_safetensors(source, head)).tensors:
+        tensors.append(_digest_tensor(tensor, source.chunks(at, tensor.size_bytes), whole))
+        at += tensor.size_bytes
+    return FileDigest(sha256=whole.hexdigest(), size_bytes=at), tensors
+
+
+def _digest_tensor(
+    tensor: SourceTensor, chunks: Iterable[bytes], whole: hashlib._Hash | None = None
+) -> TensorDigest:
     sha256 = hashlib.sha256()
-    for chunk in tensor_chunks(source, tensor):
+    for chunk in chunks:
         sha256.update(chunk)
+        if whole is not None:
+            whole.update(chunk)
     return TensorDigest(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape, sha256=sha256.hexdigest())
 
 

@@ -1,11 +1,15 @@
 """A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model."""
 
 import shutil
+import threading
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from loopback import WRITE, LoopbackHub
+
+from rexnet_hub.hub.client import THREAD_NAME
 
 SMALL = """\
 Type: model-index
@@ -51,6 +55,9 @@ def hub(monkeypatch, tmp_path, transport):
         from huggingface_hub import close_session
 
         close_session()
+    for thread in threading.enumerate():  # what was given up would close the session of the next test
+        if thread.name == THREAD_NAME:
+            thread.join(5)
 
 
 def use_xet(hub, monkeypatch, home):
@@ -76,6 +83,8 @@ def point_client_at(hub, monkeypatch, home):
     """Set what HF_ENDPOINT, HF_HUB_CACHE and HF_HUB_DISABLE_XET set when the client is imported."""
     from huggingface_hub import constants
 
+    from rexnet_hub.hub import cache
+
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
@@ -89,7 +98,7 @@ def point_client_at(hub, monkeypatch, home):
     )
     monkeypatch.setattr("huggingface_hub.utils._http.time", hasty)
     monkeypatch.setattr("huggingface_hub.file_download.time", hasty)
-    monkeypatch.setattr("rexnet_hub.hub.cache.RETRY_SECONDS", 0)
+    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", replace(cache.PATIENCE, wait_seconds=0))
 
 
 @pytest.fixture(scope="session")

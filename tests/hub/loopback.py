@@ -22,6 +22,7 @@ from xet import TOKEN as XET_TOKEN
 from xet import NotXet, XetStore
 
 WRITE, READ = "hf_SENTINELwrite0123456789abcdef", "hf_SENTINELread0123456789abcdefg"
+IDENTITY = "eyJSENTINEL.identity.0123456789abcdef"  # what GitHub gives a job of a workflow
 ROLES = {WRITE: "write", READ: "read"}
 USER, ORG = "tester", "org"
 TRANSPORTS = ("lfs", "xet")
@@ -226,7 +227,9 @@ class Handler(BaseHTTPRequestHandler):
             if fault and fault.action == "drip":
                 for place in range(len(body)):  # a byte now and then, never silent for long
                     self.wfile.write(body[place : place + 1])
+                    self.wfile.flush()
                     if self.hub.stopped.wait(0.05):
+                        self.close_connection = True
                         return
             self.wfile.write(body)
 
@@ -264,6 +267,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.xet(parts, body) if is_xet else self.stored_object(parts, body)
         if parts[:2] == ["api", "repos"] and verb == "POST":
             return self.create(json.loads(body))
+        if parts == ["oauth", "token"] and json.loads(body)["subject_token"] == IDENTITY:
+            return Answer(200, {"access_token": WRITE, "token_type": "bearer", "expires_in": 3600})
         if parts[:2] == ["api", "validate-yaml"]:
             return Answer(200, {"errors": [], "warnings": []})
         if parts[:2] == ["api", "models"]:

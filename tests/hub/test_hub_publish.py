@@ -11,9 +11,9 @@ from loopback import READ, TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import HubError, PublishError, UsageError
-from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish import (
     Outcome,
     apply_plan,

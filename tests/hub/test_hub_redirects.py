@@ -1,16 +1,18 @@
 """No request of the Hub's client is led away from the Hub, whatever the Hub answers."""
 
+import socket
 import threading
 
 import pytest
 from huggingface_hub import get_session
+from huggingface_hub.utils import http_backoff  # type: ignore[attr-defined] # in its __all__, lazily
 from loopback import TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import HubError, RexnetHubError
-from rexnet_hub.hub import redirects
-from rexnet_hub.hub.patience import Patience
-from rexnet_hub.hub.redirects import StrayRequestError, watched
+from rexnet_hub.hub import guard
+from rexnet_hub.hub.guard import ForeignHostError, find_foreign, guarded_client
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish import apply_plan, plan_publish
 
 QUICK = Patience(step_seconds=5, attempts=3, wait_seconds=0)
@@ -126,17 +128,29 @@ def test_only_our_own_requests_are_looked_at(hub):
     answers = []
 
     def ours():
-        with pytest.raises(StrayRequestError):
+        with pytest.raises(ForeignHostError):
             get_session().get(elsewhere)
         other = threading.Thread(target=lambda: answers.append(get_session().get(elsewhere).status_code))
         other.start()
         other.join()
 
-    watched(ours)
+    with guarded_client(5, every_thread=False):
+        ours()
     assert len(answers) == 1
     assert get_session().event_hooks == hooks
-    with pytest.raises(ConnectionError, match="closed meanwhile"):
-        watched(lambda: get_session().close())
+    with pytest.raises(ConnectionError, match="closed meanwhile"), guarded_client(5, every_thread=False):
+        get_session().close()
+
+
+def test_a_connection_that_fails_leaves_the_guarded_session(hub):
+    """The client would throw its session away and try again with one that is not looked at."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nobody = server.getsockname()[1]
+    session = get_session()
+    with pytest.raises(ConnectionError, match="refused"), guarded_client(5, every_thread=False):
+        http_backoff("GET", f"http://127.0.0.1:{nobody}/x")
+    assert get_session() is session
+    assert not session.is_closed
 
 
 @pytest.mark.parametrize(
@@ -148,6 +162,7 @@ def test_only_our_own_requests_are_looked_at(hub):
         ("https://huggingface.co", "https://10.0.0.1/x", "is neither of"),
         ("https://huggingface.co", "https://a:b@cdn.hf.co/x", "has credentials in it"),
         ("https://huggingface.co", "https://[bad", "is no address"),
+        ("https://huggingface.co", "https://hugging%66ace.co/x", "has characters that an address cannot"),
         ("https://10.0.0.1", "https://10.0.0.1:8443/x", None),
         ("http://10.0.0.1", "http://10.0.0.1/x", "is not https"),
         ("https://localhost", "http://localhost/x", "is not https"),
@@ -156,7 +171,7 @@ def test_only_our_own_requests_are_looked_at(hub):
 )
 def test_where_a_hub_may_lead(endpoint, url, problem):
     """A Hub may lead to its own host and to the public Hub's, over https unless it is of this machine."""
-    found = redirects._stray(url, endpoint, may_leave=False)
+    found = find_foreign(url, endpoint, may_leave=False)
     assert (found or "") == "" if problem is None else found.startswith(problem)
 
 
@@ -164,12 +179,12 @@ def test_a_name_with_a_private_address_is_refused(monkeypatch):
     """A host of the public Hub, or a store to upload to, is looked up: this machine is no store."""
     for variable in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(redirects, "PUBLIC_HUB", ("localhost",))
-    found = redirects._stray("https://localhost/x", "https://huggingface.co", may_leave=False)
+    monkeypatch.setattr(guard, "PUBLIC_HUB", ("localhost",))
+    found = find_foreign("https://localhost/x", "https://huggingface.co", may_leave=False)
     assert found.startswith("has the private address ")
     for address in ("127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fe80::1]"):
-        found = redirects._stray(f"https://{address}/x", "https://huggingface.co", may_leave=True)
+        found = find_foreign(f"https://{address}/x", "https://huggingface.co", may_leave=True)
         assert found.startswith("has the private address "), address
-    assert redirects._stray("https://8.8.8.8/x", "https://huggingface.co", may_leave=True) is None
+    assert find_foreign("https://8.8.8.8/x", "https://huggingface.co", may_leave=True) is None
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
-    assert redirects._stray("https://localhost/x", "https://huggingface.co", may_leave=False) is None
+    assert find_foreign("https://localhost/x", "https://huggingface.co", may_leave=False) is None

@@ -15,7 +15,7 @@ import pytest
 from checkpoints import names_in
 from lying_server import make_certificate, serving
 
-from rexnet_hub.addresses import bare
+from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.weights.download import FetchPolicy
@@ -39,7 +39,7 @@ def policy(certificate):
         step_seconds=2,
         total_seconds=20,
         attempts=3,
-        backoff_seconds=0.01,
+        wait_seconds=0.01,
         ssl_context=ssl.create_default_context(cafile=certificate),
         private_hosts=frozenset({"127.0.0.1"}),
     )
@@ -236,8 +236,8 @@ def test_an_address_that_is_not_fetched_is_refused(url, cache, policy):
 
 def test_no_address_shows_its_secrets():
     """Credentials, query and fragment are not part of what errors show."""
-    assert bare("https://u:p@host:8/a/b?sig=1#x") == "https://host:8/a/b"
-    assert bare("https://[bad") == "an address that cannot be read"
+    assert redact_url("https://u:p@host:8/a/b?sig=1#x") == "https://host:8/a/b"
+    assert redact_url("https://[bad") == "an address that cannot be read"
 
 
 @pytest.mark.parametrize(

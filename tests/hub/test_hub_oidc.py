@@ -1,0 +1,135 @@
+"""A job on GitHub publishes without a stored token: it proves who it is, and the Hub gives one (OIDC)."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from loopback import IDENTITY
+
+ROOT = Path(__file__).resolve().parents[2]
+REQUEST_TOKEN = "SENTINEL-request-token"
+PROGRAM = """
+import logging, sys
+from pathlib import Path
+from rexnet_hub.errors import HubError
+from rexnet_hub.publish import apply_plan, plan_publish
+logging.basicConfig(level=logging.DEBUG)
+try:
+    apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
+except HubError as error:
+    sys.exit(str(error))
+"""
+
+
+@pytest.fixture
+def github():
+    """What ACTIONS_ID_TOKEN_REQUEST_URL names: it gives the proof, or what `away` says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        server: Any
+
+        def log_message(self, *words):
+            pass
+
+        def do_GET(self):
+            self.server.asked.append((self.path, self.headers["Authorization"]))
+            body = json.dumps({"value": IDENTITY}).encode()
+            self.send_response(307 if self.server.away else 200)
+            self.send_header("Location", self.server.away)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server: Any
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.away = [], ""
+        server.url = f"http://localhost:{server.server_port}/idtoken?api-version=2.0"  # another host
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def publish(hub, github, staged, tmp_path, **environment):
+    """Publish as a job on GitHub does: with no token in its environment."""
+    known = dict(
+        os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_HUB_DISABLE_XET="1",
+        HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT), HF_OIDC_RESOURCE="org/small",
+        GITHUB_ACTIONS="true", ACTIONS_ID_TOKEN_REQUEST_URL=github.url,
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN=REQUEST_TOKEN,
+    ) | environment  # fmt: skip
+    known.pop("HF_TOKEN", None)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, staged], env=known, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.usefixtures("own_small_index")
+def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, files, tmp_path):
+    """The proof is asked for once, exchanged for a token, and the repo is published; no secret is printed."""
+    child = publish(hub, github, staged, tmp_path)
+    assert child.returncode == 0, child.stderr
+    assert hub.repos["org/small"].files() == files
+    ((path, authorization),) = github.asked
+    assert authorization == f"Bearer {REQUEST_TOKEN}"
+    assert parse_qs(urlsplit(path).query)["audience"] == [hub.url]
+    assert hub.requests("oauth") == ["POST /oauth/token"]
+    assert "SENTINEL" not in child.stdout + child.stderr
+
+
+@pytest.mark.usefixtures("own_small_index")
+def test_a_proof_that_is_elsewhere_is_not_asked_for_there(hub, github, staged, tmp_path):
+    """The address may not lead on to another, even of its own host; one line says so."""
+    github.away = github.url.replace("/idtoken", "/elsewhere")
+    child = publish(hub, github, staged, tmp_path)
+    assert child.returncode == 1
+    assert "leads to http://localhost" in child.stderr
+    assert [urlsplit(path).path for path, _ in github.asked] == ["/idtoken"]
+    assert hub.repos == {}
+
+
+@pytest.mark.usefixtures("own_small_index")
+def test_a_job_that_may_not_prove_who_it_is_is_told_so(hub, github, staged, tmp_path):
+    """Without `id-token: write` GitHub names no address; the client's own words say which line is missing."""
+    child = publish(hub, github, staged, tmp_path, ACTIONS_ID_TOKEN_REQUEST_URL="")
+    assert child.returncode == 1
+    assert "id-token: write" in child.stderr.splitlines()[-1]
+    assert github.asked == hub.log == []
+
+
+NAMED = "https://run.actions.githubusercontent.com/1/idtoken?api-version=2.0"
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "resource", "named", "passes"),
+    [
+        ("GET", NAMED + "&audience=x", "org/small", NAMED, True),
+        ("POST", NAMED, "org/small", NAMED, False),
+        ("GET", NAMED, "", NAMED, False),
+        ("GET", NAMED, "org/small", "", False),
+        ("GET", NAMED.replace("idtoken", "other"), "org/small", NAMED, False),
+        ("GET", NAMED.replace("run.", "evil."), "org/small", NAMED, False),
+        ("GET", NAMED.replace("com/", "com:8443/"), "org/small", NAMED, False),
+        ("GET", NAMED.replace("https", "http"), "org/small", NAMED.replace("https", "http"), False),
+        ("GET", NAMED.replace("run", "user:word@run"), "org/small", NAMED, False),
+    ],
+)
+def test_only_the_named_address_gives_the_proof(monkeypatch, method, url, resource, named, passes):
+    """Exactly the address that the environment names may be asked, over https, while a proof is wanted."""
+    from rexnet_hub.hub.guard import ForeignHostError, refuse_foreign_host
+
+    monkeypatch.setenv("HF_OIDC_RESOURCE", resource)
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", named)
+    request = SimpleNamespace(method=method, url=url)
+    if passes:
+        refuse_foreign_host(request)
+        return
+    with pytest.raises(ForeignHostError, match="nothing was asked there"):
+        refuse_foreign_host(request)
