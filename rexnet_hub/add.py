@@ -44,7 +44,8 @@ class NewModel:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
         weights_url: Where others find the checkpoint; by default its address on this machine.
-        top1_percent, top5_percent: On `dataset`, in percentage points, as text: `79.5`.
+        dataset, split: Of the accuracies; by default ImageNet's validation set.
+        top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
         supersedes: The model that this one replaces; it stays, and says so.
     """
@@ -55,8 +56,8 @@ class NewModel:
     title: str | None = None
     license: str | None = None
     code: str | None = None
-    dataset: str = "ImageNet"
-    split: str = "validation"
+    dataset: str | None = None
+    split: str | None = None
     top1_percent: str | None = None
     top5_percent: str | None = None
     image_size: int | None = None
@@ -222,8 +223,11 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     model["SHA256"] = found.receipt.source.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if told := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
-        result = {"Task": "Image Classification", "Dataset": new.dataset, "Metrics": told, "Split": new.split}
+        dataset, split = new.dataset or "ImageNet", new.split or "validation"
+        result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": told, "Split": split}
         model["Results"] = [result]
+    elif new.dataset or new.split:
+        raise UsageError("--dataset and --split are of --top1 or --top5: give one, or leave them out")
     return model
 
 

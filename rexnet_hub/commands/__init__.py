@@ -69,6 +69,6 @@ def _say_errors(errors: int, first: str, models: int) -> None:
         print(f"warning: {told}", file=sys.stderr)
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`, as every command that prints data has it."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -117,6 +117,8 @@ def run_verify(args: argparse.Namespace) -> int:
         raise UsageError("--weights and --repo go with one model: name it")
     if args.sample is not None and args.imagenet is None:
         raise UsageError("--sample goes with --imagenet: name the validation set")
+    if args.at_least_version is not None and args.signature is None:
+        raise UsageError("--at-least-version goes with --signature: name the public key")
     if args.signature:
         _hold_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])

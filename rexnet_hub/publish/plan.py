@@ -126,7 +126,7 @@ def plan_publish(
         checked: An earlier plan; while the staged files are those, their claims are not measured again.
 
     Raises:
-        UsageError: The target makes no sense.
+        UsageError: The target makes no sense, or has no use for one of the others.
         FileProblem, RepoError: The staged folder is not a whole repo.
         PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
         HubError: The target could not be read.
@@ -136,10 +136,14 @@ def plan_publish(
     name = name or staged.resolve().name
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
     if not str(to).startswith("hf:"):
-        if as_pr or tag or private:
-            raise UsageError(f"{to}: a folder has no pull requests, tags or privacy")
+        require_used(
+            f"the folder {to}",
+            {"--tag": tag, "--private": private, "--pr": as_pr, "--drop-edits": drop_edits},
+        )
         with readable(Path(to) / name):
             return _plan_folder(repo, files, Path(to) / name, claims)
+    if as_pr:
+        require_used("a pull request", {"--tag": tag, "--private": private})
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
@@ -177,6 +181,16 @@ def plan_publish(
         stops=tuple(stops),
         edits=edits,
     )
+
+
+def require_used(where: str | Path, options: Mapping[str, object]) -> None:
+    """Refuse options, by their names on the command line, that would change nothing there.
+
+    Raises:
+        UsageError: Some are given; all of them are named.
+    """
+    if unused := [name for name, value in options.items() if value]:
+        raise UsageError(f"{where} has no use for {', '.join(unused)}; leave it out")
 
 
 def _unreachable(model: str | None) -> list[str]:

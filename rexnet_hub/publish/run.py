@@ -15,7 +15,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, plan_publish
+from rexnet_hub.publish.plan import Plan, plan_publish, require_used
 from rexnet_hub.publish.staging import stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
@@ -86,13 +86,21 @@ def publish_all(
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
 
     Raises:
-        UsageError: Several repos cannot have one name, or one of key and version lacks the other.
+        UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
+            would change nothing.
     """
     if (sign_key is None) != (sign_version is None):
         raise UsageError(
             "--sign KEY and --version-counter N go together; "
             "N is one more than the last publication's, at first 1"
         )
+    if not str(to).startswith("hf:"):
+        options = {"--tag": tag, "--private": private, "--pr": as_pr, "--drop-edits": drop_edits}
+        require_used(f"the folder {to}", {**options, "--record": record})
+    if as_pr:
+        require_used("a pull request", {"--tag": tag, "--private": private, "--record": record})
+    if not apply:
+        require_used("a plan", {"--record": record})
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     outcomes = []

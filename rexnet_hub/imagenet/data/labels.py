@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import DatasetError, FileProblem
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import list_problems
 
@@ -55,8 +55,11 @@ def read_labels(
 
     Raises:
         DatasetError: The file is of another form or length, or an image has no label.
+        UsageError: There are `class_ids`, and no ids.
     """
     rows = _read_rows(file)
+    if class_ids is not None and not all(len(row) == 1 and row[0].isdigit() for row in rows):
+        raise UsageError(f"{file} gives no ids, so --class-ids {class_ids} has no use: leave it out")
     if all(len(row) == 1 for row in rows):
         labels = _by_number(file, [row[0] for row in rows], class_ids)
     elif all(len(row) == 2 for row in rows):

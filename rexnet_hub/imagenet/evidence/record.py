@@ -146,6 +146,8 @@ def read_record(file: Path) -> Record:
         raise RecordError(file, f"is not JSON ({error})") from error
     if not isinstance(raw, dict) or raw.pop("record_version", None) != RECORD_VERSION:
         raise RecordError(file, f"is not a record of an evaluation, version {RECORD_VERSION}")
+    if isinstance(raw.get("preprocessing"), dict):
+        raw["preprocessing"].setdefault("crop_mode", "center")  # older records do not say it
     parts = (
         ("", Record, raw),
         ("machine.", Machine, raw.get("machine")),
