@@ -1,4 +1,4 @@
-"""Name the classes that a network tells apart, in the order of its outputs: ImageNet-1k's, or an entry's."""
+"""List the classes that a network tells apart, in the order of its outputs: ImageNet-1k's, or an entry's."""
 
 from __future__ import annotations
 
