@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from rexnet_hub.errors import FileProblem, StateDictError, UsageError
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
@@ -226,8 +226,8 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
         dataset, split = new.dataset or "ImageNet", new.split or "validation"
         result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims, "Split": split}
         model["Results"] = [result]
-    elif new.dataset or new.split:
-        raise UsageError("--dataset and --split are of --top1 or --top5: give one, or leave them out")
+    else:
+        refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
 
 

@@ -19,6 +19,7 @@ from rexnet_hub.errors import (
     NotAnImageError,
     RepoError,
     UsageError,
+    refuse_unused,
 )
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
@@ -89,7 +90,10 @@ class AutoModel:
             MismatchError: The weights are not the bytes that receipt, lock, index or Hub promise.
             StateDictError: The tensors are not the network's.
         """
-        _require_used(features_only, num_classes=num_classes, out_indices=out_indices)
+        if features_only:
+            refuse_unused("features_only", num_classes=num_classes or None)
+        else:
+            refuse_unused("a whole network", out_indices=out_indices)
         _require_device(device)
         access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
         with garbage_kept():
@@ -199,7 +203,10 @@ def create_model(
         UnknownModelError: There is no such model or network.
         UsageError: An argument is out of range, or has no use beside the others.
     """
-    _require_used(features_only, num_classes=num_classes, drop_rate=drop_rate, out_indices=out_indices)
+    if features_only:
+        refuse_unused("features_only", num_classes=num_classes or None, drop_rate=drop_rate or None)
+    else:
+        refuse_unused("a whole network", out_indices=out_indices)
     entry = find_entry(name)
     options = {"output_stride": output_stride, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
     if pretrained:
@@ -213,21 +220,6 @@ def create_model(
     return ReXNetFeatures(network, out_indices) if features_only else network
 
 
-def _require_used(features_only: bool, *, out_indices: Sequence[int] | None, **classifier: Any) -> None:
-    """Refuse arguments that would change nothing beside the others.
-
-    Args:
-        classifier: Those of the classifier, by name; feature maps have none.
-    """
-    if out_indices is not None and not features_only:
-        raise UsageError("out_indices says which feature maps: set features_only=True too, or leave it out")
-    if features_only and (unused := [name for name, value in classifier.items() if value]):
-        told = " and ".join(unused)
-        raise UsageError(
-            f"features_only leaves the classifier out, so {told} would change nothing: leave it out"
-        )
-
-
 def _access(
     source: str | Path,
     revision: str | None,
@@ -236,8 +228,8 @@ def _access(
     token: str | bool | None,
 ) -> Access:
     """Say how to get at a repo; a folder has no revisions."""
-    if revision is not None and Path(source).is_dir() and find_entry(source) is None:
-        raise UsageError(f"{source} is a folder, it has no revision {revision!r}: leave it out")
+    if Path(source).is_dir() and find_entry(source) is None:
+        refuse_unused(f"the folder {source}", revision=revision)
     return Access(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
 
 
@@ -328,8 +320,11 @@ def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) 
     if num_classes is not None and num_classes != config.num_classes:
         network.reset_classifier(num_classes)
         if num_classes:
-            told = "the classifier for %d classes is replaced by a new one for %d"
-            log.warning(told, config.num_classes, num_classes)
+            log.warning(
+                "the classifier for %d classes is replaced by a new one for %d",
+                config.num_classes,
+                num_classes,
+            )
     return network
 
 

@@ -136,7 +136,7 @@ def test_an_option_that_would_change_nothing_is_misuse(option, words, places, ow
         code = stop.code
     printed, said = capsys.readouterr()
     assert (code, printed) == (2, "")
-    assert (option if option.startswith("-") else option.upper().removesuffix("S")) in said
+    assert option.lstrip("-") in said.replace("_", "-")
 
 
 #: The keywords of each public function that every call heeds, and calls that have no use for the others.
@@ -211,4 +211,4 @@ def test_a_keyword_that_would_change_nothing_is_refused(name, keyword, staged, o
     with pytest.raises(UsageError) as caught:
         FUNCTIONS[name][1][keyword](CALLS[name], staged)
     named = keyword.split()[0]
-    assert named.removeprefix("as_") in str(caught.value).replace("drop-edits", "drop_edits")
+    assert named.removeprefix("as_") in str(caught.value)

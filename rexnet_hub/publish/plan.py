@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError
+from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
 from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
@@ -136,14 +136,11 @@ def plan_publish(
     name = name or staged.resolve().name
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
     if not str(to).startswith("hf:"):
-        require_used(
-            f"the folder {to}",
-            {"--tag": tag, "--private": private, "--pr": as_pr, "--drop-edits": drop_edits},
-        )
+        refuse_unused(f"the folder {to}", tag=tag, private=private, pr=as_pr, drop_edits=drop_edits)
         with readable(Path(to) / name):
             return _plan_folder(repo, files, Path(to) / name, claims)
     if as_pr:
-        require_used("a pull request", {"--tag": tag, "--private": private})
+        refuse_unused("a pull request", tag=tag, private=private)
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
@@ -181,16 +178,6 @@ def plan_publish(
         stops=tuple(stops),
         edits=edits,
     )
-
-
-def require_used(where: str | Path, options: Mapping[str, object]) -> None:
-    """Refuse options, by their names on the command line, that would change nothing there.
-
-    Raises:
-        UsageError: Some are given; all of them are named.
-    """
-    if unused := [name for name, value in options.items() if value]:
-        raise UsageError(f"{where} has no use for {', '.join(unused)}; leave it out")
 
 
 def _unreachable(model: str | None) -> list[str]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
+from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.hub.patience import Patience
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, plan_publish, require_used
+from rexnet_hub.publish.plan import Plan, plan_publish
 from rexnet_hub.publish.staging import stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
@@ -95,12 +95,12 @@ def publish_all(
             "N is one more than the last publication's, at first 1"
         )
     if not str(to).startswith("hf:"):
-        options = {"--tag": tag, "--private": private, "--pr": as_pr, "--drop-edits": drop_edits}
-        require_used(f"the folder {to}", {**options, "--record": record})
+        where = f"the folder {to}"
+        refuse_unused(where, tag=tag, private=private, pr=as_pr, drop_edits=drop_edits, record=record)
     if as_pr:
-        require_used("a pull request", {"--tag": tag, "--private": private, "--record": record})
+        refuse_unused("a pull request", tag=tag, private=private, record=record)
     if not apply:
-        require_used("a plan", {"--record": record})
+        refuse_unused("a plan", record=record)
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     outcomes = []

@@ -258,11 +258,11 @@ def _class_names(
         return ()
     if len(names) in (0, num_classes):
         return names
-    told = f"{file}: label_names has {len(names)} names for {num_classes} classes"
+    problem = f"{file}: label_names has {len(names)} names for {num_classes} classes"
     if "transformers_version" not in keys:
-        raise RepoError(told)
+        raise RepoError(problem)
     # What transformers fine-tunes keeps the root list of the model that it started from.
-    log.warning("%s, those of the model that was fine-tuned; they are left out", told)
+    log.warning("%s, those of the model that was fine-tuned; they are left out", problem)
     return ()
 
 

@@ -75,9 +75,9 @@ def entry_labels(entry: Entry) -> tuple[str, ...]:
     if claim is None and len(labels) != num_classes:
         return ()
     if len(labels) != num_classes or not all(label.strip() and label.isprintable() for label in labels):
-        told = f"has {len(labels)} lines; it needs a name for each of {num_classes} classes, one a line"
+        problem = f"has {len(labels)} lines; it needs a name for each of {num_classes} classes, one a line"
         raise IndexReadError(
-            f"{claim.location if claim else entry.location}: Labels {claim and claim.text!r} {told}"
+            f"{claim.location if claim else entry.location}: Labels {claim and claim.text!r} {problem}"
         )
     return tuple(labels)
 

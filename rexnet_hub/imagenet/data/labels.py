@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import DatasetError, FileProblem, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import list_problems
 
@@ -58,8 +58,8 @@ def read_labels(
         UsageError: There are `class_ids`, and no ids.
     """
     rows = _read_rows(file)
-    if class_ids is not None and not all(len(row) == 1 and row[0].isdigit() for row in rows):
-        raise UsageError(f"{file} gives no ids, so --class-ids {class_ids} has no use: leave it out")
+    if not all(len(row) == 1 and row[0].isdigit() for row in rows):
+        refuse_unused(f"{file}, which gives no ids,", class_ids=class_ids)
     if all(len(row) == 1 for row in rows):
         labels = _by_number(file, [row[0] for row in rows], class_ids)
     elif all(len(row) == 2 for row in rows):

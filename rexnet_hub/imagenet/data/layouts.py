@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rexnet_hub.errors import DatasetError, FileProblem, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, Place, gather_dataset, list_problems
 from rexnet_hub.imagenet.data.labels import NUMBERED, SYNSET, class_of, find_label_file, read_labels
@@ -89,7 +89,7 @@ def read_dataset(
     root = Path(path)
     if not root.exists():
         raise FileProblem(root, "does not exist")
-    given = {"--labels": labels, "--class-ids": class_ids}
+    given = {"labels": labels, "class_ids": class_ids}
 
     def from_label_file(root: Path, places: dict[str, Place]) -> list[LabelledImage]:
         given.clear()
@@ -99,8 +99,7 @@ def read_dataset(
         return [LabelledImage(name=name, label=known[name], place=place) for name, place in places.items()]
 
     layout, images = _find_layout(root, from_label_file)
-    if unused := [name for name, file in given.items() if file]:
-        raise UsageError(f"{root}: the images there say their classes; leave out {', '.join(unused)}")
+    refuse_unused(f"{root}, whose images say their classes,", **given)
     return gather_dataset(root, layout, images, allow_subset=allow_subset)
 
 
