@@ -168,7 +168,7 @@ FUNCTIONS = {
     ),
     "evaluate_models": ("options out_dir cache_dir on_progress command", {}),
     "list_models": ("sort", {}),
-    "load_index": ("root cached", {}),
+    "load_index": ("root", {}),
     "plan_publish": (
         "name token patience checked",
         {
