@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from rexnet_hub.errors import FileProblem, StateDictError, UsageError
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
@@ -44,7 +44,8 @@ class NewModel:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
         weights_url: Where others find the checkpoint; by default its address on this machine.
-        top1_percent, top5_percent: On `dataset`, in percentage points, as text: `79.5`.
+        dataset, split: Of the accuracies; by default ImageNet's validation set.
+        top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
         supersedes: The model that this one replaces; it stays, and says so.
     """
@@ -55,8 +56,8 @@ class NewModel:
     title: str | None = None
     license: str | None = None
     code: str | None = None
-    dataset: str = "ImageNet"
-    split: str = "validation"
+    dataset: str | None = None
+    split: str | None = None
     top1_percent: str | None = None
     top5_percent: str | None = None
     image_size: int | None = None
@@ -222,13 +223,11 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     model["SHA256"] = found.receipt.source.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
-        result = {
-            "Task": "Image Classification",
-            "Dataset": new.dataset,
-            "Metrics": claims,
-            "Split": new.split,
-        }
+        dataset, split = new.dataset or "ImageNet", new.split or "validation"
+        result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims, "Split": split}
         model["Results"] = [result]
+    else:
+        refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
 
 

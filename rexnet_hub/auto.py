@@ -19,14 +19,16 @@ from rexnet_hub.errors import (
     NotAnImageError,
     RepoError,
     UsageError,
+    refuse_unused,
 )
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
+from rexnet_hub.repo.config import RepoConfig
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.weights.tensors import read_tensors
 
@@ -63,11 +65,13 @@ class AutoModel:
 
         Args:
             revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
-            num_classes: Other than the file's own: a newly drawn classifier; 0 for pooled features.
+            num_classes: Other than the file's own: a newly drawn classifier; 0 for pooled features. Not with
+                `features_only`, which has none.
             in_chans: Other than 3: the stem is adapted from the RGB one.
             features_only: Whether to give the five feature maps, strides 2 to 32, in place of logits.
             out_indices: With `features_only`, which of the five.
-            cache_dir: Where downloads go; by default the clients' own caches.
+            cache_dir: Where downloads go; by default the clients' own caches. A folder is not downloaded, and
+                needs no token either.
             local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
                 for 10 seconds, a small file for two minutes and weights for half an hour, however they drip.
             token: For private Hub repos, as in huggingface_hub.
@@ -77,17 +81,20 @@ class AutoModel:
             `ReXNetFeatures` (-> a list of maps).
 
         Raises:
-            UsageError: The device, or another argument, is none that there is here.
+            UsageError: The device, or another argument, is none that there is here, or has no use beside the
+                others.
             UnknownModelError: Neither a model, nor a folder, nor a Hub id.
             HubError: The Hub does not answer, or refuses; it says which, and what to do.
             RepoError: The repo cannot be loaded, or not by us.
             MismatchError: The weights are not the bytes that receipt, lock, index or Hub promise.
             StateDictError: The tensors are not the network's.
         """
+        if features_only:
+            refuse_unused("features_only", num_classes=num_classes or None)
+        else:
+            refuse_unused("a whole network", out_indices=out_indices)
         _require_device(device)
-        access = Access(
-            revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-        )
+        access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
         repo = find_repo(name_or_repo_or_folder, access)
         network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
@@ -110,17 +117,19 @@ class AutoImageProcessor:
     ) -> ImageProcessor:
         """Load an image processor; arguments as in `AutoModel.from_pretrained`.
 
-        For a model of the index the entry itself says how, and nothing is fetched.
+        For a model of the index the entry itself says how, and nothing is fetched; with a `revision` its
+        whole repo is.
+
+        Raises:
+            UsageError: A `revision` is asked for of what has none.
+            As `AutoModel.from_pretrained` does.
         """
-        if (entry := find_entry(name_or_repo_or_folder)) is not None:
-            labels = tuple(row.label for row in read_classes())
-            return ImageProcessor(
-                entry.preprocessing, labels if entry.value("num_classes") == len(labels) else ()
-            )
-        access = Access(
-            revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
-        )
-        config = find_config(name_or_repo_or_folder, access)
+        entry = find_entry(name_or_repo_or_folder)
+        if entry is not None and revision is None:
+            return ImageProcessor(entry.preprocessing, entry_labels(entry))
+        access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
+        find = find_config if entry is None else _find_published
+        config = find(name_or_repo_or_folder, access)
         return ImageProcessor(config.preprocessing, config.label_names)
 
 
@@ -175,39 +184,55 @@ def create_model(
     in_chans: int | None = None,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
-    output_stride: int = 32,
-    drop_rate: float = 0.2,
-    drop_path_rate: float = 0.0,
+    output_stride: int | None = None,
+    drop_rate: float | None = None,
+    drop_path_rate: float | None = None,
 ) -> ReXNet | ReXNetFeatures:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
     Args:
         pretrained: Whether to start from the model's weights, else from drawn ones.
-        output_stride: 32, 16 or 8.
-        drop_rate: Dropout before the classifier, in 0..1.
-        drop_path_rate: Stochastic depth of the last block, in 0..1.
+        num_classes, in_chans, features_only, out_indices: As in `AutoModel.from_pretrained`.
+        output_stride: 32, 16 or 8; None for what the model's repo says, as a rule 32.
+        drop_rate: Dropout before the classifier, in 0..1; None as before, as a rule 0.2.
+        drop_path_rate: Stochastic depth of the last block, in 0..1; None as before, as a rule 0.
 
     Raises:
         UnknownModelError: There is no such model or network.
+        UsageError: An argument is out of range, or has no use beside the others.
     """
-    entry = find_entry(name)
-    options: dict[str, Any] = {
-        "output_stride": output_stride,
-        "drop_rate": drop_rate,
-        "drop_path_rate": drop_path_rate,
-    }
-    if pretrained:
-        repo = find_repo(name)
-        network = load_network(repo, num_classes=num_classes, in_chans=in_chans, **options)
+    if features_only:
+        refuse_unused("features_only", num_classes=num_classes or None, drop_rate=drop_rate or None)
     else:
-        stated = entry.value("num_classes") if entry else None
-        network = build_network(
-            entry.architecture if entry else name,
-            num_classes=(stated or 1000) if num_classes is None else num_classes,
-            in_chans=3 if in_chans is None else in_chans,
-            **options,
-        )
+        refuse_unused("a whole network", out_indices=out_indices)
+    entry = find_entry(name)
+    options = {"output_stride": output_stride, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    if pretrained:
+        network = load_network(find_repo(name), num_classes=num_classes, in_chans=in_chans, **options)
+    else:
+        if num_classes is None and entry is not None:
+            num_classes = entry.value("num_classes")
+        options |= {"num_classes": num_classes, "in_chans": in_chans}
+        given = {option: value for option, value in options.items() if value is not None}
+        network = build_network(entry.architecture if entry else name, **given)
     return ReXNetFeatures(network, out_indices) if features_only else network
+
+
+def _access(
+    source: str | Path,
+    revision: str | None,
+    cache_dir: Path | str | None,
+    local_files_only: bool,
+    token: str | bool | None,
+) -> Access:
+    """Say how to get at a repo; a folder has no revisions."""
+    if Path(source).is_dir() and find_entry(source) is None:
+        refuse_unused(f"the folder {source}", revision=revision)
+    return Access(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
+
+
+def _find_published(source: str | Path, access: Access) -> RepoConfig:
+    return find_repo(source, access).config
 
 
 def _require_device(device: str | torch.device | None) -> None:
@@ -265,22 +290,16 @@ def _name_guesses(
     )
 
 
-def load_network(
-    repo: Repo, *, num_classes: int | None = None, in_chans: int | None = None, **options: Any
-) -> ReXNet:
+def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) -> ReXNet:
     """Build a repo's network with its weights, strictly: a digest that holds, every tensor in its place.
 
     Args:
         num_classes: Other than the repo's: the classifier is drawn anew.
-        in_chans: Other than the repo's: the stem is adapted.
-        options: More of `ReXNet`'s arguments.
+        options: More of `ReXNet`'s arguments; None is what the repo says. To other `in_chans` the stem is
+            adapted.
     """
     config = repo.config
-    options |= {
-        "num_classes": config.num_classes,
-        "in_chans": config.in_chans if in_chans is None else in_chans,
-        "global_pool": config.global_pool,
-    }
+    options = config.network_options | {name: value for name, value in options.items() if value is not None}
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     network = build_network(config.architecture, **options, init=False).float()
     tensors = read_weights(repo)
@@ -291,8 +310,11 @@ def load_network(
     if num_classes is not None and num_classes != config.num_classes:
         network.reset_classifier(num_classes)
         if num_classes:
-            told = "the classifier for %d classes is replaced by a new one for %d"
-            log.warning(told, config.num_classes, num_classes)
+            log.warning(
+                "the classifier for %d classes is replaced by a new one for %d",
+                config.num_classes,
+                num_classes,
+            )
     return network
 
 

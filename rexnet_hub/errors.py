@@ -54,6 +54,21 @@ class UsageError(RexnetHubError):
     exit_code = 2
 
 
+def refuse_unused(where: str, **options: object) -> None:
+    """Refuse options that would change nothing where they are given.
+
+    Args:
+        where: What has no use for them.
+        options: By name; None, False and an empty list are not given. Where a command has the option under
+            another name than the function, by the command's.
+
+    Raises:
+        UsageError: Some are given; all of them are named.
+    """
+    if unused := [name for name, value in options.items() if value not in (None, False, [], ())]:
+        raise UsageError(f"{where} has no use for {', '.join(unused)}; leave it out")
+
+
 class IndexReadError(RexnetHubError):
     """A model-index file does not say what it must."""
 

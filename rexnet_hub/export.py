@@ -56,7 +56,8 @@ def export_onnx(
 ) -> ExportReceipt:
     """Export a model to ONNX with a free batch size, run it in onnxruntime and compare.
 
-    The file gets its name only when its logits hold; beside it a receipt, `NAME.onnx.receipt.json`, is kept.
+    The file gets its name only when its logits are the network's; a receipt, `NAME.onnx.receipt.json`, is
+    kept beside it.
 
     Args:
         source: A model, a Hub repo or a repo folder.
@@ -178,8 +179,8 @@ def compare_onnx(network: ReXNet, file: Path, input_px: int, seed: int) -> tuple
             with torch.inference_mode():
                 expected = network(pixels)
             answers: list[Any] = session.run(["logits"], {"pixels": pixels.numpy()})
-            found = torch.from_numpy(answers[0])
-            difference = max(difference, float((found - expected).abs().max()))
-            agreeing += int((found.argmax(1) == expected.argmax(1)).sum())
+            logits = torch.from_numpy(answers[0])
+            difference = max(difference, float((logits - expected).abs().max()))
+            agreeing += int((logits.argmax(1) == expected.argmax(1)).sum())
             images += batch
     return difference, agreeing / images, images

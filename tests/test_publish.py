@@ -107,7 +107,7 @@ def test_a_name_wins_over_a_folder_of_that_name(own_index, staged, tmp_path, mon
 def test_what_a_folder_has_not_is_misuse(staged, tmp_path):
     """A folder has no tags, privacy or pull requests; a Hub target has an owner and a name."""
     for options in ({"tag": "v1"}, {"private": True}, {"as_pr": True}):
-        with pytest.raises(UsageError, match="a folder has no"):
+        with pytest.raises(UsageError, match="has no use for"):
             plan_publish(staged, tmp_path, **options)
     for target in ("hf:", "hf:/name", "hf:org/a/b"):
         with pytest.raises(UsageError, match="is no target"):

@@ -230,7 +230,12 @@ LIES = {
     "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", "config"}),
     "num_classes": (
         config(lambda c: c.update(num_classes=999, label_names=[])),
-        {"num_classes", "config"},
+        {"num_classes", "labels", "config"},
+    ),
+    "labels": (config(lambda c: c["id2label"].update({"7": "hen"})), {"labels", "config"}),
+    "crop_mode": (
+        config(lambda c: c["pretrained_cfg"].update(crop_mode="squash")),
+        {"crop_mode", "config"},
     ),
     "image_size": (
         config(lambda c: c["pretrained_cfg"].update(input_size=[3, 256, 256])),

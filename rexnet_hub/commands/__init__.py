@@ -56,6 +56,6 @@ def open_index() -> Index:
     return index
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`, as every command that prints data has it."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")

@@ -35,8 +35,9 @@ def declare_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", nargs="?", default="", help="such as 'top1>=79 params<10M'")
     parser.add_argument("--sort", metavar="KEY", help="such as params, or -top1 for the highest first")
     parser.add_argument("--pareto", metavar="MORE,LESS", help="only what no other beats, such as top1,macs")
-    parser.add_argument("--names", action="store_true", help="print the names alone, one a line")
-    add_json(parser)
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    add_json(printed)
 
 
 def run_list(args: argparse.Namespace) -> int:

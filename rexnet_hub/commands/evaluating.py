@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import table
 
 if TYPE_CHECKING:
@@ -129,11 +129,10 @@ def _require_used(args: argparse.Namespace) -> None:
         mode, options = "--compare", (*_IMAGES, *_RUN, "explain")
     elif args.explain is not None:
         mode, options = "--explain", _RUN
-    if unused := [name for name in options if getattr(args, name) not in _UNSAID]:
-        told = ", ".join("NAME" if name == "names" else f"--{name.replace('_', '-')}" for name in unused)
-        raise UsageError(f"{mode} does not heed {told}; leave it out")
-    if args.seed is not None and args.sample is None:
-        raise UsageError("--seed is of a sample; give --sample N too, or leave it out")
+    given = {name: value for name in options if (value := getattr(args, name)) not in _UNSAID}
+    refuse_unused(mode, **given)
+    if args.sample is None:
+        refuse_unused("a run without --sample", seed=args.seed)
 
 
 def _claimed_top1(name: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import paint, table
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `convert`."""
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
-    add("--model", metavar="NAME", help="hold a file's tensors against this model's network")
+    add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
     add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
     add("--float32", action="store_true", help="turn other floating-point numbers into float32")
@@ -50,8 +50,8 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
 def run_convert(args: argparse.Namespace) -> int:
     """Convert a released checkpoint to safetensors, with a receipt beside it.
 
-    A model is fetched and its tensors are held against its network. A file is converted as it is, and
-    held against a network only with --model. Every tensor is compared with its source, bit for bit.
+    A model is fetched and its tensors are compared with its network's. A file is converted as it
+    is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
     from rexnet_hub.index import read_lock
     from rexnet_hub.index.network import entry_tensors
@@ -76,7 +76,7 @@ def run_convert(args: argparse.Namespace) -> int:
     )
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if not receipt.checked_against_network:
-        print("not held against a network: --model does that", file=sys.stderr)
+        print("not compared with a network: --model does that", file=sys.stderr)
     return 0
 
 
@@ -89,7 +89,7 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
-    add("--signature", type=Path, metavar="PUBLIC_KEY", help="hold --repo against its signature first (PEM)")
+    add("--signature", type=Path, metavar="PUBLIC_KEY", help="check --repo by its signature first (PEM)")
     add(
         "--at-least-version",
         type=int,
@@ -115,10 +115,12 @@ def run_verify(args: argparse.Namespace) -> int:
     entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
-    if args.sample is not None and args.imagenet is None:
-        raise UsageError("--sample goes with --imagenet: name the validation set")
+    if args.imagenet is None:
+        refuse_unused("verify without --imagenet", sample=args.sample)
+    if args.signature is None:
+        refuse_unused("verify without --signature", at_least_version=args.at_least_version)
     if args.signature:
-        _hold_signature(args, entries[0].name)
+        _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}
     found = [
@@ -134,8 +136,8 @@ def run_verify(args: argparse.Namespace) -> int:
     return 1 if any(finding.verdict == FALSE for finding in found) else 0
 
 
-def _hold_signature(args: argparse.Namespace, name: str) -> None:
-    """Hold the repo against its signature, offline, before anything else is believed of it."""
+def _check_signature(args: argparse.Namespace, name: str) -> None:
+    """Check the repo by its signature, offline, before anything else is believed of it."""
     from rexnet_hub.signing import verify_signature
 
     if args.repo is None:

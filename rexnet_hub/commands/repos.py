@@ -75,8 +75,11 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --sign: which publication it is, one more than the last",
     )
-    add("--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary")
-    add_json(parser)
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument(
+        "--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary"
+    )
+    add_json(printed)
 
 
 def run_publish(args: argparse.Namespace) -> int:
@@ -132,8 +135,8 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--code", metavar="URL", help="the source code of the training")
     add("--top1", metavar="PERCENT", help="claimed accuracy, such as 79.5")
     add("--top5", metavar="PERCENT", help="likewise")
-    add("--dataset", default="ImageNet", help="of the claims (default: ImageNet)")
-    add("--split", default="validation", help="of the data set (default: validation)")
+    add("--dataset", help="of the claimed accuracies (default: ImageNet)")
+    add("--split", help="of the data set (default: validation)")
     add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
     add("--image-size", type=int, metavar="PX", help="side of the square that the network sees")
     add("--crop-pct", metavar="FRACTION", help="part of the resized short side that is kept")

@@ -50,7 +50,7 @@ def declare_export(parser: argparse.ArgumentParser) -> None:
 
 
 def run_export(args: argparse.Namespace) -> int:
-    """Export a model to ONNX and hold its outputs against the network's.
+    """Export a model to ONNX and compare its outputs with the network's.
 
     The file is run in onnxruntime on fresh inputs, in batches of several sizes; it is written only when no
     logit differs by more than the bound. A receipt beside it keeps the digests and the measured difference.
@@ -91,6 +91,6 @@ def run_demo(args: argparse.Namespace) -> int:
     from rexnet_hub.demo import run
 
     os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
-    found = run(args.out)
-    print(findings_table(found))
-    return 1 if any(finding.verdict == "false" for finding in found) else 0
+    findings = run(args.out)
+    print(findings_table(findings))
+    return 1 if any(finding.verdict == "false" for finding in findings) else 0

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
 Value = Any
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+CROP_MODES = ("center", "squash", "border")  # the usual first
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
@@ -125,9 +128,11 @@ class Preprocessing:
     Attributes:
         input_px: Side of the square that the network sees.
         crop_fraction: Part of the resized short side that the centre crop keeps, in (0, 1].
-        interpolation: Resampling filter: `bicubic`, `bilinear`, `nearest`, `lanczos`, `box` or `hamming`.
+        interpolation: Resampling filter, one of `INTERPOLATIONS`.
         mean: Of each channel in RGB order, of pixels in 0..1.
         std: Likewise.
+        crop_mode: `center` resizes the short side and cuts the rest off, `squash` resizes both sides,
+            `border` resizes the long side and fills up with the mean.
     """
 
     input_px: int
@@ -135,6 +140,7 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    crop_mode: str = CROP_MODES[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,6 +115,13 @@ FIELDS: tuple[Field, ...] = (
         ("Random Erasing", "fraction", None, "probability that a rectangle of a picture is erased"),
         ("Auto Augment", "text", None, "augmentation policy as timm's train.py takes it"),
         ("Num Classes", "count", "classes", "classes that the classifier tells apart"),
+        (
+            "Labels",
+            "path",
+            None,
+            "the classes' names in the order of the outputs: a file beside the index, one a line, or "
+            "`ImageNet-1k`; without it only a model that was trained on ImageNet alone has names, ImageNet's",
+        ),
         ("Image Size", "count", "px", "side of the square that the network sees"),
         ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
         ("Interpolation", "text", None, "resampling filter of the resize"),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import UnknownModelError
 from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, expected_tensors
@@ -33,18 +33,11 @@ def find_config(architecture: str) -> ReXNetConfig:
     return CONFIGS[architecture]
 
 
-def build_network(
-    architecture: str,
-    *,
-    num_classes: int = 1000,
-    in_chans: int = 3,
-    global_pool: str = "avg",
-    output_stride: int = 32,
-    drop_rate: float = 0.2,
-    drop_path_rate: float = 0.0,
-    init: bool = True,
-) -> ReXNet:
-    """Build a network by name; arguments as in `ReXNet`.
+def build_network(architecture: str, **options: Any) -> ReXNet:
+    """Build a network by name.
+
+    Args:
+        options: Arguments of `ReXNet`.
 
     Raises:
         UnknownModelError: There is no such network.
@@ -52,13 +45,4 @@ def build_network(
     """
     from rexnet_hub.nets.rexnet import ReXNet
 
-    return ReXNet(
-        find_config(architecture),
-        num_classes=num_classes,
-        in_chans=in_chans,
-        global_pool=global_pool,
-        output_stride=output_stride,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
-        init=init,
-    )
+    return ReXNet(find_config(architecture), **options)

@@ -27,6 +27,11 @@ EXPANSION = 6  # of every block but the first
 SE_DIVISOR = 12  # squeeze-and-excitation narrows the expanded channels by this
 STAGES_WITHOUT_SE = 2
 
+# What a network can be built with, the usual first.
+POOLS = ("avg", "max", "avgmax", "catavgmax", "")
+OUTPUT_STRIDES = (32, 16, 8)
+DROP_RATE = 0.2
+
 Shape = tuple[int, ...]
 
 

@@ -20,9 +20,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.nets.config import BlockPlan, ReXNetConfig, head_channels, plan_blocks, stem_channels
-
-POOLS = ("avg", "max", "avgmax", "catavgmax", "")
+from rexnet_hub.nets.config import (
+    DROP_RATE,
+    OUTPUT_STRIDES,
+    POOLS,
+    BlockPlan,
+    ReXNetConfig,
+    head_channels,
+    plan_blocks,
+    stem_channels,
+)
 
 
 class Conv2d(nn.Conv2d):
@@ -245,13 +252,18 @@ class ReXNet(nn.Module):
         in_chans: int = 3,
         global_pool: str = "avg",
         output_stride: int = 32,
-        drop_rate: float = 0.2,
+        drop_rate: float = DROP_RATE,
         drop_path_rate: float = 0.0,
         init: bool = True,
     ) -> None:
         super().__init__()
-        if output_stride not in (8, 16, 32):
-            raise UsageError(f"output_stride is {output_stride}; there are 8, 16 and 32")
+        if output_stride not in OUTPUT_STRIDES:
+            raise UsageError(
+                f"output_stride is {output_stride}; there are {', '.join(map(str, OUTPUT_STRIDES))}"
+            )
+        for what, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
+            if not 0 <= rate <= 1:
+                raise UsageError(f"{what} is {rate}; it lies in 0..1")
         _require_whole("in_chans", in_chans, 1)
         _require_whole("num_classes", num_classes, 0)
         self.config, self.num_classes, self.in_chans, self.drop_rate = (

@@ -93,7 +93,7 @@ def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Pla
         plan.staged,
         plan.target,
         tag=plan.tag,
-        private=plan.visibility == "private",
+        private=plan.visibility == "private" and not plan.as_pr,
         as_pr=plan.as_pr,
         drop_edits=plan.drop_edits,
         token=token,

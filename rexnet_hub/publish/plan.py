@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError
+from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
 from rexnet_hub.hub.cache import REPO_ID
 from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.index import load_index, read_lock
@@ -127,7 +127,7 @@ def plan_publish(
         checked: An earlier plan; while the staged files are those, their claims are not measured again.
 
     Raises:
-        UsageError: The target makes no sense.
+        UsageError: The target makes no sense, or has no use for one of the others.
         FileProblem, RepoError: The staged folder is not a whole repo.
         PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
         HubError: The target could not be read.
@@ -137,10 +137,11 @@ def plan_publish(
     name = name or staged.resolve().name
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
     if not str(to).startswith("hf:"):
-        if as_pr or tag or private:
-            raise UsageError(f"{to}: a folder has no pull requests, tags or privacy")
+        refuse_unused(f"the folder {to}", tag=tag, private=private, pr=as_pr, drop_edits=drop_edits)
         with readable(Path(to) / name):
             return _plan_folder(repo, files, Path(to) / name, claims)
+    if as_pr:
+        refuse_unused("a pull request", tag=tag, private=private)
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)

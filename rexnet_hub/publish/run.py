@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rexnet_hub.errors import PublishError, RexnetHubError, UsageError
+from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
@@ -86,13 +86,21 @@ def publish_all(
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
 
     Raises:
-        UsageError: Several repos cannot have one name, or one of key and version lacks the other.
+        UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
+            would change nothing.
     """
     if (sign_key is None) != (sign_version is None):
         raise UsageError(
             "--sign KEY and --version-counter N go together; "
             "N is one more than the last publication's, at first 1"
         )
+    if not str(to).startswith("hf:"):
+        where = f"the folder {to}"
+        refuse_unused(where, tag=tag, private=private, pr=as_pr, drop_edits=drop_edits, record=record)
+    if as_pr:
+        refuse_unused("a pull request", tag=tag, private=private, record=record)
+    if not apply:
+        refuse_unused("a plan", record=record)
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     outcomes = []

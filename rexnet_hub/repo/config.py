@@ -1,24 +1,37 @@
 """An entry as the config.json of its repo, and a repo's config.json as what it says.
 
 The shape is the one that timm and transformers both load: no `model_args` (with it transformers fails),
-no null, in `pretrained_cfg` only keys that timm knows, and what is ours under one root key.
+no null, in `pretrained_cfg` only keys that timm knows, and what is ours under one root key. Read is every
+key that one of them writes: it is in one of the three tables below, or refused.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import RepoError
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
-from rexnet_hub.nets.config import CONFIGS, head_channels
+from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.nets.config import (
+    CONFIGS,
+    DROP_RATE,
+    FIRST_CHANNELS,
+    GAINED_CHANNELS,
+    OUTPUT_STRIDES,
+    POOLS,
+    SE_DIVISOR,
+    head_channels,
+)
+
+log = logging.getLogger(__name__)
 
 OWN_KEY = "rexnet_hub"
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-POOLS = ("avg", "max", "avgmax", "catavgmax", "")
 
 # Far above any network; what a hostile file says beyond them would only fill memory.
 MAX_CONFIG_BYTES = 16 << 20
@@ -39,15 +52,24 @@ class RepoConfig:
     global_pool: str
     preprocessing: Preprocessing
     label_names: tuple[str, ...] = ()
+    output_stride: int = OUTPUT_STRIDES[0]
+    drop_rate: float = DROP_RATE
+    drop_path_rate: float = 0.0
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """The arguments that `ReXNet` takes beside its own configuration."""
+        names = ("num_classes", "in_chans", "global_pool", "output_stride", "drop_rate", "drop_path_rate")
+        return {name: getattr(self, name) for name in names}
 
 
 def render_config(entry: Entry) -> str:
     """Render an entry as its config.json.
 
     Raises:
-        IndexReadError: The entry lacks an input setting.
+        IndexReadError: The entry lacks an input setting, or its Labels cannot be read.
     """
-    spec = entry.preprocessing
+    spec, labels = entry.preprocessing, entry_labels(entry)
     num_classes = entry.value("num_classes")
     config: dict[str, Any] = {
         "architecture": entry.architecture,
@@ -55,14 +77,19 @@ def render_config(entry: Entry) -> str:
         "num_features": head_channels(CONFIGS[entry.architecture]),
         "global_pool": "avg",
     }
-    if num_classes == len(read_classes()):
-        config["label_names"] = [row.label for row in read_classes()]
+    if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
+        config["id2label"] = {str(number): label for number, label in enumerate(labels)}
+    imagenet = [row.label for row in read_classes()]
+    if (
+        num_classes == len(imagenet) and list(labels) != imagenet
+    ):  # else transformers takes them for ImageNet's
+        config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = {
         "input_size": [3, spec.input_px, spec.input_px],
         "fixed_input_size": False,
         "interpolation": spec.interpolation,
         "crop_pct": spec.crop_fraction,
-        "crop_mode": "center",
+        "crop_mode": spec.crop_mode,
         "mean": list(spec.mean),
         "std": list(spec.std),
         "num_classes": num_classes,
@@ -70,55 +97,173 @@ def render_config(entry: Entry) -> str:
         "first_conv": "stem.conv",
         "classifier": "head.fc",
     }
+    if labels:  # timm reads them here, and drops them when it replaces the classifier
+        config["pretrained_cfg"]["label_names"] = labels
     if entry.license:
         config["pretrained_cfg"]["license"] = str(entry.license.value).lower()
     config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json"}
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
+def _is_count(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= most
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not
+
+
+def _is_part(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_three(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(_is_number(number) for number in value)
+
+
+def _is_square(value: Any) -> bool:
+    if not _is_three(value) or value[1] != value[2]:
+        return False
+    return _is_count(1, MAX_CHANNELS)(value[0]) and _is_count(1, MAX_SIDE_PX)(value[1])
+
+
+def _names(value: Any) -> tuple[str, ...] | None:
+    """Read names for classes, a list or a mapping from 0 on; None where they are neither."""
+    if isinstance(value, dict):
+        value = [value.get(str(number)) for number in range(len(value))]
+    texts = value is None or isinstance(value, list)
+    if not texts or not all(isinstance(name, str) and name.isprintable() for name in value or ()):
+        return None
+    return tuple(value or ())
+
+
+#: What is read: where it is looked for, the first that is there wins, as in timm; and what it must be.
+READ: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "architecture": ("architecture pretrained_cfg.architecture", lambda value: isinstance(value, str)),
+    "num_classes": ("num_classes pretrained_cfg.num_classes", _is_count(0, MAX_CLASSES)),
+    "in_chans": ("model_args.in_chans", _is_count(1, MAX_CHANNELS)),
+    "global_pool": ("model_args.global_pool global_pool", lambda value: value in POOLS),
+    "output_stride": ("model_args.output_stride", lambda v: type(v) is int and v in OUTPUT_STRIDES),
+    "drop_rate": ("model_args.drop_rate", _is_part),
+    "drop_path_rate": ("model_args.drop_path_rate", _is_part),
+    "label_names": ("label_names id2label pretrained_cfg.label_names", lambda v: _names(v) is not None),
+    "input_size": ("pretrained_cfg.input_size", _is_square),
+    "crop_pct": ("pretrained_cfg.crop_pct", lambda value: _is_part(value) and value > 0),
+    "crop_mode": ("pretrained_cfg.crop_mode", lambda value: value is None or value in CROP_MODES),
+    "interpolation": ("pretrained_cfg.interpolation", lambda value: value in INTERPOLATIONS),
+    "mean": ("pretrained_cfg.mean", _is_three),
+    "std": ("pretrained_cfg.std", lambda value: _is_three(value) and min(value) > 0),
+}
+_CHECKS = {place: check for places, check in READ.values() for place in places.split()}
+NEEDED = ("architecture", "num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
+
+#: What our networks are anyway; another value would be another network, or weights that lie elsewhere.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "model_type": ("timm_wrapper", None),
+    "model_args.act_layer": ("swish", "silu"),
+    "model_args.dw_act_layer": ("relu6",),
+    "model_args.initial_chs": (FIRST_CHANNELS,),
+    "model_args.final_chs": (GAINED_CHANNELS,),
+    "model_args.depth_mult": (1.0,),
+    "model_args.se_ratio": (1 / SE_DIVISOR,),
+    "pretrained_cfg.custom_load": (False, None),
+    "pretrained_cfg.fixed_input_size": (False, None),
+    "pretrained_cfg.label_offset": (0, None),
+    "pretrained_cfg.hf_hub_filename": ("model.safetensors", None),
+}
+
+_WITHOUT_EFFECT = {
+    "follows from the network": "num_features pretrained_cfg.pool_size pretrained_cfg.test_pool_size "
+    "pretrained_cfg.first_conv pretrained_cfg.classifier",
+    "says where the weights were; they are those beside the file": "pretrained_cfg.url pretrained_cfg.file "
+    "pretrained_cfg.state_dict pretrained_cfg.hf_hub_id pretrained_cfg.source _name_or_path",
+    "is a text for people": "label_descriptions pretrained_cfg.label_descriptions pretrained_cfg.tag "
+    "pretrained_cfg.license pretrained_cfg.description pretrained_cfg.origin_url pretrained_cfg.paper_name "
+    "pretrained_cfg.paper_ids pretrained_cfg.notes",
+    "is used by timm only where it is asked for, as here": "pretrained_cfg.test_input_size "
+    "pretrained_cfg.test_crop_pct pretrained_cfg.min_input_size",
+    "is of transformers' own classes and their training": "transformers_version architectures "
+    "output_hidden_states output_attentions return_dict chunk_size_feed_forward is_encoder_decoder "
+    "problem_type initializer_range do_pooling",
+    "is said by the tensors themselves": "dtype torch_dtype",
+    "is the other direction of id2label": "label2id",
+    "names the model in our index": OWN_KEY,
+}
+#: What changes neither pixels nor logits nor names here, and why.
+IGNORED = {key: reason for reason, keys in _WITHOUT_EFFECT.items() for key in keys.split()}
+
+
 def read_config(file: Path) -> RepoConfig:
     """Read a config.json of ours, of timm's or of transformers'.
 
     Raises:
-        RepoError: It is missing, not JSON, or does not say what a network needs; all that is wrong is named.
+        RepoError: It is missing, not JSON, lacks what a network needs, or says what cannot be honoured here;
+            all of that is named.
     """
-    given = _read_object(file)
-    nested, args = given.get("pretrained_cfg") or {}, given.get("model_args") or {}
-    if not isinstance(nested, dict) or not isinstance(args, dict):
-        raise RepoError(f"{file}: pretrained_cfg and model_args must be mappings")
-    size = nested.get("input_size")
-    found: dict[str, Any] = {
-        "architecture": given.get("architecture") or nested.get("architecture"),
-        "num_classes": given.get("num_classes", nested.get("num_classes")),
-        "input_size": size,
-        "crop_pct": nested.get("crop_pct"),
-        "interpolation": nested.get("interpolation"),
-        "mean": nested.get("mean"),
-        "std": nested.get("std"),
-        "in_chans": args.get("in_chans", size[0] if isinstance(size, list) and size else None),
-        "global_pool": args.get("global_pool", given.get("global_pool", "avg")),
+    keys = _flatten(file)
+    given = {
+        name: value
+        for name, (places, _) in READ.items()
+        for value in [keys[place] for place in places.split() if keys.get(place) is not None][:1]
     }
-    labels = given.get("label_names")
-    found["label_names"] = labels if isinstance(labels, list) else []
-    wrong = [name for name, value in found.items() if not _is_valid(name, value)]
-    if found["label_names"] and len(found["label_names"]) != found["num_classes"]:
-        wrong.append(f"label_names ({len(found['label_names'])} for {found['num_classes']} classes)")
-    if wrong:
-        raise RepoError(f"{file}: missing or not usable: {', '.join(wrong)}")
-    return RepoConfig(
-        architecture=found["architecture"],
-        num_classes=found["num_classes"],
-        in_chans=found["in_chans"],
-        global_pool=found["global_pool"],
-        preprocessing=Preprocessing(
-            input_px=found["input_size"][1],
-            crop_fraction=float(found["crop_pct"]),
-            interpolation=found["interpolation"],
-            mean=tuple(found["mean"]),
-            std=tuple(found["std"]),
-        ),
-        label_names=tuple(found["label_names"]),
+    problems = [f"missing: {name}" for name in NEEDED if name not in given]
+    problems += [problem for item in keys.items() if (problem := _refuse(*item, given))]
+    if problems:
+        raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
+    size = given.pop("input_size")
+    preprocessing = Preprocessing(
+        input_px=size[1],
+        crop_fraction=float(given.pop("crop_pct")),
+        crop_mode=given.pop("crop_mode", CROP_MODES[0]),
+        interpolation=given.pop("interpolation"),
+        mean=tuple(given.pop("mean")),
+        std=tuple(given.pop("std")),
     )
+    names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
+    usual = {"in_chans": size[0], "global_pool": POOLS[0]}
+    return RepoConfig(**(usual | given), label_names=names, preprocessing=preprocessing)
+
+
+def _flatten(file: Path) -> dict[str, Any]:
+    """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
+    keys = _read_object(file)
+    for section in ("model_args", "pretrained_cfg"):
+        inner = keys.pop(section, None)
+        if not isinstance(inner, dict | None):
+            raise RepoError(f"{file}: not usable here: {section} must be a mapping")
+        keys |= {f"{section}.{key}": value for key, value in (inner or {}).items()}
+    return keys
+
+
+def _refuse(key: str, value: Any, given: dict[str, Any]) -> str | None:
+    """Say why a key cannot be honoured; None where it can."""
+    config = CONFIGS.get(str(given.get("architecture")))
+    own = {"model_args.width_mult": (config.width,), "model_args.ch_div": (config.divisor,)} if config else {}
+    fixed = {**FIXED, **own, "model_args.num_classes": (given.get("num_classes"),)}
+    if key in IGNORED or value in fixed.get(key, ()) or (key in _CHECKS and _CHECKS[key](value)):
+        return None
+    shown = f"{key[:60]!a} is {json.dumps(value)[:60]}"
+    if key in fixed:
+        return f"{shown}, here it can only be {' or '.join(map(json.dumps, fixed[key]))}"
+    return f"{shown}, " + ("which it cannot be" if key in _CHECKS else "a key that is not known here")
+
+
+def _class_names(
+    file: Path, names: tuple[str, ...], num_classes: int, keys: dict[str, Any]
+) -> tuple[str, ...]:
+    """Take the names of the classes, if they are those of these classes."""
+    if names == tuple(
+        f"LABEL_{number}" for number in range(num_classes)
+    ):  # what transformers writes for none
+        return ()
+    if len(names) in (0, num_classes):
+        return names
+    problem = f"{file}: label_names has {len(names)} names for {num_classes} classes"
+    if "transformers_version" not in keys:
+        raise RepoError(problem)
+    # What transformers fine-tunes keeps the root list of the model that it started from.
+    log.warning("%s, those of the model that was fine-tuned; they are left out", problem)
+    return ()
 
 
 def _read_object(file: Path) -> dict[str, Any]:
@@ -132,36 +277,3 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise RepoError(f"{file}: holds no mapping")
     return given
-
-
-def _is_valid(name: str, value: Any) -> bool:
-    """Say whether a value can be what its key needs; JSON's true and false are no numbers here."""
-    match name:
-        case "architecture":
-            return isinstance(value, str)
-        case "interpolation":
-            return value in INTERPOLATIONS
-        case "global_pool":
-            return value in POOLS
-        case "num_classes":
-            return _is_count(value, 0, MAX_CLASSES)
-        case "in_chans":
-            return _is_count(value, 1, MAX_CHANNELS)
-        case "crop_pct":
-            return _is_number(value) and 0 < value <= 1
-        case "input_size":
-            sides = isinstance(value, list) and len(value) == 3 and value[1] == value[2]
-            return sides and _is_count(value[0], 1, MAX_CHANNELS) and _is_count(value[1], 1, MAX_SIDE_PX)
-        case "label_names":
-            return all(isinstance(label, str) and label.isprintable() for label in value)
-        case _:
-            numbers = isinstance(value, list) and len(value) == 3 and all(_is_number(n) for n in value)
-            return numbers and (name != "std" or all(number > 0 for number in value))
-
-
-def _is_count(value: Any, least: int, most: int) -> bool:
-    return type(value) is int and least <= value <= most
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not

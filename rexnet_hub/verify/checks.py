@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
-from rexnet_hub.index import Claim, Entry, Measured
+from rexnet_hub.index import Claim, Entry, Measured, Preprocessing
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters, entry_tensors
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
@@ -278,37 +280,40 @@ def check_receipt(evidence: Evidence, found: Sequence[TensorDigest], receipt: Re
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the repo's config.json against each input setting of the entry, then as a whole."""
+    """Compare the repo's config.json with each input setting of the entry, then as a whole."""
     entry, repo = evidence.entry, evidence.repo
-    spec = entry.preprocessing
-    stated = {
-        "architecture": entry.architecture,
-        "num_classes": entry.value("num_classes"),
+    labels = entry_labels(entry)
+    stated = _config_claims(entry.architecture, entry.value("num_classes"), entry.preprocessing)
+    if repo is None:
+        for claim, value in {**stated, "labels": f"{len(labels)} names"}.items():
+            yield evidence.leave(claim, stated=value, note=NEEDS_REPO)
+        return
+    there = repo.config
+    found = _config_claims(there.architecture, there.num_classes, there.preprocessing)
+    for claim, value in stated.items():
+        yield evidence.compare(claim, stated=value, found=found[claim], note=CONFIG_FILE)
+    pairs = zip_longest(labels, there.label_names)
+    other = [f"class {index}: {name}" for index, (label, name) in enumerate(pairs) if label != name]
+    text = f"{len(there.label_names)} names" + (f", {len(other)} other, {other[0]}" if other else "")
+    yield evidence.compare(
+        "labels", stated=f"{len(labels)} names", found=text, holds=not other, note=CONFIG_FILE
+    )
+    same = (repo.folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
+    text = "as rendered" if same else "another text"
+    yield evidence.compare("config", stated="as the entry renders", found=text, holds=same, note=CONFIG_FILE)
+
+
+def _config_claims(architecture: str, num_classes: int | None, spec: Preprocessing) -> dict[str, Any]:
+    return {
+        "architecture": architecture,
+        "num_classes": num_classes,
         "image_size": spec.input_px,
         "crop_pct": spec.crop_fraction,
+        "crop_mode": spec.crop_mode,
         "interpolation": spec.interpolation,
         "image_mean": spec.mean,
         "image_std": spec.std,
     }
-    if repo is None:
-        for claim, value in stated.items():
-            yield evidence.leave(claim, stated=value, note=NEEDS_REPO)
-        return
-    there = repo.config.preprocessing
-    found = {
-        "architecture": repo.config.architecture,
-        "num_classes": repo.config.num_classes,
-        "image_size": there.input_px,
-        "crop_pct": there.crop_fraction,
-        "interpolation": there.interpolation,
-        "image_mean": there.mean,
-        "image_std": there.std,
-    }
-    for claim, value in stated.items():
-        yield evidence.compare(claim, stated=value, found=found[claim], note=CONFIG_FILE)
-    same = (repo.folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
-    text = "as rendered" if same else "another text"
-    yield evidence.compare("config", stated="as the entry renders", found=text, holds=same, note=CONFIG_FILE)
 
 
 def check_card(evidence: Evidence) -> Iterator[Finding]:

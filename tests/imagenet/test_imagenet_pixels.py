@@ -23,7 +23,9 @@ from rexnet_hub.imagenet.data.pixels import (
     preprocess,
     resize_px,
 )
+from rexnet_hub.imagenet.run.network import geometry
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.index.entry import CROP_MODES
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MODES = (
@@ -64,6 +66,7 @@ def timm_transform(spec):
     args = {
         "input_size": (3, spec.input_px, spec.input_px),
         "crop_pct": spec.crop_fraction,
+        "crop_mode": spec.crop_mode,
         "interpolation": spec.interpolation,
         "mean": spec.mean,
         "std": spec.std,
@@ -94,6 +97,7 @@ def any_settings(random_):
         input_px=random_.choice((224, 192, 31, 64)),
         crop_fraction=random_.choice((0.875, 0.95, 1.0, 0.9, 0.5, random_.uniform(0.3, 1))),
         interpolation=random_.choice(tuple(FILTERS)),
+        crop_mode=random_.choice(CROP_MODES),
         mean=tuple(random_.random() for _ in range(3)),
         std=tuple(random_.uniform(0.1, 1) for _ in range(3)),
     )
@@ -101,6 +105,11 @@ def any_settings(random_):
 
 def assert_same(image, spec):
     """Hold both ways to a batch against timm's."""
+    if spec.crop_mode == "border" and round(min(image.size) * resize_px(spec) / max(image.size)) == 0:
+        for make in (lambda: timm_transform(spec)(image.convert("RGB")), lambda: preprocess(image, spec)):
+            with pytest.raises((ValueError, NotAnImageError)):
+                make()
+        return
     expected = timm_transform(spec)(image.convert("RGB"))[None]
     got = preprocess(image, spec)
     cached = normalise(torch.from_numpy(pixels_uint8(image, spec))[None], spec)
@@ -253,3 +262,23 @@ def test_an_unknown_interpolation_is_refused():
     """An interpolation that is not ours is refused, and ours are listed."""
     with pytest.raises(UsageError, match="'cubic' is no interpolation; there are: nearest, bilinear"):
         preprocess(Image.new("RGB", (3, 3)), settings(interpolation="cubic"))
+    with pytest.raises(UsageError, match="'round' is no crop mode; there are: center, squash, border"):
+        preprocess(Image.new("RGB", (3, 3)), settings(crop_mode="round"))
+
+
+@pytest.mark.parametrize("crop_mode", CROP_MODES)
+@pytest.mark.parametrize("crop_fraction", [0.5, 0.9, 1.0])
+def test_every_crop_mode_gives_timms_bits(crop_mode, crop_fraction, fresh_seed):
+    """Wide, tall and square pictures, larger and smaller than the target, are made square as timm does."""
+    random_ = random.Random(fresh_seed)
+    spec = settings(crop_mode=crop_mode, crop_fraction=crop_fraction, input_px=63, mean=(0.1, 0.5, 0.9))
+    for size in ((63, 63), (200, 90), (91, 200), (20, 31), (301, 10), (64, 63), (62, 640)):
+        assert_same(draw(random_, "RGB", size), spec)
+
+
+def test_networks_of_one_geometry_share_their_pixels_unless_they_fill_with_their_mean():
+    """Mean and std are no part of a geometry, but for the mean that a border has."""
+    other = {"mean": (0.5, 0.5, 0.5), "std": (0.1, 0.1, 0.1)}
+    assert geometry(settings()) == geometry(settings(**other))
+    assert geometry(settings(crop_mode="border")) != geometry(settings(crop_mode="border", **other))
+    assert geometry(settings(crop_mode="squash")) != geometry(settings())

@@ -219,5 +219,5 @@ def test_wrong_arguments_say_what_there_is():
         build_network("rexnet_10")
     with pytest.raises(UsageError, match="'avgmax'"):
         build_network("rexnet_100", global_pool="mean")
-    with pytest.raises(UsageError, match="8, 16 and 32"):
+    with pytest.raises(UsageError, match="there are 32, 16, 8"):
         build_network("rexnet_100", output_stride=4)

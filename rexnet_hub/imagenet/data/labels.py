@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import DatasetError, FileProblem
+from rexnet_hub.errors import DatasetError, FileProblem, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import list_problems
 
@@ -55,8 +55,11 @@ def read_labels(
 
     Raises:
         DatasetError: The file is of another form or length, or an image has no label.
+        UsageError: There are `class_ids`, and no ids.
     """
     rows = _read_rows(file)
+    if not all(len(row) == 1 and row[0].isdigit() for row in rows):
+        refuse_unused(f"{file}, which gives no ids,", class_ids=class_ids)
     if all(len(row) == 1 for row in rows):
         labels = _by_number(file, [row[0] for row in rows], class_ids)
     elif all(len(row) == 2 for row in rows):

@@ -6,12 +6,12 @@ import functools
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rexnet_hub.errors import DatasetError, FileProblem, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, Place, gather_dataset, list_problems
 from rexnet_hub.imagenet.data.labels import NUMBERED, SYNSET, class_of, find_label_file, read_labels
@@ -84,24 +84,28 @@ def read_dataset(
 
     Raises:
         DatasetError: It is none of these, or not whole. All problems of one kind are listed.
-        UsageError: Parquet needs a package that is not installed.
+        UsageError: Parquet needs a package that is not installed, or the images need no labels file.
     """
     root = Path(path)
     if not root.exists():
         raise FileProblem(root, "does not exist")
-    layout, images = _find_layout(root, labels, class_ids, allow_subset)
-    return gather_dataset(root, layout, images, allow_subset=allow_subset)
+    given = {"labels": labels, "class_ids": class_ids}
 
-
-def _find_layout(
-    root: Path, labels: Path | None, class_ids: Path | None, allow_subset: bool
-) -> tuple[str, list[LabelledImage]]:
-    def from_label_file(places: dict[str, Place]) -> list[LabelledImage]:
+    def from_label_file(root: Path, places: dict[str, Place]) -> list[LabelledImage]:
+        given.clear()
         known = read_labels(
             labels or find_label_file(root), list(places), class_ids=class_ids, allow_subset=allow_subset
         )
         return [LabelledImage(name=name, label=known[name], place=place) for name, place in places.items()]
 
+    layout, images = _find_layout(root, from_label_file)
+    refuse_unused(f"{root}, whose images say their classes,", **given)
+    return gather_dataset(root, layout, images, allow_subset=allow_subset)
+
+
+def _find_layout(
+    root: Path, from_label_file: Callable[[Path, dict[str, Place]], list[LabelledImage]]
+) -> tuple[str, list[LabelledImage]]:
     if root.is_file():
         shards = [root]
     else:
@@ -113,9 +117,9 @@ def _find_layout(
         if parquets := _find_parquets(root):
             return "parquet", [image for file in parquets for image in _read_parquet(file)]
         if flat := {file.name: FilePlace(file) for file in sorted(root.iterdir()) if _is_image(file.name)}:
-            return "flat", from_label_file({_canonical(name): place for name, place in flat.items()})
+            return "flat", from_label_file(root, {_canonical(name): place for name, place in flat.items()})
         if "val" in (folder.name for folder in folders):
-            return _find_layout(root / "val", labels, class_ids, allow_subset)
+            return _find_layout(root / "val", from_label_file)
         shards = sorted(root.glob("*.tar"))
         if not shards:
             raise DatasetError(root, _nothing_known(folders))
@@ -129,7 +133,7 @@ def _find_layout(
     }
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _by_parent(root, spans)
-    return "tar", from_label_file({_canonical(name): span for name, span in spans.items()})
+    return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
 
 
 def _nothing_known(folders: list[Path]) -> str:

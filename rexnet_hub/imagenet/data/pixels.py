@@ -17,18 +17,12 @@ from PIL import Image, UnidentifiedImageError
 
 from rexnet_hub.errors import FileProblem, NotAnImageError, UsageError
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
 
 if TYPE_CHECKING:
     import torch
 
-FILTERS = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-}
+FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 
 #: A picture of extreme shape, one pixel by many, would grow without bound when its short side is resized.
 MAX_RESIZED_PIXELS = 2**28
@@ -78,7 +72,7 @@ def _reason(error: Exception, data: bytes) -> str:
 
 
 def resize_px(spec: Preprocessing) -> int:
-    """Compute the side that a picture's short side is resized to.
+    """Compute the side that a picture's short side, or by `crop_mode` another, is resized to.
 
     Raises:
         UsageError: The settings are not ones that this preprocessing has.
@@ -90,11 +84,13 @@ def resize_px(spec: Preprocessing) -> int:
         raise UsageError(f"the crop fraction must lie in (0, 1], not {spec.crop_fraction}")
     if spec.interpolation not in FILTERS:
         raise UsageError(f"{spec.interpolation!r} is no interpolation; there are: {', '.join(FILTERS)}")
+    if spec.crop_mode not in CROP_MODES:
+        raise UsageError(f"{spec.crop_mode!r} is no crop mode; there are: {', '.join(CROP_MODES)}")
     return math.floor(spec.input_px / spec.crop_fraction)
 
 
 def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
-    """Resize a picture's short side and keep the centre square.
+    """Resize a picture and keep the centre square, filled up with the mean where it is too small.
 
     Returns:
         uint8, shape (input_px, input_px, 3), RGB.
@@ -104,18 +100,35 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
         UsageError: As of `resize_px`.
 
     Source:
-        torchvision 0.29 `Resize` and `CenterCrop`: the long side rounds down, the margin to even.
+        torchvision 0.29 `Resize` and `CenterCrop`: the long side rounds down, the margin to even; timm 1.0.31
+        `ResizeKeepRatio` and `CenterCropOrPad`: sides round to even, the margin down.
     """
-    short_px = resize_px(spec)
-    width, height = (short_px * side // min(image.size) for side in image.size)
-    if width * height > MAX_RESIZED_PIXELS:
+    width, height = _resized(image.size, spec)
+    if not 0 < width * height <= MAX_RESIZED_PIXELS:
         was = "{} by {} pixels".format(*image.size)
         raise NotAnImageError("picture", f"{was} is too narrow to resize; it would be {width} by {height}")
     rgb = image if image.mode == "RGB" else _to_rgb(image)
     resized = rgb.resize((width, height), FILTERS[spec.interpolation])
 
-    left, top = round((width - spec.input_px) / 2), round((height - spec.input_px) / 2)
-    return np.array(resized.crop((left, top, left + spec.input_px, top + spec.input_px)))
+    px = spec.input_px
+    left, top = ((px - side) // 2 if side < px else -round((side - px) / 2) for side in resized.size)
+    if spec.crop_mode != "border":
+        return np.array(resized.crop((-left, -top, px - left, px - top)))
+    red, green, blue = (round(255 * part) for part in spec.mean)
+    square = Image.new("RGB", (px, px), (red, green, blue))
+    square.paste(resized, (left, top))
+    return np.array(square)
+
+
+def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
+    """Compute width and height of the picture before its centre is kept."""
+    px = resize_px(spec)
+    if spec.crop_mode == "squash":
+        return px, px
+    if spec.crop_mode == "border":
+        ratio = max(size) / px
+        return round(size[0] / ratio), round(size[1] / ratio)
+    return px * size[0] // min(size), px * size[1] // min(size)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

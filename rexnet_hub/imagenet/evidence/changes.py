@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def list_changes(spec: Preprocessing) -> list[Deviation]:
             for crop in crops
         ),
         Deviation(name="resize rounded up", pixels=_rounded_up),
-        Deviation(name="squash instead of crop", pixels=_squash),
+        Deviation(name="squash instead of crop", pixels=partial(_other, crop_mode="squash")),
         Deviation(name="channels in BGR order", pixels=_as_stated, bgr=True),
         Deviation(
             name="no mean and std",
@@ -91,22 +92,9 @@ def _as_stated(picture: Picture, spec: Preprocessing) -> np.ndarray:
     return pixels_uint8(picture.image, spec)
 
 
-def _other(
-    picture: Picture,
-    spec: Preprocessing,
-    *,
-    interpolation: str | None = None,
-    crop_fraction: float | None = None,
-) -> np.ndarray:
+def _other(picture: Picture, spec: Preprocessing, **settings: Any) -> np.ndarray:
     """Change one of the settings themselves."""
-    return pixels_uint8(
-        picture.image,
-        replace(
-            spec,
-            interpolation=interpolation or spec.interpolation,
-            crop_fraction=crop_fraction or spec.crop_fraction,
-        ),
-    )
+    return pixels_uint8(picture.image, replace(spec, **settings))
 
 
 def _without_antialias(picture: Picture, spec: Preprocessing) -> np.ndarray:
@@ -130,14 +118,6 @@ def _rounded_up(picture: Picture, spec: Preprocessing) -> np.ndarray:
     left, top = math.ceil((width - px) / 2), math.ceil((height - px) / 2)
     resized = image.resize((width, height), FILTERS[spec.interpolation])
     return np.array(resized.crop((left, top, left + px, top + px)))
-
-
-def _squash(picture: Picture, spec: Preprocessing) -> np.ndarray:
-    """Make the whole picture a square, whatever its shape."""
-    side, px = resize_px(spec), spec.input_px
-    margin = round((side - px) / 2)
-    square = picture.image.resize((side, side), FILTERS[spec.interpolation])
-    return np.array(square.crop((margin, margin, margin + px, margin + px)))
 
 
 def _turned(picture: Picture, spec: Preprocessing) -> np.ndarray:

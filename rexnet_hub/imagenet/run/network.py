@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -184,13 +184,8 @@ def rank_tile(
 
 def geometry(spec: Preprocessing) -> Preprocessing:
     """Reduce settings to what the bytes depend on: networks of one geometry share their pixels."""
-    return Preprocessing(
-        input_px=spec.input_px,
-        crop_fraction=spec.crop_fraction,
-        interpolation=spec.interpolation,
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
-    )
+    mean = spec.mean if spec.crop_mode == "border" else (0.0, 0.0, 0.0)  # a border is of the mean
+    return replace(spec, mean=mean, std=(1.0, 1.0, 1.0))
 
 
 def find_device(name: str) -> torch.device:

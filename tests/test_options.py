@@ -1,0 +1,215 @@
+"""Every option of a command and of a public function changes something, or is refused by its name."""
+
+import argparse
+import inspect
+
+import pytest
+
+import rexnet_hub
+from rexnet_hub import AutoImageProcessor, AutoModel, create_model, plan_publish
+from rexnet_hub.cli import build_parser, main
+from rexnet_hub.errors import UsageError
+
+COMMANDS = next(
+    action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
+)
+
+#: What heeds each option of each command: all runs of it, or those with another word; then after a colon is a
+#: command line that has no use for it. An option without a row fails, so that its place is thought of.
+OPTIONS = {
+    "list": """
+        query
+        --sort
+        --pareto
+        --names
+        --json: list --names --json""",
+    "show": "name, --json",
+    "validate": "paths, --root, --fix, --strict, --format",
+    "recipe": "name, --json",
+    "fetch": "name, --to",
+    "convert": "source, --model, --out, --wrapper, --float32, --allow-nonfinite",
+    "verify": """
+        names, --record, --imagenet, --junit, --json
+        --weights: verify --weights a.pth
+        --repo: verify --repo a
+        --sample: verify rexnet_100 --sample 9
+        --signature: verify rexnet_100 --signature key.pem
+        --at-least-version: verify rexnet_100 --repo a --at-least-version 3""",
+    "lock": """
+        names, --check
+        --weights: lock --weights a.pth
+        --repo: lock --repo a""",
+    "card": "name, --out",
+    "stage": "name, --out, --weights",
+    "publish": """
+        repos, --to, --apply
+        --json: publish a --to b --markdown --json
+        --markdown: publish a --to b --json --markdown
+        --tag: publish a --to b --tag v1
+        --tag: publish a --to hf:b --pr --tag v1
+        --private: publish a --to b --private
+        --private: publish a --to hf:b --pr --private
+        --pr: publish a --to b --pr
+        --drop-edits: publish a --to b --drop-edits
+        --record: publish a --to hf:b --record
+        --record: publish a --to b --apply --record
+        --record: publish a --to hf:b --apply --pr --record
+        --sign: publish a --to b --sign key.pem
+        --version-counter: publish a --to b --version-counter 1""",
+    "add": """
+        checkpoint, --name, --collection, --weights-url, --title, --license, --code, --top1, --top5
+        --training-data, --image-size, --crop-pct, --interpolation, --training-log, --supersedes
+        --index-file
+        --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets
+        --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
+    "predict": "model, images, --top, --json",
+    "export": "model, --format, --out, --max-difference, --json",
+    "demo": "--out",
+    "evaluate": """
+        --data: evaluate --compare a b --data d
+        names: evaluate rexnet_100 --compare a b
+        --labels: evaluate --compare a b --labels l
+        --labels: evaluate rexnet_100 --data FOLDERS --subset --labels l
+        --class-ids: evaluate --compare a b --class-ids l
+        --class-ids: evaluate rexnet_100 --data FOLDERS --subset --class-ids l
+        --class-ids: evaluate rexnet_100 --data FLAT --subset --labels LABELS --class-ids l
+        --record: evaluate rexnet_100 --data d --explain --record r
+        --sample: evaluate --compare a b --sample 9
+        --seed: evaluate rexnet_100 --data d --seed 3
+        --subset: evaluate --compare a b --subset
+        --pixel-cache: evaluate rexnet_100 --data d --explain --pixel-cache c
+        --skip-unreadable: evaluate rexnet_100 --data d --explain --skip-unreadable
+        --device: evaluate --compare a b --device cuda
+        --dtype: evaluate rexnet_100 --data d --explain --dtype bf16
+        --channels-last: evaluate rexnet_100 --data d --explain --channels-last
+        --compile: evaluate rexnet_100 --data d --explain --compile
+        --workers: evaluate rexnet_100 --data d --explain --workers 3
+        --explain: evaluate --compare a b --explain
+        --compare, --json""",
+    "completion": "shell",
+}
+
+
+def rows(table):
+    """Split a table into options and, where there is one, the line that has no use for it."""
+    for line in table.strip().splitlines():
+        options, _, words = line.partition(":")
+        yield from ((option.strip(), words.split()) for option in options.split(",") if option.strip())
+
+
+UNUSED = [(option, words) for table in OPTIONS.values() for option, words in rows(table) if words]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_has_a_row(name):
+    """The table names the command's options, all of them and no other."""
+    declared = {
+        action.option_strings[-1] if action.option_strings else action.dest
+        for action in COMMANDS[name]._actions
+        if action.dest != "help"
+    }
+    assert {option for option, _ in rows(OPTIONS[name])} == declared
+
+
+@pytest.fixture
+def places(tmp_path, checkpoint, picture):
+    """What the words in capitals stand for."""
+    for folder in ("folders/n01440764", "flat"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "ILSVRC2012_val_00000001.png").write_bytes(picture.read_bytes())
+    (tmp_path / "labels.txt").write_text("n01440764\n")
+    return {
+        "CHECKPOINT": [checkpoint],
+        "SETTINGS": ["--image-size", 224, "--crop-pct", 0.9, "--interpolation", "bicubic"],
+        "FOLDERS": [tmp_path / "folders"],
+        "FLAT": [tmp_path / "flat"],
+        "LABELS": [tmp_path / "labels.txt"],
+    }
+
+
+@pytest.mark.parametrize(("option", "words"), UNUSED, ids=lambda value: str(value))
+def test_an_option_that_would_change_nothing_is_misuse(option, words, places, own_index, capsys):
+    """It is refused with exit code 2, before anything is printed or written, by its name."""
+    code: object
+    try:
+        code = main([str(part) for word in words for part in places.get(word, [word])])
+    except SystemExit as stop:
+        code = stop.code
+    printed, said = capsys.readouterr()
+    assert (code, printed) == (2, "")
+    assert option.lstrip("-") in said.replace("_", "-")
+
+
+#: The keywords of each public function that every call heeds, and calls that have no use for the others.
+FUNCTIONS = {
+    "AutoModel.from_pretrained": (
+        "in_chans device dtype features_only cache_dir local_files_only token",
+        {
+            "revision": lambda call, staged: call(staged, revision="main"),
+            "num_classes": lambda call, staged: call(staged, features_only=True, num_classes=5),
+            "out_indices": lambda call, staged: call(staged, out_indices=(1,)),
+        },
+    ),
+    "AutoImageProcessor.from_pretrained": (
+        "cache_dir local_files_only token",
+        {
+            "revision": lambda call, staged: call(staged, revision="main"),
+            "revision of a name": lambda call, staged: call("rexnet_100", revision="main"),
+        },
+    ),
+    "apply_plan": ("token patience", {}),
+    "convert_checkpoint": ("expected sha256 wrapper as_float32 allow_nonfinite", {}),
+    "create_model": (
+        "pretrained in_chans features_only output_stride drop_path_rate",
+        {
+            "num_classes": lambda call, staged: call("rexnet_100", features_only=True, num_classes=5),
+            "drop_rate": lambda call, staged: call("rexnet_100", features_only=True, drop_rate=0.5),
+            "out_indices": lambda call, staged: call("rexnet_100", out_indices=(1,)),
+        },
+    ),
+    "evaluate_models": ("options out_dir cache_dir on_progress command", {}),
+    "list_models": ("sort", {}),
+    "load_index": ("root", {}),
+    "plan_publish": (
+        "name token patience checked",
+        {
+            "tag": lambda call, staged: call(staged, "folder", tag="v1"),
+            "private": lambda call, staged: call(staged, "folder", private=True),
+            "as_pr": lambda call, staged: call(staged, "folder", as_pr=True),
+            "drop_edits": lambda call, staged: call(staged, "folder", drop_edits=True),
+        },
+    ),
+    "verify_model": ("checkpoint repo measured records", {}),
+}
+CALLS = {
+    "AutoModel.from_pretrained": AutoModel.from_pretrained,
+    "AutoImageProcessor.from_pretrained": AutoImageProcessor.from_pretrained,
+    "create_model": create_model,
+    "plan_publish": plan_publish,
+}
+USELESS = [(name, keyword) for name, (_, calls) in FUNCTIONS.items() for keyword in calls]
+
+
+def test_every_public_function_is_in_the_table():
+    """A public name that is new needs a row."""
+    assert {name.partition(".")[0] for name in FUNCTIONS} == set(rexnet_hub.__all__) - {"__version__"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_keyword_of_a_public_function_has_a_row(name):
+    """The table names the function's keywords, all of them and no other."""
+    owner, _, method = name.partition(".")
+    function = getattr(getattr(rexnet_hub, owner), method) if method else getattr(rexnet_hub, owner)
+    parameters = inspect.signature(function).parameters.values()
+    heeded, calls = FUNCTIONS[name]
+    rows = set(heeded.split()) | {keyword.split()[0] for keyword in calls}
+    assert rows == {given.name for given in parameters if given.kind is given.KEYWORD_ONLY}
+
+
+@pytest.mark.parametrize(("name", "keyword"), USELESS)
+def test_a_keyword_that_would_change_nothing_is_refused(name, keyword, staged, own_index):
+    """It is a `UsageError` that names it."""
+    with pytest.raises(UsageError) as caught:
+        FUNCTIONS[name][1][keyword](CALLS[name], staged)
+    named = keyword.split()[0]
+    assert named.removeprefix("as_") in str(caught.value)
