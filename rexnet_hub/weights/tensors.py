@@ -1,4 +1,4 @@
-"""Hand out the tensors of a safetensors file, from bytes read once into private memory."""
+"""Read the tensors of a safetensors file, from bytes read once into private memory."""
 
 from __future__ import annotations
 

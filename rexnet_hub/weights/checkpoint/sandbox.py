@@ -43,7 +43,7 @@ _CHILD = (
 def opened_weights(
     file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
 ) -> Iterator[tuple[Source, FileDigest, Manifest]]:
-    """Open a file of weights, its digest held before anything is parsed, its tensors listed.
+    """Open a file of weights, digested before anything is parsed, its tensors listed.
 
     Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
 
@@ -83,7 +83,7 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
         return list_tensors(source, wrapper=wrapper)
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
     request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
-    exit_code, told = (_ask_fork if _is_alone() else _ask_new)(source, request)
+    exit_code, output = (_ask_fork if _is_alone() else _ask_new)(source, request)
     if exit_code == -signal.SIGALRM:
         raise source.refuse(f"could not be read within {PATIENCE * seconds} seconds")
     if exit_code != 0:
@@ -91,14 +91,14 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
             f"broke the process that read it (exit {exit_code}, limits {MEMORY_BYTES >> 20} MiB "
             f"and {seconds} s): it is damaged or hostile"
         )
-    answer = json.loads(told)
+    answer = json.loads(output)
     if "problem" in answer:
         raise source.refuse(answer["problem"])
     return require_sound(source, manifest_from_json(answer["manifest"]))
 
 
 def _is_alone() -> bool:
-    """Say whether this process has one thread: only then is a fork of it sound."""
+    """Return whether this process has one thread: only then is a fork of it sound."""
     try:
         return len(list(Path("/proc/self/task").iterdir())) == 1
     except OSError:  # not Linux
@@ -121,13 +121,13 @@ def _ask_fork(source: Source, request: str) -> tuple[int, bytes]:
     try:
         os.close(write_end)
         with open(read_end, "rb") as stream:  # noqa: PTH123 - a descriptor
-            told = stream.read()
+            output = stream.read()
     except BaseException:
         os.kill(child, signal.SIGKILL)
         raise
     finally:
         _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), told
+    return os.waitstatus_to_exitcode(status), output
 
 
 def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
@@ -141,18 +141,18 @@ def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
 
 
 def _address_space_bytes() -> int:
-    """Say how much a process has mapped already; a limit of its address space counts that too."""
+    """Return how much a process has mapped already; a limit of its address space counts that too."""
     with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123 - on a path of the system
         return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def serve(request: str, *, used_bytes: int = 0) -> None:
     """Answer one request on standard output: the child's whole life. The file is its standard input."""
-    told = json.loads(request)
-    set_limits(told["seconds"], used_bytes=used_bytes)
-    source = Source(name=told["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    options = json.loads(request)
+    set_limits(options["seconds"], used_bytes=used_bytes)
+    source = Source(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
-        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=told["wrapper"]))}
+        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=options["wrapper"]))}
     except CheckpointError as error:
         answer = {"problem": error.problem}
     except MemoryError:
