@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import MismatchError, UsageError
+from rexnet_hub.errors import UsageError
+from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
@@ -20,9 +21,10 @@ from rexnet_hub.index.lock import (
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.standins.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
-from rexnet_hub.weights.digest import digest_file, require_sha256
+from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
 
 TORCH_FLOPS = "torch_flop_counter"
@@ -71,31 +73,24 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
     if checkpoint is not None:
         measured = replace(measured, released=_measure_released(entry, checkpoint))
     if repo is not None:
-        measured = replace(measured, safetensors=_measure_weights(repo))
+        measured = replace(measured, safetensors=_measure_weights(entry, repo))
     return measured
 
 
 def _measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     """Digest the released file, if it is the one that the entry names."""
-    found, released = digest_file(checkpoint), entry.released
-    prefix = (released.digest_prefix if released else None) or ""
-    size_bytes = released.size_bytes if released else None
-    if not found.sha256.startswith(prefix) or size_bytes not in (None, found.size_bytes):
-        raise MismatchError(
-            checkpoint,
-            what="its SHA-256 and size",
-            stated=f"{prefix}…, {size_bytes} bytes",
-            found=f"{found.sha256[:8]}…, {found.size_bytes} bytes",
-            advice=f"It is not the released file of {entry.name}: nothing is recorded of it.",
-        )
-    return MeasuredFile(**asdict(found))
+    digest = digest_file(checkpoint)
+    released_identity(entry, Measured()).agreed(checkpoint).require(checkpoint, digest)
+    return MeasuredFile(**asdict(digest))
 
 
-def _measure_weights(repo: Path) -> MeasuredFile:
-    """Digest a repo's weights, if they are the ones that its receipt is of."""
-    found, output = digest_file(repo / WEIGHTS_FILE), read_receipt(repo / RECEIPT_FILE).output
-    require_sha256(repo / WEIGHTS_FILE, stated=output.sha256, found=found.sha256)
-    return MeasuredFile(**asdict(found), fingerprint=output.fingerprint)
+def _measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
+    """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
+    digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
+    released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
+    place = f"{folder / RECEIPT_FILE}, output"
+    gather(receipt=(receipt.output, place)).require(folder / WEIGHTS_FILE, digest)
+    return MeasuredFile(**asdict(digest), fingerprint=receipt.output.fingerprint)
 
 
 def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:

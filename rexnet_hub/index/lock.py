@@ -175,6 +175,22 @@ def read_lock(path: Path | str | None = None) -> Lock:
     return _LockReader(file, text).read(data)
 
 
+def find_in_lock(*keys: str) -> str:
+    """Name the place of a part of the zoo's own lock, such as `find_in_lock("rexnet_100", "released")`."""
+    file = find_lock()
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"
+
+
+def _find_line(text: str, keys: tuple[str, ...]) -> tuple[int, int]:
+    """Find line and column of a key: each is looked for after the one that holds it."""
+    place = 0
+    for key in keys:
+        found = text.find(json.dumps(key, ensure_ascii=False), place)
+        place = place if found < 0 else found
+    return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)
+
+
 def write_lock(lock: Lock, path: Path | str) -> None:
     """Write a lock whole, with sorted keys: the same lock gives the same bytes.
 
@@ -357,13 +373,5 @@ class _LockReader:
         return value
 
     def _say(self, at: tuple[str, ...], what: str) -> None:
-        line, column = self._place(at)
+        line, column = _find_line(self.text, at)
         self.wrong.append(f"{self.file}:{line}:{column}: {'.'.join(at)}: {what}")
-
-    def _place(self, at: tuple[str, ...]) -> tuple[int, int]:
-        """Find the key's place: each key is looked for after the one that holds it."""
-        place = 0
-        for key in at:
-            found = self.text.find(json.dumps(key, ensure_ascii=False), place)
-            place = place if found < 0 else found
-        return self.text.count("\n", 0, place) + 1, place - self.text.rfind("\n", 0, place)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.identity import Identity
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
-from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
+from rexnet_hub.weights.digest import CHUNK_BYTES, FileDigest, Source, opened
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.known import Known, recall, remember, take_stamp
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Tensor]:
+def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:
     """Read every tensor of a safetensors file.
 
     The bytes that are digested are the bytes that are handed out: they are read once into memory
@@ -29,8 +30,8 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
 
     Args:
         file: A safetensors file.
-        sha256: The full digest that the file must have; without one nothing is hashed, nor is what was
-            hashed in this process before and cannot have changed since (see `known.py`).
+        identity: What is stated of the file; without a digest nothing is hashed, nor is what was hashed in
+            this process before and cannot have changed since (see `known.py`).
 
     Returns:
         Tensors on the CPU, in the order of the file.
@@ -38,10 +39,11 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
     Raises:
         FileProblem: The file cannot be read.
         CheckpointError: It is no sound safetensors file.
-        MismatchError: It does not have the stated digest.
+        MismatchError: It is not the file that is stated.
     """
     with opened(file) as descriptor:
-        stamp = take_stamp(descriptor) if sha256 is not None else None
+        identity = identity or Identity()
+        stamp = take_stamp(descriptor) if identity.sha256 else None
         source = Source(
             name=str(file),
             descriptor=descriptor,
@@ -49,18 +51,19 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
             leased=stamp is not None,
         )
         known = recall(stamp)
-        if known is not None and sha256 is not None and known.sha256 == sha256.lower():
+        if known is not None:
+            identity.require(file, FileDigest(sha256=known.sha256, size_bytes=source.size_bytes))
             manifest, memory = known.manifest, _read_data(source, known.start_bytes)
             source.require_unchanged()
         else:
             head = read_head(source)
             manifest = require_sound(source, read_safetensors(source, head))
-            digest = hashlib.sha256(head) if sha256 is not None else None
+            digest = hashlib.sha256(head) if identity.sha256 else None
             memory = _read_data(source, len(head), digest)
-            if sha256 is not None and digest is not None:
-                found = digest.hexdigest()
-                require_sha256(file, stated=sha256, found=found)
-                remember(descriptor, stamp, Known(sha256=found, start_bytes=len(head), manifest=manifest))
+            if digest is not None:
+                sha256 = digest.hexdigest()
+                identity.require(file, FileDigest(sha256=sha256, size_bytes=source.size_bytes))
+                remember(descriptor, stamp, Known(sha256=sha256, start_bytes=len(head), manifest=manifest))
     return {
         tensor.name: view for tensor, view in zip(manifest.tensors, _views(manifest, memory), strict=True)
     }
