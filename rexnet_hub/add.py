@@ -174,7 +174,7 @@ def _require_same(old: Entry, found: _Found) -> None:
     if identity.sha256 and not wrong:
         return
     raise UsageError(
-        f"{old.name} is another checkpoint already: {'; '.join(wrong) or f'{old.location} states no digest'}; "
+        f"{old.name} is another checkpoint already: {'; '.join(wrong) or 'it states no digest'}; "
         f"this one has SHA-256 {source.sha256}; a name never changes its weights: "
         f"give a new --name and --supersedes {old.name}"
     )

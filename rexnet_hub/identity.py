@@ -25,7 +25,7 @@ _PREFIX_ADVICE = (
 
 
 class Facts(Protocol):
-    """The digest and the size of a file, as a `FileDigest` or a part of lock or receipt has them."""
+    """The digest and the size of a file, and where it is known its fingerprint: as receipt and lock state them."""
 
     @property
     def sha256(self) -> str:
@@ -44,19 +44,22 @@ class Statement:
         by: Who states it, such as `the lock`.
         place: Where, such as `model_index/rexnet.yml:93:3, SHA256`; empty where there is no place.
         sha256: The digest, or its first digits, lower case; empty where it is not stated.
+        fingerprint: Of weights, what no container changes.
     """
 
     by: str
     place: str = ""
     sha256: str = ""
     size_bytes: int | None = None
+    fingerprint: str | None = None
 
     @property
     def value(self) -> str:
         """The stated facts in words."""
         size = [] if self.size_bytes is None else [f"{self.size_bytes} bytes"]
         begins = "" if len(self.sha256) == WHOLE_DIGITS else "beginning "
-        return ", ".join([*size, *([f"SHA-256 {begins}{self.sha256}"] if self.sha256 else [])])
+        digest = [f"SHA-256 {begins}{self.sha256}"] if self.sha256 else []
+        return ", ".join([*size, *digest, *([f"fingerprint {self.fingerprint}"] if self.fingerprint else [])])
 
     def __str__(self) -> str:
         return f"{self.by}{self.place and f' ({self.place})'} states {self.value}"
@@ -64,9 +67,11 @@ class Statement:
     def contradicts(self, other: Statement | Facts) -> bool:
         """Say whether no file can be what both say."""
         digits = min(len(self.sha256), len(other.sha256))
+        fingerprints = {self.fingerprint, getattr(other, "fingerprint", None)}
         return (
             self.sha256[:digits] != other.sha256[:digits]
             or len({self.size_bytes, other.size_bytes} - {None}) > 1
+            or len(fingerprints - {None}) > 1
         )
 
 
@@ -153,9 +158,9 @@ def gather(
     statements = list(index)
     files = (("the lock", lock), ("the receipt", receipt))
     for by, (facts, place) in ((by, stated) for by, stated in files if stated is not None):
-        statements.append(
-            Statement(by=by, place=place, sha256=facts.sha256.lower(), size_bytes=facts.size_bytes)
-        )
+        fingerprint = getattr(facts, "fingerprint", None)
+        given = {"sha256": facts.sha256.lower(), "size_bytes": facts.size_bytes, "fingerprint": fingerprint}
+        statements.append(Statement(by=by, place=place, **given))
     digests = (
         ("the Hub's own record", hub),
         ("the first fetch", first_fetch),

@@ -49,8 +49,11 @@ def test_a_staged_repo_loads_in_three_libraries(staged, picture):
 
     logits = ours(pixels)
     assert logits.std() > 0.1
-    torch.testing.assert_close(logits, in_timm(pixels), atol=1e-5, rtol=0)
-    torch.testing.assert_close(logits, in_transformers(pixel_values=their_pixels).logits, atol=1e-5, rtol=0)
+    assert torch.equal(logits, in_timm(pixels))  # the same sums in the same order: aligned as timm's
+    # transformers maps the file, so that its tensors are not aligned and some sums have another order:
+    # some hundred float32 operations deep, each off by an epsilon (1.2e-7) of the largest logit at the most.
+    theirs = in_transformers(pixel_values=their_pixels).logits
+    torch.testing.assert_close(logits, theirs, atol=200 * 1.2e-7 * logits.abs().max().item(), rtol=0)
     assert in_transformers.config.id2label[0] == "tench, Tinca tinca"
 
 

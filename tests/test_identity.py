@@ -1,4 +1,4 @@
-"""What a file must be: gathered from everything that states it, one contradiction refused, one check for all."""
+"""What a file must be: gathered from everything that states it, a contradiction refused, one check for all."""
 
 import json
 from dataclasses import replace
@@ -98,7 +98,7 @@ WRONG = f"{1:064}"
 
 @pytest.mark.parametrize("act", ["fetch", "convert", "stage", "load", "verify", "lock", "lock --check"])
 def test_the_entrys_own_sha256_is_compared(act, twins, zoo, tmp_path, capsys):
-    """An entry whose `SHA256` is another file's is refused, or found false, by everything that has the file."""
+    """An entry whose `SHA256` is another file's is refused, or found false, by all that have the file."""
     file = twins["net_a"]
     folder = zoo({"net_a": file}, sha256=WRONG)
     commands = {
