@@ -25,7 +25,7 @@ _PREFIX_ADVICE = (
 
 
 class Facts(Protocol):
-    """The digest and the size of a file, and where it is known its fingerprint: as receipt and lock state them."""
+    """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have a fingerprint."""
 
     @property
     def sha256(self) -> str:
@@ -155,17 +155,31 @@ def gather(
         hub, first_fetch: The digest, and the place.
         caller: The digest.
     """
-    statements = list(index)
     files = (("the lock", lock), ("the receipt", receipt))
-    for by, (facts, place) in ((by, stated) for by, stated in files if stated is not None):
-        fingerprint = getattr(facts, "fingerprint", None)
-        given = {"sha256": facts.sha256.lower(), "size_bytes": facts.size_bytes, "fingerprint": fingerprint}
-        statements.append(Statement(by=by, place=place, **given))
     digests = (
         ("the Hub's own record", hub),
         ("the first fetch", first_fetch),
-        ("the caller", caller and (caller, "")),
+        ("the caller", (caller, "") if caller else None),
     )
-    for by, (sha256, place) in ((by, stated) for by, stated in digests if stated):
-        statements.append(Statement(by=by, place=place, sha256=sha256.lower()))
-    return Identity(tuple(statements))
+    return Identity(
+        (
+            *index,
+            *(state(by, *facts) for by, facts in files if facts is not None),
+            *(
+                Statement(by=by, sha256=digest[0].lower(), place=digest[1])
+                for by, digest in digests
+                if digest is not None
+            ),
+        )
+    )
+
+
+def state(by: str, facts: Facts, place: str = "") -> Statement:
+    """Make the statement of all that is known of a file."""
+    return Statement(
+        by=by,
+        place=place,
+        sha256=facts.sha256.lower(),
+        size_bytes=facts.size_bytes,
+        fingerprint=getattr(facts, "fingerprint", None),
+    )

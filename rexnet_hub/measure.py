@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import UsageError
-from rexnet_hub.identity import gather
+from rexnet_hub.identity import gather, state
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
@@ -17,6 +17,7 @@ from rexnet_hub.index.lock import (
     MeasuredMacs,
     MeasuredSizes,
     MeasuredTensors,
+    find_in_lock,
     measurements,
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
@@ -33,16 +34,21 @@ FVCORE = "fvcore"
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """One number that the lock and a measurement say differently; absent is None."""
+    """One thing that the lock and something else state differently; absent is None.
+
+    Attributes:
+        by: What states the other: a measurement, the index, another part of the lock.
+    """
 
     model: str
     what: str
     locked: Any
     measured: Any
+    by: str = "measured is"
 
     def __str__(self) -> str:
         locked = "nothing" if self.locked is None else self.locked
-        return f"{self.model}: {self.what}: the lock says {locked}, measured is {self.measured}"
+        return f"{self.model}: {self.what}: the lock says {locked}, {self.by} {self.measured}"
 
 
 def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
@@ -158,20 +164,50 @@ def compare_lock(
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
-    found = []
+    found: list[Disagreement] = []
     for entry in entries:
-        locked = dict(measurements(lock.of(entry.name)))
-        for what, measured in measurements(measure_model(entry, checkpoint=checkpoint, repo=repo)):
-            if not what.endswith(".counter") and locked.get(what) != measured:
-                found.append(
-                    Disagreement(model=entry.name, what=what, locked=locked.get(what), measured=measured)
-                )
+        measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
+        found += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
         for name in sorted(strangers)
     )
     return (*found, *gone)
+
+
+def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
+    """Name what the lock states of a model otherwise than a measurement, the index or another part of it."""
+    numbers = dict(measurements(locked))
+    for what, number in measurements(measured):
+        if not what.endswith(".counter") and numbers.get(what) != number:
+            yield Disagreement(model=entry.name, what=what, locked=numbers.get(what), measured=number)
+    if locked.released is not None and entry.released is not None:
+        own = state("the lock", locked.released)
+        for statement in entry.released.statements:
+            if statement.contradicts(own):
+                stated = f"{own.value} ({find_in_lock(entry.name, 'released')})"
+                by = f"{statement.by} ({statement.place}) says"
+                yield Disagreement(
+                    model=entry.name, what="released", locked=stated, measured=statement.value, by=by
+                )
+    for what, other in _same_facts(locked, measured):
+        if None not in (numbers.get(what), other) and numbers[what] != other:
+            by = "another part of it says"
+            yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
+
+
+def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:
+    """Pair numbers of the lock with what must equal them."""
+    if measured.expected_sizes is not None:
+        yield "safetensors.size_bytes", measured.expected_sizes.safetensors_bytes
+    if locked.safetensors is not None:
+        yield "released.fingerprint", locked.safetensors.fingerprint
+    if locked.published:
+        last = locked.published[-1]
+        yield "safetensors.sha256", last.weights_sha256
+        for name in ("repo_id", "commit", "tag"):
+            yield f"hub.{name}", getattr(last, name)
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:

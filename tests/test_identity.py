@@ -1,4 +1,4 @@
-"""What a file must be: gathered from everything that states it, a contradiction refused, one check for all."""
+"""What a file must be: gathered from all that states it, a contradiction refused, one check for everybody."""
 
 import json
 from dataclasses import replace

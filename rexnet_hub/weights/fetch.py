@@ -1,8 +1,8 @@
 """Fetch a file to the cache; it gets its name only when it is what everybody states of it.
 
-The cache holds each file in a folder that is named by its SHA-256, under its own name. Where nobody states
-the whole digest, that of the first fetch is written down, under a name made of all that is stated, and is
-binding from then on. A cached file is hashed each time that it is asked for.
+The cache holds each file under its own name, in a folder that is named by its SHA-256. Where nobody states
+the whole digest, the folder is named by all that is stated and holds one that is named by the digest of the
+first fetch, which is binding from then on. A cached file is hashed each time that it is asked for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rexnet_hub.errors import FetchError, FileProblem, UsageError
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.download import FetchPolicy, Progress, download
-from rexnet_hub.whole_files import sync_folder, write_whole
+from rexnet_hub.whole_files import sync_folder
 
 FOLDER = "released"  # of the cache
 
@@ -63,34 +63,34 @@ def fetch(
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}", file_name):
         raise UsageError(f"{file_name[:80]!a} is no plain file name")
     identity, policy = (identity or Identity()).agreed(bare(url)), policy or FetchPolicy()
-    root, address = cache_dir / FOLDER, identity.address(url)
-    first, lock_file = root / f"{address}.sha256", root / f".{address}.lock"
+    root, address, is_whole = cache_dir / FOLDER, identity.address(url), identity.is_whole
+    lock_file, part = root / f".{address}.lock", root / f".{address}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock_file.touch()  # a folder that cannot be written to is told now, not waited for
         with FileLock(lock_file, timeout=policy.total_seconds):
-            if not identity.is_whole:
-                identity += _first_fetch(first)
-            if identity.is_whole and os.path.lexists(file := root / identity.sha256 / file_name):
+            if not is_whole:
+                identity += _first_fetch(root / address)
+            file = root / address / ("" if is_whole else identity.sha256) / file_name
+            if identity.is_whole and os.path.lexists(file):
                 return _check_cached(file, identity)
-            fetched = _download(url, root / f".{address}.part", file_name, identity, policy, progress)
-            if not identity.is_whole:
-                write_whole(first, f"{fetched.sha256}\n".encode())
-            return fetched
+            try:
+                digest = _download(url, part, identity, policy, progress)
+                file = root / address / ("" if is_whole else digest.sha256) / file_name
+                return _keep(part, file, digest)
+            finally:
+                with contextlib.suppress(OSError):
+                    part.unlink(missing_ok=True)
     except Timeout:
         raise FetchError(f"{bare(url)}: another process has been fetching it for too long") from None
     except OSError as error:
         raise FileProblem(cache_dir, f"cannot be used as a cache: {error.strerror}") from None
 
 
-def _first_fetch(file: Path) -> Identity:
-    """Read the digest that was written down; one that cannot be read is as good as none."""
-    try:
-        sha256 = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return Identity()
-    is_digest = re.fullmatch(r"[0-9a-f]{64}", sha256)
-    return gather(first_fetch=(sha256, str(file))) if is_digest else Identity()
+def _first_fetch(folder: Path) -> Identity:
+    """Read from the cache which digest the first fetch had, where nobody stated it."""
+    known = sorted(folder.glob("[0-9a-f]" * 64))
+    return gather(first_fetch=(known[0].name, str(known[0])) if known else None)
 
 
 def _check_cached(file: Path, identity: Identity) -> FetchedFile:
@@ -102,25 +102,21 @@ def _check_cached(file: Path, identity: Identity) -> FetchedFile:
 
 
 def _download(
-    url: str,
-    part: Path,
-    file_name: str,
-    identity: Identity,
-    policy: FetchPolicy,
-    progress: Progress | None,
-) -> FetchedFile:
-    try:
-        with part.open("w+b") as stream:
-            digest: FileDigest = download(url, stream, identity=identity, policy=policy, progress=progress)
-            stream.flush()
-            os.fsync(stream.fileno())
-        identity.require(bare(url), digest)
-        file = part.parent / digest.sha256 / file_name
-        file.parent.mkdir(exist_ok=True)
-        part.replace(file)
-        sync_folder(file.parent)
-        sync_folder(part.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    url: str, part: Path, identity: Identity, policy: FetchPolicy, progress: Progress | None
+) -> FileDigest:
+    """Fetch what an address holds into a temporary file, and check it."""
+    with part.open("w+b") as stream:
+        digest = download(url, stream, identity=identity, policy=policy, progress=progress)
+        stream.flush()
+        os.fsync(stream.fileno())
+    identity.require(bare(url), digest)
+    return digest
+
+
+def _keep(part: Path, file: Path, digest: FileDigest) -> FetchedFile:
+    """Give a checked file its name."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(file)
+    sync_folder(file.parent)
+    sync_folder(part.parent)
     return FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
