@@ -37,7 +37,7 @@ class Facts(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class StatedFile:
     """What one place states of a file.
 
     Attributes:
@@ -64,7 +64,7 @@ class Statement:
     def __str__(self) -> str:
         return f"{self.by}{self.place and f' ({self.place})'} states {self.value}"
 
-    def contradicts(self, other: Statement | Facts) -> bool:
+    def contradicts(self, other: StatedFile | Facts) -> bool:
         """Say whether no file can be what both say."""
         digits = min(len(self.sha256), len(other.sha256))
         fingerprints = {self.fingerprint, getattr(other, "fingerprint", None)}
@@ -79,7 +79,7 @@ class Statement:
 class Identity:
     """All that is stated of one file."""
 
-    statements: tuple[Statement, ...] = ()
+    statements: tuple[StatedFile, ...] = ()
 
     def __add__(self, other: Identity) -> Identity:
         return Identity((*self.statements, *other.statements))
@@ -140,7 +140,7 @@ class Identity:
 
 def gather(
     *,
-    index: Iterable[Statement] = (),
+    index: Iterable[StatedFile] = (),
     lock: tuple[Facts, str] | None = None,
     receipt: tuple[Facts, str] | None = None,
     hub: tuple[str, str] | None = None,
@@ -164,9 +164,9 @@ def gather(
     return Identity(
         (
             *index,
-            *(state(by, *facts) for by, facts in files if facts is not None),
+            *(stated_file(by, *facts) for by, facts in files if facts is not None),
             *(
-                Statement(by=by, sha256=digest[0].lower(), place=digest[1])
+                StatedFile(by=by, sha256=digest[0].lower(), place=digest[1])
                 for by, digest in digests
                 if digest is not None
             ),
@@ -174,9 +174,9 @@ def gather(
     )
 
 
-def state(by: str, facts: Facts, place: str = "") -> Statement:
+def stated_file(by: str, facts: Facts, place: str = "") -> StatedFile:
     """Make the statement of all that is known of a file."""
-    return Statement(
+    return StatedFile(
         by=by,
         place=place,
         sha256=facts.sha256.lower(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import UsageError
-from rexnet_hub.identity import gather, state
+from rexnet_hub.identity import gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
@@ -183,7 +183,7 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
         if not what.endswith(".counter") and numbers.get(what) != number:
             yield Disagreement(model=entry.name, what=what, locked=numbers.get(what), measured=number)
     if locked.released is not None and entry.released is not None:
-        own = state("the lock", locked.released)
+        own = stated_file("the lock", locked.released)
         for statement in entry.released.statements:
             if statement.contradicts(own):
                 stated = f"{own.value} ({find_in_lock(entry.name, 'released')})"

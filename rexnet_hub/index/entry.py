@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
-from rexnet_hub.identity import Statement
+from rexnet_hub.identity import StatedFile
 
 if TYPE_CHECKING:
     from rexnet_hub.index.problems import Problem
@@ -110,7 +110,7 @@ class Released:
     file_name: str
     digest_prefix: str | None
     size_bytes: int | None
-    statements: tuple[Statement, ...]
+    statements: tuple[StatedFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +209,7 @@ class Entry:
             digest_prefix=prefix,
             size_bytes=size_bytes,
             statements=tuple(
-                Statement(by="the index", place=f"{claim.location}, {claim.label}", **facts)
+                StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
                 for claim, facts in stated
                 if claim is not None and None not in facts.values()
             ),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import CheckpointError
-from rexnet_hub.identity import Statement, state
+from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.network import digest_tensors
 from rexnet_hub.index.lock import MeasuredFile, find_in_lock
@@ -32,10 +32,8 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
         return
     # A checkpoint that is stated by its full digest may be of any container, and hold more than tensors.
     if released.size_bytes is not None and "sha256" not in evidence.entry.extra:
-        planned, note = (
-            legacy_size_bytes(evidence.tensors),
-            "size of a legacy torch file of the network's tensors",
-        )
+        planned = legacy_size_bytes(evidence.tensors)
+        note = "size of a legacy torch file of the network's tensors"
         yield evidence.compare("file_size_planned", stated=released.size_bytes, found=planned, note=note)
     for statement in evidence.released_identity.statements:
         yield _check_statement(evidence, statement)
@@ -43,30 +41,33 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.leave("released_digest", stated="nothing", note=NEEDS_LOCK)
 
 
-def _check_statement(evidence: Evidence, statement: Statement) -> Finding:
+def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
     """Check one statement of the released file against the file, else against the other statements."""
     size, sha256, digest = statement.size_bytes, statement.sha256, evidence.released_digest
     if statement.by == "the lock":
-        claim, stated = "released_digest", statement.value
+        claim = "released_digest"
     elif size is not None:
-        claim, stated = "file_size", str(size)
+        claim = "file_size"
     else:
-        claim, stated = ("sha256" if len(sha256) == 64 else "digest_prefix"), sha256
+        claim = "sha256" if len(sha256) == WHOLE_DIGITS else "digest_prefix"
     if digest is None:
         others = evidence.released_identity.statements
-        if other := next((other for other in others if other.contradicts(statement)), None):
-            note = f"{statement}; {other}"
-            return evidence.compare(claim, stated=stated, found=other.value, holds=False, note=note)
-        return evidence.leave(claim, stated=stated, note=NEEDS_FILE)
-    found = {
-        "released_digest": f"{digest.size_bytes} bytes, SHA-256 {digest.sha256}",
-        "file_size": str(digest.size_bytes),
-    }.get(claim, digest.sha256[: len(sha256)])
+        other = next((other for other in others if other.contradicts(statement)), None)
+        if other is None:
+            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE)
+        texts = {"stated": _text(statement), "found": other.value, "note": f"{statement}; {other}"}
+        return evidence.compare(claim, **texts, holds=False)
     kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
     note = f"{statement.by} ({statement.place}), {kind}"
     if claim == "digest_prefix":
         note = f"first {4 * len(sha256)} bits of the SHA-256 {kind}"
-    return evidence.compare(claim, stated=stated, found=found, note=note)
+    return _check_file(evidence, claim, replace(statement, place=note), stated_file("the file", digest))
+
+
+def _text(statement: StatedFile) -> str:
+    """Show a statement; one of the index is of one number alone."""
+    one = statement.sha256 or str(statement.size_bytes)
+    return one if statement.by == "the index" else statement.value
 
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:
@@ -86,26 +87,32 @@ def check_weights(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.compare(
         "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
     )
-    file = state("found", MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors)))
+    file = stated_file("found", MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors)))
     locked, receipt = evidence.measured.safetensors, repo.receipt
     if receipt is None:
         yield evidence.leave("weights_digest", stated="nothing", note="the repo has no receipt.json")
     else:
         note = "stand-in weights, random numbers" if evidence.has_standin_weights else RECEIPT_FILE
-        yield _check_file(evidence, "weights_digest", state("the receipt", receipt.output, note), file)
+        yield _check_file(evidence, "weights_digest", stated_file("the receipt", receipt.output, note), file)
         yield _check_tensors(evidence, tensors, receipt)
         yield from _check_source(evidence, receipt)
     if locked is not None:
         place = find_in_lock(evidence.entry.name, "safetensors")
-        yield _check_file(evidence, "weights_locked", state("the lock", locked, place), file)
+        yield _check_file(evidence, "weights_locked", stated_file("the lock", locked, place), file)
     yield _check_conversion(evidence, file, receipt)
 
 
-def _check_file(evidence: Evidence, claim: str, stated: Statement, file: Statement) -> Finding:
+def _check_file(evidence: Evidence, claim: str, stated: StatedFile, file: StatedFile) -> Finding:
     """Check a file against one statement, all facts in one finding."""
+    known = replace(
+        file,
+        by=stated.by,
+        sha256=file.sha256[: len(stated.sha256)],
+        size_bytes=None if stated.size_bytes is None else file.size_bytes,
+        fingerprint=stated.fingerprint and file.fingerprint,
+    )
     holds = not stated.contradicts(file)
-    found = file if stated.fingerprint else replace(file, fingerprint=None)
-    return evidence.compare(claim, stated=stated.value, found=found.value, holds=holds, note=stated.place)
+    return evidence.compare(claim, stated=_text(stated), found=_text(known), holds=holds, note=stated.place)
 
 
 def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: Receipt) -> Finding:
@@ -126,7 +133,7 @@ def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: R
 
 def _check_source(evidence: Evidence, receipt: Receipt) -> Iterator[Finding]:
     """Check what the receipt states of its source against what index and lock state of the released file."""
-    source = state("the receipt", receipt.source, f"{RECEIPT_FILE}, source")
+    source = stated_file("the receipt", receipt.source, f"{RECEIPT_FILE}, source")
     statements = evidence.released_identity.statements
     if not statements:
         return
@@ -140,7 +147,7 @@ def _check_source(evidence: Evidence, receipt: Receipt) -> Iterator[Finding]:
     yield evidence.compare("receipt_source", **texts, holds=not wrong, note=note)
 
 
-def _check_conversion(evidence: Evidence, file: Statement, receipt: Receipt | None) -> Finding:
+def _check_conversion(evidence: Evidence, file: StatedFile, receipt: Receipt | None) -> Finding:
     """Convert the released file anew, and compare the repo's weights and every line of its receipt."""
     stated = "the released file's tensors"
     if evidence.checkpoint is None or evidence.released_digest is None:
@@ -157,7 +164,9 @@ def _check_conversion(evidence: Evidence, file: Statement, receipt: Receipt | No
         return evidence.compare(
             "conversion", stated=stated, found=str(error), holds=False, note="converted anew"
         )
-    wrong = [] if file.fingerprint == anew.output.fingerprint else ["the weights"]
+    locked = evidence.measured.released
+    fingerprints = {"the weights": file.fingerprint, "released.fingerprint": locked and locked.fingerprint}
+    wrong = [name for name, own in fingerprints.items() if own not in (None, anew.output.fingerprint)]
     if receipt is not None:
         wrong += list(_differences(receipt, anew))
     found = f"{', '.join(wrong[:3])} differ" if wrong else stated
@@ -230,5 +239,7 @@ def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tup
     if counted is not None:
         for name in ("images", "top1_count", "top5_count"):
             yield name, (getattr(record, name), getattr(counted, name))
+        datasets = [result.dataset for result in evidence.entry.results]
+        yield "dataset", (counted.dataset, counted.dataset if counted.dataset in datasets else datasets)
         sha256 = hashlib.sha256(render_record(record).encode()).hexdigest()
         yield "record_sha256", (sha256, counted.record_sha256)

@@ -15,7 +15,7 @@ from lying_server import make_certificate, serving
 
 from rexnet_hub.addresses import bare
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError
-from rexnet_hub.identity import Identity, Statement
+from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.download import FetchPolicy
@@ -53,7 +53,7 @@ def cache(tmp_path):
 
 def stated(**facts):
     """Give an identity that the caller states."""
-    return Identity((Statement(by="the caller", **facts),))
+    return Identity((StatedFile(by="the caller", **facts),))
 
 
 def bring(server, cache, policy, progress=None, **facts):
@@ -267,7 +267,7 @@ def test_statements_of_two_files_are_refused_before_a_byte_is_fetched(certificat
     """Two digests that contradict each other, or two sizes: both named, nobody asked, nothing made."""
     places = {"place": "a.yml:1:2"}, {"place": "lock.json:3"}
     for facts in ({"sha256": SHA256}, {"sha256": WRONG[:8]}), ({"size_bytes": 1}, {"size_bytes": 2}):
-        statements = (Statement(by="x", **one, **place) for one, place in zip(facts, places, strict=True))
+        statements = (StatedFile(by="x", **one, **place) for one, place in zip(facts, places, strict=True))
         identity = Identity(tuple(statements))
         with serving(DATA, certificate) as server:
             with pytest.raises(MismatchError, match=r"x \(a\.yml:1:2\) states .*, x \(lock\.json:3\) states"):
@@ -298,9 +298,9 @@ def test_every_statement_that_is_not_met_is_named(local, cache):
     """Size and digest by three who state them: each with its name, what was found once."""
     wrong = Identity(
         (
-            Statement(by="the index", place="a.yml:3:1", size_bytes=7),
-            Statement(by="the lock", place="lock.json:9", size_bytes=7, sha256=WRONG),
-            Statement(by="the receipt", sha256=WRONG),
+            StatedFile(by="the index", place="a.yml:3:1", size_bytes=7),
+            StatedFile(by="the lock", place="lock.json:9", size_bytes=7, sha256=WRONG),
+            StatedFile(by="the receipt", sha256=WRONG),
         )
     )
     with pytest.raises(MismatchError) as caught:
