@@ -107,7 +107,7 @@ class Identity:
     def contradictions(self) -> tuple[str, ...]:
         """List each two statements that no file can meet, in words."""
         pairs = combinations(self.statements, 2)
-        return tuple(f"{one}, {other}" for one, other in pairs if one.contradicts(other))
+        return tuple(f"{one}, but {other}" for one, other in pairs if one.contradicts(other))
 
     def agreed(self, file: Path | str) -> Identity:
         """Return this identity, if its statements can all be true.

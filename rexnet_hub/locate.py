@@ -89,8 +89,8 @@ def find_config(source: str | Path, access: Access | None = None) -> RepoConfig:
 
 def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
-        found = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
-        raise FileProblem(source, found if Path(source).exists() else "there is no such folder")
+        problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
+        raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
     if not REPO_ID.match(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))

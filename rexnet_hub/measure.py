@@ -164,16 +164,16 @@ def compare_lock(
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
-    found: list[Disagreement] = []
+    wrong: list[Disagreement] = []
     for entry in entries:
         measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
-        found += compare_measured(entry, lock.of(entry.name), measured)
+        wrong += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
         for name in sorted(strangers)
     )
-    return (*found, *gone)
+    return (*wrong, *gone)
 
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:

@@ -173,3 +173,16 @@ def test_the_message_says_who_promised(repo):
     with pytest.raises(MismatchError, match=r"the receipt \(.*receipt\.json.*\) states") as caught:
         AutoModel.from_pretrained(repo)
     assert "index" not in str(caught.value)
+
+
+def test_a_copy_is_given_to_a_folder(entry, checkpoint, own_index, tmp_path, capsys):
+    """`fetch --to` copies the checked file there; again it changes nothing, another file is left alone."""
+    out = tmp_path / "out"
+    for _ in range(2):
+        assert main(["fetch", entry.name, "--to", str(out)]) == 0
+        assert capsys.readouterr().out.strip() == str(out / checkpoint.name)
+    assert [file.read_bytes() for file in out.iterdir()] == [checkpoint.read_bytes()]
+    (out / checkpoint.name).write_text("mine")
+    assert main(["fetch", entry.name, "--to", str(out)]) == 1
+    assert "is another file" in capsys.readouterr().err
+    assert (out / checkpoint.name).read_text() == "mine"

@@ -24,7 +24,7 @@ NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What there is to hold an entry against.
+    """What there is to compare an entry with.
 
     Attributes:
         checkpoint: The released file.
@@ -74,10 +74,10 @@ class Evidence:
     ) -> Finding:
         """Make the finding of a claim that was measured; without `holds`, equality decides."""
         verdict = HOLDS if (stated == found if holds is None else holds) else FALSE
-        told = {"stated": str(stated), "found": str(found), "note": note}
-        return Finding(model=self.entry.name, claim=claim, verdict=verdict, **told)
+        texts = {"stated": str(stated), "found": str(found), "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=verdict, **texts)
 
     def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
         """Make the finding of a claim that was not measured, with what it would take."""
-        told = {"stated": str(stated), "found": found, "note": note}
-        return Finding(model=self.entry.name, claim=claim, verdict=NOT_MEASURED, **told)
+        texts = {"stated": str(stated), "found": found, "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=NOT_MEASURED, **texts)
