@@ -77,20 +77,20 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         macs=macs,
     )
     if checkpoint is not None:
-        measured = replace(measured, released=_measure_released(entry, checkpoint))
+        measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
-        measured = replace(measured, safetensors=_measure_weights(entry, repo))
+        measured = replace(measured, safetensors=measure_weights(entry, repo))
     return measured
 
 
-def _measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
+def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     """Digest the released file, if it is the one that the entry names."""
     digest = digest_file(checkpoint)
     released_identity(entry, Measured()).agreed(checkpoint).require(checkpoint, digest)
     return MeasuredFile(**asdict(digest))
 
 
-def _measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
+def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
     digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)

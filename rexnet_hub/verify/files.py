@@ -14,7 +14,7 @@ from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.network import digest_tensors
-from rexnet_hub.index.lock import MeasuredFile, find_in_lock
+from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, find_in_lock
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.sizes import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
@@ -210,7 +210,7 @@ def _lines(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:
-    """Check that each run is of these weights and pixels, and is the one that the lock is of."""
+    """Check that each run is of these weights and pixels, and that the one in the lock is told as it was."""
     for record in evidence.records:
         facts = dict(_record_facts(evidence, record))
         if not facts:
@@ -221,11 +221,27 @@ def check_records(evidence: Evidence) -> Iterator[Finding]:
         texts = [", ".join(f"{name} {pair[at]}" for name, pair in (wrong or facts).items()) for at in (0, 1)]
         note = f"the run on {record.data}, its weights and pixels"
         yield evidence.compare("record", stated=texts[0], found=texts[1], holds=not wrong, note=note)
+    if evidence.measured.evaluation is not None:
+        yield _check_evaluation(evidence, evidence.measured.evaluation)
+
+
+def _check_evaluation(evidence: Evidence, locked: MeasuredEvaluation) -> Finding:
+    """Check the numbers in the lock against the very run that they are of; another run is no lie."""
+    stated = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of {locked.dataset}"
+    datasets = {result.dataset for result in evidence.entry.results}
+    for record in evidence.records:
+        if hashlib.sha256(render_record(record).encode()).hexdigest() == locked.record_sha256:
+            counts = f"{record.top1_count} and {record.top5_count} of {record.images} images of "
+            there = locked.dataset if locked.dataset in datasets else ", ".join(map(str, datasets))
+            note = "top-1 and top-5, counted in the run whose digest the lock has"
+            return evidence.compare("evaluation", stated=stated, found=counts + there, note=note)
+    note = f"needs the run whose record has SHA-256 {locked.record_sha256[:12]}…: --record"
+    return evidence.leave("evaluation", stated=stated, note=note)
 
 
 def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Pair what a record states with what is here, by name."""
-    locked, counted = evidence.measured.safetensors, evidence.measured.evaluation
+    locked = evidence.measured.safetensors
     if evidence.weights_digests is not None:
         digest, tensors = evidence.weights_digests
         locked = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
@@ -236,10 +252,3 @@ def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tup
         yield "preprocessing", (record.preprocessing, evidence.entry.preprocessing)
     if evidence.repo is not None:
         yield "tensors_sha256", (record.tensors_sha256, digest_tensors(read_tensors(evidence.repo.weights)))
-    if counted is not None:
-        for name in ("images", "top1_count", "top5_count"):
-            yield name, (getattr(record, name), getattr(counted, name))
-        datasets = [result.dataset for result in evidence.entry.results]
-        yield "dataset", (counted.dataset, counted.dataset if counted.dataset in datasets else datasets)
-        sha256 = hashlib.sha256(render_record(record).encode()).hexdigest()
-        yield "record_sha256", (sha256, counted.record_sha256)
