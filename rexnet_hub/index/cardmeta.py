@@ -10,10 +10,9 @@ from typing import Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Claim, Entry, Result
-from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
-from rexnet_hub.index.reading.compose_json import compose_json
-from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.hub_metadata import (
     DATASET_IDS,
     LICENSE_IDS,
@@ -21,7 +20,7 @@ from rexnet_hub.index.reading.hub_metadata import (
     metric_id,
     task_id,
 )
-from rexnet_hub.index.reading.source import Source
+from rexnet_hub.index.reading.source import YamlSource
 
 
 def to_card_metadata(entry: Entry) -> dict[str, Any]:
@@ -100,9 +99,10 @@ def from_card_metadata(metadata: Mapping[str, Any], file: Path | None = None) ->
         IndexReadError: It carries no model index, or one of several models; or a value is wrong.
     """
     name = file or Path("card metadata")
-    source = Source(name.with_suffix(".json"), json.dumps(metadata, default=str, ensure_ascii=False).encode())
+    data = json.dumps(metadata, default=str, ensure_ascii=False).encode()
+    source = YamlSource(name.with_suffix(".json"), data)
     try:
-        root = compose_json(source)
+        root = compose(source)
     except Flaw as flaw:
         raise IndexReadError(f"{name}: {flaw.message}") from None
     index = from_front_matter(root) if root is not None else None

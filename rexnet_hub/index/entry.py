@@ -1,4 +1,4 @@
-"""Say what a model-index file claims: entries, collections, results, each with its place."""
+"""Define what a model-index file claims: entries, collections, results, each with its place."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Paper:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class PublishedTable:
     """The same metrics as another published table states them, at one commit of it."""
 
     url: str
@@ -89,7 +89,7 @@ class Result:
     split: Claim | None
     metrics: Mapping[str, Claim]
     location: Location
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[PublishedTable, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
 
@@ -223,16 +223,16 @@ class Entry:
             IndexReadError: A setting is missing; all that are missing are named.
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
-        found: dict[str, Any] = {name: self.value(name) for name in names}
-        if absent := [name for name, value in found.items() if value is None]:
+        values: dict[str, Any] = {name: self.value(name) for name in names}
+        if absent := [name for name, value in values.items() if value is None]:
             raise IndexReadError(
                 f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
             )
-        mean, std = ([float(number) for number in found[name]] for name in ("image_mean", "image_std"))
+        mean, std = ([float(number) for number in values[name]] for name in ("image_mean", "image_std"))
         return Preprocessing(
-            input_px=int(found["image_size"]),
-            crop_fraction=float(found["crop_pct"]),
-            interpolation=str(found["interpolation"]),
+            input_px=int(values["image_size"]),
+            crop_fraction=float(values["crop_pct"]),
+            interpolation=str(values["interpolation"]),
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
         )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from rexnet_hub.index import grammar
-from rexnet_hub.index.codes import CODES
+from rexnet_hub.index.codes import read_codes
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.pages.text import code, fenced, markdown
 
@@ -122,7 +122,7 @@ def render_codes() -> str:
         "What `rexnet-hub validate` can say, each with the least file that makes it say so, and the same",
         "file mended. A warning may be meant; with `--strict` it fails as an error does.",
     ]
-    for row in CODES:
+    for row in read_codes().values():
         lines += ["", f"## {row.code}", "", f"{row.severity.capitalize()}: {row.meaning}.", ""]
         for title, text in (("Wrong", row.bad), ("Right", row.good)):
             shown = text.encode("utf-8", "backslashreplace").decode()

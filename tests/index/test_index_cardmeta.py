@@ -13,7 +13,7 @@ from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.cardmeta import from_card_metadata, to_card_metadata
 
-MODELS = load_index(cached=False).models
+MODELS = load_index().models
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)

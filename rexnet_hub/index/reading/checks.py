@@ -42,7 +42,7 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], r
 
 
 def is_plain_name(name: str) -> bool:
-    """Say whether a name is safe as the last part of a path or an address."""
+    """Return whether a name is safe as the last part of a path or an address."""
     return 0 < len(name) <= MAX_NAME and name[0] != "." and name.isprintable() and not {"/", "\\"} & set(name)
 
 
@@ -94,7 +94,7 @@ def _check_weights(entry: Entry, report: Report) -> None:
 
 
 def _check_size(entry: Entry, report: Report) -> None:
-    """Hold parameters, file size and operations against each other and against the network."""
+    """Compare parameters, file size and operations with each other and with the network."""
     exact = _planned_parameters(entry)
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not is_rounding_of(int(stated.value), exact):
