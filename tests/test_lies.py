@@ -154,7 +154,7 @@ def zoo(tmp_path_factory):
     sha256 = hashlib.sha256(data).hexdigest()
     checkpoint = (folder / "x.pth").rename(folder / f"x-{sha256[:8]}.pth")
     (folder / "index.yml").write_text(INDEX.format(size=len(data), url=checkpoint.as_uri(), sha256=sha256))
-    entry = load_index(folder / "index.yml", cached=False).find("net")
+    entry = load_index(folder / "index.yml").find("net")
     repo = write_staged(entry, checkpoint, folder / "net")
     (record,) = evaluate(
         {"net": str(repo.folder)}, find_images(pictures(folder), allow_subset=True), out_dir=folder
@@ -377,7 +377,7 @@ def test_a_lie_in_the_index_is_found(number, truth):
         shutil.copy(truth["checkpoint"], Path(other.partition("file://")[2]))
     file.write_text(text.replace(line, other))
     assert url in text
-    lied = load_index(file, cached=False).find("net")
+    lied = load_index(file).find("net")
     require_red(ALL, {**truth, "entry": lied})
 
 
