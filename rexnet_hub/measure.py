@@ -156,7 +156,7 @@ def compare_lock(
     checkpoint: Path | None = None,
     repo: Path | None = None,
 ) -> tuple[Disagreement, ...]:
-    """Measure again what can be, and name every number that the lock says otherwise.
+    """Measure again what can be, and name every number that lock or claim says otherwise.
 
     Counts are compared, not the releases of the counters.
 
@@ -167,6 +167,7 @@ def compare_lock(
     wrong: list[Disagreement] = []
     for entry in entries:
         measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
+        wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
@@ -208,6 +209,16 @@ def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any
         yield "safetensors.sha256", last.weights_sha256
         for name in ("repo_id", "commit", "tag"):
             yield f"hub.{name}", getattr(last, name)
+
+
+def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
+    """Compare an entry's claims with what the lock holds of it, and yield each that differs."""
+    for name in ("top1", "top5", "parameters", "file_size"):
+        claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
+        if claim is None or locked is None or (agreement := claim.compare(locked)).holds:
+            continue
+        stated, by = f"{claim.text}, which {agreement}", f"the index ({claim.location}) says"
+        yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:

@@ -12,6 +12,7 @@ from rexnet_hub.errors import IndexReadError, UnknownModelError
 from rexnet_hub.identity import StatedFile
 
 if TYPE_CHECKING:
+    from rexnet_hub.agreement import Agreement
     from rexnet_hub.index.problems import Problem
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
@@ -53,6 +54,13 @@ class Claim:
     location: Location
     source: str | None = None
     inherited: bool = False
+
+    def compare(self, measured: int | Decimal) -> Agreement:
+        """Compare the claim, at the precision it was published with, with a measurement."""
+        from rexnet_hub.agreement import compare  # Not on the way of a load, which compares nothing.
+        from rexnet_hub.index.fields import kind_of
+
+        return compare(self.text, measured, kind=kind_of(self.field))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,6 +175,13 @@ def _rows_by_key() -> dict[tuple[str, str], Field]:
     return {(row.owner, key_name(spelling)): row for row, spelling in spellings}
 
 
+@cache
+def kind_of(name: str) -> str:
+    """Return the kind of a figure: percent, bytes, count or another of the table; `any` of one's own."""
+    owners = ("metadata", "metrics")
+    return next((row.kind for row in FIELDS if row.owner in owners and row.name == name), "any")
+
+
 @lru_cache(maxsize=4096)
 def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""

@@ -31,11 +31,9 @@ def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
 def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
     """Look a number up: measured where it was, else claimed, else None."""
     if measured is not None and name in ("macs", "parameters"):
-        found = measured.of(entry.name)
-        if name == "parameters" and found.parameters is not None:
-            return found.parameters
-        if name == "macs" and found.preferred_macs is not None:
-            return found.preferred_macs.count
+        counted = measured.of(entry.name).figure(name)
+        if counted is not None:
+            return counted
     claim = entry.metadata.get(name) or entry.metric(name)
     if claim is None:
         claim = next((c for label, c in entry.metadata.items() if plain_name(label) == name), None)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.identity import Identity
 from rexnet_hub.imagenet.evidence.record import Record
-from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.repo.folder import Repo, released_identity
 from rexnet_hub.standins.make import is_standin
@@ -76,6 +77,13 @@ class Evidence:
         verdict = HOLDS if (stated == found if holds is None else holds) else FALSE
         texts = {"stated": str(stated), "found": str(found), "note": note}
         return Finding(model=self.entry.name, claim=claim, verdict=verdict, **texts)
+
+    def compare_claim(self, name: str, claim: Claim, measured: int | Decimal, *, note: str) -> Finding:
+        """Make the finding of a published number that was measured; the note begins with how they agree."""
+        agreement = claim.compare(measured)
+        shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
+        note = f"{agreement}; {note}"
+        return self.compare(name, stated=claim.text, found=shown, holds=agreement.holds, note=note)
 
     def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
         """Make the finding of a claim that was not measured, with what it would take."""

@@ -157,7 +157,7 @@ class Builder:
         value = self.value(row, node)
         if value is None:
             return None
-        if owner == "metrics" and row is None and isinstance(value, int):
+        if owner == "metrics" and row is None and type(value) is int:
             value = Decimal(value)
         return Claim(
             field=row.name if row else key.text,

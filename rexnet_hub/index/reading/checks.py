@@ -97,8 +97,8 @@ def _check_size(entry: Entry, report: Report) -> None:
     """Compare parameters, file size and operations with each other and with the network."""
     exact = _planned_parameters(entry)
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
-    if exact is not None and stated is not None and not is_rounding_of(int(stated.value), exact):
-        found = f"{entry.architecture} has {exact} parameters, {stated.text} is no rounding of that"
+    if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
+        found = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
         report("impossible-parameters", stated.location, found)
     if exact is not None and size is not None:
         _check_file_size(size, exact, entry, report)
@@ -132,14 +132,6 @@ def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> N
     if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
         found = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
         report("impossible-file-size", size.location, found)
-
-
-def is_rounding_of(stated: int, exact: int) -> bool:
-    """Whether a count, rounded to its last digit that is not 0, is the exact one."""
-    step = 1
-    while stated and stated % (step * 10) == 0:
-        step *= 10
-    return abs(stated - exact) * 2 <= (step if step > 1 else 0)
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:

@@ -179,7 +179,7 @@ class _Reader:
                     self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 continue
             if block.kind == "front":
-                node = from_front_matter(node) if node is not None else None
+                node = from_front_matter(node, self.builder.report) if node is not None else None
             if node is not None and (block.kind != "likely" or _names(node) & (_INDEX_KEYS | _MODEL_KEYS)):
                 yield node
 
