@@ -21,6 +21,7 @@ from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, 
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import CONFIGS, build_network, expected_tensors
+from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import write_whole
@@ -169,15 +170,13 @@ def _measure(checkpoint: Path) -> _Found:
 
 def _require_same(old: Entry, found: _Found) -> None:
     """Refuse another checkpoint under a name that somebody may already rely on."""
-    sha256 = found.receipt.source.sha256
-    claim, released = old.extra.get("sha256"), read_lock().of(old.name).released
-    known = str(claim.value) if claim else released.sha256 if released else None
-    prefix = (old.released.digest_prefix if old.released else None) or ""
-    if known == sha256 or (known is None and prefix and sha256.startswith(prefix)):
+    source, identity = found.receipt.source, released_identity(old, read_lock().of(old.name))
+    wrong = [str(each) for each in identity.statements if each.contradicts(source)]
+    if identity.sha256 and not wrong:
         return
     raise UsageError(
-        f"{old.name} is another checkpoint already: {old.location} has SHA-256 "
-        f"{(known or prefix or 'unknown')[:12]}, this one {sha256[:12]}; a name never changes its weights: "
+        f"{old.name} is another checkpoint already: {'; '.join(wrong) or 'it states no digest'}; "
+        f"this one has SHA-256 {source.sha256}; a name never changes its weights: "
         f"give a new --name and --supersedes {old.name}"
     )
 

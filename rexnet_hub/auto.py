@@ -86,7 +86,7 @@ class AutoModel:
             UnknownModelError: Neither a model, nor a folder, nor a Hub id.
             HubError: The Hub does not answer, or refuses; it says which, and what to do.
             RepoError: The repo cannot be loaded, or not by us.
-            MismatchError: The weights are not the bytes that receipt, lock, index or Hub promise.
+            MismatchError: The weights are not the bytes that receipt, lock, index or Hub state.
             StateDictError: The tensors are not the network's.
         """
         if features_only:
@@ -321,20 +321,20 @@ def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) 
 def read_weights(repo: Repo) -> dict[str, Tensor]:
     """Read a repo's weights; the bytes that are parsed are those that were digested, whatever the cache is.
 
-    What is damaged in a cache is brought anew once.
+    What is damaged in a cache is fetched anew once.
 
     Raises:
-        MismatchError: They are not the bytes that were promised.
+        MismatchError: They are not the bytes that are stated.
         CheckpointError: They are no sound safetensors file.
     """
     try:
-        return read_tensors(repo.weights, sha256=repo.weights_sha256)
+        return read_tensors(repo.weights, identity=repo.identity)
     except (MismatchError, CheckpointError) as error:
         if repo.renew is None:
             raise
         log.warning("%s; it is fetched again", str(error).splitlines()[0])
-        repo.renew()
-        return read_tensors(repo.weights, sha256=repo.weights_sha256)
+        repo = repo.renew()
+        return read_tensors(repo.weights, identity=repo.identity)
 
 
 def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:

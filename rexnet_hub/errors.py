@@ -11,7 +11,7 @@ RexnetHubError
 │   ├── RecordError        a record, its predictions and what they are of do not agree
 │   └── SignatureProblem   a repo is not what a signature vouches for
 ├── EvaluationError        a network's answers cannot be counted
-├── MismatchError          a file is not, byte for byte, what the index promises
+├── MismatchError          a file is not, byte for byte, what is stated of it
 ├── FetchError             a file could not be brought here
 ├── HubError               a Hub did not answer, or refused
 ├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
@@ -114,13 +114,15 @@ class EvaluationError(RexnetHubError):
 
 
 class MismatchError(RexnetHubError):
-    """A file is not, byte for byte, what the index promises."""
+    """A file is not, byte for byte, what is stated of it, or no file can be.
 
-    def __init__(self, file: Path | str, *, what: str, stated: str, found: str, advice: str) -> None:
-        self.file, self.what, self.stated, self.found = file, what, stated, found
-        super().__init__(
-            f"{file} is not the file that the index promises: {what} is {found}, stated is {stated}. {advice}"
-        )
+    Attributes:
+        differences: Each statement that is not met, with who made it, and what was found.
+    """
+
+    def __init__(self, file: Path | str, differences: Sequence[str], *, advice: str) -> None:
+        self.file, self.differences = file, tuple(differences)
+        super().__init__(f"{file} is not what is stated of it: {'; '.join(differences)}. {advice}")
 
 
 class FetchError(RexnetHubError):

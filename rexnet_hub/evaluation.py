@@ -18,7 +18,8 @@ from rexnet_hub.imagenet.run.progress import Progress
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.locate import find_repo
 from rexnet_hub.verify import Finding
-from rexnet_hub.verify.checks import Evidence, judge_run
+from rexnet_hub.verify.checks import judge_run
+from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.weights.digest import digest_file
 
 

@@ -8,19 +8,21 @@ no name is a folder if there is one, else a Hub id. A `Path` is a folder, whatev
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
+from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
-from rexnet_hub.index.lock import Measured, read_lock
+from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.checks import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
-from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, write_repo
+from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -59,16 +61,16 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
 
     Raises:
         UnknownModelError: Neither a model, nor a folder, nor a Hub id.
-        HubError, FetchError: It cannot be brought here.
+        HubError, FetchError: It cannot be fetched.
         RepoError: It cannot be loaded, or not by us.
-        MismatchError: What is promised of it does not agree.
+        MismatchError: What is stated of it does not agree.
     """
     access = access or Access()
     if (entry := find_entry(source)) is not None:
         measured = read_lock().of(entry.name)
         _say_replaced(entry)
         if measured.hub is not None:
-            return _published_repo(measured, access)
+            return _published_repo(entry, measured, access)
         if access.revision is not None:
             raise UsageError(f"{entry.name} is not on a Hub yet, so it has no revision {access.revision!r}")
         return _released_repo(entry, measured, access)
@@ -86,8 +88,8 @@ def find_config(source: str | Path, access: Access | None = None) -> RepoConfig:
 
 def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
-        found = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
-        raise FileProblem(source, found if Path(source).exists() else "there is no such folder")
+        problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
+        raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
     if not REPO_ID.match(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))
@@ -98,34 +100,37 @@ def _say_replaced(entry: Entry) -> None:
         log.warning("%s is superseded by %s", entry.name, claim.text)
 
 
-def _published_repo(measured: Measured, access: Access) -> Repo:
+def _published_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     """Find a published model: at the locked commit, unless another revision is asked for."""
     assert measured.hub is not None
-    pinned = access.revision is None
-    revision = measured.hub.commit if pinned else access.revision
-    repo = _hub_repo(Wanted(repo_id=measured.hub.repo_id, **vars(replace(access, revision=revision))))
-    locked = measured.safetensors.sha256 if pinned and measured.safetensors else None
-    return _promised(repo, locked, "the lock")
+    if access.revision is not None:
+        return _hub_repo(Wanted(repo_id=measured.hub.repo_id, **vars(access)))
+    pinned = replace(access, revision=measured.hub.commit)
+    repo = _hub_repo(Wanted(repo_id=measured.hub.repo_id, **vars(pinned)))
+    released_identity(entry, measured, repo=repo).agreed(f"the released file of {entry.name}")
+    return _locked(entry, measured, repo)
 
 
 def _hub_repo(wanted: Wanted) -> Repo:
-    """Bring a Hub repo's files, and hold receipt and record against each other."""
+    """Fetch a Hub repo's files, and compare receipt and record."""
     snapshot = fetch_repo(wanted)
-    repo = replace(read_repo(snapshot.folder), renew=lambda: fetch_again(snapshot, [WEIGHTS_FILE]))
-    return _promised(repo, snapshot.weights_sha256, "the Hub's own record")
+    repo, sha256 = read_repo(snapshot.folder), snapshot.weights_sha256
+    place = f"{wanted.repo_id}@{snapshot.commit[:12]}"
+    identity = repo.identity + gather(hub=(sha256, place) if sha256 else None)
+    repo = replace(repo, identity=identity.agreed(repo.weights))
+
+    def renew() -> Repo:
+        fetch_again(snapshot, [WEIGHTS_FILE])
+        return repo
+
+    return replace(repo, renew=renew)
 
 
-def _promised(repo: Repo, sha256: str | None, whose: str) -> Repo:
-    """Add one more promise about the weights; two that differ are refused before a byte is read."""
-    if sha256 is None or repo.weights_sha256 in (None, sha256):
-        return replace(repo, weights_sha256=repo.weights_sha256 or sha256)
-    raise MismatchError(
-        repo.weights,
-        what=f"its SHA-256 by {whose}",
-        stated=str(repo.weights_sha256),
-        found=sha256,
-        advice="One of the two was changed after publishing: do not load it, report it.",
-    )
+def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
+    """Add what the lock states of a model's weights."""
+    locked = measured.safetensors
+    lock = (locked, find_in_lock(entry.name, "safetensors")) if locked else None
+    return replace(repo, identity=(repo.identity + gather(lock=lock)).agreed(repo.weights))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
@@ -134,41 +139,42 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         raise RepoError(
             f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
         )
+    identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
+    source = identity.address(entry.released.url if entry.released else "")
+    key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
-    folder = cache_dir / "repos" / entry.name
+    folder = cache_dir / "repos" / f"{entry.name}-{key}"
     offline = access.local_files_only or is_offline()
-    if (repo := _current(entry, folder)) is None:
+    if (repo := _current(entry, measured, folder)) is None:
         if offline:
             raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
-        _make_released(entry, measured, cache_dir, folder)
-        repo = read_repo(folder)
+        repo = _make_released(entry, measured, cache_dir, folder)
 
-    def renew() -> None:
+    def renew() -> Repo:
         shutil.rmtree(folder, ignore_errors=True)
-        _make_released(entry, measured, cache_dir, folder)
+        return _locked(entry, measured, _make_released(entry, measured, cache_dir, folder))
 
-    locked = measured.safetensors.sha256 if measured.safetensors else None
-    return _promised(replace(repo, renew=None if offline else renew), locked, "the lock")
+    return _locked(entry, measured, replace(repo, renew=None if offline else renew))
 
 
-def _current(entry: Entry, folder: Path) -> Repo | None:
+def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     """Read the repo that an earlier load made, unless it is damaged or of another released file."""
     try:
         repo = read_repo(folder)
         same = (folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
     except (RepoError, FileProblem, OSError):
         return None
-    prefix = (entry.released.digest_prefix if entry.released else None) or ""
-    of_it = repo.receipt is not None and repo.receipt.source.sha256.startswith(prefix)
-    return repo if same and of_it else None
+    wrong = released_identity(entry, measured, repo=repo).contradictions()
+    return repo if same and repo.receipt is not None and not wrong else None
 
 
-def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> None:
+def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> Repo:
     checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured)
     try:
         with locked(folder):
-            if _current(entry, folder) is None:
+            if (repo := _current(entry, measured, folder)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
-                write_repo(entry, checkpoint, folder)
+                repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
+            return repo
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

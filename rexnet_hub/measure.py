@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import MismatchError, UsageError
+from rexnet_hub.errors import UsageError
+from rexnet_hub.identity import gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
@@ -16,13 +17,15 @@ from rexnet_hub.index.lock import (
     MeasuredMacs,
     MeasuredSizes,
     MeasuredTensors,
+    find_in_lock,
     measurements,
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.standins.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
-from rexnet_hub.weights.digest import digest_file, require_sha256
+from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
 
 TORCH_FLOPS = "torch_flop_counter"
@@ -74,33 +77,26 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         macs=macs,
     )
     if checkpoint is not None:
-        measured = replace(measured, released=_measure_released(entry, checkpoint))
+        measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
-        measured = replace(measured, safetensors=_measure_weights(repo))
+        measured = replace(measured, safetensors=measure_weights(entry, repo))
     return measured
 
 
-def _measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
+def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     """Digest the released file, if it is the one that the entry names."""
-    found, released = digest_file(checkpoint), entry.released
-    prefix = (released.digest_prefix if released else None) or ""
-    size_bytes = released.size_bytes if released else None
-    if not found.sha256.startswith(prefix) or size_bytes not in (None, found.size_bytes):
-        raise MismatchError(
-            checkpoint,
-            what="its SHA-256 and size",
-            stated=f"{prefix}…, {size_bytes} bytes",
-            found=f"{found.sha256[:8]}…, {found.size_bytes} bytes",
-            advice=f"It is not the released file of {entry.name}: nothing is recorded of it.",
-        )
-    return MeasuredFile(**asdict(found))
+    digest = digest_file(checkpoint)
+    released_identity(entry, Measured()).agreed(checkpoint).require(checkpoint, digest)
+    return MeasuredFile(**asdict(digest))
 
 
-def _measure_weights(repo: Path) -> MeasuredFile:
-    """Digest a repo's weights, if they are the ones that its receipt is of."""
-    found, output = digest_file(repo / WEIGHTS_FILE), read_receipt(repo / RECEIPT_FILE).output
-    require_sha256(repo / WEIGHTS_FILE, stated=output.sha256, found=found.sha256)
-    return MeasuredFile(**asdict(found), fingerprint=output.fingerprint)
+def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
+    """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
+    digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
+    released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
+    place = f"{folder / RECEIPT_FILE}, output"
+    gather(receipt=(receipt.output, place)).require(folder / WEIGHTS_FILE, digest)
+    return MeasuredFile(**asdict(digest), fingerprint=receipt.output.fingerprint)
 
 
 def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
@@ -168,21 +164,51 @@ def compare_lock(
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
-    found: list[Disagreement] = []
+    wrong: list[Disagreement] = []
     for entry in entries:
-        found += compare_claims(entry, lock.of(entry.name))
-        locked = dict(measurements(lock.of(entry.name)))
-        for what, measured in measurements(measure_model(entry, checkpoint=checkpoint, repo=repo)):
-            if not what.endswith(".counter") and locked.get(what) != measured:
-                found.append(
-                    Disagreement(model=entry.name, what=what, locked=locked.get(what), measured=measured)
-                )
+        measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
+        wrong += compare_claims(entry, lock.of(entry.name))
+        wrong += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
         for name in sorted(strangers)
     )
-    return (*found, *gone)
+    return (*wrong, *gone)
+
+
+def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
+    """Name what the lock states of a model otherwise than a measurement, the index or another part of it."""
+    numbers = dict(measurements(locked))
+    for what, number in measurements(measured):
+        if not what.endswith(".counter") and numbers.get(what) != number:
+            yield Disagreement(model=entry.name, what=what, locked=numbers.get(what), measured=number)
+    if locked.released is not None and entry.released is not None:
+        own = stated_file("the lock", locked.released)
+        for statement in entry.released.statements:
+            if statement.contradicts(own):
+                stated = f"{own.value} ({find_in_lock(entry.name, 'released')})"
+                by = f"{statement.by} ({statement.place}) says"
+                yield Disagreement(
+                    model=entry.name, what="released", locked=stated, measured=statement.value, by=by
+                )
+    for what, other in _same_facts(locked, measured):
+        if None not in (numbers.get(what), other) and numbers[what] != other:
+            by = "another part of it says"
+            yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
+
+
+def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:
+    """Pair numbers of the lock with what must equal them."""
+    if measured.expected_sizes is not None:
+        yield "safetensors.size_bytes", measured.expected_sizes.safetensors_bytes
+    if locked.safetensors is not None:
+        yield "released.fingerprint", locked.safetensors.fingerprint
+    if locked.published:
+        last = locked.published[-1]
+        yield "safetensors.sha256", last.weights_sha256
+        for name in ("repo_id", "commit", "tag"):
+            yield f"hub.{name}", getattr(last, name)
 
 
 def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:

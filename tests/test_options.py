@@ -158,7 +158,7 @@ FUNCTIONS = {
         },
     ),
     "apply_plan": ("token patience", {}),
-    "convert_checkpoint": ("expected sha256 wrapper as_float32 allow_nonfinite", {}),
+    "convert_checkpoint": ("expected identity sha256 wrapper as_float32 allow_nonfinite", {}),
     "create_model": (
         "pretrained in_chans features_only output_stride drop_path_rate",
         {

@@ -238,6 +238,6 @@ def test_what_is_not_ours_is_never_removed(staged, tmp_path):
 def test_a_stage_that_is_false_leaves_no_folder(index, checkpoint, tmp_path):
     """Weights that are not the entry's released file are refused by name, and nothing stays."""
     entry = index.find("rexnet_100")
-    with pytest.raises(RexnetHubError, match="digest_prefix is false: stated 1b4dddf4"):
+    with pytest.raises(RexnetHubError, match="states SHA-256 beginning 1b4dddf4"):
         stage(entry, checkpoint, tmp_path / "repo", measured=Measured())
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from rexnet_hub import witness
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
-from rexnet_hub.signing import sign_repo, verify_signature
+from rexnet_hub.signing import Statement, sign_repo, verify_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -189,3 +190,18 @@ def test_the_witness_takes_a_digest(signed, capsys):
     """A digest from elsewhere is held too."""
     assert witness.main([str(signed), "--weights-sha256", "0" * 64]) == 1
     assert "given was" in capsys.readouterr().out
+
+
+def test_a_lie_in_the_statement_is_found(signed, keys):
+    """Every field of statement.json is signed, whichever there are."""
+    file = signed / "statement.json"
+    text = file.read_text()
+    names = [field.name for field in fields(Statement)]
+    assert sorted(json.loads(text)) == sorted([*names, "statement"])
+    for name in names:
+        told = json.loads(text)
+        value = told[name]
+        told[name] = value + 1 if isinstance(value, int) else {} if isinstance(value, dict) else f"{value}x"
+        file.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
+        with pytest.raises(SignatureProblem):
+            verify_signature(signed, keys[1])

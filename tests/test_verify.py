@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.evidence.record import Machine, Record
+from rexnet_hub.imagenet.run.network import digest_tensors
 from rexnet_hub.index import Measured
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
 from rexnet_hub.index.network import entry_parameters
@@ -50,7 +52,7 @@ def record(entry, staged):
         model="rexnet_100",
         weights_sha256=digest_file(staged / "model.safetensors").sha256,
         fingerprint=None,
-        tensors_sha256="0" * 64,
+        tensors_sha256=digest_tensors(load_file(staged / "model.safetensors")),
         top1_count=38930,
         top5_count=46940,
         images=50000,
@@ -187,6 +189,31 @@ def foreign(told):
     return {**told, "repo": repo.folder}
 
 
+def forge(told):
+    """Forge a repo: weights of another seed, in whose receipt the released file is the source."""
+    other = {
+        name: tensor + 1 if tensor.ndim else tensor
+        for name, tensor in torch.load(told["checkpoint"], weights_only=True).items()
+    }
+    folder, measured = told["repo"].parent, told["measured"]
+    torch.save(other, folder / "other.pth")
+    forged = write_staged(told["entry"], folder / "other.pth", folder / "forged", measured=measured).folder
+    receipt, right = (json.loads((place / "receipt.json").read_text()) for place in (forged, told["repo"]))
+    (forged / "receipt.json").write_text(json.dumps(receipt | {"source": right["source"]}))
+    return {**told, "repo": forged}
+
+
+def own_digest(value):
+    """Give the entry a `SHA256`."""
+
+    def state(told):
+        entry = told["entry"]
+        digest = replace(entry.weights, field="sha256", label="SHA256", value=value, text=value)
+        return {**told, "entry": replace(entry, extra={**entry.extra, "sha256": digest})}
+
+    return state
+
+
 def locked(**changes):
     """Change what the lock says."""
 
@@ -206,6 +233,8 @@ def run(**changes):
 
 
 OTHER_FILE = MeasuredFile(sha256="f" * 64, size_bytes=1)
+OTHER_SIZE = {"file_size_planned", "file_size", "receipt_source", "card"}
+OTHER_BYTES = {"weights_digest", "weights_locked", "receipt", "conversion", "record"}
 OTHER_MACS = {"conv_linear": MeasuredMacs(count=398370393, input_px=224, counter="rexnet_hub")}
 
 # A number of the entry or the lock that changes is another number on the card.
@@ -214,18 +243,21 @@ OTHER_MACS = {"conv_linear": MeasuredMacs(count=398370393, input_px=224, counter
 LIES = {
     "parameters": (claim("parameters", 4810000), {"parameters", "card"}),
     "macs": (locked(macs=OTHER_MACS), {"macs", "card"}),
-    "file_size_planned": (claim("file_size", 19417553), {"file_size_planned", "file_size", "card"}),
-    "file_size": (claim("file_size", 19417551), {"file_size_planned", "file_size", "card"}),
-    "digest_prefix": (prefix, {"digest_prefix"}),
-    "released_digest": (locked(released=OTHER_FILE), {"released_digest"}),
+    "file_size_planned": (claim("file_size", 19417553), OTHER_SIZE),
+    "file_size": (claim("file_size", 19417551), OTHER_SIZE),
+    "digest_prefix": (prefix, {"digest_prefix", "receipt_source"}),
+    "sha256": (own_digest("0" * 64), {"sha256", "receipt_source"}),
+    "released_digest": (locked(released=OTHER_FILE), {"released_digest", "receipt_source"}),
     "top1_cited": (metric("top1", "77.97"), {"top1_cited", "top1", "card"}),
     "top5_cited": (metric("top5", "93.70"), {"top5_cited", "top5", "card"}),
     "top1": (run(top1_count=38800), {"top1"}),
     "top5": (run(top5_count=46000), {"top5"}),
-    "tensors": (lose_a_tensor, {"tensors", "weights_digest", "weights_locked", "receipt"}),
-    "weights_digest": (flip, {"weights_digest", "weights_locked", "receipt"}),
-    "receipt": (retell, {"receipt"}),
-    "receipt_source": (foreign, {"receipt_source", "weights_locked"}),
+    "tensors": (lose_a_tensor, {"tensors", *OTHER_BYTES}),
+    "weights_digest": (flip, OTHER_BYTES),
+    "receipt": (retell, {"receipt", "weights_digest", "conversion"}),
+    "conversion": (forge, {"weights_locked", "conversion", "record"}),
+    "record": (run(tensors_sha256="0" * 64), {"record"}),
+    "receipt_source": (foreign, {"receipt_source", "weights_locked", "conversion", "record"}),
     "weights_locked": (locked(safetensors=OTHER_FILE), {"weights_locked"}),
     "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", "config"}),
     "num_classes": (
@@ -322,7 +354,10 @@ def test_a_lie_is_found_and_named(lie, truth):
 
 def test_every_claim_has_a_lie(truth):
     """Every claim that can hold has been seen to be false."""
-    assert {f.claim for f in verify(truth) if f.verdict == HOLDS} == set(LIES)
+    stated = own_digest(digest_file(truth["checkpoint"]).sha256)(truth)
+    findings = (*verify(truth), *verify(stated))
+    assert false_claims(findings) == set()
+    assert {f.claim for f in findings if f.verdict == HOLDS} == set(LIES)
 
 
 def test_nothing_is_measured_without_files(index):

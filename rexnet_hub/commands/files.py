@@ -29,10 +29,8 @@ def run_fetch(args: argparse.Namespace) -> int:
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import fetch_released
 
-    measured = read_lock().of(args.name)
-    print(
-        fetch_released(open_index().find(args.name), cache_dir=args.to or find_cache_dir(), measured=measured)
-    )
+    entry, measured = open_index().find(args.name), read_lock().of(args.name)
+    print(fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to))
     return 0
 
 
@@ -56,20 +54,22 @@ def run_convert(args: argparse.Namespace) -> int:
     from rexnet_hub.index import read_lock
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import fetch_released
+    from rexnet_hub.repo.folder import fetch_released, released_identity
     from rexnet_hub.weights.convert import convert_checkpoint
 
-    source, model = Path(args.source), args.model
+    source, model, identity = Path(args.source), args.model, None
     is_file = source.exists() or "/" in args.source or source.suffix
     if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
-        entry = open_index().find(args.source)
-        source = fetch_released(entry, cache_dir=find_cache_dir(), measured=read_lock().of(entry.name))
+        entry, measured = open_index().find(args.source), read_lock().of(args.source)
+        identity = released_identity(entry, measured)
+        source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     out = args.out or source.with_suffix(".safetensors")
     receipt = convert_checkpoint(
         source,
         out,
         expected=entry_tensors(open_index().find(model)) if model else None,
+        identity=identity,
         wrapper=args.wrapper,
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,

@@ -169,9 +169,8 @@ def _mismatch(snapshot: CachedRepo, name: str, found: str) -> MismatchError:
     wanted = snapshot.wanted
     advice = "Load it online to have it fetched again; if it differs again, do not use it, report it."
     where = f"{wanted.repo_id}@{snapshot.commit[:12]}/{name}"
-    return MismatchError(
-        where, what="its digest", stated=snapshot.recorded.get(name, "none"), found=found, advice=advice
-    )
+    stated = f"the Hub's own record states {snapshot.recorded.get(name, 'none')}"
+    return MismatchError(where, [stated, f"its digest is {found}"], advice=advice)
 
 
 def _fetch(wanted: Wanted, name: str, *, again: bool = False) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.identity import StatedFile
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -105,7 +106,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The file that the authors released, as far as the entry says.
+    """The file that the authors released, as far as the entry states it.
 
     Attributes:
         url: Where it is.
@@ -113,12 +114,14 @@ class Released:
         digest_prefix: The hexadecimal tail of the file name, by convention the head of its
             SHA-256: 32 bits when it has eight digits, good for "is this probably the file" only.
         size_bytes: The claimed size.
+        statements: What the name, `SHA256` and `File Size` state, each with its place.
     """
 
     url: str
     file_name: str
     digest_prefix: str | None
     size_bytes: int | None
+    statements: tuple[StatedFile, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,12 +209,24 @@ class Entry:
         url = str(self.weights.value)
         file_name = unquote(urlsplit(url).path).rpartition("/")[2]
         tail = file_name.rpartition(".")[0].rpartition("-")[2]
-        is_prefix = len(tail) >= 8 and all(c in "0123456789abcdef" for c in tail)
+        prefix = tail if len(tail) >= 8 and all(c in "0123456789abcdef" for c in tail) else None
+        digest, size = self.extra.get("sha256"), self.metadata.get("file_size")
+        size_bytes = size.value if size else None
+        stated: list[tuple[Claim | None, dict[str, Any]]] = [
+            (self.weights, {"sha256": prefix}),
+            (digest, {"sha256": str(digest.value)} if digest else {}),
+            (size, {"size_bytes": size_bytes}),
+        ]
         return Released(
             url=url,
             file_name=file_name,
-            digest_prefix=tail if is_prefix else None,
-            size_bytes=self.value("file_size"),
+            digest_prefix=prefix,
+            size_bytes=size_bytes,
+            statements=tuple(
+                StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
+                for claim, facts in stated
+                if claim is not None and None not in facts.values()
+            ),
         )
 
     @property

@@ -202,6 +202,13 @@ def read_lock(path: Path | str | None = None) -> Lock:
         raise IndexReadError(f"{file}: not JSON of a lock: {error}") from None
 
 
+def find_in_lock(*keys: str) -> str:
+    """Name the place of a part of the zoo's own lock, such as `find_in_lock("rexnet_100", "released")`."""
+    file = find_lock()
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"
+
+
 def write_lock(lock: Lock, path: Path | str) -> None:
     """Write a lock whole, with sorted keys: the same lock gives the same bytes.
 

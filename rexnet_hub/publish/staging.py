@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from rexnet_hub.identity import Identity
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.layout import CARD_FILE
 from rexnet_hub.pages.card import derive_card
-from rexnet_hub.repo.folder import Repo, write_repo
+from rexnet_hub.repo.folder import Repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import write_whole
@@ -25,6 +26,7 @@ def stage(
         repo_id: Where the repo will be on the Hub, for the card's snippets.
 
     Raises:
+        MismatchError: The checkpoint is not the file that is stated.
         RexnetHubError: A claim is false; all that are false are named.
         OutputExistsError: `out` holds something.
     """
@@ -32,7 +34,10 @@ def stage(
     def check(folder: Path) -> None:
         require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
 
-    return write_staged(entry, checkpoint, out, measured=measured, repo_id=repo_id, check=check).folder
+    identity = released_identity(entry, measured)
+    return write_staged(
+        entry, checkpoint, out, measured=measured, repo_id=repo_id, identity=identity, check=check
+    ).folder
 
 
 def write_staged(
@@ -42,11 +47,13 @@ def write_staged(
     *,
     measured: Measured | None = None,
     repo_id: str | None = None,
+    identity: Identity | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Repo:
     """Write an entry's repo folder with its card; arguments and errors as of `stage`.
 
     Args:
+        identity: What is stated of the checkpoint.
         check: Called with the whole folder before it is moved into place; what it raises leaves none.
     """
 
@@ -58,4 +65,4 @@ def write_staged(
         if check is not None:
             check(folder)
 
-    return write_repo(entry, checkpoint, out, complete=complete)
+    return write_repo(entry, checkpoint, out, identity=identity, complete=complete)

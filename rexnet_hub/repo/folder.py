@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,12 +10,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
-from rexnet_hub.index import Entry, Measured, Released
+from rexnet_hub.identity import Identity, gather
+from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.fetch import fetch
+from rexnet_hub.weights.digest import FileDigest, digest_file
+from rexnet_hub.weights.fetch import FetchedFile, fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
@@ -25,16 +29,16 @@ class Repo:
 
     Attributes:
         receipt: What its weights were made from; None in repos that others wrote.
-        weights_sha256: What the weights must be: by the receipt, by the lock, by the Hub's record.
-        renew: Brings the weights anew, where they came from a cache that may be damaged.
+        identity: What is stated of the weights: by the receipt, by the lock, by the Hub's record.
+        renew: Fetches the weights anew, where they came from a cache that may be damaged.
     """
 
     folder: Path
     config: RepoConfig
     weights: Path
     receipt: Receipt | None
-    weights_sha256: str | None = None
-    renew: Callable[[], object] | None = field(default=None, compare=False, repr=False)
+    identity: Identity = field(default_factory=Identity)
+    renew: Callable[[], Repo] | None = field(default=None, compare=False, repr=False)
 
 
 def read_repo(folder: Path) -> Repo:
@@ -53,20 +57,33 @@ def read_repo(folder: Path) -> Repo:
         advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
     receipt = read_receipt(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
-    sha256 = receipt.output.sha256 if receipt else None
-    return Repo(folder=folder, config=config, weights=weights, receipt=receipt, weights_sha256=sha256)
+    place = f"{folder / RECEIPT_FILE}, output"
+    identity = gather(receipt=(receipt.output, place) if receipt else None)
+    return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
 
 
-def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path:
-    """Bring an entry's released file to the cache, checked, with a progress bar on a terminal.
+def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
+    """Gather what is stated of an entry's released file: by the index, the lock, and a repo's receipt."""
+    released, locked = entry.released, measured.released
+    receipt = repo.receipt if repo else None
+    return gather(
+        index=released.statements if released else (),
+        lock=(locked, find_in_lock(entry.name, "released")) if locked else None,
+        receipt=(receipt.source, f"{repo.folder / RECEIPT_FILE}, source") if repo and receipt else None,
+    )
+
+
+def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:
+    """Fetch an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
-        measured: What the lock says of the model: its full digest, where there is one, must hold, from the
-            cache too; else only the prefix in the file's name can be checked.
+        measured: What the lock states of the model.
+        to: A folder to copy it to, where it has its own name.
 
     Raises:
-        FetchError: It cannot be brought here.
-        MismatchError: It is not the file that the entry names.
+        FetchError: It cannot be fetched.
+        MismatchError: It is not the file that index and lock state, or they state two.
+        OutputExistsError: Another file has its name in the folder.
         RepoError: The entry names no weights.
     """
     released = entry.released
@@ -85,21 +102,32 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path
             bar.total = total_bytes
             bar.update(done_bytes - bar.n)
 
-        return _fetch(released, measured, cache_dir, show)
+        fetched = fetch(
+            released.url,
+            file_name=released.file_name,
+            cache_dir=cache_dir,
+            identity=released_identity(entry, measured),
+            progress=show,
+        )
+    return fetched.path if to is None else _copy(fetched, to / released.file_name)
 
 
-def _fetch(
-    released: Released, measured: Measured, cache_dir: Path, show: Callable[[int, int | None], None]
-) -> Path:
-    return fetch(
-        released.url,
-        file_name=released.file_name,
-        size_bytes=released.size_bytes,
-        digest_prefix=released.digest_prefix,
-        progress=show,
-        sha256=measured.released.sha256 if measured.released else None,
-        cache_dir=cache_dir,
-    ).path
+def _copy(fetched: FetchedFile, file: Path) -> Path:
+    """Copy a file out of the cache, unless it is there already."""
+    if file.exists() and digest_file(file).sha256 == fetched.sha256:
+        return file
+    if file.exists():
+        raise OutputExistsError(file, "is another file; move it away")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        data = fetched.path.read_bytes()
+    except OSError as error:
+        raise FileProblem(file, f"cannot be written: {error.strerror}") from None
+    gather(caller=fetched.sha256).require(
+        fetched.path, FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    )
+    write_whole(file, data)
+    return file
 
 
 def write_repo(
@@ -107,6 +135,7 @@ def write_repo(
     checkpoint: Path,
     out: Path,
     *,
+    identity: Identity | None = None,
     complete: Callable[[Path, Receipt], None] | None = None,
 ) -> Repo:
     """Write what a load needs of an entry's repo, weights, config and receipt: aside, then moved into place.
@@ -116,11 +145,13 @@ def write_repo(
     Args:
         checkpoint: The released file, already on this machine.
         out: A folder that does not exist yet or is empty.
+        identity: What is stated of the checkpoint.
         complete: Called with the folder and its receipt before it is moved, to add files and to check all;
             what it raises leaves no folder.
 
     Raises:
         OutputExistsError: `out` holds something.
+        MismatchError: The checkpoint is not the file that is stated.
         CheckpointError: The checkpoint is not one, or not of this entry's network.
         FileProblem: It cannot be written.
     """
@@ -129,7 +160,9 @@ def write_repo(
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputExistsError(out, "is not empty; name a new folder or remove it")
         with whole_folder(out) as aside:
-            receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
+            receipt = convert_checkpoint(
+                checkpoint, aside / WEIGHTS_FILE, expected=expected, identity=identity
+            )
             write_whole(aside / CONFIG_FILE, render_config(entry).encode())
             if complete is not None:
                 complete(aside, receipt)

@@ -9,7 +9,8 @@ from rexnet_hub.errors import FileProblem, IndexReadError, UnknownModelError
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.repo.folder import read_repo
-from rexnet_hub.verify.checks import CHECKS, Check, Evidence
+from rexnet_hub.verify.checks import CHECKS, Check
+from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import (
     FALSE,
     HOLDS,

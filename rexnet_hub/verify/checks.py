@@ -3,104 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from functools import cache, cached_property
+from functools import cache
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
-from rexnet_hub.index import Claim, Entry, Measured, Preprocessing
+from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.lock import PREFERRED_MACS
-from rexnet_hub.index.network import entry_parameters, entry_tensors
+from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
-from rexnet_hub.repo.folder import Repo
-from rexnet_hub.standins.make import is_standin
-from rexnet_hub.standins.sizes import legacy_size_bytes
-from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
-from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
-from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
+from rexnet_hub.verify.files import check_records, check_released, check_weights
+from rexnet_hub.verify.finding import Finding
 
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
-
-NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
-NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
-NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What there is to hold an entry against.
-
-    Attributes:
-        checkpoint: The released file.
-        repo: The staged or downloaded repo folder.
-        measured: What the lock says.
-        records: Runs of this model on ImageNet.
-    """
-
-    entry: Entry
-    checkpoint: Path | None
-    repo: Repo | None
-    measured: Measured
-    records: tuple[Record, ...]
-
-    @cached_property
-    def released_digest(self) -> FileDigest | None:
-        """Digest of the released file, if it is here."""
-        return digest_file(self.checkpoint) if self.checkpoint else None
-
-    @cached_property
-    def weights_digests(self) -> tuple[FileDigest, list[TensorDigest]] | None:
-        """Digest of the repo's weights and of each of their tensors, if they are here."""
-        return digest_weights(self.repo.weights) if self.repo else None
-
-    @cached_property
-    def has_standin_checkpoint(self) -> bool:
-        """Whether the released file is a stand-in."""
-        return self.checkpoint is not None and is_standin(self.checkpoint)
-
-    @cached_property
-    def has_standin_weights(self) -> bool:
-        """Whether the repo's weights are a stand-in's."""
-        return self.repo is not None and is_standin(self.repo.weights)
-
-    @cached_property
-    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Every tensor that the network has."""
-        return entry_tensors(self.entry)
-
-    def compare(
-        self, claim: str, *, stated: Any, found: Any, note: str, holds: bool | None = None
-    ) -> Finding:
-        """Make the finding of a claim that was measured; without `holds`, equality decides."""
-        verdict = HOLDS if (stated == found if holds is None else holds) else FALSE
-        told = {"stated": str(stated), "found": str(found), "note": note}
-        return Finding(model=self.entry.name, claim=claim, verdict=verdict, **told)
-
-    def compare_claim(self, name: str, claim: Claim, measured: int | Decimal, *, note: str) -> Finding:
-        """Make the finding of a published number that was measured; the note begins with how they agree."""
-        agreement = claim.compare(measured)
-        shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
-        note = f"{agreement}; {note}"
-        return self.compare(name, stated=claim.text, found=shown, holds=agreement.holds, note=note)
-
-    def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
-        """Make the finding of a claim that was not measured, with what it would take."""
-        told = {"stated": str(stated), "found": found, "note": note}
-        return Finding(model=self.entry.name, claim=claim, verdict=NOT_MEASURED, **told)
 
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
@@ -132,40 +59,6 @@ def count_running_macs(architecture: str, num_classes: int, input_px: int) -> in
 
     network = build_network(architecture, num_classes=num_classes, init=False)
     return count_macs(network, input_px=input_px)
-
-
-def check_released(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the released file's size, digest prefix and full digest against the file."""
-    released, digest = evidence.entry.released, evidence.released_digest
-    if released is None:
-        return
-    kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
-    if (size := released.size_bytes) is not None:
-        note = "size of a legacy torch file of the network's tensors"
-        # A checkpoint that is stated by its full digest may be of any container, and hold more than tensors.
-        if "sha256" not in evidence.entry.extra:
-            yield evidence.compare(
-                "file_size_planned", stated=size, found=legacy_size_bytes(evidence.tensors), note=note
-            )
-        if digest is None:
-            yield evidence.leave("file_size", stated=size, note=NEEDS_FILE)
-        else:
-            yield evidence.compare("file_size", stated=size, found=digest.size_bytes, note=f"bytes {kind}")
-    if (prefix := released.digest_prefix) is not None:
-        if digest is None:
-            yield evidence.leave("digest_prefix", stated=prefix, note=NEEDS_FILE)
-        else:
-            note = f"first {4 * len(prefix)} bits of the SHA-256 {kind}"
-            start = digest.sha256[: len(prefix)]
-            yield evidence.compare("digest_prefix", stated=prefix, found=start, note=note)
-    locked = evidence.measured.released
-    if locked is None:
-        yield evidence.leave("released_digest", stated="nothing", note=NEEDS_LOCK)
-    elif digest is None:
-        yield evidence.leave("released_digest", stated=locked.sha256, note=NEEDS_FILE)
-    else:
-        note = f"full SHA-256 {kind}"
-        yield evidence.compare("released_digest", stated=locked.sha256, found=digest.sha256, note=note)
 
 
 def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
@@ -217,66 +110,6 @@ def judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Fi
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     holds = verdict.word is Word.CONSISTENT
     return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=holds, note=note)
-
-
-def check_weights(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the repo's weights against network, receipt and lock."""
-    expected, repo = evidence.tensors, evidence.repo
-    stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
-    if repo is None or evidence.weights_digests is None:
-        yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)
-        return
-    digest, tensors = evidence.weights_digests
-    found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
-    names = expected.keys() | found.keys()
-    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
-    text = f"{len(found)} tensors"
-    if wrong:
-        text += f", {len(wrong)} not as planned: {', '.join(wrong[:3])}"
-    yield evidence.compare(
-        "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
-    )
-
-    if repo.receipt is None:
-        yield evidence.leave("weights_digest", stated="nothing", note="the repo has no receipt.json")
-    else:
-        kind = "stand-in weights, random numbers" if evidence.has_standin_weights else "full SHA-256"
-        yield evidence.compare(
-            "weights_digest", stated=repo.receipt.output.sha256, found=digest.sha256, note=kind
-        )
-        yield from check_receipt(evidence, tensors, repo.receipt)
-    if (locked := evidence.measured.safetensors) is not None:
-        yield evidence.compare("weights_locked", stated=locked.sha256, found=digest.sha256, note="lock.json")
-
-
-def check_receipt(evidence: Evidence, found: Sequence[TensorDigest], receipt: Receipt) -> Iterator[Finding]:
-    """Hold the receipt's words of the tensors against the file, and those of its source against the entry."""
-    told = {line.name: (line.dtype, line.shape, line.sha256) for line in receipt.tensors}
-    there = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in found}
-    wrong = sorted(name for name in told.keys() | there.keys() if told.get(name) != there.get(name))
-    if receipt.output.fingerprint != fingerprint_of(found):
-        wrong.append("the fingerprint")
-    if receipt.stand_in != evidence.has_standin_weights:
-        wrong.append("whether they are a stand-in's")
-    text = f"{', '.join(wrong[:3])} differ" if wrong else f"{len(found)} tensors, fingerprint"
-    stated = f"{len(told)} tensors, fingerprint"
-    yield evidence.compare(
-        "receipt", stated=stated, found=text, holds=not wrong, note="each tensor's SHA-256"
-    )
-
-    released, source = evidence.entry.released, receipt.source
-    if released is None:
-        return
-    prefix, size = released.digest_prefix or "", released.size_bytes
-    same = source.sha256.startswith(prefix) and size in (None, source.size_bytes)
-    stated = f"{prefix or 'any'}, {size or 'any'} bytes"
-    made_from = f"{source.sha256[: max(8, len(prefix))]}, {source.size_bytes} bytes"
-    if not same and evidence.has_standin_weights:
-        note = "made from a stand-in, which is nobody's released file"
-        yield evidence.leave("receipt_source", stated=stated, found=made_from, note=note)
-        return
-    note = "the file that the weights were made from, receipt.json"
-    yield evidence.compare("receipt_source", stated=stated, found=made_from, holds=same, note=note)
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
@@ -355,6 +188,7 @@ CHECKS: tuple[Check, ...] = (
     check_released,
     check_accuracy,
     check_weights,
+    check_records,
     check_config,
     check_card,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem, OutputExistsError
+from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import receipt_of
 from rexnet_hub.nets.keymap import choose_key_map, our_shape
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
@@ -54,6 +55,7 @@ def convert_checkpoint(
     out: Path,
     *,
     expected: TensorTable | None = None,
+    identity: Identity | None = None,
     sha256: str | None = None,
     wrapper: str | None = None,
     as_float32: bool = False,
@@ -70,20 +72,22 @@ def convert_checkpoint(
         out: The file to write; its folder must exist.
         expected: The network's tensors; without them the tensors are taken as they are, and the
             receipt says so.
-        sha256: The full digest that the source must have, where one is known.
+        identity: What is stated of the source.
+        sha256: The digest that it must have by the caller.
         wrapper: The key of the state dict that is meant, where the file has several.
         as_float32: Turn other floating-point numbers into float32; else every dtype is kept.
         allow_nonfinite: Let NaN and infinity pass.
 
     Raises:
         FileProblem: A file or folder cannot be read or written.
-        MismatchError: The source does not have the stated digest.
+        MismatchError: The source is not the file that is stated.
         OutputExistsError: `out` is the source, or what bears the receipt's name is no receipt.
         CheckpointError: The source is damaged, foreign, or holds NaN or infinity.
         StateDictError: The tensors are not the expected ones.
     """
     _require_free(source, out)
-    opening = opened_weights(source, folder=out.parent, sha256=sha256, wrapper=wrapper)
+    identity = ((identity or Identity()) + gather(caller=sha256)).agreed(source)
+    opening = opened_weights(source, folder=out.parent, identity=identity, wrapper=wrapper)
     with opening as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:

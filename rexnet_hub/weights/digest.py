@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError
+from rexnet_hub.errors import CheckpointError, FileProblem
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
 CHANGED = "changed while it was read; try again when nothing writes to it"
-FETCH_AGAIN = "Delete it and fetch it again; if it differs again, its source has changed: do not use it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,16 +98,6 @@ def _digest(file: Path, descriptor: int) -> FileDigest:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
-
-
-def require_sha256(file: Path | str, *, stated: str, found: str) -> None:
-    """Refuse a file whose full digest is not the stated one.
-
-    Raises:
-        MismatchError: The digests differ.
-    """
-    if stated.lower() != found:
-        raise MismatchError(file, what="its SHA-256", stated=stated, found=found, advice=FETCH_AGAIN)
 
 
 @contextlib.contextmanager

@@ -20,9 +20,10 @@ from typing import BinaryIO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from rexnet_hub.addresses import find_proxy, find_url_problem, is_public, redact_url
-from rexnet_hub.errors import FetchError, FileProblem, MismatchError
+from rexnet_hub.errors import FetchError, FileProblem
+from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
-from rexnet_hub.weights.digest import CHUNK_BYTES, FETCH_AGAIN, FileDigest, opened
+from rexnet_hub.weights.digest import CHUNK_BYTES, FileDigest, opened
 
 MAX_FILE_BYTES = 4 << 30
 _MAX_REDIRECTS = 5
@@ -67,10 +68,9 @@ class _Transfer:
 
     url: str
     target: BinaryIO
-    size_bytes: int | None
+    identity: Identity
     policy: FetchPolicy
     progress: Progress | None
-    has_proof: bool
     deadline: float
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     at: int = 0
@@ -82,9 +82,10 @@ class _Transfer:
         self.sha256, self.at = hashlib.sha256(), 0
 
     def take(self, chunk: bytes, total: int | None) -> None:
-        limit = self.size_bytes if self.size_bytes is not None else MAX_FILE_BYTES
+        stated = self.identity.size_bytes
+        limit = MAX_FILE_BYTES if stated is None else stated
         if self.at + len(chunk) > limit:
-            raise _wrong_size(self.url, limit, f"more than {limit}")
+            raise self.identity.wrong_size(redact_url(self.url), f"more than {limit}")
         try:
             self.target.write(chunk)
         except OSError as error:
@@ -108,15 +109,14 @@ def download(
     url: str,
     target: BinaryIO,
     *,
-    size_bytes: int | None,
-    has_proof: bool,
+    identity: Identity,
     policy: FetchPolicy,
     progress: Progress | None,
 ) -> FileDigest:
     """Fetch what an address holds into an open file.
 
     A cut connection goes on where it stopped, if the server can prove that the file is the same, or
-    the caller will (`has_proof`). 429 and 5xx are waited for, as long as the server says.
+    the stated digest will. 429 and 5xx are waited for, as long as the server says.
 
     Raises:
         FetchError: It could not be fetched.
@@ -126,10 +126,9 @@ def download(
     transfer = _Transfer(
         url=url,
         target=target,
-        size_bytes=size_bytes,
+        identity=identity,
         policy=policy,
         progress=progress,
-        has_proof=has_proof,
         deadline=time.monotonic() + policy.total_seconds,
     )
     scheme = urlsplit(url).scheme if "://" in url else ""
@@ -144,15 +143,9 @@ def download(
         )
     else:
         raise FetchError(f"{redact_url(url)}: only https: and file: addresses are fetched")
-    if size_bytes is not None and transfer.at != size_bytes:
-        raise _wrong_size(url, size_bytes, str(transfer.at))
+    if identity.size_bytes not in (None, transfer.at):
+        raise identity.wrong_size(redact_url(url), str(transfer.at))
     return FileDigest(sha256=transfer.sha256.hexdigest(), size_bytes=transfer.at)
-
-
-def _wrong_size(url: str, stated: int, found: str) -> MismatchError:
-    return MismatchError(
-        redact_url(url), what="its size in bytes", stated=str(stated), found=found, advice=FETCH_AGAIN
-    )
 
 
 def _copy(transfer: _Transfer) -> None:
@@ -191,7 +184,7 @@ def _redirected(url: str, location: str) -> str:
 def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
     """Connect, check where the connection went, ask, and give the answer's head."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
-    if transfer.at and not (transfer.has_proof or transfer.validator):
+    if transfer.at and not (transfer.identity.sha256 or transfer.validator):
         transfer.restart()
     if transfer.at:
         headers["Range"] = f"bytes={transfer.at}-"
@@ -267,8 +260,8 @@ def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise transfer.error("the server packs the file, which was not asked for")
     total = _total_bytes(transfer, response)
-    if total is not None and transfer.size_bytes not in (None, total):
-        raise _wrong_size(transfer.url, transfer.size_bytes or 0, str(total))
+    if total is not None and transfer.identity.size_bytes not in (None, total):
+        raise transfer.identity.wrong_size(redact_url(transfer.url), str(total))
     tag = response.headers.get("ETag", "")
     transfer.validator = tag if tag.startswith('"') else None
     _take_chunks(transfer, response, total)

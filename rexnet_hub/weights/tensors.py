@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.identity import Identity
 from rexnet_hub.weights.checkpoint.manifest import require_sound
-from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, require_sha256
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, FileDigest, opened
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
 if TYPE_CHECKING:
     import torch
 
 
-def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Tensor]:
+def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:
     """Read every tensor of a safetensors file into memory of its own, aligned as torch aligns it.
 
     The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 
     Args:
         file: A safetensors file.
-        sha256: The full digest that the file must have; without one nothing is checked but the header.
+        identity: What is stated of the file; without a digest nothing is checked but the header.
 
     Returns:
         Tensors on the CPU, in the order of the file.
@@ -31,10 +32,11 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
     Raises:
         FileProblem: The file cannot be read.
         CheckpointError: It is no sound safetensors file.
-        MismatchError: It does not have the stated digest.
+        MismatchError: It is not the file that is stated.
     """
     import torch
 
+    identity = identity or Identity()
     with opened(file) as descriptor:
         source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
         head = read_head(source)
@@ -42,11 +44,11 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
         tensors = {}
         for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
             memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
-            _read_into(source, at, memory.numpy().data, digest if sha256 else None)
+            _read_into(source, at, memory.numpy().data, digest if identity.sha256 else None)
             tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)
             at += tensor.size_bytes
-    if sha256 is not None:
-        require_sha256(file, stated=sha256, found=digest.hexdigest())
+    if identity.sha256:
+        identity.require(file, FileDigest(sha256=digest.hexdigest(), size_bytes=source.size_bytes))
     return tensors
 
 

@@ -59,7 +59,8 @@ def test_another_models_checkpoint_is_refused(index, checkpoint, tmp_path):
 def test_the_released_file_is_fetched_and_checked(entry, checkpoint, tmp_path):
     """Fetching brings the released file, byte for byte, into the cache."""
     fetched = fetch_released(entry, cache_dir=tmp_path, measured=Measured())
-    assert fetched.parent == tmp_path
+    assert fetched.name == entry.released.file_name
+    assert fetched.is_relative_to(tmp_path / "released")
     assert fetched.read_bytes() == checkpoint.read_bytes()
 
 

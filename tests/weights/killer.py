@@ -47,10 +47,15 @@ def act_of(name, arguments):
     return lambda: fetch(source.as_uri(), file_name="file.pth", cache_dir=folder), folder, expected
 
 
+def files_in(folder):
+    """List the files below a folder."""
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
 def wrong_in(folder, expected):
     """List the files whose final name holds anything but the one right content."""
     wrong = []
-    for file in folder.iterdir():
+    for file in files_in(folder):
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         if file.name in expected and expected[file.name] not in (digest, ""):
             wrong.append(f"{file.name} is {digest}")
@@ -100,7 +105,7 @@ def main():
     whole = time.monotonic() - started
     tries = int(limit) if mode == "call" else 10 * int(limit)
     for number in range(1, tries + 1):
-        for file in folder.iterdir():
+        for file in files_in(folder):
             if number % 2:  # every other time into an empty folder, else over what is there
                 file.unlink()
         moment = {"before": number} if mode == "call" else {"seconds": whole * (number * GOLDEN % 1)}
@@ -111,7 +116,7 @@ def main():
             break
     run(act)
     wrong += wrong_in(folder, expected)
-    left = sorted(file.name for file in folder.iterdir())
+    left = sorted(file.name for file in files_in(folder))
     print(json.dumps({"kills": kills, "wrong": wrong, "left": left, "seconds": whole}))
 
 

@@ -1,7 +1,6 @@
 """Fetching: whatever the server does, the cache holds the right file or none."""
 
 import hashlib
-import json
 import os
 import random
 import ssl
@@ -10,14 +9,16 @@ import sys
 import time
 import traceback
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from checkpoints import names_in
 from lying_server import make_certificate, serving
 
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError
+from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.download import FetchPolicy
 from rexnet_hub.weights.fetch import fetch
 
@@ -51,14 +52,28 @@ def cache(tmp_path):
     return tmp_path / "cache"
 
 
-def bring(server, cache, policy, **options):
-    """Fetch the server's file as `f.pth`."""
-    return fetch(server.url, file_name="f.pth", cache_dir=cache, policy=policy, **options)
+def stated(**facts):
+    """Give an identity that the caller states."""
+    return Identity((StatedFile(by="the caller", **facts),))
+
+
+def bring(server, cache, policy, progress=None, **facts):
+    """Fetch the server's file as `f.pth`, stated to be so."""
+    identity = stated(**facts)
+    return fetch(
+        server.url, file_name="f.pth", cache_dir=cache, policy=policy, progress=progress, identity=identity
+    )
+
+
+def lock_name(cache):
+    """Give the name of the one lock of a cache."""
+    (lock,) = (cache / "released").glob(".*.lock")
+    return lock.name
 
 
 def is_clean(cache):
     """Say whether a cache holds nothing but locks."""
-    return not cache.exists() or names_in(cache) == []
+    return not any(file.is_file() for file in cache.rglob("*"))
 
 
 def test_an_honest_server_gives_the_file(certificate, policy, cache):
@@ -70,18 +85,19 @@ def test_an_honest_server_gives_the_file(certificate, policy, cache):
             cache,
             policy,
             size_bytes=len(DATA),
-            digest_prefix=SHA256[:8].upper(),
+            sha256=SHA256[:8],
             progress=lambda done, total: told.append((done, total)),
         )
-        again = bring(server, cache, policy)
+        again = bring(server, cache, policy, size_bytes=len(DATA), sha256=SHA256[:8])
         assert len(server.requests) == 1
 
     assert found == again
     assert (found.sha256, found.size_bytes) == (SHA256, len(DATA))
     assert found.path.read_bytes() == DATA
     assert told[-1] == (len(DATA), len(DATA))
-    assert names_in(cache) == ["f.pth", "f.pth.fetched.json"]
-    assert "SECRET" not in (cache / "f.pth.fetched.json").read_text()
+    assert found.path.relative_to(cache).parts[::2] == ("released", SHA256)
+    assert [file.name for file in cache.rglob("*") if file.is_file()] == ["f.pth"]
+    assert all("SECRET" not in str(file) for file in cache.rglob("*"))
 
 
 @pytest.mark.parametrize("etag", ["1", ""])
@@ -158,8 +174,8 @@ def test_retry_after_is_obeyed(certificate, policy, cache):
         ("unsized", {"size_bytes": len(DATA) - 1}, MismatchError, "more than"),
         ("unsized", {"size_bytes": len(DATA) + 1}, MismatchError, "size"),
         ("damaged", {"sha256": SHA256}, MismatchError, "SHA-256"),
-        ("damaged", {"digest_prefix": SHA256[:8]}, MismatchError, "32 bits"),
-        ("page", {"digest_prefix": SHA256[:8]}, MismatchError, "32 bits"),
+        ("damaged", {"sha256": SHA256[:8]}, MismatchError, "32 bits"),
+        ("page", {"sha256": SHA256[:8]}, MismatchError, "32 bits"),
         ("packed", {}, FetchError, "packs the file"),
         ("cut", {"size_bytes": 7}, MismatchError, "size"),
         ("status 404", {}, FetchError, "404"),
@@ -240,24 +256,30 @@ def test_no_address_shows_its_secrets():
     assert redact_url("https://[bad") == "an address that cannot be read"
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"file_name": "../f"},
-        {"file_name": "a/b"},
-        {"file_name": ".hidden"},
-        {"file_name": ""},
-        {"file_name": "x" * 300},
-        {"digest_prefix": ""},
-        {"digest_prefix": "1b4dddf"},
-        {"digest_prefix": "xxxxxxxx"},
-        {"sha256": "12"},
-    ],
-)
-def test_names_and_digests_that_can_be_none_are_misuse(options, cache, tmp_path):
-    """A name that leaves the cache, a prefix that checks nothing: refused before anything is done."""
+@pytest.mark.parametrize("name", ["../f", "a/b", ".hidden", "", "x" * 300])
+def test_a_name_that_leaves_the_cache_is_misuse(name, cache):
+    """A name that is no plain one is refused before anything is done."""
     with pytest.raises(UsageError):
-        fetch("file:///x", **({"file_name": "f", "cache_dir": cache} | options))
+        fetch("file:///x", file_name=name, cache_dir=cache)
+    assert not cache.exists()
+
+
+def test_statements_of_two_files_are_refused_before_a_byte_is_fetched(certificate, policy, cache):
+    """Two digests that contradict each other, or two sizes: both named, nobody asked, nothing made."""
+    places = {"place": "a.yml:1:2"}, {"place": "lock.json:3"}
+    contradictions: Any = (
+        ({"sha256": SHA256}, {"sha256": WRONG[:8]}),
+        ({"size_bytes": 1}, {"size_bytes": 2}),
+    )
+    for facts in contradictions:
+        statements = (
+            StatedFile(by="x", **one, place=at["place"]) for one, at in zip(facts, places, strict=True)
+        )
+        identity = Identity(tuple(statements))
+        with serving(DATA, certificate) as server:
+            with pytest.raises(MismatchError, match=r"x \(a\.yml:1:2\) .*, but x \(lock\.json:3\) "):
+                fetch(server.url, file_name="f", cache_dir=cache, policy=policy, identity=identity)
+            assert server.requests == []
     assert not cache.exists()
 
 
@@ -270,86 +292,79 @@ def local(tmp_path):
 
 def test_a_local_file_is_fetched_as_any_other(local, cache):
     """A file: address, quoted as it is, gives the checked copy."""
-    found = fetch(local, file_name="f.pth", cache_dir=cache, size_bytes=len(DATA), sha256=SHA256)
+    right = stated(size_bytes=len(DATA), sha256=SHA256)
+    found = fetch(local, file_name="f.pth", cache_dir=cache, identity=right)
 
     assert found.path.read_bytes() == DATA
     with pytest.raises(MismatchError):
-        fetch(local, file_name="g.pth", cache_dir=cache, sha256=WRONG)
-    assert not (cache / "g.pth").exists()
+        fetch(local, file_name="g.pth", cache_dir=cache, identity=stated(sha256=WRONG))
+    assert not list(cache.rglob("g.pth"))
 
 
-def test_a_cached_file_that_changed_is_refused_and_left(local, cache):
-    """One flipped bit in the cache is found at the next use, with what to do; nothing is deleted."""
-    found = fetch(local, file_name="f.pth", cache_dir=cache)
-    damaged = bytearray(DATA)
+def test_every_statement_that_is_not_met_is_named(local, cache):
+    """Size and digest by three who state them: each with its name, what was found once."""
+    wrong = Identity(
+        (
+            StatedFile(by="the index", place="a.yml:3:1", size_bytes=7),
+            StatedFile(by="the lock", place="lock.json:9", size_bytes=7, sha256=WRONG),
+            StatedFile(by="the receipt", sha256=WRONG),
+        )
+    )
+    with pytest.raises(MismatchError) as caught:
+        wrong.require(cache / "f.pth", FileDigest(sha256=SHA256, size_bytes=len(DATA)))
+    assert caught.value.differences == (
+        "the index (a.yml:3:1) states 7 bytes",
+        f"the lock (lock.json:9) states 7 bytes, SHA-256 {WRONG}",
+        f"the receipt states SHA-256 {WRONG}",
+        f"it has {len(DATA)} bytes, SHA-256 {SHA256}",
+    )
+
+
+@pytest.mark.parametrize("facts", [{}, {"sha256": SHA256}, {"sha256": SHA256[:8]}])
+def test_a_cached_file_that_changed_is_refused_and_left(facts, local, cache):
+    """One flipped bit is found at the next use though its times are kept; nothing is deleted."""
+    asked = {"file_name": "f.pth", "cache_dir": cache, "identity": stated(**facts)}
+    path = fetch(local, **asked).path
+    before, damaged = path.stat(), bytearray(DATA)
     damaged[1234] ^= 1
-    found.path.write_bytes(damaged)
+    path.write_bytes(damaged)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     for _ in range(2):
         with pytest.raises(MismatchError, match=r"SHA-256.*Delete it and fetch it again"):
-            fetch(local, file_name="f.pth", cache_dir=cache)
-    found.path.unlink()
-    assert fetch(local, file_name="f.pth", cache_dir=cache).path.read_bytes() == DATA
+            fetch(local, **asked)
+    path.unlink()
+    assert fetch(local, **asked).path.read_bytes() == DATA
 
 
 def test_first_contact_binds(local, cache, tmp_path):
-    """The digest that was written down holds for a later fetch, though its source says otherwise."""
-    fetch(local, file_name="f.pth", cache_dir=cache).path.unlink()
+    """The digest of the first fetch holds for a later one, though its source says otherwise."""
+    path = fetch(local, file_name="f.pth", cache_dir=cache).path
+    path.unlink()
     (tmp_path / "a file.pth").write_bytes(DATA[:-1] + b"x")
 
-    with pytest.raises(MismatchError):
+    with pytest.raises(MismatchError, match=rf"the first fetch \(.*{SHA256}\) states SHA-256"):
         fetch(local, file_name="f.pth", cache_dir=cache)
-    (cache / "f.pth.fetched.json").unlink()
+    path.parent.rmdir()
     assert fetch(local, file_name="f.pth", cache_dir=cache).sha256 != SHA256
 
 
-def test_a_full_digest_wins_over_what_was_written_down(local, cache):
-    """The caller's digest is binding, also for a cached file with a note that says otherwise."""
-    fetch(local, file_name="f.pth", cache_dir=cache)
-    with pytest.raises(MismatchError):
-        fetch(local, file_name="f.pth", cache_dir=cache, sha256=WRONG)
-    note = cache / "f.pth.fetched.json"
-    note.write_text(json.dumps(json.loads(note.read_text()) | {"sha256": WRONG, "stamp": [0, 0, 0]}))
-    assert fetch(local, file_name="f.pth", cache_dir=cache, sha256=SHA256).sha256 == SHA256
-
-
-def test_an_untouched_file_is_hashed_once(local, cache, monkeypatch):
-    """The stamp spares the second hashing; a touched file is looked at again."""
-    from rexnet_hub.weights import digest
-    from rexnet_hub.weights import fetch as module
-
-    hashed = []
-
-    def digest_file(file):
-        hashed.append(file)
-        return digest.digest_file(file)
-
-    monkeypatch.setattr(module, "digest_file", digest_file)
-    path = fetch(local, file_name="f.pth", cache_dir=cache).path
-    fetch(local, file_name="f.pth", cache_dir=cache)
-    assert hashed == []
-    os.utime(path, ns=(1, 1))
-    fetch(local, file_name="f.pth", cache_dir=cache)
-    fetch(local, file_name="f.pth", cache_dir=cache)
-    assert hashed == [path]
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"sha256": 1}', '{"a": 1}', "\x00"])
-def test_a_note_that_cannot_be_read_is_as_good_as_none(text, local, cache):
-    """A damaged note does not stop a fetch, and does not vouch for anything."""
-    fetch(local, file_name="f.pth", cache_dir=cache)
-    (cache / "f.pth.fetched.json").write_text(text)
-
-    assert fetch(local, file_name="f.pth", cache_dir=cache).sha256 == SHA256
+def test_an_old_cache_is_not_believed(local, cache):
+    """A file where caches kept them by base name, with its note, is left alone."""
+    cache.mkdir()
+    (cache / "f.pth").write_bytes(b"another")
+    (cache / "f.pth.fetched.json").write_text("{}")
+    assert fetch(local, file_name="f.pth", cache_dir=cache).path.read_bytes() == DATA
+    assert (cache / "f.pth").read_bytes() == b"another"
 
 
 def test_a_link_in_the_cache_is_refused(local, cache, tmp_path):
     """A cached name that leads out of the cache is not followed."""
-    cache.mkdir()
-    (cache / "f.pth").symlink_to(tmp_path / "a file.pth")
+    (cache / "released" / SHA256).mkdir(parents=True)
+    (cache / "released" / SHA256 / "f.pth").symlink_to(tmp_path / "a file.pth")
 
     with pytest.raises(FileProblem, match="remove it"):
-        fetch(local, file_name="f.pth", cache_dir=cache, sha256=SHA256)
+        fetch(local, file_name="f.pth", cache_dir=cache, identity=stated(sha256=SHA256))
 
 
 def test_two_processes_fetch_once(certificate, policy, cache):

@@ -12,7 +12,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,10 +50,10 @@ class ModelUnderTest:
     fingerprint: str | None = None
 
 
-def digest_tensors(network: torch.nn.Module) -> str:
-    """Compute the SHA-256 of every tensor of a network, with names, types and shapes."""
+def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Compute the SHA-256 of every tensor of a state dict, with names, types and shapes."""
     sha256 = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
+    for name, tensor in sorted(tensors.items()):
         plain = tensor.detach().cpu().contiguous()
         sha256.update(json.dumps([name, str(plain.dtype), list(plain.shape)]).encode() + b"\n")
         sha256.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes())

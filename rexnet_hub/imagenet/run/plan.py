@@ -138,7 +138,7 @@ def plan_run(
     device = find_device(f"cuda:{ranks.local_rank}" if own_gpu else options.device)
     tile_images = options.tile_images or TILE_IMAGES[device.type]
     manifest = ranks.share(read_manifest(data) if ranks.rank == 0 else None)
-    tensors = tuple(digest_tensors(model.network) for model in models)
+    tensors = tuple(digest_tensors(model.network.state_dict()) for model in models)
     run = Run(
         models=models,
         data=data,

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
+from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import Claim, Collection, Entry, Result
 from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
 
@@ -86,13 +87,10 @@ def _check_weights(entry: Entry, report: Report) -> None:
             claim.location,
             "anybody on the way can change what http: brings; give an https: address",
         )
-    digest = entry.extra.get("sha256")
-    released = entry.released
-    if digest is None or released is None or released.digest_prefix is None:
-        return
-    if not str(digest.value).startswith(released.digest_prefix):
-        found = f"the file name says {released.digest_prefix}, SHA256 says {str(digest.value)[:8]}…"
-        report("digest-mismatch", digest.location, f"{found}; one of them is another file's")
+    digest, released = entry.extra.get("sha256"), entry.released
+    wrong = Identity(released.statements).contradictions() if released else ()
+    if digest is not None and wrong:
+        report("digest-mismatch", digest.location, f"{'; '.join(wrong)}: one of them is another file's")
 
 
 def _check_size(entry: Entry, report: Report) -> None:

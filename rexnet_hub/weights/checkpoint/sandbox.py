@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError
+from rexnet_hub.identity import Identity
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.weights.checkpoint.container import is_safetensors, list_tensors
 from rexnet_hub.weights.checkpoint.manifest import (
@@ -23,7 +24,7 @@ from rexnet_hub.weights.checkpoint.manifest import (
     manifest_to_json,
     require_sound,
 )
-from rexnet_hub.weights.digest import ByteSource, FileDigest, private_copy, require_sha256, write_all
+from rexnet_hub.weights.digest import ByteSource, FileDigest, private_copy, write_all
 
 MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
@@ -40,23 +41,23 @@ _CHILD = (
 
 @contextlib.contextmanager
 def opened_weights(
-    file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
+    file: Path, *, folder: Path | None = None, identity: Identity | None = None, wrapper: str | None = None
 ) -> Iterator[tuple[ByteSource, FileDigest, Manifest]]:
     """Open a file of weights, digested before anything is parsed, its tensors listed.
 
     Args:
         folder: The disk that has room for a private copy.
-        sha256: The full digest that the file must have, where one is known.
+        identity: What is stated of the file.
         wrapper: The key of the state dict that is meant, where the file has several.
 
     Raises:
         FileProblem: The file cannot be read, or changed meanwhile.
-        MismatchError: It does not have the stated digest.
+        MismatchError: It is not the file that is stated.
         CheckpointError: It was refused, or reading it broke a limit.
     """
     with private_copy(file, folder=folder) as (copy, digest):
-        if sha256 is not None:
-            require_sha256(file, stated=sha256, found=digest.sha256)
+        if identity is not None:
+            identity.require(file, digest)
         yield copy, digest, read_manifest(copy, wrapper=wrapper)
 
 

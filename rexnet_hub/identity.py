@@ -1,0 +1,185 @@
+"""What a file must be: gathered from everything that states it, checked once by one function.
+
+The index states a file's size, its SHA-256 and, in the file's name, how that begins; the lock, a receipt, a
+Hub's record, the caller and the first fetch state more. Two of them that contradict each other are refused
+before a byte is fetched; a file is checked against all of them together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Protocol
+
+from rexnet_hub.errors import MismatchError
+
+WHOLE_DIGITS = 64
+FETCH_AGAIN = "Delete it and fetch it again; if it differs again, its source has changed: do not use it."
+_PREFIX_ADVICE = (
+    f"{FETCH_AGAIN} "
+    "(The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one.)"
+)
+
+
+class Facts(Protocol):
+    """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have a fingerprint."""
+
+    @property
+    def sha256(self) -> str:
+        """All 64 hexadecimal digits, lower case."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedFile:
+    """What one place states of a file.
+
+    Attributes:
+        by: Who states it, such as `the lock`.
+        place: Where, such as `model_index/rexnet.yml:93:3, SHA256`; empty where there is no place.
+        sha256: The digest, or its first digits, lower case; empty where it is not stated.
+        fingerprint: Of weights, what no container changes.
+    """
+
+    by: str
+    place: str = ""
+    sha256: str = ""
+    size_bytes: int | None = None
+    fingerprint: str | None = None
+
+    @property
+    def value(self) -> str:
+        """The stated facts in words."""
+        size = [] if self.size_bytes is None else [f"{self.size_bytes} bytes"]
+        begins = "" if len(self.sha256) == WHOLE_DIGITS else "beginning "
+        digest = [f"SHA-256 {begins}{self.sha256}"] if self.sha256 else []
+        return ", ".join([*size, *digest, *([f"fingerprint {self.fingerprint}"] if self.fingerprint else [])])
+
+    def __str__(self) -> str:
+        return f"{self.by}{self.place and f' ({self.place})'} states {self.value}"
+
+    def contradicts(self, other: StatedFile | Facts) -> bool:
+        """Say whether no file can be what both say."""
+        digits = min(len(self.sha256), len(other.sha256))
+        fingerprints = {self.fingerprint, getattr(other, "fingerprint", None)}
+        return (
+            self.sha256[:digits] != other.sha256[:digits]
+            or len({self.size_bytes, other.size_bytes} - {None}) > 1
+            or len(fingerprints - {None}) > 1
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """All that is stated of one file."""
+
+    statements: tuple[StatedFile, ...] = ()
+
+    def __add__(self, other: Identity) -> Identity:
+        return Identity((*self.statements, *other.statements))
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The size, where one is stated."""
+        return next((s.size_bytes for s in self.statements if s.size_bytes is not None), None)
+
+    @property
+    def sha256(self) -> str:
+        """As many digits of the digest as are stated: 64, fewer, or none."""
+        return max((statement.sha256 for statement in self.statements), key=len, default="")
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole digest is stated."""
+        return len(self.sha256) == WHOLE_DIGITS
+
+    def address(self, url: str) -> str:
+        """Make the name that a cache files it under: its whole digest, else one of all that is known."""
+        known = f"{url}\n{self.sha256}\n{self.size_bytes}"
+        return self.sha256 if self.is_whole else hashlib.sha256(known.encode()).hexdigest()
+
+    def contradictions(self) -> tuple[str, ...]:
+        """List each two statements that no file can meet, in words."""
+        pairs = combinations(self.statements, 2)
+        return tuple(f"{one}, but {other}" for one, other in pairs if one.contradicts(other))
+
+    def agreed(self, file: Path | str) -> Identity:
+        """Return this identity, if its statements can all be true.
+
+        Raises:
+            MismatchError: Two contradict each other; all such pairs are named, with their places.
+        """
+        if wrong := self.contradictions():
+            advice = "They are of two files: find out which is meant and correct the other."
+            raise MismatchError(file, wrong, advice=advice)
+        return self
+
+    def require(self, file: Path | str, found: Facts) -> None:
+        """Check a file against every statement.
+
+        Raises:
+            MismatchError: It differs from some; each is named, with who states it and what was found.
+        """
+        if wrong := [statement for statement in self.statements if statement.contradicts(found)]:
+            is_short = any(0 < len(statement.sha256) < WHOLE_DIGITS for statement in wrong)
+            has = f"it has {found.size_bytes} bytes, SHA-256 {found.sha256}"
+            advice = _PREFIX_ADVICE if is_short else FETCH_AGAIN
+            raise MismatchError(file, [*map(str, wrong), has], advice=advice)
+
+    def wrong_size(self, file: Path | str, found: str) -> MismatchError:
+        """Make the error of a file whose size alone shows that it is another."""
+        wrong = [str(statement) for statement in self.statements if statement.size_bytes is not None]
+        return MismatchError(file, [*wrong, f"its size in bytes is {found}"], advice=FETCH_AGAIN)
+
+
+def gather(
+    *,
+    index: Iterable[StatedFile] = (),
+    lock: tuple[Facts, str] | None = None,
+    receipt: tuple[Facts, str] | None = None,
+    hub: tuple[str, str] | None = None,
+    caller: str | None = None,
+    first_fetch: tuple[str, str] | None = None,
+) -> Identity:
+    """Gather what is stated of a file.
+
+    Args:
+        index: What an entry states: `Released.statements`.
+        lock, receipt: Size and digest, and the place.
+        hub, first_fetch: The digest, and the place.
+        caller: The digest.
+    """
+    files = (("the lock", lock), ("the receipt", receipt))
+    digests = (
+        ("the Hub's own record", hub),
+        ("the first fetch", first_fetch),
+        ("the caller", (caller, "") if caller else None),
+    )
+    return Identity(
+        (
+            *index,
+            *(stated_file(by, *facts) for by, facts in files if facts is not None),
+            *(
+                StatedFile(by=by, sha256=digest[0].lower(), place=digest[1])
+                for by, digest in digests
+                if digest is not None
+            ),
+        )
+    )
+
+
+def stated_file(by: str, facts: Facts, place: str = "") -> StatedFile:
+    """Make the statement of all that is known of a file."""
+    return StatedFile(
+        by=by,
+        place=place,
+        sha256=facts.sha256.lower(),
+        size_bytes=facts.size_bytes,
+        fingerprint=getattr(facts, "fingerprint", None),
+    )

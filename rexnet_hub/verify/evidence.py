@@ -1,0 +1,91 @@
+"""What there is to compare an entry with, each part measured once, when a check asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.identity import Identity
+from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.index import Claim, Entry, Measured
+from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.repo.folder import Repo, released_identity
+from rexnet_hub.standins.make import is_standin
+from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
+from rexnet_hub.weights.digest import FileDigest, digest_file
+from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights
+
+NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
+NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
+NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What there is to compare an entry with.
+
+    Attributes:
+        checkpoint: The released file.
+        repo: The staged or downloaded repo folder.
+        measured: What the lock says.
+        records: Runs of this model on ImageNet.
+    """
+
+    entry: Entry
+    checkpoint: Path | None
+    repo: Repo | None
+    measured: Measured
+    records: tuple[Record, ...]
+
+    @cached_property
+    def released_digest(self) -> FileDigest | None:
+        """Digest of the released file, if it is here."""
+        return digest_file(self.checkpoint) if self.checkpoint else None
+
+    @cached_property
+    def weights_digests(self) -> tuple[FileDigest, list[TensorDigest]] | None:
+        """Digest of the repo's weights and of each of their tensors, if they are here."""
+        return digest_weights(self.repo.weights) if self.repo else None
+
+    @cached_property
+    def has_standin_checkpoint(self) -> bool:
+        """Whether the released file is a stand-in."""
+        return self.checkpoint is not None and is_standin(self.checkpoint)
+
+    @cached_property
+    def has_standin_weights(self) -> bool:
+        """Whether the repo's weights are a stand-in's."""
+        return self.repo is not None and is_standin(self.repo.weights)
+
+    @cached_property
+    def released_identity(self) -> Identity:
+        """What index and lock state of the released file."""
+        return released_identity(self.entry, self.measured)
+
+    @cached_property
+    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Every tensor that the network has."""
+        return entry_tensors(self.entry)
+
+    def compare(
+        self, claim: str, *, stated: Any, found: Any, note: str, holds: bool | None = None
+    ) -> Finding:
+        """Make the finding of a claim that was measured; without `holds`, equality decides."""
+        verdict = HOLDS if (stated == found if holds is None else holds) else FALSE
+        texts = {"stated": str(stated), "found": str(found), "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=verdict, **texts)
+
+    def compare_claim(self, name: str, claim: Claim, measured: int | Decimal, *, note: str) -> Finding:
+        """Make the finding of a published number that was measured; the note begins with how they agree."""
+        agreement = claim.compare(measured)
+        shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
+        note = f"{agreement}; {note}"
+        return self.compare(name, stated=claim.text, found=shown, holds=agreement.holds, note=note)
+
+    def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
+        """Make the finding of a claim that was not measured, with what it would take."""
+        texts = {"stated": str(stated), "found": found, "note": note}
+        return Finding(model=self.entry.name, claim=claim, verdict=NOT_MEASURED, **texts)

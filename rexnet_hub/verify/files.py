@@ -1,0 +1,254 @@
+"""Check the files of a model: each is, byte for byte, what index, lock, receipt and record state of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.errors import CheckpointError
+from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
+from rexnet_hub.imagenet.evidence.record import Record, render_record
+from rexnet_hub.imagenet.run.network import digest_tensors
+from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, find_in_lock
+from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.standins.sizes import legacy_size_bytes
+from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
+from rexnet_hub.verify.finding import Finding
+from rexnet_hub.weights.convert import convert_checkpoint
+from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
+from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.weights.tensors import read_tensors
+
+
+def check_released(evidence: Evidence) -> Iterator[Finding]:
+    """Check the released file against all that index and lock state; without it, these against each other."""
+    released = evidence.entry.released
+    if released is None:
+        return
+    # A checkpoint that is stated by its full digest may be of any container, and hold more than tensors.
+    if released.size_bytes is not None and "sha256" not in evidence.entry.extra:
+        planned = legacy_size_bytes(evidence.tensors)
+        note = "size of a legacy torch file of the network's tensors"
+        yield evidence.compare("file_size_planned", stated=released.size_bytes, found=planned, note=note)
+    for statement in evidence.released_identity.statements:
+        yield _check_statement(evidence, statement)
+    if evidence.measured.released is None:
+        yield evidence.leave("released_digest", stated="nothing", note=NEEDS_LOCK)
+
+
+def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
+    """Check one statement of the released file against the file, else against the other statements."""
+    size, sha256, digest = statement.size_bytes, statement.sha256, evidence.released_digest
+    if statement.by == "the lock":
+        claim = "released_digest"
+    elif size is not None:
+        claim = "file_size"
+    else:
+        claim = "sha256" if len(sha256) == WHOLE_DIGITS else "digest_prefix"
+    if digest is None:
+        others = evidence.released_identity.statements
+        other = next((other for other in others if other.contradicts(statement)), None)
+        if other is None:
+            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE)
+        texts = {"stated": _text(statement), "found": other.value, "note": f"{statement}; {other}"}
+        return evidence.compare(claim, **texts, holds=False)
+    kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
+    note = f"{statement.by} ({statement.place}), {kind}"
+    if claim == "digest_prefix":
+        note = f"first {4 * len(sha256)} bits of the SHA-256 {kind}"
+    return _check_file(evidence, claim, replace(statement, place=note), stated_file("the file", digest))
+
+
+def _text(statement: StatedFile) -> str:
+    """Show a statement; one of the index is of one number alone."""
+    one = statement.sha256 or str(statement.size_bytes)
+    return one if statement.by == "the index" else statement.value
+
+
+def check_weights(evidence: Evidence) -> Iterator[Finding]:
+    """Check the repo's weights against network, receipt, lock and the released file."""
+    expected, repo = evidence.tensors, evidence.repo
+    stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
+    if repo is None or evidence.weights_digests is None:
+        yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)
+        return
+    digest, tensors = evidence.weights_digests
+    found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
+    names = expected.keys() | found.keys()
+    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
+    text = f"{len(found)} tensors"
+    if wrong:
+        text += f", {len(wrong)} not as planned: {', '.join(wrong[:3])}"
+    yield evidence.compare(
+        "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
+    )
+    file = stated_file("found", MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors)))
+    locked, receipt = evidence.measured.safetensors, repo.receipt
+    if receipt is None:
+        yield evidence.leave("weights_digest", stated="nothing", note="the repo has no receipt.json")
+    else:
+        note = "stand-in weights, random numbers" if evidence.has_standin_weights else RECEIPT_FILE
+        yield _check_file(evidence, "weights_digest", stated_file("the receipt", receipt.output, note), file)
+        yield _check_tensors(evidence, tensors, receipt)
+        yield from _check_source(evidence, receipt)
+    if locked is not None:
+        place = find_in_lock(evidence.entry.name, "safetensors")
+        yield _check_file(evidence, "weights_locked", stated_file("the lock", locked, place), file)
+    yield _check_conversion(evidence, file, receipt)
+
+
+def _check_file(evidence: Evidence, claim: str, stated: StatedFile, file: StatedFile) -> Finding:
+    """Check a file against one statement, all facts in one finding."""
+    known = replace(
+        file,
+        by=stated.by,
+        sha256=file.sha256[: len(stated.sha256)],
+        size_bytes=None if stated.size_bytes is None else file.size_bytes,
+        fingerprint=stated.fingerprint and file.fingerprint,
+    )
+    holds = not stated.contradicts(file)
+    return evidence.compare(claim, stated=_text(stated), found=_text(known), holds=holds, note=stated.place)
+
+
+def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: Receipt) -> Finding:
+    """Check the receipt's lines of the tensors against the file."""
+    lines = {line.name: (line.dtype, line.shape, line.sha256) for line in receipt.tensors}
+    there = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in found}
+    wrong = sorted(name for name in lines.keys() | there.keys() if lines.get(name) != there.get(name))
+    if receipt.stand_in != evidence.has_standin_weights:
+        wrong.append("stand_in")
+    if not receipt.checked_against_network:
+        wrong.append("checked_against_network")
+    if receipt.output.name != WEIGHTS_FILE:
+        wrong.append("output.name")
+    text = f"{', '.join(wrong[:3])} differ" if wrong else f"{len(found)} tensors"
+    stated, note = f"{len(lines)} tensors", "each tensor's name, dtype, shape and SHA-256"
+    return evidence.compare("receipt", stated=stated, found=text, holds=not wrong, note=note)
+
+
+def _check_source(evidence: Evidence, receipt: Receipt) -> Iterator[Finding]:
+    """Check what the receipt states of its source against what index and lock state of the released file."""
+    source = stated_file("the receipt", receipt.source, f"{RECEIPT_FILE}, source")
+    statements = evidence.released_identity.statements
+    if not statements:
+        return
+    wrong = [statement for statement in statements if statement.contradicts(source)]
+    texts = {"stated": "; ".join(each.value for each in wrong or statements), "found": source.value}
+    if wrong and evidence.has_standin_weights and evidence.checkpoint is None:
+        note = "made from a stand-in, which is nobody's released file"
+        yield evidence.leave("receipt_source", **texts, note=note)
+        return
+    note = "; ".join(map(str, wrong)) or "the file that the weights were made from, receipt.json"
+    yield evidence.compare("receipt_source", **texts, holds=not wrong, note=note)
+
+
+def _check_conversion(evidence: Evidence, file: StatedFile, receipt: Receipt | None) -> Finding:
+    """Convert the released file anew, and compare the repo's weights and every line of its receipt."""
+    stated = "the released file's tensors"
+    if evidence.checkpoint is None or evidence.released_digest is None:
+        return evidence.leave("conversion", stated=stated, note=NEEDS_FILE)
+    widened = receipt is not None and any(line.dtype != line.source_dtype for line in receipt.tensors)
+    try:
+        anew = _convert(
+            evidence.checkpoint,
+            evidence.released_digest.sha256,
+            wrapper=receipt.source.wrapper if receipt else None,
+            as_float32=widened,
+        )
+    except CheckpointError as error:
+        return evidence.compare(
+            "conversion", stated=stated, found=str(error), holds=False, note="converted anew"
+        )
+    locked = evidence.measured.released
+    fingerprints = {"the weights": file.fingerprint, "released.fingerprint": locked and locked.fingerprint}
+    wrong = [name for name, own in fingerprints.items() if own not in (None, anew.output.fingerprint)]
+    if receipt is not None:
+        wrong += list(_differences(receipt, anew))
+    found = f"{', '.join(wrong[:3])} differ" if wrong else stated
+    note = "converted anew, each line of the receipt compared" if receipt else "converted anew"
+    return evidence.compare("conversion", stated=stated, found=found, holds=not wrong, note=note)
+
+
+@functools.lru_cache(maxsize=4)  # one verification asks for a model once, a run of several for each repo
+def _convert(checkpoint: Path, sha256: str, *, wrapper: str | None, as_float32: bool) -> Receipt:
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        return convert_checkpoint(
+            checkpoint,
+            Path(scratch) / WEIGHTS_FILE,
+            sha256=sha256,
+            wrapper=wrapper,
+            as_float32=as_float32,
+            allow_nonfinite=True,
+        )
+
+
+#: What of a receipt another conversion of the same file may state otherwise.
+_FREE = {"checked_against_network", "versions", "source.name"}
+
+
+def _differences(receipt: Receipt, anew: Receipt) -> Iterator[str]:
+    """Name the lines of a receipt that a new conversion of its source writes otherwise."""
+    one, other = (dict(_lines(asdict(each), "")) for each in (receipt, anew))
+    yield from (name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def _lines(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if name in _FREE:
+        return
+    if name == "tensors":
+        value = {line["name"]: line for line in value}
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _lines(inner, f"{name}.{key}" if name else key)
+
+
+def check_records(evidence: Evidence) -> Iterator[Finding]:
+    """Check that each run is of these weights and pixels, and that the one in the lock is told as it was."""
+    for record in evidence.records:
+        facts = dict(_record_facts(evidence, record))
+        if not facts:
+            note = "a run is of some weights: name them with --repo, or lock them"
+            yield evidence.leave("record", stated=record.weights_sha256, note=note)
+            continue
+        wrong = {name: pair for name, pair in facts.items() if pair[0] != pair[1]}
+        texts = [", ".join(f"{name} {pair[at]}" for name, pair in (wrong or facts).items()) for at in (0, 1)]
+        note = f"the run on {record.data}, its weights and pixels"
+        yield evidence.compare("record", stated=texts[0], found=texts[1], holds=not wrong, note=note)
+    if evidence.measured.evaluation is not None:
+        yield _check_evaluation(evidence, evidence.measured.evaluation)
+
+
+def _check_evaluation(evidence: Evidence, locked: MeasuredEvaluation) -> Finding:
+    """Check the numbers in the lock against the very run that they are of; another run is no lie."""
+    stated = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of {locked.dataset}"
+    datasets = {result.dataset for result in evidence.entry.results}
+    for record in evidence.records:
+        if hashlib.sha256(render_record(record).encode()).hexdigest() == locked.record_sha256:
+            counts = f"{record.top1_count} and {record.top5_count} of {record.images} images of "
+            there = locked.dataset if locked.dataset in datasets else ", ".join(map(str, datasets))
+            note = "top-1 and top-5, counted in the run whose digest the lock has"
+            return evidence.compare("evaluation", stated=stated, found=counts + there, note=note)
+    note = f"needs the run whose record has SHA-256 {locked.record_sha256[:12]}…: --record"
+    return evidence.leave("evaluation", stated=stated, note=note)
+
+
+def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Pair what a record states with what is here, by name."""
+    locked = evidence.measured.safetensors
+    if evidence.weights_digests is not None:
+        digest, tensors = evidence.weights_digests
+        locked = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+    if locked is not None:
+        yield "weights_sha256", (record.weights_sha256, locked.sha256)
+        if None not in (record.fingerprint, locked.fingerprint):
+            yield "fingerprint", (record.fingerprint, locked.fingerprint)
+        yield "preprocessing", (record.preprocessing, evidence.entry.preprocessing)
+    if evidence.repo is not None:
+        yield "tensors_sha256", (record.tensors_sha256, digest_tensors(read_tensors(evidence.repo.weights)))

@@ -1,0 +1,399 @@
+"""A lie in any identity field of a file that we write is found by `verify`, `lock --check` and the load.
+
+Each table names every field of a file that we write, and who finds a lie in it; for whom it is not, the words
+after the colon say why. A field that is added without its row fails.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rexnet_hub.auto import read_weights
+from rexnet_hub.errors import IndexReadError, RexnetHubError
+from rexnet_hub.evaluation import evaluate, find_images
+from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.evidence.record import Record, read_record, recount, render_record
+from rexnet_hub.index import Measured, load_index
+from rexnet_hub.index.lock import (
+    Lock,
+    MeasuredEvaluation,
+    MeasuredHub,
+    Publication,
+    read_lock,
+    render_lock,
+    write_lock,
+)
+from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.locate import find_repo
+from rexnet_hub.measure import compare_measured, measure_model, measure_released, measure_weights
+from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.folder import read_repo
+from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
+from rexnet_hub.verify.checks import check_config
+from rexnet_hub.verify.evidence import Evidence
+from rexnet_hub.verify.files import check_records
+from rexnet_hub.weights.receipt import Receipt
+
+INDEX = """\
+Models:
+- Name: net
+  Metadata:
+    ID: rexnet_100
+    File Size: {size}
+    Num Classes: 1000
+    Image Size: 224
+    Crop Pct: 0.875
+    Interpolation: bicubic
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+  Weights: {url}
+  SHA256: '{sha256}'
+  Results:
+  - Task: Image Classification
+    Dataset: ImageNet
+    Metrics: {{Top 1 Accuracy: 77.86%}}
+"""
+
+ALL = "verify lock load"
+SOURCE = "verify lock: a load reads the weights, of whose source the index has its own statements"
+COUNTED = "verify: only a run can be compared with the numbers of a run"
+PLACE = "lock: it says where to look; what is there is checked by its digests"
+DERIVED = "lock: no file is read by it; it is counted anew each time"
+COLUMN = "verify: whoever has the released file converts it anew; a load reads the converted bytes"
+LOCK = {
+    "released.sha256": ALL,
+    "released.size_bytes": ALL,
+    "released.fingerprint": "verify lock: a load checks the digest of the released file",
+    "safetensors.sha256": ALL,
+    "safetensors.size_bytes": ALL,
+    "safetensors.fingerprint": ALL,
+    "parameters": DERIVED,
+    "tensors.count": DERIVED,
+    "tensors.size_bytes": DERIVED,
+    "expected_sizes.legacy_bytes": DERIVED,
+    "expected_sizes.safetensors_bytes": DERIVED,
+    "macs.conv_linear.count": "verify lock: no file is read by it",
+    "macs.conv_linear.input_px": "verify lock: no file is read by it",
+    "macs.conv_linear.counter": ": the name of what counted; the next release of it counts the same",
+    "hub.repo_id": PLACE,
+    "hub.commit": PLACE,
+    "hub.tag": PLACE,
+    "published.date": ": a day, which nothing is read by",
+    "published.repo_id": PLACE,
+    "published.commit": PLACE,
+    "published.weights_sha256": PLACE,
+    "published.tag": PLACE,
+    "evaluation.record_sha256": ": another run is no lie; without its own it is not measured",
+    "evaluation.dataset": COUNTED,
+    "evaluation.images": COUNTED,
+    "evaluation.top1_count": COUNTED,
+    "evaluation.top5_count": COUNTED,
+}
+RECEIPT = {
+    "source.name": ": anybody may rename a file; its digest says which it is",
+    "source.size_bytes": SOURCE,
+    "source.sha256": SOURCE,
+    "source.format": COLUMN,
+    "source.wrapper": COLUMN,
+    "source.prefix": COLUMN,
+    "key_map": COLUMN,
+    "checked_against_network": "verify: a load compares the tensors with its network itself",
+    "stand_in": "verify: the mark is in the weights",
+    "output.name": COLUMN,
+    "output.size_bytes": ALL,
+    "output.sha256": ALL,
+    "output.fingerprint": ALL,
+    "tensors.name": COLUMN,
+    "tensors.dtype": ALL,
+    "tensors.shape": ALL,
+    "tensors.sha256": ALL,
+    "tensors.source_name": COLUMN,
+    "tensors.source_dtype": COLUMN,
+    "tensors.source_shape": COLUMN,
+    "tensors.source_stride": COLUMN,
+    "tensors.record": COLUMN,
+    "tensors.record_offset_bytes": COLUMN,
+    "tensors.offset_bytes": COLUMN,
+    "versions.rexnet_hub": ": which release wrote it; every release writes the same",
+    "versions.python": ": likewise",
+}
+PIXELS = ("input_px", "crop_fraction", "interpolation", "mean", "std", "crop_mode")
+MACHINE = (
+    "device_type", "device_name", "dtype", "channels_last", "compiled", "tile_images", "processes", "versions"
+)  # fmt: skip
+#: Each is found by `verify`, if only by the digest in the lock; neither a load nor `lock` reads records.
+RECORD = (
+    "model", "weights_sha256", "fingerprint", "tensors_sha256", "top1_count", "top5_count", "images", "data",
+    "complete", "sample", "unreadable", "manifest_sha256", "predictions_sha256",
+    *(f"preprocessing.{name}" for name in PIXELS), *(f"machine.{name}" for name in MACHINE),
+    "seconds", "command",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory):
+    """A model that is no stand-in, with every file of it, true in all."""
+    folder = tmp_path_factory.mktemp("zoo")
+    draw = torch.Generator().manual_seed(0)
+    (folder / "index.yml").write_text(INDEX.format(size=1, url="file:///x", sha256="0" * 64))
+    state = {
+        name: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
+        for name, (dtype, shape) in entry_tensors(load_index(folder / "index.yml").find("net")).items()
+    }
+    torch.save(state, folder / "x.pth", _use_new_zipfile_serialization=False)
+    data = (folder / "x.pth").read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    checkpoint = (folder / "x.pth").rename(folder / f"x-{sha256[:8]}.pth")
+    (folder / "index.yml").write_text(INDEX.format(size=len(data), url=checkpoint.as_uri(), sha256=sha256))
+    entry = load_index(folder / "index.yml").find("net")
+    repo = write_staged(entry, checkpoint, folder / "net")
+    (record,) = evaluate(
+        {"net": str(repo.folder)}, find_images(pictures(folder), allow_subset=True), out_dir=folder
+    )
+    measured = measure_model(entry, checkpoint=checkpoint, repo=repo.folder)
+    assert measured.safetensors is not None
+    hub = {"repo_id": "a/b", "commit": "c" * 40, "tag": "v1"}
+    sha256 = measured.safetensors.sha256
+    locked = replace(
+        measured,
+        released=replace(measured.released, fingerprint=measured.safetensors.fingerprint),
+        hub=MeasuredHub(**hub),
+        published=(Publication(date="2026-01-01", weights_sha256=sha256, **hub),),
+        evaluation=MeasuredEvaluation(
+            record_sha256=hashlib.sha256(render_record(record).encode()).hexdigest(),
+            dataset="ImageNet",
+            images=record.images,
+            top1_count=record.top1_count,
+            top5_count=record.top5_count,
+        ),
+    )
+    return {
+        "entry": entry,
+        "checkpoint": checkpoint,
+        "repo": repo.folder,
+        "measured": locked,
+        "record": folder / "net.record.json",
+        "fresh": measured,
+    }
+
+
+def pictures(folder):
+    """Draw two pictures in the folders of two classes."""
+    random = np.random.default_rng(1)
+    for row in read_classes()[:2]:
+        (folder / "val" / row.synset).mkdir(parents=True)
+        pixels = random.integers(0, 256, (256, 256, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "val" / row.synset / "a.png")
+    return folder / "val"
+
+
+@pytest.fixture
+def truth(zoo, tmp_path, monkeypatch):
+    """The same with files that a test may change, found by commands under its name."""
+    folder = shutil.copytree(zoo["repo"], tmp_path / "net")
+    for file in zoo["record"].parent.glob("net.*"):
+        shutil.copy(file, tmp_path)
+    shutil.copy(zoo["entry"].location.file, tmp_path / "index.yml")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    return {**zoo, "repo": folder, "record": tmp_path / zoo["record"].name}
+
+
+def verify(told):
+    """Say whether `verify --weights --repo --record` exits with 1."""
+    records = [recount(told["record"])]
+    if any(record.model != told["entry"].name for record in records):
+        raise RexnetHubError("as the command refuses it")
+    files = {"checkpoint": told["checkpoint"], "repo": told["repo"], "measured": told["measured"]}
+    findings = verify_model(told["entry"], **files, records=records)
+    return [
+        finding for finding in findings if finding.verdict == FALSE and finding.claim not in ("card", "top1")
+    ]
+
+
+def lock(told):
+    """Say whether `lock --check --weights --repo` exits with 1; what is counted was counted once."""
+    entry = told["entry"]
+    fresh = replace(
+        told["fresh"],
+        released=measure_released(entry, told["checkpoint"]),
+        safetensors=measure_weights(entry, told["repo"]),
+    )
+    return list(compare_measured(entry, told["measured"], fresh))
+
+
+def load(told):
+    """Load the weights, by name and by folder, as `AutoModel` does."""
+    write_lock(Lock(models={"net": replace(told["measured"], hub=None)}), told["repo"].parent / "lock.json")
+    for source in ("net", told["repo"]):
+        read_weights(find_repo(source))
+    return []
+
+
+FINDERS = {"verify": verify, "lock": lock, "load": load}
+
+
+def require_red(row, told):
+    """Require each finder of a row to refuse what is told, or to find it false."""
+    finders, _, reason = row.partition(":")
+    assert set(finders.split()) <= FINDERS.keys()
+    assert len(finders.split()) == 3 or reason.strip()
+    for name in finders.split():
+        try:
+            wrong = FINDERS[name](told)
+        except RexnetHubError:
+            continue
+        assert wrong, name
+
+
+def leaves(kind, name=""):
+    """List the fields of a record of ours by dotted name, through records, lists and mappings of them."""
+    inner = [kind, *get_args(kind), *(part for arg in get_args(kind) for part in get_args(arg))]
+    records = [part for part in inner if is_dataclass(part)]
+    if not records:
+        return [name]
+    mapping = (
+        ".conv_linear" if Mapping in [getattr(kind, "__origin__", None)] or "Mapping" in str(kind) else ""
+    )
+    dotted = f"{name}{mapping}." if name else ""
+    hints = get_type_hints(records[0])
+    return [leaf for field in fields(records[0]) for leaf in leaves(hints[field.name], dotted + field.name)]
+
+
+def lie_about(value):
+    """Make another value of the same kind."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if value is None:
+        return "v2"
+    if isinstance(value, list):
+        return [lie_about(value[0]), *value[1:]] if value else ["more"]
+    if isinstance(value, dict):
+        return value | {"more": "more"}
+    return ("0" if value[:1] != "0" else "1") + value[1:]
+
+
+def keys_of(value, name=""):
+    """List the dotted keys of a JSON document."""
+    if not isinstance(value, dict):
+        return [name]
+    dotted = f"{name}." if name else ""
+    return [leaf for key, inner in value.items() for leaf in keys_of(inner, dotted + key)]
+
+
+def planted(document, name):
+    """Change one field of a JSON document; in a list of objects that of the last."""
+    *path, last = name.split(".")
+    place = document
+    for key in path:
+        place = place[key]
+        place = place[-1] if isinstance(place, list) else place
+    place[last] = lie_about(place[last])
+    return document
+
+
+def test_the_truth_is_green(truth):
+    """Without a lie none of them says a word."""
+    for find in FINDERS.values():
+        assert find(truth) == []
+    given = {name: truth[name] for name in ("entry", "measured")}
+    evidence = Evidence(checkpoint=None, repo=None, records=(recount(truth["record"]),), **given)
+    assert {f.claim: f.verdict for f in check_records(evidence)} == {"record": HOLDS, "evaluation": HOLDS}
+
+
+def test_every_field_has_its_row():
+    """A field that is added to lock, receipt or record without its lie, or its reason, fails here."""
+    assert leaves(Measured) == list(LOCK)
+    assert [name for name in leaves(Receipt) if name != "versions"] == [
+        name for name in RECEIPT if not name.startswith("versions.")
+    ]
+    assert [name for name in leaves(Record) if not name.startswith("sample.")] == [
+        name for name in RECORD if name != "sample"
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name, row in LOCK.items() if row.partition(":")[0]])
+def test_a_lie_in_the_lock_is_found(name, truth):
+    """Every field of lock.json."""
+    document = json.loads(render_lock(Lock(models={"net": truth["measured"]})))
+    file = truth["repo"].parent / "lock.json"
+    planted(document["models"]["net"], name)
+    file.write_text(json.dumps(document))
+    if name == "evaluation.top1_count":  # more than the top-5 count: no command reads it
+        with pytest.raises(IndexReadError, match="evaluation: counts more"):
+            read_lock(file)
+        return
+    require_red(LOCK[name], {**truth, "measured": read_lock(file).of("net")})
+
+
+@pytest.mark.parametrize("name", [name for name, row in RECEIPT.items() if row.partition(":")[0]])
+def test_a_lie_in_the_receipt_is_found(name, truth):
+    """Every field of receipt.json."""
+    file = truth["repo"] / "receipt.json"
+    file.write_text(json.dumps(planted(json.loads(file.read_text()), name)))
+    require_red(RECEIPT[name], truth)
+
+
+@pytest.mark.parametrize("name", RECORD)
+def test_a_lie_in_the_record_is_found(name, truth):
+    """Every field of a run's record: recounted, compared with the weights, and the whole with the lock."""
+    file = truth["record"]
+    file.write_text(json.dumps(planted(json.loads(file.read_text()), name)))
+    evidence = Evidence(
+        checkpoint=None, records=(), **{name: truth[name] for name in ("entry", "measured")}, repo=None
+    )
+    try:
+        record = recount(file)
+    except RexnetHubError:
+        return
+    if record.model == "net":
+        verdicts = {f.claim: f.verdict for f in check_records(replace(evidence, records=(record,)))}
+        assert FALSE in verdicts.values() or verdicts["evaluation"] == NOT_MEASURED
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_lie_in_the_index_is_found(number, truth):
+    """Every statement that an entry makes of its file: the digits in its name, `SHA256`, `File Size`."""
+    entry = truth["entry"]
+    assert len(entry.released.statements) == 3
+    statement = entry.released.statements[number]
+    value = str(statement.size_bytes or statement.sha256)
+    file = truth["repo"].parent / "index.yml"
+    text = file.read_text()
+    url, where = str(entry.weights.value), ("Weights: ", "SHA256: '", "File Size: ")[number]
+    line = next(line for line in text.splitlines() if where in line)
+    other = line.replace(value, ("0" if value[0] != "0" else "1") + value[1:])
+    if number == 0:  # the address leads to the file that is there, under the other name
+        shutil.copy(truth["checkpoint"], Path(other.partition("file://")[2]))
+    file.write_text(text.replace(line, other))
+    assert url in text
+    lied = load_index(file).find("net")
+    require_red(ALL, {**truth, "entry": lied})
+
+
+def test_a_lie_in_the_config_is_found(truth):
+    """Every key of config.json; which of them a load honours is the format's own matter."""
+    file = truth["repo"] / "config.json"
+    text = file.read_text()
+
+    for name in keys_of(json.loads(text)):
+        repo = read_repo(truth["repo"])
+        file.write_text(json.dumps(planted(json.loads(text), name), indent=2, ensure_ascii=False) + "\n")
+        evidence = Evidence(entry=truth["entry"], checkpoint=None, repo=repo, measured=Measured(), records=())
+        assert any(finding.verdict == FALSE for finding in check_config(evidence)), name
+        file.write_text(text)
+
+
+def test_a_record_is_read_as_it_was_written(truth):
+    """What the lock has the digest of is the file's own text."""
+    assert render_record(read_record(truth["record"])) == truth["record"].read_text()
