@@ -70,7 +70,9 @@ def site(tmp_path_factory):
 def browser():
     """One Chromium for all tests."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the site's behaviour in a browser was not tested")
+        pytest.skip(
+            "the site in a browser; install what `apt-get install chromium` or your system's like gives"
+        )
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -125,6 +127,7 @@ def plant(context, file, old, new):
 
     context.route(f"**/{file}*", answer)
     context.set_default_timeout(1500)
+    context.add_init_script("window.planted = true")
 
 
 def is_local(url):

@@ -15,6 +15,8 @@ from rexnet_hub.hub.patience import Patience
 from rexnet_hub.publish import apply_plan, plan_publish
 
 QUICK = Patience(step_seconds=0.5, attempts=3, wait_seconds=0)
+HASTY = Patience(step_seconds=0.2, attempts=3, wait_seconds=0)  # where a stall is waited for
+STALL_SECONDS = 0.8  # beyond the step, and beyond it again where the client waits on its own
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = [
@@ -39,8 +41,8 @@ OVER_XET = (TO_SEND, XORB, SHARD, TO_READ, PLACES)
 REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET)
 
 
-def publish(staged):
-    return apply_plan(plan_publish(staged, "hf:org", patience=QUICK), patience=QUICK)
+def publish(staged, patience=QUICK):
+    return apply_plan(plan_publish(staged, "hf:org", patience=patience), patience=patience)
 
 
 def state(hub):
@@ -80,10 +82,12 @@ def assert_ends_right(hub, staged, files):
 )
 def test_one_fault_of_any_request(hub, staged, files, on, action):
     """A lost answer, a 503, a stall or a flipped bit of each kind of request, once: then it ends right."""
-    assert_survives(hub, staged, files, on, action, after_bytes=3)
+    assert_survives(hub, staged, files, on, action, after_bytes=STALL_SECONDS if action == "stall" else 3)
 
 
-@pytest.mark.parametrize("after_bytes", [0, 3, 40, 400])
+@pytest.mark.parametrize(
+    "after_bytes", [0, 40, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 400))]
+)
 @pytest.mark.parametrize(
     ("transport", "on"),
     [*(("lfs", on) for on in REQUESTS), *(("xet", on) for on in (*OVER_XET, COMMIT, GET))],
@@ -98,7 +102,7 @@ def assert_survives(hub, staged, files, on, action, after_bytes):
     hub.fault(on, action, after_bytes=after_bytes)
     said = ""
     try:
-        publish(staged)
+        publish(staged, HASTY if action == "stall" else QUICK)
     except RexnetHubError as error:
         said = str(error)
     assert [fault.times for fault in hub.faults] == [0]  # the request was made

@@ -302,6 +302,7 @@ def test_another_run_does_not_go_on_with_this_ones_tiles(data, plain, tmp_path):
     assert bytes_of(tmp_path)["first.predictions"] == plain[1]["first.predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_give_the_same_bytes(folder, plain, tmp_path, processes):
     """Processes of torchrun, over gloo, write the files of one, and all know the result."""
