@@ -38,7 +38,7 @@ MAX_LOG_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class NewModel:
-    """What is said of a new model; what is None stays out of the index, or is the collection's.
+    """What is claimed of a new model; what is None stays out of the index, or is the collection's.
 
     Attributes:
         name: It is loaded by this name for ever.
@@ -101,7 +101,7 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
             stays as it is.
 
     Raises:
-        UsageError: Something is not said, contradicts the checkpoint, or the name has other weights.
+        UsageError: Something is not stated, contradicts the checkpoint, or the name has other weights.
         CheckpointError: The checkpoint is damaged or of no network of ours.
         IndexReadError: The index would not be valid, or its file cannot be added to; nothing is changed.
         FileProblem: A file cannot be read or written.
@@ -190,9 +190,9 @@ def _file_of(index: Index, collection: str) -> Path:
 
 
 def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict[str, Any]:
-    """Say the model as the index's file does."""
+    """Render the model as the index's file does."""
     logged = _read_log(new.training_log, found)
-    said = {
+    stated = {
         "Image Size": new.image_size, "Crop Pct": new.crop_pct, "Interpolation": new.interpolation,
         "Training Data": list(new.training_data),
     }  # fmt: skip
@@ -203,7 +203,7 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
         "Num Classes": found.num_classes,
         "Tasks": ["Image Classification"],
         **logged,
-        **{label: value for label, value in said.items() if value},
+        **{label: value for label, value in stated.items() if value},
     }
     shared = next((known.metadata for known in index.collections if known.name == new.collection), {})
     needed = ("Image Size", "Crop Pct", "Interpolation", "Image Mean", "Image Std")
@@ -212,7 +212,7 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     ]
     if absent:
         raise UsageError(
-            f"{new.name}: {', '.join(absent)} not said; give them, or the training log (args.yaml), "
+            f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "
             f"or let the collection {new.collection} say them"
         )
     model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
@@ -221,8 +221,13 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
     model["SHA256"] = found.receipt.source.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
-    if told := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
-        result = {"Task": "Image Classification", "Dataset": new.dataset, "Metrics": told, "Split": new.split}
+    if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
+        result = {
+            "Task": "Image Classification",
+            "Dataset": new.dataset,
+            "Metrics": claims,
+            "Split": new.split,
+        }
         model["Results"] = [result]
     return model
 
@@ -242,9 +247,9 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
         ) from None
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
-    told, classes = log.get("model"), log.get("num_classes")
-    if isinstance(told, str) and told.partition(".")[0] != found.architecture:
-        raise UsageError(f"{file}: is of {told}, the checkpoint is a {found.architecture}")
+    network, classes = log.get("model"), log.get("num_classes")
+    if isinstance(network, str) and network.partition(".")[0] != found.architecture:
+        raise UsageError(f"{file}: is of {network}, the checkpoint is a {found.architecture}")
     if isinstance(classes, int) and classes != found.num_classes:
         raise UsageError(f"{file}: says {classes} classes, the checkpoint has {found.num_classes}")
     read = {label: log[key] for key, label in LOGGED.items() if log.get(key) not in (None, "", [])}

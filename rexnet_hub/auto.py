@@ -26,8 +26,6 @@ from rexnet_hub.index import Preprocessing, load_index
 from rexnet_hub.index.reading.read import garbage_kept
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
-from rexnet_hub.nets import find_config as find_network
-from rexnet_hub.nets.outline import fill_outline, outline_network, outline_tensors
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.repo.folder import Repo
@@ -288,18 +286,18 @@ def load_network(
         options: More of `ReXNet`'s arguments.
     """
     config = repo.config
-    plan = find_network(config.architecture)
     options |= {
         "num_classes": config.num_classes,
         "in_chans": config.in_chans if in_chans is None else in_chans,
         "global_pool": config.global_pool,
     }
-    network = outline_network(plan, **options)
+    # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
+    network = build_network(config.architecture, **options, init=False).float()
     tensors = read_weights(repo)
     if STEM in tensors:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
-    require_tensors(_table(tensors), outline_tensors(plan, **options), file=repo.weights)
-    fill_outline(network, tensors)
+    require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
+    network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
         network.reset_classifier(num_classes)
         if num_classes:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
     try:
-        # A command that is named needs no other's parser; a misspelt one is told of all.
+        # A command that is named needs no other's parser; for a misspelt one all are listed.
         parser = build_parser(words[:1]) if words[:1] and words[0] in COMMANDS else build_parser()
         if not words:
             parser.print_help(sys.stderr)
@@ -55,7 +55,7 @@ def _refuse(message: str, code: int) -> int:
 
 
 def _join_sort_keys(words: Sequence[str]) -> list[str]:
-    """Let `--sort -top1` be said with a space, which argparse would read as another option."""
+    """Accept `--sort -top1` with a space, which argparse would read as another option."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
@@ -73,8 +73,8 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _terminal_columns() -> int:
-    if (told := os.environ.get("COLUMNS", "")).isdecimal():
-        return int(told)
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(columns)
     try:
         return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
     except (AttributeError, ValueError, OSError):  # there is no terminal
@@ -86,7 +86,7 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
     about = "The ReXNet model zoo that can be believed."
     parser = argparse.ArgumentParser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
-    # With its own name said, argparse does not lay out a usage line, and asks for no terminal's width.
+    # With its own name given, argparse does not lay out a usage line, and asks for no terminal's width.
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)
     for name in names:
         module = importlib.import_module(f"rexnet_hub.commands.{COMMANDS[name]}")

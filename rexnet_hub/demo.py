@@ -27,7 +27,7 @@ def run(out: Path) -> tuple[Finding, ...]:
     """Go the whole way for every model of the index, writing into `out` alone.
 
     Returns:
-        What became of every claim, held against the published repos and the stand-ins of the released files.
+        What became of every claim, checked on the published repos and the stand-ins of the released files.
 
     Raises:
         OutputExistsError: `out` holds something.

@@ -1,4 +1,4 @@
-"""Hand the generated pages to mkdocs."""
+"""Pass the generated pages to mkdocs."""
 
 from __future__ import annotations
 

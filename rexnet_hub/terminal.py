@@ -22,8 +22,8 @@ def printable(text: str) -> str:
 
 def say_error(message: str) -> None:
     """Print an error to standard error, line by line, with nothing in it that a terminal would obey."""
-    told = "\n".join(map(printable, f"error: {message}".split("\n")))
-    print(paint(told, stream=sys.stderr), file=sys.stderr)
+    lines = "\n".join(map(printable, f"error: {message}".split("\n")))
+    print(paint(lines, stream=sys.stderr), file=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -32,8 +32,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     Args:
         right: Columns, counted from 0, that align to the right: numbers.
     """
-    told = (["" if cell is None else printable(str(cell)) for cell in row] for row in rows)
-    cells = [list(map(str, headers)), *told]
+    texts = (["" if cell is None else printable(str(cell)) for cell in row] for row in rows)
+    cells = [list(map(str, headers)), *texts]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for row in cells:

@@ -122,7 +122,7 @@ def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
 
 def test_what_is_not_said_is_named(index_dir, trained):
     """Input settings that nobody states are listed, not guessed."""
-    with pytest.raises(UsageError, match="Image Size, Crop Pct, Interpolation not said"):
+    with pytest.raises(UsageError, match="Image Size, Crop Pct, Interpolation not stated"):
         add_entry(trained / "one.pth", NewModel(name="new", collection="Small"))
     assert (index_dir / "small.yml").read_text() == INDEX
 

@@ -58,7 +58,7 @@ AUTHORS_TO_OURS: Mapping[str, str] = _all_names()
 def choose_key_map(
     shapes: Mapping[str, tuple[int, ...]], *, file: str
 ) -> tuple[str | None, Mapping[str, str]]:
-    """Say which layout a state dict has: `authors`, or None where its names stay as they are.
+    """Return which layout a state dict has: `authors`, or None where its names stay as they are.
 
     Returns:
         The layout's name, and a new name for each name of the file, one to one.
@@ -76,7 +76,7 @@ def choose_key_map(
 
 
 def our_shape(layout: str | None, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the shape under our names: the authors' 1x1 convolution at the end is a matrix."""
+    """Return the shape under our names: the authors' 1x1 convolution at the end is a matrix."""
     if layout == "authors" and name == "head.fc.weight" and shape[2:] == (1, 1):
         return shape[:2]
     return shape

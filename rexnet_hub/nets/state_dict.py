@@ -1,4 +1,4 @@
-"""Hold the tensors that are there against the ones that must be there."""
+"""Compare the tensors that are there with the ones that must be there."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class _Pickler:
 
 
 def storage_keys(count: int) -> list[str]:
-    """Give each tensor's storage a key, ascending."""
+    """Return each tensor's storage a key, ascending."""
     return [str(_FIRST_KEY + 64 * index) for index in range(count)]
 
 

@@ -66,7 +66,7 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
 
 
 def is_standin(path: Path) -> bool:
-    """Say whether a checkpoint, a safetensors file or a repo folder holds stand-in weights.
+    """Return whether a checkpoint, a safetensors file or a repo folder holds stand-in weights.
 
     Raises:
         FileProblem: There is no such file.
@@ -116,7 +116,7 @@ def _values(spec: TensorSpec, norms: set[str], noise: bytes) -> bytes:
 
 
 def _near_one(noise: bytes) -> bytes:
-    """Give float32 in [1, 1.125): the exponent of 1, the four highest mantissa bits 0."""
+    """Return float32 in [1, 1.125): the exponent of 1, the four highest mantissa bits 0."""
     data = bytearray(noise)
     data[3::4] = b"\x3f" * (len(noise) // 4)
     data[2::4] = noise[2::4].translate(bytes(0x80 | byte & 0x07 for byte in range(256)))
@@ -124,7 +124,7 @@ def _near_one(noise: bytes) -> bytes:
 
 
 def _around_zero(noise: bytes, rms: float) -> bytes:
-    """Give float32 of either sign with this root mean square.
+    """Return float32 of either sign with this root mean square.
 
     Sign and mantissa are noise. The exponent is one of two, four-fold apart, so often the larger
     that the mean square comes out right.

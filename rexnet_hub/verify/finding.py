@@ -68,11 +68,13 @@ def render_junit(findings: Sequence[Finding]) -> str:
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for finding in own:
             case = ElementTree.SubElement(suite, "testcase", classname=model, name=finding.claim)
-            said = _printable(f"stated {finding.stated}, found {finding.found or 'nothing'}; {finding.note}")
+            message = _printable(
+                f"stated {finding.stated}, found {finding.found or 'nothing'}; {finding.note}"
+            )
             if finding.verdict == FALSE:
-                ElementTree.SubElement(case, "failure", message=said)
+                ElementTree.SubElement(case, "failure", message=message)
             elif finding.verdict == NOT_MEASURED:
-                ElementTree.SubElement(case, "skipped", message=said)
+                ElementTree.SubElement(case, "skipped", message=message)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 

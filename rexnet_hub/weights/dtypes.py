@@ -79,7 +79,7 @@ def count_strange(dtype: Dtype, data: bytes) -> int:
 
 
 def widen_to_float32(dtype: Dtype, data: bytes) -> bytes:
-    """Give the same numbers as float32: exact for the halves, rounded to nearest for float64."""
+    """Return the same numbers as float32: exact for the halves, rounded to nearest for float64."""
     if dtype.name == "float32":
         return data
     if dtype.name == "bfloat16":

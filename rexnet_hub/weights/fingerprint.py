@@ -1,4 +1,4 @@
-"""Say whether two files hold the same weights, whatever their container, order or names.
+"""Return whether two files hold the same weights, whatever their container, order or names.
 
 The fingerprint of a set of tensors: one line for each tensor, `DTYPE SHAPE SHA256`, where DTYPE is
 as torch says it (`float32`), SHAPE lists the sizes other than 1 joined by `x` (so a 1x1
@@ -88,7 +88,7 @@ def fingerprint(file: Path) -> str:
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    """Say whether two files hold the same weights.
+    """Return whether two files hold the same weights.
 
     Where both have the same names, each name must hold the same; else the sets must be the same.
     """

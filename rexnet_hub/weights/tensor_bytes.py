@@ -11,7 +11,7 @@ from rexnet_hub.weights.dtypes import DTYPES
 
 
 def tensor_chunks(source: Source, tensor: SourceTensor) -> Iterator[bytes]:
-    """Give the tensor's bytes, little-endian and in C order, in pieces of whole items.
+    """Return the tensor's bytes, little-endian and in C order, in pieces of whole items.
 
     Args:
         source: A private copy: a tensor that is not contiguous is read through a memory map.

@@ -1,19 +1,15 @@
-"""Hand out the tensors of a safetensors file, from bytes read once into private memory."""
+"""Read the tensors of a safetensors file: the bytes that are digested are those that are returned."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
+from rexnet_hub.weights.checkpoint.manifest import require_sound
 from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
-from rexnet_hub.weights.dtypes import DTYPES
-from rexnet_hub.weights.known import Known, recall, remember, take_stamp
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
 if TYPE_CHECKING:
@@ -21,16 +17,13 @@ if TYPE_CHECKING:
 
 
 def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Tensor]:
-    """Read every tensor of a safetensors file.
+    """Read every tensor of a safetensors file into memory of its own, aligned as torch aligns it.
 
-    The bytes that are digested are the bytes that are handed out: they are read once into memory
-    of this process, never mapped from a file that somebody else may still write. The tensors are
-    parts of that one memory.
+    The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 
     Args:
         file: A safetensors file.
-        sha256: The full digest that the file must have; without one nothing is hashed, nor is what was
-            hashed in this process before and cannot have changed since (see `known.py`).
+        sha256: The full digest that the file must have; without one nothing is checked but the header.
 
     Returns:
         Tensors on the CPU, in the order of the file.
@@ -40,74 +33,29 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
         CheckpointError: It is no sound safetensors file.
         MismatchError: It does not have the stated digest.
     """
-    with opened(file) as descriptor:
-        stamp = take_stamp(descriptor) if sha256 is not None else None
-        source = Source(
-            name=str(file),
-            descriptor=descriptor,
-            size_bytes=os.fstat(descriptor).st_size,
-            leased=stamp is not None,
-        )
-        known = recall(stamp)
-        if known is not None and sha256 is not None and known.sha256 == sha256.lower():
-            manifest, memory = known.manifest, _read_data(source, known.start_bytes)
-            source.require_unchanged()
-        else:
-            head = read_head(source)
-            manifest = require_sound(source, read_safetensors(source, head))
-            digest = hashlib.sha256(head) if sha256 is not None else None
-            memory = _read_data(source, len(head), digest)
-            if sha256 is not None and digest is not None:
-                found = digest.hexdigest()
-                require_sha256(file, stated=sha256, found=found)
-                remember(descriptor, stamp, Known(sha256=found, start_bytes=len(head), manifest=manifest))
-    return {
-        tensor.name: view for tensor, view in zip(manifest.tensors, _views(manifest, memory), strict=True)
-    }
-
-
-def _read_data(source: Source, start: int, digest: hashlib._Hash | None = None) -> mmap.mmap:
-    """Read what follows the header into private memory; a digest sees it too, if there is one."""
-    length, at = source.size_bytes - start, 0
-    memory = _reserve(length)
-    view = memoryview(memory)
-    # With a digest: small pieces, hashed while the cache still has them.
-    piece_bytes = CHUNK_BYTES if digest else 1 << 30
-    while at < length:
-        count = os.preadv(source.descriptor, [view[at : at + piece_bytes]], start + at)
-        if count == 0:
-            raise FileProblem(source.name, "became shorter while it was read")
-        if digest:
-            digest.update(view[at : at + count])
-        at += count
-    return memory
-
-
-def _reserve(length: int) -> mmap.mmap:
-    """Reserve memory in large pages where the system has them: half the time of small ones."""
-    memory = mmap.mmap(-1, max(length, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        with contextlib.suppress(OSError):  # a kernel without them
-            memory.madvise(mmap.MADV_HUGEPAGE)
-    return memory
-
-
-def _views(manifest: Manifest, memory: mmap.mmap) -> list[torch.Tensor]:
-    """Make each tensor from its part of the memory, with a storage of its own.
-
-    Tensors of one storage would share its version counter, so that autograd took a batch norm's step for a
-    change of every weight, and `torch.save` would refuse a storage of two dtypes.
-    """
     import torch
 
-    views = []
-    for tensor in manifest.tensors:
-        dtype = getattr(torch, tensor.dtype)
-        if tensor.count == 0:
-            view = torch.empty(0, dtype=dtype)
-        else:
-            view = torch.frombuffer(memory, dtype=dtype, count=tensor.count, offset=tensor.offset_bytes)
-        if tensor.offset_bytes % DTYPES[tensor.dtype].item_bytes:
-            view = view.clone()  # no canonical file needs this
-        views.append(view.view(tensor.shape))
-    return views
+    with opened(file) as descriptor:
+        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        head = read_head(source)
+        digest, at = hashlib.sha256(head), len(head)
+        tensors = {}
+        for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
+            memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
+            _read_into(source, at, memory.numpy().data, digest if sha256 else None)
+            tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)
+            at += tensor.size_bytes
+    if sha256 is not None:
+        require_sha256(file, stated=sha256, found=digest.hexdigest())
+    return tensors
+
+
+def _read_into(source: Source, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:
+    """Fill memory from a place of the file, each piece digested while the processor's cache has it."""
+    while memory:
+        count = os.preadv(source.descriptor, [memory[:CHUNK_BYTES]], at)
+        if count == 0:
+            raise FileProblem(source.name, "became shorter while it was read")
+        if digest is not None:
+            digest.update(memory[:count])
+        memory, at = memory[count:], at + count

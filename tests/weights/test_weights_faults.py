@@ -86,14 +86,11 @@ def test_a_killed_fetch_leaves_nothing_wrong(mode, source, folder):
 
 
 def failing_call(number, code, name):
-    """Make our n-th call of this name raise, as if the system had; say in the list that it did.
-
-    A fork, which inherits the watch, is left alone: what it writes goes to a pipe, not to a disk.
-    """
-    left, hits, watched = [number], [], os.getpid()
+    """Make our n-th call of this name raise, as if the system had; say in the list that it did."""
+    left, hits = [number], []
 
     def watch(frame, event, function):
-        if event == "c_call" and function.__name__ == name and os.getpid() == watched:
+        if event == "c_call" and function.__name__ == name:
             where = frame.f_code.co_filename
             if not where.startswith((str(PACKAGE_DIR), PATHLIB)):
                 return
@@ -242,64 +239,42 @@ def test_a_file_replaced_by_another_does_not_change_what_was_read(source, folder
         assert digest.size_bytes == size
 
 
-def test_a_reader_that_takes_too_much_is_a_refusal(tmp_path, monkeypatch):
-    """When reading breaks its limit of memory the child dies, and that is one refusal."""
+# What the child does in place of listing tensors, how long it has by the clock, and how the refusal begins.
+ACTS = {
+    "memory": ("bytearray(1 << 40)", 60, "takes more than 256 MiB"),
+    "memory, not by Python": ("(sandbox.os.abort())", 60, "broke the process that read it (exit -6"),
+    "processor time": ("any(iter(int, 1))", 60, "broke the process that read it"),
+    "the clock": ("__import__('time').sleep(60)", 1, "could not be read within 1 seconds"),
+    "a written file": ("open(WRITTEN, 'w').write('x' * 9999)", 60, "broke the process that read it (exit"),
+    "an error of its own": ("1 / 0", 60, "broke the process that read it (exit 1,"),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_child_that_breaks_a_limit_is_a_refusal(act, tmp_path, monkeypatch):
+    """Memory, a crash, CPU time, the clock, a written file: each ends the child alone, in one refusal."""
     from rexnet_hub.weights.checkpoint import sandbox
 
-    file = save({f"w.{i}": torch.ones(1) for i in range(9000)}, tmp_path / "a.pth", "legacy")
-    monkeypatch.setattr(sandbox, "_is_alone", lambda: False)
-    monkeypatch.setattr(sandbox, "_CHILD", "import sys; bytearray(1 << 40)")
-    with private_copy(file) as (copy, _), pytest.raises(CheckpointError, match="broke the process"):
-        read_manifest(copy)
-    monkeypatch.setattr(sandbox, "_CHILD", "import os; os.abort()")
-    with private_copy(file) as (copy, _), pytest.raises(CheckpointError, match="broke the process"):
-        read_manifest(copy)
-
-
-def test_a_fork_that_breaks_a_limit_is_a_refusal(tmp_path):
-    """Memory, a crash, CPU time, the clock, a written file: each ends the fork alone, in one refusal."""
+    code, patience, start = ACTS[act]
+    written = tmp_path / "written"
+    lines = (
+        "import sys; sys.path.append(sys.argv[1])",
+        "from rexnet_hub.weights.checkpoint import sandbox",
+        f"sandbox.PATIENCE, WRITTEN = {patience}, {str(written)!r}",
+        f"sandbox.list_tensors = lambda source, wrapper: {code}",
+        "sandbox.serve(sys.argv[2])",
+    )
+    monkeypatch.setattr(sandbox, "_CHILD", "\n".join(lines))
+    monkeypatch.setattr(sandbox, "PATIENCE", patience)
+    monkeypatch.setattr(sandbox, "CPU_SECONDS", 1)
     file = save({"w": torch.ones(1)}, tmp_path / "a.pth", "legacy")
-    script = (
-        "import os, sys, threading, time; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path\n"
-        "from rexnet_hub.errors import CheckpointError\n"
-        "from rexnet_hub.weights.checkpoint import sandbox\n"
-        "from rexnet_hub.weights.digest import private_copy\n"
-        "assert sandbox._is_alone()\n"
-        "sandbox.CPU_SECONDS = 1\n"
-        "def turn():\n"
-        "    while True: pass\n"
-        "def doze(): time.sleep(60)\n"
-        "acts = [lambda: bytearray(2 * sandbox.MEMORY_BYTES), os.abort, turn, doze,\n"
-        "        lambda: Path(sys.argv[3]).write_text('x'), lambda: 1 / 0]\n"
-        "with private_copy(Path(sys.argv[2])) as (copy, _):\n"
-        "    before = os.listdir('/proc/self/fd')\n"
-        "    for act in acts:\n"
-        "        sandbox.list_tensors = lambda source, wrapper: act()\n"
-        "        sandbox.PATIENCE = 1 if act is doze else 60\n"
-        "        try: sandbox.read_manifest(copy)\n"
-        "        except CheckpointError as error: print(error.problem)\n"
-        "    assert os.listdir('/proc/self/fd') == before\n"
-        "    try: os.waitpid(-1, os.WNOHANG)\n"
-        "    except ChildProcessError: print('no child is left')\n"
-        "threading.Thread(target=lambda: print('alone', sandbox._is_alone())).start()\n"
-    )
-    arguments = [str(PACKAGE_DIR.parent), str(file), str(tmp_path / "written")]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
-    )
-
-    starts = [
-        "takes more than 256 MiB",
-        "broke the process that read it (exit -6",
-        "broke",
-        "could not be read",
-    ]
-    starts += ["broke the process that read it (exit 1,"] * 2 + ["no child is left", "alone False"]
-    lines = done.stdout.splitlines()
-    assert len(lines) == len(starts)
-    assert all(line.startswith(start) for line, start in zip(lines, starts, strict=True)), lines
-    assert not (tmp_path / "written").exists() or (tmp_path / "written").read_bytes() == b""
+    with private_copy(file) as (copy, _):
+        before = sorted(Path("/proc/self/fd").iterdir())
+        with pytest.raises(CheckpointError) as refusal:
+            read_manifest(copy)
+        assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert refusal.value.problem.startswith(start)
+    assert not written.exists() or written.read_bytes() == b""
 
 
 def test_the_limits_of_the_child_are_real():

@@ -1,4 +1,4 @@
-"""Name the 1000 classes of ImageNet-1k, in the order of a network's outputs."""
+"""List the 1000 classes of ImageNet-1k, in the order of a network's outputs."""
 
 from __future__ import annotations
 

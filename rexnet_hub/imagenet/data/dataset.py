@@ -1,4 +1,4 @@
-"""Say what a labelled set of images is: its images, its counts, its digest, a sample of it."""
+"""Describe a labelled set of images: its images, its counts, its digest, a sample of it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def read_manifest(data: Dataset, *, threads: int = 4) -> Manifest:
 def gather_dataset(
     root: Path, layout: str, images: Iterable[LabelledImage], *, allow_subset: bool
 ) -> Dataset:
-    """Put images in order and check that they are what an accuracy may be measured on.
+    """Sort images and check that they are what an accuracy may be measured on.
 
     Raises:
         DatasetError: There are none, two share a name, or a class has not 50 images; with
@@ -156,7 +156,7 @@ def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> lis
 
 
 def list_problems(problems: Sequence[str], *, shown: int = 8) -> str:
-    """Put problems in one line; of very many, the first and how many more."""
+    """Join problems in one line; of very many, the first and how many more."""
     text = "; ".join(problems[:shown])
     return text if len(problems) <= shown else f"{text}; and {len(problems) - shown:,} more"
 

@@ -32,7 +32,7 @@ def find_label_file(root: Path) -> Path:
     """Find a known label file in a folder or the one above.
 
     Raises:
-        DatasetError: There is none; what would do is said.
+        DatasetError: There is none; the message says what would do.
     """
     for folder in (root if root.is_dir() else root.parent, root.parent):
         for name in KNOWN_LABEL_FILES:
@@ -45,7 +45,7 @@ def find_label_file(root: Path) -> Path:
 def read_labels(
     file: Path, names: Sequence[str], *, class_ids: Path | None, allow_subset: bool
 ) -> Mapping[str, int]:
-    """Give each image its class.
+    """Assign each image its class.
 
     Args:
         file: In any of the forms of `find_label_file`'s message.
@@ -135,7 +135,7 @@ def read_class_ids(file: Path) -> Mapping[int, int]:
 
 
 def class_of(synset: str) -> int | None:
-    """Look up the index of a synset; None where it is not one of the 1000."""
+    """Return the index of a synset; None where it is not one of the 1000."""
     return _INDICES.get(synset)
 
 

@@ -145,7 +145,7 @@ def _is_image(name: str) -> bool:
 
 
 def _canonical(name: str) -> str:
-    """Give an image of ILSVRC 2012 its one name, and leave any other's alone."""
+    """Return the one name of an ILSVRC 2012 image, and leave any other's alone."""
     numbered = NUMBERED.search(PurePosixPath(name).name)
     return f"{numbered[0]}.JPEG" if numbered else name
 
@@ -222,7 +222,7 @@ def _read_webdataset(root: Path, members: list[tuple[Path, tarfile.TarInfo]]) ->
 
 
 def _wrong_label(key: str, label: str) -> str | None:
-    """Say what is wrong with the class that a shard gives an image."""
+    """Return what is wrong with the class that a shard gives an image."""
     if not label.isdecimal() or int(label) >= len(read_classes()):
         return f"{key} has the class {label!r}, which is not 0 to 999"
     named, given = re.search(SYNSET, key), read_classes()[int(label)].synset

@@ -132,7 +132,7 @@ def explain_accuracy(
 def _try_tile(
     runner: Runner, changes: Sequence[Change], data: Dataset, tile: int, tile_images: int
 ) -> np.ndarray:
-    """Give the likeliest class of a tile's images under every change: shape (changes, rows)."""
+    """Return the likeliest class of a tile's images under every change: shape (changes, rows)."""
     images = slice_tile(data.images, tile, tile_images)
     names, spec = [image.name for image in images], runner.model.preprocessing
     pictures = [open_picture(image.place.read_bytes(), name=image.name) for image in images]

@@ -1,4 +1,4 @@
-"""Say what a sample tells of a claimed accuracy: an interval, and one of three words."""
+"""Judge a claimed accuracy by a sample: an interval, and one of three words."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Verdict:
 def judge_sample(
     right: int, images: int, claimed_percent: float, *, drop_points: float = 0.5, level: float = LEVEL
 ) -> Verdict:
-    """Say whether a count on a sample is consistent with a claimed accuracy.
+    """Return whether a count on a sample is consistent with a claimed accuracy.
 
     A true claim is called `not consistent` in at most `1 - level` of samples, and an accuracy that is
     `drop_points` or more below the claim `consistent` in at most half of that. On the whole set there is
@@ -137,7 +137,7 @@ def _low_end(right: int, images: int, tail: float) -> float:
 
 
 def _upper_tail(right: int, images: int) -> Callable[[float], float]:
-    """Give the binomial probability of `right` or more as a function of the share."""
+    """Return the binomial probability of `right` or more as a function of the share."""
     counts = np.arange(right, images + 1)
     # log of the binomial coefficients, by the ratio of each to the one before
     first = math.lgamma(images + 1) - math.lgamma(right + 1) - math.lgamma(images - right + 1)

@@ -79,7 +79,7 @@ class Runner:
     channels_last: bool
 
     def rank(self, pixels: torch.Tensor, names: Sequence[str]) -> np.ndarray:
-        """Give the five likeliest classes of a tile's images.
+        """Return the five likeliest classes of a tile's images.
 
         Args:
             pixels: float32, shape (tile, 3, input_px, input_px), normalised, on the device.
@@ -150,7 +150,7 @@ def _compile(
 
 
 def _rank(logits: torch.Tensor) -> torch.Tensor:
-    """Give the likeliest classes; a stable sort leaves equals in index order, topk promises nothing."""
+    """Return the likeliest classes; a stable sort leaves equals in index order, topk promises nothing."""
     return logits.float().sort(dim=1, descending=True, stable=True).indices[:, :TOP]
 
 
@@ -160,7 +160,7 @@ def rank_tile(
     pixels: Sequence[np.ndarray],
     names: Sequence[str],
 ) -> np.ndarray:
-    """Put one tile through every network, normalising pixels that several share once.
+    """Run one tile through every network, normalising pixels that several share once.
 
     Args:
         runners: The networks.

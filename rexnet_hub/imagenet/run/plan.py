@@ -1,4 +1,4 @@
-"""Settle a run before the first image: on what, with what, how, and what of it is already done."""
+"""Plan a run before the first image: on what, with what, how, and what of it is already done."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def plan_run(
     out_dir: Path | None,
     cache_dir: Path | None,
 ) -> Run:
-    """Settle what is run, and what of it an earlier run has finished."""
+    """Plan what is run, and what of it an earlier run has finished."""
     own_gpu = options.device == "cuda" and ranks.world > 1
     device = find_device(f"cuda:{ranks.local_rank}" if own_gpu else options.device)
     tile_images = options.tile_images or TILE_IMAGES[device.type]
@@ -175,7 +175,7 @@ def run_key(run: Run) -> str:
 
 
 def versions() -> Mapping[str, str]:
-    """Say the versions of all that the numbers depend on."""
+    """Return the versions of all that the numbers depend on."""
     return {
         "numpy": np.__version__,
         "pillow": PIL.__version__,
@@ -186,7 +186,7 @@ def versions() -> Mapping[str, str]:
 
 
 def describe_machine(run: Run) -> Machine:
-    """Say what a run runs on and how."""
+    """Describe what a run runs on and how."""
     is_gpu = run.device.type == "cuda"
     capability = "" if is_gpu else f", {torch.backends.cpu.get_cpu_capability()}"
     return Machine(

@@ -48,7 +48,7 @@ class Progress:
     accuracies: tuple[RunningAccuracy, ...]
 
     def as_json(self) -> str:
-        """Give one line of JSON."""
+        """Return one line of JSON."""
         return json.dumps(asdict(self))
 
 
@@ -91,7 +91,7 @@ class Meter:
             self.on_progress(progress)
 
     def read(self) -> Progress:
-        """Say how far it is."""
+        """Return how far the run is."""
         pace = self.images_new / max(time.monotonic() - self.started, 1e-9)
         accuracies = tuple(
             RunningAccuracy(

@@ -1,4 +1,4 @@
-"""Share a run between the processes that `torchrun` started, or do without."""
+"""Distribute a run over the processes that `torchrun` started, or do without."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ranks:
     local_world: int
 
     def share(self, value: Any) -> Any:
-        """Give every process what process 0 has."""
+        """Return to every process what process 0 has."""
         if self.world == 1:
             return value
         box = [value]
@@ -41,7 +41,7 @@ class Ranks:
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
-        """Give process 0 what each has, in order; the others nothing."""
+        """Return to process 0 what each has, in order; the others nothing."""
         if self.world == 1:
             return [value]
         box = [None] * self.world if self.rank == 0 else None

@@ -44,7 +44,7 @@ def list_tensors(source: Source, *, wrapper: str | None = None) -> Manifest:
 
 
 def is_safetensors(source: Source) -> bool:
-    """Say whether a file begins as a safetensors file does: a length, then a header of JSON."""
+    """Return whether a file begins as a safetensors file does: a length, then a header of JSON."""
     return source.size_bytes > 8 and source.read(8, 1) == b"{"
 
 

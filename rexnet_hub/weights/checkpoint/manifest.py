@@ -1,4 +1,4 @@
-"""Say what tensors a file holds and where each one's bytes lie."""
+"""List the tensors of a file and where each one's bytes lie."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Manifest:
 
 @functools.lru_cache(maxsize=1024)  # a network has few shapes
 def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the stride of a tensor whose items lie side by side in C order."""
+    """Return the stride of a tensor whose items lie side by side in C order."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
@@ -143,9 +143,9 @@ def manifest_to_json(manifest: Manifest) -> str:
         ]
         for tensor in manifest.tensors
     ]
-    told = [manifest.format, manifest.wrapper, manifest.prefix, dict(manifest.metadata)]
+    head = [manifest.format, manifest.wrapper, manifest.prefix, dict(manifest.metadata)]
     spans = [[record.name, record.offset_bytes, record.length_bytes] for record in records.values()]
-    return json.dumps([told, spans, tensors])
+    return json.dumps([head, spans, tensors])
 
 
 def manifest_from_json(text: str) -> Manifest:

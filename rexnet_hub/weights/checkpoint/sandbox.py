@@ -1,8 +1,7 @@
 """Open a file of weights that cannot change while it is read, and list its tensors.
 
-A pickle is listed in a child process with limits, so that even a crash is a refusal: a fork, which has all
-modules at hand, or where this process has threads a new one. A safetensors header is bounded JSON, and is
-read here.
+A pickle is listed in a child process with limits, so that even a crash is a refusal. A safetensors header
+is bounded JSON, and is read here.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _CHILD = (
 def opened_weights(
     file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
 ) -> Iterator[tuple[Source, FileDigest, Manifest]]:
-    """Open a file of weights, its digest held before anything is parsed, its tensors listed.
+    """Open a file of weights, digested before anything is parsed, its tensors listed.
 
     Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
 
@@ -83,7 +82,7 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
         return list_tensors(source, wrapper=wrapper)
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
     request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
-    exit_code, told = (_ask_fork if _is_alone() else _ask_new)(source, request)
+    exit_code, output = _ask_child(source, request)
     if exit_code == -signal.SIGALRM:
         raise source.refuse(f"could not be read within {PATIENCE * seconds} seconds")
     if exit_code != 0:
@@ -91,48 +90,15 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
             f"broke the process that read it (exit {exit_code}, limits {MEMORY_BYTES >> 20} MiB "
             f"and {seconds} s): it is damaged or hostile"
         )
-    answer = json.loads(told)
+    answer = json.loads(output)
     if "problem" in answer:
         raise source.refuse(answer["problem"])
     return require_sound(source, manifest_from_json(answer["manifest"]))
 
 
-def _is_alone() -> bool:
-    """Say whether this process has one thread: only then is a fork of it sound."""
-    try:
-        return len(list(Path("/proc/self/task").iterdir())) == 1
-    except OSError:  # not Linux
-        return False
-
-
-def _ask_fork(source: Source, request: str) -> tuple[int, bytes]:
-    """Let a fork of this process answer: it has all modules that it needs. Give its exit code and answer."""
-    read_end, write_end = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.dup2(source.descriptor, 0)
-            os.dup2(write_end, 1)
-            os.closerange(3, 1 << 16)  # no lock or lease of ours outlives us in the child
-            serve(request, used_bytes=_address_space_bytes())
-            os._exit(0)
-        finally:  # whatever it was, nothing of the parent's goes on in the child
-            os._exit(1)
-    try:
-        os.close(write_end)
-        with open(read_end, "rb") as stream:  # noqa: PTH123 - a descriptor
-            told = stream.read()
-    except BaseException:
-        os.kill(child, signal.SIGKILL)
-        raise
-    finally:
-        _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), told
-
-
-def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
-    """Let a new process answer, for a parent with threads."""
-    import subprocess  # the child needs none
+def _ask_child(source: Source, request: str) -> tuple[int, bytes]:
+    """List the tensors in a new process; return its exit code and its answer."""
+    import subprocess  # the child, which imports this module too, needs none
 
     # Isolated, without site packages: nothing of the surroundings is imported.
     command = [sys.executable, "-I", "-S", "-c", _CHILD, str(PACKAGE_DIR.parent), request]
@@ -140,19 +106,13 @@ def _ask_new(source: Source, request: str) -> tuple[int, bytes]:
     return child.returncode, child.stdout
 
 
-def _address_space_bytes() -> int:
-    """Say how much a process has mapped already; a limit of its address space counts that too."""
-    with open("/proc/self/statm", "rb") as stream:  # noqa: PTH123 - on a path of the system
-        return int(stream.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def serve(request: str, *, used_bytes: int = 0) -> None:
+def serve(request: str) -> None:
     """Answer one request on standard output: the child's whole life. The file is its standard input."""
-    told = json.loads(request)
-    set_limits(told["seconds"], used_bytes=used_bytes)
-    source = Source(name=told["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    options = json.loads(request)
+    set_limits(options["seconds"])
+    source = Source(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
-        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=told["wrapper"]))}
+        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=options["wrapper"]))}
     except CheckpointError as error:
         answer = {"problem": error.problem}
     except MemoryError:
@@ -160,7 +120,7 @@ def serve(request: str, *, used_bytes: int = 0) -> None:
     write_all(1, json.dumps(answer).encode())
 
 
-def set_limits(cpu_seconds: int, *, used_bytes: int = 0) -> None:
+def set_limits(cpu_seconds: int) -> None:
     """Bound what this process may take: memory, time, no new files, no core dump.
 
     A platform without the limits of resources has only the alarm.
@@ -172,7 +132,7 @@ def set_limits(cpu_seconds: int, *, used_bytes: int = 0) -> None:
     except ImportError:
         return
     limits = (
-        (resource.RLIMIT_AS, used_bytes + MEMORY_BYTES),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),

@@ -20,7 +20,7 @@ PREFIXES = ("module.", "_orig_mod.")
 def find_state_dict(
     source: Source, value: Any, wrapper: str | None
 ) -> tuple[dict[str, TensorNote], str | None, str]:
-    """Give the tensors by name, the key they were under, and the prefix that was taken off.
+    """Return the tensors by name, the key they were under, and the prefix that was taken off.
 
     Args:
         source: For errors.

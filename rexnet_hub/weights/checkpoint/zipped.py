@@ -47,7 +47,7 @@ class _Entry:
 
     @property
     def flags(self) -> int:
-        """Say how the record was written."""
+        """Return how the record was written."""
         return self.shared[1]
 
 
@@ -193,7 +193,7 @@ def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> d
 
 
 def _require_local_header(source: Source, entry: _Entry) -> int:
-    """Hold a record's own header against the directory's; give the place of its data."""
+    """Compare a record's own header with the directory's; return the place of its data."""
     header = _LOCAL.unpack(source.read(entry.header_at, _LOCAL.size))
     sign, *shared, crc, packed, size, name_len, extra_len = header
     stated = (0, 0, 0) if entry.flags & _SIZES_AFTER else (entry.crc, entry.size, entry.size)
