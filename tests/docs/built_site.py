@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NO_BROWSER = "these look at the site in a browser: install Chromium (apt-get install chromium, or the like)"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -70,9 +71,7 @@ def site(tmp_path_factory):
 def browser():
     """One Chromium for all tests."""
     if CHROMIUM is None:
-        pytest.skip(
-            "the site in a browser; install what `apt-get install chromium` or your system's like gives"
-        )
+        pytest.skip(NO_BROWSER)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
