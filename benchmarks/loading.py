@@ -61,8 +61,8 @@ def _warm(folder: Path, name: str) -> Job:
     def floor() -> None:
         build_network(name, init=False)
         with weights.open("rb") as stream:
-            stream.readinto(memoryview(data.numpy()))
-        hashlib.sha256(data.numpy()).hexdigest()
+            stream.readinto(data.numpy().data)
+        hashlib.sha256(data.numpy().data).hexdigest()
 
     def theirs() -> object:
         return timm.create_model(f"local-dir:{folder}", pretrained=True)

@@ -13,7 +13,8 @@ from benchmarks.making import make_index
 from benchmarks.timing import ROOT, Call, Job, Peer, Program
 from rexnet_hub.index import Entry, load_index
 from rexnet_hub.mkdocs_plugin import render_pages
-from rexnet_hub.pages.card import front_matter, render_card
+from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.front_matter import front_matter
 from rexnet_hub.pages.site import render_site
 
 PLAIN = """site_name: plain

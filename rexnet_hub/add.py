@@ -262,9 +262,9 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
 def _append(file: Path, model: Mapping[str, Any]) -> Location:
     """Append to the file, and take it back if the index is not valid with it."""
     before = file.read_bytes()
-    errors = {str(problem) for problem in load_index(cached=False).errors}
+    errors = {str(problem) for problem in load_index().errors}
     location = append_model(file, model)
-    if wrong := [str(p) for p in load_index(cached=False).errors if str(p) not in errors]:
+    if wrong := [str(p) for p in load_index().errors if str(p) not in errors]:
         write_whole(file, before)
         raise UsageError("the entry would not be valid, so the index is as it was:\n" + "\n".join(wrong))
     return location
@@ -284,7 +284,7 @@ def _mark_superseded(old: Entry, name: str) -> None:
     indent = " " * (old.location.column - 1)
     lines.insert(old.location.line, f"{indent}Superseded By: {name}{newline}")
     write_whole(file, "".join(lines).encode())
-    index = load_index(cached=False)
+    index = load_index()
     now = next((entry for entry in index.models if entry.name == old.name), None)
     mark = now.extra.get("superseded_by") if now else None
     if mark is None or mark.text != name or index.errors:

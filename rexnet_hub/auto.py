@@ -22,8 +22,7 @@ from rexnet_hub.errors import (
 )
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
-from rexnet_hub.index import Preprocessing, load_index
-from rexnet_hub.index.reading.read import garbage_kept
+from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import Access, find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
@@ -89,9 +88,8 @@ class AutoModel:
         access = Access(
             revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
         )
-        with garbage_kept():
-            repo = find_repo(name_or_repo_or_folder, access)
-            network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
+        repo = find_repo(name_or_repo_or_folder, access)
+        network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
@@ -219,14 +217,6 @@ def _require_device(device: str | torch.device | None) -> None:
     except (RuntimeError, AssertionError, TypeError) as error:
         problem = str(error).splitlines()[0]
         raise UsageError(f"device {device!r} is none that there is here: {problem}; cpu always is") from None
-
-
-def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
-    """List the names of the index's models that meet a query; what was measured is preferred to claims."""
-    from rexnet_hub.index.lock import read_lock
-    from rexnet_hub.index.query import select
-
-    return [entry.name for entry in select(load_index().models, query, sort=sort, measured=read_lock())]
 
 
 def classify(

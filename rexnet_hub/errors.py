@@ -26,8 +26,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """Find the known word that was probably meant; None where none is near."""
+def suggest(word: str, known: Sequence[str]) -> str:
+    """Render a hint: the known word that was probably meant, else all that there are."""
     import difflib
     from itertools import takewhile
 
@@ -37,7 +37,9 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
         return ratio, len(list(same_start))
 
     best = max(known, key=likeness, default=None)
-    return best if best is not None and likeness(best)[0] >= 0.6 else None
+    if best is not None and likeness(best)[0] >= 0.6:
+        return f"Did you mean {best!r}?"
+    return f"There are: {', '.join(known) or 'none'}."
 
 
 class RexnetHubError(Exception):
@@ -61,9 +63,7 @@ class UnknownModelError(RexnetHubError):
 
     def __init__(self, name: str, known: Sequence[str], *, kind: str = "model") -> None:
         self.name, self.known = name, tuple(known)
-        near = nearest(name, known)
-        hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(known) or 'none'}."
-        super().__init__(f"no {kind} is named {name!r}. {hint}")
+        super().__init__(f"no {kind} is named {name!r}. {suggest(name, known)}")
 
 
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours

@@ -1,4 +1,4 @@
-"""Evaluate models, by name or folder, on ImageNet, and hold what is found against their claims."""
+"""Evaluate models, by name or folder, on ImageNet, and compare the accuracies with their claims."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.network import ModelUnderTest
 from rexnet_hub.imagenet.run.plan import RunOptions
 from rexnet_hub.imagenet.run.progress import Progress
+from rexnet_hub.index import Entry, Measured
 from rexnet_hub.locate import find_repo
+from rexnet_hub.verify import Finding
+from rexnet_hub.verify.checks import Evidence, judge_run
 from rexnet_hub.weights.digest import digest_file
 
 
@@ -57,7 +60,7 @@ def find_images(
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:
-    """Name what is to be evaluated: an index name by itself, a folder or repo by its last part.
+    """Return a name for each source: an index name is its own, a folder or repo has its last part.
 
     Raises:
         UsageError: Two would have one name.
@@ -87,6 +90,13 @@ def evaluate(
     return evaluate_models(
         models, images, options=options, out_dir=out_dir, cache_dir=cache_dir, on_progress=on_progress
     )
+
+
+def compare_with_claims(entry: Entry, record: Record) -> tuple[Finding, ...]:
+    """Compare a run of an entry's own weights with the accuracies that the entry claims."""
+    evidence = Evidence(entry=entry, checkpoint=None, repo=None, measured=Measured(), records=())
+    claims = ((name, entry.metric(name)) for name in ("top1", "top5"))
+    return tuple(judge_run(evidence, name, claim, record) for name, claim in claims if claim is not None)
 
 
 def explain(source: str, images: Dataset, *, expected_percent: float, device: str = "cpu") -> Explanation:

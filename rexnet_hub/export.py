@@ -1,4 +1,4 @@
-"""Export a model to another format, and hold its outputs against the network's."""
+"""Export a model to another format, and compare its outputs with the network's."""
 
 from __future__ import annotations
 

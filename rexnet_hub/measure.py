@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,21 @@ FVCORE = "fvcore"
 
 @dataclass(frozen=True, kw_only=True)
 class Disagreement:
-    """One number that the lock and a measurement say differently; absent is None."""
+    """One thing that the lock and something else state differently; absent is None.
+
+    Attributes:
+        by: What states the other: a measurement, the index, another part of the lock.
+    """
 
     model: str
     what: str
     locked: Any
     measured: Any
+    by: str = "measured is"
 
     def __str__(self) -> str:
         locked = "nothing" if self.locked is None else self.locked
-        return f"{self.model}: {self.what}: the lock says {locked}, measured is {self.measured}"
+        return f"{self.model}: {self.what}: the lock says {locked}, {self.by} {self.measured}"
 
 
 def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
@@ -155,7 +160,7 @@ def compare_lock(
     checkpoint: Path | None = None,
     repo: Path | None = None,
 ) -> tuple[Disagreement, ...]:
-    """Measure again what can be, and name every number that the lock says otherwise.
+    """Measure again what can be, and name every number that lock or claim says otherwise.
 
     Counts are compared, not the releases of the counters.
 
@@ -163,8 +168,9 @@ def compare_lock(
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         checkpoint, repo: Files of the one entry, as in `measure_model`.
     """
-    found = []
+    found: list[Disagreement] = []
     for entry in entries:
+        found += compare_claims(entry, lock.of(entry.name))
         locked = dict(measurements(lock.of(entry.name)))
         for what, measured in measurements(measure_model(entry, checkpoint=checkpoint, repo=repo)):
             if not what.endswith(".counter") and locked.get(what) != measured:
@@ -177,6 +183,16 @@ def compare_lock(
         for name in sorted(strangers)
     )
     return (*found, *gone)
+
+
+def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
+    """Compare an entry's claims with what the lock holds of it, and yield each that differs."""
+    for name in ("top1", "top5", "parameters", "file_size"):
+        claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
+        if claim is None or locked is None or (agreement := claim.compare(locked)).holds:
+            continue
+        stated, by = f"{claim.text}, which {agreement}", f"the index ({claim.location}) says"
+        yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import BasePlugin
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -24,7 +25,11 @@ def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class RexnetHubPlugin(BasePlugin):
+class Options(Config):
+    """The plugin has none: any that is given is refused."""
+
+
+class RexnetHubPlugin(BasePlugin[Options]):
     """Adds the pages, data and assets that `pages` renders; knows nothing else of them."""
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:

@@ -1,4 +1,4 @@
-"""Sign a repo folder, and hold one against its signature.
+"""Sign a repo folder, and check one against its signature.
 
 A statement says which model this is, which version, and what its files, counts and metrics are. It is
 written into the folder as `statement.json`; then the whole folder, statement included, is signed with

@@ -126,7 +126,7 @@ def read(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             data = body if isinstance(body, bytes) else body.encode("utf-8", "surrogateescape")
             path.write_bytes(data)
-        return load_index(tmp_path / file, root=root, cached=False)
+        return load_index(tmp_path / file, root=root)
 
     return read_files
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 import timm
@@ -30,7 +31,12 @@ Models:
   Metadata: {ID: rexnet_100, Num Classes: 10, Image Size: 224, Crop Pct: 0.875, Interpolation: bicubic}
   # A comment at the end.
 """
-SAID = {"collection": "Small", "image_size": 224, "crop_pct": "0.875", "interpolation": "bicubic"}
+SAID: dict[str, Any] = {
+    "collection": "Small",
+    "image_size": 224,
+    "crop_pct": "0.875",
+    "interpolation": "bicubic",
+}
 LOG = {
     "model": "rexnet_100", "num_classes": 10, "opt": "sgd", "lr": 0.5, "epochs": 400,
     "momentum": 0.9,

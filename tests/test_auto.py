@@ -28,6 +28,7 @@ from rexnet_hub.errors import (
     UsageError,
 )
 from rexnet_hub.locate import find_repo
+from rexnet_hub.nets.rexnet import ReXNet
 
 
 @torch.inference_mode()
@@ -108,6 +109,8 @@ def test_a_new_classifier_is_drawn_and_said(staged, caplog):
     ten = AutoModel.from_pretrained(staged, num_classes=10)
     assert "the classifier for 1000 classes is replaced by a new one for 10" in caplog.text
     whole = AutoModel.from_pretrained(staged)
+    assert isinstance(ten, ReXNet)
+    assert isinstance(whole, ReXNet)
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         assert ten(x).shape == (1, 10)
@@ -130,6 +133,7 @@ def test_features_and_dtype(staged):
     """Features are the network's taps with its weights; dtype and out_indices are obeyed."""
     x = torch.randn(1, 3, 64, 64)
     whole = AutoModel.from_pretrained(staged)
+    assert isinstance(whole, ReXNet)
     taps = AutoModel.from_pretrained(staged, features_only=True, out_indices=(2, 4))
     for found, expected in zip(taps(x), whole.forward_intermediates(x, (2, 4)), strict=True):
         assert torch.equal(found, expected)
@@ -141,6 +145,7 @@ def test_create_model_starts_drawn_or_pretrained(own_index, staged):
     """`create_model` gives a network in training mode, drawn or with the model's weights."""
     torch.manual_seed(0)
     drawn = create_model("rexnet_100", num_classes=5, drop_path_rate=0.1)
+    assert isinstance(drawn, ReXNet)
     assert drawn.training
     assert drawn.get_classifier().out_features == 5
     trained = create_model("rexnet_100", pretrained=True)
@@ -157,7 +162,9 @@ def test_create_model_takes_the_repos_own_head(repo, monkeypatch):
     monkeypatch.chdir(repo.parent)
     monkeypatch.setenv("REXNET_HUB_INDEX", str(repo.parent / "none.yml"))
     (repo.parent / "none.yml").write_text("Models: {Name: other}")
-    assert create_model("./rexnet_100", pretrained=True).head.global_pool == "max"
+    network = create_model("./rexnet_100", pretrained=True)
+    assert isinstance(network, ReXNet)
+    assert network.head.global_pool == "max"
 
 
 def test_loading_is_torchs_own_strict_loading(staged):

@@ -1,4 +1,4 @@
-"""The README's drawing is the building: every file is drawn, every import goes down."""
+"""The README's drawing is true: every module is drawn, every import goes down."""
 
 import ast
 import re
@@ -10,24 +10,24 @@ PACKAGE = ROOT / "rexnet_hub"
 
 def read_drawing(text):
     """Map each drawn file or folder to its height; the ground is 0."""
-    block = re.search(r"```text\n(roof .*?)```", text, re.DOTALL).group(1)
-    floors: list[list[str]] = []
+    (block,) = re.findall(r"```text\n(roof .*?)```", text, re.DOTALL)
+    layers: list[list[str]] = []
     for line in block.splitlines():
-        floor, name = line[:10].strip(), line[10:].split()[0]
-        if floor:
-            floors.append([])
-        floors[-1].append(name)
-    return {name: height for height, names in enumerate(reversed(floors)) for name in names}
+        layer, name = line[:10].strip(), line[10:].split()[0]
+        if layer:
+            layers.append([])
+        layers[-1].append(name)
+    return {name: height for height, names in enumerate(reversed(layers)) for name in names}
 
 
-def room(file):
-    """Name the drawn thing that a file of the package belongs to."""
+def drawn_module(file):
+    """Name the drawn module or package that a file of the package belongs to."""
     top, *rest = file.relative_to(PACKAGE).parts
     return f"{top}/" if rest else top
 
 
-def imported_rooms(file):
-    """Name the rooms that a file imports, wherever in it the import stands."""
+def imported_modules(file):
+    """Name the drawn modules that a file imports, wherever in it the import stands."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file} imports relatively"
@@ -59,13 +59,13 @@ def test_every_file_is_drawn_and_every_drawn_file_exists():
     """The drawing and the folder hold the same names."""
     drawn = read_drawing((ROOT / "README.md").read_text())
 
-    assert set(drawn) == {room(file) for file in package_files()}
+    assert set(drawn) == {drawn_module(file) for file in package_files()}
 
 
 def test_every_import_goes_down():
-    """No file imports from its own floor or from one above."""
+    """No file imports from its own layer or from one above."""
     heights = read_drawing((ROOT / "README.md").read_text())
-    imports = {(room(file), there) for file in package_files() for there in imported_rooms(file)}
+    imports = {(drawn_module(file), there) for file in package_files() for there in imported_modules(file)}
 
     assert wrong_imports(heights, sorted(imports)) == []
 
@@ -79,19 +79,20 @@ def test_an_import_that_goes_up_is_found():
     assert found == ["index/ imports nets/", "nets/ imports weights/"]
 
 
-def test_a_room_says_in_its_first_line_what_the_readme_says():
+def test_a_module_says_in_its_first_line_what_the_readme_says():
     """The first line of a file's or package's docstring is its line in the drawing, but for its verb form."""
-    block = re.search(r"```text\n(roof .*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    (block,) = re.findall(r"```text\n(roof .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for line in block.splitlines():
         name, meaning = line[10:].split(maxsplit=1)
         file = PACKAGE / name / "__init__.py" if name.endswith("/") else PACKAGE / name
-        first = ast.get_docstring(ast.parse(file.read_text())).splitlines()[0]
+        first = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
         assert first.rstrip(".").lower() == meaning.lower(), name
 
 
 def drawn_errors(docstring):
     """Map each class of the drawn tree to its parent."""
-    parents, path = {}, []
+    parents: dict[str, str] = {}
+    path: list[str] = []
     for line in docstring.splitlines():
         if match := re.match(r"([│ ├└─]*)(\w+(?:Error|Problem))\b", line):
             depth = len(match[1]) // 4
@@ -105,7 +106,7 @@ def test_the_tree_of_errors_is_the_one_drawn():
     from rexnet_hub import errors
 
     real = {
-        name: thing.__base__.__name__
+        name: thing.__bases__[0].__name__
         for name, thing in vars(errors).items()
         if isinstance(thing, type) and issubclass(thing, Exception)
     }

@@ -56,6 +56,12 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
         assert tracked | index == {name for name in archive.namelist() if ".dist-info/" not in name}
 
 
+def test_the_wheel_says_that_it_is_typed(wheel):
+    """Type checkers read the annotations of an installed package only where this file lies."""
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("rexnet_hub/py.typed") == b""
+
+
 def test_an_installed_package_knows_its_models(wheel, tmp_path, index):
     """Away from the checkout the wheel's own index is read."""
     with zipfile.ZipFile(wheel) as archive:

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ def _train_parser():
         if not line.startswith("#"):
             flag, kind = line.split()
             count, _, word = kind.rpartition("*")
-            options = (
+            options: dict[str, Any] = (
                 {"action": "store_true"}
                 if word == "flag"
                 else {"type": {"int": int, "float": float, "str": str}[word]}
             )
-            parser.add_argument(flag, **options, **({"nargs": int(count)} if count else {}))
+            parser.add_argument(flag, **options | ({"nargs": int(count)} if count else {}))
     return parser
 
 
@@ -38,7 +39,7 @@ def test_the_seed_s_recipe():
     assert make_recipe(load_index().find("rexnet_100")).command == COMMAND
 
 
-@pytest.mark.parametrize("entry", load_index(cached=False).models, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", load_index().models, ids=lambda entry: entry.name)
 def test_the_training_script_takes_the_command(entry):
     """Every flag and value parses with train.py's arguments, and means what the entry says."""
     words = shlex.split(make_recipe(entry).command)

@@ -9,7 +9,7 @@ import pytest
 from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, read_lock, write_lock
-from rexnet_hub.index.reading.fix import mend_files
+from rexnet_hub.index.reading.fix import fix_files
 from rexnet_hub.layout import PACKAGE_DIR
 
 CALLS = {"open", "write", "flush", "fsync", "chmod", "rename", "replace"}
@@ -32,9 +32,9 @@ def before_call(number, act):
     return watch, left
 
 
-def mend(folder):
-    """Mend an index in place, as `validate --fix` does."""
-    mend_files(load_index(folder / "index.yml", cached=False).problems)
+def fix(folder):
+    """Fix an index in place, as `validate --fix` does."""
+    fix_files(load_index(folder / "index.yml").problems)
 
 
 def lock(folder):
@@ -42,14 +42,14 @@ def lock(folder):
     write_lock(Lock(models={"a": Measured(parameters=2)}), folder / "lock.json")
 
 
-ACTS = {"index.yml": mend, "lock.json": lock}
+ACTS = {"index.yml": fix, "lock.json": lock}
 
 
 @pytest.fixture
 def folder(tmp_path):
     """Make an index with a certain mistake, and a lock."""
     (tmp_path / "zoo").mkdir()
-    (tmp_path / "zoo" / "index.yml").write_text("# kept\nModels:\n- Nmae: a\n")
+    (tmp_path / "zoo" / "index.yml").write_text("# kept\nModels:\n- Name: a\n  Metdata: {Epochs: 1}\n")
     write_lock(Lock(models={"a": Measured(parameters=1)}), tmp_path / "zoo" / "lock.json")
     return tmp_path / "zoo"
 
@@ -88,7 +88,7 @@ def test_each_failing_call_leaves_the_old_file_or_the_new(folder, name, code):
         (folder / name).write_bytes(before[name])
     assert refused >= 4
     assert contents(folder)[name] != before[name]
-    assert load_index(folder / "index.yml", cached=False).models or name == "lock.json"
+    assert load_index(folder / "index.yml").models or name == "lock.json"
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -15,7 +15,6 @@ from rexnet_hub.errors import IndexReadError
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
     from rexnet_hub.index import Index
-    from rexnet_hub.index.listing import Listing
 
 #: Every command, in the order of the help, and the module that has it.
 COMMANDS = {
@@ -40,7 +39,7 @@ COMMANDS = {
 
 
 def open_index() -> Index:
-    """Read the zoo's index for a command; errors in it are said, and without a model are the end.
+    """Read the zoo's index for a command; warn of errors in it.
 
     Raises:
         IndexReadError: The index has errors and holds no model.
@@ -48,25 +47,13 @@ def open_index() -> Index:
     from rexnet_hub.index import load_index
 
     index = load_index()
-    _say_errors(len(index.errors), str(index.errors[0]) if index.errors else "", len(index.models))
+    if index.errors:
+        first = f"errors in the index: {len(index.errors)}, the first: {index.errors[0]}"
+        message = f"{first}; rexnet-hub validate lists all"
+        if not index.models:
+            raise IndexReadError(message)
+        print(f"warning: {message}", file=sys.stderr)
     return index
-
-
-def open_listing() -> Listing:
-    """Read the columns of the zoo's index for a command; as `open_index` does."""
-    from rexnet_hub.index.listing import load_listing
-
-    listing = load_listing()
-    _say_errors(*listing.errors, len(listing))
-    return listing
-
-
-def _say_errors(errors: int, first: str, models: int) -> None:
-    if errors:
-        told = f"errors in the index: {errors}, the first: {first}; rexnet-hub validate lists all"
-        if not models:
-            raise IndexReadError(told)
-        print(f"warning: {told}", file=sys.stderr)
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -7,17 +7,15 @@ import json
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, open_index, open_listing
+from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
 from rexnet_hub.terminal import paint, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
 
-    from rexnet_hub.index import Claim, Entry
-    from rexnet_hub.index.listing import Listing
+    from rexnet_hub.index import Claim, Entry, Lock
 
 #: What `list` shows of a model: the key in JSON, and the heading.
 FIGURES = {
@@ -47,42 +45,37 @@ def run_list(args: argparse.Namespace) -> int:
     A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
-    listing = open_listing()
-    rows: Sequence[int] = range(len(listing))
-    if args.query or args.sort:
-        from rexnet_hub.index.query import pick
+    from rexnet_hub.index import read_lock
+    from rexnet_hub.index.query import pareto, select
 
-        rows = pick(listing, args.query, sort=args.sort)
+    lock = read_lock()
+    entries = select(open_index().models, args.query, sort=args.sort, measured=lock)
     if args.pareto:
-        from rexnet_hub.index.query import pick_unbeaten
-
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
-        rows = pick_unbeaten(listing, rows, *axes)
+        entries = pareto(entries, *axes, measured=lock)
     if args.names:
-        names = listing.texts("name")
-        print("".join(f"{names[row][0]}\n" for row in rows), end="")
+        print("".join(f"{entry.name}\n" for entry in entries), end="")
         return 0
-    columns = [[column[row] for row in rows] for column in _figures(listing)]
+    rows = [_figures(entry, lock) for entry in entries]
     if args.json:
-        models = [dict(zip(FIGURES, model, strict=True)) for model in zip(*columns, strict=True)]
-        print(json.dumps(models, indent=2))
+        print(json.dumps([dict(zip(FIGURES, row, strict=True)) for row in rows], indent=2))
     else:
-        print(table(tuple(FIGURES.values()), zip(*columns, strict=True), right=range(1, 7)))
+        print(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
     return 0
 
 
-def _figures(listing: Listing) -> list[list[Any]]:
-    """Give the columns of `FIGURES`, in JSON's types."""
-    top1, top5 = (
-        [None if told is None else float(told) for told in listing.shown(name)] for name in ("top1", "top5")
+def _figures(entry: Entry, lock: Lock) -> list[Any]:
+    """Return the values of `FIGURES`, in JSON's types."""
+    from rexnet_hub.index.query import find_number, find_texts
+
+    top1, top5, *counts = (
+        find_number(entry, name, lock)
+        for name in ("top1", "top5", "parameters", "macs", "flops", "file_size")
     )
-    names, licenses = (
-        [", ".join(texts) or None for texts in listing.texts(name)] for name in ("name", "license")
-    )
-    counts = [listing.shown(name) for name in ("parameters", "macs", "flops", "file_size")]
-    return [names, top1, top5, *counts, licenses]
+    percents = [None if percent is None else float(percent) for percent in (top1, top5)]
+    return [entry.name, *percents, *counts, ", ".join(find_texts(entry, "license")) or None]
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:
@@ -129,9 +122,9 @@ def _as_json(claim: Claim) -> dict[str, Any]:
         value = [str(item) for item in value]
     elif value is not None and not isinstance(value, int | str):
         value = str(value)
-    said = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
+    facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
     place = {"file": str(claim.location.file), "line": claim.location.line, "column": claim.location.column}
-    return {**said, "source": claim.source, **place, "inherited": claim.inherited}
+    return {**facts, "source": claim.source, **place, "inherited": claim.inherited}
 
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +132,7 @@ def declare_validate(parser: argparse.ArgumentParser) -> None:
     whose = "files or folders (default: the zoo's)"
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=whose)
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that no path may leave")
-    parser.add_argument("--fix", action="store_true", help="mend in place what is certain")
+    parser.add_argument("--fix", action="store_true", help="fix in place what is certain")
     parser.add_argument("--strict", action="store_true", help="let warnings fail too")
     styles = ("text", "json", "github")
     parser.add_argument("--format", choices=styles, default="text", help="(default: text)")
@@ -149,17 +142,17 @@ def run_validate(args: argparse.Namespace) -> int:
     """Read model-index files and say every problem at its place.
 
     Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain
-    mistakes are mended where they stand; comments, order and quotes stay as they are.
+    mistakes are fixed where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
-    from rexnet_hub.index.report import render_problems
+    from rexnet_hub.index.problems import render_problems
 
     index = load_index(args.paths or None, root=args.root)
     if args.fix and any(problem.fix for problem in index.problems):
-        from rexnet_hub.index.reading.fix import mend_files
+        from rexnet_hub.index.reading.fix import fix_files
 
-        for mended in mend_files(index.problems):
-            print(f"{mended.file}: {len(mended.problems)} mended", file=sys.stderr)
+        for fixed in fix_files(index.problems):
+            print(f"{fixed.file}: {len(fixed.problems)} fixed", file=sys.stderr)
         index = load_index(args.paths or None, root=args.root)
     problems = index.problems
     text = render_problems(problems, args.format)

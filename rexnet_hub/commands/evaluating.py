@@ -59,7 +59,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import evaluate, explain, find_images, name_sources
+    from rexnet_hub.evaluation import compare_with_claims, evaluate, explain, find_images, name_sources
     from rexnet_hub.imagenet.run.plan import RunOptions
 
     images = find_images(
@@ -95,8 +95,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
     )
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
         return 0
+    entries = {entry.name: entry for entry in open_index().models if entry.name in args.names}
+    claims = [compare_with_claims(entries[r.model], r) if r.model in entries else () for r in records]
     if args.json:
-        print(json.dumps([asdict(record) for record in records], indent=2))
+        both = zip(records, claims, strict=True)
+        print(json.dumps([{**asdict(r), "claims": [asdict(f) for f in own]} for r, own in both], indent=2))
         return 0
     rows = (
         (r.model, f"{r.top1_percent:.3f}", f"{r.top5_percent:.3f}", r.top1_count, r.top5_count, r.images)
@@ -104,6 +107,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     )
     print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
     print(f"\n{records[0].conditions}")
+    for finding in (finding for own in claims for finding in own):
+        print(f"{finding.model}: {finding.claim} claimed {finding.stated}: {finding.verdict}, {finding.note}")
     return 0
 
 

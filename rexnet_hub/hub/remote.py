@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.faults import hub_faults
 from rexnet_hub.hub.patience import Patience, within
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
 
 T = TypeVar("T")
 
@@ -55,7 +58,7 @@ class RemoteRepo:
     def read(self, revision: str | None = None) -> RemoteState:
         """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
 
-        def ask():  # type: ignore[no-untyped-def]
+        def ask() -> tuple[ModelInfo, GitRefs]:
             info = _api().model_info(self.repo_id, revision=revision, files_metadata=True, token=self.token)
             return info, _api().list_repo_refs(self.repo_id, token=self.token)
 
@@ -127,7 +130,7 @@ class RemoteRepo:
         as_pr: bool = False,
     ) -> str:
         """Make one commit on top of `parent`, or open a pull request with it; give the commit."""
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+        from huggingface_hub import CommitOperationDelete
 
         # Made anew each time: the client lets an operation be used once only.
         operations: list[CommitOperationAdd | CommitOperationDelete] = [*_additions(files)]
@@ -182,13 +185,13 @@ def hub_url() -> str:
     return str(constants.ENDPOINT)
 
 
-def _api():  # type: ignore[no-untyped-def]
+def _api() -> HfApi:
     import huggingface_hub
 
     return huggingface_hub.HfApi()
 
 
-def _additions(files: Mapping[str, Path]):  # type: ignore[no-untyped-def]
+def _additions(files: Mapping[str, Path]) -> list[CommitOperationAdd]:
     from huggingface_hub import CommitOperationAdd
 
     return [CommitOperationAdd(name, str(path)) for name, path in sorted(files.items())]

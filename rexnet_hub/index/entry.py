@@ -1,4 +1,4 @@
-"""Say what a model-index file claims: entries, collections, results, each with its place."""
+"""Define what a model-index file claims: entries, collections, results, each with its place."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import IndexReadError, UnknownModelError
 
 if TYPE_CHECKING:
+    from rexnet_hub.agreement import Agreement
     from rexnet_hub.index.problems import Problem
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
@@ -53,6 +54,13 @@ class Claim:
     source: str | None = None
     inherited: bool = False
 
+    def compare(self, measured: int | Decimal) -> Agreement:
+        """Compare the claim, at the precision it was published with, with a measurement."""
+        from rexnet_hub.agreement import compare  # Not on the way of a load, which compares nothing.
+        from rexnet_hub.index.fields import kind_of
+
+        return compare(self.text, measured, kind=kind_of(self.field))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paper:
@@ -65,7 +73,7 @@ class Paper:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class PublishedTable:
     """The same metrics as another published table states them, at one commit of it."""
 
     url: str
@@ -88,7 +96,7 @@ class Result:
     split: Claim | None
     metrics: Mapping[str, Claim]
     location: Location
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[PublishedTable, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
 
@@ -208,16 +216,16 @@ class Entry:
             IndexReadError: A setting is missing; all that are missing are named.
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
-        found: dict[str, Any] = {name: self.value(name) for name in names}
-        if absent := [name for name, value in found.items() if value is None]:
+        values: dict[str, Any] = {name: self.value(name) for name in names}
+        if absent := [name for name, value in values.items() if value is None]:
             raise IndexReadError(
                 f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
             )
-        mean, std = ([float(number) for number in found[name]] for name in ("image_mean", "image_std"))
+        mean, std = ([float(number) for number in values[name]] for name in ("image_mean", "image_std"))
         return Preprocessing(
-            input_px=int(found["image_size"]),
-            crop_fraction=float(found["crop_pct"]),
-            interpolation=str(found["interpolation"]),
+            input_px=int(values["image_size"]),
+            crop_fraction=float(values["crop_pct"]),
+            interpolation=str(values["interpolation"]),
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
         )

@@ -1,4 +1,4 @@
-"""Table every field of a model index: its name, what it holds, its unit and its meaning.
+"""List every field of a model index: its name, what it holds, its unit and its meaning.
 
 The reader, the JSON Schema, the reference page and the editor all follow this table; a new
 field is one row.
@@ -175,19 +175,58 @@ def _rows_by_key() -> dict[tuple[str, str], Field]:
     return {(row.owner, key_name(spelling)): row for row, spelling in spellings}
 
 
+@cache
+def kind_of(name: str) -> str:
+    """Return the kind of a figure: percent, bytes, count or another of the table; `any` of one's own."""
+    owners = ("metadata", "metrics")
+    return next((row.kind for row in FIELDS if row.owner in owners and row.name == name), "any")
+
+
 @lru_cache(maxsize=4096)
 def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""
     return _rows_by_key().get((owner, key_name(label)))
 
 
-def find_near(owner: str, label: str) -> str | None:
-    """Name the label that a key is most likely a misspelling of; None where there is none near."""
-    from difflib import get_close_matches
+#: English words that one slip inside a word sets apart from one of the table's: a key may well mean them.
+_ENGLISH = frozenset({
+    "clashes", "clauses", "currant", "easing", "impart", "impost", "inport", "licensee", "matric", "metic",
+    "metics", "modals", "modems", "modes", "morels", "motels", "ransom", "recision", "smooching", "soothing",
+    "trailing", "weighs", "wight", "wights", "wright", "wrights",
+})  # fmt: skip
+_LONG = 6  # letters of a word in which one slip is certain
 
-    labels = {key_name(row.label): row.label for row in FIELDS if row.owner == owner}
+
+def find_misspelt(owner: str, label: str) -> str | None:
+    """Find the label that a custom key certainly is a misspelling of; None where it may mean itself.
+
+    Certain is the same letters with another gap, or one slip inside a long word of letters: a letter lost,
+    doubled or changed, or two that changed places. A key of real words means what it says.
+    """
     wrong = key_name(label)
-    near = get_close_matches(wrong, labels, n=1, cutoff=0.86)
-    # Two letters that changed places count as one slip, which the ratio does not see.
-    near = near or [key for key in labels if sorted(key) == sorted(wrong)]
-    return labels[near[0]] if near else None
+    labels = (row.label for row in FIELDS if row.owner == owner)
+    return next((known for known in labels if _is_slip(wrong, key_name(known))), None)
+
+
+def _is_slip(wrong: str, right: str) -> bool:
+    if wrong.replace("_", "") == right.replace("_", ""):
+        return True
+    ours, theirs = right.split("_"), wrong.split("_")
+    different = [pair for pair in zip(theirs, ours, strict=False) if pair[0] != pair[1]]
+    if len(ours) != len(theirs) or len(different) != 1:
+        return False
+    word, meant = different[0]
+    if len(meant) < _LONG or not word.isalpha() or word in _vocabulary() | _ENGLISH:
+        return False
+    # Inside: a first letter may be a unit's prefix, a last one may make a plural or a tense.
+    lost = (meant[:at] + meant[at + 1 :] for at in range(1, len(meant) - 1))
+    swapped = (meant[:at] + meant[at : at + 2][::-1] + meant[at + 2 :] for at in range(1, len(meant) - 1))
+    doubled = (word[:at] + word[at + 1 :] for at in range(1, len(word) - 1))
+    changed = [at for at in range(len(meant)) if meant[at : at + 1] != word[at : at + 1]]
+    is_changed = len(word) == len(meant) and len(changed) == 1 and 0 < changed[0] < len(meant) - 1
+    return word in lost or word in swapped or meant in doubled or is_changed
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    return frozenset(word for _, spelling in _rows_by_key() for word in spelling.split("_"))

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, suggest
+from rexnet_hub.index.fields import BOUNDS, FIELDS
 
 #: Short words for fields.
 ALIASES = {
@@ -30,23 +31,9 @@ ALIASES = {
 }
 #: What is text; everything else that a query may name is a number.
 TEXT_NAMES = (
-    "name",
-    "title",
-    "collection",
-    "license",
-    "id",
-    "architecture",
-    "tasks",
-    "training_data",
-    "training_techniques",
-    "training_resources",
-    "training_time",
-    "interpolation",
-    "optimizer",
-    "lr_schedule",
-    "auto_augment",
-    "dataset",
-    "task",
+    *("name", "title", "collection", "license"),
+    *(row.name for row in FIELDS if row.owner == "metadata" and row.kind in ("text", "words")),
+    *("dataset", "task"),
 )
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
 UNITS = {
@@ -68,7 +55,7 @@ UNITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One comparison: a name, an operator, and the number or the pattern that it is held against."""
+    """One comparison: a name, an operator, and the number or the pattern that it compares with."""
 
     name: str
     operator: str
@@ -86,8 +73,6 @@ class Group:
 
 def number_names() -> tuple[str, ...]:
     """List the names of numbers that a query may compare."""
-    from rexnet_hub.index.fields import BOUNDS, FIELDS
-
     kinds = set(BOUNDS) - {"numbers"}
     return (
         "macs",
@@ -104,12 +89,6 @@ _QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]
 _MAX_DEPTH = 50
 
 
-class _Wrong(Exception):  # noqa: N818 - becomes a UsageError with a caret
-    def __init__(self, place: int, what: str) -> None:
-        super().__init__(what)
-        self.place, self.what = place, what
-
-
 def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group | None:
     """Parse a query into conditions and groups; None for one without a word in it.
 
@@ -121,11 +100,8 @@ def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group 
         UsageError: It is not one; a caret stands under the mistake.
     """
     parser = _Parser(text, is_known)
-    try:
-        tree = parser.any_of(0) if text.strip() else None
-        parser.require_end()
-    except _Wrong as wrong:
-        raise UsageError(f"{wrong.what}\n  {text}\n  {' ' * wrong.place}^") from None
+    tree = parser.any_of(0) if text.strip() else None
+    parser.require_end()
     return tree
 
 
@@ -134,6 +110,9 @@ class _Parser:
 
     def __init__(self, text: str, is_known: Callable[[str], bool]) -> None:
         self.text, self.place, self.is_known = text, 0, is_known
+
+    def _wrong(self, place: int, what: str) -> UsageError:
+        return UsageError(f"{what}\n  {self.text}\n  {' ' * place}^")
 
     def _peek(self) -> re.Match[str] | None:
         return _TOKEN.match(self.text, self.place)
@@ -153,7 +132,7 @@ class _Parser:
     def require_end(self) -> None:
         """Refuse what is left over."""
         if self.text[self.place :].strip():
-            raise _Wrong(
+            raise self._wrong(
                 self._at(), "this closes nothing" if self.text[self._at()] == ")" else "this was not expected"
             )
 
@@ -176,9 +155,9 @@ class _Parser:
     def _one(self, depth: int) -> Condition | Group:
         match = self._peek()
         if depth > _MAX_DEPTH:
-            raise _Wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
+            raise self._wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
         if match is None:
-            raise _Wrong(
+            raise self._wrong(
                 len(self.text), "the query ends too early: expected is a comparison such as top1>=79"
             )
         if self._next_word() == "not":
@@ -189,58 +168,57 @@ class _Parser:
             inner = self.any_of(depth + 1)
             closing = self._peek()
             if closing is None or not closing["close"]:
-                raise _Wrong(opened, "this parenthesis is not closed")
+                raise self._wrong(opened, "this parenthesis is not closed")
             self.place = closing.end()
             return inner
         if not match["word"]:
-            raise _Wrong(self._at(), "expected is a name, such as top1 or params")
+            raise self._wrong(self._at(), "expected is a name, such as top1 or params")
         return self._condition(match)
 
     def _condition(self, match: re.Match[str]) -> Condition:
-        at, said = match.start("word"), match["word"]
+        at, word = match.start("word"), match["word"]
         self.place = match.end()
-        name = said.lower().replace("-", "_")
+        name = word.lower().replace("-", "_")
         name = ALIASES.get(name, name)
         operator = self._peek()
         if operator is None or not operator["operator"]:
-            raise _Wrong(
-                at, f"{said!r} is compared with nothing: expected is one such as name:{said}* or top1>=79"
+            raise self._wrong(
+                at, f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
             )
         try:
             if not self.is_known(name):
-                require_known(name, said)
+                require_known(name, word)
         except UsageError as error:
-            raise _Wrong(at, str(error)) from None
+            raise self._wrong(at, str(error)) from None
         self.place = operator.end()
         value = _VALUE.match(self.text, self.place)
         if value is None:
-            raise _Wrong(len(self.text), f"expected is a value after {said}{operator['operator']}")
+            raise self._wrong(len(self.text), f"expected is a value after {word}{operator['operator']}")
         at_value = value.start("quoted") if value["quoted"] else value.start("bare")
         self.place = value.end()
-        told = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
+        wanted = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
         if name in TEXT_NAMES:
             if operator["operator"] not in ("=", "!=", ":"):
-                raise _Wrong(
-                    operator.start("operator"), f"{said} is text; it can be compared with `:`, `=` and `!=`"
+                raise self._wrong(
+                    operator.start("operator"), f"{word} is text; it can be compared with `:`, `=` and `!=`"
                 )
-            return Condition(name=name, operator=operator["operator"], pattern=told)
-        return Condition(name=name, operator=operator["operator"], number=_quantity(told, at_value))
+            return Condition(name=name, operator=operator["operator"], pattern=wanted)
+        return Condition(name=name, operator=operator["operator"], number=self._quantity(wanted, at_value))
+
+    def _quantity(self, text: str, at: int) -> Decimal:
+        match = _QUANTITY.fullmatch(text)
+        if match is None:
+            raise self._wrong(at, f"{text!r} is not a number")
+        unit = match[2].lower()
+        if unit not in UNITS:
+            raise self._wrong(
+                at + match.start(2),
+                f"{match[2]!r} is no unit; there are k, M, G, T, %, kB, MB, GB, KiB, MiB, GiB",
+            )
+        return Decimal(match[1]) * UNITS[unit]
 
 
-def _quantity(told: str, at: int) -> Decimal:
-    match = _QUANTITY.fullmatch(told)
-    if match is None:
-        raise _Wrong(at, f"{told!r} is not a number")
-    unit = match[2].lower()
-    if unit not in UNITS:
-        raise _Wrong(
-            at + match.start(2),
-            f"{match[2]!r} is no unit; there are k, M, G, T, %, kB, MB, GB, KiB, MiB, GiB",
-        )
-    return Decimal(match[1]) * UNITS[unit]
-
-
-def require_known(name: str, said: str) -> None:
+def require_known(name: str, word: str) -> None:
     """Refuse a name that no field has.
 
     Raises:
@@ -249,8 +227,4 @@ def require_known(name: str, said: str) -> None:
     known = [*TEXT_NAMES, *number_names(), *ALIASES]
     if name in known:
         return
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}."
-    raise UsageError(f"{said!r} is no name that can be asked for. {hint}")
+    raise UsageError(f"{word!r} is no name that can be asked for. {suggest(name, known)}")

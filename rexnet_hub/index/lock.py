@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,10 @@ class MeasuredEvaluation:
     top1_count: int
     top5_count: int
 
+    def percent(self, name: str) -> Decimal:
+        """Return `top1` or `top5` in percentage points."""
+        return Decimal(100 * int(getattr(self, f"{name}_count"))) / self.images
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
@@ -111,6 +116,17 @@ class Measured:
     def preferred_macs(self) -> MeasuredMacs | None:
         """The count under our own convention, else under the first by name."""
         return self.macs.get(PREFERRED_MACS) or next((self.macs[name] for name in sorted(self.macs)), None)
+
+    def figure(self, name: str) -> int | Decimal | None:
+        """Return what was measured of a figure, as queries name it; None where nothing was."""
+        if name in ("top1", "top5"):
+            run = self.evaluation
+            return run.percent(name) if run and run.images else None
+        if name == "macs":
+            return self.preferred_macs.count if self.preferred_macs else None
+        if name == "file_size":
+            return self.released.size_bytes if self.released else None
+        return self.parameters if name == "parameters" else None
 
     def of_standin(self) -> Measured:
         """Keep what holds of random numbers in the released shape too: no file, run or publication."""

@@ -2,59 +2,38 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
 
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
-from rexnet_hub.index.lock import Lock
+from rexnet_hub.index.lock import Lock, read_lock
+from rexnet_hub.index.reading.read import load_index
 
 Measurable = Decimal | int
-Verdicts = list[bool | None]
+_HOLDS: dict[str, Callable[..., bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+    ":": operator.eq,
+    "!=": operator.ne,
+}
 
 
-class Columns(Protocol):
-    """What can be asked of several models: a value of each, in one order."""
-
-    def __len__(self) -> int:
-        """Count the models."""
-
-    def numbers(self, name: str) -> Sequence[Measurable | None]:
-        """Give a number of each; None where it is unknown."""
-
-    def texts(self, name: str) -> Sequence[tuple[str, ...]]:
-        """Give a text of each, as a list; empty where nothing is claimed."""
-
-
-@dataclass(frozen=True, slots=True)
-class EntryColumns:
-    """The columns of entries, and of what machines measured of them."""
-
-    entries: Sequence[Entry]
-    measured: Lock | None = None
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def numbers(self, name: str) -> list[Measurable | None]:
-        """As `Columns` says."""
-        return [find_number(entry, name, self.measured) for entry in self.entries]
-
-    def texts(self, name: str) -> list[tuple[str, ...]]:
-        """As `Columns` says."""
-        return [find_texts(entry, name) for entry in self.entries]
+def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
+    """List the names of the index's models that meet a query; what was measured is preferred to claims."""
+    return [entry.name for entry in select(load_index().models, query, sort=sort, measured=read_lock())]
 
 
 def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
     """Look a number up: measured where it was, else claimed, else None."""
     if measured is not None and name in ("macs", "parameters"):
-        found = measured.of(entry.name)
-        if name == "parameters" and found.parameters is not None:
-            return found.parameters
-        if name == "macs" and found.preferred_macs is not None:
-            return found.preferred_macs.count
+        counted = measured.of(entry.name).figure(name)
+        if counted is not None:
+            return counted
     claim = entry.metadata.get(name) or entry.metric(name)
     if claim is None:
         claim = next((c for label, c in entry.metadata.items() if plain_name(label) == name), None)
@@ -63,14 +42,14 @@ def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measur
 
 
 def plain_name(label: str) -> str:
-    """Give a field's name as a query writes it."""
+    """Return a field's name as a query writes it."""
     return label.lower().replace(" ", "_")
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
-    """Look text up, as a list; empty where nothing is claimed."""
+    """Find text, as a list; empty where nothing is claimed."""
     if name in ("dataset", "task"):
-        return tuple(str(found) for result in entry.results if (found := getattr(result, name)))
+        return tuple(str(text) for result in entry.results if (text := getattr(result, name)))
     if name == "name":
         return (entry.name,)
     if name == "collection":
@@ -101,8 +80,15 @@ def select(
         UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
     entries = tuple(entries)
-    rows = pick(EntryColumns(entries, measured), query, sort=sort)
-    return tuple(entries[row] for row in rows)
+    verdicts = judge(entries, query, measured)
+    picked = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict]
+    keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
+    for key in reversed([key.strip() for key in keys if key.strip()]):
+        name = ALIASES.get(key.removeprefix("-"), key.removeprefix("-"))
+        if not _is_claimed(entries, name, measured):
+            require_known(name, key.removeprefix("-"))
+        picked = _sorted(picked, name, key.startswith("-"), measured)
+    return tuple(picked)
 
 
 def pareto(
@@ -121,99 +107,69 @@ def pareto(
     Raises:
         UsageError: Either name is not a number's.
     """
-    entries = tuple(entries)
-    rows = pick_unbeaten(EntryColumns(entries, measured), range(len(entries)), more, less)
-    return tuple(entries[row] for row in rows)
-
-
-def pick(columns: Columns, query: str, *, sort: str | Sequence[str] | None = None) -> list[int]:
-    """Pick rows as `select` picks entries."""
-    rows = [row for row, verdict in enumerate(judge(columns, query)) if verdict]
-    keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
-    for key in reversed([key.strip() for key in keys if key.strip()]):
-        name = ALIASES.get(key.removeprefix("-"), key.removeprefix("-"))
-        if not _is_claimed(columns, name):
-            require_known(name, key.removeprefix("-"))
-        rows = _sorted(rows, name, key.startswith("-"), columns)
-    return rows
-
-
-def pick_unbeaten(columns: Columns, rows: Sequence[int], more: str, less: str) -> list[int]:
-    """Pick among some rows as `pareto` picks entries."""
     names = [ALIASES.get(name, name) for name in (more, less)]
     for name in names:
         require_known(name, name)
-    goods, costs = (columns.numbers(name) for name in names)
-    pairs = {(costs[row], goods[row]) for row in rows}
-    known = [(cost, good) for cost, good in pairs if cost is not None and good is not None]
+    entries = tuple(entries)
+    goods, costs = ([find_number(entry, name, measured) for entry in entries] for name in names)
+    points = list(zip(costs, goods, strict=True))
+    known = {(cost, good) for cost, good in points if cost is not None and good is not None}
     best: Measurable | None = None
     unbeaten = set()
-    # From the cheapest on, a row is unbeaten if it is better than all that cost no more.
-    for cost, good in sorted(known, key=lambda pair: (pair[0], -pair[1])):
+    # From the cheapest on, a point is unbeaten if it is better than all that cost no more.
+    for cost, good in sorted(known, key=lambda point: (point[0], -point[1])):
         if best is None or good > best:
             best = good
             unbeaten.add((cost, good))
-    return [row for row in rows if (costs[row], goods[row]) in unbeaten]
+    return tuple(entry for entry, point in zip(entries, points, strict=True) if point in unbeaten)
 
 
-def judge(columns: Columns, query: str) -> Verdicts:
-    """Say of each row whether it meets a query; None where what the query asks for is unknown.
+def judge(entries: Sequence[Entry], query: str, measured: Lock | None = None) -> list[bool | None]:
+    """Judge whether each entry meets a query; None where what the query asks for is unknown.
 
     Raises:
         UsageError: It is not a query; a caret stands under the mistake.
     """
-    tree = parse_tree(query, lambda name: _is_claimed(columns, name))
-    return [True] * len(columns) if tree is None else _judge(tree, columns)
+    tree = parse_tree(query, lambda name: _is_claimed(entries, name, measured))
+    return [True if tree is None else _judge(tree, entry, measured) for entry in entries]
 
 
-def _is_claimed(columns: Columns, name: str) -> bool:
-    return any(number is not None for number in columns.numbers(name))
+def _is_claimed(entries: Sequence[Entry], name: str, measured: Lock | None) -> bool:
+    return any(find_number(entry, name, measured) is not None for entry in entries)
 
 
-def _sorted(rows: list[int], name: str, greatest_first: bool, columns: Columns) -> list[int]:
-    """Sort rows, stably; those of which the value is unknown come last."""
-    values = columns.texts(name) if name in TEXT_NAMES else columns.numbers(name)
-    known = [row for row in rows if values[row] not in (None, ())]
-    unknown = [row for row in rows if values[row] in (None, ())]
-    return sorted(known, key=lambda row: values[row], reverse=greatest_first) + unknown  # type: ignore[arg-type, return-value]
+def _sorted(entries: list[Entry], name: str, greatest_first: bool, measured: Lock | None) -> list[Entry]:
+    """Sort entries, stably; those of which the value is unknown come last."""
+    is_text = name in TEXT_NAMES
+    rows = [(find_texts(e, name) if is_text else find_number(e, name, measured), e) for e in entries]
+    known = sorted(
+        (row for row in rows if row[0] not in (None, ())),
+        key=lambda row: row[0],  # type: ignore[arg-type, return-value]
+        reverse=greatest_first,
+    )
+    return [entry for _, entry in known] + [entry for value, entry in rows if value in (None, ())]
 
 
-def _judge(tree: Condition | Group, columns: Columns) -> Verdicts:
-    """Judge every row by three values: true, false, unknown."""
+def _judge(tree: Condition | Group, entry: Entry, measured: Lock | None) -> bool | None:
+    """Judge an entry by three values: true, false, unknown."""
     if isinstance(tree, Condition):
-        return _match_all(tree, columns) if tree.pattern is not None else _compare_all(tree, columns)
-    parts = [_judge(part, columns) for part in tree.parts]
+        return _compare(tree, entry, measured) if tree.pattern is None else _match(tree, entry)
+    verdicts = [_judge(part, entry, measured) for part in tree.parts]
     if tree.word == "not":
-        return [None if verdict is None else not verdict for verdict in parts[0]]
+        return None if verdicts[0] is None else not verdicts[0]
     deciding = tree.word == "or"
-    return [
-        deciding if deciding in verdicts else None if None in verdicts else not deciding
-        for verdicts in zip(*parts, strict=True)
-    ]
+    return deciding if deciding in verdicts else None if None in verdicts else not deciding
 
 
-def _match_all(condition: Condition, columns: Columns) -> Verdicts:
-    pattern, wanted = condition.pattern or "", condition.operator != "!="
-    verdicts: dict[tuple[str, ...], bool | None] = {(): None}  # few values are many models'
-    for texts in set(columns.texts(condition.name)):
-        if texts:
-            verdicts[texts] = any(_matches(pattern, text) for text in texts) == wanted
-    return [verdicts[texts] for texts in columns.texts(condition.name)]
+def _match(condition: Condition, entry: Entry) -> bool | None:
+    texts = find_texts(entry, condition.name)
+    matches = any(_matches(condition.pattern or "", text) for text in texts)
+    return matches == (condition.operator != "!=") if texts else None
 
 
-def _compare_all(condition: Condition, columns: Columns) -> Verdicts:
-    number = condition.number
-    assert number is not None
-    holds: Callable[[Measurable], bool] = {
-        "<": number.__gt__,
-        "<=": number.__ge__,
-        ">": number.__lt__,
-        ">=": number.__le__,
-        "=": number.__eq__,
-        ":": number.__eq__,
-        "!=": number.__ne__,
-    }[condition.operator]
-    return [None if found is None else holds(found) for found in columns.numbers(condition.name)]
+def _compare(condition: Condition, entry: Entry, measured: Lock | None) -> bool | None:
+    value = find_number(entry, condition.name, measured)
+    return None if value is None else _HOLDS[condition.operator](value, condition.number)
 
 
 def _matches(pattern: str, text: str) -> bool:

@@ -147,7 +147,7 @@ def _meaning(row: Field) -> str:
 
 
 def _any_case(label: str) -> str:
-    """Spell a pattern that matches a label in any case and with any gap: JSON Schema knows no flags."""
+    """Return a pattern that matches a label in any case and with any gap: JSON Schema knows no flags."""
     spelled = {" ": "[ _-]+", "@": "@"}
     return "".join(
         spelled.get(c, f"[{c.upper()}{c.lower()}]" if c.isalpha() else "[ _-]+" if c == "-" else c)

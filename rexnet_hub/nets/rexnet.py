@@ -84,7 +84,7 @@ class SqueezeExcite(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        gate = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
+        gate: Tensor = x.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
         gate = self.fc2(F.relu(self.bn(self.fc1(gate))))
         return x * gate.sigmoid()
 
@@ -123,7 +123,7 @@ class LinearBottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H/stride, W/stride)."""
-        out = self.conv_pwl(F.relu6(self.se(self.conv_dw(self.conv_exp(x)))))
+        out: Tensor = self.conv_pwl(F.relu6(self.se(self.conv_dw(self.conv_exp(x)))))
         if not (shared := self.shortcut_channels):
             return out
         out = self.drop_path(out)
@@ -281,7 +281,8 @@ class ReXNet(nn.Module):
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map the last feature map to logits, or with `pre_logits` to the pooled features."""
-        return self.head(x, pre_logits)
+        logits: Tensor = self.head(x, pre_logits)
+        return logits
 
     def forward_intermediates(self, x: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
         """Take features on the way.

@@ -63,7 +63,7 @@ def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def radius(size: float, largest: float) -> float:
-    """Give the radius whose circle has an area in proportion to `size`."""
+    """Return the radius whose circle has an area in proportion to `size`."""
     return max(SMALLEST_RADIUS, LARGEST_RADIUS * math.sqrt(size / largest)) if largest else SMALLEST_RADIUS
 
 

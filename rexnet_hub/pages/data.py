@@ -63,7 +63,7 @@ def feed_json(views: Sequence[ModelView]) -> str:
 
 
 def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
-    """Say what each publication of a model changed, the latest first."""
+    """List what each publication of a model changed, the latest first."""
     published = view.measured.published
     for place in range(len(published) - 1, -1, -1):
         now, before = published[place], published[place - 1] if place else None

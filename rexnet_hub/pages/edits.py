@@ -1,4 +1,4 @@
-"""Tell a card's own lines from those that people wrote into it."""
+"""Find which lines of a card are ours, and which people wrote into it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def first_difference(own: str, there: str) -> tuple[str, str] | None:
 
     Lines that people added between are theirs, and are no difference, up to a length that no card has.
     """
-    stated, found = own.splitlines(), there.splitlines()[:MAX_LINES]
-    for kind, start, end, place, until in SequenceMatcher(None, stated, found, autojunk=False).get_opcodes():
+    lines, theirs = own.splitlines(), there.splitlines()[:MAX_LINES]
+    for kind, start, end, place, until in SequenceMatcher(None, lines, theirs, autojunk=False).get_opcodes():
         if kind in ("replace", "delete") and start < end:
-            return stated[start], found[place] if place < until else "no such line"
+            return lines[start], theirs[place] if place < until else "no such line"
     return None

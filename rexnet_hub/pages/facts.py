@@ -6,21 +6,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from rexnet_hub.index import Claim, Entry
+from rexnet_hub.agreement import Agreement, Standing
+from rexnet_hub.index import Claim, Entry, PublishedTable
+from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages.text import link, markdown, number, shell
 
-#: How the words of a fact's standing are meant; only what we measured ourselves is ever green.
-STANDINGS = {
-    "measured": "measured here, and the claim agrees to its last published digit",
-    "differs": "measured here, and the claim does not agree",
-    "second source": "published, and another table states it too; not measured here",
-    "claimed": "published; not measured here",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class CitedSource:
     """A place that states a value: its words, its address where it has one, the value it gives."""
 
     words: str
@@ -46,24 +40,26 @@ class Fact:
         record: Where in the lock the measurement is kept, and what made it.
         how: How it is counted or was measured.
         command: What measures it again.
-        standing: One of STANDINGS; empty where there is no value.
+        standing: How the value stands, one of the words of `agreement`; empty where there is none.
+        agreement: Of claim and measurement, where there are both.
     """
 
     key: str
     label: str
     value: int | Decimal | None
     claimed: str | None
-    stated_by: Source | None = None
-    second_sources: tuple[Source, ...] = ()
+    stated_by: CitedSource | None = None
+    second_sources: tuple[CitedSource, ...] = ()
     measured: str | None = None
     also_measured: tuple[str, ...] = ()
     record: str | None = None
     how: str = ""
     command: str = ""
     standing: str = ""
+    agreement: Agreement | None = None
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[CitedSource, ...]:
         """Who states it: the claim's own source, then others with the value that they give."""
         return ((self.stated_by,) if self.stated_by else ()) + self.second_sources
 
@@ -71,212 +67,111 @@ class Fact:
 def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ...]:
     """List the figures that people compare models by; what nobody states or measured stays empty.
 
+    Multiply-adds are only ever our own count. Published FLOPs are nobody's count that we could repeat, so no
+    measurement stands beside them.
+
     Args:
         entry: The model.
-        measured: What the lock holds of it.
+        measured: What the lock has of it.
     """
-    ours = measured or Measured()
+    ours, name = measured or Measured(), shell(entry.name)
+    verify, evaluate = f"rexnet-hub verify {name}", f"rexnet-hub evaluate {name} --data DIR"
+    pictures = "images of ImageNet-1k's validation set whose right class is"
+    trained = "numbers that are trained; the batch norms' running statistics are not among them"
+    macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
+    flops = "as published; how they were counted is not stated, and no counter known to us gives them"
     return (
-        _accuracy(entry, ours, "top1", "Top-1 accuracy", "the first guess"),
-        _accuracy(entry, ours, "top5", "Top-5 accuracy", "among the first five guesses"),
-        _parameters(entry, ours),
-        _macs(entry, ours),
-        _flops(entry),
-        _file_size(entry, ours),
+        _fact(entry, ours, "top1", "Top-1 accuracy", f"{pictures} the first guess", evaluate),
+        _fact(entry, ours, "top5", "Top-5 accuracy", f"{pictures} among the first five guesses", evaluate),
+        _fact(entry, ours, "parameters", "Parameters", trained, verify),
+        _fact(entry, ours, "macs", "MACs", macs, verify),
+        _fact(entry, ours, "flops", "FLOPs", flops, ""),
+        _fact(entry, ours, "file_size", "File size", "of the released file", f"{verify} --weights FILE"),
     )
 
 
-def _accuracy(entry: Entry, measured: Measured, name: str, label: str, where: str) -> Fact:
-    claim = entry.metric(name)
-    found, shown, record = None, None, None
-    if run := measured.evaluation:
-        right = run.top1_count if name == "top1" else run.top5_count
-        found = Decimal(100 * right) / run.images
-        shown = f"{found:.3f} % ({right:,} of {run.images:,} images)"
-        record = f"evaluation on {run.dataset}, record {run.record_sha256[:16]}…"
+def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, command: str) -> Fact:
+    """Put what is claimed of a figure beside what was measured."""
+    claim = None if key == "macs" else entry.metadata.get(key) or entry.metric(key)
+    counted = measured.figure(key)
     seconds = tuple(
-        Source(words=_snapshot_words(table.url, table.date), url=table.url, value=percent(other.value))
+        CitedSource(words=table_words(table), url=table.url, value=published(key, other.value))
         for result in entry.results
+        if claim is not None and result.metrics.get(key) is claim
         for table in result.snapshots
-        if (other := table.metrics.get(name)) is not None
+        if (other := table.metrics.get(key)) is not None
     )
-    return Fact(
-        key=name,
-        label=label,
-        value=_value(claim) if found is None else found,
-        claimed=None if _value(claim) is None else percent(_value(claim)),
-        stated_by=_stated_by(claim),
-        second_sources=seconds,
-        measured=shown,
-        record=record,
-        how=f"images of ImageNet-1k's validation set whose right class is {where}",
-        command=f"rexnet-hub evaluate {shell(entry.name)} --data DIR",
-        standing=_standing(claim, found, bool(seconds)),
-    )
-
-
-def _parameters(entry: Entry, measured: Measured) -> Fact:
-    return _counted(
-        entry,
-        "parameters",
-        "Parameters",
-        measured.parameters,
-        kept_as="parameters",
-        how="numbers that are trained; the batch norms' running statistics are not among them",
-        command=f"rexnet-hub verify {shell(entry.name)}",
-    )
-
-
-def _file_size(entry: Entry, measured: Measured) -> Fact:
-    return _counted(
-        entry,
-        "file_size",
-        "File size",
-        measured.released.size_bytes if measured.released else None,
-        kept_as="released",
-        how="of the released file",
-        command=f"rexnet-hub verify {shell(entry.name)} --weights FILE",
-        unit=" bytes",
-    )
-
-
-def _counted(
-    entry: Entry,
-    key: str,
-    label: str,
-    found: int | None,
-    *,
-    kept_as: str,
-    how: str,
-    command: str,
-    unit: str = "",
-) -> Fact:
-    """Put a claimed count beside the counted one."""
-    claim = entry.metadata.get(key)
+    agreement = claim.compare(counted) if claim and counted is not None else None
+    if counted is not None:
+        standing = agreement.standing if agreement else Standing.MEASURED
+    else:
+        standing = Standing.SECOND_SOURCE if seconds else Standing.CLAIMED
+    record, shown, others = _evidence(measured, key) if counted is not None else (None, None, ())
     return Fact(
         key=key,
         label=label,
-        value=_value(claim) if found is None else found,
-        claimed=None if _value(claim) is None else number(_value(claim)) + unit,
-        stated_by=_stated_by(claim),
-        measured=None if found is None else number(found) + unit,
-        record=None if found is None else kept_as,
+        value=counted if counted is not None else claim.value if claim else None,
+        claimed=published(key, claim.value) if claim else None,
+        stated_by=_stated_by(claim) if claim else None,
+        second_sources=seconds,
+        measured=shown,
+        also_measured=others,
+        record=record,
         how=how,
         command=command,
-        standing=_standing(claim, found),
+        standing=standing if claim or counted is not None else "",
+        agreement=agreement,
     )
 
 
-def _macs(entry: Entry, measured: Measured) -> Fact:
-    """Multiply-adds are only ever our own count: what is published is FLOPs, a fact of its own."""
-    preferred = measured.preferred_macs
-    counts = [(name, macs) for name, macs in sorted(measured.macs.items()) if macs is not preferred]
-    return Fact(
-        key="macs",
-        label="MACs",
-        value=preferred.count if preferred else None,
-        claimed=None,
-        measured=number(preferred.count) if preferred else None,
-        record=f"macs, counted by {preferred.counter} at {preferred.input_px} px" if preferred else None,
-        also_measured=tuple(f"{number(macs.count)} ({name})" for name, macs in counts),
-        how="multiply-adds of convolutions and classifier for one picture of the stated size",
-        command=f"rexnet-hub verify {shell(entry.name)}",
-        standing="measured" if preferred else "",
-    )
+def _evidence(measured: Measured, key: str) -> tuple[str, str, tuple[str, ...]]:
+    """Return where a measurement is kept, how it is printed, and what other conventions count."""
+    counted, run, macs = measured.figure(key), measured.evaluation, measured.preferred_macs
+    if key in ("top1", "top5") and run:
+        right = run.top1_count if key == "top1" else run.top5_count
+        record = f"evaluation on {run.dataset}, record {run.record_sha256[:16]}…"
+        return record, f"{counted:.3f} % ({right:,} of {run.images:,} images)", ()
+    if key == "macs" and macs:
+        counts = sorted((name, other) for name, other in measured.macs.items() if other is not macs)
+        others = tuple(f"{number(other.count)} ({name})" for name, other in counts)
+        return f"macs, counted by {macs.counter} at {macs.input_px} px", number(counted), others
+    return "released" if key == "file_size" else key, published(key, counted), ()
 
 
-def _flops(entry: Entry) -> Fact:
-    """Published FLOPs are nobody's count that we could repeat, so no measurement stands beside them."""
-    claim = entry.metadata.get("flops")
-    return Fact(
-        key="flops",
-        label="FLOPs",
-        value=_value(claim),
-        claimed=None if _value(claim) is None else number(_value(claim)),
-        stated_by=_stated_by(claim),
-        how="as published; how they were counted is not stated, and no counter known to us gives them",
-        standing=_standing(claim, None),
-    )
+def published(key: str, value: Any) -> str:
+    """Print a figure with its unit, percentage points to the digit that they were published with."""
+    if key in ("top1", "top5"):
+        return f"{value} %"
+    return number(value) + (" bytes" if key == "file_size" else "")
 
 
-def percent(value: Any) -> str:
-    """Print percentage points to the digit that they were published with."""
-    return f"{value} %"
-
-
-def agrees(claimed: int | Decimal, found: int | Decimal) -> bool:
-    """Say whether a measured value, rounded as the claim is, gives the claim."""
-    if isinstance(claimed, Decimal):
-        return abs(Decimal(found) - claimed) <= Decimal(5).scaleb(int(claimed.as_tuple().exponent) - 1)
-    zeros = len(str(claimed)) - len(str(claimed).rstrip("0")) if claimed else 0
-    return abs(2 * (found - claimed)) <= 10 ** min(zeros, 4)
-
-
-def _value(claim: Claim | None) -> Any:
-    return claim.value if claim else None
-
-
-def _standing(claim: Claim | None, found: int | Decimal | None, has_second_source: bool = False) -> str:
-    claimed = _value(claim)
-    if found is not None:
-        return "measured" if claimed is None or agrees(claimed, found) else "differs"
-    if claimed is None:
-        return ""
-    return "second source" if has_second_source else "claimed"
-
-
-def _stated_by(claim: Claim | None) -> Source | None:
-    """Say who states a claim: the address that the file gives, else the file itself."""
-    if claim is None:
-        return None
+def _stated_by(claim: Claim) -> CitedSource:
+    """Return who states a claim: the address that the file gives, else the file itself."""
     if claim.source:
-        return Source(words=claim.source.partition("://")[2] or claim.source, url=claim.source)
-    return Source(words=f"the model index ({claim.location.file.name})")
+        return CitedSource(words=claim.source.partition("://")[2] or claim.source, url=claim.source)
+    return CitedSource(words=f"the model index ({claim.location.file.name})")
 
 
-def _snapshot_words(url: str, date: str | None) -> str:
-    parts = url.split("/")
+def table_words(table: PublishedTable) -> str:
+    """Return what a cited table is called: whose, its file, its date."""
+    parts = table.url.split("/")
     words = f"timm's {parts[-1]}" if "pytorch-image-models" in parts else parts[-1]
-    return f"{words}, {date}" if date else words
+    return f"{words}, {table.date}" if table.date else words
 
 
+_METADATA = [row.name for row in FIELDS if row.owner == "metadata"]
 #: What an entry says of its training, in the order of the table of fields.
-TRAINING_FIELDS = (
-    "training_data",
-    "training_techniques",
-    "training_resources",
-    "training_time",
-    "optimizer",
-    "lr_schedule",
-    "epochs",
-    "warmup_epochs",
-    "batch_size",
-    "lr",
-    "momentum",
-    "weight_decay",
-    "dropout",
-    "label_smoothing",
-    "random_erasing",
-    "auto_augment",
-)
+TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.index("num_classes")]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of a list: what, how much."""
-
-    label: str
-    value: str
-
-
-def training_rows(entry: Entry) -> tuple[Row, ...]:
-    """List what the entry says of its training."""
+def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """List what the entry says of its training: the label, the value."""
     claims = (entry.metadata.get(name) for name in TRAINING_FIELDS)
-    return tuple(Row(label=c.label, value=c.text or number(c.value)) for c in claims if c is not None)
+    return tuple((c.label, c.text or number(c.value)) for c in claims if c is not None)
 
 
 def input_sentence(entry: Entry) -> str:
-    """Say in one sentence how a picture becomes the network's input, as Markdown."""
+    """Return in one sentence how a picture becomes the network's input, as Markdown."""
     spec = entry.preprocessing
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))

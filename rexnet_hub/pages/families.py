@@ -1,4 +1,4 @@
-"""Words about families of models that no field of the index holds: what they are, how they are cited."""
+"""Words about families of models that no field of the index has: what they are, how they are cited."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rexnet_hub.pages.text import one_line
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """What is said of every model of one collection.
+    """What is true of every model of one collection.
 
     Attributes:
         sentences: Two sentences, Markdown.
@@ -55,12 +55,12 @@ FAMILIES = {"RexNet": REXNET}
 
 
 def find_family(entry: Entry) -> Family | None:
-    """Find what is said of an entry's family; None for a family that we know nothing of."""
+    """Find an entry's family; None for one that we know nothing of."""
     return FAMILIES.get(entry.collection.name) if entry.collection else None
 
 
 def citation(entry: Entry) -> str | None:
-    """Give BibTeX for an entry: its family's, else what its paper's title and address amount to."""
+    """Return BibTeX for an entry: its family's, else what its paper's title and address amount to."""
     if family := find_family(entry):
         return family.bibtex
     paper = entry.paper or entry.current_paper

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from rexnet_hub.index import grammar
-from rexnet_hub.index.codes import CODES
+from rexnet_hub.index.codes import read_codes
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.pages.text import code, fenced, markdown
 
@@ -31,6 +31,13 @@ matter. What a model does not say it inherits from its collection. A value is ke
 machines measured stands beside it, in `lock.json`. The same table as a [JSON Schema](../schema.json) gives an
 editor completion and checks.
 """
+
+
+#: How each decision begins: its title, its day, and what became of it.
+DECISION_HEAD = re.compile(
+    r"# (.+)\n\n\*\*Date\*\* (\d{4}-\d\d-\d\d) · "
+    r"\*\*Status\*\* (accepted|replaced by \[\d{4}\]\(\d{4}-[\w-]+\.md\))\n"
+)
 
 
 def render_fields() -> str:
@@ -105,12 +112,20 @@ def _wide(formatter: type[argparse.HelpFormatter]) -> type[argparse.HelpFormatte
 
 
 def render_decisions(pages: Mapping[str, str]) -> str:
-    """Render the list of decision files, by path below the docs folder, with their titles."""
+    """Render the table of decision files, by path below the docs folder: title, status and date.
+
+    Raises:
+        ValueError: A file lacks its title, or its line of date and status.
+    """
     lines = ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
+    lines += ["| No. | Decision | Status | Date |", "| --- | --- | --- | --- |"]
     for path, text in sorted(pages.items()):
-        title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
-        title = re.sub(r"\A\d+\. ", "", title)
-        lines.append(f"- [{markdown(title)}]({path.removeprefix('decisions/')})")
+        if (head := DECISION_HEAD.match(text)) is None:
+            raise ValueError(
+                f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
+            )
+        file = path.removeprefix("decisions/")
+        lines.append(f"| {file[:4]} | [{markdown(head[1])}]({file}) | {head[3]} | {head[2]} |")
     return "\n".join(lines) + "\n"
 
 
@@ -122,7 +137,7 @@ def render_codes() -> str:
         "What `rexnet-hub validate` can say, each with the least file that makes it say so, and the same",
         "file mended. A warning may be meant; with `--strict` it fails as an error does.",
     ]
-    for row in CODES:
+    for row in read_codes().values():
         lines += ["", f"## {row.code}", "", f"{row.severity.capitalize()}: {row.meaning}.", ""]
         for title, text in (("Wrong", row.bad), ("Right", row.good)):
             shown = text.encode("utf-8", "backslashreplace").decode()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.schema import render_schema
@@ -15,7 +16,7 @@ from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference, snippets
 from rexnet_hub.pages.card import environment, render_card
 from rexnet_hub.pages.chart import Point, draw_svg
-from rexnet_hub.pages.facts import STANDINGS, input_sentence, training_rows
+from rexnet_hub.pages.facts import input_sentence, training_rows
 from rexnet_hub.pages.families import citation, find_family
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -83,7 +84,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
-    """Name the most accurate model and the smallest, with their figures, for a reader in a hurry."""
+    """Return the most accurate model and the smallest, with their figures, for a reader in a hurry."""
     picks = []
     if rated := [view for view in views if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
@@ -113,7 +114,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
             preprocessing=input_sentence(entry),
             training=training_rows(entry),
             recipe=make_recipe(entry),
-            standings=STANDINGS,
+            standings=MEANINGS,
             siblings=siblings,
             cost_key=cost_key(siblings),
             picture=draw_picture(siblings, here=entry.name),
@@ -163,7 +164,7 @@ def table_columns(views: Sequence[ModelView]) -> tuple[Column, ...]:
 
 
 def cost_key(views: Sequence[ModelView]) -> str:
-    """Name the cost that pictures show: our own count where every model has one, else what was published."""
+    """Return the cost that pictures show: our own count where every model has one, else FLOPs."""
     return "macs" if all(view.facts["macs"].value is not None for view in views) else "flops"
 
 

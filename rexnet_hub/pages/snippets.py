@@ -18,47 +18,40 @@ class Snippet:
 
 
 def predicting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Classify a picture with each library.
+    """Return the lines that classify a picture, for each library.
 
     Args:
         source: What rexnet_hub loads: a name of the index or a repo's id.
         repo_id: The repo on the Hub; without one, timm and transformers read a folder of the name.
     """
-    ours, timms, transformers = _quoted(source, repo_id)
+    command = f"rexnet-hub predict {shell(source)} picture.jpg"
     return (
-        Snippet(library="rexnet_hub", language="python", lines=OURS.format(ours)),
-        Snippet(library="timm", language="python", lines=TIMM.format(timms)),
-        Snippet(library="transformers", language="python", lines=TRANSFORMERS.format(transformers)),
-        Snippet(
-            library="command line",
-            language="console",
-            lines=f"rexnet-hub predict {shell(source)} picture.jpg",
-        ),
+        *_python(source, repo_id, rexnet_hub=OURS, timm=TIMM, transformers=TRANSFORMERS),
+        Snippet(library="command line", language="console", lines=command),
     )
 
 
 def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Take features out of a picture instead of classes."""
-    ours, timms, _ = _quoted(source, repo_id)
-    return (
-        Snippet(library="rexnet_hub", language="python", lines=OUR_FEATURES.format(ours)),
-        Snippet(library="timm", language="python", lines=TIMM_FEATURES.format(timms)),
-    )
+    """Return the lines that take features out of a picture instead of classes."""
+    return _python(source, repo_id, rexnet_hub=OUR_FEATURES, timm=TIMM_FEATURES)
 
 
 def tuning(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Give the model another classifier and train it."""
-    ours, timms, _ = _quoted(source, repo_id)
-    return (
-        Snippet(library="rexnet_hub", language="python", lines=OUR_TUNING.format(ours)),
-        Snippet(library="timm", language="python", lines=TIMM_TUNING.format(timms)),
+    """Return the lines that give the model another classifier and train it."""
+    return _python(source, repo_id, rexnet_hub=OUR_TUNING, timm=TIMM_TUNING)
+
+
+def _python(source: str, repo_id: str | None, **lines: str) -> tuple[Snippet, ...]:
+    """Fill in what each library loads, quoted as Python writes it."""
+    loaded = {
+        "rexnet_hub": source,
+        "timm": f"hf-hub:{repo_id}" if repo_id else f"local-dir:{source}",
+        "transformers": repo_id or f"./{source}",
+    }
+    return tuple(
+        Snippet(library=library, language="python", lines=text.format(json.dumps(loaded[library])))
+        for library, text in lines.items()
     )
-
-
-def _quoted(source: str, repo_id: str | None) -> tuple[str, str, str]:
-    """Quote what each library loads, as Python writes it."""
-    timms = f"hf-hub:{repo_id}" if repo_id else f"local-dir:{source}"
-    return json.dumps(source), json.dumps(timms), json.dumps(repo_id or f"./{source}")
 
 
 OURS = """\

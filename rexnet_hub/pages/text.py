@@ -20,24 +20,16 @@ _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def one_line(text: Any) -> str:
-    """Give text on one line, without characters that nobody can see."""
-    return _one_line(str(text))
+    """Return text on one line, without characters that nobody can see."""
+    return "".join(char for char in " ".join(str(text).split()) if char.isprintable())
 
 
-@functools.lru_cache(maxsize=4096)
-def _one_line(text: str) -> str:
-    return "".join(char for char in " ".join(text.split()) if char.isprintable())
-
-
+@functools.lru_cache(maxsize=4096, typed=True)
 def markdown(text: Any) -> str:
     """Escape text so that Markdown, HTML and templates show it as it is, on one line."""
-    return _markdown(str(text))
-
-
-@functools.lru_cache(maxsize=4096)
-def _markdown(text: str) -> str:
-    escaped = _MEANING.sub(_reference, _one_line(text))
+    escaped = _MEANING.sub(_reference, one_line(text))
     # At the start of a line other characters open lists, headings and directives.
     if escaped and not (escaped[0].isalnum() or escaped[0] in "&("):
         escaped = f"&#{ord(escaped[0])};{escaped[1:]}"
@@ -69,13 +61,10 @@ def shell(text: Any) -> str:
     return shlex.quote(one_line(text))
 
 
+@functools.lru_cache(maxsize=4096, typed=True)
 def safe_url(url: Any) -> str | None:
-    """Give an https address in plain ASCII, or None for anything else."""
-    return _safe_url(str(url))
-
-
-@functools.lru_cache(maxsize=4096)
-def _safe_url(text: str) -> str | None:
+    """Return an https address in plain ASCII, or None for anything else."""
+    text = str(url)
     if not text.isprintable() or any(map(str.isspace, text)):
         return None
     try:

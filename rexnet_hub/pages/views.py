@@ -10,8 +10,9 @@ from typing import Any
 
 from rexnet_hub.index import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, number_names
-from rexnet_hub.index.lock import Lock, Measured
+from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
+from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts
 from rexnet_hub.pages.text import file_name, markdown, short
 
@@ -19,20 +20,11 @@ NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileRow:
-    """A file of a model with its size and digest; None where they were not recorded yet."""
-
-    name: str
-    size_bytes: int | None
-    sha256: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class ModelView:
     """One model for the site.
 
     Attributes:
-        measured: What the lock holds of it.
+        measured: What the lock has of it.
         facts: Its figures by key.
         file: What its page is called, without an ending.
     """
@@ -94,25 +86,13 @@ class ModelView:
         return NOT_STATED if value is None else short(value, unit)
 
     @property
-    def files(self) -> tuple[FileRow, ...]:
-        """The released file and the safetensors made of it."""
-        released, safetensors = self.measured.released, self.measured.safetensors
-        stated = self.entry.released
-        rows = []
-        if stated:
-            size_bytes = released.size_bytes if released else None
-            sha256 = released.sha256 if released else None
-            rows.append(
-                FileRow(name=stated.file_name, size_bytes=size_bytes or stated.size_bytes, sha256=sha256)
-            )
-        rows.append(
-            FileRow(
-                name="model.safetensors",
-                size_bytes=safetensors.size_bytes if safetensors else None,
-                sha256=safetensors.sha256 if safetensors else None,
-            )
-        )
-        return tuple(rows)
+    def files(self) -> list[dict[str, Any]]:
+        """The released file and the safetensors made of it; None where something was not recorded yet."""
+        stated, safetensors = self.entry.released, file_row(WEIGHTS_FILE, self.measured.safetensors)
+        if stated is None:
+            return [safetensors]
+        released = file_row(stated.file_name, self.measured.released)
+        return [{**released, "size_bytes": released["size_bytes"] or stated.size_bytes}, safetensors]
 
     @functools.cached_property
     def record(self) -> dict[str, Any]:
@@ -126,10 +106,16 @@ class ModelView:
             "page": f"models/{self.file}.html",
             "weights_url": entry.released.url if entry.released else None,
             "hub_repo": self.repo_id,
-            "files": [vars(row) for row in self.files],
+            "files": self.files,
             "figures": {key: fact_record(fact) for key, fact in self.facts.items()},
             "metadata": {name: plain(claim.value) for name, claim in entry.metadata.items()},
         }
+
+
+def file_row(name: str, file: MeasuredFile | None) -> dict[str, Any]:
+    """Return a file's name, size and digest; None where they were not recorded yet."""
+    known = {"size_bytes": file.size_bytes, "sha256": file.sha256} if file else {}
+    return {"name": name, "size_bytes": None, "sha256": None, **known}
 
 
 def fact_record(fact: Fact) -> dict[str, Any]:
@@ -137,6 +123,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     return {
         "value": plain(fact.value),
         "standing": fact.standing or None,
+        "agreement": str(fact.agreement) if fact.agreement else None,
         "as_published": fact.claimed,
         "stated_by": fact.stated_by.url or fact.stated_by.words if fact.stated_by else None,
         "also_stated_by": [{"url": s.url, "words": s.words, "value": s.value} for s in fact.second_sources],
@@ -149,7 +136,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Turn a claim's value into what JSON holds: decimals as floats, tuples as lists."""
+    """Turn a claim's value into what JSON can write: decimals as floats, tuples as lists."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, tuple | list):
@@ -165,7 +152,7 @@ def query_names() -> dict[str, Any]:
 
 
 def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
-    """Give what a query can ask of an entry, as `find_number` and `find_texts` see it."""
+    """Return what a query can ask of an entry, as `find_number` and `find_texts` see it."""
     numbers = ((name, find_number(entry, name, lock)) for name in number_names())
     texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rexnet_hub.pages.card import read_front_matter
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,8 @@ def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
 
 def license_of(card: str) -> str | None:
     """Read the licence in a card's metadata."""
-    found = read_front_matter(card).get("license")
-    return str(found) if found is not None else None
+    license_id = read_front_matter(card).get("license")
+    return str(license_id) if license_id is not None else None
 
 
 def _fields(card: str) -> dict[str, str]:
@@ -47,8 +47,8 @@ def _fields(card: str) -> dict[str, str]:
             place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
             for metric in _list(result.get("metrics")):
                 name = f"{place}: {metric.get('name') or metric.get('type')}"
-                told = str(metric.get("value"))
-                fields[name] = f"{fields[name]}, {told}" if name in fields else told
+                value = str(metric.get("value"))
+                fields[name] = f"{fields[name]}, {value}" if name in fields else value
     for key, value in front.items():
         fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return fields

@@ -16,9 +16,10 @@ from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters, entry_tensors
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
 from rexnet_hub.nets import build_network
-from rexnet_hub.pages.card import derive_card, read_front_matter
+from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
@@ -28,14 +29,6 @@ from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import Receipt
-
-#: Between two honest runs of one checkpoint top-1 moved by up to 0.062 points in five years of timm's
-#: tables (other torch, CUDA and Pillow releases), so 0.1 accepts every run on record.
-ACCURACY_TOLERANCE_POINTS = Decimal("0.1")
-
-#: Published parameter counts are rounded to at most this power of ten: timm's tables give millions
-#: with two decimals.
-COARSEST_ROUNDING = 4
 
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
@@ -95,6 +88,13 @@ class Evidence:
         told = {"stated": str(stated), "found": str(found), "note": note}
         return Finding(model=self.entry.name, claim=claim, verdict=verdict, **told)
 
+    def compare_claim(self, name: str, claim: Claim, measured: int | Decimal, *, note: str) -> Finding:
+        """Make the finding of a published number that was measured; the note begins with how they agree."""
+        agreement = claim.compare(measured)
+        shown = str(measured) if isinstance(measured, int) else f"{measured:f}%"
+        note = f"{agreement}; {note}"
+        return self.compare(name, stated=claim.text, found=shown, holds=agreement.holds, note=note)
+
     def leave(self, claim: str, *, stated: Any, note: str, found: str = "") -> Finding:
         """Make the finding of a claim that was not measured, with what it would take."""
         told = {"stated": str(stated), "found": found, "note": note}
@@ -102,19 +102,14 @@ class Evidence:
 
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
-    """Hold `Parameters` against the count: exact, or rounded to at most 10^4."""
-    if (stated := evidence.entry.value("parameters")) is None:
-        return
-    exact = entry_parameters(evidence.entry)
-    powers = [power for power in range(COARSEST_ROUNDING + 1) if round(exact, -power) == stated]
-    note = "counted from the network's tensors"
-    if powers and powers[0]:
-        note += f"; stated is rounded to 10^{powers[-1]}"
-    yield evidence.compare("parameters", stated=stated, found=exact, holds=bool(powers), note=note)
+    """Compare `Parameters` with the count."""
+    if (claim := evidence.entry.metadata.get("parameters")) is not None:
+        exact, how = entry_parameters(evidence.entry), "counted from the network's tensors"
+        yield evidence.compare_claim("parameters", claim, exact, note=how)
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the lock's MACs against the running network; show `FLOPs` as the number that it is."""
+    """Compare the lock's MACs with the running network; show `FLOPs` as the number that it is."""
     if (stated := evidence.entry.value("flops")) is not None:
         note = "published without a convention, and no known counter gives it"
         yield evidence.leave("flops", stated=stated, note=note)
@@ -172,30 +167,27 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
-    """Hold each metric against the tables that it is cited from, and against runs of our own."""
+    """Compare each metric with the tables that it is cited from, and with runs of our own."""
     for result in evidence.entry.results:
         for name, claim in result.metrics.items():
-            if claim.value is None:
+            if not isinstance(claim.value, Decimal):
                 continue
-            for snapshot in result.snapshots:
-                if name in snapshot.metrics:
-                    value = snapshot.metrics[name].value
-                    near = abs(claim.value - value) <= ACCURACY_TOLERANCE_POINTS
-                    date = snapshot.date or "unknown date"
-                    note = f"table of {date}, within {ACCURACY_TOLERANCE_POINTS} points"
-                    yield evidence.compare(
-                        f"{name}_cited", stated=claim.text, found=value, holds=near, note=note
-                    )
-            runs = [record for record in evidence.records if name in ("top1", "top5")]
+            for table in result.snapshots:
+                cited = table.metrics.get(name)
+                if cited is not None and isinstance(cited.value, Decimal):
+                    note = f"table of {table.date or 'unknown date'}"
+                    yield evidence.compare_claim(f"{name}_cited", claim, cited.value, note=note)
+            is_run = name in ("top1", "top5") and result.dataset == "ImageNet"
+            runs = evidence.records if is_run else ()
             if not runs:
                 note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
                 yield evidence.leave(name, stated=claim.text, note=note)
             for record in runs:
-                yield _judge_run(evidence, name, claim, record)
+                yield _compare_run(evidence, name, claim, record)
 
 
-def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
-    """Hold a metric against one run: exactly on the whole set, by a verdict on a sample."""
+def _compare_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+    """Compare a metric with one run, if it is of these weights."""
     known = evidence.weights_digests[0].sha256 if evidence.weights_digests else None
     known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
     if known is None:
@@ -204,12 +196,15 @@ def _judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> F
     if record.weights_sha256 != known:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
         return evidence.leave(name, stated=claim.text, found=found, note=f"these weights are {known[:12]}…")
+    return judge_run(evidence, name, claim, record)
+
+
+def judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+    """Compare a metric with a run of the model: exactly on the whole set, by a verdict on a sample."""
     right = record.top1_count if name == "top1" else record.top5_count
     percent = Decimal(right) * 100 / record.images
     if record.may_enter_index:
-        near = abs(claim.value - percent) <= ACCURACY_TOLERANCE_POINTS
-        note = f"{right} of {record.images} images, within {ACCURACY_TOLERANCE_POINTS} points"
-        return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=near, note=note)
+        return evidence.compare_claim(name, claim, percent, note=f"{right} of {record.images} images")
     is_fair = record.sample is not None and record.sample.drawn_from == VALIDATION_IMAGES
     if not is_fair or record.unreadable or record.machine.dtype != "fp32":
         note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
@@ -317,7 +312,7 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_card(evidence: Evidence) -> Iterator[Finding]:
-    """Hold the card against the one that entry, lock and receipt give: licence, metadata, every line."""
+    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
     repo = evidence.repo
     if repo is None or evidence.weights_digests is None:
         return
@@ -340,10 +335,10 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     differing = sorted(key for key in stated.keys() | found.keys() if stated.get(key) != found.get(key))
     fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
     lines = f"{len(own.splitlines())} lines"
-    said, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
+    line, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
     theirs = len(lost_lines(own, card, own))
     note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
-    yield evidence.compare("card", stated=said, found=there, note=note)
+    yield evidence.compare("card", stated=line, found=there, note=note)
 
 
 Check = Callable[[Evidence], Iterable[Finding]]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,8 +100,8 @@ def open_page(browser, site):
         )
         context.set_default_timeout(8000)
         contexts.append(context)
-        if open_one.fault:
-            plant(context, *open_one.fault)
+        if opener.fault:
+            plant(context, *opener.fault)
         page = context.new_page()
         watch(page)
         page.goto((base or site[1]) + path)
@@ -108,8 +109,9 @@ def open_page(browser, site):
             page.locator(".hub-plot").wait_for()
         return page
 
-    open_one.wrong, open_one.fault = wrong, None
-    yield open_one
+    opener: Any = open_one
+    opener.wrong, opener.fault = wrong, None
+    yield opener
     for context in contexts:
         context.close()
     assert wrong == [], "\n".join(wrong)

@@ -122,7 +122,7 @@ def test_every_command_is_in_the_reference(site):
 
 
 def test_every_public_name_is_in_the_python_reference(site):
-    """Each door of the package has its signature on the page."""
+    """Each public name of the package has its signature on the page."""
     import rexnet_hub
 
     page = (site[0] / "reference" / "python.html").read_text()

@@ -119,7 +119,7 @@ def act_of(name, folder, arguments):
                 os.link(file, out.with_name(file.name))
             return receipt
 
-        repo.convert_checkpoint = convert
+        vars(repo)["convert_checkpoint"] = convert
         return lambda: write_staged(entry, second, target), lambda: None
     from rexnet_hub.publish import apply_plan, plan, plan_publish
     from rexnet_hub.publish import folder as swapping

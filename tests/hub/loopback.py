@@ -15,6 +15,7 @@ import secrets
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from xet import TOKEN as XET_TOKEN
@@ -56,7 +57,7 @@ class Stored:
 class Commit:
     """One commit: its tree is whole."""
 
-    tree: dict
+    tree: dict[Any, Any]
     title: str
     message: str
     parent: str | None
@@ -68,12 +69,12 @@ class Repo:
 
     private: bool = False
     gated: bool = False
-    blobs: dict = field(default_factory=dict)
-    objects: dict = field(default_factory=dict)
-    commits: dict = field(default_factory=dict)
-    branches: dict = field(default_factory=dict)
-    tags: dict = field(default_factory=dict)
-    prs: dict = field(default_factory=dict)
+    blobs: dict[Any, Any] = field(default_factory=dict)
+    objects: dict[Any, Any] = field(default_factory=dict)
+    commits: dict[Any, Any] = field(default_factory=dict)
+    branches: dict[Any, Any] = field(default_factory=dict)
+    tags: dict[Any, Any] = field(default_factory=dict)
+    prs: dict[Any, Any] = field(default_factory=dict)
 
     def put(self, data, *, lfs=False):
         if lfs:

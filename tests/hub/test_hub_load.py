@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -289,7 +290,7 @@ def test_a_hub_that_is_gone_leaves_the_cache(published, small_staged, caplog):
 
 
 # fmt: off
-REFUSALS = {
+REFUSALS: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "missing repo": ("org/none", {}, HubError, "no such repo, or it is private"),
     "missing revision": ("org/small", {"revision": "v9"}, HubError, "no branch, tag, commit or .* named v9"),
     "wrong token": ("org/small", {"token": "hf_SENTINELwrong000"}, HubError, "token is not valid"),

@@ -309,7 +309,7 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
 )
 def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_path, own_small_index):
     """The publishing process is killed before or after each change that it asks for: then it ends right."""
-    child = None
+    child: subprocess.Popen[bytes]
 
     def kill():
         child.kill()

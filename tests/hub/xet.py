@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 TOKEN = "xet_SENTINEL0123456789abcdef"
 LINE, CHUNK_HEAD, CHUNK_BYTES = 48, 8, 1 << 16
@@ -106,7 +107,8 @@ class XetStore:
     def reconstruction(self, name, url, asked, *, version):
         """Say from which stretches of which xorbs the asked bytes (start, before end) of a file come."""
         start, end = asked
-        terms, fetch, at, skip = [], {}, 0, None
+        fetch: dict[str, list[dict[str, Any]]] = {}
+        terms, at, skip = [], 0, None
         for term in self.files[name]:
             before, at = at, at + term.size
             if at <= start or before >= end:
@@ -116,7 +118,7 @@ class XetStore:
             places = split(self.xorbs[term.xorb])
             stretch = {"start": places[term.start], "end": places[term.end] - 1}
             terms.append({"hash": term.xorb, "unpacked_length": term.size, "range": chunks})
-            where = {"url": f"{url}/xorb/{term.xorb}?signature=SIGNED"}
+            where: dict[str, Any] = {"url": f"{url}/xorb/{term.xorb}?signature=SIGNED"}
             if version == "v2":
                 where["ranges"] = [{"chunks": chunks, "bytes": stretch}]
             else:

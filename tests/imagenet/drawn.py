@@ -31,7 +31,7 @@ def val_name(number):
 def draw_jpeg(number, *, seed=0, sides=(33, 80), grain=40, **options):
     """Draw one picture, large blots with noise, of a size of its own."""
     noise = np.random.default_rng([seed, number])
-    width, height = (int(side) for side in noise.integers(*sides, 2))
+    width, height = (int(side) for side in noise.integers(sides[0], sides[1], 2))
     blots = Image.fromarray(noise.integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((width, height))
     speckles = noise.integers(-grain, grain, (height, width, 3))
     picture = Image.fromarray(np.clip(np.asarray(blots) + speckles, 0, 255).astype(np.uint8))

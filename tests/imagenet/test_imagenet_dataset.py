@@ -3,6 +3,7 @@
 import hashlib
 import random
 import shutil
+import tarfile
 from collections import Counter
 
 import drawn
@@ -284,7 +285,7 @@ def test_parquet_in_another_class_order_is_refused(tmp_path, images):
 def test_a_shard_without_a_pair_is_refused(tmp_path, images):
     """An image without its class, and a class without its image, are named."""
     root = drawn.write_webdataset(tmp_path / "shards", images)
-    with drawn.tarfile.open(root / "more.tar", "w") as archive:
+    with tarfile.open(root / "more.tar", "w") as archive:
         drawn.add_to_tar(archive, "lonely.jpg", b"?")
         drawn.add_to_tar(archive, "empty.cls", b"1")
         drawn.add_to_tar(archive, "wrong.jpg", b"?")

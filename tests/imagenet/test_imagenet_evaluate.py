@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import drawn
 import numpy as np
@@ -254,7 +255,7 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folder, plain, data, tm
     process.communicate()
     assert bytes_of(tmp_path) == {}
 
-    seen = []
+    seen: list[Any] = []
     evaluate_models(both(), data, options=QUIET, out_dir=tmp_path, on_progress=seen.append)
 
     assert bytes_of(tmp_path) == plain[1]
@@ -491,7 +492,7 @@ def test_the_callers_network_and_settings_stay_as_they_were(data):
 def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
     """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
     seen = set()
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    cudnn, matmul = vars(torch.backends)["cudnn"], torch.backends.cuda.matmul
     if hasattr(matmul, "fp32_precision"):
         conv, switch, reduced, full = cudnn.conv, "fp32_precision", "tf32", "ieee"
     else:  # torch before 2.9

@@ -5,6 +5,7 @@ import io
 import random
 import struct
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,13 @@ ODD_SIZES = ((1, 1), (1, 90), (70, 1), (2, 255), (257, 256), (256, 256), (224, 2
 
 def settings(**changes):
     """State a ReXNet's settings, but for the changes."""
-    defaults = {"input_px": 224, "crop_fraction": 0.875, "interpolation": "bicubic", "mean": MEAN, "std": STD}
+    defaults: dict[str, Any] = {
+        "input_px": 224,
+        "crop_fraction": 0.875,
+        "interpolation": "bicubic",
+        "mean": MEAN,
+        "std": STD,
+    }
     return Preprocessing(**(defaults | changes))
 
 

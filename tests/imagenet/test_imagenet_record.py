@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -164,7 +165,7 @@ def test_checking_needs_neither_torch_nor_pillow(files):
 
 
 # One lie for each thing that a record says and its predictions can contradict.
-LIES = {
+LIES: dict[str, Any] = {
     "the top-1 count is": {"top1_count": 1},
     "the top-5 count is": {"top5_count": 300},
     "the number of images is": {"images": 301},

@@ -1,6 +1,7 @@
 """Evaluate as timm's validate.py does: the oracle."""
 
 import warnings
+from typing import Any
 
 import torch
 from timm.data import create_dataset, create_loader, resolve_data_config
@@ -23,7 +24,8 @@ def timm_settings(spec):
 def timm_top5(model, folder, class_map, *, batch_size=16, num_workers=0):
     """Give each file's five likeliest classes by its name, and timm's counts of top-1 and top-5."""
     config = timm_settings(model.preprocessing)
-    dataset = create_dataset("", str(folder), class_map=str(class_map))
+    file: Any = str(class_map)  # timm takes its name, though its annotation wants a mapping
+    dataset = create_dataset("", str(folder), class_map=file)
     loader = create_loader(
         dataset,
         batch_size=batch_size,

@@ -118,7 +118,7 @@ def test_memory_is_bounded(tmp_path):
     (tmp_path / "nodes.yml").write_text("Models: [" + "x," * 4_000_000 + "]")
     limit = 1_000_000_000
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*[p.location.file.name + ':' + p.code for p in r(sys.argv[1], cached=False).problems])", tmp_path],  # noqa: E501
+        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*[p.location.file.name + ':' + p.code for p in r(sys.argv[1]).problems])", tmp_path],  # noqa: E501
         cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), check=False,  # noqa: E501
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def test_a_file_too_large_is_not_read(tmp_path):
     with file.open("wb") as stream:
         stream.truncate(10 * 2**30)
 
-    assert [p.code for p in load_index(file, cached=False).problems] == ["too-large"]
+    assert [p.code for p in load_index(file).problems] == ["too-large"]
 
 
 def test_links_out_of_the_root(read, codes, tmp_path):
@@ -176,7 +176,7 @@ def test_without_permission(read, codes, tmp_path):
         "from rexnet_hub.index import load_index\n"
         "import rexnet_hub.index.reading.read, encodings.idna\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
-        "print(*(p.code for p in load_index(sys.argv[1], cached=False).problems))\n"
+        "print(*(p.code for p in load_index(sys.argv[1]).problems))\n"
     )
     for folder in [tmp_path, *tmp_path.parents]:
         if folder.owner() and len(folder.parts) > 2:
@@ -204,8 +204,6 @@ def test_what_is_no_regular_file(read, codes, tmp_path):
 
 def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
     """A file that grows or is touched between its opening and its end is refused."""
-    from rexnet_hub.index.reading import files
-
     file = tmp_path / "a.yml"
     file.write_text("Models: {Name: a}")
     real, calls = os.fstat, []
@@ -217,9 +215,9 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, monkeypatch):
                 stream.write("\n# more")
         return real(descriptor)
 
-    monkeypatch.setattr(files.os, "fstat", fstat_then_grow)
+    monkeypatch.setattr(os, "fstat", fstat_then_grow)
 
-    assert [p.code for p in load_index(file, cached=False).problems] == ["unreadable-file"]
+    assert [p.code for p in load_index(file).problems] == ["unreadable-file"]
 
 
 def test_random_damage_never_escapes(tmp_path):
@@ -236,5 +234,5 @@ def test_random_damage_never_escapes(tmp_path):
             text = text[:at] + piece + text[at + span :]
         path = file if number % 3 else file.with_suffix(chance.choice([".json", ".md"]))
         path.write_bytes(text.encode())
-        index = load_index(path, cached=False)
+        index = load_index(path)
         assert index.models or index.problems

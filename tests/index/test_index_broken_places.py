@@ -104,7 +104,7 @@ def test_a_sound_index_has_no_problem(lines, tmp_path):
     file = tmp_path / "index.yml"
     file.write_text("\n".join(lines) + "\n")
 
-    assert [str(problem) for problem in load_index(file, cached=False).problems] == []
+    assert [str(problem) for problem in load_index(file).problems] == []
 
 
 @pytest.mark.parametrize("name", BREAKS)
@@ -121,7 +121,7 @@ def test_exactly_the_broken_place_is_named(name, data, tmp_path):
     text = ["# Page", "<!--", "Type: model-index", *lines, "-->"] if in_page else lines
     file = tmp_path / ("page.md" if in_page else "index.yml")
     file.write_bytes((end.join(text) + end).encode())
-    problems = load_index(file, cached=False).problems
+    problems = load_index(file).problems
 
     assert [problem.code for problem in problems] == [code]
     place = problems[0].location

@@ -10,7 +10,8 @@ import yaml
 
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.reading.fix import append_model, mend_files
+from rexnet_hub.index.fields import find_misspelt
+from rexnet_hub.index.reading.fix import append_model, fix_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +34,7 @@ FIXES = {
         "Models: {Name: a, Metadata: {Parameters: 4800000, FLOPs: 509989377}}",
     ),
     "percent for a fraction": (
-        "Models: {Name: a, Metadata: {Crop Pct: '87.5', Dropout: 20%}}",
+        "Models: {Name: a, Metadata: {Crop Pct: '87.5%', Dropout: 20%}}",
         "Models: {Name: a, Metadata: {Crop Pct: '0.875', Dropout: 0.20}}",
     ),
     "case of a collection": (
@@ -52,22 +53,90 @@ FIXES = {
 }
 
 
+UNTOUCHED = {
+    "another number of guesses": "{Results: [{Task: t, Dataset: d, Metrics: {Top 2 Accuracy: 84%}}]}",
+    "a number more": "{Results: [{Task: t, Dataset: d, Metrics: {Top 50 Accuracy: 99%, Acc@50: 93%}}]}",
+    "prefixes of a unit": "{Metadata: {TFLOPs: 2, KFLOPs: 5, MParameters: 4.8, GMACs: 0.4}}",
+    "an address of one's own": "{Source: https://example.org/net, Paper Source: x}",
+    "a date": "{Metadata: {Training Date: '2022-06', Release Date: x, Training Rate: 1}}",
+    "one of several": "{Metadata: {Epoch: 12, Parameter: x, Training Technique: y, Image Sizes: z, Task: a}}",
+    "words that look alike": "{Metadata: {Trailing Data: 1, Easing: 2, LR Scheduler: x, Soothing: y}}",
+    "short words": "{Metadata: {LB: 1, IR: 2, Crop Pxt: 3, Tags: 4, Batch Side: 5, File Site: 6}}",
+    "two slips": "{Metadata: {Paramtres: 5}}",
+    "a part of the table's words": "{Metadata: {Results Data: x, Weights Title: y}}",
+    "a percentage without its sign": "{Metadata: {Crop Pct: 114, Random Erasing: 25}}",
+    "thousands of a kind": "{Metadata: {Batch Size: 4k, Warmup Epochs: 5m, Epochs: '1,200'}}",
+    "no address": "{Weights: htp://example.org/a.pth, Code: example.org/a}",
+    "collections that differ in case": "{In Collection: NETS}",
+}
+
+
+@pytest.mark.parametrize("kind", UNTOUCHED)
+def test_what_may_be_meant_is_left_alone(read, tmp_path, kind):
+    """A fix never makes a claim: what may mean itself, or two things, keeps every byte."""
+    text = f"Collections: [{{Name: Nets}}, {{Name: nets}}]\nModels: {{Name: a, {UNTOUCHED[kind][1:]}\n"
+    problems = read(text).problems
+
+    assert [problem.fix for problem in problems if problem.fix] == []
+    assert [problem for problem in problems if problem.code == "misspelt-key"] == []
+    assert fix_files(problems) == ()
+    assert (tmp_path / "index.yml").read_text() == text
+
+
+def test_keys_of_ones_own_are_no_problem(read):
+    """Legitimate keys near to those of the table are custom fields, without a word."""
+    index = read(
+        "Models:\n- Name: a\n  Source: x\n  Metadata: {KFLOPs: 7, Training Date: x, GMACs: 1}\n"
+        "  Results: [{Task: t, Dataset: d, Source: x, Metrics: {Top 20 Accuracy: 99%, Top 2 Accuracy: 80%}}]"
+    )
+
+    assert index.problems == ()
+    assert list(index.models[0].metadata) == [
+        "KFLOPs",
+        "Training Date",
+        "GMACs",
+    ]
+    assert list(index.models[0].results[0].metrics) == ["Top 20 Accuracy", "Top 2 Accuracy"]
+
+
+SLIPS = {
+    "a letter lost": ("metadata", "Paramters", "Parameters"),
+    "a letter twice": ("metadata", "Optimizzer", "Optimizer"),
+    "a letter changed": ("metadata", "Archetecture", "Architecture"),
+    "two letters swapped": ("model", "Metadtaa", "Metadata"),
+    "no gap": ("metadata", "FileSize", "File Size"),
+    "a gap too many": ("model", "Meta Data", "Metadata"),
+    "in one of two words": ("metrics", "Top 5 Acuracy", "Top 5 Accuracy"),
+    "not the same gap and letter": ("metadata", "FileSizze", None),
+    "its first letter": ("model", "Letadata", None),
+    "its last letter": ("metadata", "Optimized", None),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_told_from_another_word(slip):
+    """One slip inside a long word, or another gap, names the known key; anything else names none."""
+    owner, wrong, right = SLIPS[slip]
+
+    assert find_misspelt(owner, wrong) == right
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("name", FIXES)
 def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
     """Each certain fix gives exactly the mended text, which has no such problem any more."""
     bad, good = (bom + text.replace("\n", end).encode() for text in FIXES[name])
-    mended = mend_files(read(bad).problems)
+    mended = fix_files(read(bad).problems)
 
     assert (tmp_path / "index.yml").read_bytes() == good
     assert [record.file for record in mended] == [tmp_path / "index.yml"]
-    assert [p for p in load_index(tmp_path / "index.yml", cached=False).problems if p.fix] == []
+    assert [p for p in load_index(tmp_path / "index.yml").problems if p.fix] == []
 
 
 def test_fixes_in_json_stay_json(read, tmp_path):
     """In a JSON file a fix is JSON: quotes are double."""
-    mend_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
+    fix_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
 
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]
@@ -79,7 +148,7 @@ def test_fixes_in_a_page(read, tmp_path):
     page = (
         "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
     )
-    mend_files(read(page, file="a.md").problems)
+    fix_files(read(page, file="a.md").problems)
 
     assert (tmp_path / "a.md").read_text() == page.replace("  Metdata:", "  Metadata:")
 
@@ -101,11 +170,11 @@ def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
     data = (ROOT / file).read_bytes()
     copy.write_bytes(data)
     stamp = copy.stat()
-    assert mend_files(load_index(copy, cached=False).problems) == ()
+    assert fix_files(load_index(copy).problems) == ()
     assert (copy.stat().st_mtime_ns, copy.stat().st_ino) == (stamp.st_mtime_ns, stamp.st_ino)
 
     copy.write_bytes(data.replace(b"    Epochs:", b"    Epohcs:").replace(b"    Layers:", b"    LR Shedule:"))
-    mend_files(load_index(copy, cached=False).problems)
+    fix_files(load_index(copy).problems)
     assert copy.read_bytes() == data.replace(b"    Layers:", b"    LR Schedule:")
 
 
@@ -118,7 +187,7 @@ def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
     before = (tmp_path / "index.yml").read_bytes()
 
     with pytest.raises(IndexReadError, match="changed since"):
-        mend_files(index.problems)
+        fix_files(index.problems)
     assert (tmp_path / "index.yml").read_bytes() == before
 
 
@@ -127,7 +196,7 @@ def test_writing_keeps_links_and_rights(read, tmp_path):
     read("Models: {Name: a, Metdata: {}}", file="real.yml")
     (tmp_path / "real.yml").chmod(0o640)
     (tmp_path / "link.yml").symlink_to("real.yml")
-    mend_files(load_index(tmp_path / "link.yml", cached=False).problems)
+    fix_files(load_index(tmp_path / "link.yml").problems)
 
     assert (tmp_path / "link.yml").is_symlink()
     assert "Metadata" in (tmp_path / "real.yml").read_text()
@@ -144,7 +213,7 @@ def test_a_failed_write_leaves_the_file(read, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(FileProblem, match="No space left"):
-        mend_files(index.problems)
+        fix_files(index.problems)
     assert [file.name for file in tmp_path.iterdir()] == ["index.yml"]
     assert "Metdata" in (tmp_path / "index.yml").read_text()
 
@@ -198,7 +267,7 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     )
     assert read[:-1] == (yaml.safe_load(before).get("Models") or [])
     assert read[-1]["SHA256"] == MODEL["SHA256"]
-    entry = load_index(file, cached=False).find("rexnet_300")
+    entry = load_index(file).find("rexnet_300")
     assert entry.location == place
     assert (entry.value("lr"), entry.value("weight_decay")) == (Decimal("0.5"), Decimal("0.00001"))
     assert entry.value("architecture") == ("ReLU6", "é: #")
@@ -230,7 +299,7 @@ def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
     append_model(page, MODEL)
     assert page.read_text().startswith(text[: text.rindex("-->")])
     assert page.read_text().endswith("-->\n")
-    assert load_index(page, cached=False).models[-1].name == "rexnet_300"
+    assert load_index(page).models[-1].name == "rexnet_300"
 
 
 def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
@@ -253,7 +322,7 @@ def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
         broken[number] = broken[number].replace(key, wrong)
         file = tmp_path / "a.yml"
         file.write_text("".join(broken))
-        mend_files(load_index(file, cached=False).problems)
+        fix_files(load_index(file).problems)
         assert file.read_text() in (data, "".join(broken)) or "  " in wrong
         mended_count += file.read_text() == data
     assert mended_count > 25

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredMacs
-from rexnet_hub.index.query import EntryColumns, _matches, find_number, judge, pareto, select
+from rexnet_hub.index.query import _matches, find_number, judge, pareto, select
 
-MODELS = load_index(cached=False).models
+MODELS = load_index().models
 LOCK = Lock(
     models={
         "rexnet_100": Measured(
@@ -144,7 +144,7 @@ MISTAKES = {
 def test_a_mistake_is_pointed_at(query):
     """The caret stands under the first character of what is wrong."""
     with pytest.raises(UsageError) as caught:
-        judge(EntryColumns(MODELS), query)
+        judge(MODELS, query)
     *_, shown, caret = str(caught.value).split("\n")
 
     assert shown == f"  {query}"
@@ -200,7 +200,7 @@ def queries(draw, depth=3):
 def test_any_query_is_judged_as_kleene_has_it(drawn):
     """Any nesting of and, or and not is judged by three values: the oracle takes minimum and maximum."""
     text, oracle = drawn
-    assert judge(EntryColumns(MODELS, LOCK), text) == [oracle(entry) for entry in MODELS]
+    assert judge(MODELS, text, LOCK) == [oracle(entry) for entry in MODELS]
 
 
 @settings(max_examples=300, deadline=None)
@@ -208,7 +208,7 @@ def test_any_query_is_judged_as_kleene_has_it(drawn):
 def test_any_text_is_a_query_or_a_usage_error(text):
     """Whatever is typed is parsed or refused with a caret inside or right after the text."""
     try:
-        judge(EntryColumns(MODELS), text)
+        judge(MODELS, text)
         pointed = "^"
     except UsageError as error:
         pointed = str(error)
@@ -262,4 +262,4 @@ def _read_flow(lines):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "a.yml"
         file.write_text(f"Models: [{', '.join(lines)}]")
-        return load_index(file, cached=False).models
+        return load_index(file).models

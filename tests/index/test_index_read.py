@@ -17,7 +17,7 @@ ONE = "Models:\n- Name: a\n  Metadata: {Epochs: 4}\n"
 
 def test_the_own_index_has_no_problem():
     """The zoo's own index is read without a problem, and says what the seed says."""
-    index = load_index(cached=False)
+    index = load_index()
 
     assert index.problems == ()
     assert [entry.name for entry in index.models] == ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]
@@ -28,7 +28,7 @@ def test_the_own_index_has_no_problem():
 @pytest.mark.parametrize("file", ["seed_block.yml", "seed_rexnet.md"])
 def test_the_seed_reads_as_its_library_reads_it(file):
     """Every value of the seed is the one that PyYAML and the public library give."""
-    index = load_index(DATA / file, cached=False)
+    index = load_index(DATA / file)
     theirs = modelindex.load(str(DATA / "seed_block.yml"))
 
     assert index.problems == ()
@@ -47,7 +47,7 @@ def test_the_seed_reads_as_its_library_reads_it(file):
 def test_places_in_a_page_are_the_page_s_own():
     """In a Markdown file, line and column are those of the page."""
     file = DATA / "seed_rexnet.md"
-    claim = load_index(file, cached=False).find("rexnet_200").metric("top5")
+    claim = load_index(file).find("rexnet_200").metric("top5")
     line = file.read_text().splitlines()[claim.location.line - 1]
 
     assert line[claim.location.column - 1 :] == claim.text == "95.67%"
@@ -205,9 +205,9 @@ def test_a_path_resolves_against_its_writer_then_the_root(read, tmp_path):
     }
 
     assert read("Import: sub/more.yml", **files).problems == ()
-    alone = load_index(tmp_path / "sub/more.yml", cached=False)
+    alone = load_index(tmp_path / "sub/more.yml")
     assert [problem.code for problem in alone.problems] == ["missing-file"]
-    assert load_index(tmp_path / "sub/more.yml", root=tmp_path, cached=False).problems == ()
+    assert load_index(tmp_path / "sub/more.yml", root=tmp_path).problems == ()
 
 
 CYCLES = {
@@ -310,17 +310,17 @@ def test_a_folder_gives_its_own_index_else_each_file(read, tmp_path):
         file="b.yml",
         **{"a.json": '{"Models": {"Name": "z"}}', "lock.json": "{}", "README.md": "# Hello"},
     )
-    assert [entry.name for entry in load_index(tmp_path, cached=False).models] == ["z", "a"]
-    assert load_index(tmp_path, cached=False).problems == ()
+    assert [entry.name for entry in load_index(tmp_path).models] == ["z", "a"]
+    assert load_index(tmp_path).problems == ()
 
     (tmp_path / "model-index.yml").write_text("Import: b.yml")
-    assert [entry.name for entry in load_index(tmp_path, cached=False).models] == ["a"]
+    assert [entry.name for entry in load_index(tmp_path).models] == ["a"]
 
 
 def test_several_paths_make_one_index(read, tmp_path):
     """Several files are read as one index, each once."""
     read("Models: {Name: a}", file="a.yml", **{"b.yml": "Models: {Name: b}"})
-    index = load_index([tmp_path / "a.yml", str(tmp_path / "b.yml"), tmp_path / "a.yml"], cached=False)
+    index = load_index([tmp_path / "a.yml", str(tmp_path / "b.yml"), tmp_path / "a.yml"])
 
     assert [entry.name for entry in index.models] == ["a", "b"]
 
@@ -347,7 +347,7 @@ def test_a_digest_prefix_needs_eight_digits(read):
 @pytest.mark.parametrize("file", sorted((DATA / "corpora").iterdir()), ids=lambda file: file.name)
 def test_what_real_indexes_write_is_accepted(file):
     """Forms that public indexes use give no error, and at most the warnings that the file names itself."""
-    index = load_index(file, cached=False)
+    index = load_index(file)
     expected = [
         line.split(":", 1)[1].split()
         for line in file.read_text().splitlines()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from rexnet_hub.cli import main
 from rexnet_hub.index.entry import Location
-from rexnet_hub.index.problems import Fix, Problem
-from rexnet_hub.index.report import render_problems
+from rexnet_hub.index.problems import Fix, Problem, render_problems
 
 ODD = Problem(
     code="misspelt-key",
@@ -58,3 +58,21 @@ def test_real_problems_have_their_place(read, tmp_path):
     assert render_problems(problems) == (
         f"{tmp_path}/index.yml:3:3: error[misspelt-key]: 'Metdata' is no known key. Did you mean 'Metadata'? [fixable]\n"  # noqa: E501
     )
+
+
+def test_a_command_warns_of_an_index_with_errors(tmp_path, monkeypatch, capsys):
+    """`list` goes on with the models that there are and warns of an error; without a model it refuses."""
+    file = tmp_path / "index.yml"
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(file))
+    file.write_text("Models:\n- Name: a\n- Title: x\n")
+    assert main(["list", "--names"]) == 0
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("a\n", 1)
+    assert printed.err.startswith(
+        f"warning: errors in the index: 1, the first: {file}:3:3: error[missing-name]"
+    )
+
+    file.write_text("Models:\n- Title: x\n")
+    assert main(["list", "--names"]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, "[missing-name]" in printed.err) == ("", True)

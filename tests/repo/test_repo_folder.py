@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_a_config_that_is_no_json_object_is_refused(repo, text):
     assert "\n" not in str(caught.value)
 
 
-HOSTILE = {
+HOSTILE: dict[str, list[Any]] = {
     "pretrained_cfg": [1, "a"],
     "model_args": [[1], "s", {"in_chans": "3"}, {"in_chans": -1}, {"in_chans": 10**9}, {"global_pool": None}],
     "num_classes": [True, -1, 10**12, "1000", None],

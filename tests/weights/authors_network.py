@@ -33,7 +33,8 @@ class Block(nn.Module):
 
     def __init__(self, inputs, outputs, *, expand, gate):
         super().__init__()
-        layers, wide = [], inputs * (6 if expand else 1)
+        layers: list[nn.Module] = []
+        wide = inputs * (6 if expand else 1)
         if expand:
             conv_norm(layers, inputs, wide, active=True)
         conv_norm(layers, wide, wide, kernel=3, groups=wide)
@@ -52,7 +53,7 @@ class Network(nn.Module):
         plain = [16 + 180 / 16 * index for index in range(16)]
         outputs = [round(channels * width) for channels in plain]
         inputs = [round(32 * width), *outputs[:-1]]
-        features = []
+        features: list[nn.Module] = []
         conv_norm(features, 3, round(32 * width), kernel=3, active=True)
         for index in range(16):
             features.append(Block(inputs[index], outputs[index], expand=index > 0, gate=index > 2))

@@ -45,6 +45,8 @@ def make_certificate(folder):
 class Handler(BaseHTTPRequestHandler):
     """Answers by the server's list of modes, the last of them for ever."""
 
+    server: "Server"
+
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_):
@@ -114,6 +116,13 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     """Serves until it is closed; remembers every request."""
+
+    data: bytes
+    modes: list[str]
+    etag: str
+    requests: list[tuple[str, dict[str, str]]]
+    stopped: threading.Event
+    url: str
 
     daemon_threads = True
 

@@ -108,8 +108,8 @@ def test_a_file_that_changed_meanwhile_is_fetched_whole(certificate, policy, cac
     with serving(DATA, certificate, "cut", "honest") as server:
         original = server.modes
 
-        class Changing(list):
-            def pop(self, index):
+        class Changing(list[str]):
+            def pop(self, index=-1):
                 mode = list.pop(self, index)
                 if len(self) == 1:
                     server.data, server.etag = DATA, "1"
@@ -315,11 +315,16 @@ def test_a_full_digest_wins_over_what_was_written_down(local, cache):
 
 def test_an_untouched_file_is_hashed_once(local, cache, monkeypatch):
     """The stamp spares the second hashing; a touched file is looked at again."""
+    from rexnet_hub.weights import digest
     from rexnet_hub.weights import fetch as module
 
     hashed = []
-    monkeypatch.setattr(module, "digest_file", lambda file: hashed.append(file) or real(file))
-    real = __import__("rexnet_hub.weights.digest", fromlist=["digest_file"]).digest_file
+
+    def digest_file(file):
+        hashed.append(file)
+        return digest.digest_file(file)
+
+    monkeypatch.setattr(module, "digest_file", digest_file)
     path = fetch(local, file_name="f.pth", cache_dir=cache).path
     fetch(local, file_name="f.pth", cache_dir=cache)
     assert hashed == []

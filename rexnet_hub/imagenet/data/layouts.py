@@ -239,7 +239,7 @@ def _find_parquets(root: Path) -> list[Path]:
 
 def _parquet() -> Any:
     try:
-        import pyarrow.parquet  # type: ignore[import-untyped]
+        import pyarrow.parquet
     except ImportError as error:
         raise UsageError("parquet is read with pyarrow: pip install 'rexnet-hub[imagenet]'") from error
     return pyarrow.parquet

@@ -139,7 +139,7 @@ def _compile(
     plain: list[torch.nn.Module] = [network]
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
-        logits = fast(pixels)
+        logits: torch.Tensor = fast(pixels)
         if plain:
             expected = plain.pop()(pixels)
             if not torch.equal(_rank(logits), _rank(expected)):

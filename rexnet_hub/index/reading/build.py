@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, Result, Snapshot
-from rexnet_hub.index.fields import Field, find_field, find_near, key_name
-from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, PublishedTable, Result
+from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
+from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
-from rexnet_hub.index.reading.values import Doubt, is_null, make_fix, read_scalar, reads_as_number
+from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
@@ -44,7 +44,7 @@ class Builder:
 
     def pairs(self, owner: str, node: Node) -> dict[str, Pair]:
         """Read a mapping's keys: canonical name to row, key and value. The last of a repeated key holds."""
-        found: dict[str, Pair] = {}
+        pairs: dict[str, Pair] = {}
         for key, value in node.pairs:
             if key.kind != "scalar" or (key.plain and self._is_no_text(key)):
                 quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
@@ -53,21 +53,21 @@ class Builder:
             row = find_field(owner, key.text)
             name = row.name if row else key.text
             folded = name if row else key_name(name)
-            if folded in found:
-                first = found[folded][1].location
+            if folded in pairs:
+                first = pairs[folded][1].location
                 self.report(
                     "duplicate-key", key, f"{key.text!r} stands here and on line {first.line}; keep one"
                 )
             elif row is None:
                 self._report_unknown(owner, key, node)
-            found[folded] = (row, key, value)
-        return found
+            pairs[folded] = (row, key, value)
+        return pairs
 
     def _is_no_text(self, key: Node) -> bool:
         return not key.text or resolve(key.text) in ("int", "float", "bool", "null", "timestamp")
 
     def _report_unknown(self, owner: str, key: Node, node: Node) -> None:
-        near = find_near(owner, key.text)
+        near = find_misspelt(owner, key.text)
         if near:
             taken = {key_name(other.text) for other, _ in node.pairs}
             quote = "" if key.plain else key.raw[:1]
@@ -102,14 +102,15 @@ class Builder:
         if kind == "numbers" and not is_null(node):
             self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
             return None
-        notes: list[Doubt] = []
+        notes: list[Flaw] = []
         try:
             value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
-        except Doubt as doubt:
-            notes.append(doubt)
+        except Flaw as flaw:
+            notes.append(flaw)
             value = None
         for note in notes:
-            self.report(note.code, node, note.message, make_fix(node, note))
+            fix = None if note.new is None else Fix(old=node.raw, new=note.new)
+            self.report(note.code, node, note.message, fix)
         if kind == "words":
             return None if value is None else (value,)
         return value
@@ -156,7 +157,7 @@ class Builder:
         value = self.value(row, node)
         if value is None:
             return None
-        if owner == "metrics" and row is None and isinstance(value, int):
+        if owner == "metrics" and row is None and type(value) is int:
             value = Decimal(value)
         return Claim(
             field=row.name if row else key.text,
@@ -177,12 +178,12 @@ class Builder:
 
     def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
         """Read a mapping of fields."""
-        found = {}
+        claims = {}
         for name, pair in self.pairs(owner, node).items():
             claim = self.claim(name, pair, sources, owner)
             if claim is not None:
-                found[claim.field] = claim
-        return found
+                claims[claim.field] = claim
+        return claims
 
     # Models and collections
 
@@ -252,23 +253,23 @@ class Builder:
         if pair[2].kind != "mapping":
             self.report("wrong-kind", pair[2], "expected a mapping of fields to URLs")
             return {}
-        found = {}
+        urls = {}
         for key, node in pair[2].pairs:
             url = self.value(None, node, "url") if node.kind == "scalar" else None
             if isinstance(url, str):
-                found[key_name(key.text)] = url
-        return found
+                urls[key_name(key.text)] = url
+        return urls
 
     def _take_url(self, rest: dict[str, Claim | None], extra: dict[str, Claim]) -> None:
-        """Take the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
+        """Split the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
         for name in ("code", "weights"):
             claim = rest.get(name)
             if claim is None or not isinstance(claim.value, dict):
                 continue
-            said = {key_name(key): value for key, value in claim.value.items()}
-            url = said.pop("url", None)
+            parts = {key_name(key): value for key, value in claim.value.items()}
+            url = parts.pop("url", None)
             rest[name] = None if url is None else replace(claim, value=str(url), text=str(url))
-            for key, value in said.items():
+            for key, value in parts.items():
                 field = f"{name}_{key}"
                 if value is not None:
                     extra[field] = replace(
@@ -311,8 +312,8 @@ class Builder:
         if node.kind == "scalar":
             title, url = None, self.value(None, node, "url")
         else:
-            said = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
-            title, url = said.get("title"), said.get("url")
+            values = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
+            title, url = values.get("title"), values.get("url")
         return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
 
     # Results
@@ -357,8 +358,8 @@ class Builder:
         if pair is None:
             return None
         if pair[2].kind == "mapping":
-            said = {key_name(key.text): value for key, value in pair[2].pairs}
-            node = said.get("name") or said.get("type")
+            parts = {key_name(key.text): value for key, value in pair[2].pairs}
+            node = parts.get("name") or parts.get("type")
             if node is None:
                 self.report("wrong-kind", pair[2], f"expected a name, found {pair[2].raw[:60]!r}")
             return None if node is None else self._text(node)
@@ -374,26 +375,26 @@ class Builder:
             return self.claims("metrics", node, sources)
         if not is_null(node) and node.kind == "scalar":
             self.report("wrong-kind", node, "expected metrics: a mapping of names to numbers")
-        found: dict[str, Claim] = {}
+        metrics: dict[str, Claim] = {}
         for item in node.items:
-            said = {key_name(key.text): (key, value) for key, value in item.pairs}
-            if "value" in said and ("name" in said or "type" in said):
-                key, value = said.get("name", said.get("type"))[1], said["value"][1]  # type: ignore[index]
+            parts = {key_name(key.text): (key, value) for key, value in item.pairs}
+            if "value" in parts and ("name" in parts or "type" in parts):
+                key, value = parts.get("name", parts.get("type"))[1], parts["value"][1]  # type: ignore[index]
                 item = Node(node.source, "mapping", [(key, value)], item.start, item.end)
             elif item.kind != "mapping":
                 self.report("wrong-kind", item, "expected a metric: a mapping with name and value")
             for name, claim in self.claims("metrics", item, sources).items():
-                if name in found:
+                if name in metrics:
                     self.report(
                         "duplicate-key", item, f"the metric {claim.label!r} stands here twice; keep one"
                     )
-                found[name] = claim
-        return found
+                metrics[name] = claim
+        return metrics
 
-    def _snapshots(self, pair: Pair | None) -> tuple[Snapshot, ...]:
+    def _snapshots(self, pair: Pair | None) -> tuple[PublishedTable, ...]:
         if pair is None or is_null(pair[2]):
             return ()
-        node, found = pair[2], []
+        node, tables = pair[2], []
         for item in [node] if node.kind == "mapping" else node.items:
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
@@ -403,8 +404,8 @@ class Builder:
                 )
                 continue
             date = pairs.get("date")
-            found.append(
-                Snapshot(
+            tables.append(
+                PublishedTable(
                     url=str(url),
                     date=self._text(date[2], date[0]) if date else None,
                     metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
@@ -415,4 +416,4 @@ class Builder:
             self.report(
                 "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
             )
-        return tuple(found)
+        return tuple(tables)

@@ -41,7 +41,7 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], r
 
 
 def is_plain_name(name: str) -> bool:
-    """Say whether a name is safe as the last part of a path or an address."""
+    """Return whether a name is safe as the last part of a path or an address."""
     return 0 < len(name) <= MAX_NAME and name[0] != "." and name.isprintable() and not {"/", "\\"} & set(name)
 
 
@@ -96,11 +96,11 @@ def _check_weights(entry: Entry, report: Report) -> None:
 
 
 def _check_size(entry: Entry, report: Report) -> None:
-    """Hold parameters, file size and operations against each other and against the network."""
+    """Compare parameters, file size and operations with each other and with the network."""
     exact = _planned_parameters(entry)
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
-    if exact is not None and stated is not None and not is_rounding_of(int(stated.value), exact):
-        found = f"{entry.architecture} has {exact} parameters, {stated.text} is no rounding of that"
+    if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
+        found = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
         report("impossible-parameters", stated.location, found)
     if exact is not None and size is not None:
         _check_file_size(size, exact, entry, report)
@@ -134,14 +134,6 @@ def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> N
     if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
         found = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
         report("impossible-file-size", size.location, found)
-
-
-def is_rounding_of(stated: int, exact: int) -> bool:
-    """Whether a count, rounded to its last digit that is not 0, is the exact one."""
-    step = 1
-    while stated and stated % (step * 10) == 0:
-        step *= 10
-    return abs(stated - exact) * 2 <= (step if step > 1 else 0)
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:

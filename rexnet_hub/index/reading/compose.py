@@ -1,12 +1,14 @@
-"""Compose YAML text into nodes with their places, in bounded time and memory.
+"""Compose YAML or JSON text into nodes with their places, in bounded time and memory.
 
 PyYAML's own composer is not used: it recurses (deep nesting ends the process), and it knows no
-bound. libyaml's event stream is; each bound is held before the next event is asked for.
+bound. libyaml's event stream is; each bound is held before the next event is asked for. JSON has a composer
+of its own, since YAML 1.1 parsers cannot read all of it (escapes, tabs).
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import re
 from typing import Any
 
@@ -22,8 +24,8 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from rexnet_hub.index.reading.flaw import Flaw
-from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.reading.source import Node, YamlSource
 
 # Far above any index that exists (a model takes some 90 nodes), far below what hurts.
 MAX_NODES = 2_000_000
@@ -41,7 +43,7 @@ _STANDARD_TAGS = {
 
 @functools.lru_cache(maxsize=4096)  # most values of an index stand in it many times
 def resolve(text: str) -> str:
-    """Name what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
+    """Return what YAML 1.1, as PyYAML reads it, takes an unquoted scalar for, such as `int`."""
     resolvers = yaml.SafeLoader.yaml_implicit_resolvers
     for tag, pattern in resolvers.get(text[:1], []) + resolvers.get(None, []):
         if pattern.match(text):
@@ -49,30 +51,32 @@ def resolve(text: str) -> str:
     return "str"
 
 
-def compose(source: Source, start: int = 0, end: int | None = None) -> Node | None:
-    """Compose one YAML document from a part of a file; None where it is empty.
+def compose(source: YamlSource, start: int = 0, end: int | None = None) -> Node | None:
+    """Compose one YAML document from a part of a file, or a JSON file; None where it is empty.
 
     Raises:
-        Flaw: It is not YAML, or beyond a bound.
+        Flaw: It is not YAML or JSON, or beyond a bound.
     """
+    if source.is_json:
+        return _JsonComposer(source).compose()
     text = source.text[start:end]
     if match := _UNPRINTABLE.search(text):
         what = f"the control character U+{ord(match[0]):04X}"
-        raise Flaw("not-yaml", start + match.start(), f"{what} cannot stand in YAML; delete it")
+        raise Flaw("not-yaml", f"{what} cannot stand in YAML; delete it", start + match.start())
     try:
         return _Composer(source, start).compose(Loader(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
-        raise Flaw("not-yaml", start + (mark.index if mark else 0), what) from None
+        raise Flaw("not-yaml", what, start + (mark.index if mark else 0)) from None
     except yaml.YAMLError as error:
-        raise Flaw("not-yaml", start, str(error).splitlines()[0]) from None
+        raise Flaw("not-yaml", str(error).splitlines()[0], start) from None
 
 
 class _Composer:
     """Builds the tree of one document from parser events, on a stack of its own."""
 
-    def __init__(self, source: Source, base: int) -> None:
+    def __init__(self, source: YamlSource, base: int) -> None:
         self.source, self.base = source, base
         self.stack: list[tuple[Node, list[Node], int, str | None]] = []
         self.anchors: dict[str, tuple[Node | None, int]] = {}
@@ -97,13 +101,13 @@ class _Composer:
                 if self.documents > 1:
                     at = self.base + event.start_mark.index
                     raise Flaw(
-                        "several-documents", at, "a second document begins here; a file holds one index"
+                        "several-documents", "a second document begins here; a file holds one index", at
                     )
             elif kind is StreamEndEvent or event is None:
                 return self.root
 
     def _flaw(self, event: Any, code: str, message: str) -> Flaw:
-        return Flaw(code, self.base + event.start_mark.index, message)
+        return Flaw(code, message, self.base + event.start_mark.index)
 
     def _tag(self, event: Any) -> str | None:
         if event.tag is None or event.tag == "!":
@@ -130,8 +134,8 @@ class _Composer:
     def _scalar(self, event: Any) -> None:
         self._count(event, 1)
         if len(event.value) > MAX_SCALAR_CHARS:
-            found = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
-            raise self._flaw(event, "too-large", found)
+            what = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
+            raise self._flaw(event, "too-large", what)
         start, end = self.base + event.start_mark.index, self.base + event.end_mark.index
         tag = None if event.tag is None else self._tag(event)
         node = Node(self.source, "scalar", event.value, start, end, plain=event.style in (None, ""), tag=tag)
@@ -174,11 +178,87 @@ def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
     if not any(key.plain and key.value == "<<" for key, _ in pairs):
         return pairs
     own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
-    said = {key.text for key, _ in own}
+    taken = {key.text for key, _ in own}
     for key, value in pairs:
         if key.plain and key.value == "<<":
             for mapping in value.items or [value]:
-                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in said]
+                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in taken]
                 own += fresh
-                said |= {inner.text for inner, _ in fresh}
+                taken |= {inner.text for inner, _ in fresh}
     return own
+
+
+_JSON_SPACE = re.compile(r"[ \t\r\n]*")
+_JSON_SCALAR = re.compile(
+    r'"(?:[^"\\\x00-\x1f]|\\.)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null'
+)
+
+
+class _JsonComposer:
+    """Builds the tree of a JSON file; its depth is bounded, so it may call itself."""
+
+    def __init__(self, source: YamlSource) -> None:
+        self.source, self.text, self.at, self.size = source, source.text, 0, 0
+
+    def compose(self) -> Node:
+        root = self._value(0)
+        if self._peek():
+            raise self._unexpected()
+        return root
+
+    def _peek(self) -> str:
+        self.at = _JSON_SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
+        return self.text[self.at : self.at + 1]
+
+    def _unexpected(self) -> Flaw:
+        mark = self._peek()
+        what = f"{mark!r} cannot stand here in JSON" if mark else "the JSON ends before its value does"
+        return Flaw("not-yaml", what, self.at)
+
+    def _take(self, mark: str) -> None:
+        if self._peek() != mark:
+            raise self._unexpected()
+        self.at += 1
+
+    def _value(self, depth: int) -> Node:
+        mark, start = self._peek(), self.at
+        if mark not in ("{", "["):
+            return self._scalar()
+        self._count(depth)
+        self.at += 1
+        children: list[Any] = []
+        end = "}" if mark == "{" else "]"
+        while self._peek() != end:
+            if children:
+                self._take(",")
+            if mark == "{":
+                key = self._scalar()
+                if key.plain:
+                    raise Flaw("not-yaml", "a key of a JSON object must be a quoted text", key.start)
+                self._take(":")
+                children.append((key, self._value(depth + 1)))
+            else:
+                children.append(self._value(depth + 1))
+        self.at += 1
+        return Node(self.source, "mapping" if mark == "{" else "list", children, start, self.at)
+
+    def _scalar(self) -> Node:
+        self._peek()
+        match = _JSON_SCALAR.match(self.text, self.at)
+        if match is None:
+            raise self._unexpected()
+        start, self.at = match.span()
+        self._count(0)
+        if len(match[0]) > MAX_SCALAR_CHARS:
+            raise Flaw("too-large", "too long a text", start)
+        is_text = match[0][0] == '"'
+        try:
+            value = json.loads(match[0]) if is_text else match[0]
+        except ValueError as error:
+            raise Flaw("not-yaml", f"not JSON: {error}", start) from None
+        return Node(self.source, "scalar", value, start, self.at, plain=not is_text)
+
+    def _count(self, depth: int) -> None:
+        self.size += 1
+        if self.size > MAX_NODES or depth >= MAX_DEPTH:
+            raise Flaw("too-large", "too many values, or nested too deep", self.at)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rexnet_hub.index.reading.flaw import Flaw
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from rexnet_hub.index.reading.source import Source
+from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.reading.source import YamlSource
 
 SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
 MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
@@ -28,29 +24,21 @@ class Files:
 
     Attributes:
         root: The folder that no path may leave, resolved.
-        digests: SHA-256 of each file read.
-        globs: What each pattern was found to match.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self.digests: dict[Path, str] = {}
-        self.globs: dict[tuple[Path, str], tuple[Path, ...]] = {}
         self._looks = 0
 
-    def read(self, file: Path) -> Source:
+    def read(self, file: Path) -> YamlSource:
         """Read one file whole.
 
         Raises:
             Flaw: It lies outside the root, cannot be read, is too large, or is not UTF-8;
-                for the first three the offset is -1, since the place is whoever named the file.
+                the first three have no offset, since the place is whoever named the file.
         """
-        from rexnet_hub.index.reading.source import Source
-
         self.require_inside(file)
-        data = read_bytes(file)
-        self.digests[file] = hashlib.sha256(data).hexdigest()
-        return Source(file, data)
+        return YamlSource(file, read_bytes(file))
 
     def require_inside(self, file: Path) -> None:
         """Refuse a path that, links followed, leaves the root.
@@ -61,12 +49,10 @@ class Files:
         try:
             inside = file.resolve().is_relative_to(self.root)
         except (OSError, RuntimeError, ValueError) as error:
-            raise Flaw(
-                "unreadable-file", -1, f"{str(file)!r} is no path that can be followed: {error}"
-            ) from None
+            raise Flaw("unreadable-file", f"{str(file)!r} is no path that can be followed: {error}") from None
         if not inside:
             raise Flaw(
-                "outside-root", -1, f"{file} lies outside {self.root}; name a wider root, or move the file"
+                "outside-root", f"{file} lies outside {self.root}; name a wider root, or move the file"
             )
 
     def find(self, folder: Path, pattern: str) -> tuple[Path, ...]:
@@ -76,17 +62,15 @@ class Files:
             Flaw: The pattern leaves the root or means too many files.
         """
         if "\0" in pattern or len(pattern) > 4096:
-            raise Flaw("unreadable-file", -1, "this cannot be a path")
+            raise Flaw("unreadable-file", "this cannot be a path")
         parts = Path(pattern).parts
         fixed = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), len(parts))
         start = folder.joinpath(*parts[:fixed])
         if ".." in parts[fixed:]:
-            raise Flaw("outside-root", -1, f"{pattern!r} climbs after a wildcard")
+            raise Flaw("outside-root", f"{pattern!r} climbs after a wildcard")
         self.require_inside(start)
         self._looks = 0
-        found = tuple(sorted(set(self._expand(start, parts[fixed:]))))
-        self.globs[folder, pattern] = found
-        return found
+        return tuple(sorted(set(self._expand(start, parts[fixed:]))))
 
     def _expand(self, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         if not parts:
@@ -110,10 +94,10 @@ class Files:
         try:
             names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
         except OSError as error:
-            raise Flaw("unreadable-file", -1, f"{folder}: {error.strerror}") from None
+            raise Flaw("unreadable-file", f"{folder}: {error.strerror}") from None
         self._looks += len(names)
         if self._looks > MAX_LOOKS:
-            raise Flaw("too-large", -1, f"the pattern looks at more than {MAX_LOOKS} names; make it narrower")
+            raise Flaw("too-large", f"the pattern looks at more than {MAX_LOOKS} names; make it narrower")
         return sorted(name for name in names if not name.startswith("."))
 
 
@@ -129,19 +113,19 @@ def read_bytes(file: Path) -> bytes:
         with os.fdopen(descriptor, "rb") as stream:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise Flaw("unreadable-file", -1, f"{file} is not a regular file")
+                raise Flaw("unreadable-file", f"{file} is not a regular file")
             if before.st_size > MAX_FILE_BYTES:
                 raise Flaw(
-                    "too-large", -1, f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
+                    "too-large", f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
                 )
             data = stream.read(MAX_FILE_BYTES + 1)
             after = os.fstat(descriptor)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise Flaw("unreadable-file", -1, f"{file} cannot be read: {why}") from None
+        raise Flaw("unreadable-file", f"{file} cannot be read: {why}") from None
     if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (
         after.st_size,
         after.st_mtime_ns,
     ):
-        raise Flaw("unreadable-file", -1, f"{file} changed while it was read; run again")
+        raise Flaw("unreadable-file", f"{file} changed while it was read; run again")
     return data

@@ -1,4 +1,4 @@
-"""Mend index files in place, character by character, and add models to them: all else stays as it is."""
+"""Fix index files in place, character by character, and add models to them: all else stays as it is."""
 
 from __future__ import annotations
 
@@ -14,26 +14,23 @@ import yaml
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.compose_json import compose_json
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, read_bytes
-from rexnet_hub.index.reading.flaw import Flaw
-from rexnet_hub.index.reading.markdown import find_blocks
-from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import reads_as_number
 from rexnet_hub.whole_files import write_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class FixedFile:
     """What was changed in one file."""
 
     file: Path
     problems: tuple[Problem, ...]
 
 
-def mend_files(problems: Iterable[Problem]) -> tuple[Mended, ...]:
+def fix_files(problems: Iterable[Problem]) -> tuple[FixedFile, ...]:
     """Apply the certain fixes of problems to their files.
 
     Comments, order, quotes and line ends stay; a file without a certain fix is not touched.
@@ -46,21 +43,21 @@ def mend_files(problems: Iterable[Problem]) -> tuple[Mended, ...]:
     for problem in problems:
         if problem.fix is not None:
             by_file.setdefault(problem.location.file, []).append(problem)
-    texts = {file: _mend(_open(file), found) for file, found in by_file.items()}
+    texts = {file: _apply(_open(file), fixable) for file, fixable in by_file.items()}
     for file, data in texts.items():
         write_whole(file, data)
-    return tuple(Mended(file=file, problems=tuple(found)) for file, found in by_file.items())
+    return tuple(FixedFile(file=file, problems=tuple(fixable)) for file, fixable in by_file.items())
 
 
-def _open(file: Path) -> Source:
+def _open(file: Path) -> YamlSource:
     try:
-        return Source(file, read_bytes(file))
+        return YamlSource(file, read_bytes(file))
     except Flaw as flaw:
-        said = flaw.message if flaw.message.startswith(str(file)) else f"{file}: {flaw.message}"
-        raise IndexReadError(said) from None
+        message = flaw.message if flaw.message.startswith(str(file)) else f"{file}: {flaw.message}"
+        raise IndexReadError(message) from None
 
 
-def _mend(source: Source, problems: list[Problem]) -> bytes:
+def _apply(source: YamlSource, problems: list[Problem]) -> bytes:
     """Replace each fix's old text with its new, from the end of the file to its beginning."""
     edits = {}
     for problem in problems:
@@ -75,7 +72,7 @@ def _mend(source: Source, problems: list[Problem]) -> bytes:
     return _encode(source, text)
 
 
-def _encode(source: Source, text: str) -> bytes:
+def _encode(source: YamlSource, text: str) -> bytes:
     return (b"\xef\xbb\xbf" if source.bom else b"") + text.encode()
 
 
@@ -103,7 +100,7 @@ def append_model(file: Path, model: Mapping[str, Any]) -> Location:
     text = source.text[:at] + addition + source.text[at:]
     data = _encode(source, text)
     try:
-        after = _find_root(Source(file, data))
+        after = _find_root(YamlSource(file, data))
     except (Flaw, IndexReadError) as error:
         raise IndexReadError(f"{file}: cannot be added to without rewriting it: {error}") from None
     models = _models(after)
@@ -113,20 +110,20 @@ def append_model(file: Path, model: Mapping[str, Any]) -> Location:
     return models.items[-1].location
 
 
-def _find_root(source: Source) -> Node:
+def _find_root(source: YamlSource) -> Node:
     """Find the index in a file: of a Markdown page, the first comment that has Models, else the first."""
     try:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
-            root = compose_json(source) if source.is_json else compose(source)
-            found = [root] if root is not None else []
+            root = compose(source)
+            roots = [root] if root is not None else []
         else:
             blocks = [block for block in find_blocks(source.text) if block.kind == "marked"]
-            found = [
+            roots = [
                 node for block in blocks if (node := compose(source, block.start, block.end)) is not None
             ]
     except Flaw as flaw:
-        raise IndexReadError(f"{source.place(max(flaw.offset, 0))}: {flaw.message}") from None
-    mappings = [node for node in found if node.kind == "mapping"]
+        raise IndexReadError(f"{source.place(flaw.offset or 0)}: {flaw.message}") from None
+    mappings = [node for node in roots if node.kind == "mapping"]
     if not mappings:
         raise IndexReadError(f"{source.file}: holds no model index to add to")
     return next((node for node in mappings if _models(node) is not None), mappings[0])
@@ -141,8 +138,8 @@ def _count(root: Node) -> int:
     return 0 if models is None else len(models.items)
 
 
-def _plan(source: Source, root: Node, model: Mapping[str, Any]) -> tuple[int, str]:
-    """Decide where the new text goes, and what it is."""
+def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int, str]:
+    """Return where the new text goes, and what it is."""
     models = _models(root)
     newline = "\r\n" if "\r\n" in source.text else "\n"
     if models is not None and models.kind == "list" and source.text[models.start] == "[":
@@ -176,12 +173,12 @@ def _last_end(node: Node) -> int:
     return node.end
 
 
-def _line_after(source: Source, end: int) -> int:
+def _line_after(source: YamlSource, end: int) -> int:
     """Find the beginning of the next line; a block scalar's end is one already."""
     if end and source.text[end - 1] == "\n":
         return end
-    found = source.text.find("\n", end)
-    return len(source.text) if found < 0 else found + 1
+    newline = source.text.find("\n", end)
+    return len(source.text) if newline < 0 else newline + 1
 
 
 def _plain(value: Any) -> Any:

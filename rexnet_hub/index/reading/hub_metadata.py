@@ -1,18 +1,32 @@
-"""Read the Hub's card metadata as the public format: the same nodes under the keys that it names."""
+"""Read the Hub's card metadata: as a model index, or as plain values; and table how it names what we name."""
 
 from __future__ import annotations
 
-from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.reading.source import Node
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-#: Data sets and licences that the Hub calls otherwise: our word to its id.
-DATASET_IDS = {"ImageNet": "imagenet-1k"}
-LICENSE_IDS = {
-    "MIT": "mit",
-    "Apache-2.0": "apache-2.0",
-    "BSD-2-Clause": "bsd-2-clause",
-    "BSD-3-Clause": "bsd-3-clause",
-}
+from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.problems import Fix, Flaw
+from rexnet_hub.index.reading.compose import compose, resolve
+from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
+from rexnet_hub.index.reading.values import as_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Our name of a data set -> the Hub's id and its name there.
+DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
+_OUR_DATASETS = {theirs: ours for ours, names in DATASETS.items() for theirs in names}
+#: Licences whose id on the Hub is their SPDX id in lower case.
+_LICENSES = (
+    "AFL-3.0 AGPL-3.0 Apache-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear BSL-1.0 CC0-1.0 CC-BY-4.0 "
+    "CC-BY-NC-4.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-4.0 CC-BY-SA-4.0 GPL-2.0 GPL-3.0 ISC LGPL-3.0 MIT "
+    "MPL-2.0 Unlicense"
+)
+_OUR_LICENSES = {name.lower(): name for name in _LICENSES.split()}
+
+#: Characters of metadata of others that are read; ours are some hundreds.
+MAX_FRONT_MATTER = 100_000
 
 
 def task_id(name: str) -> str:
@@ -26,142 +40,172 @@ def task_name(identifier: str) -> str:
 
 
 def metric_id(label: str) -> tuple[str, dict[str, int]]:
-    """Give the Hub's id of a metric and the arguments that tell it from its siblings."""
+    """Return the Hub's id of a metric and the arguments that tell it from its siblings."""
     row = find_field("metrics", label)
-    if row is not None and row.name == "top1":
-        return "accuracy", {}
-    if row is not None and row.name == "top5":
-        return "accuracy", {"top_k": 5}
+    if row is not None and row.name in ("top1", "top5"):
+        return "accuracy", {"top_k": 5} if row.name == "top5" else {}
     return key_name(label), {}
 
 
-def from_front_matter(front: Node) -> Node | None:
+def read_front_matter(card: str) -> dict[str, Any]:
+    """Read a card's metadata, whoever wrote it; an empty mapping where none can be read in bounds."""
+    source = YamlSource(Path("README.md"), card.encode("utf-8", "replace"))
+    front = next(iter(find_blocks(source.text)), None)
+    if front is None or front.kind != "front" or front.end - front.start > MAX_FRONT_MATTER:
+        return {}
+    try:
+        node = compose(source, front.start, front.end)
+        return _plain(node, set()) if node is not None and node.kind == "mapping" else {}
+    except Flaw:
+        return {}
+
+
+def _plain(node: Node, seen: set[int]) -> Any:
+    """Turn a node into plain values; a node met twice is an alias: some lines of them hold gigabytes."""
+    if id(node) in seen:
+        raise Flaw("too-large", "an alias", node.start)
+    seen.add(id(node))
+    if node.kind == "mapping":
+        return {key.text: _plain(value, seen) for key, value in node.pairs}
+    if node.kind == "list":
+        return [_plain(item, seen) for item in node.items]
+    kind = resolve(node.text) if node.plain and node.tag is None else "str"
+    if kind in ("int", "float") and (number := as_number(node.text)) is not None:
+        return int(number) if kind == "int" else float(number)
+    if kind == "bool":
+        return node.text.lower() in ("true", "yes", "on")
+    return None if kind == "null" else node.text
+
+
+def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:
     """Turn a card's front matter into an index node; None when it carries no model index.
 
-    Each value keeps its own place. A card speaks of one model, so its licence and data sets are that model's.
+    Each value keeps its own place. A card speaks of one model, so its licence, data sets and task are that
+    model's.
+
+    Args:
+        report: Takes what the Hub would not read: code, node, message, fix.
     """
-    said = _said(front)
-    listed = said.get("model_index")
-    if listed is None:
+    parts = _parts(front)
+    if "model_index" not in parts:
         return None
-    if listed[1].kind == "mapping" or not any("name" in _said(item) for item in listed[1].items):
-        return listed[1]  # The public format under the Hub's key, as its library reads it.
+    key, listed = parts["model_index"]
+    if key.text != "model-index":
+        fix = Fix(old=key.raw, new="model-index")
+        report("hub-metadata", key, f"the Hub reads 'model-index' and passes over {key.text!r}", fix)
+    if listed.kind == "mapping" or not any("name" in _parts(item) for item in listed.items):
+        return listed  # The public format under the Hub's key, as its library reads it.
     items = []
-    for item in listed[1].items:
-        pairs = _model(item)
-        if len(listed[1].items) == 1:
-            pairs += _card_wide(front, said)
+    for item in listed.items:
+        pairs = _model(item, report)
+        if len(listed.items) == 1:
+            pairs += _card_wide(front, parts)
         items.append(_mapping(item, pairs))
-    models = Node(front.source, "list", items, listed[1].start, listed[1].end)
-    return _mapping(front, [(_key(listed[0], "Models"), models)])
+    models = Node(front.source, "list", items, listed.start, listed.end)
+    return _mapping(front, [(_text(key, "Models"), models)])
 
 
-def _model(item: Node) -> list[tuple[Node, Node]]:
+def _model(item: Node, report: Callable[..., None]) -> list[tuple[Node, Node]]:
     pairs = []
     for key, value in item.pairs:
         if key_name(key.text) == "results" and value.kind == "list":
-            results = [_result(result) for result in value.items]
+            results = [_result(result, report) for result in value.items]
             value = Node(value.source, "list", results, value.start, value.end)
         pairs.append((key, value))
     return pairs
 
 
-def _card_wide(front: Node, said: dict[str, tuple[Node, Node]]) -> list[tuple[Node, Node]]:
-    pairs = []
-    if "license" in said:
-        key, value = said["license"]
-        ours = {theirs: word for word, theirs in LICENSE_IDS.items()}
-        pairs.append((_key(key, "License"), _reworded(value, ours)))
-    if "datasets" in said:
-        key, value = said["datasets"]
-        ours = {theirs: word for word, theirs in DATASET_IDS.items()}
-        items = [_reworded(item, ours) for item in value.items] or [_reworded(value, ours)]
+def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[Node, Node]]:
+    pairs, metadata = [], []
+    if "license" in parts:
+        key, value = parts["license"]
+        pairs.append((_text(key, "License"), _reworded(value, _OUR_LICENSES)))
+    if "datasets" in parts:
+        key, value = parts["datasets"]
+        items = [_reworded(item, _OUR_DATASETS) for item in value.items] or [_reworded(value, _OUR_DATASETS)]
         data = Node(value.source, "list", items, value.start, value.end)
-        metadata = _mapping(front, [(_key(key, "Training Data"), data)])
-        pairs.append((_key(key, "Metadata"), metadata))
-    return pairs
+        metadata.append((_text(key, "Training Data"), data))
+    if "pipeline_tag" in parts:
+        key, value = parts["pipeline_tag"]
+        metadata.append((_text(key, "Tasks"), _text(value, task_name(value.text))))
+    return [*pairs, (_text(metadata[0][0], "Metadata"), _mapping(front, metadata))] if metadata else pairs
 
 
-def _result(result: Node) -> Node:
+def _result(result: Node, report: Callable[..., None]) -> Node:
     """Flatten task, dataset and source, and give each metric its name."""
-    said = _said(result)
-    if "task" not in said or said["task"][1].kind != "mapping":
+    parts = _parts(result)
+    if "task" not in parts or parts["task"][1].kind != "mapping":
         return result
-    pairs: list[tuple[Node, Node]] = []
-    pairs += _task(*said["task"])
-    if "dataset" in said:
-        pairs += _dataset(*said["dataset"])
-    if "metrics" in said:
-        pairs += _metrics(*said["metrics"])
-    if "source" in said:
-        inner = _said(said["source"][1])
-        pairs += [(_key(inner[n][0], f"Source {n}"), inner[n][1]) for n in ("url", "name") if n in inner]
+    pairs = _task(*parts["task"])
+    if "dataset" in parts:
+        pairs += _dataset(*parts["dataset"])
+    if "metrics" in parts:
+        key, metrics = parts["metrics"]
+        if metrics.kind != "list":
+            expected = "expected a list of metrics, each with type and value; the Hub refuses anything else"
+            report("hub-metadata", metrics, expected)
+        pairs += _metrics(key, metrics)
+    if "source" in parts:
+        inner = _parts(parts["source"][1])
+        pairs += [(_text(inner[n][0], f"Source {n}"), inner[n][1]) for n in ("url", "name") if n in inner]
     return _mapping(result, pairs)
 
 
 def _task(key: Node, node: Node) -> list[tuple[Node, Node]]:
-    inner = _said(node)
+    inner = _parts(node)
     kind, name = inner.get("type"), inner.get("name")
     if name is None:
         return [(key, _text(kind[1], task_name(kind[1].text)))] if kind else []
     pairs = [(key, name[1])]
     if kind is not None and kind[1].text != task_id(name[1].text):
-        pairs.append((_key(kind[0], "Task Type"), kind[1]))
+        pairs.append((_text(kind[0], "Task Type"), kind[1]))
     return pairs
 
 
 def _dataset(key: Node, node: Node) -> list[tuple[Node, Node]]:
-    inner = _said(node)
+    inner = _parts(node)
     name, kind = inner.get("name"), inner.get("type")
-    shown = name or kind
-    pairs = [(key, shown[1])] if shown else []
-    if (
-        kind is not None
-        and shown is not None
-        and kind[1].text != DATASET_IDS.get(shown[1].text, shown[1].text)
-    ):
-        pairs.append((_key(kind[0], "Dataset Type"), kind[1]))
+    pairs = []
+    if (shown := name or kind) is not None:
+        ours = _reworded(shown[1], _OUR_DATASETS)
+        pairs.append((key, ours))
+        if kind is not None and kind[1].text != DATASETS.get(ours.text, (ours.text,))[0]:
+            pairs.append((_text(kind[0], "Dataset Type"), kind[1]))
     if "split" in inner:
-        pairs.append((_key(inner["split"][0], "Split"), inner["split"][1]))
-    for word in ("config", "revision", "args"):
-        if word in inner:
-            pairs.append((_key(inner[word][0], f"Dataset {word}"), inner[word][1]))
-    return pairs
+        pairs.append((_text(inner["split"][0], "Split"), inner["split"][1]))
+    words = [word for word in ("config", "revision", "args") if word in inner]
+    return pairs + [(_text(inner[word][0], f"Dataset {word}"), inner[word][1]) for word in words]
 
 
 def _metrics(key: Node, node: Node) -> list[tuple[Node, Node]]:
     metrics, types = [], []
-    for item in node.items:
-        inner = _said(item)
+    for item in node.items or [node]:
+        inner = _parts(item)
         if "value" not in inner or ("name" not in inner and "type" not in inner):
             continue
         named = inner.get("name")
-        label = _text(named[1], named[1].text) if named else _metric_label(item, inner)
+        label = _text(named[1], named[1].text) if named else _metric_label(inner)
         metrics.append((label, inner["value"][1]))
         if "type" in inner and inner["type"][1].text != metric_id(label.text)[0]:
             types.append((label, inner["type"][1]))
-    found = [(key, _mapping(node, metrics))]
-    return [*found, (_key(key, "Metric Types"), _mapping(node, types))] if types else found
+    pairs = [(key, _mapping(node, metrics))]
+    return [*pairs, (_text(key, "Metric Types"), _mapping(node, types))] if types else pairs
 
 
-def _metric_label(item: Node, inner: dict[str, tuple[Node, Node]]) -> Node:
+def _metric_label(inner: dict[str, tuple[Node, Node]]) -> Node:
     kind = inner["type"][1]
     if kind.text == "accuracy":
-        top = _said(inner["args"][1]).get("top_k") if "args" in inner else None
+        top = _parts(inner["args"][1]).get("top_k") if "args" in inner else None
         return _text(kind, f"Top {top[1].text if top else 1} Accuracy")
     return _text(kind, kind.text)
 
 
-def _said(node: Node) -> dict[str, tuple[Node, Node]]:
+def _parts(node: Node) -> dict[str, tuple[Node, Node]]:
     return {key_name(key.text): (key, value) for key, value in node.pairs if key.kind == "scalar"}
 
 
-def _key(node: Node, text: str) -> Node:
-    return _text(node, text)
-
-
 def _text(node: Node, text: str) -> Node:
-    """The same place under another word; it counts as quoted, since it is text."""
+    """Put another word in the same place; it counts as quoted, since it is text."""
     return Node(node.source, "scalar", text, node.start, node.end, plain=False)
 
 

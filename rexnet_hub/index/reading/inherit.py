@@ -1,4 +1,4 @@
-"""Give each entry what its collection says and it does not."""
+"""Add to each entry what its collection states and it does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from rexnet_hub.errors import suggest
 from rexnet_hub.index.entry import Claim, Collection, Entry, Result
 from rexnet_hub.index.problems import Fix
 
@@ -60,14 +61,11 @@ def _inherit(entry: Entry, by_name: dict[str, Collection], report: Report) -> En
 
 
 def _report_missing(wanted: Claim, name: str, by_name: dict[str, Collection], report: Report) -> None:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name.lower(), {known.lower(): known for known in by_name}, n=1, cutoff=0.6)
-    match = next((known for known in by_name if near and known.lower() == near[0]), None)
-    hint = f"Did you mean {match!r}?" if match else f"There are: {', '.join(by_name) or 'none'}."
-    certain = match is not None and match.lower() == name.lower() and wanted.text == name
-    fix = Fix(old=name, new=match or "") if certain else None
-    report("missing-collection", wanted.location, f"no collection is named {name!r}. {hint}", fix)
+    message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
+    same = [known for known in by_name if known.lower() == name.lower()]
+    certain = len(same) == 1 and wanted.text == name
+    fix = Fix(old=name, new=same[0]) if certain else None
+    report("missing-collection", wanted.location, message, fix)
 
 
 def _inherited(claim: Claim | None) -> Claim | None:
@@ -81,7 +79,7 @@ def _inherited_result(result: Result) -> Result:
 
 
 def _with_source(result: Result, collection: Collection) -> Result:
-    """Say where a split is from, when the collection's Sources say it."""
+    """Add where a split is from, when the collection's Sources state it."""
     sources = collection.extra.get("sources")
     url = sources.value.get("split") if sources is not None else None
     if result.split is None or result.split.source is not None or url is None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
+from rexnet_hub.errors import FileProblem
 from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.checks import check_entries
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.compose_json import compose_json
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
-from rexnet_hub.index.reading.flaw import Flaw
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
 from rexnet_hub.index.reading.inherit import inherit
-from rexnet_hub.index.reading.markdown import find_blocks
-from rexnet_hub.index.reading.source import Node, Source
+from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE
+from rexnet_hub.layout import LOCK_FILE, find_index_dir
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -30,16 +28,53 @@ _ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 _MAX_IMPORT_DEPTH = 50
 
 
-def read_index(paths: Sequence[Path], root: Path) -> tuple[Index, Files]:
-    """Read files and folders into one index, and say which files it was read from."""
-    reader = _Reader(Files(root))
-    for path in paths:
-        if path.is_dir():
-            reader.read_folder(path)
+PathLike = Path | str
+
+
+def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathLike | None = None) -> Index:
+    """Read model-index files, folders of them, or without a path the zoo's own.
+
+    What is wrong in the files is in the index's `problems`; whatever could be read is there all the same.
+
+    Args:
+        path: `.yml`, `.yaml`, `.json`, `.md`, `.mdx`, `.txt` or a folder; or several.
+        root: The folder that no path in the files may leave, links followed; also tried for paths that
+            are not found beside the file that wrote them. Without it: the one folder that holds all.
+
+    Raises:
+        FileProblem: There is no such file or folder, or the folder holds no model index.
+    """
+    given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
+    paths = [Path(one) for one in given]
+    if not paths:
+        raise FileProblem("no file", "nothing was given to read")
+    for one in paths:
+        if not os.path.lexists(one):
+            raise FileProblem(one, "there is no such file or folder")
+        if one.is_dir() and root is None and not _holds_index(one):
+            raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)})")
+    top = Path(root) if root is not None else _common_folder(paths)
+    if not top.is_dir():
+        raise FileProblem(top, "is no folder, so it cannot be the root")
+    reader = _Reader(Files(top))
+    for one in paths:
+        if one.is_dir():
+            reader.read_folder(one)
         else:
-            reader.read_file(path, Location(path, 1, 1))
-    index = reader.finish(paths[0])
-    return index, reader.files
+            reader.read_file(one, Location(one, 1, 1))
+    return reader.finish(paths[0])
+
+
+def _holds_index(folder: Path) -> bool:
+    try:
+        return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
+    except OSError as error:
+        raise FileProblem(folder, f"cannot be listed: {error.strerror}") from None
+
+
+def _common_folder(paths: list[Path]) -> Path:
+    folders = [str((one if one.is_dir() else one.parent).absolute()) for one in paths]
+    return Path(os.path.commonpath(folders))
 
 
 class _Reader:
@@ -67,14 +102,13 @@ class _Reader:
                 "unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}"
             )
             return
-        self.files.find(folder, "*")  # A file that is added later makes what was read stale.
         own = [name for name in _ROOT_NAMES if name in names][:1]
         every = [name for name in names if name.lower().endswith(SUFFIXES) and name != LOCK_FILE]
         for name in own or every:
             self.read_file(folder / name, Location(folder / name, 1, 1), is_asked_for=bool(own))
 
     def read_file(self, file: Path, place: Location, *, is_asked_for: bool = True) -> None:
-        """Take a file's models and collections; `place` is whoever named it."""
+        """Read a file's models and collections; `place` is whoever named it."""
         real = file.resolve()
         if real in self.stack:
             loop = " imports ".join(path.name for path in [*self.stack[self.stack.index(real) :], real])
@@ -107,7 +141,7 @@ class _Reader:
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
                 raise Flaw(
-                    "unreadable-file", -1, f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
+                    "unreadable-file", f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
                 )
             source = self.files.read(file)
             nodes = list(self._blocks(source))
@@ -116,18 +150,18 @@ class _Reader:
         self.roots[real] = nodes
         return nodes
 
-    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: Source | None = None) -> None:
-        if flaw.offset < 0:
+    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None = None) -> None:
+        if flaw.offset is None:
             self.builder.report(flaw.code, place, flaw.message)
             return
         if source is None:  # Not UTF-8: the place is counted in the part that is.
-            source = Source(file, (file.read_bytes().decode("utf-8", "replace")).encode())
+            source = YamlSource(file, (file.read_bytes().decode("utf-8", "replace")).encode())
         self.builder.report(flaw.code, source.place(flaw.offset), flaw.message)
 
-    def _blocks(self, source: Source) -> Iterator[Node]:
+    def _blocks(self, source: YamlSource) -> Iterator[Node]:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
             try:
-                node = compose_json(source) if source.is_json else compose(source)
+                node = compose(source)
             except Flaw as flaw:
                 self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 return
@@ -145,8 +179,8 @@ class _Reader:
                     self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 continue
             if block.kind == "front":
-                node = from_front_matter(node) if node is not None else None
-            if node is not None and (block.kind != "likely" or _said(node) & (_INDEX_KEYS | _MODEL_KEYS)):
+                node = from_front_matter(node, self.builder.report) if node is not None else None
+            if node is not None and (block.kind != "likely" or _names(node) & (_INDEX_KEYS | _MODEL_KEYS)):
                 yield node
 
     def _exists(self, folder: Path, path: str) -> bool:
@@ -159,15 +193,15 @@ class _Reader:
     # Nodes
 
     def _take(self, root: Node, page: Path | None) -> bool:
-        """Take the models and collections of a root node; false when it holds none."""
+        """Collect the models and collections of a root node; false when it holds none."""
         if root.kind == "list":
-            if any(_said(item) & {"task", "metrics"} for item in root.items):
+            if any(_names(item) & {"task", "metrics"} for item in root.items):
                 return False
             self._take_models(root, page)
             return bool(root.items)
-        said = {key_name(key.text): value for key, value in root.pairs}
-        if not said.keys() & _INDEX_KEYS:
-            is_model = "results" in said or ("name" in said and bool(said.keys() & _MODEL_KEYS))
+        names = _names(root)
+        if not names & _INDEX_KEYS:
+            is_model = "results" in names or ("name" in names and bool(names & _MODEL_KEYS))
             if is_model:
                 self.models.append((root, page))
             return is_model
@@ -177,8 +211,8 @@ class _Reader:
                 self._take_section(name, sections[name][2], page)
         if "library" in sections and self.library is None:
             row, key, node = sections["library"]
-            for told in self._items("library", node)[:1]:
-                self.library = self.builder.claim("library", (row, key, told), {})
+            for item in self._items("library", node)[:1]:
+                self.library = self.builder.claim("library", (row, key, item), {})
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})
@@ -202,12 +236,12 @@ class _Reader:
             return [node]
         if node.kind == "list":
             return [mapping for item in node.items for mapping in self._items(section, item)]
-        found = []
+        mappings = []
         for root in self._roots(node):
-            said = {key_name(key.text): value for key, value in root.pairs}
-            inner = said.get(section, said.get(section.removesuffix("s")))
-            found += self._guarded(root, section, root if inner is None else inner)
-        return found
+            sections = {key_name(key.text): value for key, value in root.pairs}
+            inner = sections.get(section, sections.get(section.removesuffix("s")))
+            mappings += self._guarded(root, section, root if inner is None else inner)
+        return mappings
 
     def _guarded(self, root: Node, section: str, node: Node) -> list[Node]:
         real = root.source.file.resolve()
@@ -221,7 +255,7 @@ class _Reader:
             self.stack.pop()
 
     def _complete(self, node: Node) -> Node:
-        """Put in place what a model names by path: its Metadata, its Results."""
+        """Replace what a model names by path: its Metadata, its Results."""
         pairs = []
         for key, value in node.pairs:
             name = key_name(key.text) if key.kind == "scalar" else ""
@@ -270,7 +304,7 @@ class _Reader:
         return [root for file in self._find(node) for root in self.compose_file(file, node.location)]
 
     def _import(self, node: Node) -> None:
-        """Take what other files hold: one path or pattern, or a list of them."""
+        """Read what other files hold: one path or pattern, or a list of them."""
         for item in node.items if node.kind == "list" else [node]:
             if item.kind == "scalar" and item.text and not is_null(item):
                 for file in self._find(item):
@@ -286,21 +320,21 @@ class _Reader:
             return ()
         folder = node.source.file.parent
         try:
-            found = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
+            files = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
         except Flaw as flaw:
             self.builder.report(flaw.code, node, flaw.message)
             return ()
-        if not found:
+        if not files:
             where = folder if str(folder) != "." else "this folder"
             self.builder.report(
                 "import-missing", node, f"no file is called {node.text!r}, from {where} or the root"
             )
-        return found
+        return files
 
     # Entries
 
     def finish(self, first: Path) -> Index:
-        """Build all entries, let them inherit, check them against each other."""
+        """Build all entries, let them inherit, compare them with each other."""
         collections = [c for node in self.collections if (c := self.builder.collection(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
         entries: list[Entry] = inherit(models, collections, self.builder.report)
@@ -319,19 +353,5 @@ class _Reader:
         )
 
 
-def _said(node: Node) -> set[str]:
+def _names(node: Node) -> set[str]:
     return {key_name(key.text) for key, _ in node.pairs}
-
-
-@contextmanager
-def garbage_kept() -> Iterator[None]:
-    """Hold the cycle collector back: it walks a growing tree again and again, and finds nothing."""
-    import gc
-
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

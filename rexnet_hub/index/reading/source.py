@@ -1,19 +1,20 @@
-"""Hold the text of one file, and name the line and column of any place in it."""
+"""Keep the text of one file, name the place of any character, find the YAML in a Markdown page."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from pathlib import Path
+from typing import NamedTuple
 
 from rexnet_hub.index.entry import Location
-from rexnet_hub.index.reading.flaw import Flaw
+from rexnet_hub.index.problems import Flaw
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
-class Source:
+class YamlSource:
     """The text of one file, without its byte order mark.
 
     Attributes:
@@ -42,11 +43,11 @@ class Source:
             self.text = body[: error.start].decode("utf-8")
             shown = body[error.start : error.start + 1].hex()
             raise Flaw(
-                "not-utf8", len(self.text), f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
+                "not-utf8", f"byte 0x{shown} is not UTF-8; save the file as UTF-8", len(self.text)
             ) from None
 
     def place(self, offset: int) -> Location:
-        """Name the place of a character."""
+        """Find the place of a character."""
         if self._starts is None:
             self._starts = [0, *(match.end() for match in _LINE_END.finditer(self.text))]
         line = bisect_right(self._starts, offset)
@@ -74,7 +75,7 @@ class Node:
 
     def __init__(
         self,
-        source: Source,
+        source: YamlSource,
         kind: str,
         value: object,
         start: int,
@@ -111,3 +112,78 @@ class Node:
     def location(self) -> Location:
         """Where the value begins."""
         return self.source.place(self.start)
+
+
+# Markdown pages
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_LIST_ITEM = re.compile(r" {0,3}(?:[-*+]|\d{1,9}[.)])(?: |$)")
+_MARKED = re.compile(r"^[ \t]*['\"]?type['\"]?[ \t]*:[ \t]*['\"]?model-?index['\"]?[ \t]*\r?$", re.I | re.M)
+_LIKELY = re.compile(r"^(?:models|collections|name)[ \t]*:", re.I | re.M)
+
+
+class Block(NamedTuple):
+    """A stretch of YAML in a page.
+
+    Attributes:
+        start: First character; `end` is one past the last.
+        kind: `front` for front matter, `marked` for a comment that says `Type: model-index`,
+            `likely` for one that only looks like one.
+    """
+
+    start: int
+    end: int
+    kind: str
+
+
+def find_blocks(text: str) -> list[Block]:
+    """Find each stretch of YAML, in order; what stands in code is never one."""
+    blocks = []
+    front = re.match(r"---[ \t]*\r?\n(?:(.*?)\r?\n)??(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", text, re.S)
+    if front and front[1] is not None:
+        blocks.append(Block(front.start(1), front.end(1), "front"))
+    for start, end in _comments(text, front.end() if front else 0):
+        body = text[start:end]
+        if _MARKED.search(body):
+            blocks.append(Block(start, end, "marked"))
+        elif _LIKELY.search(body):
+            blocks.append(Block(start, end, "likely"))
+    return blocks
+
+
+def _comments(text: str, place: int) -> list[tuple[int, int]]:
+    """List the inside of each HTML comment that no code block or code span holds."""
+    stretches: list[tuple[int, int]] = []
+    fence, in_list = "", False
+    while place < len(text):
+        end = text.find("\n", place) + 1 or len(text)
+        line = text[place:end]
+        match = _FENCE.match(line)
+        if fence:
+            if match and match[1].startswith(fence) and not match[2].strip():
+                fence = ""
+        elif match and not (match[1][0] == "`" and "`" in match[2]):
+            fence = match[1]
+        elif line.strip():
+            indented = line.startswith(("    ", "\t"))
+            in_list = bool(_LIST_ITEM.match(line)) or (in_list and line[0] in " \t")
+            if indented and not in_list:
+                place = end
+                continue
+            at = _find_opening(line)
+            if at >= 0:
+                close = text.find("-->", place + at + 4)
+                if close < 0:
+                    return stretches
+                stretches.append((place + at + 4, close))
+                end = close + 3
+        place = end
+    return stretches
+
+
+def _find_opening(line: str) -> int:
+    """Find `<!--` outside code spans; -1 where there is none."""
+    at = line.find("<!--")
+    while at >= 0 and line[:at].count("`") % 2 and "`" in line[at:]:
+        at = line.find("<!--", at + 1)
+    return at

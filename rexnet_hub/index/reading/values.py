@@ -9,15 +9,17 @@ from urllib.parse import urlsplit
 
 from rexnet_hub.index.entry import percent
 from rexnet_hub.index.fields import BOUNDS
-from rexnet_hub.index.problems import Fix
+from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
 
 # Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
-_SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([kKmMbBgGtT])")
-_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+")
-_POWERS = {"k": 3, "m": 6, "b": 9, "g": 9, "t": 12}
+# Not `k`, which of a batch may mean 1024, nor small letters: `m` is a thousandth elsewhere.
+_SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([MBGT])")
+# One comma alone may be a decimal one.
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3}){2,}")
+_POWERS = {"M": 6, "B": 9, "G": 9, "T": 12}
 _NUMERIC_KINDS = frozenset(BOUNDS) - {"numbers"}
 _OTHER_THAN_TEXT = {"int": "a number", "float": "a number", "bool": "a truth value", "timestamp": "a date"}
 _KIND_NAMES = {
@@ -29,21 +31,13 @@ _KIND_NAMES = {
 }
 
 
-class Doubt(Exception):  # noqa: N818 - becomes a Problem
-    """A value is not what its field holds."""
-
-    def __init__(self, code: str, message: str, new: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.new = code, message, new
-
-
 def as_number(text: str) -> Decimal | None:
     """Read a finite decimal; None where the text is not one, or has more digits than a model's number can."""
     text = text.strip()
     return Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
 
 
-def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
+def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     """Read a scalar of a known kind.
 
     Args:
@@ -52,10 +46,10 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
         notes: Receives what is doubtful though the value could be read.
 
     Returns:
-        The value in the field's unit; None where nothing is said (empty or `null`).
+        The value in the field's unit; None where nothing is stated (empty or `null`).
 
     Raises:
-        Doubt: The text is not of that kind.
+        Flaw: The text is not of that kind.
     """
     if is_null(node):
         return None
@@ -69,11 +63,11 @@ def read_scalar(kind: str, node: Node, notes: list[Doubt]) -> Any:
     if kind == "url":
         require_url(text)
     if node.plain and node.tag != "str":
-        found = resolve(text)
-        if found in _OTHER_THAN_TEXT:
+        kind_of_yaml = resolve(text)
+        if kind_of_yaml in _OTHER_THAN_TEXT:
             quote = '"' if node.source.is_json else "'"
-            message = f"{text} is {_OTHER_THAN_TEXT[found]}, meant is text; quote it"
-            notes.append(Doubt("unquoted-text", message, f"{quote}{text}{quote}"))
+            message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
+            notes.append(Flaw("unquoted-text", message, new=f"{quote}{text}{quote}"))
     return text
 
 
@@ -82,15 +76,15 @@ def is_null(node: Node) -> bool:
     return node.kind == "scalar" and node.plain and node.value in ("", "~", "null", "Null", "NULL")
 
 
-def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
+def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text.strip()
     bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
     number = as_number(bare)
     if number is None:
-        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", _whole(kind, node))
+        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=_whole(kind, node))
     if _is_odd(kind, number, text, node):
         new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
-        raise Doubt("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new)
+        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=new)
     if (
         node.plain
         and not node.source.is_json
@@ -99,11 +93,11 @@ def _read_number(kind: str, node: Node, notes: list[Doubt]) -> Any:
         and node.tag is None
     ):
         new = _yaml_number(kind, number, text)
-        notes.append(Doubt("number-as-text", f"YAML reads {text} as text; write {new}", new))
+        notes.append(Flaw("number-as-text", f"YAML reads {text} as text; write {new}", new=new))
     _require_within(kind, number, text, node)
     if kind in ("count", "bytes"):
         if number != number.to_integral_value():
-            raise Doubt(
+            raise Flaw(
                 "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
             )
         return int(number)
@@ -123,11 +117,11 @@ def _require_within(kind: str, number: Decimal, text: str, node: Node) -> None:
     low, high = BOUNDS[kind]
     if kind == "fraction" and (text.endswith("%") or 1 < number <= 100):
         fraction = number.scaleb(-2)
-        new = _requote(node, f"{fraction:f}") if 0 <= number <= 100 else None
-        raise Doubt("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new)
+        new = _requote(node, f"{fraction:f}") if text.endswith("%") and 0 <= number <= 100 else None
+        raise Flaw("unit-confusion", f"{text} is a percentage, expected is a fraction: {fraction:f}", new=new)
     if (low is not None and number < low) or (high is not None and number > high):
         span = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise Doubt("out-of-range", f"expected is {span}, found {text[:60]}")
+        raise Flaw("out-of-range", f"expected is {span}, found {text[:60]}")
 
 
 def _whole(kind: str, node: Node) -> str | None:
@@ -136,7 +130,7 @@ def _whole(kind: str, node: Node) -> str | None:
         return None
     text = node.text.strip()
     if match := _SCALED.fullmatch(text):
-        number = Decimal(match[1]).scaleb(_POWERS[match[2].lower()])
+        number = Decimal(match[1]).scaleb(_POWERS[match[2]])
         return str(int(number)) if number == number.to_integral_value() else None
     return text.replace(",", "") if _GROUPED.fullmatch(text) else None
 
@@ -175,11 +169,10 @@ def _read_digest(node: Node) -> str:
     text = node.text.strip()
     quote = '"' if node.source.is_json else "'"
     if node.plain and (node.source.is_json or reads_as_number(text)):
-        raise Doubt(
-            "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", f"{quote}{text}{quote}"
-        )
+        what = f"YAML may read {text[:70]} as a number; quote it"
+        raise Flaw("digest-as-number", what, new=f"{quote}{text}{quote}")
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
-        raise Doubt("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
+        raise Flaw("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
     return text.lower()
 
 
@@ -191,24 +184,19 @@ def reads_as_number(text: str) -> bool:
 
 
 def require_url(text: str) -> None:
-    """Refuse what is not an address of the web or of a file.
+    """Check that a text is an address of the web or of a file.
 
     Raises:
-        Doubt: It is not one.
+        Flaw: It is not one.
     """
     try:
         parts = urlsplit(text)
         credentials = parts.username is not None or parts.password is not None
     except ValueError as error:
-        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
+        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
-        raise Doubt("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
+        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
     if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
-        raise Doubt("not-a-url", f"{text[:80]!r} names no host")
+        raise Flaw("not-a-url", f"{text[:80]!r} names no host")
     if credentials:
-        raise Doubt("not-a-url", "the URL holds a user name or password; take it out")
-
-
-def make_fix(node: Node, doubt: Doubt) -> Fix | None:
-    """Turn a doubt's certain new text into a replacement of the node's characters."""
-    return None if doubt.new is None else Fix(old=node.raw, new=doubt.new)
+        raise Flaw("not-a-url", "the URL holds a user name or password; take it out")

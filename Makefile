@@ -1,0 +1,28 @@
+# What a developer types. `.ci/run` is the same from nothing; the pre-commit hooks are `make lint types`.
+PYTHON ?= .venv/bin/python
+export NO_MKDOCS_2_WARNING = 1
+
+.PHONY: check fix lint types docs test schema
+
+check: lint types docs test
+
+fix:
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m mypy
+	for file in tests/*/conftest.py; do $(PYTHON) -m mypy --no-error-summary $$file || exit 1; done
+
+docs:
+	$(PYTHON) -m mkdocs build --strict --quiet --site-dir site
+
+test:
+	$(PYTHON) -m pytest
+
+schema: # the JSON Schema for editors, from the table of fields
+	$(PYTHON) -c "from rexnet_hub.index.schema import SCHEMA_FILE, render_schema; SCHEMA_FILE.write_text(render_schema())"

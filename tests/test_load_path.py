@@ -1,0 +1,94 @@
+"""What a load and a question to the index pass through: few files, nothing heavy, no page."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+#: How many of our files a load by name runs a function of: it may become fewer, never more.
+FIRST, SECOND = 43, 29
+#: Rooms that have no part in a load: whoever imports them for one function is found.
+ROOMS = {
+    "commands",
+    "demo",
+    "evaluation",
+    "export",
+    "publish",
+    "verify",
+    "signing",
+    "add",
+    "measure",
+    "pages",
+}
+ROOMS |= {"pages", "recipe", "standins", "witness"}
+
+COUNT = """
+import json, os, sys, threading
+import rexnet_hub
+from rexnet_hub import AutoModel
+root = os.path.dirname(rexnet_hub.__file__) + os.sep
+called = set()
+def watch(frame, event, _):
+    code = frame.f_code
+    if event == "call" and code.co_filename.startswith(root) and code.co_name != "<module>":
+        called.add(code.co_filename.removeprefix(root))
+threading.setprofile(watch)
+sys.setprofile(watch)
+AutoModel.from_pretrained("rexnet_100")
+sys.setprofile(None)
+print(json.dumps(sorted(called)))
+"""
+
+
+def files_of_a_load():
+    """List the files of ours of which a load in a fresh process calls a function."""
+    done = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_load_passes_through_few_files(standins, monkeypatch):
+    """A first load, which fetches and converts the released file, and a second one stay as short as now."""
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(standins[0]))
+    first, second = files_of_a_load(), files_of_a_load()
+
+    assert "weights/convert.py" in first
+    assert "weights/convert.py" not in second
+    assert len(first) <= FIRST, first
+    assert len(second) <= SECOND, second
+    rooms = {file.split("/")[0].removesuffix(".py") for file in first + second}
+    assert rooms & ROOMS == set()
+
+
+QUESTIONS = {
+    "import": "",
+    "list_models": "rexnet_hub.list_models('top1>=79')",
+    "load_index": "rexnet_hub.load_index()",
+    "list": "rexnet_hub.cli.main(['list', 'top1>=79'])",
+    "show": "rexnet_hub.cli.main(['show', 'rexnet_100'])",
+    "validate": "rexnet_hub.cli.main(['validate'])",
+}
+HEAVY = {"torch", "jinja2", "numpy", "PIL", "huggingface_hub", "safetensors"}
+
+
+def modules_after(statement):
+    """List what a fresh process has imported after a statement."""
+    lines = ["import json, sys, rexnet_hub", statement]
+    if "cli" in statement:
+        lines.insert(1, "import rexnet_hub.cli")
+    lines.append("print('\\n' + json.dumps(sorted(sys.modules)))")
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_asking_the_index_is_light(question):
+    """Whoever asks the index waits neither for torch nor for templates, nor for a Hub's client."""
+    assert set(modules_after(QUESTIONS[question])) & HEAVY == set()
+
+
+def test_a_heavy_import_is_seen():
+    """The check says no: whoever makes a network imports torch."""
+    assert "torch" in modules_after("rexnet_hub.create_model")
