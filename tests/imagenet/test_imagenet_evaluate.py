@@ -493,10 +493,9 @@ def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
     """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
     seen = set()
     cudnn, matmul = vars(torch.backends)["cudnn"], torch.backends.cuda.matmul
-    if hasattr(matmul, "fp32_precision"):
-        conv, switch, reduced, full = cudnn.conv, "fp32_precision", "tf32", "ieee"
-    else:  # torch before 2.9
-        conv, switch, reduced, full = cudnn, "allow_tf32", True, False
+    is_named = hasattr(matmul, "fp32_precision")  # from torch 2.9 on
+    switch, reduced, full = ("fp32_precision", "tf32", "ieee") if is_named else ("allow_tf32", True, False)
+    conv = cudnn.conv if is_named else cudnn
 
     def answer(pixels):
         found = (getattr(conv, switch), getattr(matmul, switch))
