@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, Us
 from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.rexnet import ReXNet
 from rexnet_hub.weights.digest import digest_file
-from rexnet_hub.whole_files import write_whole
+from rexnet_hub.whole_files import whole_files
 
 #: Logits of two exact runtimes differ by rounding alone; a ReXNet's are of the order of 1 to 10, and
 #: float32 keeps seven digits of each of the some sixty layers on the way.
@@ -78,8 +77,8 @@ def export_onnx(
     repo = find_repo(source)
     network = load_network(repo).eval()
     input_px = repo.config.preprocessing.input_px
-    part = out.with_name(f".{out.name}.part")
-    try:
+    with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):
+        part = Path(stream.name)
         write_onnx(network, part, input_px)
         difference, agreement, images = compare_onnx(network, part, input_px, seed)
         digest = digest_file(part)
@@ -97,28 +96,22 @@ def export_onnx(
             images=images,
             versions=versions,
         )
-        keep_export(part, out, receipt)
-    finally:
-        part.unlink(missing_ok=True)
+        require_near(receipt)
+        receipt_stream.write((json.dumps(asdict(receipt), indent=2) + "\n").encode())
     return receipt
 
 
-def keep_export(part: Path, out: Path, receipt: ExportReceipt) -> None:
-    """Give an exported file its name and write its receipt, if its logits hold.
+def require_near(receipt: ExportReceipt) -> None:
+    """Refuse an export whose logits are not the network's.
 
     Raises:
-        RexnetHubError: They do not.
+        RexnetHubError: They are not.
     """
     difference, allowed = receipt.largest_difference, receipt.allowed_difference
     if not difference <= allowed:  # also when it is not a number
         raise RexnetHubError(
-            f"{out.name}: a logit differs by {difference:.3g}, allowed is {allowed:.3g}; not written"
+            f"{receipt.file}: a logit differs by {difference:.3g}, allowed is {allowed:.3g}; not written"
         )
-    with part.open("rb") as stream:
-        os.fsync(stream.fileno())
-    part.replace(out)
-    text = json.dumps(asdict(receipt), indent=2) + "\n"
-    write_whole(out.with_name(f"{out.name}.receipt.json"), text.encode())
 
 
 def require_packages() -> dict[str, str]:

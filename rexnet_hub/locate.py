@@ -13,8 +13,6 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock
-
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.cache import REPO_ID, Wanted, bring_again, bring_config, bring_repo, is_offline
 from rexnet_hub.index import Entry, Index, load_index
@@ -23,6 +21,7 @@ from rexnet_hub.index.reading.checks import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, write_repo
+from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
 
@@ -167,8 +166,7 @@ def _current(entry: Entry, folder: Path) -> Repo | None:
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> None:
     checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f".{entry.name}.lock"):
+        with locked(folder):
             if _current(entry, folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 write_repo(entry, checkpoint, folder)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.index import Entry
 from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE, find_cache_dir
+from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import write_whole
@@ -36,11 +39,11 @@ class Statement:
     """
 
     name: str
-    version: int
-    files: dict[str, str]
-    tensors: int
-    parameters: int
-    metrics: dict[str, str] = field(default_factory=dict)
+    version: Count
+    files: Mapping[str, Sha256]
+    tensors: Count
+    parameters: Count
+    metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Statement:
@@ -62,24 +65,23 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     signing, hashing = _library()
     write_whole(folder / STATEMENT_FILE, text.encode())
-    part = folder.parent / f".{folder.name}.{SIGNATURE_FILE}.part"
     try:
         config = signing.Config().use_elliptic_key_signer(private_key=key)
-        config.set_hashing_config(_hashing(hashing, folder)).sign(folder, part)
-        write_whole(folder / SIGNATURE_FILE, part.read_bytes())
+        with tempfile.TemporaryDirectory() as made:
+            config.set_hashing_config(_hashing(hashing, folder)).sign(folder, Path(made, SIGNATURE_FILE))
+            signature = Path(made, SIGNATURE_FILE).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         (folder / STATEMENT_FILE).unlink(missing_ok=True)
         (folder / SIGNATURE_FILE).unlink(missing_ok=True)
         raise FileProblem(key, f"is no private elliptic-curve key in PEM: {type(error).__name__}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(folder / SIGNATURE_FILE, signature)
     return statement
 
 
 def verify_signature(
     folder: Path, public_key: Path, *, name: str | None = None, at_least_version: int | None = None
 ) -> Statement:
-    """Hold a repo folder against its signature, offline.
+    """Check a repo folder against its signature, offline.
 
     The highest version that was seen of a model, by this key, is remembered in the cache folder: an older
     one is refused from then on.
@@ -91,7 +93,7 @@ def verify_signature(
             nothing is remembered.
 
     Returns:
-        The statement; everything in it is signed, its files' digests were held.
+        The statement; everything in it is signed, its files' digests were compared.
 
     Raises:
         SignatureProblem: The folder is not, byte for byte, what was signed; or it is another model, or an
@@ -130,7 +132,7 @@ def _seen_file(public_key: Path, name: str) -> Path:
 
 
 def _read_seen(file: Path) -> int:
-    """Give the version that was remembered; 0 where none was."""
+    """Return the version that was remembered; 0 where none was."""
     try:
         return int(file.read_text(encoding="ascii"))
     except FileNotFoundError:
@@ -192,12 +194,11 @@ def _require_statement(folder: Path, statement: Statement, name: str | None, at_
 
 def _read_statement(file: Path) -> Statement:
     try:
-        data = json.loads(file.read_bytes())
-        if data.pop("statement") != FORMAT:
-            raise ValueError
-        return Statement(**data)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise SignatureProblem(file, f"is no statement of format {FORMAT}; is rexnet_hub too old?") from None
+        return parse_record(Statement, file.read_bytes(), version=("statement", FORMAT))
+    except ValueError as error:
+        raise SignatureProblem(
+            file, f"is no statement of format {FORMAT} ({error}); is rexnet_hub too old?"
+        ) from None
 
 
 def _hashing(hashing: Any, folder: Path) -> Any:

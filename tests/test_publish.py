@@ -12,7 +12,7 @@ import pytest
 from rexnet_hub.errors import FileProblem, PublishError, RepoError, RexnetHubError, UsageError
 from rexnet_hub.index import Measured
 from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, stage, staged_repo
-from rexnet_hub.publish.folder import replace_folder
+from rexnet_hub.publish.apply import replace_folder
 
 
 def read_files(folder):
@@ -175,9 +175,9 @@ def test_a_swap_is_one_step(staged, tmp_path, monkeypatch):
 def test_what_a_killed_run_left_is_recovered(staged, tmp_path):
     """Where a swap takes two steps and was killed between them, the next run brings the old repo back."""
     target = published(staged, tmp_path / "hub")
-    old = target.with_name(f".{target.name}.publishing.old")
+    old = target.with_name(f".{target.name}.part.old")
     target.rename(old)
-    (target.with_name(f".{target.name}.publishing")).mkdir()
+    (target.with_name(f".{target.name}.part")).mkdir()
     assert published(staged, tmp_path / "hub") == target
     assert read_files(target) == read_files(staged)
     assert not old.exists()
@@ -195,12 +195,12 @@ def test_a_disk_that_fails_between_two_renames_is_told_of(staged, tmp_path, monk
         real(source, to)
 
     real = os.rename
-    monkeypatch.setattr("rexnet_hub.publish.folder._exchange", lambda one, other: False)
+    monkeypatch.setattr("rexnet_hub.whole_files._exchange", lambda one, other: False)
     with monkeypatch.context() as broken:
         broken.setattr("os.rename", fail_after_one)
         with pytest.raises(FileProblem, match="Read-only file system; it lies whole in") as caught:
             replace_folder(target, staged)
-    old = target.with_name(f".{target.name}.publishing.old")
+    old = target.with_name(f".{target.name}.part.old")
     assert str(old) in str(caught.value)
     assert read_files(old) == before
     assert published(staged, tmp_path / "hub") == target

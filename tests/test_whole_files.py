@@ -2,15 +2,20 @@
 
 import errno
 import os
+import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
-from rexnet_hub.errors import RexnetHubError
+from rexnet_hub.errors import FileProblem, RexnetHubError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, read_lock, write_lock
 from rexnet_hub.index.reading.fix import fix_files
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.whole_files import locked, whole_files, write_whole
 
 CALLS = {"open", "write", "flush", "fsync", "chmod", "rename", "replace"}
 CODES = (errno.ENOSPC, errno.EIO, errno.EROFS)
@@ -127,3 +132,104 @@ def test_a_disk_that_became_read_only_is_a_message(folder, monkeypatch):
         with pytest.raises(RexnetHubError, match=r"lock\.json: cannot be written: Read-only file system"):
             lock(folder)
     assert before.items() <= contents(folder).items()
+
+
+def test_a_disk_without_locks_is_refused_at_once(tmp_path, monkeypatch):
+    """Where the system gives no lock, nothing is waited for: one line says so, and nothing is left."""
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    started = time.monotonic()
+    for act in (lambda: write_whole(tmp_path / "a", b"x"), lambda: locked(tmp_path / "a").__enter__()):
+        with pytest.raises(FileProblem, match=r"a: cannot be written: No locks available"):
+            act()
+    assert time.monotonic() - started < 1
+    assert not (tmp_path / "a").exists()
+
+
+def test_who_comes_second_waits_and_is_told_when_it_takes_too_long(tmp_path):
+    """A place is one process's at a time; who waits too long is told of it; what a kill locked is free."""
+    hold = (
+        "import sys, time; from pathlib import Path; from rexnet_hub.whole_files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    place = tmp_path / "new" / "a"
+    child = subprocess.Popen([sys.executable, "-c", hold, str(place)], stdout=subprocess.PIPE)
+    assert child.stdout.readline() == b"held\n"
+    with pytest.raises(FileProblem, match="at it for too long"), locked(place, seconds=0):
+        pass
+    child.kill()
+    child.communicate()
+    with locked(place, seconds=5), locked(place, seconds=0):  # its own thread may lock it again
+        assert [file.name for file in place.parent.iterdir()] == [".a.lock"]
+    assert list(place.parent.iterdir()) == []
+
+
+def test_many_writers_of_one_file_end_in_one_of_theirs(tmp_path):
+    """Writers at once wait for each other; each time the file is one whole writing, and nothing is left."""
+    file = tmp_path / "a"
+    seen = set()
+
+    def write(number):
+        for _ in range(20):
+            write_whole(file, bytes([number]) * 100_000)
+            seen.add(len(set(file.read_bytes())))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {1}
+    assert len(file.read_bytes()) == 100_000
+    assert [left.name for left in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_was_planted_under_the_temporary_name_is_not_written_to(tmp_path):
+    """A hard link to another file is taken away, a symbolic one refused: the other file stays as it is."""
+    other = tmp_path / "other"
+    other.write_bytes(b"mine")
+    os.link(other, tmp_path / ".a.part")
+    write_whole(tmp_path / "a", b"x")
+    (tmp_path / ".b.part").symlink_to(other)
+    with pytest.raises(FileProblem, match="symbolic links"):
+        write_whole(tmp_path / "b", b"x")
+    assert (other.read_bytes(), (tmp_path / "a").read_bytes()) == (b"mine", b"x")
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path):
+    """Writing through a link replaces what it names, with the permissions that it had."""
+    real = tmp_path / "real"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    (tmp_path / "link").symlink_to(real)
+    write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (real.read_bytes(), real.stat().st_mode & 0o777) == (b"new", 0o640)
+
+
+def test_a_receipt_never_stands_beside_another_file(tmp_path, monkeypatch):
+    """Of two files written together the second is gone before the first changes, and comes last."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for text in (b"old", b"new"):
+        with whole_files(first, second) as (one, two):
+            one.write(text)
+            two.write(text)
+    seen, real = [], Path.replace
+
+    def watch(part, file):
+        seen.append((file.name, first.read_bytes(), second.exists()))
+        return real(part, file)
+
+    monkeypatch.setattr(Path, "replace", watch)
+    with whole_files(first, second) as (one, two):
+        one.write(b"third")
+        two.write(b"third")
+    assert seen == [("first", b"new", False), ("second", b"third", False)]
+    with pytest.raises(ZeroDivisionError), whole_files(first, second) as (one, _):
+        one.write(bytes(1 // 0))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == dict.fromkeys(
+        ("first", "second"), b"third"
+    )

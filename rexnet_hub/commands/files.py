@@ -75,7 +75,7 @@ def run_convert(args: argparse.Namespace) -> int:
         allow_nonfinite=args.allow_nonfinite,
     )
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
-    if not receipt.held_against_network:
+    if not receipt.checked_against_network:
         print("not held against a network: --model does that", file=sys.stderr)
     return 0
 

@@ -127,7 +127,14 @@ def digest_as(file: Path, record: str) -> str:
     data = file.read_bytes()
     if len(record) == 64:
         return hashlib.sha256(data).hexdigest()
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    git = start_git_id(len(data))
+    git.update(data)
+    return git.hexdigest()
+
+
+def start_git_id(size_bytes: int) -> hashlib._Hash:
+    """Return the hash that makes git's id of a blob, ready for its bytes."""
+    return hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
 
 
 def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> Snapshot:

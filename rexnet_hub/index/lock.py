@@ -7,85 +7,96 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
+from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
 
 VERSION = 1
 #: No network here takes a larger picture, and one of this size still fits into a machine's memory.
 MAX_SIDE_PX = 4096
 #: The convention whose count stands for "the" MACs of a model, where several were measured.
 PREFERRED_MACS = "conv_linear"
+_Side = Annotated[
+    int, Rule(range(1, MAX_SIDE_PX + 1).__contains__, f"a whole number of pixels, 1 to {MAX_SIDE_PX}")
+]
+_Commit = Annotated[str, Rule(re.compile(r"[0-9a-f]{40}").fullmatch, "40 lower-case hexadecimal digits")]
+_Day = Annotated[str, Rule(re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch, "a day as YYYY-MM-DD")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredFile:
     """A file: its full SHA-256, its size, and of weights the fingerprint that no container changes."""
 
-    sha256: str
-    size_bytes: int
-    fingerprint: str | None = None
+    sha256: Sha256
+    size_bytes: Count
+    fingerprint: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredTensors:
     """A state dict: how many tensors, and their bytes."""
 
-    count: int
-    size_bytes: int
+    count: Count
+    size_bytes: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredSizes:
     """How large files of exactly these tensors are: torch's legacy container, and canonical safetensors."""
 
-    legacy_bytes: int
-    safetensors_bytes: int
+    legacy_bytes: Count
+    safetensors_bytes: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredMacs:
     """Multiply-accumulates of one picture of `input_px` squared, and what counted them."""
 
-    count: int
-    input_px: int
-    counter: str
+    count: Count
+    input_px: _Side
+    counter: Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredHub:
     """Where the model was published."""
 
-    repo_id: str
-    commit: str
-    tag: str | None = None
+    repo_id: Text
+    commit: _Commit
+    tag: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """One time that the model was published: when (YYYY-MM-DD, UTC), as which commit, with which weights."""
 
-    date: str
-    repo_id: str
-    commit: str
-    weights_sha256: str
-    tag: str | None = None
+    date: _Day
+    repo_id: Text
+    commit: _Commit
+    weights_sha256: Sha256
+    tag: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredEvaluation:
     """An exact evaluation: right guesses among images, and the digest of its record."""
 
-    record_sha256: str
-    dataset: str
-    images: int
-    top1_count: int
-    top5_count: int
+    record_sha256: Sha256
+    dataset: Text
+    images: Count
+    top1_count: Count
+    top5_count: Count
+
+    def __post_init__(self) -> None:
+        """Refuse counts that no evaluation gives."""
+        if not self.top1_count <= self.top5_count <= self.images:
+            raise ValueError("counts more top-1 than top-5, or more than there are images")
 
     def percent(self, name: str) -> Decimal:
         """Return `top1` or `top5` in percentage points."""
@@ -104,7 +115,7 @@ class Measured:
 
     released: MeasuredFile | None = None
     safetensors: MeasuredFile | None = None
-    parameters: int | None = None
+    parameters: Count | None = None
     tensors: MeasuredTensors | None = None
     expected_sizes: MeasuredSizes | None = None
     macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
@@ -129,7 +140,7 @@ class Measured:
         return self.parameters if name == "parameters" else None
 
     def of_standin(self) -> Measured:
-        """Keep what holds of random numbers in the released shape too: no file, run or publication."""
+        """Return what is true of random numbers in the released shape too: no file, run or publication."""
         return replace(self, released=None, safetensors=None, evaluation=None, hub=None, published=())
 
 
@@ -140,11 +151,11 @@ class Lock:
     models: Mapping[str, Measured] = field(default_factory=dict)
 
     def of(self, name: str) -> Measured:
-        """Give what was measured of a model; an empty record where nothing was."""
+        """Return what was measured of a model; an empty record where nothing was."""
         return self.models.get(name, Measured())
 
     def with_model(self, name: str, measured: Measured) -> Lock:
-        """Give a lock in which one model's measurements are these."""
+        """Return a lock in which one model's measurements are these."""
         return Lock(models={**self.models, name: measured})
 
 
@@ -179,16 +190,16 @@ def read_lock(path: Path | str | None = None) -> Lock:
         return Lock()
     try:
         text = file.read_text(encoding="utf-8")
-        data = json.loads(text, object_pairs_hook=_without_repeats)
+        return parse_record(Lock, text, version=("version", VERSION))
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from error
-    except _Repeated as error:
-        raise IndexReadError(f"{file}: the key {error.args[0]!r} stands twice in one object") from None
+    except UnfitError as error:
+        placed = [(*_find_line(text, at), render_problem(at, what)) for at, what in error.problems]
+        raise IndexReadError("\n".join(f"{file}:{line}:{at}: {what}" for line, at, what in placed)) from None
     except json.JSONDecodeError as error:
         raise IndexReadError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:
-        raise IndexReadError(f"{file}: not JSON: {error}") from None
-    return _LockReader(file, text).read(data)
+    except ValueError as error:
+        raise IndexReadError(f"{file}: not JSON of a lock: {error}") from None
 
 
 def write_lock(lock: Lock, path: Path | str) -> None:
@@ -220,166 +231,10 @@ def _dropped(value: Any) -> Any:
     return {key: _dropped(inner) for key, inner in value.items() if inner not in (None, {}, ())}
 
 
-class _Repeated(Exception):  # noqa: N818 - caught a few lines above
-    pass
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for number, (key, _) in enumerate(pairs):
-        if any(key == earlier for earlier, _ in pairs[:number]):
-            raise _Repeated(key)
-    return dict(pairs)
-
-
-_HEX = frozenset("0123456789abcdef")
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
-
-
-def _is_side(value: Any) -> bool:
-    return _is_count(value) and 1 <= value <= MAX_SIDE_PX
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
-
-
-def _is_sha256(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 64 and set(value) <= _HEX
-
-
-def _is_commit(value: Any) -> bool:
-    return isinstance(value, str) and len(value) == 40 and set(value) <= _HEX
-
-
-def _is_date(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII) is not None
-
-
-#: What each kind of leaf is, and how it is told.
-_KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "count": (_is_count, "a whole number, from 0 to 2^63 - 1"),
-    "side": (_is_side, f"a whole number of pixels, 1 to {MAX_SIDE_PX}"),
-    "text": (_is_text, "text"),
-    "sha256": (_is_sha256, "64 lower-case hexadecimal digits"),
-    "date": (_is_date, "a day as YYYY-MM-DD"),
-    "commit": (_is_commit, "40 lower-case hexadecimal digits"),
-}
-#: Each record: its fields and their kinds; a `?` marks one that may be absent.
-_FILE = {"sha256": "sha256", "size_bytes": "count", "fingerprint?": "text"}
-_TENSORS = {"count": "count", "size_bytes": "count"}
-_SIZES = {"legacy_bytes": "count", "safetensors_bytes": "count"}
-_MACS = {"count": "count", "input_px": "side", "counter": "text"}
-_HUB = {"repo_id": "text", "commit": "commit", "tag?": "text"}
-_PUBLICATION = {
-    "date": "date",
-    "repo_id": "text",
-    "commit": "commit",
-    "weights_sha256": "sha256",
-    "tag?": "text",
-}
-_EVALUATION = {
-    "record_sha256": "sha256",
-    "dataset": "text",
-    "images": "count",
-    "top1_count": "count",
-    "top5_count": "count",
-}
-
-
-class _LockReader:
-    """Turns the JSON into records, collecting each thing that is wrong."""
-
-    def __init__(self, file: Path, text: str) -> None:
-        self.file, self.text = file, text
-        self.wrong: list[str] = []
-
-    def read(self, data: Any) -> Lock:
-        version = data.get("version") if isinstance(data, dict) else None
-        if type(version) is not int or version != VERSION or set(data) - {"version", "models"}:
-            raise IndexReadError(
-                f'{self.file}:1:1: expected {{"version": {VERSION}, "models": {{…}}}} and no other key'
-            )
-        models = self._mapping(data.get("models", {}), ("models",))
-        read = {name: self._measured(value, ("models", name)) for name, value in models.items()}
-        if self.wrong:
-            raise IndexReadError("\n".join(self.wrong))
-        return Lock(models=read)
-
-    def _measured(self, value: Any, at: tuple[str, ...]) -> Measured:
-        data = self._mapping(value, at)
-        parts: dict[str, tuple[Any, dict[str, str]]] = {
-            "released": (MeasuredFile, _FILE),
-            "safetensors": (MeasuredFile, _FILE),
-            "tensors": (MeasuredTensors, _TENSORS),
-            "expected_sizes": (MeasuredSizes, _SIZES),
-            "hub": (MeasuredHub, _HUB),
-            "evaluation": (MeasuredEvaluation, _EVALUATION),
-        }
-        for key in data.keys() - parts.keys() - {"parameters", "macs", "published"}:
-            self._say((*at, key), "is not a key of a lock")
-        read = {
-            key: self._record(kind, fields, data[key], (*at, key))
-            for key, (kind, fields) in parts.items()
-            if key in data
-        }
-        if (counted := read.get("evaluation")) and not (
-            counted.top1_count <= counted.top5_count <= counted.images
-        ):
-            self._say((*at, "evaluation"), "counts more top-1 than top-5, or more than there are images")
-        if "parameters" in data:
-            read["parameters"] = self._leaf(data["parameters"], "count", (*at, "parameters"))
-        if "published" in data:
-            read["published"] = self._publications(data["published"], (*at, "published"))
-        if "macs" in data:
-            told = self._mapping(data["macs"], (*at, "macs"))
-            read["macs"] = {
-                key: self._record(MeasuredMacs, _MACS, value, (*at, "macs", key))
-                for key, value in told.items()
-            }
-        return Measured(**read)
-
-    def _publications(self, value: Any, at: tuple[str, ...]) -> tuple[Publication, ...]:
-        if not isinstance(value, list):
-            self._say(at, f"expected a list, found {str(value)[:40]!r}")
-            return ()
-        return tuple(self._record(Publication, _PUBLICATION, each, at) for each in value)
-
-    def _record(self, kind: Any, fields: dict[str, str], value: Any, at: tuple[str, ...]) -> Any:
-        data = self._mapping(value, at)
-        known = {name.removesuffix("?"): leaf for name, leaf in fields.items()}
-        for key in data.keys() - known.keys():
-            self._say((*at, key), "is not a key of a lock")
-        for name in fields:
-            if name in known and name not in data:
-                self._say((*at, name), "is missing")
-        leaves = {
-            key: self._leaf(data.get(key), leaf, (*at, key)) for key, leaf in known.items() if key in data
-        }
-        return None if self.wrong else kind(**leaves)
-
-    def _mapping(self, value: Any, at: tuple[str, ...]) -> dict[str, Any]:
-        if isinstance(value, dict):
-            return value
-        self._say(at, f"expected an object, found {str(value)[:40]!r}")
-        return {}
-
-    def _leaf(self, value: Any, kind: str, at: tuple[str, ...]) -> Any:
-        holds, expected = _KINDS[kind]
-        if not holds(value):
-            self._say(at, f"expected {expected}, found {str(value)[:70]!r}")
-        return value
-
-    def _say(self, at: tuple[str, ...], what: str) -> None:
-        line, column = self._place(at)
-        self.wrong.append(f"{self.file}:{line}:{column}: {'.'.join(at)}: {what}")
-
-    def _place(self, at: tuple[str, ...]) -> tuple[int, int]:
-        """Find the key's place: each key is looked for after the one that holds it."""
-        place = 0
-        for key in at:
-            found = self.text.find(json.dumps(key, ensure_ascii=False), place)
-            place = place if found < 0 else found
-        return self.text.count("\n", 0, place) + 1, place - self.text.rfind("\n", 0, place)
+def _find_line(text: str, keys: tuple[str | int, ...]) -> tuple[int, int]:
+    """Find line and column of a key: each is looked for after the one that holds it."""
+    place = 0
+    for key in keys:
+        found = text.find(json.dumps(key, ensure_ascii=False), place) if isinstance(key, str) else -1
+        place = place if found < 0 else found
+    return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.patience import Patience, bounded_client
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
-from rexnet_hub.publish.folder import replace_folder, sweep_beside
 from rexnet_hub.publish.local import LocalFile, digest_both
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
+from rexnet_hub.whole_files import sweep_beside, whole_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,18 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     with bounded_client(patience):
         remote = RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience)
         return _apply_to_hub(fresh, remote)
+
+
+def replace_folder(target: Path, source: Path) -> None:
+    """Copy `source` beside `target`, and swap the two in one step.
+
+    Raises:
+        FileProblem: It cannot be written, and the target is as it was; or it is, and the disk does not
+            confirm it.
+    """
+    with whole_folder(target) as aside:
+        for file in sorted(source.iterdir()):
+            shutil.copyfile(file, aside / file.name)
 
 
 def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Plan:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.hub.cache import start_git_id
 from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILES
 from rexnet_hub.weights.digest import CHUNK_BYTES
 
@@ -35,7 +36,7 @@ def digest_both(file: Path) -> LocalFile:
     """Digest a file with SHA-256 and as git does a blob, in one reading."""
     with readable(file):
         size_bytes = file.stat().st_size
-        sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+        sha256, git = hashlib.sha256(), start_git_id(size_bytes)
         with file.open("rb") as stream:
             while chunk := stream.read(CHUNK_BYTES):
                 sha256.update(chunk)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,10 +13,10 @@ from rexnet_hub.index import Entry, Measured, Released
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
-from rexnet_hub.weights.convert import convert_checkpoint, locked_folder
+from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.fetch import fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt
-from rexnet_hub.whole_files import confirm, sync_folder, write_whole
+from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,30 +125,12 @@ def write_repo(
         FileProblem: It cannot be written.
     """
     expected = entry_tensors(entry)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with locked_folder(out.parent), _aside(out) as aside:
+    with locked(out):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputExistsError(out, "is not empty; name a new folder or remove it")
+        with whole_folder(out) as aside:
             receipt = convert_checkpoint(checkpoint, aside / WEIGHTS_FILE, expected=expected)
             write_whole(aside / CONFIG_FILE, render_config(entry).encode())
             if complete is not None:
                 complete(aside, receipt)
-            sync_folder(aside)
-            aside.rename(out)
-            confirm(out)
-    except OSError as error:
-        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
     return read_repo(out)
-
-
-@contextlib.contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """Make a folder to write in, always of the same name, so that the next run sweeps what a kill left."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputExistsError(out, "is not empty; name a new folder or remove it")
-    aside = out.parent / f".{out.name}.staging"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    try:
-        yield aside
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)

@@ -10,16 +10,17 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, UsageError
+from rexnet_hub.errors import UsageError
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.standins.legacy_writer import render_count, render_preamble, specs_of
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import read_manifest
-from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, private_copy, write_all
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, private_copy
 from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
 from rexnet_hub.weights.standin_mark import MARK, is_mark
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
+from rexnet_hub.whole_files import write_whole
 
 # Root mean square of a number that is uniform in [1, 2).
 _RMS_OF_MANTISSA = math.sqrt(7 / 3)
@@ -48,20 +49,9 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
         raise UsageError(
             "a stand-in needs float32 and int64 tensors and a num_batches_tracked to bear its mark"
         )
-    part = folder / f".{stem}.{os.getpid()}.part"
-    generator, sha256 = random.Random(seed), hashlib.sha256()
-    try:
-        with part.open("xb") as stream:
-            for chunk in _file_chunks(specs, generator):
-                sha256.update(chunk)
-                write_all(stream.fileno(), chunk)
-            os.fsync(stream.fileno())
-        file = folder / f"{stem}-{sha256.hexdigest()[:8]}.pth"
-        part.replace(file)
-    except OSError as error:
-        raise FileProblem(folder, f"cannot be written to: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    data = b"".join(_file_chunks(specs, random.Random(seed)))
+    file = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.pth"
+    write_whole(file, data)
     return file
 
 
@@ -74,14 +64,14 @@ def is_standin(path: Path) -> bool:
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
     with opened(file) as descriptor:
-        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
         if source.size_bytes > 8 and source.read(8, 1) == b"{":  # safetensors: a header of JSON
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):
         return _has_mark(copy, read_manifest(copy))
 
 
-def _has_mark(source: Source, manifest: Manifest) -> bool:
+def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
     scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
     return any(
         is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import math
 import os
@@ -13,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import CheckpointError, FileProblem, OutputExistsError
+from rexnet_hub.errors import FileProblem, OutputExistsError
 from rexnet_hub.layout import receipt_of
 from rexnet_hub.nets.keymap import choose_key_map, our_shape
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
 from rexnet_hub.weights.digest import (
+    ByteSource,
     FileDigest,
-    Source,
     write_all,
 )
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
@@ -38,6 +36,7 @@ from rexnet_hub.weights.receipt import (
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
 from rexnet_hub.weights.standin_mark import is_mark
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
+from rexnet_hub.whole_files import whole_files
 
 _NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})
 
@@ -85,18 +84,19 @@ def convert_checkpoint(
     """
     _require_free(source, out)
     opening = opened_weights(source, folder=out.parent, sha256=sha256, wrapper=wrapper)
-    with locked_folder(out.parent), opening as (copy, digest, manifest):
+    with opening as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
             found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
             require_tensors(found, expected, file=source)
-        with _partial(out) as part:
+        with whole_files(out, receipt_of(out)) as (stream, receipt_stream):
+            part = stream.fileno()
             stand_in = _write_tensors(copy, moves, part, allow_nonfinite)
             digests, written = _compare(copy, moves, part, out)
             receipt = Receipt(
                 source=_source_facts(source, digest, manifest),
                 key_map=layout,
-                held_against_network=expected is not None,
+                checked_against_network=expected is not None,
                 stand_in=stand_in,
                 output=OutputFacts(
                     name=out.name,
@@ -109,13 +109,14 @@ def convert_checkpoint(
                 ),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
-            copy.require_unchanged()
-            _commit(part, out, receipt)
+            receipt_stream.write(render_receipt(receipt).encode())
     return receipt
 
 
 def _require_free(source: Path, out: Path) -> None:
-    """Refuse to write over the source, or over a file that is no receipt of ours."""
+    """Refuse to write without a folder, over the source, or over a file that is no receipt of ours."""
+    if not out.parent.is_dir():
+        raise FileProblem(out.parent, "is no folder to write into")
     if out.exists() and source.exists() and out.samefile(source):
         raise OutputExistsError(out, "is the source itself; name another file")
     receipt = receipt_of(out)
@@ -128,7 +129,7 @@ def _require_free(source: Path, out: Path) -> None:
             raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
 
 
-def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
+def _plan(source: ByteSource, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
     layout, names = choose_key_map(
         {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name
@@ -149,13 +150,13 @@ def _plan(source: Source, manifest: Manifest, as_float32: bool) -> tuple[str | N
     return layout, [_Move(origin=origins[target.name], target=target) for target in targets]
 
 
-def _target_chunks(source: Source, move: _Move) -> Iterator[bytes]:
+def _target_chunks(source: ByteSource, move: _Move) -> Iterator[bytes]:
     dtype = DTYPES[move.origin.dtype]
     for chunk in tensor_chunks(source, move.origin):
         yield chunk if move.target.dtype == dtype.name else widen_to_float32(dtype, chunk)
 
 
-def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
+def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
     """Write header and tensors, all proper values; say whether the stand-in mark was met."""
     strange, stand_in = [], False
     write_all(part, render_header(move.target for move in moves))
@@ -175,11 +176,11 @@ def _write_tensors(source: Source, moves: list[_Move], part: int, allow_nonfinit
 
 
 def _compare(
-    source: Source, moves: list[_Move], part: int, out: Path
+    source: ByteSource, moves: list[_Move], part: int, out: Path
 ) -> tuple[list[TensorDigest], FileDigest]:
     """Read the written file back, hold every tensor against its source, bit for bit, and digest it."""
     size_bytes = os.fstat(part).st_size
-    written = Source(name=str(out), descriptor=part, size_bytes=size_bytes)
+    written = ByteSource(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
     if written.read(0, len(header)) != header:
         raise FileProblem(
@@ -228,68 +229,3 @@ def _line(move: _Move, digest: TensorDigest, prefix: str) -> TensorLine:
         record_offset_bytes=move.origin.record.offset_bytes,
         offset_bytes=move.origin.offset_bytes,
     )
-
-
-@contextlib.contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Let one process at a time write into a folder; the lock is gone with the process."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileProblem(folder, f"is no folder to write into: {error.strerror}") from None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _part_of(file: Path) -> Path:
-    """Name the temporary file of a file: always the same, so the next run sweeps what a kill left."""
-    return file.with_name(f".{file.name}.part")
-
-
-@contextlib.contextmanager
-def _partial(out: Path) -> Iterator[int]:
-    """Open the temporary file; whatever happens but a kill, it does not stay."""
-    part = _part_of(out)
-    try:
-        part.unlink(missing_ok=True)
-        descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
-            part.unlink(missing_ok=True)
-    except CheckpointError:
-        raise
-    except OSError as error:
-        raise FileProblem(out, f"cannot be written: {error.strerror}") from None
-
-
-def _commit(part: int, out: Path, receipt: Receipt) -> None:
-    """Give both files their names; at no moment does a receipt stand beside other weights."""
-    receipt_file = receipt_of(out)
-    receipt_part = _part_of(receipt_file)
-    try:
-        with receipt_part.open("w", encoding="utf-8") as stream:
-            stream.write(render_receipt(receipt))
-            stream.flush()
-            os.fsync(stream.fileno())
-        receipt_file.unlink(missing_ok=True)
-        _part_of(out).replace(out)
-        receipt_part.replace(receipt_file)
-    finally:
-        receipt_part.unlink(missing_ok=True)
-    with opened_folder(out.parent) as folder:
-        os.fsync(folder)
-
-
-@contextlib.contextmanager
-def opened_folder(folder: Path) -> Iterator[int]:
-    """Open a folder, to be synced."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

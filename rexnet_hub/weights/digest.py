@@ -7,12 +7,12 @@ import hashlib
 import mmap
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError
-from rexnet_hub.weights.lease import lease_holds, take_lease
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
 CHANGED = "changed while it was read; try again when nothing writes to it"
@@ -28,17 +28,12 @@ class FileDigest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Bytes to be read at any place, with the name that errors give them.
-
-    Attributes:
-        leased: Whether they are a file's own under a read lease, not a copy; see `held_still`.
-    """
+class ByteSource:
+    """Bytes to be read at any place, with the name that errors give them."""
 
     name: str
     descriptor: int
     size_bytes: int
-    leased: bool = False
 
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly so many bytes, or refuse; nothing is allocated for bytes that are not there."""
@@ -48,7 +43,10 @@ class Source:
             )
         parts, at = [], offset
         while length > 0:
-            part = os.pread(self.descriptor, length, at)
+            try:
+                part = os.pread(self.descriptor, length, at)
+            except OSError as error:
+                raise FileProblem(self.name, f"cannot be read: {error.strerror}") from None
             if not part:
                 raise self.refuse(f"ended at byte {at} while it was read")
             parts.append(part)
@@ -65,11 +63,6 @@ class Source:
         """Map all bytes into memory; only for a private copy, which cannot shrink under the map."""
         with mmap.mmap(self.descriptor, 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
             yield view
-
-    def require_unchanged(self) -> None:
-        """Refuse what was read so far, if somebody could have changed it meanwhile."""
-        if self.leased and not lease_holds(self.descriptor):
-            raise FileProblem(self.name, CHANGED)
 
     def refuse(self, problem: str) -> CheckpointError:
         """Make the error that says what is wrong with these bytes."""
@@ -119,7 +112,7 @@ def require_sha256(file: Path | str, *, stated: str, found: str) -> None:
 
 
 @contextlib.contextmanager
-def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[Source, FileDigest]]:
+def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[ByteSource, FileDigest]]:
     """Copy a file to where nobody else can change it, digesting what is copied.
 
     The copy has no name, so it is gone with the process, however that ends.
@@ -131,8 +124,6 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[So
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.
     """
-    import tempfile  # most files are held still instead
-
     with opened(file) as descriptor:
         before = os.fstat(descriptor)
         try:
@@ -148,29 +139,9 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[So
             ):
                 raise FileProblem(file, CHANGED)
             yield (
-                Source(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
+                ByteSource(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
                 digest,
             )
-
-
-@contextlib.contextmanager
-def held_still(file: Path, *, folder: Path | None = None) -> Iterator[tuple[Source, FileDigest]]:
-    """Give a file's own bytes while the system keeps writers away; where it does not, a private copy.
-
-    Whoever draws a conclusion from leased bytes asks `Source.require_unchanged` first.
-
-    Args and errors as of `private_copy`.
-    """
-    with opened(file) as descriptor:
-        if take_lease(descriptor):
-            digest = _digest(file, descriptor)
-            yield (
-                Source(name=str(file), descriptor=descriptor, size_bytes=digest.size_bytes, leased=True),
-                digest,
-            )
-            return
-    with private_copy(file, folder=folder) as held:
-        yield held
 
 
 def _pour(file: Path, source: int, target: int) -> FileDigest:

@@ -9,12 +9,11 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from rexnet_hub.addresses import bare
-from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
+from rexnet_hub.errors import FileProblem, MismatchError, UsageError
 from rexnet_hub.weights.digest import FETCH_AGAIN, FileDigest, digest_file, require_sha256
 from rexnet_hub.weights.download import FetchPolicy, Progress, download
+from rexnet_hub.whole_files import locked, sync
 
 _PREFIX_ADVICE = (
     f"{FETCH_AGAIN} "
@@ -86,10 +85,7 @@ def fetch(
     _require_sane(file_name, digest_prefix, sha256)
     policy = policy or FetchPolicy()
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        lock_file = cache_dir / f".{file_name}.lock"
-        lock_file.touch()  # a folder that cannot be written to is told now, not waited for
-        with FileLock(lock_file, timeout=policy.total_seconds):
+        with locked(cache_dir / file_name, seconds=policy.total_seconds):
             file, note = cache_dir / file_name, _read_note(cache_dir / file_name)
             known = sha256.lower() if sha256 else note.sha256 if note else None
             promise = _Promise(
@@ -98,8 +94,6 @@ def fetch(
             if os.path.lexists(file) and (known or digest_prefix):
                 return _check_cached(file, note, promise, url)
             return _bring(url, file, promise, policy, progress)
-    except Timeout:
-        raise FetchError(f"{bare(url)}: another process has been fetching it for too long") from None
     except OSError as error:
         raise FileProblem(cache_dir, f"cannot be used as a cache: {error.strerror}") from None
 
@@ -170,7 +164,7 @@ def _bring(
         # The note goes first: a kill in between leaves a note without a file, never the reverse.
         _write_note(file, digest, url, _stamp(part))
         part.replace(file)
-        _sync_folder(file.parent)
+        sync(file.parent)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
@@ -207,11 +201,3 @@ def _write_note(file: Path, digest: FileDigest, url: str, stamp: list[int]) -> N
         stream.flush()
         os.fsync(stream.fileno())
     part.replace(target)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Keep the receipt of a conversion: what came from where, digested at both ends.
+"""Read and render the receipt of a conversion: what came from where, digested at both ends.
 
 `receipt.json` is one JSON object, always with all of these keys:
 
@@ -6,7 +6,8 @@
 - `source`: `name`, `size_bytes`, `sha256`; `format` (`legacy`, `zip`, `safetensors`); `wrapper` (the
   key of the outer dict, or null); `prefix` (taken off every name, or empty).
 - `key_map`: `authors` if names were mapped from the authors' layout, null if they stayed.
-- `held_against_network`: whether names, dtypes and shapes were compared with a network's.
+- `checked_against_network`: whether names, dtypes and shapes were compared with a network's; once
+  `held_against_network`.
 - `stand_in`: whether the weights carry the mark of stand-ins.
 - `output`: `name`, `size_bytes`, `sha256`, and the `fingerprint` that `fingerprint.py` defines.
 - `tensors`: in the order of the output; each has `name`, `dtype`, `shape`, `sha256` as written, and
@@ -24,15 +25,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from rexnet_hub.errors import FileProblem
+from rexnet_hub.records import MAX_BYTES, Count, Sha256, once, parse_record
 from rexnet_hub.weights.fingerprint import fingerprint_line, fingerprint_of_lines
 
 VERSION = 1
 NO_RECEIPT = "is not a receipt"
-MAX_RECEIPT_BYTES = 16 << 20
-_SIZES, _INT = tuple[int, ...], frozenset({int})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +40,8 @@ class SourceFacts:
     """What the source file was."""
 
     name: str
-    size_bytes: int
-    sha256: str
+    size_bytes: Count
+    sha256: Sha256
     format: str
     wrapper: str | None
     prefix: str
@@ -52,8 +52,8 @@ class OutputFacts:
     """What the written file is."""
 
     name: str
-    size_bytes: int
-    sha256: str
+    size_bytes: Count
+    sha256: Sha256
     fingerprint: str
 
 
@@ -64,7 +64,7 @@ class TensorLine:
     name: str
     dtype: str
     shape: tuple[int, ...]
-    sha256: str
+    sha256: Sha256
     source_name: str
     source_dtype: str
     source_shape: tuple[int, ...]
@@ -80,7 +80,7 @@ class Receipt:
 
     source: SourceFacts
     key_map: str | None
-    held_against_network: bool
+    checked_against_network: bool = once("held_against_network")
     stand_in: bool
     output: OutputFacts
     tensors: tuple[TensorLine, ...]
@@ -97,7 +97,7 @@ def render_receipt(receipt: Receipt) -> str:
 
 
 def _keys(record: Any) -> dict[str, Any]:
-    """Give a record's fields by name; `asdict` would copy every number of every shape."""
+    """Return a record's fields by name; `asdict` would copy every number of every shape."""
     return {name: getattr(record, name) for name in record.__slots__}
 
 
@@ -109,67 +109,19 @@ def read_receipt(file: Path) -> Receipt:
     """
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_RECEIPT_BYTES + 1)
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
         return _parse(data)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise FileProblem(file, f"{NO_RECEIPT}: {str(error)[:200]}. Convert the source again") from None
 
 
 @functools.lru_cache(maxsize=8)  # the same bytes are the same receipt, and a model is often loaded again
 def _parse(data: bytes) -> Receipt:
-    if len(data) > MAX_RECEIPT_BYTES:
-        raise ValueError(f"it is longer than {MAX_RECEIPT_BYTES} bytes")
-    document = json.loads(data, object_pairs_hook=_no_twins)
-    if type(document) is not dict or document.pop("receipt", None) != VERSION:
-        raise ValueError(f'it does not say "receipt": {VERSION}')
-    receipt: Receipt = _build(Receipt, document, "receipt")
+    receipt = parse_record(Receipt, data, version=("receipt", VERSION))
     lines = (fingerprint_line(line.dtype, line.shape, line.sha256) for line in receipt.tensors)
     if fingerprint_of_lines(lines) != receipt.output.fingerprint:
         raise ValueError("its fingerprint is not that of its tensors")
     return receipt
-
-
-def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(items)) != len(items):
-        raise ValueError("a key stands twice in one object")
-    return dict(items)
-
-
-@functools.cache  # resolving them takes longer than all the rest
-def _hints(record: Any) -> dict[str, Any]:
-    return get_type_hints(record)
-
-
-def _build(record: Any, values: Any, where: str) -> Any:
-    """Build a record of ours from JSON, refusing anything but its own fields of their own types."""
-    kinds = _hints(record)
-    if type(values) is not dict or values.keys() != kinds.keys():
-        odd = sorted(kinds.keys() ^ values) if type(values) is dict else "no object"
-        raise ValueError(f"{where}: missing or unknown keys: {odd}")
-    made = {}
-    for name, kind in kinds.items():
-        value = values[name]
-        # Most are plain; a receipt has some five thousand of them.
-        made[name] = value if type(value) is kind else _value(kind, value, f"{where}.{name}")
-    return record(**made)
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if kind == _SIZES and type(value) is list and _INT.issuperset(map(type, value)):
-        return tuple(value)
-    if kind in (SourceFacts, OutputFacts):
-        return _build(kind, value, where)
-    if kind == tuple[TensorLine, ...] and type(value) is list:
-        return tuple(_build(TensorLine, item, f"{where}[{at}]") for at, item in enumerate(value))
-    if (
-        kind == Mapping[str, str]
-        and type(value) is dict
-        and all(type(item) is str for item in value.values())
-    ):
-        return value
-    if kind == str | None and (value is None or type(value) is str):
-        return value
-    raise ValueError(f"{where}: {str(value)[:40]!a} is not of the type that belongs there")

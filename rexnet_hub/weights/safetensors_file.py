@@ -16,8 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.weights.checkpoint.manifest import Manifest, Record, SourceTensor, dense_stride, require_sound
-from rexnet_hub.weights.digest import Source, opened
+from rexnet_hub.weights.checkpoint.manifest import (
+    Manifest,
+    SourceTensor,
+    StoredBytes,
+    dense_stride,
+    require_sound,
+)
+from rexnet_hub.weights.digest import ByteSource, opened
 from rexnet_hub.weights.dtypes import BY_CODE, DTYPES
 
 MAX_HEADER_BYTES = 8 << 20
@@ -67,11 +73,11 @@ def read_safetensors_header(file: Path) -> Manifest:
     import os
 
     with opened(file) as descriptor:
-        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
         return require_sound(source, read_safetensors(source))
 
 
-def read_head(source: Source) -> bytes:
+def read_head(source: ByteSource) -> bytes:
     """Read the length and the header of a file, not yet checked."""
     if source.size_bytes < 8:
         raise source.refuse("is cut short: no safetensors header")
@@ -81,7 +87,7 @@ def read_head(source: Source) -> bytes:
     return source.read(0, 8 + length)
 
 
-def read_safetensors(source: Source, head: bytes | None = None) -> Manifest:
+def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     """Check the header: tensors in the order of their bytes.
 
     Args:
@@ -92,7 +98,7 @@ def read_safetensors(source: Source, head: bytes | None = None) -> Manifest:
     length = len(head) - 8
     header = parse_header(source, head[8:])
     metadata = _require_metadata(source, header.pop("__metadata__", {}))
-    data = Record(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
+    data = StoredBytes(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
     spans = sorted((_read_span(source, name, fields, data) for name, fields in header.items()), key=_span_key)
     at = 0
     for tensor in spans:
@@ -105,7 +111,7 @@ def read_safetensors(source: Source, head: bytes | None = None) -> Manifest:
     return Manifest(format="safetensors", wrapper=None, prefix="", metadata=metadata, tensors=tuple(spans))
 
 
-def parse_header(source: Source, data: bytes) -> dict[str, Any]:
+def parse_header(source: ByteSource, data: bytes) -> dict[str, Any]:
     """Parse the header's JSON; twice the same key is refused, and so is a number that is no integer."""
 
     def refuse_number(text: str) -> None:
@@ -134,13 +140,13 @@ def parse_header(source: Source, data: bytes) -> dict[str, Any]:
     return header
 
 
-def _require_metadata(source: Source, metadata: Any) -> dict[str, str]:
+def _require_metadata(source: ByteSource, metadata: Any) -> dict[str, str]:
     if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
         raise source.refuse("its safetensors metadata is not text by name")
     return metadata
 
 
-def _read_span(source: Source, name: str, fields: Any, data: Record) -> SourceTensor:
+def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) -> SourceTensor:
     if type(fields) is not dict or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise source.refuse(f"tensor {name[:80]!a}: its fields are not dtype, shape and data_offsets")
     code, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]

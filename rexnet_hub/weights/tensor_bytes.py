@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Iterator
 
 from rexnet_hub.weights.checkpoint.manifest import SourceTensor
-from rexnet_hub.weights.digest import CHUNK_BYTES, Source
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 
 
-def tensor_chunks(source: Source, tensor: SourceTensor) -> Iterator[bytes]:
+def tensor_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
     """Return the tensor's bytes, little-endian and in C order, in pieces of whole items.
 
     Args:
@@ -24,7 +24,7 @@ def tensor_chunks(source: Source, tensor: SourceTensor) -> Iterator[bytes]:
     return _gathered_chunks(source, tensor)
 
 
-def _gathered_chunks(source: Source, tensor: SourceTensor) -> Iterator[bytes]:
+def _gathered_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
     piece = bytearray()
     with source.mapped() as view:
         start = tensor.record.offset_bytes + tensor.offset_bytes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.weights.checkpoint.manifest import require_sound
-from rexnet_hub.weights.digest import CHUNK_BYTES, Source, opened, require_sha256
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, require_sha256
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
     import torch
 
     with opened(file) as descriptor:
-        source = Source(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
         head = read_head(source)
         digest, at = hashlib.sha256(head), len(head)
         tensors = {}
@@ -50,7 +50,7 @@ def read_tensors(file: Path, *, sha256: str | None = None) -> dict[str, torch.Te
     return tensors
 
 
-def _read_into(source: Source, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:
+def _read_into(source: ByteSource, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:
     """Fill memory from a place of the file, each piece digested while the processor's cache has it."""
     while memory:
         count = os.preadv(source.descriptor, [memory[:CHUNK_BYTES]], at)

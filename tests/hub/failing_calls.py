@@ -60,7 +60,7 @@ def watcher(way, number, told):
 
 def within_elsewhere(frame):
     while frame is not None:
-        if frame.f_code.co_filename.startswith(ELSEWHERE) and frame.f_code.co_name != "locked_folder":
+        if frame.f_code.co_filename.startswith(ELSEWHERE):
             return True
         frame = frame.f_back
     return False
@@ -121,11 +121,11 @@ def act_of(name, folder, arguments):
 
         vars(repo)["convert_checkpoint"] = convert
         return lambda: write_staged(entry, second, target), lambda: None
+    from rexnet_hub import whole_files
     from rexnet_hub.publish import apply_plan, plan, plan_publish
-    from rexnet_hub.publish import folder as swapping
 
     if name == "publish-in-two-steps":  # on a file system that cannot swap two folders
-        swapping._exchange = lambda one, other: False
+        whole_files._exchange = lambda one, other: False
     plan._false_claims = lambda repo: ()  # of weights that are no file of safetensors, to be quick
 
     def begin():

@@ -29,7 +29,7 @@ def visible(state):
 
 def beside(state):
     """Show the old repo that a kill between two renames left, as if it were in its place."""
-    old = ".small.publishing.old"
+    old = ".small.part.old"
     return {name.replace(old, "small", 1): digest for name, digest in state.items() if name.startswith(old)}
 
 
@@ -56,7 +56,7 @@ def test_each_failing_call_of_staging(ways, small_index, small_staged, tmp_path)
         done = visible(row["after"]) == whole
         assert ("is not empty" in row["again"]) if done else row["again"] == "", row
         assert row["end"] == whole, row
-    assert (ways == "KILL") == any(".small.staging" in row["after"] for row in rows)
+    assert (ways == "KILL") == any(".small.part" in row["after"] for row in rows)
 
 
 @pytest.mark.parametrize("ways", ["KILL", "ENOSPC,EIO,EROFS"])

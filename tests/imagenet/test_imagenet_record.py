@@ -32,7 +32,6 @@ from rexnet_hub.imagenet.evidence.record import (
     check_record,
     read_record,
     render_record,
-    write_record,
 )
 from rexnet_hub.index import Preprocessing
 
@@ -98,7 +97,7 @@ def files(tmp_path):
     """Write a true record and its predictions."""
     predictions = made_up(0, unreadable=2)
     (tmp_path / "net.predictions").write_bytes(render_predictions(predictions))
-    write_record(tmp_path / "net.record.json", record_of(predictions))
+    (tmp_path / "net.record.json").write_text(render_record(record_of(predictions)))
     return tmp_path / "net.record.json", tmp_path / "net.predictions"
 
 
@@ -116,7 +115,7 @@ def test_predictions_and_records_are_read_as_written(tmp_path, fresh_seed):
     assert read.top1_count == sum(label == row[0] for label, row in pairs)
     assert read.top5_count == sum(label in row for label, row in pairs)
     for record in (record_of(predictions), record_of(predictions, sample=None, fingerprint="f" * 64)):
-        write_record(tmp_path / "net.record.json", record)
+        (tmp_path / "net.record.json").write_text(render_record(record))
         assert read_record(tmp_path / "net.record.json") == record
 
 
@@ -182,7 +181,7 @@ LIES: dict[str, Any] = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_is_found_and_named(lie, files):
     """A record with one false value is refused for exactly that."""
-    write_record(files[0], replace(read_record(files[0]), **LIES[lie]))
+    files[0].write_text(render_record(replace(read_record(files[0]), **LIES[lie])))
 
     with pytest.raises(RecordError) as caught:
         check_record(*files, weights_sha256=WEIGHTS)
@@ -250,17 +249,18 @@ def test_predictions_that_no_network_gives_are_refused(tmp_path):
     ("change", "message"),
     [
         (lambda raw: "[]", "is not a record"),
-        (lambda raw: "{", "is not JSON"),
-        (lambda raw: json.dumps(raw | {"record_version": 2}), "is not a record of an evaluation, version 1"),
-        (lambda raw: json.dumps(raw | {"top1": 3}), "top1 is not known"),
-        (lambda raw: json.dumps(raw | {"machine": None}), "machine is not an object"),
-        (lambda raw: json.dumps(raw | {"images": "300"}), "images is not a count: '300'"),
+        (lambda raw: "{", "is not a record"),
+        (lambda raw: json.dumps(raw | {"record_version": 2}), 'does not say "record_version": 1'),
+        (lambda raw: json.dumps(raw | {"top1": 3}), "top1: is not a key"),
+        (lambda raw: json.dumps(raw | {"machine": None}), "machine: expected an object"),
+        (lambda raw: json.dumps(raw | {"images": "300"}), "images: expected a whole number"),
         (lambda raw: json.dumps(raw | {"top1_count": 299}), "the counts are not"),
-        (lambda raw: json.dumps(raw | {"manifest_sha256": 1}), "manifest_sha256 is not a SHA-256: 1"),
-        (lambda raw: json.dumps(raw | {"unreadable": 2}), "unreadable is not a list"),
+        (lambda raw: json.dumps(raw | {"seconds": float("nan")}), "NaN is no number"),
+        (lambda raw: json.dumps(raw | {"manifest_sha256": 1}), "manifest_sha256: expected 64 lower-case"),
+        (lambda raw: json.dumps(raw | {"unreadable": [2]}), r"unreadable\[0\]: expected text"),
         (
             lambda raw: json.dumps({k: v for k, v in raw.items() if k not in ("images", "data")}),
-            "data is missing; images is missing",
+            "images: is missing; data: is missing",
         ),
     ],
 )

@@ -103,7 +103,7 @@ BAD = {
         "models.a.parameters: expected a whole number",
     ),
     "other version": (_edit(_set("version", value=2)), "version"),
-    "key at the top": (_edit(_set("x", value=2)), "version"),
+    "key at the top": (_edit(_set("x", value=2)), ": x: is not a key"),
     "unknown key": (_edit(_set("models", "a", "relesed", value={})), "models.a.relesed: is not a key"),
     "unknown inner key": (
         _edit(_set("models", "a", "hub", "url", value="")),
@@ -125,7 +125,7 @@ BAD = {
     "no list": (_edit(_set("models", "a", "published", value={})), "models.a.published: expected a list"),
     "no day": (
         _edit(_set("models", "a", "published", 0, "date", value="soon")),
-        "models.a.published.date: expected a day",
+        "models.a.published[0].date: expected a day",
     ),
     "no picture": (
         _edit(_set("models", "a", "macs", "conv_linear", "input_px", value=0)),

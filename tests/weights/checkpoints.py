@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from rexnet_hub.weights.checkpoint.container import list_tensors
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def as_source(data, name="file"):
     with tempfile.TemporaryFile() as stream:
         stream.write(data)
         stream.flush()
-        yield Source(name=name, descriptor=stream.fileno(), size_bytes=os.fstat(stream.fileno()).st_size)
+        yield ByteSource(name=name, descriptor=stream.fileno(), size_bytes=os.fstat(stream.fileno()).st_size)
 
 
 def read_bytes(data, **options):

@@ -54,7 +54,7 @@ def test_rexnet_100_becomes_the_file_that_the_library_writes(rexnet, container, 
 
     assert out.read_bytes() == (tmp_path / "oracle").read_bytes()
     assert out.stat().st_size == receipt.output.size_bytes == 19393316
-    assert receipt.held_against_network
+    assert receipt.checked_against_network
     assert names_in(out.parent) == ["model.safetensors", "receipt.json"]
 
 
@@ -72,7 +72,7 @@ def test_the_receipt_says_what_happened(container, tmp_path, out):
     )
     assert receipt.source.sha256 == digest_file(file).sha256
     assert (receipt.output.sha256, receipt.output.size_bytes) == (digest_file(out).sha256, out.stat().st_size)
-    assert (receipt.key_map, receipt.held_against_network, receipt.stand_in) == (None, False, False)
+    assert (receipt.key_map, receipt.checked_against_network, receipt.stand_in) == (None, False, False)
     data = file.read_bytes()
     for line in receipt.tensors:
         begin = line.record_offset_bytes + line.offset_bytes
@@ -405,6 +405,17 @@ def test_a_receipt_that_is_not_one_is_refused(change, message, small_file, out):
 
     with pytest.raises(FileProblem, match=message):
         read_receipt(file)
+
+
+def test_a_receipt_of_before_a_key_was_renamed_is_read(small_file, out):
+    """`held_against_network` was the name of `checked_against_network`; what is written has the new one."""
+    receipt = convert_checkpoint(small_file, out)
+    file = out.parent / "receipt.json"
+    text = file.read_text()
+    assert '"checked_against_network": false' in text
+    file.write_text(text.replace("checked_against_network", "held_against_network"))
+
+    assert read_receipt(file) == receipt
 
 
 def test_converting_never_imports_torch_or_numpy(small_file, out):

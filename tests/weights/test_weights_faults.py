@@ -81,7 +81,7 @@ def test_a_killed_fetch_leaves_nothing_wrong(mode, source, folder):
     report = kill_often(mode, 50 if mode == "time" else 400, "fetch", source, folder, expected)
 
     assert report["wrong"] == []
-    assert set(report["left"]) <= {*expected, ".file.pth.lock"}
+    assert set(report["left"]) <= {*expected}
     assert report["kills"] >= 20 if mode == "call" else report["kills"] == 50
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_grow_is_a_problem_of_that_file(size_bytes, source, f
     said = limited(bring, size_bytes, source, folder)
     assert said.startswith("FileProblem")
     assert "File too large" in said
-    assert names_in(folder) == [".a.pth.lock"]
+    assert names_in(folder) == []
 
 
 def unwritable(folder):
@@ -218,16 +218,17 @@ def test_a_source_that_changes_while_it_is_read_is_refused(source, folder):
     thread = threading.Thread(target=scribble)
     thread.start()
     try:
-        refusals = 0
-        for _ in range(5):
+        said = ""
+        for _ in range(50):  # a copy may be made within one tick of the disk's clock
             try:
                 convert_checkpoint(source, folder / "model.safetensors", allow_nonfinite=True)
             except FileProblem as error:
-                refusals += "changed while it was read" in str(error)
+                said = str(error)
+                break
     finally:
         stop.set()
         thread.join()
-    assert refusals > 0
+    assert "changed while it was read" in said
 
 
 def test_a_file_replaced_by_another_does_not_change_what_was_read(source, folder):

@@ -168,13 +168,13 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import os
 from rexnet_hub.weights.checkpoint.container import list_tensors
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.errors import CheckpointError
 seen = []
 sources = []
 for file in sys.argv[2:]:
     descriptor = os.open(file, os.O_RDONLY)
-    sources.append(Source(name=file, descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size))
+    sources.append(ByteSource(name=file, descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size))
 sys.addaudithook(lambda event, arguments: seen.append(event))
 for source in sources:
     try:

@@ -1,4 +1,4 @@
-"""Keep decoded pixels for further runs: whole or absent, and checked as they are read.
+"""Write and read decoded pixels for further runs: whole or absent, and checked as they are read.
 
 Nothing here imports torch.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,13 @@ from rexnet_hub.errors import FileProblem, NotAnImageError
 from rexnet_hub.imagenet.data.dataset import LabelledImage
 from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, count_tiles, open_decoder, run_ahead
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.whole_files import locked, whole_folder
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 #: Images decoded together while a cache is filled; nothing that is kept depends on it.
 _FILL_IMAGES = 64
+#: How long another run that fills it is waited for: decoding everything again would take no less.
+_FILL_SECONDS = 86_400.0
 
 
 def cache_key(manifest_sha256: str, spec: Preprocessing) -> str:
@@ -51,20 +54,14 @@ def fill_cache(
         FileProblem: It cannot be written.
         NotAnImageError: One cannot be decoded, and `skip_unreadable` is not set.
     """
-    absent = [s for s in geometries if not (cache_dir / cache_key(manifest_sha256, s)).exists()]
-    if not absent:
-        return
-    try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=cache_dir) as new:
-            folders = [Path(new, str(number)) for number in range(len(absent))]
-            _decode_into(folders, images, absent, workers, skip_unreadable)
-            for folder, spec in zip(folders, absent, strict=True):
-                final = cache_dir / cache_key(manifest_sha256, spec)
-                if not final.exists():
-                    folder.rename(final)
-    except OSError as error:
-        raise FileProblem(cache_dir, f"the cache cannot be written: {error.strerror or error}") from error
+    places = {cache_dir / cache_key(manifest_sha256, spec): spec for spec in geometries}
+    with ExitStack() as stack:
+        for place in sorted(place for place in places if not place.exists()):  # all runs in one order
+            stack.enter_context(locked(place, seconds=_FILL_SECONDS))
+        absent = {place: spec for place, spec in places.items() if not place.exists()}
+        if absent:
+            folders = [stack.enter_context(whole_folder(place)) for place in absent]
+            _decode_into(folders, images, list(absent.values()), workers, skip_unreadable)
 
 
 def _decode_into(
@@ -77,7 +74,6 @@ def _decode_into(
     """Decode all images into one folder for each geometry; an unreadable image has a digest of zeros."""
     arrays = []
     for folder, spec in zip(folders, geometries, strict=True):
-        folder.mkdir()
         shape = (len(images), spec.input_px, spec.input_px, 3)
         arrays.append(np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint8), shape))
     digests = np.zeros((len(geometries), len(images), _DIGEST_BYTES), np.uint8)

@@ -94,7 +94,7 @@ class Dataset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class DatasetManifest:
     """Every image by name, content and label, as text that `sha256sum` can check.
 
     Attributes:
@@ -106,7 +106,7 @@ class Manifest:
     sha256: str
 
 
-def read_manifest(data: Dataset, *, threads: int = 4) -> Manifest:
+def read_manifest(data: Dataset, *, threads: int = 4) -> DatasetManifest:
     """Read every image once and write down what it is.
 
     The same images have the same manifest in whatever layout they are stored.
@@ -115,7 +115,7 @@ def read_manifest(data: Dataset, *, threads: int = 4) -> Manifest:
         digests = pool.map(lambda image: hashlib.sha256(image.place.read_bytes()).hexdigest(), data.images)
         lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
     text = "".join(lines)
-    return Manifest(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+    return DatasetManifest(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
 
 
 def gather_dataset(

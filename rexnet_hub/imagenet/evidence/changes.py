@@ -34,7 +34,7 @@ def open_picture(data: bytes, *, name: str) -> Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Deviation:
     """One way in which an evaluation can differ from the one that was published.
 
     Attributes:
@@ -52,38 +52,38 @@ class Change:
     dtype: str = "fp32"
 
 
-def list_changes(spec: Preprocessing) -> list[Change]:
+def list_changes(spec: Preprocessing) -> list[Deviation]:
     """List what is tried: no change, then each change that these settings allow."""
     filters = [name for name in ("bicubic", "bilinear", "nearest", "lanczos") if name != spec.interpolation]
     crops = [crop for crop in (0.875, 0.9, 0.95, 1.0) if crop != spec.crop_fraction]
     halves = (0.5, 0.5, 0.5)
     return [
-        Change(name="as stated", pixels=_as_stated),
+        Deviation(name="as stated", pixels=_as_stated),
         *(
-            Change(name=f"interpolation {name}", pixels=partial(_other, interpolation=name))
+            Deviation(name=f"interpolation {name}", pixels=partial(_other, interpolation=name))
             for name in filters
         ),
-        Change(name="resize without antialias", pixels=_without_antialias),
+        Deviation(name="resize without antialias", pixels=_without_antialias),
         *(
-            Change(name=f"crop fraction {crop:g}", pixels=partial(_other, crop_fraction=crop))
+            Deviation(name=f"crop fraction {crop:g}", pixels=partial(_other, crop_fraction=crop))
             for crop in crops
         ),
-        Change(name="resize rounded up", pixels=_rounded_up),
-        Change(name="squash instead of crop", pixels=_squash),
-        Change(name="channels in BGR order", pixels=_as_stated, bgr=True),
-        Change(
+        Deviation(name="resize rounded up", pixels=_rounded_up),
+        Deviation(name="squash instead of crop", pixels=_squash),
+        Deviation(name="channels in BGR order", pixels=_as_stated, bgr=True),
+        Deviation(
             name="no mean and std",
             pixels=_as_stated,
             settings=lambda spec: replace(spec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
         ),
-        Change(
+        Deviation(
             name="mean and std of 0.5",
             pixels=_as_stated,
             settings=lambda spec: replace(spec, mean=halves, std=halves),
         ),
-        Change(name="EXIF orientation applied", pixels=_turned),
-        Change(name="decoder that scales", pixels=_scaled_by_decoder),
-        Change(name="bf16 autocast", pixels=_as_stated, dtype="bf16"),
+        Deviation(name="EXIF orientation applied", pixels=_turned),
+        Deviation(name="decoder that scales", pixels=_scaled_by_decoder),
+        Deviation(name="bf16 autocast", pixels=_as_stated, dtype="bf16"),
     ]
 
 

@@ -13,7 +13,7 @@ from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.imagenet.data.tiles import count_tiles, run_ahead, slice_tile
-from rexnet_hub.imagenet.evidence.changes import Change, list_changes, open_picture
+from rexnet_hub.imagenet.evidence.changes import Deviation, list_changes, open_picture
 from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
 from rexnet_hub.imagenet.run.network import (
     TILE_IMAGES,
@@ -130,7 +130,7 @@ def explain_accuracy(
 
 
 def _try_tile(
-    runner: Runner, changes: Sequence[Change], data: Dataset, tile: int, tile_images: int
+    runner: Runner, changes: Sequence[Deviation], data: Dataset, tile: int, tile_images: int
 ) -> np.ndarray:
     """Return the likeliest class of a tile's images under every change: shape (changes, rows)."""
     images = slice_tile(data.images, tile, tile_images)

@@ -1,19 +1,20 @@
-"""Keep what a network answered for every image, and count it again without one."""
+"""Read and render what a network answered for every image, and count it again without one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from rexnet_hub.errors import FileProblem, RecordError
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS
+from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
 #: In place of a class: the image could not be read, and counts as wrong.
@@ -36,9 +37,9 @@ class PredictionsHead:
     """
 
     model: str
-    tensors_sha256: str
-    manifest_sha256: str
-    images: int
+    tensors_sha256: Sha256
+    manifest_sha256: Sha256
+    images: Annotated[int, Rule(range(1, 1 << 31).__contains__, "a number of images")]
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -97,7 +98,10 @@ def read_predictions(file: Path) -> Predictions:
         raise RecordError(file, "is not a predictions file")
     if hashlib.sha256(body).digest() != digest:
         raise RecordError(file, "is damaged or cut short: its bytes do not have the digest that it ends with")
-    head = _read_head(file, line)
+    try:
+        head = parse_record(PredictionsHead, line, version=("format", _FORMAT))
+    except ValueError as error:
+        raise RecordError(file, f"its head is not that of a predictions file: {error}") from None
     if len(values) != head.images * (1 + TOP) * 2:
         raise RecordError(file, f"does not hold {head.images:,} images as its head says")
     numbers = np.frombuffer(values, "<u2")
@@ -105,18 +109,6 @@ def read_predictions(file: Path) -> Predictions:
     if problem := _wrong_classes(labels, top5):
         raise RecordError(file, problem)
     return Predictions(head=head, labels=labels, top5=top5)
-
-
-def _read_head(file: Path, line: bytes) -> PredictionsHead:
-    try:
-        fields = json.loads(line)
-        del fields["format"]
-        head = PredictionsHead(**fields)
-        if not isinstance(head.images, int) or head.images < 1:
-            raise TypeError
-    except (ValueError, TypeError, KeyError) as error:
-        raise RecordError(file, "its head is not that of a predictions file") from error
-    return head
 
 
 def _wrong_classes(labels: np.ndarray, top5: np.ndarray) -> str | None:
@@ -199,18 +191,3 @@ def read_bytes(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise FileProblem(file, error.strerror or str(error)) from error
-
-
-def write_bytes(file: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise FileProblem(file, f"cannot be written: {error.strerror or error}") from error

@@ -1,11 +1,11 @@
-"""Keep what an accuracy was measured on, with what and how, and hold it against its predictions."""
+"""Read and render what an accuracy was measured on and with, and check it against its predictions."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from rexnet_hub.imagenet.evidence.predictions import (
     Predictions,
     read_bytes,
     read_predictions,
-    write_bytes,
 )
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.records import Count, Sha256, parse_record
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 RECORD_VERSION = 1
@@ -76,22 +76,27 @@ class Record:
     """
 
     model: str
-    weights_sha256: str | None
+    weights_sha256: Sha256 | None
     fingerprint: str | None
-    tensors_sha256: str
-    top1_count: int
-    top5_count: int
-    images: int
+    tensors_sha256: Sha256
+    top1_count: Count
+    top5_count: Count
+    images: Count
     data: str
     complete: bool
     sample: Sample | None
     unreadable: tuple[str, ...]
-    manifest_sha256: str
-    predictions_sha256: str
+    manifest_sha256: Sha256
+    predictions_sha256: Sha256
     preprocessing: Preprocessing
     machine: Machine
     seconds: float
     command: str
+
+    def __post_init__(self) -> None:
+        """Refuse counts that no evaluation gives."""
+        if not 0 <= self.top1_count <= self.top5_count <= self.images != 0:
+            raise ValueError("the counts are not top1_count <= top5_count <= images")
 
     @property
     def top1_percent(self) -> float:
@@ -128,11 +133,6 @@ def render_record(record: Record) -> str:
     )
 
 
-def write_record(file: Path, record: Record) -> None:
-    """Write a record to a file, whole or not at all."""
-    write_bytes(file, render_record(record).encode())
-
-
 def read_record(file: Path) -> Record:
     """Read a record.
 
@@ -141,60 +141,9 @@ def read_record(file: Path) -> Record:
         FileProblem: It cannot be read.
     """
     try:
-        raw = json.loads(read_bytes(file))
+        return parse_record(Record, read_bytes(file), version=("record_version", RECORD_VERSION))
     except ValueError as error:
-        raise RecordError(file, f"is not JSON ({error})") from error
-    if not isinstance(raw, dict) or raw.pop("record_version", None) != RECORD_VERSION:
-        raise RecordError(file, f"is not a record of an evaluation, version {RECORD_VERSION}")
-    parts = (
-        ("", Record, raw),
-        ("machine.", Machine, raw.get("machine")),
-        ("sample.", Sample, raw.get("sample")),
-    )
-    nested = (*parts, ("preprocessing.", Preprocessing, raw.get("preprocessing")))
-    problems = [problem for prefix, kind, part in nested for problem in _wrong_keys(prefix, kind, part)]
-    problems += _wrong_values(raw) if not problems else []
-    if problems:
-        raise RecordError(file, list_problems(problems))
-    pixels, sample = raw["preprocessing"], raw["sample"]
-    return Record(
-        **raw
-        | {
-            "unreadable": tuple(raw["unreadable"]),
-            "preprocessing": Preprocessing(**pixels | {k: tuple(pixels[k]) for k in ("mean", "std")}),
-            "machine": Machine(**raw["machine"]),
-            "sample": Sample(**sample) if sample else None,
-        }
-    )
-
-
-def _wrong_keys(prefix: str, kind: type, part: Any) -> list[str]:
-    """List a part's missing and foreign keys."""
-    if part is None and kind is Sample:
-        return []
-    if not isinstance(part, dict):
-        return [f"{prefix.removesuffix('.')} is not an object"]
-    known = {field.name for field in fields(kind)}
-    missing = [f"{prefix}{name} is missing" for name in sorted(known - part.keys())]
-    return missing + [f"{prefix}{name} is not known" for name in sorted(part.keys() - known)]
-
-
-def _wrong_values(raw: dict[str, Any]) -> list[str]:
-    """List the values that no run can have written."""
-    counts = {name: raw[name] for name in ("top1_count", "top5_count", "images")}
-    problems = [
-        f"{name} is not a count: {value!r}" for name, value in counts.items() if type(value) is not int
-    ]
-    if not problems and not 0 <= raw["top1_count"] <= raw["top5_count"] <= raw["images"] != 0:
-        problems.append("the counts are not top1_count <= top5_count <= images")
-    digests = {name: raw[name] for name in ("tensors_sha256", "manifest_sha256", "predictions_sha256")}
-    problems += [
-        f"{n} is not a SHA-256: {v!r}"
-        for n, v in digests.items()
-        if not (isinstance(v, str) and len(v) == 64)
-    ]
-    problems += [] if isinstance(raw["unreadable"], list) else ["unreadable is not a list"]
-    return problems
+        raise RecordError(file, f"is not a record of an evaluation: {error}") from None
 
 
 def recount(record: Path) -> Record:

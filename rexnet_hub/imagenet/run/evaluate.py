@@ -30,9 +30,8 @@ from rexnet_hub.imagenet.evidence.predictions import (
     Predictions,
     PredictionsHead,
     render_predictions,
-    write_bytes,
 )
-from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, write_record
+from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, render_record
 from rexnet_hub.imagenet.run.journal import Journal
 from rexnet_hub.imagenet.run.network import (
     ModelUnderTest,
@@ -51,6 +50,7 @@ from rexnet_hub.imagenet.run.plan import (
 )
 from rexnet_hub.imagenet.run.progress import Meter, Progress
 from rexnet_hub.imagenet.run.ranks import join_ranks
+from rexnet_hub.whole_files import whole_files, write_whole
 
 
 def evaluate_models(
@@ -209,11 +209,14 @@ def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str
             run, run.models[number], predictions, hashlib.sha256(rendered).hexdigest(), seconds, command
         )
         if run.out_dir:
-            write_bytes(run.out_dir / f"{record.model}{PREDICTIONS_SUFFIX}", rendered)
-            write_record(run.out_dir / f"{record.model}{RECORD_SUFFIX}", record)
+            of_model = run.out_dir / record.model
+            files = (of_model.with_name(of_model.name + end) for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))
+            with whole_files(*files) as (answers, facts):
+                answers.write(rendered)
+                facts.write(render_record(record).encode())
         records.append(record)
     if run.out_dir and run.unfinished_dir:
-        write_bytes(run.out_dir / f"manifest-{run.manifest.sha256[:16]}.tsv", run.manifest.text.encode())
+        write_whole(run.out_dir / f"manifest-{run.manifest.sha256[:16]}.tsv", run.manifest.text.encode())
         shutil.rmtree(run.unfinished_dir, ignore_errors=True)
     return tuple(records)
 

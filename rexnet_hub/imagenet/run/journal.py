@@ -1,4 +1,4 @@
-"""Keep the finished tiles of a run, so that a killed run goes on where it was."""
+"""Write and read the finished tiles of a run, so that a killed run goes on where it was."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shape:
     tile_images: int
 
     def of(self, tile: int) -> tuple[int, int, int]:
-        """Give the shape of one tile's classes."""
+        """Return the shape of one tile's classes."""
         return (self.models, min(self.tile_images, self.images - tile * self.tile_images), 5)
 
 

@@ -15,7 +15,7 @@ import torch
 
 import rexnet_hub
 from rexnet_hub.errors import OutputExistsError, UsageError
-from rexnet_hub.imagenet.data.dataset import Dataset, Manifest, read_manifest
+from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
 from rexnet_hub.imagenet.run.journal import Shape, read_journals
 from rexnet_hub.imagenet.run.network import (
@@ -76,7 +76,7 @@ class Run:
 
     models: Sequence[ModelUnderTest]
     data: Dataset
-    manifest: Manifest
+    manifest: DatasetManifest
     options: RunOptions
     device: torch.device
     tile_images: int

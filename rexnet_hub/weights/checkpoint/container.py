@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from rexnet_hub.weights.checkpoint.legacy import MAGIC_BYTES, read_legacy
-from rexnet_hub.weights.checkpoint.manifest import Manifest, Record, SourceTensor, require_sound
+from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor, StoredBytes, require_sound
 from rexnet_hub.weights.checkpoint.pickle_reader import TensorNote
 from rexnet_hub.weights.checkpoint.wrappers import find_state_dict
 from rexnet_hub.weights.checkpoint.zipped import read_zip
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.safetensors_file import read_safetensors
 
@@ -21,7 +21,7 @@ _STRANGERS = (
 )
 
 
-def list_tensors(source: Source, *, wrapper: str | None = None) -> Manifest:
+def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """List the tensors of a legacy, zip or safetensors file.
 
     Runs in the process that calls it; `sandbox.read_manifest` is the guarded way.
@@ -43,12 +43,12 @@ def list_tensors(source: Source, *, wrapper: str | None = None) -> Manifest:
     raise source.refuse(_name_stranger(head))
 
 
-def is_safetensors(source: Source) -> bool:
+def is_safetensors(source: ByteSource) -> bool:
     """Return whether a file begins as a safetensors file does: a length, then a header of JSON."""
     return source.size_bytes > 8 and source.read(8, 1) == b"{"
 
 
-def _list_checkpoint(source: Source, container: str, wrapper: str | None) -> Manifest:
+def _list_checkpoint(source: ByteSource, container: str, wrapper: str | None) -> Manifest:
     value, records = read_zip(source) if container == "zip" else read_legacy(source)
     tensors, found, prefix = find_state_dict(source, value, wrapper)
     manifest = Manifest(
@@ -61,7 +61,7 @@ def _list_checkpoint(source: Source, container: str, wrapper: str | None) -> Man
     return require_sound(source, manifest)
 
 
-def _place(name: str, note: TensorNote, record: Record) -> SourceTensor:
+def _place(name: str, note: TensorNote, record: StoredBytes) -> SourceTensor:
     return SourceTensor(
         name=name,
         dtype=note.storage.dtype,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rexnet_hub.weights.checkpoint.manifest import Record
+from rexnet_hub.weights.checkpoint.manifest import StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION.
@@ -23,7 +23,7 @@ MAGIC_BYTES = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
 MAX_PICKLE_BYTES = 16 << 20
 
 
-def read_legacy(source: Source) -> tuple[Any, dict[str, Record]]:
+def read_legacy(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
     """Read the object, and where each of its storages lies.
 
     Raises:
@@ -44,7 +44,9 @@ def read_legacy(source: Source) -> tuple[Any, dict[str, Record]]:
     return body.value, _find_storages(source, keys.value, keys.end, body.storages)
 
 
-def _find_storages(source: Source, keys: Any, at: int, storages: dict[str, StorageNote]) -> dict[str, Record]:
+def _find_storages(
+    source: ByteSource, keys: Any, at: int, storages: dict[str, StorageNote]
+) -> dict[str, StoredBytes]:
     if type(keys) is not list or any(type(key) is not str for key in keys):
         raise source.refuse("its list of storages is not one")
     if len(set(keys)) != len(keys) or set(keys) != set(storages):
@@ -55,7 +57,7 @@ def _find_storages(source: Source, keys: Any, at: int, storages: dict[str, Stora
         if count != note.count:
             raise source.refuse(f"storage {key[:80]!a} has {count} items, its tensors say {note.count}")
         length = count * DTYPES[note.dtype].item_bytes
-        records[key] = Record(name=key, offset_bytes=at + 8, length_bytes=length)
+        records[key] = StoredBytes(name=key, offset_bytes=at + 8, length_bytes=length)
         at += 8 + length
         if at > source.size_bytes:
             raise source.refuse(

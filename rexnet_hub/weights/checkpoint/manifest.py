@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 
 MAX_TENSORS = 10_000
@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9_.]{1,256}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class StoredBytes:
     """A run of bytes in a file: one storage of a checkpoint, or the data of a safetensors file."""
 
     name: str
@@ -40,7 +40,7 @@ class SourceTensor:
     dtype: str
     shape: tuple[int, ...]
     stride: tuple[int, ...]
-    record: Record
+    record: StoredBytes
     offset_bytes: int
 
     @property
@@ -84,7 +84,7 @@ def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
-def require_sound(source: Source, manifest: Manifest) -> Manifest:
+def require_sound(source: ByteSource, manifest: Manifest) -> Manifest:
     """Refuse tensors that reach out of their record, are absurd, or have odd names.
 
     A tensor may repeat or share stored items, as torch allows, but the whole may not be more
@@ -112,7 +112,7 @@ def require_sound(source: Source, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _place_problem(source: Source, tensor: SourceTensor) -> str | None:
+def _place_problem(source: ByteSource, tensor: SourceTensor) -> str | None:
     record, item_bytes = tensor.record, DTYPES[tensor.dtype].item_bytes
     if len(tensor.shape) > MAX_DIMENSIONS or len(tensor.shape) != len(tensor.stride):
         return f"shape {list(tensor.shape)[:9]} and stride {list(tensor.stride)[:9]} do not belong together"
@@ -151,7 +151,9 @@ def manifest_to_json(manifest: Manifest) -> str:
 def manifest_from_json(text: str) -> Manifest:
     """Read a manifest as `manifest_to_json` wrote it."""
     (format_, wrapper, prefix, metadata), spans, rows = json.loads(text)
-    records = [Record(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans]
+    records = [
+        StoredBytes(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans
+    ]
     tensors = tuple(
         SourceTensor(
             name=name,

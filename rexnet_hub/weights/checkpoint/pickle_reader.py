@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rexnet_hub.errors import CheckpointError
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import BY_STORAGE
 
 MAX_OPERATIONS = 1_000_000
@@ -106,7 +106,7 @@ class Unpickled:
     end: int
 
 
-def read_pickle(source: Source, data: bytes, start: int) -> Unpickled:
+def read_pickle(source: ByteSource, data: bytes, start: int) -> Unpickled:
     """Read the pickle that begins at `start`.
 
     Raises:
@@ -125,7 +125,7 @@ def read_pickle(source: Source, data: bytes, start: int) -> Unpickled:
     raise source.refuse(f"its pickle makes no sense at byte {position}")
 
 
-def _require_known_globals(source: Source, data: bytes, start: int) -> None:
+def _require_known_globals(source: ByteSource, data: bytes, start: int) -> None:
     foreign: dict[str, None] = {}
     damage = None
     try:
@@ -145,7 +145,7 @@ def _require_known_globals(source: Source, data: bytes, start: int) -> None:
         raise damage
 
 
-def _operations(source: Source, data: bytes, start: int) -> Iterator[tuple[int, str, Any]]:
+def _operations(source: ByteSource, data: bytes, start: int) -> Iterator[tuple[int, str, Any]]:
     """Walk the opcodes from `start` to STOP, each with its place and argument."""
     at = start
     for _ in range(MAX_OPERATIONS):
@@ -164,7 +164,7 @@ def _operations(source: Source, data: bytes, start: int) -> Iterator[tuple[int, 
     raise source.refuse(f"its pickle has more than {MAX_OPERATIONS} opcodes")
 
 
-def _argument(source: Source, data: bytes, at: int, kind: str) -> tuple[Any, int]:
+def _argument(source: ByteSource, data: bytes, at: int, kind: str) -> tuple[Any, int]:
     """Read the argument of an opcode; give it and the place after it."""
     try:
         if kind in _FIXED:
@@ -189,7 +189,7 @@ def _argument(source: Source, data: bytes, at: int, kind: str) -> tuple[Any, int
 class _Machine:
     """The stack, the memo, and the storages met so far."""
 
-    source: Source
+    source: ByteSource
     stack: list[Any] = field(default_factory=list)
     marks: list[list[Any]] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)

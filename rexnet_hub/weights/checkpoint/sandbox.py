@@ -23,7 +23,7 @@ from rexnet_hub.weights.checkpoint.manifest import (
     manifest_to_json,
     require_sound,
 )
-from rexnet_hub.weights.digest import FileDigest, Source, held_still, private_copy, require_sha256, write_all
+from rexnet_hub.weights.digest import ByteSource, FileDigest, private_copy, require_sha256, write_all
 
 MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
@@ -41,13 +41,11 @@ _CHILD = (
 @contextlib.contextmanager
 def opened_weights(
     file: Path, *, folder: Path | None = None, sha256: str | None = None, wrapper: str | None = None
-) -> Iterator[tuple[Source, FileDigest, Manifest]]:
+) -> Iterator[tuple[ByteSource, FileDigest, Manifest]]:
     """Open a file of weights, digested before anything is parsed, its tensors listed.
 
-    Whoever draws a conclusion from the bytes asks `Source.require_unchanged` first.
-
     Args:
-        folder: The disk that has room for a private copy, where one is needed.
+        folder: The disk that has room for a private copy.
         sha256: The full digest that the file must have, where one is known.
         wrapper: The key of the state dict that is meant, where the file has several.
 
@@ -56,19 +54,13 @@ def opened_weights(
         MismatchError: It does not have the stated digest.
         CheckpointError: It was refused, or reading it broke a limit.
     """
-    for opening in (held_still, private_copy):
-        with opening(file, folder=folder) as (held, digest):
-            if sha256 is not None:
-                require_sha256(file, stated=sha256, found=digest.sha256)
-            manifest = read_manifest(held, wrapper=wrapper)
-            # Only a private copy may be mapped into memory, which a strided tensor needs.
-            if held.leased and not all(tensor.is_contiguous for tensor in manifest.tensors):
-                continue
-            yield held, digest, manifest
-            return
+    with private_copy(file, folder=folder) as (copy, digest):
+        if sha256 is not None:
+            require_sha256(file, stated=sha256, found=digest.sha256)
+        yield copy, digest, read_manifest(copy, wrapper=wrapper)
 
 
-def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
+def read_manifest(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """List the tensors of a file, safely whatever it holds.
 
     Args:
@@ -96,7 +88,7 @@ def read_manifest(source: Source, *, wrapper: str | None = None) -> Manifest:
     return require_sound(source, manifest_from_json(answer["manifest"]))
 
 
-def _ask_child(source: Source, request: str) -> tuple[int, bytes]:
+def _ask_child(source: ByteSource, request: str) -> tuple[int, bytes]:
     """List the tensors in a new process; return its exit code and its answer."""
     import subprocess  # the child, which imports this module too, needs none
 
@@ -110,7 +102,7 @@ def serve(request: str) -> None:
     """Answer one request on standard output: the child's whole life. The file is its standard input."""
     options = json.loads(request)
     set_limits(options["seconds"])
-    source = Source(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
+    source = ByteSource(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
         answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=options["wrapper"]))}
     except CheckpointError as error:

@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from rexnet_hub.weights.checkpoint.pickle_reader import MAX_LISTED, TensorNote
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 
 WRAPPERS = ("state_dict", "state_dict_ema", "model", "model_ema")
 PREFIXES = ("module.", "_orig_mod.")
 
 
 def find_state_dict(
-    source: Source, value: Any, wrapper: str | None
+    source: ByteSource, value: Any, wrapper: str | None
 ) -> tuple[dict[str, TensorNote], str | None, str]:
     """Return the tensors by name, the key they were under, and the prefix that was taken off.
 
@@ -43,7 +43,7 @@ def find_state_dict(
     return tensors, found, prefix
 
 
-def _choose(source: Source, value: dict[Any, Any], wrapper: str | None) -> str:
+def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> str:
     candidates = [key for key in WRAPPERS if _is_state_dict(value.get(key))]
     if wrapper is not None:
         if not _is_state_dict(value.get(wrapper)):

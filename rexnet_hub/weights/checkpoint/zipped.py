@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
-from rexnet_hub.weights.checkpoint.manifest import Record
+from rexnet_hub.weights.checkpoint.manifest import StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
-from rexnet_hub.weights.digest import Source
+from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -51,7 +51,7 @@ class _Entry:
         return self.shared[1]
 
 
-def read_zip(source: Source) -> tuple[Any, dict[str, Record]]:
+def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
     """Read the object, and where each of its storages lies.
 
     Raises:
@@ -73,7 +73,7 @@ def read_zip(source: Source) -> tuple[Any, dict[str, Record]]:
     return body.value, _match_storages(source, records, body.storages)
 
 
-def _read_directory(source: Source) -> tuple[list[_Entry], int]:
+def _read_directory(source: ByteSource) -> tuple[list[_Entry], int]:
     """Read the directory at the end of the archive; give its entries and its place."""
     end_at = source.size_bytes - _END.size
     if end_at < 0:
@@ -99,7 +99,7 @@ def _read_directory(source: Source) -> tuple[list[_Entry], int]:
     return entries, directory_at
 
 
-def _require_wide_end(source: Source, at: int, end_at: int, stated: tuple[int, int, int]) -> None:
+def _require_wide_end(source: ByteSource, at: int, end_at: int, stated: tuple[int, int, int]) -> None:
     """Refuse anything between directory and end but the same facts in wide fields, as torch writes them."""
     count, size, directory_at = stated
     # Version fields as torch's zip writer sets them: made by Unix 3.0, needs 4.5.
@@ -109,7 +109,7 @@ def _require_wide_end(source: Source, at: int, end_at: int, stated: tuple[int, i
         raise source.refuse("has other bytes between its zip directory and its end")
 
 
-def _read_entry(source: Source, data: bytes, at: int) -> tuple[_Entry, int]:
+def _read_entry(source: ByteSource, data: bytes, at: int) -> tuple[_Entry, int]:
     try:
         (
             sign,
@@ -144,7 +144,7 @@ def _read_entry(source: Source, data: bytes, at: int) -> tuple[_Entry, int]:
     return entry, end + extra_len + note_len
 
 
-def _require_plain(source: Source, entries: list[_Entry]) -> None:
+def _require_plain(source: ByteSource, entries: list[_Entry]) -> None:
     """Refuse an archive with anything that torch does not write into one of plain weights."""
     names = {entry.name.partition("/")[2] for entry in entries}
     if "constants.pkl" in names or any(name.startswith("code/") for name in names):
@@ -161,9 +161,9 @@ def _require_plain(source: Source, entries: list[_Entry]) -> None:
             )
 
 
-def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> dict[str, Record]:
+def _find_records(source: ByteSource, entries: list[_Entry], directory_at: int) -> dict[str, StoredBytes]:
     """Walk the archive from its first byte to its directory, which must be record upon record."""
-    records: dict[str, Record] = {}
+    records: dict[str, StoredBytes] = {}
     folders = {entry.name.partition("/")[0] for entry in entries}
     at = 0
     for entry in entries:
@@ -173,7 +173,7 @@ def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> d
                 f"its zip records are not one after another, each once, at {entry.name[:80]!a}"
             )
         data_at = _require_local_header(source, entry)
-        records[name] = Record(name=name, offset_bytes=data_at, length_bytes=entry.size)
+        records[name] = StoredBytes(name=name, offset_bytes=data_at, length_bytes=entry.size)
         crc = 0
         for chunk in source.chunks(data_at, entry.size):
             crc = zlib.crc32(chunk, crc)
@@ -192,7 +192,7 @@ def _find_records(source: Source, entries: list[_Entry], directory_at: int) -> d
     return records
 
 
-def _require_local_header(source: Source, entry: _Entry) -> int:
+def _require_local_header(source: ByteSource, entry: _Entry) -> int:
     """Compare a record's own header with the directory's; return the place of its data."""
     header = _LOCAL.unpack(source.read(entry.header_at, _LOCAL.size))
     sign, *shared, crc, packed, size, name_len, extra_len = header
@@ -212,7 +212,7 @@ def _require_local_header(source: Source, entry: _Entry) -> int:
     return int(entry.header_at + _LOCAL.size + name_len + extra_len)
 
 
-def _require_notes(source: Source, records: dict[str, Record]) -> None:
+def _require_notes(source: ByteSource, records: dict[str, StoredBytes]) -> None:
     """Refuse records that torch does not write, and numbers in another byte order."""
     for name, record in records.items():
         if name in _NOTES and record.length_bytes <= 100:
@@ -225,8 +225,8 @@ def _require_notes(source: Source, records: dict[str, Record]) -> None:
 
 
 def _match_storages(
-    source: Source, records: dict[str, Record], storages: dict[str, StorageNote]
-) -> dict[str, Record]:
+    source: ByteSource, records: dict[str, StoredBytes], storages: dict[str, StorageNote]
+) -> dict[str, StoredBytes]:
     found = {
         name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")
     }
