@@ -1,7 +1,9 @@
 """What every test stands on: an index, a quiet torch, and no way out to a network."""
 
+import itertools
 import os
 import socket
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
 
 LOOPBACK = ("127.", "::1", "localhost")
+NUMBERS = itertools.count()
 REAL_CONNECT = socket.socket.connect
 
 
@@ -26,8 +29,16 @@ def _loopback_only(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _own_draws():
+    """Start each test at the same random numbers of torch, whichever test ran before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("REXNET_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # made by whoever writes there
+    monkeypatch.setenv("REXNET_HUB_CACHE", str(folder))
 
 
 @pytest.fixture(scope="session")

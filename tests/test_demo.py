@@ -32,6 +32,7 @@ def demo(tmp_path_factory):
     return done, work, home
 
 
+@pytest.mark.slow
 def test_the_demo_ends_in_a_table_without_a_false_claim(demo):
     """Every claim of the four models holds or is said to be unmeasured; the exit code is 0."""
     done, _, _ = demo
@@ -43,6 +44,7 @@ def test_the_demo_ends_in_a_table_without_a_false_claim(demo):
     assert done.stderr == ""  # a progress bar is for terminals
 
 
+@pytest.mark.slow
 def test_the_stand_ins_have_the_released_sizes_and_are_marked(demo):
     """Stand-ins are as many bytes as the index says, and wear the mark wherever they go."""
     _, work, _ = demo
@@ -56,6 +58,7 @@ def test_the_stand_ins_have_the_released_sizes_and_are_marked(demo):
         assert "model-index:" not in card.read_text()
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_folder(demo):
     """Home, temporary folder and working folder hold nothing new but `out`."""
     _, work, home = demo

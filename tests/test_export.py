@@ -18,6 +18,7 @@ def exported(staged, tmp_path_factory):
     return out, export_onnx(staged, out)
 
 
+@pytest.mark.slow
 def test_the_receipt_says_how_near_the_export_comes(exported, staged):
     """The receipt beside the file has its digest, the weights' digest and the measured difference."""
     out, receipt = exported
@@ -32,6 +33,7 @@ def test_the_receipt_says_how_near_the_export_comes(exported, staged):
     ]
 
 
+@pytest.mark.slow
 def test_other_weights_are_told_apart(exported, staged):
     """The comparison says no when the network is not the one that was exported."""
     network = AutoModel.from_pretrained(staged)
@@ -42,6 +44,7 @@ def test_other_weights_are_told_apart(exported, staged):
     assert difference == pytest.approx(0.5, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difference", [0.0011, float("nan"), float("inf")])
 def test_an_export_that_differs_is_not_written(staged, tmp_path, difference, monkeypatch):
     """A difference above the bound, or one that is no number, leaves nothing under the final names."""

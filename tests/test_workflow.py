@@ -1,28 +1,41 @@
-"""The workflow that publishes gives its token to one job, on main only, and runs nothing unpinned."""
+"""The workflows give each job what it needs and no more, run nothing unpinned, and are well formed."""
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-FILE = Path(__file__).resolve().parent.parent / ".github" / "workflows" / "models.yml"
+FOLDER = Path(__file__).resolve().parent.parent / ".github"
+FILES = sorted((FOLDER / "workflows").glob("*.yml"))
+#: The one job of each workflow that may write somewhere, and with what.
+WRITING = {
+    "docs": ("deploy", {"pages": "write", "id-token": "write"}, "github-pages"),
+    "release": ("publish", {"id-token": "write"}, "pypi"),
+}
 
 
-@pytest.fixture(scope="module")
-def workflow():
-    return yaml.safe_load(FILE.read_text())
+def read(name):
+    return yaml.safe_load((FOLDER / "workflows" / f"{name}.yml").read_text())
 
 
-def test_the_token_is_of_one_job_on_main(workflow):
-    """Only the publishing job names a secret, and it runs on a push to main, in an environment."""
-    with_secret = [name for name, job in workflow["jobs"].items() if "secrets." in yaml.safe_dump(job)]
-    assert with_secret == ["publish"]
-    job = workflow["jobs"]["publish"]
-    assert "github.event_name == 'push'" in job["if"]
-    assert (job["environment"], job["needs"]) == ("hub", "check")
-    assert workflow[True]["push"]["branches"] == ["main"]  # YAML 1.1 reads `on` as true
-    assert workflow["permissions"] == {"contents": "read"}
+@pytest.fixture(params=FILES, ids=lambda file: file.stem)
+def workflow(request):
+    """Give each workflow."""
+    return read(request.param.stem)
+
+
+@pytest.fixture
+def models():
+    """Give the workflow that publishes models."""
+    return read("models")
+
+
+def scripts_of(job):
+    return [step.get("run", "") for step in job["steps"]]
 
 
 def test_every_action_is_pinned_to_a_commit(workflow):
@@ -32,17 +45,95 @@ def test_every_action_is_pinned_to_a_commit(workflow):
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action) for action in used)
 
 
-def test_only_the_publishing_job_applies(workflow):
-    """A pull request validates, verifies and plans; nothing it runs writes to a Hub."""
-    commands = {
-        name: "\n".join(s.get("run", "") for s in job["steps"]) for name, job in workflow["jobs"].items()
+def test_no_expression_of_others_is_in_a_script(workflow):
+    """Text that a pull request can choose is never put into a shell."""
+    assert all("${{" not in script for job in workflow["jobs"].values() for script in scripts_of(job))
+
+
+def test_a_workflow_may_only_read(workflow):
+    """By default a job reads this repository, leaves no token behind, and ends."""
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 60
+        for step in job["steps"]:
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"] == {"persist-credentials": False}
+
+
+def test_what_is_granted_is_of_one_job_in_an_environment():
+    """Only the jobs that publish site and package are granted more, and no secret is stored for it."""
+    granted = {
+        (file.stem, name): job["permissions"]
+        for file in FILES
+        for name, job in read(file.stem)["jobs"].items()
+        if "permissions" in job
     }
+    assert granted == {(name, job): rights for name, (job, rights, _) in WRITING.items()}
+    for name, (job, _, environment) in WRITING.items():
+        found = read(name)["jobs"][job]
+        given = found["environment"]
+        assert (given["name"] if isinstance(given, dict) else given) == environment
+        assert found["needs"] == "build"
+        assert "secrets." not in yaml.safe_dump(read(name))
+
+
+def test_the_token_is_of_one_job_on_main(models):
+    """Only the publishing job names a secret, and it runs on a push to main, in an environment."""
+    with_secret = [name for name, job in models["jobs"].items() if "secrets." in yaml.safe_dump(job)]
+    assert with_secret == ["publish"]
+    job = models["jobs"]["publish"]
+    assert "github.event_name == 'push'" in job["if"]
+    assert (job["environment"], job["needs"]) == ("hub", "check")
+    assert models[True]["push"]["branches"] == ["main"]  # YAML 1.1 reads `on` as true
+
+
+def test_only_the_publishing_job_applies(models):
+    """A pull request validates, verifies and plans; nothing it runs writes to a Hub."""
+    commands = {name: "\n".join(scripts_of(job)) for name, job in models["jobs"].items()}
     assert "--apply" not in commands["check"]
     assert all(word in commands["check"] for word in ("validate", "verify", "publish", "GITHUB_STEP_SUMMARY"))
     assert "--apply" in commands["publish"]
 
 
-def test_no_expression_of_others_is_in_a_script(workflow):
-    """Text that a pull request can choose is never put into a shell."""
-    scripts = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
-    assert all("${{" not in script for script in scripts)
+def test_the_tests_run_on_every_python_that_is_promised():
+    """The matrix begins at the lowest Python that the package installs on, on Linux and macOS."""
+    matrix = read("tests")["jobs"]["tests"]["strategy"]["matrix"]
+    project = (FOLDER.parent / "pyproject.toml").read_text()
+    assert f'requires-python = ">={matrix["python"][0]}"' in project
+    assert matrix["python"] == [f"3.{minor}" for minor in range(11, 15)]
+    assert {system.partition("-")[0] for system in matrix["os"]} == {"ubuntu", "macos"}
+
+
+def test_a_release_is_tried_before_it_is_published():
+    """What is uploaded was checked, and used away from the checkout; only a tag starts it."""
+    release = read("release")
+    assert release[True] == {"push": {"tags": ["v*"]}}
+    build = "\n".join(scripts_of(release["jobs"]["build"]))
+    assert all(line in build for line in ("twine check --strict", 'rexnet-hub" list', 'rexnet-hub" demo'))
+
+
+def actionlint(*files):
+    """Run the linter of workflows; give its exit code and what it prints."""
+    program = shutil.which("actionlint", path=str(Path(sys.executable).parent))
+    if program is None:
+        assert sys.platform != "linux", "the dev extra brings actionlint: install it anew"
+        pytest.skip("actionlint is installed on Linux alone")
+    done = subprocess.run(
+        [program, "-shellcheck=", "-pyflakes=", *files], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout
+
+
+def test_actionlint_finds_nothing():
+    """The linter of workflows has nothing to say of any of them."""
+    assert actionlint(*FILES) == (0, "")
+
+
+def test_actionlint_says_no(tmp_path):
+    """A job that needs one that is not there is found."""
+    (tmp_path / "wrong.yml").write_text(
+        (FOLDER / "workflows" / "release.yml").read_text().replace("needs: build", "needs: biuld")
+    )
+    code, said = actionlint(tmp_path / "wrong.yml")
+    assert code == 1
+    assert "biuld" in said

@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+NO_BROWSER = "these look at the site in a browser: install Chromium (apt-get install chromium, or the like)"
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -71,7 +72,7 @@ def site(tmp_path_factory):
 def browser():
     """One Chromium for all tests."""
     if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: the site's behaviour in a browser was not tested")
+        pytest.skip(NO_BROWSER)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -127,6 +128,7 @@ def plant(context, file, old, new):
 
     context.route(f"**/{file}*", answer)
     context.set_default_timeout(1500)
+    context.add_init_script("window.planted = true")
 
 
 def is_local(url):

@@ -1,8 +1,12 @@
 """The build is strict, says nothing, and gives the same bytes each time."""
 
 import hashlib
+import os
+import subprocess
+import sys
 
-from built_site import build
+import pytest
+from built_site import ROOT, build
 
 
 def digests(folder):
@@ -11,6 +15,7 @@ def digests(folder):
     return {str(f.relative_to(folder)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
 
 
+@pytest.mark.slow
 def test_two_builds_are_the_same_to_the_byte(site, tmp_path):
     """Built again, every file of the site is what it was, and no file is new or gone."""
     folder, url = site
@@ -18,3 +23,23 @@ def test_two_builds_are_the_same_to_the_byte(site, tmp_path):
 
     assert len(digests(folder)) > 60
     assert digests(tmp_path) == digests(folder)
+
+
+def test_without_a_browser_one_line_counts_what_was_not_run():
+    """Where no Chromium is found, the tests that need one are counted, and it is said what to install."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n0",
+        "-p",
+        "no:cacheprovider",
+        "tests/docs/test_docs_media.py",
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("SKIPPED")]
+    assert line.startswith("SKIPPED [12]")
+    assert "apt-get install chromium" in line
+    assert (done.returncode, done.stderr) == (0, "")

@@ -78,6 +78,7 @@ MEASURE = """async () => {
 }"""
 
 
+@pytest.mark.slow
 def test_every_key_press_on_a_thousand_rows_answers_within_two_frames(open_page, thousand):
     """Script and layout of no key press take longer, also one that brings all rows back, slice by slice."""
     page = open_page("index.html", base=thousand)
@@ -101,6 +102,7 @@ def test_every_key_press_on_a_thousand_rows_answers_within_two_frames(open_page,
     assert page.locator("table[data-hub] tbody tr:visible").count() == 28
 
 
+@pytest.mark.slow
 def test_rows_that_come_late_come_in_order(open_page, thousand):
     """A press during the slices starts them anew: what is shown in the end is what was asked for last."""
     page = open_page("index.html", base=thousand)
@@ -120,6 +122,7 @@ def test_rows_that_come_late_come_in_order(open_page, thousand):
     assert rows.last.inner_text().startswith("model_0199")
 
 
+@pytest.mark.slow
 def test_a_hostile_index_does_nothing_in_the_browser(open_page, tmp_path):
     """Built as the site is, no text of a hostile index runs, loads or links, on any of its pages."""
     index = write_hostile_index(tmp_path)

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import sys
@@ -26,6 +27,10 @@ from rexnet_hub.layout import PACKAGE_DIR
 CHANGING = {"write", "fsync", "rename", "replace", "unlink", "rmdir", "open", "mkdir", "chmod"}
 ENDING = {"KILL": CHANGING | {"close", "flock"}}
 MODULES = {"posix", "fcntl", "_io", "io", None}
+#: The standard library's modules that act on files for us; from 3.13 on pathlib is a folder.
+STANDARD = tuple(
+    module.__file__.removesuffix("/__init__.py").removesuffix(".py") for module in (pathlib, shutil)
+)
 #: What converting does on its own has a sweep of its own.
 ELSEWHERE = str(PACKAGE_DIR / "weights")
 
@@ -40,7 +45,7 @@ def watcher(way, number, told):
         if event != "c_call" or name not in names or getattr(function, "__module__", None) not in MODULES:
             return
         where = frame.f_code.co_filename
-        ours = where.startswith(str(PACKAGE_DIR)) or Path(where).name in ("pathlib.py", "shutil.py")
+        ours = where.startswith((str(PACKAGE_DIR), *STANDARD))
         if not ours or within_elsewhere(frame):
             return
         left -= 1

@@ -303,6 +303,7 @@ def test_another_run_does_not_go_on_with_this_ones_tiles(data, plain, tmp_path):
     assert bytes_of(tmp_path)["first.predictions"] == plain[1]["first.predictions"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 3])
 def test_several_processes_give_the_same_bytes(folder, plain, tmp_path, processes):
     """Processes of torchrun, over gloo, write the files of one, and all know the result."""
@@ -491,23 +492,25 @@ def test_the_callers_network_and_settings_stay_as_they_were(data):
 def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
     """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
     seen = set()
+    cudnn, matmul = vars(torch.backends)["cudnn"], torch.backends.cuda.matmul
+    is_named = hasattr(matmul, "fp32_precision")  # from torch 2.9 on
+    switch, reduced, full = ("fp32_precision", "tf32", "ieee") if is_named else ("allow_tf32", True, False)
+    conv = cudnn.conv if is_named else cudnn
 
     def answer(pixels):
-        cudnn, matmul = vars(torch.backends)["cudnn"], torch.backends.cuda.matmul
-        seen.add(
-            (torch.get_num_threads(), cudnn.deterministic, cudnn.conv.fp32_precision, matmul.fp32_precision)
-        )
+        found = (getattr(conv, switch), getattr(matmul, switch))
+        seen.add((torch.get_num_threads(), cudnn.deterministic, *found))
         return torch.zeros(len(pixels), 1000)
 
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = "tf32"
+    before = getattr(matmul, switch)
+    setattr(matmul, switch, reduced)
     try:
         model = ModelUnderTest(name="seeing", network=Wrong(answer), preprocessing=drawn.SPEC)
         evaluate_models([model], data, options=QUIET)
-        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+        assert getattr(matmul, switch) == reduced
     finally:
-        torch.backends.cuda.matmul.fp32_precision = before
-    assert seen == {(1, True, "ieee", "ieee")}
+        setattr(matmul, switch, before)
+    assert seen == {(1, True, full, full)}
 
 
 def test_options_that_change_bits_are_recorded(data, plain):

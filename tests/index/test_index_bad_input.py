@@ -23,6 +23,9 @@ def _bomb(levels, width):
     return "\n".join(lines) + f"\nModels: [{{Name: a, Metadata: {{X: *a{levels - 1}}}}}]\n"
 
 
+#: Whose bound answers first, ours or the YAML library's own, is its affair: either way it is refused.
+TOO_DEEP = (["too-large"], ["not-yaml"])
+
 BAD = {
     "alias bomb": (_bomb(12, 10), ["too-large"]),
     "merge bomb": (
@@ -31,9 +34,9 @@ BAD = {
     ),
     "alias of itself": ("Models: &m [*m]\n", ["not-yaml"]),
     "alias of nothing": ("Models: *m\n", ["not-yaml"]),
-    "deep lists": ("Models: " + "[" * 20_000, None),
-    "deep blocks": ("\n".join(" " * n + "a:" for n in range(2_000)), ["too-large"]),
-    "deep dashes": ("- " * 5_000 + "a", ["too-large"]),
+    "deep lists": ("Models: " + "[" * 20_000, TOO_DEEP),
+    "deep blocks": ("\n".join(" " * n + "a:" for n in range(2_000)), TOO_DEEP),
+    "deep dashes": ("- " * 5_000 + "a", TOO_DEEP),
     "megabyte scalar": ("Models: {Name: " + "x" * 2_000_000 + "}", ["too-large"]),
     "megabyte key": ("? " + "x" * 200_000 + "\n: 1\n", ["too-large"]),
     "many digits": ("Models: {Name: a, Metadata: {Epochs: " + "9" * 5_000 + "}}", ["wrong-kind"]),
@@ -90,7 +93,7 @@ def test_bad_text_is_a_problem(read, codes, case):
     if expected is None:
         assert index.problems
     else:
-        assert codes(index) == expected
+        assert codes(index) in (expected if isinstance(expected, tuple) else (expected,))
     lines = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").splitlines() or [""]
     for problem in index.problems:
         assert 1 <= problem.location.line <= len(lines) + 1
@@ -115,13 +118,15 @@ def test_memory_is_bounded(tmp_path):
     (tmp_path / "nodes.yml").write_text("Models: [" + "x," * 4_000_000 + "]")
     limit = 1_000_000_000
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*{p.code for p in r(sys.argv[1]).problems})", tmp_path],  # noqa: E501
+        [sys.executable, "-c", "import sys; from rexnet_hub import load_index as r; print(*[p.location.file.name + ':' + p.code for p in r(sys.argv[1]).problems])", tmp_path],  # noqa: E501
         cwd=ROOT, capture_output=True, text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)), check=False,  # noqa: E501
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
-    # A parser of its own bound may say that a deep file is no YAML, before ours is reached.
-    assert {"too-large"} <= set(done.stdout.split()) <= {"too-large", "not-yaml"}
+    said = dict(word.split(":") for word in done.stdout.split())
+    assert set(said) == {file.name for file in tmp_path.iterdir()}
+    assert set(said.values()) <= {"too-large", "not-yaml"}
+    assert said["nodes.yml"] == "too-large"
 
 
 def test_a_file_too_large_is_not_read(tmp_path):
