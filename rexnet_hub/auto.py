@@ -30,7 +30,7 @@ from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.repo.config import RepoConfig
 from rexnet_hub.repo.folder import Repo
-from rexnet_hub.weights.tensors import read_tensors
+from rexnet_hub.weights.safetensors_file import read_tensors
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import random
 import struct
 from collections.abc import Iterator
@@ -17,10 +16,9 @@ from rexnet_hub.standins.legacy_writer import render_count, render_preamble, spe
 from rexnet_hub.weights.checkpoint.container import is_safetensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import read_manifest
-from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, opened, private_copy
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, open_source, private_copy
 from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
-from rexnet_hub.weights.standin_mark import MARK, is_mark
-from rexnet_hub.weights.tensor_bytes import tensor_chunks
+from rexnet_hub.weights.tensor_bytes import MARK, is_mark, tensor_chunks
 from rexnet_hub.whole_files import write_whole
 
 # Root mean square of a number that is uniform in [1, 2).
@@ -64,8 +62,7 @@ def is_standin(path: Path) -> bool:
         CheckpointError: The file is not sound, so nothing can be said.
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
-    with opened(file) as descriptor:
-        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
+    with open_source(file) as source:
         if is_safetensors(source):
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):

@@ -22,7 +22,7 @@ from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 from rexnet_hub.weights.receipt import Receipt
-from rexnet_hub.weights.tensors import read_tensors
+from rexnet_hub.weights.safetensors_file import read_tensors
 
 
 def check_released(evidence: Evidence) -> Iterator[Finding]:

@@ -35,8 +35,7 @@ from rexnet_hub.weights.receipt import (
     render_receipt,
 )
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
-from rexnet_hub.weights.standin_mark import is_mark
-from rexnet_hub.weights.tensor_bytes import tensor_chunks
+from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
 
 _NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})

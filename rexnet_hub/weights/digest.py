@@ -9,7 +9,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError, FileProblem
@@ -69,34 +69,43 @@ class ByteSource:
 
 
 @contextlib.contextmanager
-def opened(file: Path) -> Iterator[int]:
-    """Open a regular file for reading; a folder, pipe or device is refused, not waited for."""
+def open_source(file: Path) -> Iterator[ByteSource]:
+    """Open a regular file for reading; a folder, pipe or device is refused, not waited for.
+
+    Raises:
+        FileProblem: It cannot be read, or is no regular file.
+    """
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise FileProblem(file, "is not a regular file")
-        yield descriptor
+        yield ByteSource(name=str(file), descriptor=descriptor, size_bytes=status.st_size)
     finally:
         os.close(descriptor)
 
 
 def digest_file(file: Path) -> FileDigest:
     """Digest a file with SHA-256, piece by piece."""
-    with opened(file) as descriptor:
-        return _digest(file, descriptor)
+    with open_source(file) as source:
+        return _digest(source)
 
 
-def _digest(file: Path, descriptor: int) -> FileDigest:
+def _digest(source: ByteSource, copy: int | None = None) -> FileDigest:
+    """Digest all that is in a file now, and write it to an open copy, if there is one."""
     sha256, size_bytes = hashlib.sha256(), 0
     try:
-        while chunk := os.pread(descriptor, CHUNK_BYTES, size_bytes):
+        while chunk := os.pread(source.descriptor, CHUNK_BYTES, size_bytes):
             sha256.update(chunk)
             size_bytes += len(chunk)
+            if copy is not None:
+                write_all(copy, chunk)
     except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
+        how = "read" if copy is None else "copied to be read"
+        raise FileProblem(source.name, f"cannot be {how}: {error.strerror}") from None
     return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
 
 
@@ -113,36 +122,19 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[By
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.
     """
-    with opened(file) as descriptor:
-        before = os.fstat(descriptor)
+    with open_source(file) as source:
+        before = os.fstat(source.descriptor)
         try:
             copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
         except OSError as error:
             place = folder or tempfile.gettempdir()
             raise FileProblem(place, f"cannot be written to: {error.strerror}") from None
         with copy:
-            digest = _pour(file, descriptor, copy.fileno())
-            after = os.fstat(descriptor)
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or (
-                digest.size_bytes != after.st_size
-            ):
+            digest, after = _digest(source, copy.fileno()), os.fstat(source.descriptor)
+            is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+            if not is_same or digest.size_bytes != after.st_size:
                 raise FileProblem(file, CHANGED)
-            yield (
-                ByteSource(name=str(file), descriptor=copy.fileno(), size_bytes=digest.size_bytes),
-                digest,
-            )
-
-
-def _pour(file: Path, source: int, target: int) -> FileDigest:
-    sha256, size_bytes = hashlib.sha256(), 0
-    try:
-        while chunk := os.read(source, CHUNK_BYTES):
-            sha256.update(chunk)
-            size_bytes += len(chunk)
-            write_all(target, chunk)
-    except OSError as error:
-        raise FileProblem(file, f"cannot be copied to be read: {error.strerror}") from None
-    return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
+            yield replace(source, descriptor=copy.fileno(), size_bytes=digest.size_bytes), digest
 
 
 def write_all(descriptor: int, data: bytes) -> None:

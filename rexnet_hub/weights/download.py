@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import os
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
@@ -23,7 +23,7 @@ from rexnet_hub.addresses import find_proxy, find_url_problem, is_public, redact
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
-from rexnet_hub.weights.digest import CHUNK_BYTES, FileDigest, opened
+from rexnet_hub.weights.digest import CHUNK_BYTES, FileDigest, open_source
 
 MAX_FILE_BYTES = 4 << 30
 _MAX_REDIRECTS = 5
@@ -152,13 +152,10 @@ def _copy(transfer: _Transfer) -> None:
     parts = urlsplit(transfer.url)
     if parts.netloc not in ("", "localhost"):
         raise transfer.error("a file: address has no host")
-    from pathlib import Path
-
-    with opened(Path(unquote(parts.path))) as descriptor:
-        total = os.fstat(descriptor).st_size
-        while chunk := os.read(descriptor, CHUNK_BYTES):
+    with open_source(Path(unquote(parts.path))) as source:
+        for chunk in source.chunks(0, source.size_bytes):
             transfer.remaining_seconds()
-            transfer.take(chunk, total)
+            transfer.take(chunk, source.size_bytes)
 
 
 def _attempt(transfer: _Transfer) -> None:

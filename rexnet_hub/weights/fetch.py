@@ -24,12 +24,10 @@ FOLDER = "released"  # of the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetchedFile:
+class FetchedFile(FileDigest):
     """A file of the cache that was checked just now."""
 
     path: Path
-    sha256: str
-    size_bytes: int
 
 
 def fetch(

@@ -23,13 +23,13 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.records import MAX_BYTES, Count, Sha256, once, parse_record
-from rexnet_hub.weights.fingerprint import fingerprint_line, fingerprint_of_lines
+from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
 VERSION = 1
 NO_RECEIPT = "is not a receipt"
@@ -58,13 +58,9 @@ class OutputFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TensorLine:
+class TensorLine(TensorDigest):
     """One tensor as written, and where it was read."""
 
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    sha256: Sha256
     source_name: str
     source_dtype: str
     source_shape: tuple[int, ...]
@@ -98,7 +94,7 @@ def render_receipt(receipt: Receipt) -> str:
 
 def _keys(record: Any) -> dict[str, Any]:
     """Return a record's fields by name; `asdict` would copy every number of every shape."""
-    return {name: getattr(record, name) for name in record.__slots__}
+    return {each.name: getattr(record, each.name) for each in fields(record)}
 
 
 def read_receipt(file: Path) -> Receipt:
@@ -121,7 +117,6 @@ def read_receipt(file: Path) -> Receipt:
 @functools.lru_cache(maxsize=8)  # the same bytes are the same receipt, and a model is often loaded again
 def _parse(data: bytes) -> Receipt:
     receipt = parse_record(Receipt, data, version=("receipt", VERSION))
-    lines = (fingerprint_line(line.dtype, line.shape, line.sha256) for line in receipt.tensors)
-    if fingerprint_of_lines(lines) != receipt.output.fingerprint:
+    if fingerprint_of(receipt.tensors) != receipt.output.fingerprint:
         raise ValueError("its fingerprint is not that of its tensors")
     return receipt

@@ -1,4 +1,4 @@
-"""Read a safetensors header strictly, and lay one out canonically.
+"""Read a safetensors file strictly, and render the canonical header of one.
 
 The canonical layout: metadata first, then the tensors by falling rank of their dtype (widest
 first, as `dtypes.py` lists them), names ascending within one dtype, no gaps, the header padded with
@@ -8,14 +8,18 @@ every tensor lies on a multiple of its item size.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rexnet_hub.errors import FileProblem
+from rexnet_hub.identity import Identity
 from rexnet_hub.weights.checkpoint.manifest import (
     Manifest,
     SourceTensor,
@@ -23,8 +27,11 @@ from rexnet_hub.weights.checkpoint.manifest import (
     dense_stride,
     require_sound,
 )
-from rexnet_hub.weights.digest import ByteSource, opened
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, FileDigest, open_source
 from rexnet_hub.weights.dtypes import BY_CODE, DTYPES
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_HEADER_BYTES = 8 << 20
 METADATA: Mapping[str, str] = {"format": "pt"}
@@ -63,18 +70,49 @@ def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = M
     return struct.pack("<Q", len(text)) + text
 
 
-def read_safetensors_header(file: Path) -> Manifest:
-    """Read and check the header of a safetensors file; no tensor is read.
+def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:
+    """Read every tensor of a safetensors file into memory of its own, aligned as torch aligns it.
+
+    The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
+
+    Args:
+        file: A safetensors file.
+        identity: What is stated of the file; without a digest nothing is checked but the header.
+
+    Returns:
+        Tensors on the CPU, in the order of the file.
 
     Raises:
         FileProblem: The file cannot be read.
-        CheckpointError: The header is not sound, or does not account for every byte of the file.
+        CheckpointError: It is no sound safetensors file.
+        MismatchError: It is not the file that is stated.
     """
-    import os
+    import torch
 
-    with opened(file) as descriptor:
-        source = ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
-        return require_sound(source, read_safetensors(source))
+    identity = identity or Identity()
+    with open_source(file) as source:
+        head = read_head(source)
+        digest, at = hashlib.sha256(head), len(head)
+        tensors = {}
+        for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
+            memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
+            _read_into(source, at, memory.numpy().data, digest if identity.sha256 else None)
+            tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)
+            at += tensor.size_bytes
+    if identity.sha256:
+        identity.require(file, FileDigest(sha256=digest.hexdigest(), size_bytes=source.size_bytes))
+    return tensors
+
+
+def _read_into(source: ByteSource, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:
+    """Fill memory from a place of the file, each piece digested while the processor's cache has it."""
+    while memory:
+        count = os.preadv(source.descriptor, [memory[:CHUNK_BYTES]], at)
+        if count == 0:
+            raise FileProblem(source.name, "became shorter while it was read")
+        if digest is not None:
+            digest.update(memory[:count])
+        memory, at = memory[count:], at + count
 
 
 def read_head(source: ByteSource) -> bytes:

@@ -1,13 +1,24 @@
-"""Read a tensor's items as bytes in C order, piece by piece, whatever its stride."""
+"""Read a tensor's items as bytes in C order, piece by piece, whatever its stride; know a stand-in's mark.
+
+The mark, so that no one can take stand-in weights for trained ones, is a value of the batch norms' step
+counters (`num_batches_tracked`, int64 scalars): their five high bytes spell STAND, which no training run
+counts to. It survives conversion, renaming, a change of container, and being loaded and saved again.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 from rexnet_hub.weights.checkpoint.manifest import SourceTensor
 from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
+
+MARK = int.from_bytes(b"STAND-IN", "big")
+
+
+def is_mark(dtype: str, shape: tuple[int, ...], data: bytes) -> bool:
+    """Return whether a tensor, given by its little-endian bytes, is a marked counter."""
+    return dtype == "int64" and shape == () and data[::-1].startswith(b"STAND")
 
 
 def tensor_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
@@ -25,31 +36,18 @@ def tensor_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
 
 
 def _gathered_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
-    piece = bytearray()
+    import numpy as np
+
+    item_bytes = DTYPES[tensor.dtype].item_bytes
+    axes = [axis for axis, size in enumerate(tensor.shape) if size > 1]  # numpy has fewer axes than torch
     with source.mapped() as view:
-        start = tensor.record.offset_bytes + tensor.offset_bytes
-        for row in _rows(view[start : tensor.record.offset_bytes + tensor.record.length_bytes], tensor):
-            piece += row
-            if len(piece) >= CHUNK_BYTES:
-                yield bytes(piece)
-                piece.clear()
-    if piece:
-        yield bytes(piece)
-
-
-def _rows(view: memoryview, tensor: SourceTensor) -> Iterator[bytes]:
-    """Read the last axis of the tensor at each place of the other axes, in pieces of a bounded size."""
-    dtype = DTYPES[tensor.dtype]
-    with view[: len(view) // dtype.item_bytes * dtype.item_bytes] as whole, whole.cast(dtype.view) as items:
-        *outer_strides, step = tensor.stride
-        longest = CHUNK_BYTES // dtype.item_bytes
-        for place in itertools.product(*(range(size) for size in tensor.shape[:-1])):
-            first = sum(index * stride for index, stride in zip(place, outer_strides, strict=True))
-            for done in range(0, tensor.shape[-1], longest):
-                count = min(longest, tensor.shape[-1] - done)
-                if step == 0:
-                    yield items[first : first + 1].tobytes() * count
-                else:
-                    begin = first + done * step
-                    yield items[begin : begin + (count - 1) * step + 1 : step].tobytes()
-    view.release()
+        items = np.ndarray(
+            [tensor.shape[axis] for axis in axes],
+            f"<u{item_bytes}",
+            buffer=view,
+            offset=tensor.record.offset_bytes + tensor.offset_bytes,
+            strides=[tensor.stride[axis] * item_bytes for axis in axes],
+        ).flat
+        for start in range(0, tensor.count, CHUNK_BYTES // item_bytes):
+            yield items[start : start + CHUNK_BYTES // item_bytes].tobytes()
+        del items  # the map cannot be closed under it

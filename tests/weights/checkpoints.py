@@ -9,6 +9,7 @@ import torch
 
 from rexnet_hub.weights.checkpoint.container import list_tensors
 from rexnet_hub.weights.digest import ByteSource
+from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 
 
 @contextmanager
@@ -24,6 +25,11 @@ def read_bytes(data, **options):
     """List the tensors of these bytes, in this process."""
     with as_source(data) as source:
         return list_tensors(source, **options)
+
+
+def fingerprint(file):
+    """Fingerprint the weights of a file."""
+    return fingerprint_of(digest_weights(file)[1])
 
 
 def save(value, file, container):

@@ -9,7 +9,7 @@ from rexnet_hub.errors import CheckpointError, FileProblem, UsageError
 from rexnet_hub.standins.make import is_standin, write_standin
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file
-from rexnet_hub.weights.standin_mark import MARK
+from rexnet_hub.weights.tensor_bytes import MARK
 
 # The seed's file sizes of the released checkpoints.
 RELEASED_BYTES = {

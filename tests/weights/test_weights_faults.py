@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import names_in, save
+from checkpoints import fingerprint, names_in, save
 
 from rexnet_hub.errors import CheckpointError, FileProblem
 from rexnet_hub.identity import Identity
@@ -20,7 +20,6 @@ from rexnet_hub.weights.checkpoint.sandbox import read_manifest
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file, private_copy
 from rexnet_hub.weights.fetch import fetch
-from rexnet_hub.weights.fingerprint import fingerprint
 
 #: A file, and from Python 3.13 on a folder.
 PATHLIB = pathlib.__file__.removesuffix("/__init__.py").removesuffix(".py")

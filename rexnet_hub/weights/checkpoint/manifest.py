@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -126,43 +125,3 @@ def _place_problem(source: ByteSource, tensor: SourceTensor) -> str | None:
     if tensor.count and end_bytes > record.length_bytes:
         return f"needs {end_bytes} bytes of record {record.name}, which has {record.length_bytes}"
     return None
-
-
-def manifest_to_json(manifest: Manifest) -> str:
-    """Write a manifest as one JSON document."""
-    records = {id(tensor.record): tensor.record for tensor in manifest.tensors}
-    places = {key: place for place, key in enumerate(records)}
-    tensors = [
-        [
-            tensor.name,
-            tensor.dtype,
-            tensor.shape,
-            tensor.stride,
-            places[id(tensor.record)],
-            tensor.offset_bytes,
-        ]
-        for tensor in manifest.tensors
-    ]
-    head = [manifest.format, manifest.wrapper, manifest.prefix, dict(manifest.metadata)]
-    spans = [[record.name, record.offset_bytes, record.length_bytes] for record in records.values()]
-    return json.dumps([head, spans, tensors])
-
-
-def manifest_from_json(text: str) -> Manifest:
-    """Read a manifest as `manifest_to_json` wrote it."""
-    (format_, wrapper, prefix, metadata), spans, rows = json.loads(text)
-    records = [
-        StoredBytes(name=name, offset_bytes=offset, length_bytes=length) for name, offset, length in spans
-    ]
-    tensors = tuple(
-        SourceTensor(
-            name=name,
-            dtype=dtype,
-            shape=tuple(shape),
-            stride=tuple(stride),
-            record=records[place],
-            offset_bytes=offset,
-        )
-        for name, dtype, shape, stride, place, offset in rows
-    )
-    return Manifest(format=format_, wrapper=wrapper, prefix=prefix, metadata=metadata, tensors=tensors)

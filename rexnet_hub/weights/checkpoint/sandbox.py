@@ -12,18 +12,15 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import Identity
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.records import parse_record
 from rexnet_hub.weights.checkpoint.container import is_safetensors, list_tensors
-from rexnet_hub.weights.checkpoint.manifest import (
-    Manifest,
-    manifest_from_json,
-    manifest_to_json,
-    require_sound,
-)
+from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.digest import ByteSource, FileDigest, private_copy, write_all
 
 MEMORY_BYTES = 256 << 20
@@ -33,6 +30,7 @@ BYTES_PER_CPU_SECOND = 50_000_000
 # How much longer than its CPU seconds a child may take by the clock.
 PATIENCE = 4
 
+_VERSION = ("manifest", 1)
 _CHILD = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from rexnet_hub.weights.checkpoint.sandbox import serve; serve(sys.argv[2])"
@@ -83,10 +81,10 @@ def read_manifest(source: ByteSource, *, wrapper: str | None = None) -> Manifest
             f"broke the process that read it (exit {exit_code}, limits {MEMORY_BYTES >> 20} MiB "
             f"and {seconds} s): it is damaged or hostile"
         )
-    answer = json.loads(output)
-    if "problem" in answer:
-        raise source.refuse(answer["problem"])
-    return require_sound(source, manifest_from_json(answer["manifest"]))
+    kind, _, answer = output.partition(b" ")
+    if kind == b"problem":
+        raise source.refuse(answer.decode())
+    return require_sound(source, parse_record(Manifest, answer, version=_VERSION, max_bytes=len(answer)))
 
 
 def _ask_child(source: ByteSource, request: str) -> tuple[int, bytes]:
@@ -105,12 +103,13 @@ def serve(request: str) -> None:
     set_limits(options["seconds"])
     source = ByteSource(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
-        answer = {"manifest": manifest_to_json(list_tensors(source, wrapper=options["wrapper"]))}
+        manifest = list_tensors(source, wrapper=options["wrapper"])
+        answer = "manifest " + json.dumps(dict([_VERSION]) | asdict(manifest))
     except CheckpointError as error:
-        answer = {"problem": error.problem}
+        answer = f"problem {error.problem}"
     except MemoryError:
-        answer = {"problem": f"takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"}
-    write_all(1, json.dumps(answer).encode())
+        answer = f"problem takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"
+    write_all(1, answer.encode())
 
 
 def set_limits(cpu_seconds: int) -> None:
