@@ -24,7 +24,7 @@ from rexnet_hub.errors import (
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
-from rexnet_hub.locate import Access, find_config, find_entry, find_repo
+from rexnet_hub.locate import Access, find_entry, find_repo, find_repo_config
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
@@ -128,7 +128,7 @@ class AutoImageProcessor:
         if entry is not None and revision is None:
             return ImageProcessor(entry.preprocessing, entry_labels(entry))
         access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
-        find = find_config if entry is None else _find_published
+        find = find_repo_config if entry is None else _find_published
         config = find(name_or_repo_or_folder, access)
         return ImageProcessor(config.preprocessing, config.label_names)
 

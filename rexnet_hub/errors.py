@@ -9,13 +9,13 @@ RexnetHubError
 │   ├── OutputExistsError  the place to write to already holds something
 │   ├── DatasetError       a folder or archive is not the labelled images that it must be
 │   ├── RecordError        a record, its predictions and what they are of do not agree
-│   └── SignatureProblem   a repo is not what a signature vouches for
+│   ├── SignatureProblem   a repo is not what a signature vouches for
+│   └── CheckpointError    a checkpoint is damaged, foreign or not plain tensors
+│       └── StateDictError the tensors are not the ones that the network has
 ├── EvaluationError        a network's answers cannot be counted
 ├── MismatchError          a file is not, byte for byte, what is stated of it
-├── FetchError             a file could not be brought here
+├── FetchError             a file could not be fetched
 ├── HubError               a Hub did not answer, or refused
-├── CheckpointError        a checkpoint is damaged, foreign or not plain tensors
-│   └── StateDictError     the tensors are not the ones that the network has
 ├── RepoError              a repo folder or Hub repo is not one that can be loaded
 └── PublishError           publishing was refused, and nothing was changed
 """
@@ -43,7 +43,7 @@ def suggest(word: str, known: Sequence[str]) -> str:
 
 
 class RexnetHubError(Exception):
-    """The root of every error that a person can cause or mend."""
+    """The root of every error that a person can cause or fix."""
 
     exit_code = 1
 
@@ -109,6 +109,14 @@ class SignatureProblem(FileProblem):
     """A repo is not what a signature vouches for."""
 
 
+class CheckpointError(FileProblem):
+    """A checkpoint is damaged, foreign or not plain tensors."""
+
+
+class StateDictError(CheckpointError):
+    """The tensors are not the ones that the network has."""
+
+
 class EvaluationError(RexnetHubError):
     """A network's answers cannot be counted."""
 
@@ -126,7 +134,7 @@ class MismatchError(RexnetHubError):
 
 
 class FetchError(RexnetHubError):
-    """A file could not be brought here."""
+    """A file could not be fetched."""
 
 
 class HubError(RexnetHubError):
@@ -148,18 +156,6 @@ class HubError(RexnetHubError):
     def is_transient(self) -> bool:
         """Whether the same request may fare better later."""
         return self.kind in {"no-answer", "busy"}
-
-
-class CheckpointError(RexnetHubError):
-    """A checkpoint is damaged, foreign or not plain tensors."""
-
-    def __init__(self, file: Path | str, problem: str) -> None:
-        self.file, self.problem = file, problem
-        super().__init__(f"{file}: {problem}")
-
-
-class StateDictError(CheckpointError):
-    """The tensors are not the ones that the network has."""
 
 
 class RepoError(RexnetHubError):

@@ -8,7 +8,6 @@ before a byte is fetched; a file is checked against all of them together.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -65,7 +64,7 @@ class StatedFile:
         return f"{self.by}{self.place and f' ({self.place})'} states {self.value}"
 
     def contradicts(self, other: StatedFile | Facts) -> bool:
-        """Say whether no file can be what both say."""
+        """Return whether no file can be what both state."""
         digits = min(len(self.sha256), len(other.sha256))
         fingerprints = {self.fingerprint, getattr(other, "fingerprint", None)}
         return (
@@ -138,44 +137,19 @@ class Identity:
         return MismatchError(file, [*wrong, f"its size in bytes is {found}"], advice=FETCH_AGAIN)
 
 
-def gather(
-    *,
-    index: Iterable[StatedFile] = (),
-    lock: tuple[Facts, str] | None = None,
-    receipt: tuple[Facts, str] | None = None,
-    hub: tuple[str, str] | None = None,
-    caller: str | None = None,
-    first_fetch: tuple[str, str] | None = None,
-) -> Identity:
-    """Gather what is stated of a file.
+def gather(by: str, facts: Facts | str | None, place: str = "") -> Identity:
+    """Gather what one place states of a file: its facts, or the digest alone; nothing where it states none.
 
     Args:
-        index: What an entry states: `Released.statements`.
-        lock, receipt: Size and digest, and the place.
-        hub, first_fetch: The digest, and the place.
-        caller: The digest.
+        by: Who states it, such as `the lock`, `the receipt`, `the Hub's own record` or `the caller`.
     """
-    files = (("the lock", lock), ("the receipt", receipt))
-    digests = (
-        ("the Hub's own record", hub),
-        ("the first fetch", first_fetch),
-        ("the caller", (caller, "") if caller else None),
-    )
-    return Identity(
-        (
-            *index,
-            *(stated_file(by, *facts) for by, facts in files if facts is not None),
-            *(
-                StatedFile(by=by, sha256=digest[0].lower(), place=digest[1])
-                for by, digest in digests
-                if digest is not None
-            ),
-        )
-    )
+    return Identity((stated_file(by, facts, place),) if facts else ())
 
 
-def stated_file(by: str, facts: Facts, place: str = "") -> StatedFile:
-    """Make the statement of all that is known of a file."""
+def stated_file(by: str, facts: Facts | str, place: str = "") -> StatedFile:
+    """Make the statement of all that is known of a file, or of the digest alone."""
+    if isinstance(facts, str):
+        return StatedFile(by=by, place=place, sha256=facts.lower())
     return StatedFile(
         by=by,
         place=place,

@@ -41,18 +41,18 @@ class Access:
 def find_entry(source: str | Path) -> Entry | None:
     """Find the model of the index that has this name, if there is one; a `Path` is no name.
 
-    What is wrong in the index is said in the log, once.
+    What is wrong in the index is logged, once.
     """
     if isinstance(source, Path):
         return None
     index: Index = load_index()
     if index.errors:
-        _say_errors(len(index.errors), str(index.errors[0]))
+        _warn_of_errors(len(index.errors), str(index.errors[0]))
     return next((entry for entry in index.models if entry.name == str(source)), None)
 
 
 @functools.cache
-def _say_errors(count: int, first: str) -> None:
+def _warn_of_errors(count: int, first: str) -> None:
     log.warning("errors in the index: %d, the first: %s; rexnet-hub validate lists all", count, first)
 
 
@@ -68,7 +68,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
     access = access or Access()
     if (entry := find_entry(source)) is not None:
         measured = read_lock().of(entry.name)
-        _say_replaced(entry)
+        _warn_if_replaced(entry)
         if measured.hub is not None:
             return _published_repo(entry, measured, access)
         if access.revision is not None:
@@ -79,7 +79,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
     return _hub_repo(_wanted(source, access))
 
 
-def find_config(source: str | Path, access: Access | None = None) -> RepoConfig:
+def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
     if Path(source).is_dir():
         return read_config(Path(source) / CONFIG_FILE)
@@ -95,7 +95,7 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
     return Wanted(repo_id=str(source), **vars(access))
 
 
-def _say_replaced(entry: Entry) -> None:
+def _warn_if_replaced(entry: Entry) -> None:
     if (claim := entry.extra.get("superseded_by")) is not None:
         log.warning("%s is superseded by %s", entry.name, claim.text)
 
@@ -116,7 +116,7 @@ def _hub_repo(wanted: Wanted) -> Repo:
     snapshot = fetch_repo(wanted)
     repo, sha256 = read_repo(snapshot.folder), snapshot.weights_sha256
     place = f"{wanted.repo_id}@{snapshot.commit[:12]}"
-    identity = repo.identity + gather(hub=(sha256, place) if sha256 else None)
+    identity = repo.identity + gather("the Hub's own record", sha256, place)
     repo = replace(repo, identity=identity.agreed(repo.weights))
 
     def renew() -> Repo:
@@ -128,9 +128,8 @@ def _hub_repo(wanted: Wanted) -> Repo:
 
 def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
     """Add what the lock states of a model's weights."""
-    locked = measured.safetensors
-    lock = (locked, find_in_lock(entry.name, "safetensors")) if locked else None
-    return replace(repo, identity=(repo.identity + gather(lock=lock)).agreed(repo.weights))
+    lock = gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
+    return replace(repo, identity=(repo.identity + lock).agreed(repo.weights))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:

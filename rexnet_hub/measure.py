@@ -23,10 +23,11 @@ from rexnet_hub.index.lock import (
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.folder import released_identity
+from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
-from rexnet_hub.standins.sizes import legacy_size_bytes, safetensors_size_bytes, tensor_bytes
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
+from rexnet_hub.weights.safetensors_file import canonical_order, render_header
 
 TORCH_FLOPS = "torch_flop_counter"
 FVCORE = "fvcore"
@@ -67,12 +68,14 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         if path is not None and is_standin(path):
             raise UsageError(f"{path}: holds stand-in weights, which say nothing of {entry.name}")
     tensors = entry_tensors(entry)
+    specs = canonical_order(specs_of(tensors))
+    size_bytes = sum(spec.size_bytes for spec in specs)
     parameters, macs = count_network(entry)
     measured = Measured(
         parameters=parameters,
-        tensors=MeasuredTensors(count=len(tensors), size_bytes=tensor_bytes(tensors)),
+        tensors=MeasuredTensors(count=len(tensors), size_bytes=size_bytes),
         expected_sizes=MeasuredSizes(
-            legacy_bytes=legacy_size_bytes(tensors), safetensors_bytes=safetensors_size_bytes(tensors)
+            legacy_bytes=legacy_size_bytes(tensors), safetensors_bytes=len(render_header(specs)) + size_bytes
         ),
         macs=macs,
     )
@@ -95,7 +98,7 @@ def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"
-    gather(receipt=(receipt.output, place)).require(folder / WEIGHTS_FILE, digest)
+    gather("the receipt", receipt.output, place).require(folder / WEIGHTS_FILE, digest)
     return MeasuredFile(**asdict(digest), fingerprint=receipt.output.fingerprint)
 
 
@@ -178,7 +181,7 @@ def compare_lock(
 
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
-    """Name what the lock states of a model otherwise than a measurement, the index or another part of it."""
+    """Find what the lock states of a model otherwise than a measurement, the index or another part of it."""
     numbers = dict(measurements(locked))
     for what, number in measurements(measured):
         if not what.endswith(".counter") and numbers.get(what) != number:
@@ -222,6 +225,6 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
 
 
 def merge_measured(old: Measured, new: Measured) -> Measured:
-    """Put new measurements over old ones; what was not measured again stays."""
+    """Merge new measurements into old ones; what was not measured again stays."""
     fresh = {field.name: value for field in fields(new) if (value := getattr(new, field.name))}
     return replace(old, **{**fresh, "macs": {**old.macs, **new.macs}})

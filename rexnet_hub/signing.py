@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,12 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
     folder = folder.resolve()  # the library takes a relative path to ignore as one inside the folder
     statement = _make_statement(folder, entry, version)
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
-    signing, hashing = _library()
+    library = _library()
     write_whole(folder / STATEMENT_FILE, text.encode())
     try:
-        config = signing.Config().use_elliptic_key_signer(private_key=key)
+        config = library.signing.Config().use_elliptic_key_signer(private_key=key)
         with tempfile.TemporaryDirectory() as made:
-            config.set_hashing_config(_hashing(hashing, folder)).sign(folder, Path(made, SIGNATURE_FILE))
+            config.set_hashing_config(_hashing(library, folder)).sign(folder, Path(made, SIGNATURE_FILE))
             signature = Path(made, SIGNATURE_FILE).read_bytes()
     except (OSError, ValueError, TypeError) as error:
         (folder / STATEMENT_FILE).unlink(missing_ok=True)
@@ -105,12 +106,10 @@ def verify_signature(
         if not file.is_file() or file.is_symlink():
             raise SignatureProblem(file, "there is no such file, so nothing vouches for the repo")
     _require_plain(folder)
-    _, hashing = _library()
-    from model_signing import verifying
-
+    library = _library()
     try:
-        config = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
-        config.set_hashing_config(_hashing(hashing, folder)).verify(folder, folder / SIGNATURE_FILE)
+        config = library.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+        config.set_hashing_config(_hashing(library, folder)).verify(folder, folder / SIGNATURE_FILE)
     except Exception as error:  # the library raises what its parts raise, down to its own parsers
         raise SignatureProblem(
             folder, f"is not what the signature vouches for ({type(error).__name__}); do not load it"
@@ -149,6 +148,7 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
         raise FileProblem(folder, "has no receipt.json, so there is nothing to state of its weights")
     if strange := {file.name for file in folder.iterdir()} - {*REPO_FILES, STATEMENT_FILE, SIGNATURE_FILE}:
         raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(sorted(strange))}")
+    shapes = [(f".{tensor.name}", tensor.shape) for tensor in repo.receipt.tensors]
     metrics = {
         f"{result.dataset}: {name}": str(claim.value)
         for result in entry.results
@@ -159,15 +159,9 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
         version=version,
         files={name: digest_file(folder / name).sha256 for name in sorted(REPO_FILES)},
         tensors=len(repo.receipt.tensors),
-        parameters=_count(repo.receipt),
+        parameters=sum(prod(shape) for name, shape in shapes if name.endswith((".weight", ".bias"))),
         metrics=metrics,
     )
-
-
-def _count(receipt: Any) -> int:
-    from math import prod
-
-    return sum(prod(t.shape) for t in receipt.tensors if t.name.rpartition(".")[2] in ("weight", "bias"))
 
 
 def _require_plain(folder: Path) -> None:
@@ -182,7 +176,7 @@ def _require_statement(folder: Path, statement: Statement, name: str | None, at_
     if odd := sorted(there ^ statement.files.keys()):
         raise SignatureProblem(folder, f"has other files than were signed: {', '.join(odd)}")
     for file, sha256 in statement.files.items():
-        if hashlib.sha256((folder / file).read_bytes()).hexdigest() != sha256:
+        if digest_file(folder / file).sha256 != sha256:
             raise SignatureProblem(folder / file, "is not the file that was signed")
     if name is not None and statement.name != name:
         raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
@@ -201,15 +195,15 @@ def _read_statement(file: Path) -> Statement:
         ) from None
 
 
-def _hashing(hashing: Any, folder: Path) -> Any:
+def _hashing(library: Any, folder: Path) -> Any:
     """Hash every file but the signature itself; nothing else is passed over."""
     ignored = [os.fspath(folder / SIGNATURE_FILE)]
-    return hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)
+    return library.hashing.Config().set_ignored_paths(paths=ignored, ignore_git_paths=False)
 
 
-def _library() -> tuple[Any, Any]:
+def _library() -> Any:
     try:
-        from model_signing import hashing, signing
+        import model_signing
     except ImportError:
         raise UsageError("signing needs more packages: pip install 'rexnet-hub[sign]'") from None
-    return signing, hashing
+    return model_signing

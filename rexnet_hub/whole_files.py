@@ -29,7 +29,7 @@ _held = threading.local()
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Put bytes in a file's place; see `whole_files`.
+    """Write bytes in a file's place; see `whole_files`.
 
     Raises:
         FileProblem: It cannot be written, and is as it was; or it is, and the disk does not confirm it.
@@ -179,7 +179,7 @@ def _part(place: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def _taken(file: Path, seconds: float) -> Iterator[int]:
-    """Have an empty file for oneself; it goes, unless it got another name."""
+    """Lock an empty file; it goes, unless it got another name."""
     descriptor = _take(file, seconds)
     try:
         yield descriptor
@@ -217,7 +217,7 @@ def _take(file: Path, seconds: float) -> int:
 
 
 def _is_at(descriptor: int, file: Path) -> bool:
-    """Say whether an open file still has this name: whoever had it before may have renamed or removed it."""
+    """Return whether an open file still has this name: who had it may have renamed or removed it."""
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat(follow_symlinks=False))
     except FileNotFoundError:
@@ -248,7 +248,7 @@ def _swap(aside: Path, target: Path) -> None:
 
 
 def _put_back(old: Path, target: Path, error: OSError) -> None:
-    """Give the old folder its place again; where that cannot be done either, say where it is."""
+    """Rename the old folder back; where that cannot be done either, raise the error that says where it is."""
     try:
         old.rename(target)
     except OSError:

@@ -57,20 +57,17 @@ def read_repo(folder: Path) -> Repo:
         advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
     receipt = read_receipt(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
-    place = f"{folder / RECEIPT_FILE}, output"
-    identity = gather(receipt=(receipt.output, place) if receipt else None)
+    identity = gather("the receipt", receipt.output if receipt else None, f"{folder / RECEIPT_FILE}, output")
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
 
 
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
     """Gather what is stated of an entry's released file: by the index, the lock, and a repo's receipt."""
-    released, locked = entry.released, measured.released
-    receipt = repo.receipt if repo else None
-    return gather(
-        index=released.statements if released else (),
-        lock=(locked, find_in_lock(entry.name, "released")) if locked else None,
-        receipt=(receipt.source, f"{repo.folder / RECEIPT_FILE}, source") if repo and receipt else None,
-    )
+    identity = Identity(entry.released.statements if entry.released else ())
+    identity += gather("the lock", measured.released, find_in_lock(entry.name, "released"))
+    if repo and repo.receipt:
+        identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
+    return identity
 
 
 def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:
@@ -123,9 +120,8 @@ def _copy(fetched: FetchedFile, file: Path) -> Path:
         data = fetched.path.read_bytes()
     except OSError as error:
         raise FileProblem(file, f"cannot be written: {error.strerror}") from None
-    gather(caller=fetched.sha256).require(
-        fetched.path, FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-    )
+    copied = FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    gather("the cache", fetched.sha256).require(fetched.path, copied)
     write_whole(file, data)
     return file
 

@@ -15,7 +15,7 @@ from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.standins.legacy_writer import render_count, render_preamble, specs_of
 from rexnet_hub.weights.checkpoint.container import is_safetensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
-from rexnet_hub.weights.checkpoint.sandbox import read_manifest
+from rexnet_hub.weights.checkpoint.sandbox import list_in_child
 from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, open_source, private_copy
 from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
 from rexnet_hub.weights.tensor_bytes import MARK, is_mark, tensor_chunks
@@ -66,7 +66,7 @@ def is_standin(path: Path) -> bool:
         if is_safetensors(source):
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):
-        return _has_mark(copy, read_manifest(copy))
+        return _has_mark(copy, list_in_child(copy))
 
 
 def _has_mark(source: ByteSource, manifest: Manifest) -> bool:

@@ -41,13 +41,13 @@ def verify_model(
     measured: Measured | None = None,
     records: Sequence[Record] = (),
 ) -> tuple[Finding, ...]:
-    """Hold one entry against the network and whatever files there are.
+    """Check one entry's claims against the network and whatever files there are.
 
     Args:
         checkpoint: The released file, if it is here.
         repo: The repo folder, if it is here.
         measured: What the lock says of the model.
-        records: Runs of the model on ImageNet, each already held against its predictions.
+        records: Runs of the model on ImageNet, each already compared with its predictions.
 
     Raises:
         FileProblem: A file that was named is not there.
@@ -72,6 +72,5 @@ def _run(check: Check, evidence: Evidence) -> list[Finding]:
     except (IndexReadError, UnknownModelError) as error:
         entry = evidence.entry
         note = f"the entry at {entry.location} cannot be held against a network"
-        told = {"stated": entry.architecture, "found": str(error), "note": note}
-        claim = check.__name__.removeprefix("check_")
-        return [Finding(model=entry.name, claim=claim, verdict=FALSE, **told)]
+        texts = {"stated": entry.architecture, "found": str(error), "note": note}
+        return [evidence.compare(check.__name__.removeprefix("check_"), **texts, holds=False)]

@@ -83,14 +83,13 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
 
 def _compare_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
     """Compare a metric with one run, if it is of these weights."""
-    known = evidence.weights_digests[0].sha256 if evidence.weights_digests else None
-    known = known or (evidence.measured.safetensors.sha256 if evidence.measured.safetensors else None)
-    if known is None:
+    if evidence.weights is None:
         note = "a run is of some weights: name them with --repo, or lock them"
         return evidence.leave(name, stated=claim.text, note=note)
-    if record.weights_sha256 != known:
+    if record.weights_sha256 != evidence.weights.sha256:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
-        return evidence.leave(name, stated=claim.text, found=found, note=f"these weights are {known[:12]}…")
+        note = f"these weights are {evidence.weights.sha256[:12]}…"
+        return evidence.leave(name, stated=claim.text, found=found, note=note)
     return judge_run(evidence, name, claim, record)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import Any
 from rexnet_hub.identity import Identity
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Claim, Entry, Measured
+from rexnet_hub.index.lock import MeasuredFile
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.repo.folder import Repo, released_identity
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights
+from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 
 NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
 NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
@@ -49,6 +50,14 @@ class Evidence:
     def weights_digests(self) -> tuple[FileDigest, list[TensorDigest]] | None:
         """Digest of the repo's weights and of each of their tensors, if they are here."""
         return digest_weights(self.repo.weights) if self.repo else None
+
+    @cached_property
+    def weights(self) -> MeasuredFile | None:
+        """What the repo's weights are; without a repo, what the lock says of them."""
+        if self.weights_digests is None:
+            return self.measured.safetensors
+        digest, tensors = self.weights_digests
+        return MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
 
     @cached_property
     def has_standin_checkpoint(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.network import digest_tensors
-from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, find_in_lock
+from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.standins.sizes import legacy_size_bytes
+from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
+from rexnet_hub.weights.fingerprint import TensorDigest
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.weights.safetensors_file import read_tensors
 
@@ -65,7 +65,7 @@ def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
 
 
 def _text(statement: StatedFile) -> str:
-    """Show a statement; one of the index is of one number alone."""
+    """Render a statement; one of the index is of one number alone."""
     one = statement.sha256 or str(statement.size_bytes)
     return one if statement.by == "the index" else statement.value
 
@@ -74,20 +74,19 @@ def check_weights(evidence: Evidence) -> Iterator[Finding]:
     """Check the repo's weights against network, receipt, lock and the released file."""
     expected, repo = evidence.tensors, evidence.repo
     stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
-    if repo is None or evidence.weights_digests is None:
+    if repo is None or evidence.weights is None or evidence.weights_digests is None:
         yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)
         return
-    digest, tensors = evidence.weights_digests
+    tensors = evidence.weights_digests[1]
     found = {tensor.name: (tensor.dtype, tensor.shape) for tensor in tensors}
-    names = expected.keys() | found.keys()
-    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
+    wrong = _differing(expected, found)
     text = f"{len(found)} tensors"
     if wrong:
         text += f", {len(wrong)} not as planned: {', '.join(wrong[:3])}"
     yield evidence.compare(
         "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
     )
-    file = stated_file("found", MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors)))
+    file = stated_file("found", evidence.weights)
     locked, receipt = evidence.measured.safetensors, repo.receipt
     if receipt is None:
         yield evidence.leave("weights_digest", stated="nothing", note="the repo has no receipt.json")
@@ -119,7 +118,7 @@ def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: R
     """Check the receipt's lines of the tensors against the file."""
     lines = {line.name: (line.dtype, line.shape, line.sha256) for line in receipt.tensors}
     there = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in found}
-    wrong = sorted(name for name in lines.keys() | there.keys() if lines.get(name) != there.get(name))
+    wrong = _differing(lines, there)
     if receipt.stand_in != evidence.has_standin_weights:
         wrong.append("stand_in")
     if not receipt.checked_against_network:
@@ -153,37 +152,27 @@ def _check_conversion(evidence: Evidence, file: StatedFile, receipt: Receipt | N
     if evidence.checkpoint is None or evidence.released_digest is None:
         return evidence.leave("conversion", stated=stated, note=NEEDS_FILE)
     widened = receipt is not None and any(line.dtype != line.source_dtype for line in receipt.tensors)
+    wrapper, note = receipt.source.wrapper if receipt else None, "converted anew"
     try:
-        anew = _convert(
-            evidence.checkpoint,
-            evidence.released_digest.sha256,
-            wrapper=receipt.source.wrapper if receipt else None,
-            as_float32=widened,
-        )
+        anew = _convert(evidence.checkpoint, evidence.released_digest.sha256, wrapper, widened)
     except CheckpointError as error:
-        return evidence.compare(
-            "conversion", stated=stated, found=str(error), holds=False, note="converted anew"
-        )
+        return evidence.compare("conversion", stated=stated, found=str(error), holds=False, note=note)
     locked = evidence.measured.released
     fingerprints = {"the weights": file.fingerprint, "released.fingerprint": locked and locked.fingerprint}
     wrong = [name for name, own in fingerprints.items() if own not in (None, anew.output.fingerprint)]
     if receipt is not None:
-        wrong += list(_differences(receipt, anew))
+        note += ", each line of the receipt compared"
+        wrong += _differing(dict(_lines(asdict(receipt), "")), dict(_lines(asdict(anew), "")))
     found = f"{', '.join(wrong[:3])} differ" if wrong else stated
-    note = "converted anew, each line of the receipt compared" if receipt else "converted anew"
     return evidence.compare("conversion", stated=stated, found=found, holds=not wrong, note=note)
 
 
 @functools.lru_cache(maxsize=4)  # one verification asks for a model once, a run of several for each repo
-def _convert(checkpoint: Path, sha256: str, *, wrapper: str | None, as_float32: bool) -> Receipt:
+def _convert(checkpoint: Path, sha256: str, wrapper: str | None, as_float32: bool) -> Receipt:
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        out = Path(scratch, WEIGHTS_FILE)
         return convert_checkpoint(
-            checkpoint,
-            Path(scratch) / WEIGHTS_FILE,
-            sha256=sha256,
-            wrapper=wrapper,
-            as_float32=as_float32,
-            allow_nonfinite=True,
+            checkpoint, out, sha256=sha256, wrapper=wrapper, as_float32=as_float32, allow_nonfinite=True
         )
 
 
@@ -191,13 +180,13 @@ def _convert(checkpoint: Path, sha256: str, *, wrapper: str | None, as_float32: 
 _FREE = {"checked_against_network", "versions", "source.name"}
 
 
-def _differences(receipt: Receipt, anew: Receipt) -> Iterator[str]:
-    """Name the lines of a receipt that a new conversion of its source writes otherwise."""
-    one, other = (dict(_lines(asdict(each), "")) for each in (receipt, anew))
-    yield from (name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """List what two sides have otherwise, or one alone."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def _lines(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """List the facts of a receipt by name, but those that another conversion may state otherwise."""
     if name in _FREE:
         return
     if name == "tensors":
@@ -210,7 +199,7 @@ def _lines(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:
-    """Check that each run is of these weights and pixels, and that the one in the lock is told as it was."""
+    """Check that each run is of these weights and pixels, and that the lock states its own run as it was."""
     for record in evidence.records:
         facts = dict(_record_facts(evidence, record))
         if not facts:
@@ -241,14 +230,11 @@ def _check_evaluation(evidence: Evidence, locked: MeasuredEvaluation) -> Finding
 
 def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Pair what a record states with what is here, by name."""
-    locked = evidence.measured.safetensors
-    if evidence.weights_digests is not None:
-        digest, tensors = evidence.weights_digests
-        locked = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
-    if locked is not None:
-        yield "weights_sha256", (record.weights_sha256, locked.sha256)
-        if None not in (record.fingerprint, locked.fingerprint):
-            yield "fingerprint", (record.fingerprint, locked.fingerprint)
+    weights = evidence.weights
+    if weights is not None:
+        yield "weights_sha256", (record.weights_sha256, weights.sha256)
+        if None not in (record.fingerprint, weights.fingerprint):
+            yield "fingerprint", (record.fingerprint, weights.fingerprint)
         yield "preprocessing", (record.preprocessing, evidence.entry.preprocessing)
     if evidence.repo is not None:
         yield "tensors_sha256", (record.tensors_sha256, digest_tensors(read_tensors(evidence.repo.weights)))

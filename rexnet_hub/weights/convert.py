@@ -7,7 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
@@ -24,7 +24,7 @@ from rexnet_hub.weights.digest import (
     write_all,
 )
 from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
-from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
+from rexnet_hub.weights.fingerprint import fingerprint_of
 from rexnet_hub.weights.receipt import (
     NO_RECEIPT,
     OutputFacts,
@@ -85,31 +85,30 @@ def convert_checkpoint(
         StateDictError: The tensors are not the expected ones.
     """
     _require_free(source, out)
-    identity = ((identity or Identity()) + gather(caller=sha256)).agreed(source)
+    identity = ((identity or Identity()) + gather("the caller", sha256)).agreed(source)
     opening = opened_weights(source, folder=out.parent, identity=identity, wrapper=wrapper)
     with opening as (copy, digest, manifest):
         layout, moves = _plan(copy, manifest, as_float32)
         if expected is not None:
-            found = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
-            require_tensors(found, expected, file=source)
+            planned = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
+            require_tensors(planned, expected, file=source)
         with whole_files(out, receipt_of(out)) as (stream, receipt_stream):
             part = stream.fileno()
             stand_in = _write_tensors(copy, moves, part, allow_nonfinite)
-            digests, written = _compare(copy, moves, part, out)
+            lines, written = _compare(copy, moves, part, out, manifest.prefix)
             receipt = Receipt(
-                source=_source_facts(source, digest, manifest),
+                source=SourceFacts(
+                    name=source.name,
+                    **asdict(digest),
+                    format=manifest.format,
+                    wrapper=manifest.wrapper,
+                    prefix=manifest.prefix,
+                ),
                 key_map=layout,
                 checked_against_network=expected is not None,
                 stand_in=stand_in,
-                output=OutputFacts(
-                    name=out.name,
-                    size_bytes=written.size_bytes,
-                    sha256=written.sha256,
-                    fingerprint=fingerprint_of(digests),
-                ),
-                tensors=tuple(
-                    _line(move, made, manifest.prefix) for move, made in zip(moves, digests, strict=True)
-                ),
+                output=OutputFacts(name=out.name, **asdict(written), fingerprint=fingerprint_of(lines)),
+                tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
             receipt_stream.write(render_receipt(receipt).encode())
@@ -160,7 +159,7 @@ def _target_chunks(source: ByteSource, move: _Move) -> Iterator[bytes]:
 
 
 def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
-    """Write header and tensors, all proper values; say whether the stand-in mark was met."""
+    """Write header and tensors, all proper values; return whether one bears the stand-in mark."""
     strange, stand_in = [], False
     write_all(part, render_header(move.target for move in moves))
     for move in moves:
@@ -179,9 +178,9 @@ def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonf
 
 
 def _compare(
-    source: ByteSource, moves: list[_Move], part: int, out: Path
-) -> tuple[list[TensorDigest], FileDigest]:
-    """Read the written file back, hold every tensor against its source, bit for bit, and digest it."""
+    source: ByteSource, moves: list[_Move], part: int, out: Path, prefix: str
+) -> tuple[list[TensorLine], FileDigest]:
+    """Read the written file back, compare every tensor with its source, bit for bit, and digest it."""
     size_bytes = os.fstat(part).st_size
     written = ByteSource(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
@@ -189,7 +188,7 @@ def _compare(
         raise FileProblem(
             out, "was not written as it was meant: its header reads differently. Is the disk sound?"
         )
-    whole, at, digests = hashlib.sha256(header), len(header), []
+    whole, at, lines = hashlib.sha256(header), len(header), []
     for move in moves:
         one, target = hashlib.sha256(), move.target
         for chunk in _target_chunks(source, move):
@@ -199,31 +198,18 @@ def _compare(
             whole.update(back)
             one.update(back)
             at += len(back)
-        digests.append(
-            TensorDigest(name=target.name, dtype=target.dtype, shape=target.shape, sha256=one.hexdigest())
-        )
+        lines.append(_line(move, one.hexdigest(), prefix))
     if at != size_bytes:
         raise FileProblem(out, f"has {size_bytes} bytes where {at} were meant. Is the disk sound?")
-    return digests, FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
+    return lines, FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
 
 
-def _source_facts(source: Path, digest: FileDigest, manifest: Manifest) -> SourceFacts:
-    return SourceFacts(
-        name=source.name,
-        size_bytes=digest.size_bytes,
-        sha256=digest.sha256,
-        format=manifest.format,
-        wrapper=manifest.wrapper,
-        prefix=manifest.prefix,
-    )
-
-
-def _line(move: _Move, digest: TensorDigest, prefix: str) -> TensorLine:
+def _line(move: _Move, sha256: str, prefix: str) -> TensorLine:
     return TensorLine(
         name=move.target.name,
         dtype=move.target.dtype,
         shape=move.target.shape,
-        sha256=digest.sha256,
+        sha256=sha256,
         source_name=prefix + move.origin.name,
         source_dtype=move.origin.dtype,
         source_shape=move.origin.shape,

@@ -28,11 +28,11 @@ from rexnet_hub.weights.digest import CHUNK_BYTES, FileDigest, open_source
 MAX_FILE_BYTES = 4 << 30
 _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
-# An attempt that brought less did not get further.
+# An attempt that fetched less did not get further.
 _PROGRESS_BYTES = 1 << 16
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
-Progress = Callable[[int, int | None], None]
+ShowBytes = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class _Transfer:
     target: BinaryIO
     identity: Identity
     policy: FetchPolicy
-    progress: Progress | None
+    progress: ShowBytes | None
     deadline: float
     sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
     at: int = 0
@@ -111,7 +111,7 @@ def download(
     *,
     identity: Identity,
     policy: FetchPolicy,
-    progress: Progress | None,
+    progress: ShowBytes | None,
 ) -> FileDigest:
     """Fetch what an address holds into an open file.
 
@@ -179,7 +179,7 @@ def _redirected(url: str, location: str) -> str:
 
 @contextlib.contextmanager
 def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
-    """Connect, check where the connection went, ask, and give the answer's head."""
+    """Connect, check where the connection went, ask, and return the answer's head."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
     if transfer.at and not (transfer.identity.sha256 or transfer.validator):
         transfer.restart()

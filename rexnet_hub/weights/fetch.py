@@ -17,7 +17,7 @@ from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FileProblem, UsageError
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.download import FetchPolicy, Progress, download
+from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
 
 FOLDER = "released"  # of the cache
@@ -36,7 +36,7 @@ def fetch(
     file_name: str,
     cache_dir: Path,
     identity: Identity | None = None,
-    progress: Progress | None = None,
+    progress: ShowBytes | None = None,
     policy: FetchPolicy | None = None,
 ) -> FetchedFile:
     """Fetch a file to the cache, or check the one that is there.
@@ -88,7 +88,7 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
     if not identity.is_whole:
         if (first := next(iter(sorted(place.glob("[0-9a-f]" * 64))), None)) is None:
             return identity, None
-        identity, place = identity + gather(first_fetch=(first.name, str(first))), first
+        identity, place = identity + gather("the first fetch", first.name, str(first)), first
     file = place / file_name
     return identity, _check_cached(file, identity) if os.path.lexists(file) else None
 
@@ -102,7 +102,7 @@ def _check_cached(file: Path, identity: Identity) -> FetchedFile:
 
 
 def _download(
-    url: str, part: Path, identity: Identity, policy: FetchPolicy, progress: Progress | None
+    url: str, part: Path, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
 ) -> FileDigest:
     """Fetch what an address holds into a temporary file, and check it."""
     with part.open("w+b") as stream:

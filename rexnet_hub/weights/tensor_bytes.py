@@ -50,4 +50,3 @@ def _gathered_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes
         ).flat
         for start in range(0, tensor.count, CHUNK_BYTES // item_bytes):
             yield items[start : start + CHUNK_BYTES // item_bytes].tobytes()
-        del items  # the map cannot be closed under it

@@ -16,7 +16,7 @@ from checkpoints import fingerprint, names_in, save
 from rexnet_hub.errors import CheckpointError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.weights.checkpoint.sandbox import read_manifest
+from rexnet_hub.weights.checkpoint.sandbox import list_in_child
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file, private_copy
 from rexnet_hub.weights.fetch import fetch
@@ -236,7 +236,7 @@ def test_a_file_replaced_by_another_does_not_change_what_was_read(source, folder
     with private_copy(source, folder=folder) as (copy, digest):
         size = source.stat().st_size
         source.write_bytes(bytes(size))
-        assert len(read_manifest(copy).tensors) == 8
+        assert len(list_in_child(copy).tensors) == 8
         assert digest.size_bytes == size
 
 
@@ -272,7 +272,7 @@ def test_a_child_that_breaks_a_limit_is_a_refusal(act, tmp_path, monkeypatch):
     with private_copy(file) as (copy, _):
         before = sorted(Path("/proc/self/fd").iterdir())
         with pytest.raises(CheckpointError) as refusal:
-            read_manifest(copy)
+            list_in_child(copy)
         assert sorted(Path("/proc/self/fd").iterdir()) == before
     assert refusal.value.problem.startswith(start)
     assert not written.exists() or written.read_bytes() == b""

@@ -33,7 +33,7 @@ _STRANGERS = (
 def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """List the tensors of a legacy, zip or safetensors file.
 
-    Runs in the process that calls it; `sandbox.read_manifest` is the guarded way.
+    Runs in the process that calls it; `sandbox.list_in_child` is the guarded way.
 
     Raises:
         CheckpointError: The file is none of the three, or not sound.

@@ -1,13 +1,15 @@
 """Read a pickle of plain tensors without running any of it.
 
-A small machine with the opcodes that a checkpoint needs. It imports nothing and calls nothing:
+A small machine with the opcodes that a checkpoint needs, which Python's own `pickletools` tells apart without
+obeying them. It imports nothing and calls nothing:
 a tensor of the pickle becomes a note of which stored items it has, and any name that is not on
 the list below is refused before the first opcode is obeyed.
 """
 
 from __future__ import annotations
 
-import struct
+import io
+import pickletools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,46 +31,6 @@ _STORAGES = {
     f"{module} {name}": dtype.name for module in ("torch", "torch.cuda") for name, dtype in BY_STORAGE.items()
 }
 ALLOWED_GLOBALS = frozenset({_REBUILD_V2, _REBUILD_V1, _REBUILD_PARAMETER, _ORDERED_DICT, _SIZE, *_STORAGES})
-
-# Opcode: its name, and how its argument is read (see _argument).
-_OPCODES = {
-    0x80: ("PROTO", "u1"),
-    ord("."): ("STOP", ""),
-    ord("("): ("MARK", ""),
-    ord("N"): ("NONE", ""),
-    0x88: ("TRUE", ""),
-    0x89: ("FALSE", ""),
-    ord("J"): ("INTEGER", "i4"),
-    ord("K"): ("INTEGER", "u1"),
-    ord("M"): ("INTEGER", "u2"),
-    0x8A: ("INTEGER", "long1"),
-    ord("G"): ("FLOAT", "f8"),
-    ord("X"): ("TEXT", "text4"),
-    ord("U"): ("TEXT", "text1"),
-    ord(")"): ("EMPTY_TUPLE", ""),
-    0x85: ("TUPLE1", ""),
-    0x86: ("TUPLE2", ""),
-    0x87: ("TUPLE3", ""),
-    ord("t"): ("TUPLE", ""),
-    ord("]"): ("EMPTY_LIST", ""),
-    ord("a"): ("APPEND", ""),
-    ord("e"): ("APPENDS", ""),
-    ord("}"): ("EMPTY_DICT", ""),
-    ord("s"): ("SETITEM", ""),
-    ord("u"): ("SETITEMS", ""),
-    ord("q"): ("PUT", "u1"),
-    ord("r"): ("PUT", "u4"),
-    ord("h"): ("GET", "u1"),
-    ord("j"): ("GET", "u4"),
-    ord("c"): ("GLOBAL", "lines"),
-    ord("R"): ("REDUCE", ""),
-    ord("b"): ("BUILD", ""),
-    ord("Q"): ("PERSISTENT", ""),
-}
-_FIXED = {
-    kind: struct.Struct(form)
-    for kind, form in {"u1": "<B", "u2": "<H", "u4": "<I", "i4": "<i", "f8": ">d"}.items()
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,44 +107,20 @@ def _require_known_globals(source: ByteSource, data: bytes, start: int) -> None:
         raise damage
 
 
-def _operations(source: ByteSource, data: bytes, start: int) -> Iterator[tuple[int, str, Any]]:
+def _operations(source: ByteSource, data: bytes, start: int) -> Iterator[tuple[Any, str, Any]]:
     """Walk the opcodes from `start` to STOP, each with its place and argument."""
-    at = start
-    for _ in range(MAX_OPERATIONS):
-        if at >= len(data):
-            raise source.refuse(f"its pickle is cut short, or too long, at byte {at}")
-        if data[at] not in _OPCODES:
-            raise source.refuse(
-                f"its pickle has an opcode 0x{data[at]:02x} that tensors do not need, byte {at}"
-            )
-        name, kind = _OPCODES[data[at]]
-        argument, after = _argument(source, data, at + 1, kind) if kind else (None, at + 1)
-        yield at, name, argument
-        if name == "STOP":
-            return
-        at = after
-    raise source.refuse(f"its pickle has more than {MAX_OPERATIONS} opcodes")
-
-
-def _argument(source: ByteSource, data: bytes, at: int, kind: str) -> tuple[Any, int]:
-    """Read the argument of an opcode; give it and the place after it."""
+    stream = io.BytesIO(data)
+    stream.seek(start)
     try:
-        if kind in _FIXED:
-            return _FIXED[kind].unpack_from(data, at)[0], at + _FIXED[kind].size
-        if kind == "lines":
-            middle = data.index(b"\n", at, at + 200)
-            end = data.index(b"\n", middle + 1, middle + 200)
-            return data[at:middle].decode() + " " + data[middle + 1 : end].decode(), end + 1
-        wide = kind == "text4"
-        length, begin = struct.unpack_from("<I" if wide else "<B", data, at)[0], at + (4 if wide else 1)
-        body = data[begin : begin + length]
-        if len(body) != length or (kind == "long1" and length > 16):
-            raise ValueError
-        return int.from_bytes(
-            body, "little", signed=True
-        ) if kind == "long1" else body.decode(), begin + length
-    except (ValueError, struct.error):
-        raise source.refuse(f"its pickle is cut short or damaged at byte {at}") from None
+        for number, (opcode, argument, at) in enumerate(pickletools.genops(stream)):
+            if number == MAX_OPERATIONS:
+                raise source.refuse(f"its pickle has more than {MAX_OPERATIONS} opcodes")
+            if opcode.name not in _STEPS and opcode.name != "STOP":
+                code = f"0x{ord(opcode.code):02x}"
+                raise source.refuse(f"its pickle has an opcode {code} that tensors do not need, byte {at}")
+            yield at, opcode.name, argument
+    except (ValueError, DeprecationWarning):  # the latter of an escape in a name, where warnings are errors
+        raise source.refuse(f"its pickle is cut short, too long or damaged at byte {stream.tell()}") from None
 
 
 @dataclass(slots=True)
@@ -235,9 +173,6 @@ class _Machine:
             if key in target:
                 raise self.source.refuse(f"its pickle sets {str(key)[:80]!a} twice in one dict")
             target[key] = value
-
-    def find_global(self, name: str) -> None:
-        self.stack.append(Global(name))
 
     def build(self, _: None) -> None:
         # An OrderedDict's attributes (`_metadata` of a state dict) are versions of modules, no tensors.
@@ -307,15 +242,12 @@ _REDUCERS: dict[str, Callable[..., Any]] = {
     _REBUILD_PARAMETER: _parameter,
 }
 
+#: What is done at each opcode that a checkpoint needs, by its name in `pickletools`.
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": _Machine.protocol,
     "MARK": _Machine.mark,
-    "NONE": lambda machine, _: machine.stack.append(None),
-    "TRUE": lambda machine, _: machine.stack.append(True),
-    "FALSE": lambda machine, _: machine.stack.append(False),
-    "INTEGER": lambda machine, number: machine.stack.append(number),
-    "FLOAT": lambda machine, number: machine.stack.append(number),
-    "TEXT": lambda machine, text: machine.stack.append(text),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
     "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
@@ -327,10 +259,13 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
     "SETITEM": lambda machine, _: machine.set_all([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_all(machine.since_mark()),
-    "PUT": lambda machine, place: machine.memo.__setitem__(place, machine.stack[-1]),
-    "GET": lambda machine, place: machine.stack.append(machine.memo[place]),
-    "GLOBAL": _Machine.find_global,
+    "GLOBAL": lambda machine, name: machine.stack.append(Global(name)),
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
-    "PERSISTENT": _Machine.persistent,
+    "BINPERSID": _Machine.persistent,
 }
+for _name in ["NONE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING"]:
+    _STEPS[_name] = lambda machine, value: machine.stack.append(value)
+for _width in ("BIN", "LONG_BIN"):
+    _STEPS[f"{_width}PUT"] = lambda machine, place: machine.memo.__setitem__(place, machine.stack[-1])
+    _STEPS[f"{_width}GET"] = lambda machine, place: machine.stack.append(machine.memo[place])

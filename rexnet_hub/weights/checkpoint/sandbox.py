@@ -56,10 +56,10 @@ def opened_weights(
     with private_copy(file, folder=folder) as (copy, digest):
         if identity is not None:
             identity.require(file, digest)
-        yield copy, digest, read_manifest(copy, wrapper=wrapper)
+        yield copy, digest, list_in_child(copy, wrapper=wrapper)
 
 
-def read_manifest(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
+def list_in_child(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """List the tensors of a file, safely whatever it holds.
 
     Args:
@@ -109,7 +109,7 @@ def serve(request: str) -> None:
         answer = f"problem {error.problem}"
     except MemoryError:
         answer = f"problem takes more than {MEMORY_BYTES >> 20} MiB to read: it is damaged or hostile"
-    write_all(1, answer.encode())
+    write_all(1, answer.encode(errors="backslashreplace"))
 
 
 def set_limits(cpu_seconds: int) -> None:

@@ -74,7 +74,7 @@ def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
 
 
 def _read_directory(source: ByteSource) -> tuple[list[_Entry], int]:
-    """Read the directory at the end of the archive; give its entries and its place."""
+    """Read the directory at the end of the archive; return its entries and its place."""
     end_at = source.size_bytes - _END.size
     if end_at < 0:
         raise source.refuse("is cut short: no zip directory")
