@@ -23,7 +23,7 @@ LOCK_FILE = "lock.json"
 
 
 def receipt_of(weights: Path) -> Path:
-    """Name the receipt of a safetensors file: of a repo's weights `receipt.json`, else after the file."""
+    """Return the file of a receipt: `receipt.json` beside a repo's weights, else named after the weights."""
     return weights.with_name(RECEIPT_FILE if weights.name == WEIGHTS_FILE else f"{weights.stem}.receipt.json")
 
 

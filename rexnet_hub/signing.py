@@ -125,7 +125,7 @@ def verify_signature(
 
 
 def _seen_file(public_key: Path, name: str) -> Path:
-    """Name the file that remembers the highest version of a model under a key."""
+    """Return the file that remembers the highest version of a model under a key."""
     digest = hashlib.sha256(public_key.read_bytes() + b"\0" + name.encode()).hexdigest()
     return find_cache_dir() / "signed" / digest[:32]
 

@@ -162,7 +162,7 @@ def _part_of(place: Path) -> Path:
 
 
 def _old_of(target: Path) -> Path:
-    """Name where the old folder lies while a swap takes two steps."""
+    """Return where the old folder lies while a swap takes two steps."""
     return target.with_name(f".{target.name}.part.old")
 
 

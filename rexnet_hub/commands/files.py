@@ -123,17 +123,17 @@ def run_verify(args: argparse.Namespace) -> int:
         _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}
-    found = [
+    findings = [
         finding
         for entry in entries
         for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
     ]
-    if not found:
+    if not findings:
         raise UsageError("the index holds no model, so there is nothing to verify")
     if args.junit:
-        write_whole(args.junit, render_junit(found).encode())
-    print(render_json(found), end="") if args.json else print(findings_table(found))
-    return 1 if any(finding.verdict == FALSE for finding in found) else 0
+        write_whole(args.junit, render_junit(findings).encode())
+    print(render_json(findings), end="") if args.json else print(findings_table(findings))
+    return 1 if any(finding.verdict == FALSE for finding in findings) else 0
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
@@ -164,7 +164,7 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """Lay findings out for a terminal, with a last line that counts the verdicts."""
+    """Render findings for a terminal, with a last line that counts the verdicts."""
     rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
     from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
 

@@ -96,7 +96,7 @@ def render_count(tensor: TensorSpec) -> bytes:
 
 
 def specs_of(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[TensorSpec]:
-    """Turn a table of tensors into specs, in its order."""
+    """Return a table of tensors as specs, in its order."""
     return [
         TensorSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in tensors.items()
     ]

@@ -71,6 +71,6 @@ def _run(check: Check, evidence: Evidence) -> list[Finding]:
         return list(check(evidence))
     except (IndexReadError, UnknownModelError) as error:
         entry = evidence.entry
-        note = f"the entry at {entry.location} cannot be held against a network"
+        note = f"the entry at {entry.location} cannot be compared with a network"
         texts = {"stated": entry.architecture, "found": str(error), "note": note}
         return [evidence.compare(check.__name__.removeprefix("check_"), **texts, holds=False)]

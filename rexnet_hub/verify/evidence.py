@@ -43,12 +43,12 @@ class Evidence:
 
     @cached_property
     def released_digest(self) -> FileDigest | None:
-        """Digest of the released file, if it is here."""
+        """The digest of the released file, if it is here."""
         return digest_file(self.checkpoint) if self.checkpoint else None
 
     @cached_property
     def weights_digests(self) -> tuple[FileDigest, list[TensorDigest]] | None:
-        """Digest of the repo's weights and of each of their tensors, if they are here."""
+        """The digest of the repo's weights and of each of their tensors, if they are here."""
         return digest_weights(self.repo.weights) if self.repo else None
 
     @cached_property

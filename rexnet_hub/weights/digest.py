@@ -1,4 +1,4 @@
-"""Digest files while they stream by, and keep bytes that nobody else can change."""
+"""Read and digest files, and copy them to where nobody else can change them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stream a file from an https: or file: address into an open file, digesting it on the way.
+"""Fetch a file from an https: or file: address into an open file, digesting it on the way.
 
 Only https, and only addresses of the public internet, for the first request and for every
 redirect. Python's own `http.client` is used: it writes no address to any log, and it gives the

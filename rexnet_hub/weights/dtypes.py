@@ -1,4 +1,4 @@
-"""Table the kinds of number a tensor can hold, each in all the spellings that files use."""
+"""List the kinds of number a tensor can hold, each in all the spellings that files use."""
 
 from __future__ import annotations
 

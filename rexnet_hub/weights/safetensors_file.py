@@ -156,10 +156,10 @@ def parse_header(source: ByteSource, data: bytes) -> dict[str, Any]:
         raise ValueError(f"the number {text[:20]} is not an integer")
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(items)
-        if len(found) != len(items):
+        members = dict(items)
+        if len(members) != len(items):
             raise ValueError("a key stands twice in one object")
-        return found
+        return members
 
     body = data.rstrip(b" ")
     try:

@@ -59,10 +59,10 @@ def is_safetensors(source: ByteSource) -> bool:
 
 def _list_checkpoint(source: ByteSource, container: str, wrapper: str | None) -> Manifest:
     value, records = read_zip(source) if container == "zip" else read_legacy(source)
-    tensors, found, prefix = _find_state_dict(source, value, wrapper)
+    tensors, wrapper, prefix = _find_state_dict(source, value, wrapper)
     manifest = Manifest(
         format=container,
-        wrapper=found,
+        wrapper=wrapper,
         prefix=prefix,
         metadata={},
         tensors=tuple(_place(name, note, records[note.storage.key]) for name, note in tensors.items()),
@@ -88,12 +88,12 @@ def _find_state_dict(
     if _is_state_dict(value):
         if wrapper is not None:
             raise source.refuse(f"holds plain tensors, nothing under {wrapper!r}")
-        found = None
+        key = None
     else:
-        found = _choose(source, value, wrapper)
-        value = value[found]
+        key = _choose(source, value, wrapper)
+        value = value[key]
     tensors, prefix = _strip(value)
-    return tensors, found, prefix
+    return tensors, key, prefix
 
 
 def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> str:

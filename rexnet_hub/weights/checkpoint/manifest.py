@@ -56,7 +56,7 @@ class SourceTensor:
     def is_contiguous(self) -> bool:
         """Whether the items lie side by side in C order."""
         steps = zip(self.shape, self.stride, dense_stride(self.shape), strict=True)
-        return self.count == 0 or all(size == 1 or found == dense for size, found, dense in steps)
+        return self.count == 0 or all(size == 1 or step == dense for size, step, dense in steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

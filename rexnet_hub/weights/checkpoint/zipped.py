@@ -227,15 +227,15 @@ def _require_notes(source: ByteSource, records: dict[str, StoredBytes]) -> None:
 def _match_storages(
     source: ByteSource, records: dict[str, StoredBytes], storages: dict[str, StorageNote]
 ) -> dict[str, StoredBytes]:
-    found = {
+    by_key = {
         name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")
     }
-    if set(found) != set(storages):
+    if set(by_key) != set(storages):
         raise source.refuse("its data records are not the ones that its tensors need")
     for key, note in storages.items():
         needed = note.count * DTYPES[note.dtype].item_bytes
-        if found[key].length_bytes != needed:
+        if by_key[key].length_bytes != needed:
             raise source.refuse(
-                f"storage {key[:80]!a} has {found[key].length_bytes} bytes, its tensors say {needed}"
+                f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"
             )
-    return found
+    return by_key
