@@ -10,11 +10,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from rexnet_hub.errors import DatasetError, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
 
 #: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
 VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
+
+
+def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
+    """Read a file, whole or a span of it.
+
+    Raises:
+        FileProblem: It cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(size_bytes)
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
 
 
 class Place(Protocol):

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import numpy as np
 
-from rexnet_hub.errors import FileProblem, RecordError
+from rexnet_hub.errors import RecordError
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS
+from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS, read_file
 from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
@@ -91,7 +91,7 @@ def read_predictions(file: Path) -> Predictions:
         RecordError: It is damaged, cut short or of another kind.
         FileProblem: It cannot be read.
     """
-    data = read_bytes(file)
+    data = read_file(file)
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     line, newline, values = body.partition(b"\n")
     if not newline or len(line) > _MAX_HEAD_BYTES or _FORMAT.encode() not in line:
@@ -183,11 +183,3 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
         tail += term
         term = term * (flips - heads) // (heads + 1)
     return min(1.0, math.exp(math.log(2 * tail) - flips * math.log(2)))
-
-
-def read_bytes(file: Path) -> bytes:
-    """Read a file, or say in our words why not."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error

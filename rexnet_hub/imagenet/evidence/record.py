@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import RecordError, UsageError
-from rexnet_hub.imagenet.data.dataset import Sample, list_problems
+from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import (
     UNREADABLE,
     Predictions,
-    read_bytes,
     read_predictions,
 )
 from rexnet_hub.index import Preprocessing
@@ -141,7 +140,7 @@ def read_record(file: Path) -> Record:
         FileProblem: It cannot be read.
     """
     try:
-        return parse_record(Record, read_bytes(file), version=("record_version", RECORD_VERSION))
+        return parse_record(Record, read_file(file), version=("record_version", RECORD_VERSION))
     except ValueError as error:
         raise RecordError(file, f"is not a record of an evaluation: {error}") from None
 
@@ -183,7 +182,7 @@ def check_record(
         RecordError: Something does not agree; all that does not is listed.
     """
     record, predictions = read_record(record_file), read_predictions(predictions_file)
-    digest = hashlib.sha256(read_bytes(predictions_file)).hexdigest()
+    digest = hashlib.sha256(read_file(predictions_file)).hexdigest()
     pairs = (
         *_recount(record, predictions),
         ("the digest of the predictions", record.predictions_sha256, digest),
