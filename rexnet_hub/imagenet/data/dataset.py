@@ -59,8 +59,6 @@ class Sample:
     """How a sample was drawn.
 
     Attributes:
-        size: Images drawn.
-        seed: What it was drawn with.
         drawn_from: Images in the set that it was drawn from.
     """
 
@@ -120,12 +118,12 @@ class DatasetManifest:
     sha256: str
 
 
-def read_manifest(data: Dataset, *, threads: int = 4) -> DatasetManifest:
+def read_manifest(data: Dataset) -> DatasetManifest:
     """Read every image once and write down what it is.
 
     The same images have the same manifest in whatever layout they are stored.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(4) as pool:
         digests = pool.map(lambda image: hashlib.sha256(image.place.read_bytes()).hexdigest(), data.images)
         lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
     text = "".join(lines)
@@ -164,8 +162,8 @@ def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> lis
                 "(is this the training set?)"
             )
         elif count < IMAGES_PER_CLASS and not allow_subset:
-            found = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
-            problems.append(f"{class_.synset} ({class_.label}) {found}")
+            lack = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
+            problems.append(f"{class_.synset} ({class_.label}) {lack}")
     return problems
 
 

@@ -79,7 +79,7 @@ def _digest_rows(pixels: np.ndarray) -> np.ndarray:
 
 
 def open_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles) -> Decoder:
-    """Take tiles from the cache instead of decoding; the pixels that are handed out are those digested.
+    """Read tiles from the cache instead of decoding; the pixels that are handed out are those digested.
 
     Raises:
         FileProblem: The cache is not what `fill_cache` wrote, now or when a tile is taken.

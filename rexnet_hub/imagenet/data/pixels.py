@@ -60,7 +60,7 @@ def decode_image(data: bytes, *, name: str) -> Image.Image:
 
 
 def _reason(error: Exception, data: bytes) -> str:
-    """Say in a few words why a picture could not be decoded."""
+    """Return in a few words why a picture could not be decoded."""
     if not data:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):

@@ -111,7 +111,7 @@ def _turned(picture: Picture, spec: Preprocessing) -> np.ndarray:
 
 
 def _scaled_by_decoder(picture: Picture, spec: Preprocessing) -> np.ndarray:
-    """Let the JPEG decoder shrink a large picture before it is resized."""
+    """Shrink a large picture in the JPEG decoder before it is resized."""
     with Image.open(io.BytesIO(picture.data)) as image:
         image.draft("RGB", (resize_px(spec), resize_px(spec)))
         return pixels_uint8(image, spec)
@@ -124,7 +124,6 @@ class Trial:
     Attributes:
         change: Its name; the first trial is `as stated`.
         top1_count: Images that the network had right.
-        top1_percent: The same of all, in percentage points.
         interval: Of the accuracy that the images were drawn from.
         changed: Images whose likeliest class is another than as stated.
     """
@@ -141,9 +140,6 @@ class Explanation:
     """Which change gives the number that was expected.
 
     Attributes:
-        model: The network's name.
-        data: What the images are, in words.
-        expected_percent: The number to explain.
         trials: As stated, then one for each change.
         best: The change that comes nearest, where its interval holds the number and the stated
             settings' does not; else None.

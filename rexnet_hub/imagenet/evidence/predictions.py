@@ -112,7 +112,7 @@ def read_predictions(file: Path) -> Predictions:
 
 
 def _wrong_classes(labels: np.ndarray, top5: np.ndarray) -> str | None:
-    """Say what no evaluation can have written."""
+    """Return what no evaluation can have written."""
     num_classes = len(read_classes())
     unreadable = (top5 == UNREADABLE).all(axis=1)
     answers = top5[~unreadable]

@@ -27,8 +27,6 @@ class Interval:
     """The accuracies that an observed count does not speak against.
 
     Attributes:
-        low_percent: Lower end, in percentage points.
-        high_percent: Upper end, in percentage points.
         level: How often such an interval holds the true accuracy, at least.
     """
 
@@ -47,11 +45,8 @@ class Verdict:
     Attributes:
         word: `not consistent`: the interval excludes the claim. `consistent`: it holds the claim and
             excludes what is `drop_points` below. `too few to tell`: it holds both.
-        claimed_percent: The claim.
-        measured_percent: On the sample.
         interval: Of the accuracy that the sample was drawn from.
         drop_points: The drop that must be told from the claim, in percentage points.
-        images: In the sample.
         images_needed: How many would tell the drop.
     """
 

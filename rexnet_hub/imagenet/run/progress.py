@@ -19,8 +19,6 @@ class RunningAccuracy:
     """A model's accuracy on the images that were seen so far.
 
     Attributes:
-        model: Its name.
-        top1_percent: On those images.
         interval: Of the accuracy on all, if the images come in no particular order.
     """
 
