@@ -15,6 +15,7 @@ from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import table
 
 if TYPE_CHECKING:
+    from rexnet_hub.imagenet.data.dataset import Dataset
     from rexnet_hub.imagenet.run.progress import RunProgress
 
 
@@ -62,7 +63,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from rexnet_hub.evaluation import compare_with_claims, name_sources, ready_model
     from rexnet_hub.imagenet.data.dataset import sample_dataset
     from rexnet_hub.imagenet.data.layouts import read_dataset
-    from rexnet_hub.imagenet.evidence.explain import explain_accuracy
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
     from rexnet_hub.imagenet.run.prepare import RunOptions
 
@@ -70,13 +70,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.sample is not None:
         images = sample_dataset(images, args.sample, seed=args.seed or 0)
     if args.explain is not None:
-        for source in args.names:
-            expected = _claimed_top1(source) if args.explain == CLAIMED else args.explain
-            (name,) = name_sources([source])
-            model = ready_model(name, source)
-            explanation = explain_accuracy(model, images, expected, device=args.device)
-            print(json.dumps(asdict(explanation)) if args.json else explanation)
-        return 0
+        return _explain(args, images)
     options = RunOptions(
         device=args.device,
         dtype=args.dtype,
@@ -136,12 +130,22 @@ def _require_used(args: argparse.Namespace) -> None:
         refuse_unused("a run without --sample", seed=args.seed)
 
 
-def _claimed_top1(name: str) -> float:
-    """Look up the top-1 that the index claims of a model."""
-    claim = open_index().find(name).metric("top1")
-    if claim is None or claim.value is None:
-        raise UsageError(f"the index claims no top-1 of {name}: give --explain a percentage")
-    return float(claim.value)
+def _explain(args: argparse.Namespace, images: Dataset) -> int:
+    """Print which change gives each model the top-1 that is expected."""
+    from rexnet_hub.evaluation import name_sources, ready_model
+    from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+
+    for source in args.names:
+        expected = args.explain
+        if expected == CLAIMED:
+            claim = open_index().find(source).metric("top1")
+            if claim is None or claim.value is None:
+                raise UsageError(f"the index claims no top-1 of {source}: give --explain a percentage")
+            expected = float(claim.value)
+        (name,) = name_sources([source])
+        explanation = explain_accuracy(ready_model(name, source), images, expected, device=args.device)
+        print(json.dumps(asdict(explanation)) if args.json else explanation)
+    return 0
 
 
 def _print_progress(progress: RunProgress) -> None:

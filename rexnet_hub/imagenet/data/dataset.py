@@ -31,6 +31,12 @@ def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
         raise FileProblem(file, error.strerror or str(error)) from error
 
 
+def is_whole_set(labels: Iterable[int]) -> bool:
+    """Check that there are as many images of each class as in the whole validation set."""
+    counts = Counter(labels)
+    return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
+
+
 class Place(Protocol):
     """Where the bytes of one image are; small, and can be handed to another process."""
 
@@ -86,8 +92,7 @@ class Dataset:
     @property
     def is_complete(self) -> bool:
         """Whether the counts are those of the whole validation set."""
-        counts = Counter(image.label for image in self.images)
-        return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
+        return is_whole_set(image.label for image in self.images)
 
     @property
     def description(self) -> str:

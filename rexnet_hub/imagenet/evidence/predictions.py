@@ -13,7 +13,7 @@ import numpy as np
 
 from rexnet_hub.errors import RecordError
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS, read_file
+from rexnet_hub.imagenet.data.dataset import is_whole_set, read_file
 from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
@@ -69,8 +69,7 @@ class Predictions:
     @property
     def is_complete(self) -> bool:
         """Whether the labels are those of the whole validation set, by their counts."""
-        counts = np.bincount(self.labels, minlength=len(read_classes()))
-        return bool((counts == IMAGES_PER_CLASS).all())
+        return is_whole_set(self.labels.tolist())
 
 
 def render_predictions(predictions: Predictions) -> bytes:

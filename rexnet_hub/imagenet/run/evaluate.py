@@ -89,13 +89,12 @@ def evaluate_models(
 
 def _run(run: Run, on_progress: Callable[[RunProgress], None] | None) -> dict[int, np.ndarray]:
     """Compute this process's share of the tiles."""
-    pending = [tile for tile in range(len(run.tiles)) if tile not in run.finished][
-        run.ranks.rank :: run.ranks.world
-    ]
+    unfinished = [tile for tile in range(len(run.tiles)) if tile not in run.finished]
+    pending = unfinished[run.ranks.rank :: run.ranks.world]
     earlier = [tile for tile in run.finished if tile % run.ranks.world == run.ranks.rank]
     names = [model.name for model in run.models]
-    every = run.labels
-    labels = {tile: every[run.tiles.rows(tile)] for tile in [*earlier, *pending]}
+    all_labels = run.labels
+    labels = {tile: all_labels[run.tiles.rows(tile)] for tile in [*earlier, *pending]}
     total, mine = sum(map(len, labels.values())), {}
     quiet = run.options.quiet or run.ranks.rank > 0
     with open_meter(names, total, on_progress, quiet) as count, _journal(run) as add_to_journal:
@@ -121,11 +120,9 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
         ready_runner(m, run.device, dtype=how.dtype, channels_last=how.channels_last, compiled=how.compiled)
         for m in run.models
     ]
-    ahead = (
-        -(-how.batch_images // run.tiles.tile_images)
-        if how.batch_images
-        else 2 * max(run.threads, how.workers)
-    )
+    ahead = 2 * max(run.threads, how.workers)
+    if how.batch_images:
+        ahead = -(-how.batch_images // run.tiles.tile_images)
     on_cpu = run.device.type == "cpu"
     with _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (
