@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.pages.text import markdown, one_line
+from rexnet_hub.pages.text import one_line
 from rexnet_hub.pages.views import ModelView
 
 CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
@@ -82,26 +82,6 @@ def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
             "date_published": f"{now.date}T00:00:00Z",
             "content_text": f"{now.repo_id} at commit {now.commit}{tagged}: {weights}{was}",
         }
-
-
-def llms_txt(views: Sequence[ModelView]) -> str:
-    """List what a language model should read, in the form of llmstxt.org."""
-    lines = [
-        "# rexnet_hub",
-        "",
-        "> A ReXNet model zoo. Every number states where it is from and whether it was measured here.",
-        "",
-        'Load a model: `from rexnet_hub import AutoModel; AutoModel.from_pretrained("NAME")`.',
-        "",
-        "## Models",
-        "",
-    ]
-    for view in views:
-        size = view.short("parameters")
-        figures = f"top-1 {view.percent('top1')} %, {size} parameters, licence {markdown(view.license)}"
-        lines.append(f"- [{markdown(view.name)}](models/{view.file}.card.txt): {figures}")
-    lines += ["", "## Data", "", "- [All models](models.json): every claim, source and measurement"]
-    return "\n".join(lines) + "\n"
 
 
 @functools.lru_cache(maxsize=64)

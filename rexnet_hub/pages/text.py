@@ -11,15 +11,36 @@ import functools
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import yaml
 
 from rexnet_hub.addresses import find_url_problem
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
 _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@functools.cache
+def read_words(file: str) -> Any:
+    """Read what is printed as it stands there, from a YAML file beside this module."""
+    return yaml.safe_load(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+
+def plain(value: Any) -> Any:
+    """Turn a claim's value into what JSON and YAML can write: decimals as floats, tuples as lists."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value if isinstance(value, int | float | bool | None) else str(value)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)

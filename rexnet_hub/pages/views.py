@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.index import Entry
@@ -14,7 +13,7 @@ from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts
-from rexnet_hub.pages.text import file_name, markdown, short
+from rexnet_hub.pages.text import file_name, markdown, plain, short
 
 NOT_STATED = "not stated"
 
@@ -133,17 +132,6 @@ def fact_record(fact: Fact) -> dict[str, Any]:
         "how": fact.how,
         "command": fact.command,
     }
-
-
-def plain(value: Any) -> Any:
-    """Turn a claim's value into what JSON can write: decimals as floats, tuples as lists."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value if isinstance(value, int | float | bool | None) else str(value)
 
 
 def query_names() -> dict[str, Any]:
