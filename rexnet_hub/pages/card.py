@@ -30,8 +30,8 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: text goes through `md` or `code`, addresses through `link`
     )
-    filters = (text.code, text.fenced, text.link, text.number, text.shell, text.short)
-    made.filters |= {"md": text.markdown, "file_name": text.file_name} | {f.__name__: f for f in filters}
+    filters = (text.code, text.fenced, text.link, text.number, text.shell)
+    made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
     asked = (facts.input_sentence, facts.training_rows)
     known = (families.citation, families.find_family, families.introduction, families.knows_imagenet)
     made.globals |= {f.__name__: f for f in (*asked, *known)}

@@ -1,4 +1,4 @@
-"""The accuracy-against-cost picture: scales, ticks, the Pareto front, an SVG for readers without scripts."""
+"""The accuracy-against-cost picture: scales, ticks, the Pareto front, for readers without scripts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Axis:
         return tuple(index * self.step for index in range(first, last + 1))
 
     def share(self, value: float) -> float:
-        """How far along the axis a value stands, in 0..1."""
+        """Return how far along the axis a value stands, in 0..1."""
         return (value - self.low) / (self.high - self.low)
 
 
@@ -54,7 +54,7 @@ def round_axis(values: Sequence[float]) -> Axis:
 
 
 def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
-    """Keep the points that no other beats: cheaper and as accurate, or as cheap and more accurate."""
+    """Return the points that no other beats: cheaper and as accurate, or as cheap and more accurate."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.x, -p.y)):
         if not front or point.y > front[-1].y:

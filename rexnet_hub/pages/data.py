@@ -1,4 +1,4 @@
-"""The site's data for machines: JSON, CSV, a feed of changes, llms.txt, the raw entries."""
+"""The site's data for machines: JSON, CSV, a feed of changes, the raw entries."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def models_csv(views: Sequence[ModelView]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep a spreadsheet from taking text for a formula."""
+    """Escape text that a spreadsheet would take for a formula."""
     flat = one_line(text)
     return f"'{flat}" if flat[:1] in {"=", "+", "-", "@"} else flat
 
@@ -90,7 +90,7 @@ def _lines(file: Path) -> tuple[str, ...]:
 
 
 def raw_entry(entry: Entry) -> str | None:
-    """Cut an entry's own lines out of its YAML file; None where it stands in another kind of file."""
+    """Read an entry's own lines out of its YAML file; None where it stands in another kind of file."""
     place = entry.location
     if place.file.suffix not in {".yml", ".yaml"} or not place.file.is_file():
         return None

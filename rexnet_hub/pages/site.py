@@ -31,12 +31,7 @@ MOST_SIBLINGS = 12
 
 
 def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str, str]:
-    """Render every generated file of the site, by its path below the docs folder.
-
-    Args:
-        entries: The models, in the order of their table.
-        lock: What machines measured of them.
-    """
+    """Render every generated file of the site, by its path below the docs folder, models in this order."""
     lock = lock or Lock()
     views = view_models(entries, lock)
     files = {"index.md": render_overview(views, lock)}
@@ -114,7 +109,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
 
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
-    """Choose for each page the models of its collection that stand nearest in the index, its own included."""
+    """Find for each page the models of its collection that stand nearest in the index, its own included."""
     families: dict[str | None, list[ModelView]] = {}
     for view in views:
         families.setdefault(view.family, []).append(view)
@@ -128,7 +123,7 @@ def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, .
 
 
 def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:
-    """Choose the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
+    """List the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
     costs = {"macs": "MACs", "flops": "FLOPs, published"}
     labels = {"name": "Model", "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters"}
     labels |= {
@@ -145,7 +140,7 @@ def cost_key(views: Sequence[ModelView]) -> str:
 
 
 def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> dict[str, Any]:
-    """Lay out accuracy against multiply-adds for the models that have both."""
+    """Return the picture of accuracy against multiply-adds for the models that have both."""
     key = cost_key(views)
     points = [
         Point(name=v.name, x=float(x), y=float(y), size=float(v.facts["parameters"].value or 0))

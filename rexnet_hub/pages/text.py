@@ -33,7 +33,7 @@ def read_words(file: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Turn a claim's value into what JSON and YAML can write: decimals as floats, tuples as lists."""
+    """Convert a claim's value into what JSON and YAML can write: decimals as floats, tuples as lists."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, tuple | list):
@@ -66,7 +66,7 @@ def _reference(match: re.Match[str]) -> str:
 
 
 def code(text: Any) -> str:
-    """Put text into a code span whose fence is longer than any within."""
+    """Render text as a code span whose fence is longer than any within."""
     flat = one_line(text).replace("|", "\N{BROKEN BAR}")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
     pad = " " if "`" in flat else ""
@@ -74,7 +74,7 @@ def code(text: Any) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """Put lines into a code block whose fence is longer than any within."""
+    """Render lines as a code block whose fence is longer than any within."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
@@ -101,7 +101,7 @@ def link(text: Any, url: Any) -> str:
 
 
 def file_name(name: str) -> str:
-    """Name the file of a model's page: its own name where that is plain, else one made from it."""
+    """Return a file name for a model's page: its own name where that is plain, else one made from it."""
     if _FILE_NAME.match(name) and ".." not in name and len(name) <= 100:
         return name
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "model"

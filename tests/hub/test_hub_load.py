@@ -29,9 +29,10 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
 )
+from rexnet_hub.hub.cache import Access
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
-from rexnet_hub.locate import Access, find_repo
+from rexnet_hub.locate import find_repo
 from rexnet_hub.patience import Patience
 
 GET_WEIGHTS = r"GET /(org/small|xorb)/[0-9a-f]{64}$"  # the bytes themselves, over LFS and over Xet
