@@ -21,7 +21,7 @@ from rexnet_hub.errors import (
     UsageError,
     refuse_unused,
 )
-from rexnet_hub.hub.cache import Access
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing

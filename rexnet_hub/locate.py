@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.cache import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
+from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rexnet_hub.errors import HubError
-from rexnet_hub.hub.cache import RepoFile
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
+from rexnet_hub.hub.snapshot import RepoFile
 from rexnet_hub.patience import Patience, retry
 
 if TYPE_CHECKING:

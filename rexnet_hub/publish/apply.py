@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import HubError, PublishError
-from rexnet_hub.hub.cache import digest_both
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
+from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.hub.cache import RepoFile, digest_both
+from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILES
 
 

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
-from rexnet_hub.hub.cache import REPO_ID, RepoFile, digest_both
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
+from rexnet_hub.hub.snapshot import REPO_ID, RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
