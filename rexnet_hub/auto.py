@@ -21,10 +21,11 @@ from rexnet_hub.errors import (
     UsageError,
     refuse_unused,
 )
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
-from rexnet_hub.locate import Access, find_entry, find_repo, find_repo_config
+from rexnet_hub.locate import find_entry, find_repo, find_repo_config
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors

@@ -133,8 +133,8 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--title", help="the name as people write it")
     add("--license", metavar="SPDX", help="of the weights (default: the collection's)")
     add("--code", metavar="URL", help="the source code of the training")
-    add("--top1", metavar="PERCENT", help="claimed accuracy, such as 79.5")
-    add("--top5", metavar="PERCENT", help="likewise")
+    add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
+    add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
     add("--dataset", help="of the claimed accuracies (default: ImageNet)")
     add("--split", help="of the data set (default: validation)")
     add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
@@ -152,26 +152,12 @@ def run_add(args: argparse.Namespace) -> int:
     The network is found by the checkpoint's tensors; counts, sizes and digests are measured. Comments and
     order of the file stay. A name that has other weights already is refused.
     """
+    from dataclasses import fields
+
     from rexnet_hub.add import NewModel, add_entry
 
-    new = NewModel(
-        name=args.name,
-        collection=args.collection,
-        weights_url=args.weights_url,
-        title=args.title,
-        license=args.license,
-        code=args.code,
-        dataset=args.dataset,
-        split=args.split,
-        top1_percent=args.top1,
-        top5_percent=args.top5,
-        image_size=args.image_size,
-        crop_pct=args.crop_pct,
-        interpolation=args.interpolation,
-        training_data=tuple(args.training_data),
-        training_log=args.training_log,
-        supersedes=args.supersedes,
-    )
+    stated = {field.name: getattr(args, field.name) for field in fields(NewModel)}
+    new = NewModel(**stated | {"training_data": tuple(args.training_data)})
     added = add_entry(args.checkpoint, new, index_file=args.index_file)
     word = "was there already" if added.was_there else "added"
     print(f"{added.location}: {added.name} {word}, a {added.architecture}")
