@@ -11,7 +11,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from rexnet_hub.index.entry import Entry, Location
+from rexnet_hub.index.entry import Entry
+from rexnet_hub.index.problems import Location
 
 #: Where the authors state their own command, for the 1.0x network only.
 AUTHORS_README = "https://github.com/clovaai/rexnet/blob/61debcc/README.md"

@@ -2,10 +2,8 @@
 
 from rexnet_hub.index.entry import (
     Claim,
-    Collection,
     Entry,
     Index,
-    Location,
     Paper,
     Preprocessing,
     PublishedTable,
@@ -13,12 +11,11 @@ from rexnet_hub.index.entry import (
     Result,
 )
 from rexnet_hub.index.lock import Lock, Measured, read_lock
-from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.problems import Fix, Location, Problem
 from rexnet_hub.index.reading.read import load_index
 
 __all__ = [
     "Claim",
-    "Collection",
     "Entry",
     "Fix",
     "Index",

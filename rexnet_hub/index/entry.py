@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError, UnknownModelError
 from rexnet_hub.identity import StatedFile
+from rexnet_hub.index.problems import Location, Problem
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
-    from rexnet_hub.index.problems import Problem
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
@@ -21,18 +20,6 @@ Value = Any
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
-    """A place in a file: line and column count from 1."""
-
-    file: Path
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,29 +134,12 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """What the models of one family share."""
-
-    name: str
-    location: Location
-    title: str | None = None
-    paper: Paper | None = None
-    current_paper: Paper | None = None
-    license: Claim | None = None
-    code: Claim | None = None
-    readme: Claim | None = None
-    metadata: Mapping[str, Claim] = field(default_factory=dict)
-    results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One model of the zoo: everything that is claimed of it, its collection's claims included."""
+    """All that is claimed of a model, its collection's claims included; or what a family shares."""
 
     name: str
     location: Location
-    collection: Collection | None = None
+    collection: Entry | None = None
     paper: Paper | None = None
     current_paper: Paper | None = None
     license: Claim | None = None
@@ -261,7 +231,7 @@ class Index:
     """
 
     models: tuple[Entry, ...]
-    collections: tuple[Collection, ...]
+    collections: tuple[Entry, ...]
     problems: tuple[Problem, ...]
     library: Claim | None = None
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, PublishedTable, Result
+from rexnet_hub.index.entry import Claim, Entry, Paper, PublishedTable, Result
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
-from rexnet_hub.index.problems import Fix, Flaw, Problem
+from rexnet_hub.index.problems import Fix, Flaw, Location, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number
@@ -187,65 +187,35 @@ class Builder:
 
     # Models and collections
 
-    def collection(self, node: Node) -> Collection | None:
-        """Build a collection; None when it has no name."""
-        fields = self._fields(node)
-        if fields is None:
-            return None
-        title = fields["extra"].get("title")
-        wanted = {name: fields[name] for name in ("license", "code", "readme")}
-        spare = {name: fields[name] for name in ("weights", "config", "image") if fields[name] is not None}
-        return Collection(
-            name=fields["name"],
-            location=fields["location"],
-            title=str(title.value) if title else None,
-            paper=fields["paper"],
-            current_paper=fields["current_paper"],
-            metadata=fields["metadata"],
-            results=fields["results"],
-            extra={**fields["extra"], **spare},
-            **wanted,
-        )
-
     def entry(self, node: Node, page: Path | None = None) -> Entry | None:
-        """Build a model; None when it has no name. `page` is the Markdown page that carries it."""
-        fields = self._fields(node)
-        if fields is None:
-            return None
-        if page is not None and fields["readme"] is None:
-            label = "README"
-            fields["readme"] = Claim(
-                field="readme", label=label, value=page.name, text="", location=fields["location"]
-            )
-        return Entry(**fields)
-
-    def _fields(self, node: Node) -> dict[str, Any] | None:
-        """Read what models and collections have in common."""
+        """Build a model or collection; None when it has no name. `page`: the Markdown page that holds it."""
         pairs = self.pairs("model", node)
         named = self.claim("name", pairs["name"], {}) if "name" in pairs else None
         if named is None or not str(named.value):
             self.report("missing-name", node, "this has no Name; a model is loaded by its name")
             return None
         sources = self._sources(pairs.get("sources"))
-        rest = {n: self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _SECTIONS}
+        rest: dict[str, Any] = {
+            n: self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _SECTIONS
+        }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
         self._check_paths(rest)
         given = pairs.get("sources")
         if given is not None and sources:
-            extra["sources"] = Claim(
-                field="sources", label=given[1].text, value=sources, text="", location=given[2].location
-            )
-        return {
-            "name": str(named.value),
-            "location": node.location,
-            "paper": self._paper(pairs.get("paper"), sources),
-            "current_paper": self._paper(pairs.get("current_paper"), sources),
+            extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
+        if page is not None and rest.get("readme") is None:
+            rest["readme"] = _claim("readme", "README", page.name, node.location)
+        return Entry(
+            name=str(named.value),
+            location=node.location,
+            paper=self._paper(pairs.get("paper"), sources),
+            current_paper=self._paper(pairs.get("current_paper"), sources),
+            metadata=self._metadata(pairs.get("metadata"), sources),
+            results=self._results(pairs.get("results"), sources),
+            extra=extra,
             **{name: rest.get(name) for name in _ATTRIBUTES},
-            "metadata": self._metadata(pairs.get("metadata"), sources),
-            "results": self._results(pairs.get("results"), sources),
-            "extra": extra,
-        }
+        )
 
     def _sources(self, pair: Pair | None) -> dict[str, str]:
         if pair is None:
@@ -417,3 +387,7 @@ class Builder:
                 "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
             )
         return tuple(tables)
+
+
+def _claim(field: str, label: str, value: Any, location: Location) -> Claim:
+    return Claim(field=field, label=label, value=value, text="", location=location)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from rexnet_hub.identity import Identity
-from rexnet_hub.index.entry import Claim, Collection, Entry, Result
+from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
 
 Report = Callable[..., None]
@@ -26,7 +26,7 @@ _TECHNIQUES = {
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
 
-def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], report: Report) -> None:
+def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report: Report) -> None:
     """Check each entry, and all of them against each other."""
     _check_names(entries, report)
     _check_shared_weights(entries, report)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
+from rexnet_hub.index.entry import Claim, Index
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Flaw, Problem
+from rexnet_hub.index.problems import Flaw, Location, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.checks import check_entries
 from rexnet_hub.index.reading.compose import compose
@@ -335,19 +335,18 @@ class _Reader:
 
     def finish(self, first: Path) -> Index:
         """Build all entries, let them inherit, compare them with each other."""
-        collections = [c for node in self.collections if (c := self.builder.collection(node)) is not None]
+        collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
-        entries: list[Entry] = inherit(models, collections, self.builder.report)
-        known: list[Collection] = collections
-        check_entries(entries, known, self.builder.report)
-        if not entries and not known and not self.problems:
+        entries = inherit(models, collections, self.builder.report)
+        check_entries(entries, collections, self.builder.report)
+        if not entries and not collections and not self.problems:
             self.builder.report(
                 "empty-index", Location(first, 1, 1), "there is no model and no collection here"
             )
         self.problems.sort(key=lambda problem: (problem.location, problem.code))
         return Index(
             models=tuple(entries),
-            collections=tuple(known),
+            collections=tuple(collections),
             problems=tuple(self.problems),
             library=self.library,
         )

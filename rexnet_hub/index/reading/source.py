@@ -7,8 +7,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import NamedTuple
 
-from rexnet_hub.index.entry import Location
-from rexnet_hub.index.problems import Flaw
+from rexnet_hub.index.problems import Flaw, Location
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
