@@ -91,7 +91,8 @@ def imported_files(file):
 
 def circle(imports):
     """Find files that import each other in a circle, lazily or not; empty where there is none."""
-    done, path = set(), []
+    done: set[object] = set()
+    path: list[object] = []
 
     def walk(file):
         if file in path:
