@@ -8,7 +8,7 @@ guessed; what is missing is named.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,20 @@ import yaml
 
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
-from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
+from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets import CONFIGS, build_network, expected_tensors
+from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
+from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import write_whole
 
-#: timm's args.yaml -> the index. Its batch size is that of one process, so it says nothing of the whole.
-LOGGED = {
-    "opt": "Optimizer", "lr": "LR", "sched": "LR Schedule", "epochs": "Epochs",
-    "warmup_epochs": "Warmup Epochs",
-    "momentum": "Momentum", "weight_decay": "Weight Decay", "smoothing": "Label Smoothing", "drop": "Dropout",
-    "reprob": "Random Erasing", "aa": "Auto Augment", "img_size": "Image Size", "crop_pct": "Crop Pct",
-    "interpolation": "Interpolation", "mean": "Image Mean", "std": "Image Std",
+#: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
+LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
+    "input_size": "image_size", "img_size": "image_size", "mean": "image_mean", "std": "image_std",
 }  # fmt: skip
 MAX_LOG_BYTES = 1 << 20
 
@@ -64,7 +62,7 @@ class NewModel:
     image_size: int | None = None
     crop_pct: str | None = None
     interpolation: str | None = None
-    training_data: tuple[str, ...] = ()
+    training_data: Sequence[str] = ()
     training_log: Path | None = None
     supersedes: str | None = None
 
@@ -75,14 +73,11 @@ class Added:
 
     Attributes:
         was_there: Whether the very same checkpoint had this name already.
-        measured: What the lock holds of it now.
     """
 
-    name: str
     location: Location
     architecture: str
-    measured: Measured
-    was_there: bool = False
+    was_there: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,19 +127,11 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
     )
     measured = merge_measured(lock.of(new.name), fresh)
     write_lock(lock.with_model(new.name, measured), find_lock())
-    return Added(
-        name=new.name,
-        location=location,
-        architecture=found.architecture,
-        measured=measured,
-        was_there=old is not None,
-    )
+    return Added(location=location, architecture=found.architecture, was_there=old is not None)
 
 
 def _measure(checkpoint: Path) -> _Found:
     """Convert the checkpoint aside, find which network its tensors are, and count."""
-    from rexnet_hub.nets.counts import count_parameters
-
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
@@ -159,12 +146,11 @@ def _measure(checkpoint: Path) -> _Found:
         raise StateDictError(
             checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
         )
-    network = build_network(fitting[0], num_classes=classifier[0], init=False)
     return _Found(
         architecture=fitting[0],
         num_classes=classifier[0],
         receipt=receipt,
-        parameters=count_parameters(network),
+        parameters=count_parameters(tensors),
     )
 
 
@@ -192,10 +178,8 @@ def _file_of(index: Index, collection: str) -> Path:
 def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict[str, Any]:
     """Render the model as the index's file does."""
     logged = _read_log(new.training_log, found)
-    stated = {
-        "Image Size": new.image_size, "Crop Pct": new.crop_pct, "Interpolation": new.interpolation,
-        "Training Data": list(new.training_data),
-    }  # fmt: skip
+    stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
+    stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
         "ID": found.architecture,
         "Parameters": found.parameters,
@@ -203,13 +187,11 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
         "Num Classes": found.num_classes,
         "Tasks": ["Image Classification"],
         **logged,
-        **{label: value for label, value in stated.items() if value},
+        **{_label(field): value for field, value in stated.items() if value},
     }
     shared = next((known.metadata for known in index.collections if known.name == new.collection), {})
-    needed = ("Image Size", "Crop Pct", "Interpolation", "Image Mean", "Image Std")
-    absent = [
-        label for label in needed if label not in metadata and label.lower().replace(" ", "_") not in shared
-    ]
+    labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
+    absent = [label for label in labels if label not in metadata and key_name(label) not in shared]
     if absent:
         raise UsageError(
             f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "
@@ -228,6 +210,11 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     else:
         refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
+
+
+def _label(field: str) -> str:
+    row = find_field("metadata", field)
+    return row.label if row else field
 
 
 def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
@@ -250,11 +237,9 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
         raise UsageError(f"{file}: is of {network}, the checkpoint is a {found.architecture}")
     if isinstance(classes, int) and classes != found.num_classes:
         raise UsageError(f"{file}: says {classes} classes, the checkpoint has {found.num_classes}")
-    read = {label: log[key] for key, label in LOGGED.items() if log.get(key) not in (None, "", [])}
     size = log.get("input_size")
-    if isinstance(size, list) and len(size) == 3:
-        read.setdefault("Image Size", size[1])
-    return read
+    log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
+    return {_label(field): log[key] for key, field in LOGGED.items() if log.get(key) not in (None, "", [])}
 
 
 def _append(file: Path, model: Mapping[str, Any]) -> Location:

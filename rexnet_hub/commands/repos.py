@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
@@ -133,8 +134,8 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--title", help="the name as people write it")
     add("--license", metavar="SPDX", help="of the weights (default: the collection's)")
     add("--code", metavar="URL", help="the source code of the training")
-    add("--top1", metavar="PERCENT", help="claimed accuracy, such as 79.5")
-    add("--top5", metavar="PERCENT", help="likewise")
+    add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
+    add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
     add("--dataset", help="of the claimed accuracies (default: ImageNet)")
     add("--split", help="of the data set (default: validation)")
     add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
@@ -154,25 +155,8 @@ def run_add(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.add import NewModel, add_entry
 
-    new = NewModel(
-        name=args.name,
-        collection=args.collection,
-        weights_url=args.weights_url,
-        title=args.title,
-        license=args.license,
-        code=args.code,
-        dataset=args.dataset,
-        split=args.split,
-        top1_percent=args.top1,
-        top5_percent=args.top5,
-        image_size=args.image_size,
-        crop_pct=args.crop_pct,
-        interpolation=args.interpolation,
-        training_data=tuple(args.training_data),
-        training_log=args.training_log,
-        supersedes=args.supersedes,
-    )
+    new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
     added = add_entry(args.checkpoint, new, index_file=args.index_file)
     word = "was there already" if added.was_there else "added"
-    print(f"{added.location}: {added.name} {word}, a {added.architecture}")
+    print(f"{added.location}: {new.name} {word}, a {added.architecture}")
     return 0
