@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rexnet_hub.terminal import printable
@@ -39,9 +39,9 @@ class Problem:
         severity: `error` or `warning`.
     """
 
-    code: str
-    severity: str
     location: Location
+    severity: str
+    code: str
     message: str
     fix: Fix | None = None
 
@@ -70,7 +70,8 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
         style: `text`, `json` or `github`.
     """
     if style == "json":
-        return json.dumps([_record(problem) for problem in problems], indent=2, ensure_ascii=False) + "\n"
+        facts = [{**(fields := asdict(problem)).pop("location"), **fields} for problem in problems]
+        return json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
     line = _annotation if style == "github" else _line
     return "".join(f"{line(problem)}\n" for problem in problems)
 
@@ -78,19 +79,6 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
 def _line(problem: Problem) -> str:
     shown = printable(str(problem))
     return shown if problem.fix is None else f"{shown} [fixable]"
-
-
-def _record(problem: Problem) -> dict[str, object]:
-    fix = problem.fix
-    return {
-        "file": str(problem.location.file),
-        "line": problem.location.line,
-        "column": problem.location.column,
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-        "fix": None if fix is None else {"old": fix.old, "new": fix.new},
-    }
 
 
 def _annotation(problem: Problem) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +39,10 @@ class Builder:
         """Add one problem."""
         location = place.location if isinstance(place, Node) else place
         self.problems.append(make_problem(code, location, message, fix))
+
+    def refuse(self, node: Node, expected: str) -> None:
+        """Report a value that is of another kind than expected."""
+        self.report("wrong-kind", node, f"expected {expected}")
 
     # Mappings and their keys
 
@@ -90,9 +94,7 @@ class Builder:
         if node.kind == "mapping":
             is_linked = kind == "url" and row is not None and row.owner == "model"
             if kind not in ("any", "mapping") and not is_linked:
-                self.report(
-                    "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
-                )
+                self.refuse(node, f"{row.label if row else kind} as a value, found a mapping")
                 return None
             kinds = {
                 key.text: "url" if kind == "url" and key_name(key.text) == "url" else "any"
@@ -100,7 +102,7 @@ class Builder:
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
         if kind == "numbers" and not is_null(node):
-            self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
+            self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
             return None
         notes: list[Flaw] = []
         try:
@@ -119,9 +121,7 @@ class Builder:
         if kind not in ("any", "words", "numbers"):
             if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
                 return self.value(row, node.items[0])
-            self.report(
-                "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"
-            )
+            self.refuse(node, f"one value for {row.label if row else kind}, found a list")
             return None
         if kind == "numbers":
             return self._numbers(node)
@@ -138,9 +138,7 @@ class Builder:
     def _numbers(self, node: Node) -> tuple[Decimal, ...] | None:
         numbers = [self.value(None, item, "number") for item in node.items]
         if len(numbers) != 3 or None in numbers:
-            self.report(
-                "wrong-kind", node, f"expected three numbers, of red, green and blue; found {len(numbers)}"
-            )
+            self.refuse(node, f"three numbers, of red, green and blue; found {len(numbers)}")
             return None
         if any(number > 1 for number in numbers):
             self.report(
@@ -221,7 +219,7 @@ class Builder:
         if pair is None:
             return {}
         if pair[2].kind != "mapping":
-            self.report("wrong-kind", pair[2], "expected a mapping of fields to URLs")
+            self.refuse(pair[2], "a mapping of fields to URLs")
             return {}
         urls = {}
         for key, node in pair[2].pairs:
@@ -268,7 +266,7 @@ class Builder:
             return {}
         node = pair[2]
         if node.kind != "mapping":
-            self.report("wrong-kind", node, "expected Metadata as a mapping of fields")
+            self.refuse(node, "Metadata as a mapping of fields")
             return {}
         return self.claims("metadata", node, sources)
 
@@ -277,7 +275,7 @@ class Builder:
             return None
         _, key, node = pair
         if node.kind == "list":
-            self.report("wrong-kind", node, "expected one paper, as a URL or as Title and URL")
+            self.refuse(node, "one paper, as a URL or as Title and URL")
             return None
         if node.kind == "scalar":
             title, url = None, self.value(None, node, "url")
@@ -291,20 +289,20 @@ class Builder:
     def _results(self, pair: Pair | None, sources: Mapping[str, str]) -> tuple[Result, ...]:
         if pair is None or is_null(pair[2]):
             return ()
-        node = pair[2]
-        results = []
+        expected = "results: a list of mappings, or the path of a file that holds it"
+        each = "a result: a mapping with Task, Dataset and Metrics"
+        items = self._mappings(pair[2], expected, each, nulls=True)
+        return tuple(self._result(item, sources) for item in items)
+
+    def _mappings(self, node: Node, expected: str, each: str, *, nulls: bool = False) -> Iterator[Node]:
+        """List the mappings of a list, or the one that stands in its place; refuse whatever else is there."""
         for item in [node] if node.kind == "mapping" else node.items:
             if item.kind == "mapping":
-                results.append(self._result(item, sources))
-            elif not is_null(item):
-                self.report("wrong-kind", item, "expected a result: a mapping with Task, Dataset and Metrics")
+                yield item
+            elif not (nulls and is_null(item)):
+                self.refuse(item, each)
         if node.kind == "scalar":
-            self.report(
-                "wrong-kind",
-                node,
-                "expected results: a list of mappings, or the path of a file that holds it",
-            )
-        return tuple(results)
+            self.refuse(node, expected)
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
         pairs = self.pairs("result", node)
@@ -331,7 +329,7 @@ class Builder:
             parts = {key_name(key.text): value for key, value in pair[2].pairs}
             node = parts.get("name") or parts.get("type")
             if node is None:
-                self.report("wrong-kind", pair[2], f"expected a name, found {pair[2].raw[:60]!r}")
+                self.refuse(pair[2], f"a name, found {pair[2].raw[:60]!r}")
             return None if node is None else self._text(node)
         return self._text(pair[2], pair[0])
 
@@ -344,7 +342,7 @@ class Builder:
         if node.kind == "mapping":
             return self.claims("metrics", node, sources)
         if not is_null(node) and node.kind == "scalar":
-            self.report("wrong-kind", node, "expected metrics: a mapping of names to numbers")
+            self.refuse(node, "metrics: a mapping of names to numbers")
         metrics: dict[str, Claim] = {}
         for item in node.items:
             parts = {key_name(key.text): (key, value) for key, value in item.pairs}
@@ -352,7 +350,7 @@ class Builder:
                 key, value = parts.get("name", parts.get("type"))[1], parts["value"][1]  # type: ignore[index]
                 item = Node(node.source, "mapping", [(key, value)], item.start, item.end)
             elif item.kind != "mapping":
-                self.report("wrong-kind", item, "expected a metric: a mapping with name and value")
+                self.refuse(item, "a metric: a mapping with name and value")
             for name, claim in self.claims("metrics", item, sources).items():
                 if name in metrics:
                     self.report(
@@ -364,28 +362,22 @@ class Builder:
     def _snapshots(self, pair: Pair | None) -> tuple[PublishedTable, ...]:
         if pair is None or is_null(pair[2]):
             return ()
-        node, tables = pair[2], []
-        for item in [node] if node.kind == "mapping" else node.items:
+        each, tables = "another table: a mapping with URL, Date and Metrics", []
+        expected = "a list of other tables, each with URL, Date and Metrics"
+        for item in self._mappings(pair[2], expected, each):
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
-            if url is None:
-                self.report(
-                    "wrong-kind", item, "expected another table: a mapping with URL, Date and Metrics"
-                )
-                continue
             date = pairs.get("date")
-            tables.append(
-                PublishedTable(
-                    url=str(url),
-                    date=self._text(date[2], date[0]) if date else None,
-                    metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
-                    location=item.location,
-                )
+            if url is None:
+                self.refuse(item, each)
+                continue
+            table = PublishedTable(
+                url=str(url),
+                date=self._text(date[2], date[0]) if date else None,
+                metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
+                location=item.location,
             )
-        if node.kind == "scalar":
-            self.report(
-                "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
-            )
+            tables.append(table)
         return tuple(tables)
 
 

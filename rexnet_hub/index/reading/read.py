@@ -138,6 +138,7 @@ class _Reader:
         if real in self.roots:
             return self.roots[real]
         nodes: list[Node] = []
+        source = None
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
                 raise Flaw(
@@ -146,11 +147,11 @@ class _Reader:
             source = self.files.read(file)
             nodes = list(self._blocks(source))
         except Flaw as flaw:
-            self._report_flaw(flaw, file, place)
+            self._report_flaw(flaw, file, place, source)
         self.roots[real] = nodes
         return nodes
 
-    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None = None) -> None:
+    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None) -> None:
         if flaw.offset is None:
             self.builder.report(flaw.code, place, flaw.message)
             return
@@ -160,12 +161,7 @@ class _Reader:
 
     def _blocks(self, source: YamlSource) -> Iterator[Node]:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
-            try:
-                node = compose(source)
-            except Flaw as flaw:
-                self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
-                return
-            if node is not None:
+            if (node := compose(source)) is not None:
                 yield node
             return
         for block in find_blocks(source.text):
@@ -206,9 +202,11 @@ class _Reader:
                 self.models.append((root, page))
             return is_model
         sections = self.builder.pairs("index", root)
-        for name in ("collections", "models"):
-            if name in sections:
-                self._take_section(name, sections[name][2], page)
+        if "collections" in sections:
+            items = self._items("collections", sections["collections"][2])
+            self.collections += [self._complete(item) for item in items]
+        if "models" in sections:
+            self._take_models(sections["models"][2], page)
         if "library" in sections and self.library is None:
             row, key, node = sections["library"]
             for item in self._items("library", node)[:1]:
@@ -216,12 +214,6 @@ class _Reader:
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})
-
-    def _take_section(self, name: str, node: Node, page: Path | None) -> None:
-        if name == "models":
-            self._take_models(node, page)
-        else:
-            self.collections += [self._complete(item) for item in self._items("collections", node)]
 
     def _take_models(self, node: Node, page: Path | None) -> None:
         for item in self._items("models", node):
@@ -273,9 +265,7 @@ class _Reader:
             if len(node.pairs) == 1 and key_name(node.pairs[0][0].text) == "metadata":
                 return self._metadata(node.pairs[0][1])
             return node
-        if is_null(node):
-            return node
-        if node.kind == "scalar" and not self._looks_like_path(node.text):
+        if is_null(node) or (node.kind == "scalar" and not node.text.lower().endswith(SUFFIXES)):
             return node
         parts = self._roots(node) if node.kind == "scalar" else node.items
         if node.kind == "scalar" and any(part.source.file.resolve() in self.stack for part in parts):
@@ -289,15 +279,9 @@ class _Reader:
             if part.source is not node.source:
                 self.stack.pop()
             if inner.kind != "mapping" and not is_null(inner):
-                self.builder.report(
-                    "wrong-kind", inner, "expected Metadata as a mapping, a list of them, or a path"
-                )
+                self.builder.refuse(inner, "Metadata as a mapping, a list of them, or a path")
             merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
         return Node(node.source, "mapping", list(merged.values()), node.start, node.end)
-
-    @staticmethod
-    def _looks_like_path(text: str) -> bool:
-        return text.lower().endswith(SUFFIXES)
 
     def _roots(self, node: Node) -> list[Node]:
         """Compose the files that a path or pattern means, against the file that wrote it."""
@@ -310,7 +294,7 @@ class _Reader:
                 for file in self._find(item):
                     self.read_file(file, item.location)
             elif not is_null(item):
-                self.builder.report("wrong-kind", item, "expected the path of a file to import")
+                self.builder.refuse(item, "the path of a file to import")
 
     def _find(self, node: Node) -> tuple[Path, ...]:
         if "://" in node.text:
