@@ -1,4 +1,4 @@
-"""Enter a new checkpoint into the index, measured.
+"""Add a new checkpoint to the index, measured.
 
 What can be measured is: the network (by its tensors), classes, parameters, bytes, digests, operations.
 What cannot, the caller or the training log says: the collection may, for all its models. Nothing is
@@ -81,7 +81,7 @@ class Added:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Contents:
     """What a checkpoint is."""
 
     architecture: str
@@ -91,7 +91,7 @@ class _Found:
 
 
 def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None) -> Added:
-    """Enter a checkpoint into the index and the lock; run again, it changes nothing.
+    """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
@@ -104,20 +104,20 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         FileProblem: A file cannot be read or written.
     """
     index = load_index()
-    found = _measure(checkpoint)
+    contents = _measure(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
     if old is not None:
-        _require_same(old, found)
+        _require_same(old, contents)
         location = old.location
     else:
         file = index_file or _file_of(index, new.collection)
         if new.supersedes is not None:
             index.find(new.supersedes)
-        location = _append(file, _entry(new, found, checkpoint, index))
+        location = _append(file, _entry(new, contents, checkpoint, index))
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
     lock = read_lock()
-    source, output = found.receipt.source, found.receipt.output
+    source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(load_index().find(new.name)),
         released=MeasuredFile(sha256=source.sha256, size_bytes=source.size_bytes),
@@ -127,10 +127,10 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
     )
     measured = merge_measured(lock.of(new.name), fresh)
     write_lock(lock.with_model(new.name, measured), find_lock())
-    return Added(location=location, architecture=found.architecture, was_there=old is not None)
+    return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
-def _measure(checkpoint: Path) -> _Found:
+def _measure(checkpoint: Path) -> _Contents:
     """Convert the checkpoint aside, find which network its tensors are, and count."""
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
@@ -146,7 +146,7 @@ def _measure(checkpoint: Path) -> _Found:
         raise StateDictError(
             checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
         )
-    return _Found(
+    return _Contents(
         architecture=fitting[0],
         num_classes=classifier[0],
         receipt=receipt,
@@ -154,9 +154,9 @@ def _measure(checkpoint: Path) -> _Found:
     )
 
 
-def _require_same(old: Entry, found: _Found) -> None:
+def _require_same(old: Entry, contents: _Contents) -> None:
     """Refuse another checkpoint under a name that somebody may already rely on."""
-    source, identity = found.receipt.source, released_identity(old, read_lock().of(old.name))
+    source, identity = contents.receipt.source, released_identity(old, read_lock().of(old.name))
     wrong = [str(each) for each in identity.statements if each.contradicts(source)]
     if identity.sha256 and not wrong:
         return
@@ -175,16 +175,16 @@ def _file_of(index: Index, collection: str) -> Path:
     raise UsageError(f"the index has no collection {collection!r}; there are: {names}")
 
 
-def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict[str, Any]:
+def _entry(new: NewModel, contents: _Contents, checkpoint: Path, index: Index) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged = _read_log(new.training_log, found)
+    logged = _read_log(new.training_log, contents)
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
-        "ID": found.architecture,
-        "Parameters": found.parameters,
-        "File Size": found.receipt.source.size_bytes,
-        "Num Classes": found.num_classes,
+        "ID": contents.architecture,
+        "Parameters": contents.parameters,
+        "File Size": contents.receipt.source.size_bytes,
+        "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **logged,
         **{_label(field): value for field, value in stated.items() if value},
@@ -201,7 +201,7 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     texts = {"Title": new.title, "License": new.license, "Code": new.code}
     model |= {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
-    model["SHA256"] = found.receipt.source.sha256
+    model["SHA256"] = contents.receipt.source.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
         dataset, split = new.dataset or "ImageNet", new.split or "validation"
@@ -217,8 +217,8 @@ def _label(field: str) -> str:
     return row.label if row else field
 
 
-def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
-    """Take from timm's args.yaml what the index has a field for; what is null there is left out."""
+def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
+    """Read from timm's args.yaml what the index has a field for; what is null there is left out."""
     if file is None:
         return {}
     try:
@@ -233,10 +233,10 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
     network, classes = log.get("model"), log.get("num_classes")
-    if isinstance(network, str) and network.partition(".")[0] != found.architecture:
-        raise UsageError(f"{file}: is of {network}, the checkpoint is a {found.architecture}")
-    if isinstance(classes, int) and classes != found.num_classes:
-        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {found.num_classes}")
+    if isinstance(network, str) and network.partition(".")[0] != contents.architecture:
+        raise UsageError(f"{file}: is of {network}, the checkpoint is a {contents.architecture}")
+    if isinstance(classes, int) and classes != contents.num_classes:
+        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {contents.num_classes}")
     size = log.get("input_size")
     log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
     return {_label(field): log[key] for key, field in LOGGED.items() if log.get(key) not in (None, "", [])}
@@ -254,7 +254,7 @@ def _append(file: Path, model: Mapping[str, Any]) -> Location:
 
 
 def _mark_superseded(old: Entry, name: str) -> None:
-    """Let the old entry say what replaced it, on a line of its own under its first one."""
+    """Write into the old entry what replaced it, on a line of its own under its first one."""
     claim = old.extra.get("superseded_by")
     if claim is not None and claim.text == name:
         return

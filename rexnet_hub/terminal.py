@@ -27,7 +27,7 @@ def say_error(message: str) -> None:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
-    """Lay rows out in columns.
+    """Render rows in aligned columns.
 
     Args:
         right: Columns, counted from 0, that align to the right: numbers.

@@ -1,4 +1,4 @@
-"""Keep what is wrong with a model-index file as values, and render them for people, programs and GitHub."""
+"""Define what can be wrong with a model-index file, and render them for people, programs and GitHub."""
 
 from __future__ import annotations
 

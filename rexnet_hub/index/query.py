@@ -1,4 +1,4 @@
-"""Ask the index: pick models by a query, sort them, and find those that no other beats."""
+"""Query the index: pick models by a query, sort them, and find those that no other beats."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def _line_after(source: YamlSource, end: int) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Turn records' values into what YAML and JSON write; exact numbers stay exact as text or whole."""
+    """Convert records' values into what YAML and JSON write; exact numbers stay exact as text or whole."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
