@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.terminal import say_error
+from rexnet_hub.terminal import print_error
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +118,7 @@ def run_publish(args: argparse.Namespace) -> int:
         print(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
-            say_error(f"{outcome.source}: {outcome.problem}")
+            print_error(f"{outcome.source}: {outcome.problem}")
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0

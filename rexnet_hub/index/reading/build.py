@@ -15,7 +15,7 @@ from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Location, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
-from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number
+from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
@@ -43,6 +43,10 @@ class Builder:
     def refuse(self, node: Node, expected: str) -> None:
         """Report a value that is of another kind than expected."""
         self.report("wrong-kind", node, f"expected {expected}")
+
+    def _report_flaw(self, node: Node, flaw: Flaw) -> None:
+        fix = None if flaw.new is None else Fix(old=node.raw, new=flaw.new)
+        self.report(flaw.code, node, flaw.message, fix)
 
     # Mappings and their keys
 
@@ -111,8 +115,7 @@ class Builder:
             notes.append(flaw)
             value = None
         for note in notes:
-            fix = None if note.new is None else Fix(old=node.raw, new=note.new)
-            self.report(note.code, node, note.message, fix)
+            self._report_flaw(node, note)
         if kind == "words":
             return None if value is None else (value,)
         return value
@@ -150,8 +153,9 @@ class Builder:
     def claim(self, name: str, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
         """Read one field as a claim; None where it says nothing."""
         row, key, node = pair
-        if row is None and node.kind == "scalar" and _DIGEST_KEY.search(key_name(key.text)):
-            self._check_digest(node)
+        is_digest = row is None and node.plain and _DIGEST_KEY.search(key_name(key.text))
+        if is_digest and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
+            self._report_flaw(node, unquoted_digest(node))
         value = self.value(row, node)
         if value is None:
             return None
@@ -165,14 +169,6 @@ class Builder:
             location=node.location,
             source=sources.get(key_name(key.text)),
         )
-
-    def _check_digest(self, node: Node) -> None:
-        if node.plain and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
-            quote = '"' if node.source.is_json else "'"
-            fix = Fix(old=node.raw, new=f"{quote}{node.text}{quote}")
-            self.report(
-                "digest-as-number", node, f"YAML may read {node.text[:70]} as a number; quote it", fix
-            )
 
     def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
         """Read a mapping of fields."""

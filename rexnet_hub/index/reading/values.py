@@ -65,9 +65,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     if node.plain and node.tag != "str":
         kind_of_yaml = resolve(text)
         if kind_of_yaml in _OTHER_THAN_TEXT:
-            quote = '"' if node.source.is_json else "'"
             message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
-            notes.append(Flaw("unquoted-text", message, new=f"{quote}{text}{quote}"))
+            notes.append(Flaw("unquoted-text", message, new=_quoted(node, text)))
     return text
 
 
@@ -167,13 +166,24 @@ def _read_any(node: Node) -> Any:
 
 def _read_digest(node: Node) -> str:
     text = node.text.strip()
-    quote = '"' if node.source.is_json else "'"
     if node.plain and (node.source.is_json or reads_as_number(text)):
-        what = f"YAML may read {text[:70]} as a number; quote it"
-        raise Flaw("digest-as-number", what, new=f"{quote}{text}{quote}")
+        raise unquoted_digest(node)
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise Flaw("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
     return text.lower()
+
+
+def unquoted_digest(node: Node) -> Flaw:
+    """Return the flaw of a digest that some reader of YAML takes for a number."""
+    text = node.text.strip()
+    return Flaw(
+        "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", new=_quoted(node, text)
+    )
+
+
+def _quoted(node: Node, text: str) -> str:
+    quote = '"' if node.source.is_json else "'"
+    return f"{quote}{text}{quote}"
 
 
 def reads_as_number(text: str) -> bool:
