@@ -188,6 +188,6 @@ def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, 
 
 def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
     """Without a percentage `--explain` seeks the index's own top-1; with one, that one."""
-    words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "12", "--json"]
+    words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "2", "--json"]
     assert main([*words, "--explain"]) == 0
     assert json.loads(capsys.readouterr().out)["expected_percent"] == 77.86

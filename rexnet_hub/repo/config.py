@@ -187,6 +187,7 @@ _WITHOUT_EFFECT = {
     "problem_type initializer_range do_pooling",
     "is said by the tensors themselves": "dtype torch_dtype",
     "is the other direction of id2label": "label2id",
+    "names code of the repo, which is never run here": "auto_map",
     "names the model in our index": OWN_KEY,
 }
 #: What changes neither pixels nor logits nor names here, and why.

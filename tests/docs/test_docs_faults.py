@@ -11,6 +11,8 @@ from test_docs_overview import records
 
 __all__ = ["records"]
 
+pytestmark = pytest.mark.slow  # what it tells, that a check can fail, changes with the check alone
+
 #: A check, its arguments, the file of the site, what stands there, and the fault in its place.
 FAULTS = [
     (overview.test_every_column_sorts_both_ways, {}, "hub.js", "return sign * (a.value", "return (a.value"),

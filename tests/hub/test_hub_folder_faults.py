@@ -60,7 +60,7 @@ def test_each_failing_call_of_staging(ways, small_index, small_staged, tmp_path)
 
 
 @pytest.mark.parametrize("ways", ["KILL", "ENOSPC,EIO,EROFS"])
-@pytest.mark.parametrize("act", ["publish", "publish-in-two-steps"])
+@pytest.mark.parametrize("act", ["publish", pytest.param("publish-in-two-steps", marks=pytest.mark.slow)])
 def test_each_failing_call_of_publishing(act, ways, small_staged, tmp_path):
     """Whatever call fails: the old repo, or the new one; the next run completes, and sweeps what was left.
 
