@@ -110,10 +110,11 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         _require_same(old, contents)
         location = old.location
     else:
-        file = index_file or _file_of(index, new.collection)
+        collection = _find_collection(index, new.collection)
         if new.supersedes is not None:
             index.find(new.supersedes)
-        location = _append(file, _entry(new, contents, checkpoint, index))
+        model = _entry(new, contents, checkpoint, collection)
+        location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
     lock = read_lock()
@@ -167,15 +168,15 @@ def _require_same(old: Entry, contents: _Contents) -> None:
     )
 
 
-def _file_of(index: Index, collection: str) -> Path:
-    for known in index.collections:
-        if known.name == collection:
-            return known.location.file
+def _find_collection(index: Index, name: str) -> Entry:
+    for collection in index.collections:
+        if collection.name == name:
+            return collection
     names = ", ".join(known.name for known in index.collections) or "none"
-    raise UsageError(f"the index has no collection {collection!r}; there are: {names}")
+    raise UsageError(f"the index has no collection {name!r}; there are: {names}")
 
 
-def _entry(new: NewModel, contents: _Contents, checkpoint: Path, index: Index) -> dict[str, Any]:
+def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Entry) -> dict[str, Any]:
     """Render the model as the index's file does."""
     logged = _read_log(new.training_log, contents)
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
@@ -189,9 +190,10 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, index: Index) -
         **logged,
         **{_label(field): value for field, value in stated.items() if value},
     }
-    shared = next((known.metadata for known in index.collections if known.name == new.collection), {})
     labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
-    absent = [label for label in labels if label not in metadata and key_name(label) not in shared]
+    absent = [
+        label for label in labels if label not in metadata and key_name(label) not in collection.metadata
+    ]
     if absent:
         raise UsageError(
             f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "

@@ -250,8 +250,3 @@ class Index:
             if entry.name == name:
                 return entry
         raise UnknownModelError(name, [entry.name for entry in self.models])
-
-
-def percent(text: str) -> Decimal:
-    """Read `77.86%` or `77.86` as percentage points, exactly."""
-    return Decimal(text.strip().removesuffix("%").strip())

@@ -150,7 +150,7 @@ class Builder:
             return None
         return tuple(numbers)
 
-    def claim(self, name: str, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
+    def claim(self, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
         """Read one field as a claim; None where it says nothing."""
         row, key, node = pair
         is_digest = row is None and node.plain and _DIGEST_KEY.search(key_name(key.text))
@@ -173,9 +173,8 @@ class Builder:
     def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
         """Read a mapping of fields."""
         claims = {}
-        for name, pair in self.pairs(owner, node).items():
-            claim = self.claim(name, pair, sources, owner)
-            if claim is not None:
+        for pair in self.pairs(owner, node).values():
+            if (claim := self.claim(pair, sources, owner)) is not None:
                 claims[claim.field] = claim
         return claims
 
@@ -184,13 +183,13 @@ class Builder:
     def entry(self, node: Node, page: Path | None = None) -> Entry | None:
         """Build a model or collection; None when it has no name. `page`: the Markdown page that holds it."""
         pairs = self.pairs("model", node)
-        named = self.claim("name", pairs["name"], {}) if "name" in pairs else None
+        named = self.claim(pairs["name"], {}) if "name" in pairs else None
         if named is None or not str(named.value):
             self.report("missing-name", node, "this has no Name; a model is loaded by its name")
             return None
         sources = self._sources(pairs.get("sources"))
         rest: dict[str, Any] = {
-            n: self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _SECTIONS
+            n: self.claim(pair, sources) for n, pair in pairs.items() if n not in _SECTIONS
         }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
@@ -306,11 +305,11 @@ class Builder:
         if lacking:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
-        rest = (self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
+        rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
         return Result(
             task=self._name(pairs.get("task")),
             dataset=self._name(pairs.get("dataset")),
-            split=self.claim("split", split, sources) if split else None,
+            split=self.claim(split, sources) if split else None,
             metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
             location=node.location,
             snapshots=self._snapshots(pairs.get("sources")),

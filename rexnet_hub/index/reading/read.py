@@ -210,7 +210,7 @@ class _Reader:
         if "library" in sections and self.library is None:
             row, key, node = sections["library"]
             for item in self._items("library", node)[:1]:
-                self.library = self.builder.claim("library", (row, key, item), {})
+                self.library = self.builder.claim((row, key, item), {})
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from rexnet_hub.index.entry import percent
 from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
@@ -100,7 +99,7 @@ def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
                 "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
             )
         return int(number)
-    return percent(text) if kind == "percent" and text != bare else number
+    return number
 
 
 def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
@@ -152,16 +151,15 @@ def _requote(node: Node, text: str) -> str:
 def _read_any(node: Node) -> Any:
     """Read a custom value as YAML 1.1 means it; numbers exactly."""
     text = node.text
-    if not node.plain or node.tag == "str":
-        return percent(text) if re.fullmatch(r"\s*\d{1,3}(?:\.\d{1,20})?\s*%\s*", text) else text
-    kind = resolve(text)
+    kind = resolve(text) if node.plain and node.tag != "str" else "str"
     if kind == "bool":
         return text.lower() in ("true", "yes", "on")
     if kind in ("int", "float"):
         number = as_number(text)
         if number is not None:
             return int(number) if kind == "int" else number
-    return percent(text) if re.fullmatch(r"\d{1,3}(?:\.\d{1,20})?\s*%", text) else text
+    percentage = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,20})?)\s*%\s*", text)
+    return Decimal(percentage[1]) if percentage else text
 
 
 def _read_digest(node: Node) -> str:
