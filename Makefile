@@ -19,7 +19,7 @@ types:
 	for file in tests/*/conftest.py; do $(PYTHON) -m mypy --no-error-summary $$file || exit 1; done
 
 docs:
-	$(PYTHON) -m mkdocs build --strict --quiet --site-dir site
+	$(PYTHON) -m mkdocs build --strict --site-dir site
 
 test:
 	$(PYTHON) -m pytest

@@ -122,7 +122,7 @@ class AutoImageProcessor:
 
         Raises:
             UsageError: A `revision` is asked for of what has none.
-            As `AutoModel.from_pretrained` does.
+            RexnetHubError: As of `AutoModel.from_pretrained`.
         """
         entry = find_entry(name_or_repo_or_folder)
         if entry is not None and revision is None:
@@ -192,7 +192,10 @@ def create_model(
 
     Args:
         pretrained: Whether to start from the model's weights, else from drawn ones.
-        num_classes, in_chans, features_only, out_indices: As in `AutoModel.from_pretrained`.
+        num_classes: As in `AutoModel.from_pretrained`.
+        in_chans: Likewise.
+        features_only: Likewise.
+        out_indices: Likewise.
         output_stride: 32, 16 or 8; None for what the model's repo says, as a rule 32.
         drop_rate: Dropout before the classifier, in 0..1; None as before, as a rule 0.2.
         drop_path_rate: Stochastic depth of the last block, in 0..1; None as before, as a rule 0.

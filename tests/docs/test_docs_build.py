@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -23,6 +24,18 @@ def test_two_builds_are_the_same_to_the_byte(site, tmp_path):
 
     assert len(digests(folder)) > 60
     assert digests(tmp_path) == digests(folder)
+
+
+@pytest.mark.slow
+def test_a_dead_link_fails_the_build(tmp_path):
+    """The strict build says no: to a page that links to one that is not there, which it names."""
+    for name in ("docs", "mkdocs.yml", "CHANGELOG.md"):
+        place = ROOT / name
+        (shutil.copytree if place.is_dir() else shutil.copy)(place, tmp_path / name)
+    with (tmp_path / "docs" / "numbers.md").open("a") as page:
+        page.write("\n[nowhere](nowhere.md)\n")
+    with pytest.raises(AssertionError, match=r"nowhere\.md"):
+        build(tmp_path / "site", config=tmp_path / "mkdocs.yml")
 
 
 def test_without_a_browser_one_line_counts_what_was_not_run():
