@@ -15,8 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from rexnet_hub.index.entry import Entry
-from rexnet_hub.index.problems import Location
+from rexnet_hub.index.entry import Entry, Location
 
 #: Where the authors state their own command, for the 1.0x network only.
 AUTHORS_README = "https://github.com/clovaai/rexnet/blob/61debcc/README.md"

@@ -3,7 +3,7 @@
 from rexnet_hub.index.entry import (
     Claim,
     Entry,
-    Index,
+    Location,
     Paper,
     Preprocessing,
     PublishedTable,
@@ -11,8 +11,8 @@ from rexnet_hub.index.entry import (
     Result,
 )
 from rexnet_hub.index.lock import Lock, Measured, read_lock
-from rexnet_hub.index.problems import Fix, Location, Problem
-from rexnet_hub.index.reading.read import load_index
+from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.index.reading.read import Index, load_index
 
 __all__ = [
     "Claim",

@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 import yaml
 
-from rexnet_hub.index.problems import Fix, Location, Problem
+from rexnet_hub.index.entry import Location
+from rexnet_hub.index.problems import Fix, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

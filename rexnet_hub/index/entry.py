@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import StatedFile
-from rexnet_hub.index.problems import Location, Problem
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -20,6 +20,18 @@ Value = Any
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file: line and column count from 1."""
+
+    file: Path
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,33 +232,3 @@ class Entry:
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """All that the files say, and all that is wrong with them.
-
-    Attributes:
-        library: The library that the models come from, as the first file that says so has it.
-    """
-
-    models: tuple[Entry, ...]
-    collections: tuple[Entry, ...]
-    problems: tuple[Problem, ...]
-    library: Claim | None = None
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that are not warnings."""
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    def find(self, name: str) -> Entry:
-        """Find one model.
-
-        Raises:
-            UnknownModelError: None has that name; the nearest is named.
-        """
-        for entry in self.models:
-            if entry.name == name:
-                return entry
-        raise UnknownModelError(name, [entry.name for entry in self.models])

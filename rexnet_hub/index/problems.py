@@ -5,21 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from rexnet_hub.index.entry import Location
 from rexnet_hub.terminal import printable
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
-    """A place in a file: line and column count from 1."""
-
-    file: Path
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

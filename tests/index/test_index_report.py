@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rexnet_hub.cli import main
-from rexnet_hub.index.problems import Fix, Location, Problem, render_problems
+from rexnet_hub.index.entry import Location
+from rexnet_hub.index.problems import Fix, Problem, render_problems
 
 ODD = Problem(
     code="misspelt-key",

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Entry, Paper, PublishedTable, Result
+from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable, Result
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
-from rexnet_hub.index.problems import Fix, Flaw, Location, Problem
+from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from rexnet_hub.errors import IndexReadError
+from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Flaw, Location, Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, read_bytes
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem
-from rexnet_hub.index.entry import Claim, Index
+from rexnet_hub.errors import FileProblem, UnknownModelError
+from rexnet_hub.index.entry import Claim, Entry, Location
 from rexnet_hub.index.fields import key_name
-from rexnet_hub.index.problems import Flaw, Location, Problem
+from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.checks import check_entries
 from rexnet_hub.index.reading.compose import compose
@@ -27,8 +28,37 @@ _ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 #: Files that import each other this deep are a mistake, not an index.
 _MAX_IMPORT_DEPTH = 50
 
-
 PathLike = Path | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """All that the files say, and all that is wrong with them.
+
+    Attributes:
+        library: The library that the models come from, as the first file that says so has it.
+    """
+
+    models: tuple[Entry, ...]
+    collections: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    library: Claim | None = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that are not warnings."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def find(self, name: str) -> Entry:
+        """Find one model.
+
+        Raises:
+            UnknownModelError: None has that name; the nearest is named.
+        """
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise UnknownModelError(name, [entry.name for entry in self.models])
 
 
 def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathLike | None = None) -> Index:

@@ -8,7 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rexnet_hub.index.problems import Flaw, Location
+from rexnet_hub.index.entry import Location
+from rexnet_hub.index.problems import Flaw
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
