@@ -36,7 +36,7 @@ def _ours(
     from rexnet_hub.evaluation import ready_model
     from rexnet_hub.imagenet.data.layouts import read_dataset
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
-    from rexnet_hub.imagenet.run.plan import RunOptions
+    from rexnet_hub.imagenet.run.prepare import RunOptions
 
     models = [ready_model(folder.name, str(folder)) for folder in folders]
     data = read_dataset(images, allow_subset=True)

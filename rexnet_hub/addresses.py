@@ -73,7 +73,7 @@ def find_private_address(host: str) -> str | None:
     if find_proxy(host, "https", "all"):
         return None
     try:
-        found = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
+        addresses = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
     except OSError:
         return None
-    return min((address for address in found if not is_public(address)), default=None)
+    return min((address for address in addresses if not is_public(address)), default=None)

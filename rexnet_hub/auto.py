@@ -1,4 +1,4 @@
-"""Give a ready model or image processor by name, Hub repo or folder."""
+"""Load a ready model or image processor by name, Hub repo or folder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rexnet_hub.errors import (
     UsageError,
     refuse_unused,
 )
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
-from rexnet_hub.locate import Access, find_config, find_entry, find_repo
+from rexnet_hub.locate import find_config, find_entry, find_repo
 from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
-from rexnet_hub.repo.config import RepoConfig
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.weights.tensors import read_tensors
 
@@ -128,8 +128,8 @@ class AutoImageProcessor:
         if entry is not None and revision is None:
             return ImageProcessor(entry.preprocessing, entry_labels(entry))
         access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
-        find = find_config if entry is None else _find_published
-        config = find(name_or_repo_or_folder, access)
+        source = name_or_repo_or_folder
+        config = find_config(source, access) if entry is None else find_repo(source, access).config
         return ImageProcessor(config.preprocessing, config.label_names)
 
 
@@ -228,14 +228,10 @@ def _access(
     local_files_only: bool,
     token: str | bool | None,
 ) -> Access:
-    """Say how to get at a repo; a folder has no revisions."""
+    """Return how to get at a repo; a folder has no revisions."""
     if Path(source).is_dir() and find_entry(source) is None:
         refuse_unused(f"the folder {source}", revision=revision)
     return Access(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
-
-
-def _find_published(source: str | Path, access: Access) -> RepoConfig:
-    return find_repo(source, access).config
 
 
 def _require_device(device: str | torch.device | None) -> None:
@@ -271,26 +267,15 @@ def classify(
     assert isinstance(model, ReXNet)  # whole, not features
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
-    guesses: list[tuple[Guess, ...]] = []
+    guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
     for start in range(0, len(files), BATCH):
         batch = processor(files[start : start + BATCH])
         with torch.inference_mode():
             best = model(batch).softmax(dim=1).topk(min(top, model.num_classes), dim=1)
-        guesses += [
-            _name_guesses(processor, *row)
-            for row in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        ]
+        for row in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            pairs = zip(*row, strict=True)
+            guesses.append(tuple(Guess(class_index=i, label=labels[i], probability=p) for p, i in pairs))
     return guesses
-
-
-def _name_guesses(
-    processor: ImageProcessor, probabilities: list[float], indices: list[int]
-) -> tuple[Guess, ...]:
-    labels = processor.labels
-    return tuple(
-        Guess(class_index=index, label=labels[index] if labels else str(index), probability=probability)
-        for probability, index in zip(probabilities, indices, strict=True)
-    )
 
 
 def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) -> ReXNet:

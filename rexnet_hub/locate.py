@@ -11,11 +11,11 @@ import functools
 import hashlib
 import logging
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.cache import REPO_ID, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
+from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
@@ -26,16 +26,6 @@ from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_ide
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Access:
-    """How to get at a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
-
-    revision: str | None = None
-    cache_dir: Path | str | None = None
-    local_files_only: bool = False
-    token: str | bool | None = None
 
 
 def find_entry(source: str | Path) -> Entry | None:
@@ -120,7 +110,7 @@ def _hub_repo(wanted: Wanted) -> Repo:
     repo = replace(repo, identity=identity.agreed(repo.weights))
 
     def renew() -> Repo:
-        fetch_again(snapshot, [WEIGHTS_FILE])
+        fetch_again(snapshot, WEIGHTS_FILE)
         return repo
 
     return replace(repo, renew=renew)

@@ -11,9 +11,11 @@ from PIL import Image
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError, RecordError, UsageError
-from rexnet_hub.evaluation import evaluate, find_images, ready_model
+from rexnet_hub.evaluation import ready_model
 from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.evidence.record import recount
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.weights.digest import digest_file
 
 CLASSES = 12
@@ -36,7 +38,8 @@ def pictures(tmp_path_factory):
 def kept(pictures, staged, tmp_path_factory):
     """One run over the pictures, with its record and predictions."""
     out = tmp_path_factory.mktemp("runs")
-    (record,) = evaluate({"rexnet_100": str(staged)}, find_images(pictures, allow_subset=True), out_dir=out)
+    images = read_dataset(pictures, allow_subset=True)
+    (record,) = evaluate_models([ready_model("rexnet_100", str(staged))], images, out_dir=out)
     return record, out
 
 
@@ -58,7 +61,7 @@ def test_counts_are_those_of_a_plain_loop(kept, pictures, staged):
 def test_a_part_of_the_set_must_be_asked_for(pictures):
     """A data set that is not whole is refused unless a part will do."""
     with pytest.raises(DatasetError):
-        find_images(pictures)
+        read_dataset(pictures)
 
 
 def test_a_kept_run_is_recounted(kept, tmp_path):

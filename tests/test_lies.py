@@ -19,9 +19,11 @@ from PIL import Image
 
 from rexnet_hub.auto import read_weights
 from rexnet_hub.errors import IndexReadError, RexnetHubError
-from rexnet_hub.evaluation import evaluate, find_images
+from rexnet_hub.evaluation import ready_model
 from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.evidence.record import Record, read_record, recount, render_record
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.index import Measured, load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -156,9 +158,8 @@ def zoo(tmp_path_factory):
     (folder / "index.yml").write_text(INDEX.format(size=len(data), url=checkpoint.as_uri(), sha256=sha256))
     entry = load_index(folder / "index.yml").find("net")
     repo = write_staged(entry, checkpoint, folder / "net")
-    (record,) = evaluate(
-        {"net": str(repo.folder)}, find_images(pictures(folder), allow_subset=True), out_dir=folder
-    )
+    images = read_dataset(pictures(folder), allow_subset=True)
+    (record,) = evaluate_models([ready_model("net", str(repo.folder))], images, out_dir=folder)
     measured = measure_model(entry, checkpoint=checkpoint, repo=repo.folder)
     assert measured.safetensors is not None
     hub = {"repo_id": "a/b", "commit": "c" * 40, "tag": "v1"}

@@ -15,7 +15,8 @@ from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import table
 
 if TYPE_CHECKING:
-    from rexnet_hub.imagenet.run.progress import Progress
+    from rexnet_hub.imagenet.data.dataset import Dataset
+    from rexnet_hub.imagenet.run.progress import RunProgress
 
 
 CLAIMED = -1.0  # no percentage: stands for what the index claims
@@ -59,23 +60,17 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import compare_with_claims, evaluate, explain, find_images, name_sources
-    from rexnet_hub.imagenet.run.plan import RunOptions
+    from rexnet_hub.evaluation import compare_with_claims, name_sources, ready_model
+    from rexnet_hub.imagenet.data.dataset import sample_dataset
+    from rexnet_hub.imagenet.data.layouts import read_dataset
+    from rexnet_hub.imagenet.run.evaluate import evaluate_models
+    from rexnet_hub.imagenet.run.prepare import RunOptions
 
-    images = find_images(
-        args.data,
-        sample=args.sample,
-        seed=args.seed or 0,
-        allow_subset=args.subset,
-        labels=args.labels,
-        class_ids=args.class_ids,
-    )
+    images = read_dataset(args.data, labels=args.labels, class_ids=args.class_ids, allow_subset=args.subset)
+    if args.sample is not None:
+        images = sample_dataset(images, args.sample, seed=args.seed or 0)
     if args.explain is not None:
-        for name in args.names:
-            expected = _claimed_top1(name) if args.explain == CLAIMED else args.explain
-            found = explain(name, images, expected_percent=expected, device=args.device)
-            print(json.dumps(asdict(found)) if args.json else found)
-        return 0
+        return _explain(args, images)
     options = RunOptions(
         device=args.device,
         dtype=args.dtype,
@@ -85,13 +80,13 @@ def run_evaluate(args: argparse.Namespace) -> int:
         workers=args.workers,
         quiet=args.json,
     )
-    records = evaluate(
-        name_sources(args.names),
+    records = evaluate_models(
+        [ready_model(name, source) for name, source in name_sources(args.names).items()],
         images,
         options=options,
         out_dir=args.record,
         cache_dir=args.pixel_cache,
-        on_progress=_say_progress if args.json else None,
+        on_progress=_print_progress if args.json else None,
     )
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
         return 0
@@ -135,15 +130,25 @@ def _require_used(args: argparse.Namespace) -> None:
         refuse_unused("a run without --sample", seed=args.seed)
 
 
-def _claimed_top1(name: str) -> float:
-    """Look up the top-1 that the index claims of a model."""
-    claim = open_index().find(name).metric("top1")
-    if claim is None or claim.value is None:
-        raise UsageError(f"the index claims no top-1 of {name}: give --explain a percentage")
-    return float(claim.value)
+def _explain(args: argparse.Namespace, images: Dataset) -> int:
+    """Print which change gives each model the top-1 that is expected."""
+    from rexnet_hub.evaluation import name_sources, ready_model
+    from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+
+    for source in args.names:
+        expected = args.explain
+        if expected == CLAIMED:
+            claim = open_index().find(source).metric("top1")
+            if claim is None or claim.value is None:
+                raise UsageError(f"the index claims no top-1 of {source}: give --explain a percentage")
+            expected = float(claim.value)
+        (name,) = name_sources([source])
+        explanation = explain_accuracy(ready_model(name, source), images, expected, device=args.device)
+        print(json.dumps(asdict(explanation)) if args.json else explanation)
+    return 0
 
 
-def _say_progress(progress: Progress) -> None:
+def _print_progress(progress: RunProgress) -> None:
     """Print how far a run is, as one line of JSON on standard error."""
     print(progress.as_json(), file=sys.stderr, flush=True)
 
@@ -152,17 +157,17 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
     from rexnet_hub.imagenet.evidence.predictions import compare_predictions, read_predictions
 
     a, b = read_predictions(first), read_predictions(second)
-    found = compare_predictions(a, b)
+    comparison = compare_predictions(a, b)
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
+        print(json.dumps(asdict(comparison), indent=2))
         return 0
     rows = (
-        ("both right", found.both_right),
-        (f"only {a.head.model} right", found.only_first_right),
-        (f"only {b.head.model} right", found.only_second_right),
-        ("both wrong", found.both_wrong),
+        ("both right", comparison.both_right),
+        (f"only {a.head.model} right", comparison.only_first_right),
+        (f"only {b.head.model} right", comparison.only_second_right),
+        ("both wrong", comparison.both_wrong),
     )
     print(table(("top-1", "images"), rows, right=[1]))
-    data = "ImageNet-1k validation" if found.complete else f"{a.head.images:,} images, not the whole set"
-    print(f"\non {data}; McNemar's exact test: p = {found.p_value:.4g}")
+    data = "ImageNet-1k validation" if comparison.complete else f"{a.head.images:,} images, not the whole set"
+    print(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
     return 0

@@ -156,10 +156,15 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     if strangers := [record.model for record in records if record.model not in names]:
         raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
     if args.imagenet is not None:
-        from rexnet_hub.evaluation import evaluate, find_images
+        from rexnet_hub.evaluation import ready_model
+        from rexnet_hub.imagenet.data.dataset import sample_dataset
+        from rexnet_hub.imagenet.data.layouts import read_dataset
+        from rexnet_hub.imagenet.run.evaluate import evaluate_models
 
+        images = read_dataset(args.imagenet)
+        images = images if args.sample is None else sample_dataset(images, args.sample)
         sources = {names[0]: str(args.repo)} if args.repo else {name: name for name in names}
-        records += evaluate(sources, find_images(args.imagenet, sample=args.sample))
+        records += evaluate_models([ready_model(*pair) for pair in sources.items()], images)
     return records
 
 

@@ -153,6 +153,8 @@ def run_add(args: argparse.Namespace) -> int:
     The network is found by the checkpoint's tensors; counts, sizes and digests are measured. Comments and
     order of the file stay. A name that has other weights already is refused.
     """
+    from dataclasses import fields
+
     from rexnet_hub.add import NewModel, add_entry
 
     new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})

@@ -74,7 +74,7 @@ def _return_within(seconds: float, call: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def _progress_on_terminals() -> Iterator[None]:
-    """Keep the client's progress bars to terminals; an upload's it draws anywhere."""
+    """Show the client's progress bars on terminals only; an upload's it draws anywhere."""
     from huggingface_hub import utils
 
     bars: Any = utils

@@ -1,4 +1,4 @@
-"""Turn every fault of a Hub, its client or the way there into one line that says what to do.
+"""Render every fault of a Hub, its client or the way there as one line that says what to do.
 
 No line has a token, a signed address or a traceback in it: what a server or the client says is
 cut to one line, addresses lose their query, and whatever looks like a token is blotted out.
@@ -21,7 +21,6 @@ _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
 _SHOWN_CHARACTERS = 200
 _DISK = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "ENOTDIR", "ENOENT"]
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
 #: How Rust, in which Xet's part of the client is written, prints the number of the system's error.
 _RUST_ERRNO = re.compile(r"\(os error (\d+)\)")
 
@@ -51,7 +50,7 @@ def hub_faults(doing: str, repo_id: str, *, revision: str | None = None) -> Iter
 
 @contextlib.contextmanager
 def _no_traces() -> Iterator[None]:
-    """Keep the trace of what goes over the wire out of every log: it has Xet's tokens in it."""
+    """Silence the trace of what goes over the wire in every log: it has Xet's tokens in it."""
     loggers = [logging.getLogger(name) for name in ("httpcore", "httpcore2")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -129,7 +128,7 @@ def _by_status(error: BaseException) -> tuple[str, str] | None:
             return "moved", "somebody committed in between (412)"
         case 429:
             return "busy", "too many requests (429); wait, then run it again"
-        case _ if status in _BUSY or status >= 500:
+        case _ if status == 408 or status >= 500:
             return "busy", f"the Hub failed ({status}); run it again later"
     return "refused", f"the Hub refused ({status}){stated}"
 
@@ -154,6 +153,6 @@ def _by_transport(error: BaseException) -> tuple[str, str]:
 
 
 def clean(text: str) -> str:
-    """Cut foreign text to one line without tokens and signatures."""
+    """Shorten foreign text to one line without tokens and signatures."""
     line = " ".join(text.split())
     return _TOKEN.sub("(hidden)", _QUERY.sub(r"\1", line))[:_SHOWN_CHARACTERS]

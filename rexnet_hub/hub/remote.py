@@ -13,24 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
+from rexnet_hub.hub.snapshot import RepoFile
 from rexnet_hub.patience import Patience, retry
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
 
-if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
-
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RemoteFile:
-    """A file as the Hub records it: by its SHA-256 if it is an LFS object, else by git's id of it."""
-
-    size_bytes: int
-    sha256: str | None
-    git_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +31,7 @@ class RemoteState:
     """
 
     head: str | None = None
-    files: Mapping[str, RemoteFile] = field(default_factory=dict)
+    files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_private: bool = False
 
@@ -74,7 +63,7 @@ class RemoteRepo:
                 return RemoteState()
             raise
         files = {
-            row.rfilename: RemoteFile(
+            row.rfilename: RepoFile(
                 size_bytes=row.size or 0, sha256=row.lfs.sha256 if row.lfs else None, git_id=row.blob_id or ""
             )
             for row in info.siblings or ()

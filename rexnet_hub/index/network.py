@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
-from rexnet_hub.nets import build_network, find_config
+from rexnet_hub.nets import build_network, find_architecture
 from rexnet_hub.nets.config import Shape, count_parameters, expected_tensors
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
         UnknownModelError: The entry's network is not one of ours.
         IndexReadError: The entry does not say how many classes it tells apart.
     """
-    return expected_tensors(find_config(entry.architecture), num_classes=_num_classes(entry))
+    return expected_tensors(find_architecture(entry.architecture), num_classes=_num_classes(entry))
 
 
 def entry_parameters(entry: Entry) -> int:

@@ -18,11 +18,11 @@ __all__ = [
     "ReXNetConfig",
     "build_network",
     "expected_tensors",
-    "find_config",
+    "find_architecture",
 ]
 
 
-def find_config(architecture: str) -> ReXNetConfig:
+def find_architecture(architecture: str) -> ReXNetConfig:
     """Find a network's configuration by its name.
 
     Raises:
@@ -34,10 +34,7 @@ def find_config(architecture: str) -> ReXNetConfig:
 
 
 def build_network(architecture: str, **options: Any) -> ReXNet:
-    """Build a network by name.
-
-    Args:
-        options: Arguments of `ReXNet`.
+    """Build a network by name, with more arguments of `ReXNet`.
 
     Raises:
         UnknownModelError: There is no such network.
@@ -45,4 +42,4 @@ def build_network(architecture: str, **options: Any) -> ReXNet:
     """
     from rexnet_hub.nets.rexnet import ReXNet
 
-    return ReXNet(find_config(architecture), **options)
+    return ReXNet(find_architecture(architecture), **options)

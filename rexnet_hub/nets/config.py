@@ -1,6 +1,6 @@
 """What sets one ReXNet apart from another: its width, and from that every channel and tensor.
 
-Nothing here needs torch, so a checkpoint can be held against its network without one.
+Nothing here needs torch, so a checkpoint can be checked against its network without one.
 
 Source:
     "Rethinking Channel Dimensions for Efficient Model Design", arXiv 2007.00992, section 4, as the
@@ -11,7 +11,7 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Blocks in each stage, and the stride of each stage's first block.
@@ -124,7 +124,22 @@ def expected_tensors(
         Name -> (dtype, shape), dtypes as torch says them: `float32`, and `int64` for the
         batch norms' counters. 413 tensors.
     """
-    return dict(_tensors(config, num_classes, in_chans))
+    stem, tensors = stem_channels(config), dict[str, tuple[str, Shape]]()
+    tensors |= _conv_norm("stem", (stem, in_chans, 3, 3))
+    blocks = plan_blocks(config)
+    for index, block in enumerate(blocks):
+        prefix, wide = f"features.{index}", block.expanded_channels
+        if wide != block.in_channels:
+            tensors |= _conv_norm(f"{prefix}.conv_exp", (wide, block.in_channels, 1, 1))
+        tensors |= _conv_norm(f"{prefix}.conv_dw", (wide, 1, 3, 3))
+        if narrow := block.se_channels:
+            tensors |= _weight_bias(f"{prefix}.se.fc1", (narrow, wide, 1, 1))
+            tensors |= _norm(f"{prefix}.se.bn", narrow)
+            tensors |= _weight_bias(f"{prefix}.se.fc2", (wide, narrow, 1, 1))
+        tensors |= _conv_norm(f"{prefix}.conv_pwl", (block.out_channels, wide, 1, 1))
+    head = head_channels(config)
+    tensors |= _conv_norm(f"features.{len(blocks)}", (head, blocks[-1].out_channels, 1, 1))
+    return tensors | (_weight_bias("head.fc", (num_classes, head)) if num_classes else {})
 
 
 def count_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
@@ -135,37 +150,15 @@ def count_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
     return sum(math.prod(shape) for shape in trainable)
 
 
-def _tensors(
-    config: ReXNetConfig, num_classes: int, in_chans: int
-) -> Iterator[tuple[str, tuple[str, Shape]]]:
-    stem = stem_channels(config)
-    yield from _conv_norm("stem", (stem, in_chans, 3, 3))
-    blocks = plan_blocks(config)
-    for index, block in enumerate(blocks):
-        prefix, wide = f"features.{index}", block.expanded_channels
-        if wide != block.in_channels:
-            yield from _conv_norm(f"{prefix}.conv_exp", (wide, block.in_channels, 1, 1))
-        yield from _conv_norm(f"{prefix}.conv_dw", (wide, 1, 3, 3))
-        if narrow := block.se_channels:
-            yield f"{prefix}.se.fc1.weight", ("float32", (narrow, wide, 1, 1))
-            yield f"{prefix}.se.fc1.bias", ("float32", (narrow,))
-            yield from _norm(f"{prefix}.se.bn", narrow)
-            yield f"{prefix}.se.fc2.weight", ("float32", (wide, narrow, 1, 1))
-            yield f"{prefix}.se.fc2.bias", ("float32", (wide,))
-        yield from _conv_norm(f"{prefix}.conv_pwl", (block.out_channels, wide, 1, 1))
-    head = head_channels(config)
-    yield from _conv_norm(f"features.{len(blocks)}", (head, blocks[-1].out_channels, 1, 1))
-    if num_classes:
-        yield "head.fc.weight", ("float32", (num_classes, head))
-        yield "head.fc.bias", ("float32", (num_classes,))
+def _weight_bias(prefix: str, shape: Shape) -> dict[str, tuple[str, Shape]]:
+    return {f"{prefix}.weight": ("float32", shape), f"{prefix}.bias": ("float32", shape[:1])}
 
 
-def _conv_norm(prefix: str, shape: Shape) -> Iterator[tuple[str, tuple[str, Shape]]]:
-    yield f"{prefix}.conv.weight", ("float32", shape)
-    yield from _norm(f"{prefix}.bn", shape[0])
+def _conv_norm(prefix: str, shape: Shape) -> dict[str, tuple[str, Shape]]:
+    return {f"{prefix}.conv.weight": ("float32", shape)} | _norm(f"{prefix}.bn", shape[0])
 
 
-def _norm(prefix: str, channels: int) -> Iterator[tuple[str, tuple[str, Shape]]]:
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        yield f"{prefix}.{name}", ("float32", (channels,))
-    yield f"{prefix}.num_batches_tracked", ("int64", ())
+def _norm(prefix: str, channels: int) -> dict[str, tuple[str, Shape]]:
+    names = ("weight", "bias", "running_mean", "running_var")
+    floats = {f"{prefix}.{name}": ("float32", (channels,)) for name in names}
+    return {**floats, f"{prefix}.num_batches_tracked": ("int64", ())}

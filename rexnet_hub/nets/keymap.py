@@ -10,49 +10,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rexnet_hub.errors import StateDictError
+from rexnet_hub.nets.config import CONFIGS, expected_tensors
 from rexnet_hub.nets.state_dict import require_tensors
 
-NUM_BLOCKS = 16
-_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+# In a sequence a batch norm follows its convolution, and in a gate two places lie between the convolutions.
+_AFTER_CONV = {"conv": 0, "bn": 1}
+_IN_GATE = {"fc1": 0, "bn": 1, "fc2": 3}
 
 
-def _norm(authors: str, ours: str) -> dict[str, str]:
-    return {f"{authors}.{part}": f"{ours}.{part}" for part in _NORM}
-
-
-def _conv_norm(authors: str, at: int, ours: str) -> dict[str, str]:
-    """Map a convolution at a place in a sequence and the batch norm after it."""
-    return {f"{authors}.{at}.weight": f"{ours}.conv.weight"} | _norm(f"{authors}.{at + 1}", f"{ours}.bn")
-
-
-def _block(index: int) -> dict[str, str]:
-    authors, ours, at = f"features.{index + 3}.out", f"features.{index}", 0
-    names: dict[str, str] = {}
-    if index > 0:
-        names |= _conv_norm(authors, at, f"{ours}.conv_exp")
-        at += 3  # convolution, batch norm, activation
-    names |= _conv_norm(authors, at, f"{ours}.conv_dw")
-    at += 2
-    if index > 2:
-        gate = f"{authors}.{at}.fc"
-        names |= {f"{gate}.0.{part}": f"{ours}.se.fc1.{part}" for part in ("weight", "bias")}
-        names |= _norm(f"{gate}.1", f"{ours}.se.bn")
-        names |= {f"{gate}.3.{part}": f"{ours}.se.fc2.{part}" for part in ("weight", "bias")}
-        at += 1
-    return names | _conv_norm(authors, at + 1, f"{ours}.conv_pwl")  # an activation lies between
-
-
-def _all_names() -> dict[str, str]:
-    names = _conv_norm("features", 0, "stem")
-    for index in range(NUM_BLOCKS):
-        names |= _block(index)
-    names |= _conv_norm("features", NUM_BLOCKS + 3, f"features.{NUM_BLOCKS}")
-    return names | {"output.1.weight": "head.fc.weight", "output.1.bias": "head.fc.bias"}
+def _authors_name(ours: str) -> str:
+    """Return what the authors call one of our tensors."""
+    match ours.split("."):
+        case ["stem", layer, part]:
+            return f"features.{_AFTER_CONV[layer]}.{part}"
+        case ["features", index, layer, part]:
+            return f"features.{int(index) + 3 + _AFTER_CONV[layer]}.{part}"
+        case ["features", index, "se", layer, part]:
+            return f"features.{int(index) + 3}.out.5.fc.{_IN_GATE[layer]}.{part}"
+        case ["features", index, conv, layer, part]:
+            depthwise = 3 if int(index) else 0  # convolution, batch norm, activation
+            last = depthwise + 3 + (int(index) > 2)
+            at = {"conv_exp": 0, "conv_dw": depthwise, "conv_pwl": last}[conv] + _AFTER_CONV[layer]
+            return f"features.{int(index) + 3}.out.{at}.{part}"
+    return ours.replace("head.fc", "output.1")
 
 
 # All 413 tensors, in the order in which both networks list them.
-AUTHORS_TO_OURS: Mapping[str, str] = _all_names()
+AUTHORS_TO_OURS: Mapping[str, str] = {
+    _authors_name(ours): ours for ours in expected_tensors(CONFIGS["rexnet_100"])
+}
 
 
 def choose_key_map(
@@ -70,8 +56,6 @@ def choose_key_map(
         return None, {name: name for name in shapes}
     expected = {name: ("tensor", shapes.get(name, ())) for name in AUTHORS_TO_OURS}
     require_tensors({name: ("tensor", shape) for name, shape in shapes.items()}, expected, file=file)
-    if len(set(AUTHORS_TO_OURS.values())) != len(AUTHORS_TO_OURS):
-        raise StateDictError(file, "its names would not stay apart under the map of the authors' layout")
     return "authors", AUTHORS_TO_OURS
 
 

@@ -11,7 +11,7 @@ Reference implementations:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -174,14 +174,9 @@ class Head(nn.Module):
 class Tap:
     """A place where features can be taken: the last block at one stride."""
 
-    module: str
+    block: int  # its index in `features`
     num_chs: int
     reduction: int
-
-    @property
-    def block(self) -> int:
-        """The block's index in `features`."""
-        return int(self.module.rpartition(".")[2])
 
 
 class Taps(tuple[Tap, ...]):
@@ -209,7 +204,7 @@ def _build_blocks(
     for index, plan in enumerate(plans):
         stride, next_dilation = plan.stride, dilation
         if stride > 1:
-            taps.append(Tap(f"features.{index - 1}", plan.in_channels, reduction))
+            taps.append(Tap(index - 1, plan.in_channels, reduction))
             if reduction >= output_stride:
                 stride, next_dilation = 1, dilation * stride
         blocks.append(
@@ -222,7 +217,7 @@ def _build_blocks(
             )
         )
         reduction, dilation = reduction * stride, next_dilation
-    taps.append(Tap(f"features.{len(plans) - 1}", plans[-1].out_channels, reduction))
+    taps.append(Tap(len(plans) - 1, plans[-1].out_channels, reduction))
     return blocks, Taps(taps)
 
 
@@ -266,12 +261,8 @@ class ReXNet(nn.Module):
                 raise UsageError(f"{what} is {rate}; it lies in 0..1")
         _require_whole("in_chans", in_chans, 1)
         _require_whole("num_classes", num_classes, 0)
-        self.config, self.num_classes, self.in_chans, self.drop_rate = (
-            config,
-            num_classes,
-            in_chans,
-            drop_rate,
-        )
+        self.config, self.num_classes = config, num_classes
+        self.in_chans, self.drop_rate = in_chans, drop_rate
         self.grad_checkpointing = False
         self.num_features = head_channels(config)
 
@@ -289,7 +280,10 @@ class ReXNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Map (B, 3, H, W) to the last feature map (B, num_features, H/32, W/32)."""
-        return self._run(self.stem(x), self.features)
+        x = self.stem(x)
+        for block in self.features:
+            x = self._run(block, x)
+        return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map the last feature map to logits, or with `pre_logits` to the pooled features."""
@@ -297,7 +291,7 @@ class ReXNet(nn.Module):
         return logits
 
     def forward_intermediates(self, x: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
-        """Take features on the way.
+        """Return features on the way.
 
         Args:
             x: (B, 3, H, W).
@@ -306,19 +300,12 @@ class ReXNet(nn.Module):
         Returns:
             A map (B, C, H/stride, W/stride) for each tap, in network order.
         """
-        wanted = {self.feature_info[i].block for i in choose_taps(self.feature_info, indices)}
-        x, taken = self.stem(x), []
-        for index, block in enumerate(self.features[: max(wanted) + 1]):
-            x = self._run(x, (block,))
-            if index in wanted:
-                taken.append(x)
-        return taken
+        return take_features(self.stem(x), self.features, choose_taps(self.feature_info, indices), self._run)
 
-    def _run(self, x: Tensor, blocks: Sequence[nn.Module] | nn.Sequential) -> Tensor:
-        for block in blocks:
-            recompute = self.grad_checkpointing and torch.is_grad_enabled()
-            x = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
-        return x
+    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
+        recompute = self.grad_checkpointing and torch.is_grad_enabled()
+        out: Tensor = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
+        return out
 
     def get_classifier(self) -> nn.Module:
         """Get the last linear layer, or the identity when there are no classes."""
@@ -348,35 +335,40 @@ class ReXNetFeatures(nn.Module):
 
     def __init__(self, network: ReXNet, out_indices: Sequence[int] | None = None) -> None:
         super().__init__()
-        taps = [network.feature_info[i] for i in choose_taps(network.feature_info, out_indices)]
-        self.feature_info = Taps(taps)
+        self.feature_info = choose_taps(network.feature_info, out_indices)
         self.stem = network.stem
-        self.features = network.features[: taps[-1].block + 1]
+        self.features = network.features[: self.feature_info[-1].block + 1]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to a map (B, C, H/stride, W/stride) for each tap, the finest first."""
-        wanted = {tap.block for tap in self.feature_info}
-        x, taken = self.stem(x), []
-        for index, block in enumerate(self.features):
-            x = block(x)
-            if index in wanted:
-                taken.append(x)
-        return taken
+        return take_features(self.stem(x), self.features, self.feature_info, lambda block, x: block(x))
 
 
-def choose_taps(taps: Taps, indices: Sequence[int] | None) -> list[int]:
-    """Resolve tap indices to 0..len-1 in network order.
+def take_features(
+    x: Tensor, blocks: nn.Sequential, taps: Taps, run: Callable[[nn.Module, Tensor], Tensor]
+) -> list[Tensor]:
+    """Run blocks up to the last tap, and return what each tap gives, in network order."""
+    wanted, taken = {tap.block for tap in taps}, []
+    for index, block in enumerate(blocks[: taps[-1].block + 1]):
+        x = run(block, x)
+        if index in wanted:
+            taken.append(x)
+    return taken
+
+
+def choose_taps(taps: Taps, indices: Sequence[int] | None) -> Taps:
+    """Choose taps by their numbers, 0 the finest; negative ones count from the coarsest; None for all.
 
     Raises:
         UsageError: One is out of range, or none is asked for.
     """
     if indices is None:
-        return list(range(len(taps)))
+        return taps
     if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
         raise UsageError(
             f"out_indices {tuple(indices)} do not name any of the {len(taps)} taps, 0 to {len(taps) - 1}"
         )
-    return sorted({index % len(taps) for index in indices})
+    return Taps(taps[index] for index in sorted({index % len(taps) for index in indices}))
 
 
 def init_weights(module: nn.Module) -> None:

@@ -13,25 +13,20 @@ MAX_LISTED = 10
 TensorTable = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
-def require_tensors(found: TensorTable, expected: TensorTable, *, file: Path | str = "state dict") -> None:
+def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path | str = "state dict") -> None:
     """Refuse a state dict that is not, name for name and shape for shape, the expected one.
-
-    Args:
-        found: What the file holds.
-        expected: What the network has.
-        file: For the error.
 
     Raises:
         StateDictError: Lists at most ten missing, extra and misshapen tensors each, and counts all.
     """
-    if found == expected:
+    if tensors == expected:
         return
-    missing = [name for name in expected if name not in found]
-    extra = [name for name in found if name not in expected]
+    missing = [name for name in expected if name not in tensors]
+    extra = [name for name in tensors if name not in expected]
     unlike = [
-        f"{name} is {_say(found[name])}, not {_say(expected[name])}"
+        f"{name} is {_render(tensors[name])}, not {_render(expected[name])}"
         for name in expected
-        if name in found and _key(found[name]) != _key(expected[name])
+        if name in tensors and tensors[name] != expected[name]
     ]
     parts = [
         f"{len(names)} {what} ({_list(names)})"
@@ -41,16 +36,12 @@ def require_tensors(found: TensorTable, expected: TensorTable, *, file: Path | s
     if parts:
         raise StateDictError(
             file,
-            f"its {len(found)} tensors are not the {len(expected)} that the network has: {'; '.join(parts)}. "
-            "Is it a checkpoint of another model?",
+            f"its {len(tensors)} tensors are not the {len(expected)} that the network has: "
+            f"{'; '.join(parts)}. Is it a checkpoint of another model?",
         )
 
 
-def _key(tensor: tuple[str, Iterable[int]]) -> tuple[str, tuple[int, ...]]:
-    return tensor[0], tuple(tensor[1])
-
-
-def _say(tensor: tuple[str, Iterable[int]]) -> str:
+def _render(tensor: tuple[str, Iterable[int]]) -> str:
     return f"{tensor[0]} {list(tensor[1])}"
 
 

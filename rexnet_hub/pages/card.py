@@ -1,4 +1,4 @@
-"""An entry as the README.md of its repo."""
+"""An entry as the README.md of its repo; the environment of all templates."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.pages import text
-from rexnet_hub.pages.facts import input_sentence, list_facts, training_rows
-from rexnet_hub.pages.families import citation, find_family
+from rexnet_hub.pages import facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
 from rexnet_hub.pages.snippets import predicting
 from rexnet_hub.weights.digest import FileDigest
@@ -21,7 +20,7 @@ from rexnet_hub.weights.receipt import OutputFacts
 
 
 @functools.cache
-def environment() -> Environment:
+def _environment() -> Environment:
     """Make the one environment of all templates: a misspelt field is an error at render time."""
     made = Environment(
         loader=PackageLoader("rexnet_hub.pages"),
@@ -31,9 +30,17 @@ def environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: text goes through `md` or `code`, addresses through `link`
     )
-    filters = (text.code, text.fenced, text.link, text.number, text.shell, text.short)
-    made.filters |= {"md": text.markdown, "file_name": text.file_name} | {f.__name__: f for f in filters}
+    filters = (text.code, text.fenced, text.link, text.number, text.shell)
+    made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
+    asked = (facts.input_sentence, facts.training_rows)
+    known = (families.citation, families.find_family, families.introduction, families.knows_imagenet)
+    made.globals |= {f.__name__: f for f in (*asked, *known)}
     return made
+
+
+def render_template(name: str, **values: Any) -> str:
+    """Render one of the package's templates."""
+    return _environment().get_template(f"{name}.jinja").render(**values)
 
 
 def render_card(
@@ -47,29 +54,18 @@ def render_card(
     """Render an entry as the README.md of its repo.
 
     Args:
-        entry: The model.
         repo_id: Where the repo is on the Hub; without, the snippets load by the entry's name.
         files: `name`, `size_bytes` and `sha256` of each file with a known digest.
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
         measured: What the lock has of the model.
     """
-    facts = list_facts(entry, measured)
-    body = (
-        environment()
-        .get_template("card.md.jinja")
-        .render(
-            entry=entry,
-            family=find_family(entry),
-            facts=facts,
-            accuracy_measured=any(fact.key == "top1" and fact.measured for fact in facts),
-            predicting=predicting(repo_id or entry.name, repo_id=repo_id),
-            preprocessing=input_sentence(entry),
-            training=training_rows(entry),
-            files=files,
-            num_classes=entry.value("num_classes"),
-            bibtex=citation(entry),
-            standin=standin,
-        )
+    body = render_template(
+        "card.md",
+        entry=entry,
+        facts=facts.list_facts(entry, measured),
+        predicting=predicting(repo_id or entry.name, repo_id=repo_id, labelled=bool(entry_labels(entry))),
+        files=files,
+        standin=standin,
     )
     return f"---\n{render_front_matter(entry, standin=standin)}---\n\n{body.strip()}\n"
 
@@ -87,8 +83,7 @@ def derive_card(
     Args:
         weights: What the repo's weights are, by their receipt.
         measured: What the lock has of the model; of a stand-in only what is true of one is taken.
-        standin: Whether the weights are random numbers.
-        repo_id: Where the repo is on the Hub.
+        standin, repo_id: As of `render_card`.
     """
     known = measured.of_standin() if measured and standin else measured
     file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}

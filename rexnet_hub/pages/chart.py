@@ -1,11 +1,11 @@
-"""The accuracy-against-cost picture: scales, ticks, the Pareto front, an SVG for readers without scripts."""
+"""The accuracy-against-cost picture: scales, ticks, the Pareto front, for readers without scripts."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 16, 44
@@ -38,7 +38,7 @@ class Axis:
         return tuple(index * self.step for index in range(first, last + 1))
 
     def share(self, value: float) -> float:
-        """How far along the axis a value stands, in 0..1."""
+        """Return how far along the axis a value stands, in 0..1."""
         return (value - self.low) / (self.high - self.low)
 
 
@@ -54,7 +54,7 @@ def round_axis(values: Sequence[float]) -> Axis:
 
 
 def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
-    """Keep the points that no other beats: cheaper and as accurate, or as cheap and more accurate."""
+    """Return the points that no other beats: cheaper and as accurate, or as cheap and more accurate."""
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.x, -p.y)):
         if not front or point.y > front[-1].y:
@@ -67,62 +67,38 @@ def radius(size: float, largest: float) -> float:
     return max(SMALLEST_RADIUS, LARGEST_RADIUS * math.sqrt(size / largest)) if largest else SMALLEST_RADIUS
 
 
-def draw_svg(
-    points: Sequence[Point], *, x_label: str, y_label: str, unit: float, here: str | None = None
-) -> str:
-    """Draw the picture as one line of SVG that follows the page's colours; empty without points.
+def lay_out(
+    points: Sequence[Point], *, x_label: str, y_label: str, unit: float, here: str | None
+) -> dict[str, Any]:
+    """Return where all parts of the picture stand, for its template; nothing without points.
 
     Args:
-        points: What to draw.
         x_label: Of the cost, with its unit.
         y_label: Of the accuracy.
         unit: What one of `x_label`'s units amounts to, such as 1e6.
         here: The name of a point to stress.
     """
     if not points:
-        return ""
+        return {}
     x_axis, y_axis = round_axis([p.x / unit for p in points]), round_axis([p.y for p in points])
-    largest = max(p.size for p in points)
+    largest, right, bottom = max(p.size for p in points), WIDTH - RIGHT, HEIGHT - BOTTOM
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + x_axis.share(x / unit) * (WIDTH - LEFT - RIGHT)
-        return across, TOP + (1 - y_axis.share(y)) * (HEIGHT - TOP - BOTTOM)
+    def across(x: float) -> float:
+        return LEFT + x_axis.share(x) * (right - LEFT)
+
+    def down(y: float) -> float:
+        return TOP + (1 - y_axis.share(y)) * (bottom - TOP)
 
     names = ", ".join(f"{p.name} {p.y:g} %" for p in points[:12])
-    parts = [
-        f'<svg class="hub-picture" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{html.escape(f"{y_label} against {x_label}: {names}")}">'
-    ]
-    for tick in x_axis.ticks:
-        across, _ = place(tick * unit, y_axis.low)
-        parts.append(f'<path class="grid" d="M{across:.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(
-            f'<text x="{across:.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{tick:g}</text>'
-        )
-    for tick in y_axis.ticks:
-        _, down = place(x_axis.low * unit, tick)
-        parts.append(f'<path class="grid" d="M{LEFT} {down:.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{down + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    front = [place(p.x, p.y) for p in pareto_front(points)]
-    parts.append('<path class="front" d="M' + "L".join(f"{x:.1f} {y:.1f}" for x, y in front) + '"/>')
-    for point in points:
-        across, down = place(point.x, point.y)
-        stress = ' class="here"' if point.name == here else ""
-        parts.append(
-            f'<circle{stress} cx="{across:.1f}" cy="{down:.1f}" r="{radius(point.size, largest):.2f}"/>'
-        )
-        if len(points) <= 40:
-            side = radius(point.size, largest) + 5
-            end = across > WIDTH * 0.75
-            anchor = (
-                f'x="{across - side if end else across + side:.1f}" text-anchor="{"end" if end else "start"}"'
-            )
-            parts.append(f'<text {anchor} y="{down + 4:.1f}">{html.escape(point.name)}</text>')
-    parts.append(
-        f'<text x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{html.escape(x_label)}</text>'
-    )
-    parts.append(
-        f'<text transform="translate(14 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">'
-        f"{html.escape(y_label)}</text></svg>"
-    )
-    return "".join(parts)
+    return {
+        "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": right, "top": TOP, "bottom": bottom,
+        "title": f"{y_label} against {x_label}: {names}",
+        "x_label": x_label, "y_label": y_label, "here": here,
+        "x_ticks": [(across(tick), f"{tick:g}") for tick in x_axis.ticks],
+        "y_ticks": [(down(tick), f"{tick:g}") for tick in y_axis.ticks],
+        "front": [(across(p.x / unit), down(p.y)) for p in pareto_front(points)],
+        "marks": [
+            {"name": p.name, "x": across(p.x / unit), "y": down(p.y), "radius": radius(p.size, largest)}
+            for p in points
+        ],
+    }  # fmt: skip

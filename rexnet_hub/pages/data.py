@@ -1,4 +1,4 @@
-"""The site's data for machines: JSON, CSV, a feed of changes, llms.txt, the raw entries."""
+"""The site's data for machines: JSON, CSV, a feed of changes, the raw entries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.pages.text import markdown, one_line
+from rexnet_hub.pages.text import one_line
 from rexnet_hub.pages.views import ModelView
 
 CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
@@ -43,7 +43,7 @@ def models_csv(views: Sequence[ModelView]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Keep a spreadsheet from taking text for a formula."""
+    """Escape text that a spreadsheet would take for a formula."""
     flat = one_line(text)
     return f"'{flat}" if flat[:1] in {"=", "+", "-", "@"} else flat
 
@@ -84,33 +84,13 @@ def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
         }
 
 
-def llms_txt(views: Sequence[ModelView]) -> str:
-    """List what a language model should read, in the form of llmstxt.org."""
-    lines = [
-        "# rexnet_hub",
-        "",
-        "> A ReXNet model zoo. Every number states where it is from and whether it was measured here.",
-        "",
-        'Load a model: `from rexnet_hub import AutoModel; AutoModel.from_pretrained("NAME")`.',
-        "",
-        "## Models",
-        "",
-    ]
-    for view in views:
-        size = view.short("parameters")
-        figures = f"top-1 {view.percent('top1')} %, {size} parameters, licence {markdown(view.license)}"
-        lines.append(f"- [{markdown(view.name)}](models/{view.file}.card.txt): {figures}")
-    lines += ["", "## Data", "", "- [All models](models.json): every claim, source and measurement"]
-    return "\n".join(lines) + "\n"
-
-
 @functools.lru_cache(maxsize=64)
 def _lines(file: Path) -> tuple[str, ...]:
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
 def raw_entry(entry: Entry) -> str | None:
-    """Cut an entry's own lines out of its YAML file; None where it stands in another kind of file."""
+    """Read an entry's own lines out of its YAML file; None where it stands in another kind of file."""
     place = entry.location
     if place.file.suffix not in {".yml", ".yaml"} or not place.file.is_file():
         return None

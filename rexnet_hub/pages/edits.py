@@ -1,8 +1,12 @@
-"""Find which lines of a card are ours, and which people wrote into it."""
+"""Compare two cards: fields and metrics that differ, lines of ours, lines that people wrote."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Any
+
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 
 #: Of a card that is compared; comparing takes longer than in proportion.
 MAX_LINES = 5000
@@ -24,3 +28,47 @@ def first_difference(own: str, there: str) -> tuple[str, str] | None:
         if kind in ("replace", "delete") and start < end:
             return lines[start], theirs[place] if place < until else "no such line"
     return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldChange:
+    """One field of the card's metadata that changes; None where it is absent.
+
+    Attributes:
+        name: The field; of a metric its data set and name, such as `ImageNet-1k: Top 1 Accuracy`.
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+
+
+def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
+    """List the fields and metrics that differ between two cards."""
+    before, after = _fields(old), _fields(new)
+    names = sorted(before.keys() | after.keys())
+    return tuple(
+        FieldChange(name=name, old=before.get(name), new=after.get(name))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def _fields(card: str) -> dict[str, str]:
+    front = read_front_matter(card)
+    fields: dict[str, str] = {}
+    for model in _list(front.pop("model-index", None)):
+        for result in _list(model.get("results")):
+            dataset = result.get("dataset")
+            place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
+            for metric in _list(result.get("metrics")):
+                name = f"{place}: {metric.get('name') or metric.get('type')}"
+                value = str(metric.get("value"))
+                fields[name] = f"{fields[name]}, {value}" if name in fields else value
+    for key, value in front.items():
+        fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return fields
+
+
+def _list(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

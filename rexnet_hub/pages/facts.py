@@ -69,10 +69,6 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 
     Multiply-adds are only ever our own count. Published FLOPs are nobody's count that we could repeat, so no
     measurement stands beside them.
-
-    Args:
-        entry: The model.
-        measured: What the lock has of it.
     """
     ours, name = measured or Measured(), shell(entry.name)
     verify, evaluate = f"rexnet-hub verify {name}", f"rexnet-hub evaluate {name} --data DIR"
@@ -91,7 +87,7 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 
 
 def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, command: str) -> Fact:
-    """Put what is claimed of a figure beside what was measured."""
+    """Compare what is claimed of a figure with what was measured."""
     claim = None if key == "macs" else entry.metadata.get(key) or entry.metric(key)
     counted = measured.figure(key)
     seconds = tuple(

@@ -12,7 +12,7 @@ import yaml
 from rexnet_hub.index import Claim, Entry, Result
 from rexnet_hub.index.reading.hub_metadata import DATASETS, metric_id, task_id
 from rexnet_hub.pages.facts import table_words
-from rexnet_hub.pages.text import safe_url
+from rexnet_hub.pages.text import plain, safe_url
 
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -65,7 +65,7 @@ def _result(result: Result) -> dict[str, Any]:
         row["dataset"]["split"] = str(result.split.value)
     for word in ("config", "revision", "args"):
         if (value := extra.get(f"dataset_{word}")) is not None:
-            row["dataset"][word] = _plain(value)
+            row["dataset"][word] = plain(value)
     if url := safe_url(extra.get("source_url") or ""):
         row["source"] = {"url": url}
         if words := extra.get("source_name"):
@@ -80,12 +80,3 @@ def _metric(claim: Claim, types: Mapping[str, str]) -> dict[str, Any]:
     kind = types.get(claim.label, kind)
     metric: dict[str, Any] = {"type": kind, "value": float(claim.value), "name": claim.label}
     return {**metric, "args": arguments} if arguments and claim.label not in types else metric
-
-
-def _plain(value: Any) -> Any:
-    """Turn exact values into what YAML can write."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value

@@ -5,19 +5,19 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rexnet_hub.agreement import MEANINGS
+from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.layout import LOCK_FILE
-from rexnet_hub.pages import data, reference, snippets
-from rexnet_hub.pages.card import environment, render_card
-from rexnet_hub.pages.chart import Point, draw_svg
-from rexnet_hub.pages.facts import input_sentence, training_rows
-from rexnet_hub.pages.families import citation, find_family
+from rexnet_hub.pages import data, reference
+from rexnet_hub.pages.card import render_card, render_template
+from rexnet_hub.pages.chart import Point, lay_out
+from rexnet_hub.pages.snippets import extracting, predicting, tuning
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
@@ -31,12 +31,7 @@ MOST_SIBLINGS = 12
 
 
 def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str, str]:
-    """Render every generated file of the site, by its path below the docs folder.
-
-    Args:
-        entries: The models, in the order of their table.
-        lock: What machines measured of them.
-    """
+    """Render every generated file of the site, by its path below the docs folder, models in this order."""
     lock = lock or Lock()
     views = view_models(entries, lock)
     files = {"index.md": render_overview(views, lock)}
@@ -54,7 +49,7 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
         LOCK_FILE: render_lock(lock),
-        "llms.txt": data.llms_txt(views),
+        "llms.txt": render_template("llms.txt", views=views),
     }
     files |= {
         f"assets/{file.name}": file.read_text(encoding="utf-8") for file in sorted(ASSETS_DIR.iterdir())
@@ -67,19 +62,16 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
     columns = table_columns(views)
     known = {
         "names": query_names(),
-        "columns": [vars(column) for column in columns],
+        "columns": columns,
         "models": [query_record(view.entry, lock) for view in views],
     }
-    return (
-        environment()
-        .get_template("overview.md.jinja")
-        .render(
-            views=views,
-            columns=columns,
-            known=html.escape(json.dumps(known, separators=(",", ":"))),
-            picks=pick_extremes(views),
-            picture=draw_picture(views),
-        )
+    return render_template(
+        "overview.md",
+        views=views,
+        columns=columns,
+        known=html.escape(json.dumps(known, separators=(",", ":"))),
+        picks=pick_extremes(views),
+        picture=draw_picture(views),
     )
 
 
@@ -99,33 +91,25 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
     source = repo_id or entry.name
-    family = find_family(entry)
-    return (
-        environment()
-        .get_template("model.md.jinja")
-        .render(
-            view=view,
-            entry=entry,
-            title=html.escape(" ".join(entry.name.split())),
-            family=family,
-            predicting=snippets.predicting(source, repo_id=repo_id),
-            extracting=snippets.extracting(source, repo_id=repo_id),
-            tuning=snippets.tuning(source, repo_id=repo_id),
-            preprocessing=input_sentence(entry),
-            training=training_rows(entry),
-            recipe=make_recipe(entry),
-            standings=MEANINGS,
-            siblings=siblings,
-            cost_key=cost_key(siblings),
-            picture=draw_picture(siblings, here=entry.name),
-            bibtex=citation(entry),
-            raw=data.raw_entry(entry),
-        )
+    return render_template(
+        "model.md",
+        view=view,
+        entry=entry,
+        title=html.escape(" ".join(entry.name.split())),
+        predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry))),
+        extracting=extracting(source, repo_id=repo_id),
+        tuning=tuning(source, repo_id=repo_id),
+        recipe=make_recipe(entry),
+        standings=MEANINGS,
+        siblings=siblings,
+        cost_key=cost_key(siblings),
+        picture=draw_picture(siblings, here=entry.name),
+        raw=data.raw_entry(entry),
     )
 
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
-    """Choose for each page the models of its collection that stand nearest in the index, its own included."""
+    """Find for each page the models of its collection that stand nearest in the index, its own included."""
     families: dict[str | None, list[ModelView]] = {}
     for view in views:
         families.setdefault(view.family, []).append(view)
@@ -138,29 +122,16 @@ def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, .
     return near
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of the overview: the name that queries and addresses know it by, its heading, its kind."""
-
-    key: str
-    label: str
-    text: bool = False
-
-
-def table_columns(views: Sequence[ModelView]) -> tuple[Column, ...]:
-    """Choose the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
+def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:
+    """List the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
     costs = {"macs": "MACs", "flops": "FLOPs, published"}
-    known = [key for key in costs if any(view.facts[key].value is not None for view in views)]
-    return (
-        Column(key="name", label="Model", text=True),
-        Column(key="top1", label="Top-1 %"),
-        Column(key="top5", label="Top-5 %"),
-        Column(key="parameters", label="Parameters"),
-        *(Column(key=key, label=costs[key]) for key in known),
-        Column(key="file_size", label="File"),
-        Column(key="license", label="Licence", text=True),
-        Column(key="measured", label="Measured by us"),
-    )
+    labels = {"name": "Model", "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters"}
+    labels |= {
+        key: label for key, label in costs.items() if any(v.facts[key].value is not None for v in views)
+    }
+    labels |= {"file_size": "File", "license": "Licence", "measured": "Measured by us"}
+    texts = ("name", "license")
+    return [{"key": key, "label": label, "text": key in texts} for key, label in labels.items()]
 
 
 def cost_key(views: Sequence[ModelView]) -> str:
@@ -168,8 +139,8 @@ def cost_key(views: Sequence[ModelView]) -> str:
     return "macs" if all(view.facts["macs"].value is not None for view in views) else "flops"
 
 
-def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> str:
-    """Draw accuracy against multiply-adds for the models that have both."""
+def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> dict[str, Any]:
+    """Return the picture of accuracy against multiply-adds for the models that have both."""
     key = cost_key(views)
     points = [
         Point(name=v.name, x=float(x), y=float(y), size=float(v.facts["parameters"].value or 0))
@@ -177,4 +148,4 @@ def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> str:
         if (x := v.facts[key].value) is not None and (y := v.facts["top1"].value) is not None
     ]
     label = "MACs (G)" if key == "macs" else "FLOPs as published (G)"
-    return draw_svg(points, x_label=label, y_label="Top-1 accuracy (%)", unit=1e9, here=here)
+    return lay_out(points, x_label=label, y_label="Top-1 accuracy (%)", unit=1e9, here=here)

@@ -11,15 +11,36 @@ import functools
 import hashlib
 import re
 import shlex
+from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import yaml
 
 from rexnet_hub.addresses import find_url_problem
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
 _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
+@functools.cache
+def read_words(file: str) -> Any:
+    """Read what is printed as it stands there, from a YAML file beside this module."""
+    return yaml.safe_load(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+
+
+def plain(value: Any) -> Any:
+    """Convert a claim's value into what JSON and YAML can write: decimals as floats, tuples as lists."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value if isinstance(value, int | float | bool | None) else str(value)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
@@ -45,7 +66,7 @@ def _reference(match: re.Match[str]) -> str:
 
 
 def code(text: Any) -> str:
-    """Put text into a code span whose fence is longer than any within."""
+    """Render text as a code span whose fence is longer than any within."""
     flat = one_line(text).replace("|", "\N{BROKEN BAR}")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
     pad = " " if "`" in flat else ""
@@ -53,7 +74,7 @@ def code(text: Any) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """Put lines into a code block whose fence is longer than any within."""
+    """Render lines as a code block whose fence is longer than any within."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
@@ -80,7 +101,7 @@ def link(text: Any, url: Any) -> str:
 
 
 def file_name(name: str) -> str:
-    """Name the file of a model's page: its own name where that is plain, else one made from it."""
+    """Return a file name for a model's page: its own name where that is plain, else one made from it."""
     if _FILE_NAME.match(name) and ".." not in name and len(name) <= 100:
         return name
     plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "model"

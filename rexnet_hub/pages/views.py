@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.index import Entry
@@ -14,7 +13,7 @@ from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts
-from rexnet_hub.pages.text import file_name, markdown, short
+from rexnet_hub.pages.text import file_name, markdown, plain, short
 
 NOT_STATED = "not stated"
 
@@ -56,11 +55,11 @@ class ModelView:
 
     @property
     def ours(self) -> str:
-        """Which figures we measured ourselves, in words."""
+        """The figures that we measured ourselves, in words."""
         return ", ".join(fact.label for fact in self.facts.values() if fact.measured) or "nothing yet"
 
     def cell(self, key: str) -> str:
-        """One cell of the overview, as Markdown."""
+        """Render one cell of the overview, as Markdown."""
         match key:
             case "name":
                 return f"[{markdown(self.name)}](models/{self.file}.md)"
@@ -74,14 +73,14 @@ class ModelView:
                 return self.short(key, "B" if key == "file_size" else "")
 
     def percent(self, key: str) -> str:
-        """An accuracy in percentage points, to its last published or measured digit."""
+        """Render an accuracy in percentage points, to its last published or measured digit."""
         value = self.facts[key].value
         if value is None:
             return NOT_STATED
         return f"{value:.3f}" if self.facts[key].measured else str(value)
 
     def short(self, key: str, unit: str = "") -> str:
-        """A count in three digits."""
+        """Render a count in three digits."""
         value = self.facts[key].value
         return NOT_STATED if value is None else short(value, unit)
 
@@ -119,7 +118,7 @@ def file_row(name: str, file: MeasuredFile | None) -> dict[str, Any]:
 
 
 def fact_record(fact: Fact) -> dict[str, Any]:
-    """A figure as JSON."""
+    """Return a figure as JSON."""
     return {
         "value": plain(fact.value),
         "standing": fact.standing or None,
@@ -133,17 +132,6 @@ def fact_record(fact: Fact) -> dict[str, Any]:
         "how": fact.how,
         "command": fact.command,
     }
-
-
-def plain(value: Any) -> Any:
-    """Turn a claim's value into what JSON can write: decimals as floats, tuples as lists."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value if isinstance(value, int | float | bool | None) else str(value)
 
 
 def query_names() -> dict[str, Any]:
@@ -163,7 +151,7 @@ def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
 
 
 def view_models(entries: Sequence[Entry], lock: Lock) -> tuple[ModelView, ...]:
-    """View every model; two whose names make one file name get numbers, so that no page hides another."""
+    """Make every view; two whose names make one file name get numbers, so that no page hides another."""
     views: list[ModelView] = []
     taken: dict[str, int] = {}
     for entry in entries:

@@ -1,8 +1,7 @@
 """Stage a repo, plan against the target, apply the plan, read it back."""
 
-from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.cards import FieldChange
-from rexnet_hub.publish.plan import FileChange, Plan, plan_publish
+from rexnet_hub.publish.apply import apply_plan
+from rexnet_hub.publish.plan import plan_publish
 from rexnet_hub.publish.run import (
     Outcome,
     outcomes_table,
@@ -14,11 +13,7 @@ from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as
 from rexnet_hub.publish.staging import stage
 
 __all__ = [
-    "FieldChange",
-    "FileChange",
     "Outcome",
-    "Plan",
-    "Published",
     "apply_plan",
     "describe_plan",
     "outcomes_as_json",

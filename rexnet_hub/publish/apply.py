@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
+from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
-from rexnet_hub.publish.local import LocalFile, digest_both
+from rexnet_hub.publish.local import list_files
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
 from rexnet_hub.whole_files import sweep_beside, whole_folder
 
@@ -54,7 +55,18 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         FileProblem: A folder cannot be written.
     """
     patience = patience or Patience()
-    fresh = _plan_again(plan, token, patience)
+    fresh = plan_publish(
+        plan.staged,
+        plan.target if plan.repo_id else Path(plan.target).parent,
+        name=plan.name,
+        tag=plan.tag,
+        private=plan.visibility == "private" and not plan.as_pr,
+        as_pr=plan.as_pr,
+        drop_edits=plan.drop_edits,
+        token=token,
+        patience=patience,
+        checked=plan,
+    )
     if fresh.files != plan.files or fresh.target != plan.target:
         raise PublishError(f"{plan.staged} changed since the plan was made; plan again")
     if fresh.stops:
@@ -69,7 +81,10 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             sweep_beside(Path(plan.target))
         else:
             replace_folder(Path(plan.target), plan.staged)
-        _require_files(plan, {file.name: digest_both(file) for file in Path(plan.target).iterdir()})
+        there = compare_files(plan.files, list_files(Path(plan.target)))
+        if wrong := [change.name for change in there if change.kind != "keep"]:
+            problem = f"{', '.join(wrong)} did not read back as written; publish again"
+            raise PublishError(f"{plan.target}: {problem}")
         return Published(place=plan.target)
     return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
 
@@ -84,22 +99,6 @@ def replace_folder(target: Path, source: Path) -> None:
     with whole_folder(target) as aside:
         for file in sorted(source.iterdir()):
             shutil.copyfile(file, aside / file.name)
-
-
-def _plan_again(plan: Plan, token: str | bool | None, patience: Patience) -> Plan:
-    if plan.repo_id is None:
-        return plan_publish(plan.staged, Path(plan.target).parent, name=plan.name, checked=plan)
-    return plan_publish(
-        plan.staged,
-        plan.target,
-        tag=plan.tag,
-        private=plan.visibility == "private" and not plan.as_pr,
-        as_pr=plan.as_pr,
-        drop_edits=plan.drop_edits,
-        token=token,
-        patience=patience,
-        checked=plan,
-    )
 
 
 def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
@@ -210,13 +209,12 @@ def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
     with remote.scratch() as scratch:
         for name, file in plan.files.items():
             try:
-                found = digest_both(remote.download(name, commit, scratch))
+                same = digest_both(remote.download(name, commit, scratch)) == file
             except HubError as error:
                 if error.is_transient:
                     raise
-                wrong.append(name)
-                continue
-            if found != file:
+                same = False
+            if not same:
                 wrong.append(name)
     return wrong
 
@@ -233,11 +231,3 @@ def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
             raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
 
     retry(tag_once, remote.patience, on=_transient_or("exists"))
-
-
-def _require_files(plan: Plan, found: Mapping[str, LocalFile]) -> None:
-    """Check a published folder's files against the plan's."""
-    if wrong := sorted(
-        name for name in plan.files.keys() | found.keys() if plan.files.get(name) != found.get(name)
-    ):
-        raise PublishError(f"{plan.target}: {', '.join(wrong)} did not read back as written; publish again")

@@ -10,18 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
-from rexnet_hub.hub.cache import REPO_ID
-from rexnet_hub.hub.remote import RemoteFile, RemoteRepo, RemoteState, hub_url
+from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
+from rexnet_hub.hub.snapshot import REPO_ID, RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
-from rexnet_hub.pages.edits import lost_lines
+from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
 from rexnet_hub.patience import Patience, retry
-from rexnet_hub.publish.cards import FieldChange, compare_cards, license_of
-from rexnet_hub.publish.local import LocalFile, content_tag, digest_both, list_staged, readable
+from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
 from rexnet_hub.repo.config import OWN_KEY
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
@@ -30,6 +31,15 @@ from rexnet_hub.verify import FALSE, verify_model
 #: What the Hub itself keeps in a repo.
 HUBS_OWN = ".gitattributes"
 CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
+
+
+class PlanOptions(TypedDict, total=False):
+    """How to publish on a Hub; as the arguments of `plan_publish`."""
+
+    tag: str | None
+    private: bool
+    as_pr: bool
+    drop_edits: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +83,7 @@ class Plan:
     staged: Path
     target: str
     head: str | None
-    files: Mapping[str, LocalFile] = field(repr=False)
+    files: Mapping[str, RepoFile] = field(repr=False)
     changes: tuple[FileChange, ...]
     fields: tuple[FieldChange, ...] = ()
     tag: str | None = None
@@ -132,22 +142,28 @@ def plan_publish(
         PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
         HubError: The target could not be read.
     """
-    repo = read_repo(staged)
-    files = list_staged(staged)
-    name = name or staged.resolve().name
+    check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
+    repo, files = read_repo(staged), list_staged(staged)
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
+    with readable(staged):
+        card = (staged / CARD_FILE).read_text(encoding="utf-8")
+    plan = partial(
+        Plan,
+        model=_model_of(repo),
+        staged=staged,
+        files=files,
+        license=read_front_matter(card).get("license"),
+        false_claims=claims,
+    )
+    name = name or staged.resolve().name
     if not str(to).startswith("hf:"):
-        refuse_unused(f"the folder {to}", tag=tag, private=private, pr=as_pr, drop_edits=drop_edits)
         with readable(Path(to) / name):
-            return _plan_folder(repo, files, Path(to) / name, claims)
-    if as_pr:
-        refuse_unused("a pull request", tag=tag, private=private)
+            return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = _repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     state = remote.read()
-    card = (staged / CARD_FILE).read_text(encoding="utf-8")
     card_there, base = _cards(remote, state, card)
     changes = _with_digests(remote, state, compare_files(files, state.files))
     edits = lost_lines(base, card_there, card)
@@ -158,25 +174,33 @@ def plan_publish(
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:
         stops.append("there is no repo to open a pull request in")
-    return Plan(
+    return plan(
         name=repo_id.rpartition("/")[2],
-        model=_model_of(repo),
-        staged=staged,
         target=f"hf:{repo_id}",
         head=state.head,
-        files=files,
         changes=changes,
         fields=compare_cards(card_there, card),
         tag=wanted_tag,
         tag_is_set=tagged is not None and tagged == state.head,
-        license=license_of(card),
         visibility="private" if (state.is_private if state.head else private) else "public",
         as_pr=as_pr,
         drop_edits=drop_edits,
-        false_claims=claims,
         stops=tuple(stops),
         edits=edits,
     )
+
+
+def check_options(to: str | Path, *, record: bool = False, **options: Unpack[PlanOptions]) -> None:
+    """Refuse options of which this target has no use.
+
+    Args:
+        record: Whether the lock is to be written.
+    """
+    options_of_hub = {"pr" if name == "as_pr" else name: value for name, value in options.items()}
+    if not str(to).startswith("hf:"):
+        refuse_unused(f"the folder {to}", **options_of_hub, record=record)
+    if options.get("as_pr"):
+        refuse_unused("a pull request", tag=options.get("tag"), private=options.get("private"), record=record)
 
 
 def _unreachable(model: str | None) -> list[str]:
@@ -195,39 +219,33 @@ def _lost(edits: tuple[str, ...]) -> list[str]:
     return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
 
 
-def _plan_folder(repo: Repo, files: dict[str, LocalFile], target: Path, claims: tuple[str, ...]) -> Plan:
-    there = {file.name: digest_both(file) for file in target.iterdir()} if target.is_dir() else {}
-    card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
+def _plan_folder(
+    plan: partial[Plan], files: dict[str, RepoFile], target: Path, card: str, claims: tuple[str, ...]
+) -> Plan:
+    there = list_files(target) if target.is_dir() else {}
     strange = sorted(there.keys() - files.keys() - {*REPO_FILES, *SIGNATURE_FILES})
     stops = (
         (f"the folder holds what belongs to no repo: {', '.join(strange)}; move it away",) if strange else ()
     )
     old = target / CARD_FILE
     card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
-    return Plan(
+    return plan(
         name=target.name,
-        model=_model_of(repo),
-        staged=repo.folder,
         target=str(target),
         head=content_tag(there).removeprefix("files-") if target.is_dir() else None,
-        files=files,
         changes=compare_files(files, there),
         fields=compare_cards(card_there, card),
-        license=license_of(card),
-        false_claims=claims,
         stops=(*claims, *stops),
     )
 
 
-def compare_files(
-    new: Mapping[str, LocalFile], old: Mapping[str, RemoteFile] | Mapping[str, LocalFile]
-) -> tuple[FileChange, ...]:
+def compare_files(new: Mapping[str, RepoFile], old: Mapping[str, RepoFile]) -> tuple[FileChange, ...]:
     """List what would have to change in `old` for it to hold what `new` holds."""
     names = sorted(new.keys() | (old.keys() - {HUBS_OWN}))
     return tuple(_compare_file(name, new.get(name), old.get(name)) for name in names)
 
 
-def _compare_file(name: str, new: LocalFile | None, old: RemoteFile | LocalFile | None) -> FileChange:
+def _compare_file(name: str, new: RepoFile | None, old: RepoFile | None) -> FileChange:
     size_bytes = new.size_bytes if new else old.size_bytes if old else 0
     change = partial(FileChange, name=name, size_bytes=size_bytes)
     new_digest = f"sha256:{new.sha256}" if new else None
@@ -245,13 +263,13 @@ def _with_digests(
     remote: RemoteRepo, state: RemoteState, changes: tuple[FileChange, ...]
 ) -> tuple[FileChange, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
-    found = {change.name: change for change in changes}
+    named = {change.name: change for change in changes}
     unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
     for change in unread:
         with remote.scratch() as scratch:
             sha256 = digest_both(_read(remote, state, change.name, scratch)).sha256
-        found[change.name] = replace(change, old_digest=f"sha256:{sha256}")
-    return tuple(found.values())
+        named[change.name] = replace(change, old_digest=f"sha256:{sha256}")
+    return tuple(named.values())
 
 
 def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> Path:
@@ -260,8 +278,8 @@ def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> P
 
     def read_once() -> Path:
         file = remote.download(name, str(state.head), scratch / str(next(attempts)))
-        found = digest_both(file)
-        if found.sha256 == recorded.sha256 or found.git_id == recorded.git_id:
+        digests = digest_both(file)
+        if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
             return file
         problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
         raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
@@ -318,14 +336,14 @@ def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]
     if there is None or state.head is None:
         return "", ""
     with remote.scratch() as scratch:
-        found = _read(remote, state, CARD_FILE, scratch).read_text("utf-8", errors="replace")
-        if found == card:
-            return found, found
-        digest = hashlib.sha256(found.encode()).hexdigest()
+        card_there = _read(remote, state, CARD_FILE, scratch).read_text("utf-8", errors="replace")
+        if card_there == card:
+            return card_there, card_there
+        digest = hashlib.sha256(card_there.encode()).hexdigest()
         for commit, message in remote.messages(state.head):
             if mark := CARD_MARK.search(message):
                 if mark[1] == digest:
-                    return found, found
+                    return card_there, card_there
                 base = remote.download(CARD_FILE, commit, scratch)
-                return found, base.read_text("utf-8", errors="replace")
-    return found, ""
+                return card_there, base.read_text("utf-8", errors="replace")
+    return card_there, ""

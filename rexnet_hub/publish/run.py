@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
@@ -15,7 +16,7 @@ from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_l
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, plan_publish
+from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, plan_publish
 from rexnet_hub.publish.staging import stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
@@ -67,15 +68,12 @@ def publish_all(
     to: str | Path,
     *,
     apply: bool = False,
-    tag: str | None = None,
-    private: bool = False,
-    as_pr: bool = False,
-    drop_edits: bool = False,
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
     sign_key: Path | None = None,
     sign_version: int | None = None,
+    **options: Unpack[PlanOptions],
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
 
@@ -94,11 +92,7 @@ def publish_all(
             "--sign KEY and --version-counter N go together; "
             "N is one more than the last publication's, at first 1"
         )
-    if not str(to).startswith("hf:"):
-        where = f"the folder {to}"
-        refuse_unused(where, tag=tag, private=private, pr=as_pr, drop_edits=drop_edits, record=record)
-    if as_pr:
-        refuse_unused("a pull request", tag=tag, private=private, record=record)
+    check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
@@ -110,17 +104,8 @@ def publish_all(
             with staged_repo(source, to=to) as folder:
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
-                plan = plan_publish(
-                    folder,
-                    to,
-                    name=None if _is_folder(source) else source,
-                    tag=tag,
-                    private=private,
-                    as_pr=as_pr,
-                    drop_edits=drop_edits,
-                    token=token,
-                    patience=patience,
-                )
+                name = None if _is_folder(source) else source
+                plan = plan_publish(folder, to, name=name, token=token, patience=patience, **options)
                 outcome = replace(outcome, plan=plan)
                 if apply:
                     published = apply_plan(plan, token=token, patience=patience)
@@ -137,7 +122,7 @@ def publish_all(
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
-    """Lay a run out for a terminal: a line a repo, what became of it and where it is."""
+    """Render a run for a terminal: a line a repo, what became of it and where it is."""
     return table(("repo", "outcome", "where or why"), [_row(outcome) for outcome in outcomes])
 
 
@@ -159,7 +144,7 @@ def _row(outcome: Outcome) -> tuple[str, str, str]:
     )
 
 
-def record_publication(plan: Plan, published: Published, *, lock: Path | None = None) -> None:
+def record_publication(plan: Plan, published: Published) -> None:
     """Write where a model was published into the lock, so that its name loads from there.
 
     Raises:
@@ -167,8 +152,7 @@ def record_publication(plan: Plan, published: Published, *, lock: Path | None = 
     """
     if published.commit is None or published.request is not None or plan.repo_id is None:
         raise PublishError(f"{published.place}: only a commit on a Hub can be locked")
-    file = lock or find_lock()
-    known = read_lock(file) if file.exists() else read_lock()
+    known = read_lock()
     output = read_receipt(plan.staged / RECEIPT_FILE).output
     model = plan.model or plan.name
     before = known.of(model)
@@ -188,4 +172,4 @@ def record_publication(plan: Plan, published: Published, *, lock: Path | None = 
             sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
         ),
     )
-    write_lock(known.with_model(model, measured), file)
+    write_lock(known.with_model(model, measured), find_lock())

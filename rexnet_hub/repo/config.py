@@ -32,6 +32,7 @@ from rexnet_hub.nets.config import (
 log = logging.getLogger(__name__)
 
 OWN_KEY = "rexnet_hub"
+Keys = dict[str, Any]
 
 # Far above any network; what a hostile file says beyond them would only fill memory.
 MAX_CONFIG_BYTES = 16 << 20
@@ -80,9 +81,8 @@ def render_config(entry: Entry) -> str:
     if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
         config["id2label"] = {str(number): label for number, label in enumerate(labels)}
     imagenet = [row.label for row in read_classes()]
-    if (
-        num_classes == len(imagenet) and list(labels) != imagenet
-    ):  # else transformers takes them for ImageNet's
+    # Without names of their own transformers takes a thousand classes for ImageNet's.
+    if num_classes == len(imagenet) and list(labels) != imagenet:
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = {
         "input_size": [3, spec.input_px, spec.input_px],
@@ -131,10 +131,10 @@ def _names(value: Any) -> tuple[str, ...] | None:
     """Read names for classes, a list or a mapping from 0 on; None where they are neither."""
     if isinstance(value, dict):
         value = [value.get(str(number)) for number in range(len(value))]
-    texts = value is None or isinstance(value, list)
-    if not texts or not all(isinstance(name, str) and name.isprintable() for name in value or ()):
+    if not isinstance(value, list | None):
         return None
-    return tuple(value or ())
+    names = tuple(value or ())
+    return names if all(isinstance(name, str) and name.isprintable() for name in names) else None
 
 
 #: What is read: where it is looked for, the first that is there wins, as in timm; and what it must be.
@@ -201,7 +201,7 @@ def read_config(file: Path) -> RepoConfig:
         RepoError: It is missing, not JSON, lacks what a network needs, or says what cannot be honoured here;
             all of that is named.
     """
-    keys = _flatten(file)
+    keys = _read_keys(file)
     given = {
         name: value
         for name, (places, _) in READ.items()
@@ -225,9 +225,17 @@ def read_config(file: Path) -> RepoConfig:
     return RepoConfig(**(usual | given), label_names=names, preprocessing=preprocessing)
 
 
-def _flatten(file: Path) -> dict[str, Any]:
+def _read_keys(file: Path) -> Keys:
     """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
-    keys = _read_object(file)
+    try:
+        with file.open("rb") as stream:
+            keys: Keys = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
+    except FileNotFoundError as error:
+        raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
+    if not isinstance(keys, dict):
+        raise RepoError(f"{file}: holds no mapping")
     for section in ("model_args", "pretrained_cfg"):
         inner = keys.pop(section, None)
         if not isinstance(inner, dict | None):
@@ -236,8 +244,8 @@ def _flatten(file: Path) -> dict[str, Any]:
     return keys
 
 
-def _refuse(key: str, value: Any, given: dict[str, Any]) -> str | None:
-    """Say why a key cannot be honoured; None where it can."""
+def _refuse(key: str, value: Any, given: Keys) -> str | None:
+    """Return why a key cannot be honoured; None where it can."""
     config = CONFIGS.get(str(given.get("architecture")))
     own = {"model_args.width_mult": (config.width,), "model_args.ch_div": (config.divisor,)} if config else {}
     fixed = {**FIXED, **own, "model_args.num_classes": (given.get("num_classes"),)}
@@ -249,32 +257,14 @@ def _refuse(key: str, value: Any, given: dict[str, Any]) -> str | None:
     return f"{shown}, " + ("which it cannot be" if key in _CHECKS else "a key that is not known here")
 
 
-def _class_names(
-    file: Path, names: tuple[str, ...], num_classes: int, keys: dict[str, Any]
-) -> tuple[str, ...]:
-    """Take the names of the classes, if they are those of these classes."""
-    if names == tuple(
-        f"LABEL_{number}" for number in range(num_classes)
-    ):  # what transformers writes for none
-        return ()
+def _class_names(file: Path, names: tuple[str, ...], num_classes: int, keys: Keys) -> tuple[str, ...]:
+    """Return the names of the classes, if they are those of these classes."""
     if len(names) in (0, num_classes):
-        return names
+        # What transformers writes for classes without a name is none.
+        return () if names == tuple(f"LABEL_{number}" for number in range(num_classes)) else names
     problem = f"{file}: label_names has {len(names)} names for {num_classes} classes"
     if "transformers_version" not in keys:
         raise RepoError(problem)
     # What transformers fine-tunes keeps the root list of the model that it started from.
     log.warning("%s, those of the model that was fine-tuned; they are left out", problem)
     return ()
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    try:
-        with file.open("rb") as stream:
-            given = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
-    except FileNotFoundError as error:
-        raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(given, dict):
-        raise RepoError(f"{file}: holds no mapping")
-    return given

@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub.cli import build_parser
 from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.nets import CONFIGS, expected_tensors
 from rexnet_hub.pages import snippets
+from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.standins.make import write_standin
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -70,6 +73,34 @@ def test_the_libraries_agree_on_the_class(desk, capsys):
     assert args.run(args) == 0
     assert said[0] == said[1]
     assert said[0] in capsys.readouterr().out
+
+
+UNNAMED = """
+Models:
+- Name: unnamed
+  Weights: {weights}
+  Metadata:
+    ID: rexnet_100
+    Num Classes: 7
+    Image Size: 64
+    Crop Pct: 0.875
+    Interpolation: bicubic
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+"""
+
+
+def test_a_model_without_class_names_answers_with_a_number(desk, read, capsys):
+    """The lines on its card run too: ours print the class's number, transformers' the name it makes of it."""
+    released = write_standin(desk, tensors=expected_tensors(CONFIGS[NAME], num_classes=7), seed=1, stem="u")
+    (entry,) = read(UNNAMED.format(weights=released.as_uri())).models
+    card = (write_staged(entry, released, desk / "unnamed").folder / "README.md").read_text()
+    printed = []
+    for lines in (lines for language, lines in BLOCK.findall(card) if language == "python"):
+        run_python(lines, {})
+        printed.append(capsys.readouterr().out.strip())
+    assert int(printed[0]) in range(7)
+    assert printed[2] == f"LABEL_{printed[0]}"
 
 
 GUIDES = sorted((DOCS / "guides").glob("*.md"))

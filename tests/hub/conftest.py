@@ -83,7 +83,7 @@ def point_client_at(hub, monkeypatch, home):
     """Set what HF_ENDPOINT, HF_HUB_CACHE and HF_HUB_DISABLE_XET set when the client is imported."""
     from huggingface_hub import constants
 
-    from rexnet_hub.hub import cache
+    from rexnet_hub.hub import snapshot
 
     monkeypatch.setattr(constants, "ENDPOINT", hub.url)
     template = hub.url + "/{repo_id}/resolve/{revision}/{filename}"
@@ -98,7 +98,7 @@ def point_client_at(hub, monkeypatch, home):
     )
     monkeypatch.setattr("huggingface_hub.utils._http.time", hasty)
     monkeypatch.setattr("huggingface_hub.file_download.time", hasty)
-    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", replace(cache.PATIENCE, wait_seconds=0))
+    monkeypatch.setattr("rexnet_hub.hub.snapshot.PATIENCE", replace(snapshot.PATIENCE, wait_seconds=0))
 
 
 @pytest.fixture(scope="session")

@@ -29,9 +29,10 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
 )
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
-from rexnet_hub.locate import Access, find_repo
+from rexnet_hub.locate import find_repo
 from rexnet_hub.patience import Patience
 
 GET_WEIGHTS = r"GET /(org/small|xorb)/[0-9a-f]{64}$"  # the bytes themselves, over LFS and over Xet
@@ -258,7 +259,7 @@ def test_a_stalled_download_ends(published, monkeypatch, on):
     """A Hub that falls silent is given up after the time limit, in one line."""
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     hasty = Patience(step_seconds=0.2, attempts=2, wait_seconds=0)
-    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", hasty)
+    monkeypatch.setattr("rexnet_hub.hub.snapshot.PATIENCE", hasty)
     published.fault(on, "stall", after_bytes=60, times=99)
     monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.2)
     with pytest.raises(HubError, match="does not answer") as caught:
@@ -273,9 +274,9 @@ def test_a_stalled_download_ends(published, monkeypatch, on):
 @pytest.mark.parametrize("on", ["GET .*config.json", GET_WEIGHTS])
 def test_a_download_that_drips_ends(published, monkeypatch, on):
     """A Hub that sends a byte now and then, so that no wait is long, is given up after the file's limit."""
-    monkeypatch.setattr("rexnet_hub.hub.cache.WEIGHTS_SECONDS", 0.3)
+    monkeypatch.setattr("rexnet_hub.hub.snapshot.WEIGHTS_SECONDS", 0.3)
     hasty = Patience(total_seconds=0.3, attempts=2, wait_seconds=0)
-    monkeypatch.setattr("rexnet_hub.hub.cache.PATIENCE", hasty)
+    monkeypatch.setattr("rexnet_hub.hub.snapshot.PATIENCE", hasty)
     published.fault(on, "drip", times=99)
     started = time.monotonic()
     with pytest.raises(HubError, match="is too slow") as caught:

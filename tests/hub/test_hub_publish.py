@@ -153,7 +153,7 @@ def test_a_card_that_is_served_damaged_is_not_a_persons(hub, staged, own_small_i
 
 def test_metrics_that_change_are_named():
     """A metric of the card's model-index is compared by data set and name."""
-    from rexnet_hub.publish.cards import compare_cards
+    from rexnet_hub.pages.edits import compare_cards
 
     def card(value):
         metric = {"type": "accuracy", "name": "Top 1 Accuracy", "value": value}
@@ -166,7 +166,7 @@ def test_metrics_that_change_are_named():
 
 def test_two_results_of_one_name_are_both_shown():
     """Two results with a metric of one name: a change of the first is not hidden by the second."""
-    from rexnet_hub.publish.cards import compare_cards
+    from rexnet_hub.pages.edits import compare_cards
 
     def card(*values):
         metrics = [{"type": "accuracy", "value": value} for value in values]

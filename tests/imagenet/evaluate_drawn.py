@@ -8,7 +8,7 @@ import drawn
 
 from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
-from rexnet_hub.imagenet.run.plan import RunOptions
+from rexnet_hub.imagenet.run.prepare import RunOptions
 
 if __name__ == "__main__":
     data_dir, out_dir, pause_seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])

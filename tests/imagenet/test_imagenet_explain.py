@@ -13,9 +13,8 @@ from torchvision.transforms import functional
 
 from rexnet_hub.errors import NotAnImageError, UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage
-from rexnet_hub.imagenet.data.pixels import normalise
-from rexnet_hub.imagenet.evidence.changes import list_changes, open_picture
-from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+from rexnet_hub.imagenet.data.pixels import decode_image, normalise
+from rexnet_hub.imagenet.evidence.explain import Picture, explain_accuracy, list_changes
 from rexnet_hub.imagenet.evidence.verdict import exact_interval
 
 CHANGES = {change.name: change for change in list_changes(drawn.SPEC)}
@@ -51,15 +50,18 @@ def torn_model():
     return model
 
 
+def open_picture(data):
+    """Give a picture as it is stored and decoded."""
+    return Picture(data, decode_image(data, name="image"))
+
+
 def answers(model, pictures, change):
     """Evaluate plainly, under one change: the oracle that plants the fault."""
     network = model.network.eval()
-    labels = []
+    labels, spec = [], dataclasses.replace(model.preprocessing, **change.settings)
     for data in pictures:
-        pixels = torch.from_numpy(
-            np.ascontiguousarray(change.pixels(open_picture(data, name="image"), model.preprocessing))
-        )[None]
-        batch = normalise(pixels, change.settings(model.preprocessing))
+        pixels = np.ascontiguousarray(change.pixels(open_picture(data), spec))
+        batch = normalise(torch.from_numpy(pixels)[None], spec)
         batch = batch.flip(1) if change.bgr else batch
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=change.dtype == "bf16"):
             labels.append(int(network(batch).argmax()))
@@ -94,15 +96,17 @@ def test_squashing_is_timms(pictures):
     settings = {**timm_loop.timm_settings(drawn.SPEC), "crop_mode": "squash"}
     transform = create_transform(**settings, is_training=False)
     for data in pictures[:20]:
-        picture = open_picture(data, name="image")
-        pixels = torch.from_numpy(CHANGES["squash instead of crop"].pixels(picture, drawn.SPEC))[None]
+        picture = open_picture(data)
+        change = CHANGES["squash instead of crop"]
+        spec = dataclasses.replace(drawn.SPEC, **change.settings)
+        pixels = torch.from_numpy(change.pixels(picture, spec))[None]
         assert torch.equal(normalise(pixels, drawn.SPEC)[0], transform(picture.image))
 
 
 def test_resizing_without_antialias_is_torchvisions(pictures):
     """Without antialias the pixels are those of torchvision's resize of a tensor."""
     for data in pictures[:20]:
-        picture = open_picture(data, name="image")
+        picture = open_picture(data)
         tensor = torch.from_numpy(np.array(picture.image)).permute(2, 0, 1)
         resized = functional.resize(tensor, [36], functional.InterpolationMode.BICUBIC, antialias=False)
         expected = functional.center_crop(resized, [32, 32]).permute(1, 2, 0).numpy()

@@ -7,7 +7,7 @@ from closeness import ROUNDINGS, assert_same_numbers
 from timm.models import adapt_input_conv
 
 from rexnet_hub.errors import UnknownModelError, UsageError
-from rexnet_hub.nets import CONFIGS, build_network, expected_tensors, find_config
+from rexnet_hub.nets import CONFIGS, build_network, expected_tensors, find_architecture
 from rexnet_hub.nets.rexnet import ReXNetFeatures, adapt_stem
 
 PARAMETERS = {
@@ -66,7 +66,7 @@ def test_tensors_are_the_planned_ones_and_timms(name):
     def table(network):
         return [(key, dtypes[t.dtype], tuple(t.shape)) for key, t in network.state_dict().items()]
 
-    planned = [(key, *rest) for key, rest in expected_tensors(find_config(name)).items()]
+    planned = [(key, *rest) for key, rest in expected_tensors(find_architecture(name)).items()]
     with torch.device("meta"):
         ours, theirs = build_network(name, init=False), timm.create_model(name)
     assert len(planned) == 413

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import pytest
 import yaml
 from hostile_index import lock  # noqa: F401
 
@@ -48,6 +49,43 @@ def test_a_stand_in_says_so_and_claims_no_accuracy(entry):
     assert card.index("Stand-in weights") < card.index("## Use it")
     assert "model-index" not in front(card)
     assert "metrics" not in front(card)
+
+
+FLOWERS = """\
+Models:
+- Name: flowers
+  In Collection: RexNet
+  License: MIT
+  Metadata:
+    ID: rexnet_100
+    Training Data: Oxford Flowers
+    Num Classes: 37
+    Labels: {labels}
+    Image Size: 224
+    Crop Pct: 0.875
+    Interpolation: bicubic
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+Collections:
+- Name: RexNet
+"""
+
+
+@pytest.mark.parametrize(("labels", "shown"), [(True, "processor.labels["), (False, "int(logits.argmax())")])
+def test_a_model_of_other_classes_is_not_said_to_know_imagenets(read, entry, labels, shown):
+    """Of 37 flowers neither card nor page speaks of ImageNet; a label is printed where there is one."""
+    text = FLOWERS.format(labels="flowers.txt")
+    text = text if labels else text.replace("    Labels: flowers.txt\n", "")
+    index = read(text, **{"flowers.txt": "".join(f"flower {number}\n" for number in range(37))})
+    (flowers,) = index.models
+    pages = render_site(index.models)
+    for words in (render_card(flowers), pages["models/flowers.md"]):
+        assert "ReXNet family" in words
+        assert shown in words
+        for wrong in ("ImageNet's 1,000 classes", "ImageNet gives", "crane", "checkpoint on ImageNet"):
+            assert wrong not in words
+    for words in ("ImageNet's 1,000 classes", "crane", "checkpoint on ImageNet", "processor.labels["):
+        assert words in render_card(entry)
 
 
 def test_digests_are_printed_whole_or_said_to_be_missing(entry):

@@ -10,11 +10,31 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from rexnet_hub.errors import DatasetError, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
 
 #: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
 VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
+
+
+def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
+    """Read a file, whole or a span of it.
+
+    Raises:
+        FileProblem: It cannot be read.
+    """
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(size_bytes)
+    except OSError as error:
+        raise FileProblem(file, error.strerror or str(error)) from error
+
+
+def is_whole_set(labels: Iterable[int]) -> bool:
+    """Check that there are as many images of each class as in the whole validation set."""
+    counts = Counter(labels)
+    return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
 
 
 class Place(Protocol):
@@ -45,8 +65,6 @@ class Sample:
     """How a sample was drawn.
 
     Attributes:
-        size: Images drawn.
-        seed: What it was drawn with.
         drawn_from: Images in the set that it was drawn from.
     """
 
@@ -74,8 +92,7 @@ class Dataset:
     @property
     def is_complete(self) -> bool:
         """Whether the counts are those of the whole validation set."""
-        counts = Counter(image.label for image in self.images)
-        return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
+        return is_whole_set(image.label for image in self.images)
 
     @property
     def description(self) -> str:
@@ -106,12 +123,12 @@ class DatasetManifest:
     sha256: str
 
 
-def read_manifest(data: Dataset, *, threads: int = 4) -> DatasetManifest:
+def read_manifest(data: Dataset) -> DatasetManifest:
     """Read every image once and write down what it is.
 
     The same images have the same manifest in whatever layout they are stored.
     """
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(4) as pool:
         digests = pool.map(lambda image: hashlib.sha256(image.place.read_bytes()).hexdigest(), data.images)
         lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
     text = "".join(lines)
@@ -150,8 +167,8 @@ def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> lis
                 "(is this the training set?)"
             )
         elif count < IMAGES_PER_CLASS and not allow_subset:
-            found = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
-            problems.append(f"{class_.synset} ({class_.label}) {found}")
+            lack = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
+            problems.append(f"{class_.synset} ({class_.label}) {lack}")
     return problems
 
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import DatasetError, FileProblem, refuse_unused
+from rexnet_hub.errors import DatasetError, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import list_problems
+from rexnet_hub.imagenet.data.dataset import list_problems, read_file
 
 SYNSET = re.compile(r"n\d{8}")
 NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -77,19 +77,22 @@ def read_labels(
 
 def _read_rows(file: Path) -> list[list[str]]:
     """Split a label file into rows of one or two words."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(file, f"is not text: {_HOW}") from error
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = _read_lines(file, f": {_HOW}")
     if not lines:
         raise DatasetError(file, "holds no labels")
     if lines[0].replace(" ", "") == "ImageId,PredictionString":
         # A row is an image and its boxes, each a synset and four numbers; they share the synset.
         return [[name, boxes.split()[0]] for name, boxes, *_ in csv.reader(lines[1:]) if boxes.split()]
     return [re.split(r"[\s,]+", line.strip()) for line in lines]
+
+
+def _read_lines(file: Path, how: str) -> list[str]:
+    """Read the lines of a text that are not empty."""
+    try:
+        text = read_file(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(file, f"is not text{how}") from error
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict[str, int]:
@@ -116,16 +119,9 @@ def read_class_ids(file: Path) -> Mapping[int, int]:
     Raises:
         DatasetError: It is not one line with an id and a synset for each of the 1000 classes.
     """
-    try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(
-            file, "is not text; write meta.mat's ILSVRC2012_ID and WNID as lines 'ID SYNSET'"
-        ) from error
+    lines = _read_lines(file, "; write meta.mat's ILSVRC2012_ID and WNID as lines 'ID SYNSET'")
     by_id: dict[int, int] = {}
-    for words in (line.split() for line in lines if line.strip()):
+    for words in map(str.split, lines):
         id_ = next((int(word) for word in words[:2] if word.isdigit()), None)
         synset = next((word for word in words[:2] if SYNSET.fullmatch(word)), None)
         if id_ is None or synset is None:

@@ -6,14 +6,21 @@ import functools
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rexnet_hub.errors import DatasetError, FileProblem, UsageError, refuse_unused
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, Place, gather_dataset, list_problems
+from rexnet_hub.imagenet.data.dataset import (
+    Dataset,
+    LabelledImage,
+    Place,
+    gather_dataset,
+    list_problems,
+    read_file,
+)
 from rexnet_hub.imagenet.data.labels import NUMBERED, SYNSET, class_of, find_label_file, read_labels
 
 IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
@@ -21,35 +28,16 @@ IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".
 
 @dataclass(frozen=True, slots=True)
 class FilePlace:
-    """An image that is a file of its own."""
+    """An image that is a file of its own, or with an offset and a size a span of an archive."""
 
     file: Path
+    offset: int = 0
+    size_bytes: int = -1
 
     def read_bytes(self) -> bytes:
-        """Read the file."""
-        try:
-            return self.file.read_bytes()
-        except OSError as error:
-            raise FileProblem(self.file, error.strerror or str(error)) from error
-
-
-@dataclass(frozen=True, slots=True)
-class SpanPlace:
-    """An image that is a span of bytes in an archive."""
-
-    file: Path
-    offset: int
-    size_bytes: int
-
-    def read_bytes(self) -> bytes:
-        """Read the span."""
-        try:
-            with self.file.open("rb") as archive:
-                archive.seek(self.offset)
-                data = archive.read(self.size_bytes)
-        except OSError as error:
-            raise FileProblem(self.file, error.strerror or str(error)) from error
-        if len(data) != self.size_bytes:
+        """Read the file or the span."""
+        data = read_file(self.file, self.offset, self.size_bytes)
+        if len(data) < self.size_bytes:
             raise DatasetError(self.file, f"ends before its image at byte {self.offset}")
         return data
 
@@ -113,9 +101,9 @@ def _find_layout(
             entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
         )
         if any(SYNSET.fullmatch(folder.name) for folder in folders):
-            return "folders", list(_read_folders(root, folders))
+            return "folders", _label_images(root, _read_folders(folders))
         if parquets := _find_parquets(root):
-            return "parquet", [image for file in parquets for image in _read_parquet(file)]
+            return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
         if flat := {file.name: FilePlace(file) for file in sorted(root.iterdir()) if _is_image(file.name)}:
             return "flat", from_label_file(root, {_canonical(name): place for name, place in flat.items()})
         if "val" in (folder.name for folder in folders):
@@ -125,14 +113,14 @@ def _find_layout(
             raise DatasetError(root, _nothing_known(folders))
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
     if any(member.name.endswith(".cls") for _, member in members):
-        return "webdataset", _read_webdataset(root, members)
+        return "webdataset", _label_images(root, _read_webdataset(members))
     spans = {
-        member.name: SpanPlace(shard, member.offset_data, member.size)
+        member.name: FilePlace(shard, member.offset_data, member.size)
         for shard, member in members
         if _is_image(member.name)
     }
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
-        return "tar", _by_parent(root, spans)
+        return "tar", _label_images(root, _by_parent(spans))
     return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
 
 
@@ -154,23 +142,37 @@ def _canonical(name: str) -> str:
     return f"{numbered[0]}.JPEG" if numbered else name
 
 
-def _read_folders(root: Path, folders: list[Path]) -> Iterator[LabelledImage]:
+#: The name of an image, where it is, and its class; or in the class's place what is wrong.
+_Row = tuple[str, Place, int | str]
+
+
+def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
+    """Label images, or refuse the set with all that is wrong."""
+    images, problems = [], []
+    for name, place, label in rows:
+        if isinstance(label, str):
+            problems.append(label)
+        else:
+            images.append(LabelledImage(name=_canonical(name), label=label, place=place))
+    if problems:
+        raise DatasetError(root, list_problems(problems))
+    return images
+
+
+def _read_folders(folders: list[Path]) -> Iterator[_Row]:
     """Read a folder for each synset."""
-    problems = [f"{f.name} is not a synset of ImageNet-1k" for f in folders if class_of(f.name) is None]
-    found = []
     for folder in folders:
         label = class_of(folder.name)
+        if label is None:
+            yield "", FilePlace(folder), f"{folder.name} is not a synset of ImageNet-1k"
         for file in sorted(folder.iterdir()):
+            name = f"{folder.name}/{file.name}"
             if file.name.startswith("."):
                 continue
             if not _is_image(file.name) or not file.is_file():
-                problems.append(f"{folder.name}/{file.name} is not an image by its name")
+                yield name, FilePlace(file), f"{name} is not an image by its name"
             elif label is not None:
-                name = _canonical(f"{folder.name}/{file.name}")
-                found.append(LabelledImage(name=name, label=label, place=FilePlace(file)))
-    if problems:
-        raise DatasetError(root, list_problems(problems))
-    yield from found
+                yield name, FilePlace(file), label
 
 
 def _read_tar(file: Path) -> list[tarfile.TarInfo]:
@@ -186,53 +188,40 @@ def _read_tar(file: Path) -> list[tarfile.TarInfo]:
     return members
 
 
-def _by_parent(root: Path, spans: dict[str, SpanPlace]) -> list[LabelledImage]:
+def _by_parent(places: dict[str, FilePlace]) -> Iterator[_Row]:
     """Label the images of a tar by their folders."""
-    images, problems = [], []
-    for name, span in spans.items():
+    for name, place in places.items():
         label = class_of(PurePosixPath(name).parent.name)
-        if label is None:
-            problems.append(f"{name} is not in the folder of a synset")
-        else:
-            images.append(LabelledImage(name=_canonical(name), label=label, place=span))
-    if problems:
-        raise DatasetError(root, list_problems(problems))
-    return images
+        yield name, place, f"{name} is not in the folder of a synset" if label is None else label
 
 
-def _read_webdataset(root: Path, members: list[tuple[Path, tarfile.TarInfo]]) -> list[LabelledImage]:
-    """Pair each image with the `.cls` of its key; a synset in the key must be that class's."""
-    spans, labels = {}, {}
+def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_Row]:
+    """Pair each image with the `.cls` of its key."""
+    images, labels = {}, {}
     for shard, member in members:
-        span = SpanPlace(shard, member.offset_data, member.size)
+        place = FilePlace(shard, member.offset_data, member.size)
         stem, _, extension = member.name.rpartition("/")[2].partition(".")
         key = f"{member.name.rpartition('/')[0]}/{stem}".removeprefix("/")
         if _is_image(f"{stem}.{extension}"):
-            spans[key] = (f"{key}.{extension}", span)
+            images[key] = (f"{key}.{extension}", place)
         elif extension == "cls":
-            labels[key] = span.read_bytes().decode("ascii", "replace").strip()
-    images, problems = [], []
-    for key in sorted(spans.keys() | labels.keys()):
-        if key not in spans or key not in labels:
-            problems.append(f"{key} has no {'.cls' if key in spans else 'image'}")
-        elif problem := _wrong_label(key, labels[key]):
-            problems.append(problem)
-        else:
-            name, span = spans[key]
-            images.append(LabelledImage(name=_canonical(name), label=int(labels[key]), place=span))
-    if problems:
-        raise DatasetError(root, list_problems(problems))
-    return images
+            text = place.read_bytes().decode("ascii", "replace").strip()
+            is_class = text.isdecimal() and int(text) < len(read_classes())
+            labels[key] = int(text) if is_class else text
+    for key in sorted(images.keys() | labels.keys()):
+        name, place = images.get(key, (key, FilePlace(Path(key))))
+        both, missing = key in images and key in labels, "image" if key in labels else ".cls"
+        yield name, place, _stated_class(key, labels[key]) if both else f"{key} has no {missing}"
 
 
-def _wrong_label(key: str, label: str) -> str | None:
-    """Return what is wrong with the class that a shard gives an image."""
-    if not label.isdecimal() or int(label) >= len(read_classes()):
-        return f"{key} has the class {label!r}, which is not 0 to 999"
-    named, given = re.search(SYNSET, key), read_classes()[int(label)].synset
+def _stated_class(name: str, label: object) -> int | str:
+    """Return the class that a shard states, or what is wrong; a synset in the name must be that class's."""
+    if not isinstance(label, int) or not 0 <= label < len(read_classes()):
+        return f"{name} has the class {label!r}, which is not 0 to 999"
+    named, given = re.search(SYNSET, name), read_classes()[label].synset
     if named and named[0] != given:
-        return f"{key} has the class {label}, which is {given}: the classes are not in ImageNet's order"
-    return None
+        return f"{name} has the class {label}, which is {given}: the classes are not in ImageNet's order"
+    return label
 
 
 def _find_parquets(root: Path) -> list[Path]:
@@ -249,7 +238,7 @@ def _parquet() -> Any:
     return pyarrow.parquet
 
 
-def _read_parquet(file: Path) -> Iterator[LabelledImage]:
+def _read_parquet(file: Path) -> Iterator[_Row]:
     """Read the names and labels of a shard in the Hugging Face layout: `image` (bytes, path) and `label`."""
     parquet = _parquet()
     try:
@@ -260,20 +249,11 @@ def _read_parquet(file: Path) -> Iterator[LabelledImage]:
                 table = shard.read_row_group(group, columns=["image.path", "label"])
                 rows = zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True)
                 for row, (image, label) in enumerate(rows):
-                    yield _row_image(file, group, row, image["path"], label)
+                    name, place = image["path"] or f"row {row} of group {group}", RowPlace(file, group, row)
+                    label = _stated_class(name, label)
+                    yield image["path"] or f"{file.stem}-{group:05d}-{row:05d}", place, label
     except (OSError, KeyError, ValueError, TypeError) as error:  # pyarrow's own errors are ValueErrors
         raise DatasetError(file, f"is not a parquet file of images and labels ({error})") from error
-
-
-def _row_image(file: Path, group: int, row: int, path: str | None, label: object) -> LabelledImage:
-    where = path or f"row {row} of group {group}"
-    if not isinstance(label, int) or not 0 <= label < len(read_classes()):
-        raise DatasetError(file, f"{where} has the class {label!r}, which is not 0 to 999")
-    named = re.search(SYNSET, path or "")
-    if named and named[0] != read_classes()[label].synset:
-        raise DatasetError(file, f"{where} has the class {label}: the classes are not in ImageNet's order")
-    name = _canonical(path or f"{file.stem}-{group:05d}-{row:05d}")
-    return LabelledImage(name=name, label=label, place=RowPlace(file, group, row))
 
 
 def _wrong_order(metadata: dict[bytes, bytes] | None) -> list[str]:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from rexnet_hub.errors import FileProblem, NotAnImageError, UsageError
+from rexnet_hub.errors import NotAnImageError, UsageError
+from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
 
@@ -37,11 +38,7 @@ def open_image(file: Path | str) -> Image.Image:
         NotAnImageError: It cannot be decoded whole, or is larger than Pillow deems safe.
         FileProblem: It cannot be read.
     """
-    try:
-        data = Path(file).read_bytes()
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error
-    return decode_image(data, name=str(file))
+    return decode_image(read_file(Path(file)), name=str(file))
 
 
 def decode_image(data: bytes, *, name: str) -> Image.Image:
@@ -63,7 +60,7 @@ def decode_image(data: bytes, *, name: str) -> Image.Image:
 
 
 def _reason(error: Exception, data: bytes) -> str:
-    """Say in a few words why a picture could not be decoded."""
+    """Return in a few words why a picture could not be decoded."""
     if not data:
         return "the file is empty"
     if isinstance(error, UnidentifiedImageError):

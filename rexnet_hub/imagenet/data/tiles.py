@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +21,34 @@ from rexnet_hub.errors import EvaluationError, NotAnImageError
 from rexnet_hub.imagenet.data.dataset import LabelledImage
 from rexnet_hub.imagenet.data.pixels import decode_image, pixels_uint8
 from rexnet_hub.index import Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTiles:
+    """Images a tile at a time, and how they are decoded.
+
+    Attributes:
+        images: In the manifest's order.
+        geometries: What each image is resized by.
+        tile_images: Images of a tile; the last may have fewer.
+        skip_unreadable: Whether an image that cannot be decoded is a black row, or an error.
+    """
+
+    images: Sequence[LabelledImage]
+    geometries: Sequence[Preprocessing]
+    tile_images: int
+    skip_unreadable: bool = False
+
+    def __len__(self) -> int:
+        return -(-len(self.images) // self.tile_images)
+
+    def rows(self, tile: int) -> slice:
+        """Return where the images of one tile are."""
+        return slice(tile * self.tile_images, min((tile + 1) * self.tile_images, len(self.images)))
+
+    def black(self, spec: Preprocessing) -> np.ndarray:
+        """Return a tile of no images: uint8, shape (tile_images, px, px, 3)."""
+        return np.zeros((self.tile_images, spec.input_px, spec.input_px, 3), np.uint8)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -42,36 +70,21 @@ Answer = TypeVar("Answer")
 Decoder = Callable[[int], Callable[[], DecodedTile]]
 
 
-def slice_tile(images: Sequence[LabelledImage], tile: int, tile_images: int) -> Sequence[LabelledImage]:
-    """Take the images of one tile; the last may have fewer."""
-    return images[tile * tile_images : (tile + 1) * tile_images]
-
-
-def count_tiles(images: int, tile_images: int) -> int:
-    """Count tiles, the last of which may not be full."""
-    return -(-images // tile_images)
-
-
-def decode_tile(
-    images: Sequence[LabelledImage],
-    geometries: Sequence[Preprocessing],
-    tile_images: int,
-    skip_unreadable: bool,
-) -> DecodedTile:
-    """Read and decode each image once, and resize it for each geometry.
+def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
+    """Read and decode each image of a tile once, and resize it for each geometry.
 
     Raises:
-        NotAnImageError: One cannot be decoded, and `skip_unreadable` is not set.
+        NotAnImageError: One cannot be decoded, and is not to be skipped.
     """
-    pixels = tuple(np.zeros((tile_images, spec.input_px, spec.input_px, 3), np.uint8) for spec in geometries)
+    pixels = tuple(map(tiles.black, tiles.geometries))
     unreadable = []
-    for row, image in enumerate(images):
+    for row, image in enumerate(tiles.images[tiles.rows(tile)]):
         try:
             decoded = decode_image(image.place.read_bytes(), name=image.name)
-            for array, spec in zip(pixels, geometries, strict=True):
+            for array, spec in zip(pixels, tiles.geometries, strict=True):
                 array[row] = pixels_uint8(decoded, spec)
         except NotAnImageError as error:
-            if not skip_unreadable:
+            if not tiles.skip_unreadable:
                 raise NotAnImageError(image.name, error.problem) from error
             for array in pixels:
                 array[row] = 0
@@ -80,14 +93,7 @@ def decode_tile(
 
 
 @contextmanager
-def open_decoder(
-    images: Sequence[LabelledImage],
-    geometries: Sequence[Preprocessing],
-    *,
-    tile_images: int,
-    workers: int,
-    skip_unreadable: bool,
-) -> Iterator[Decoder]:
+def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
     """Decode in `workers` processes, or with none in the thread that asks.
 
     Raises:
@@ -95,8 +101,7 @@ def open_decoder(
     """
 
     def task(tile: int) -> Callable[[], DecodedTile]:
-        mine = slice_tile(images, tile, tile_images)
-        return partial(decode_tile, mine, tuple(geometries), tile_images, skip_unreadable)
+        return partial(decode_tile, replace(tiles, images=tiles.images[tiles.rows(tile)]), 0)
 
     if workers == 0:
         yield task

@@ -1,1 +1,1 @@
-"""Keep and judge what was measured: records, predictions, verdicts."""
+"""Read, render and judge what was measured: records, predictions, verdicts."""

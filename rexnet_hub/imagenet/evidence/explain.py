@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset
-from rexnet_hub.imagenet.data.pixels import normalise
-from rexnet_hub.imagenet.data.tiles import count_tiles, run_ahead, slice_tile
-from rexnet_hub.imagenet.evidence.changes import Deviation, list_changes, open_picture
+from rexnet_hub.imagenet.data.pixels import FILTERS, decode_image, normalise, pixels_uint8, resize_px
+from rexnet_hub.imagenet.data.tiles import ImageTiles, run_ahead
 from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
 from rexnet_hub.imagenet.run.network import (
     TILE_IMAGES,
@@ -25,6 +28,93 @@ from rexnet_hub.imagenet.run.network import (
     ready_runner,
     use_one_thread,
 )
+from rexnet_hub.index import Preprocessing
+
+
+class Picture(NamedTuple):
+    """An image as it is stored and as it is decoded."""
+
+    data: bytes
+    image: Image.Image
+
+
+def _as_stated(picture: Picture, spec: Preprocessing) -> np.ndarray:
+    return pixels_uint8(picture.image, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """One way in which an evaluation can differ from the one that was published.
+
+    Attributes:
+        name: In few words.
+        pixels: Turns a picture, under settings, into uint8 (px, px, 3).
+        settings: Those that are other than stated.
+        bgr: Whether the channels are swapped.
+        dtype: Of the network's arithmetic.
+    """
+
+    name: str
+    pixels: Callable[[Picture, Preprocessing], np.ndarray] = _as_stated
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    bgr: bool = False
+    dtype: str = "fp32"
+
+
+def list_changes(spec: Preprocessing) -> list[Deviation]:
+    """List what is tried: no change, then each change that these settings allow."""
+    filters = [name for name in ("bicubic", "bilinear", "nearest", "lanczos") if name != spec.interpolation]
+    crops = [crop for crop in (0.875, 0.9, 0.95, 1.0) if crop != spec.crop_fraction]
+    return [
+        Deviation("as stated"),
+        *(Deviation(f"interpolation {name}", settings={"interpolation": name}) for name in filters),
+        Deviation("resize without antialias", _without_antialias),
+        *(Deviation(f"crop fraction {crop:g}", settings={"crop_fraction": crop}) for crop in crops),
+        Deviation("resize rounded up", _rounded_up),
+        Deviation("squash instead of crop", settings={"crop_mode": "squash"}),
+        Deviation("channels in BGR order", bgr=True),
+        Deviation("no mean and std", settings={"mean": (0.0,) * 3, "std": (1.0,) * 3}),
+        Deviation("mean and std of 0.5", settings={"mean": (0.5,) * 3, "std": (0.5,) * 3}),
+        Deviation("EXIF orientation applied", _turned),
+        Deviation("decoder that scales", _scaled_by_decoder),
+        Deviation("bf16 autocast", dtype="bf16"),
+    ]
+
+
+def _without_antialias(picture: Picture, spec: Preprocessing) -> np.ndarray:
+    """Resize as OpenCV and older torch do: a shrunken picture takes few of its pixels."""
+    image = picture.image
+    short_px = resize_px(spec)
+    size = [short_px * side // min(image.size) for side in (image.height, image.width)]
+    mode = "bicubic" if spec.interpolation in ("bicubic", "lanczos") else "bilinear"
+    planes = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+    resized = torch.nn.functional.interpolate(planes, size, mode=mode, align_corners=False, antialias=False)
+    pixels = resized[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
+    top, left = (round((side - spec.input_px) / 2) for side in size)
+    return pixels[top : top + spec.input_px, left : left + spec.input_px]
+
+
+def _rounded_up(picture: Picture, spec: Preprocessing) -> np.ndarray:
+    """Round each side and margin up where the stated way rounds down or to even."""
+    image, px = picture.image, spec.input_px
+    short_px = math.ceil(px / spec.crop_fraction)
+    width, height = (math.ceil(short_px * side / min(image.size)) for side in image.size)
+    left, top = math.ceil((width - px) / 2), math.ceil((height - px) / 2)
+    resized = image.resize((width, height), FILTERS[spec.interpolation])
+    return np.array(resized.crop((left, top, left + px, top + px)))
+
+
+def _turned(picture: Picture, spec: Preprocessing) -> np.ndarray:
+    """Turn the picture as its camera held it."""
+    with Image.open(io.BytesIO(picture.data)) as image:
+        return pixels_uint8(ImageOps.exif_transpose(image), spec)
+
+
+def _scaled_by_decoder(picture: Picture, spec: Preprocessing) -> np.ndarray:
+    """Shrink a large picture in the JPEG decoder before it is resized."""
+    with Image.open(io.BytesIO(picture.data)) as image:
+        image.draft("RGB", (resize_px(spec), resize_px(spec)))
+        return pixels_uint8(image, spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +124,6 @@ class Trial:
     Attributes:
         change: Its name; the first trial is `as stated`.
         top1_count: Images that the network had right.
-        top1_percent: The same of all, in percentage points.
         interval: Of the accuracy that the images were drawn from.
         changed: Images whose likeliest class is another than as stated.
     """
@@ -51,9 +140,6 @@ class Explanation:
     """Which change gives the number that was expected.
 
     Attributes:
-        model: The network's name.
-        data: What the images are, in words.
-        expected_percent: The number to explain.
         trials: As stated, then one for each change.
         best: The change that comes nearest, where its interval holds the number and the stated
             settings' does not; else None.
@@ -77,7 +163,7 @@ class Explanation:
         if self.best:
             last = f"explained by: {self.best.change}"
             last += f"; on so few images also by: {', '.join(self.also)}" if self.also else ""
-        elif first.low_percent <= self.expected_percent <= first.high_percent:
+        elif self.expected_percent in first:
             last = "nothing to explain: the stated settings are consistent with the number"
         else:
             last = "not explained by any of these"
@@ -106,19 +192,21 @@ def explain_accuracy(
     with exact_arithmetic():
         where = find_device(device)
         runner = ready_runner(model, where, dtype="fp32", channels_last=False, compiled=False)
-        tile_images = TILE_IMAGES[where.type]
-        tiles = range(count_tiles(len(data.images), tile_images))
-        jobs = (partial(_try_tile, runner, changes, data, tile, tile_images) for tile in tiles)
+        tiles = ImageTiles(images=data.images, geometries=(), tile_images=TILE_IMAGES[where.type])
+        jobs = (partial(_try_tile, runner, changes, tiles, tile) for tile in range(len(tiles)))
         on_cpu = where.type == "cpu"
         threads = (threads or count_cores()) if on_cpu else 1
         answers = run_ahead(
             jobs, threads=threads, ahead=2 * threads, initializer=use_one_thread if on_cpu else None
         )
         classes = np.concatenate(list(answers), axis=1)  # (changes, images)
-    trials = tuple(
+    stated, *others = trials = tuple(
         _count(change.name, row, classes[0], labels) for change, row in zip(changes, classes, strict=True)
     )
-    able = _explaining(trials, expected_percent)
+    able = [trial for trial in others if expected_percent in trial.interval]
+    if expected_percent in stated.interval:
+        able = []
+    able.sort(key=lambda trial: abs(trial.top1_percent - expected_percent))
     return Explanation(
         model=model.name,
         data=data.description,
@@ -129,21 +217,20 @@ def explain_accuracy(
     )
 
 
-def _try_tile(
-    runner: Runner, changes: Sequence[Deviation], data: Dataset, tile: int, tile_images: int
-) -> np.ndarray:
+def _try_tile(runner: Runner, changes: Sequence[Deviation], tiles: ImageTiles, tile: int) -> np.ndarray:
     """Return the likeliest class of a tile's images under every change: shape (changes, rows)."""
-    images = slice_tile(data.images, tile, tile_images)
-    names, spec = [image.name for image in images], runner.model.preprocessing
-    pictures = [open_picture(image.place.read_bytes(), name=image.name) for image in images]
+    stored = [(image.name, image.place.read_bytes()) for image in tiles.images[tiles.rows(tile)]]
+    pictures = [Picture(data, decode_image(data, name=name)) for name, data in stored]
     answers = []
     for change in changes:
-        pixels = np.zeros((tile_images, spec.input_px, spec.input_px, 3), np.uint8)
+        spec = replace(runner.model.preprocessing, **change.settings)
+        pixels = tiles.black(spec)
         for row, picture in enumerate(pictures):
             pixels[row] = change.pixels(picture, spec)
-        batch = normalise(torch.from_numpy(pixels).to(runner.device), change.settings(spec))
+        batch = normalise(torch.from_numpy(pixels).to(runner.device), spec)
         batch = batch.flip(1) if change.bgr else batch
-        answers.append(replace(runner, dtype=change.dtype).rank(batch, names)[:, 0])
+        classes = replace(runner, dtype=change.dtype).rank(batch, [name for name, _ in stored])
+        answers.append(classes[:, 0])
     return np.stack(answers)
 
 
@@ -156,14 +243,3 @@ def _count(name: str, classes: np.ndarray, stated: np.ndarray, labels: np.ndarra
         interval=exact_interval(right, len(labels)),
         changed=int((classes != stated).sum()),
     )
-
-
-def _explaining(trials: Sequence[Trial], expected_percent: float) -> list[Trial]:
-    """Choose the changes that explain the number, the nearest first."""
-
-    def holds(trial: Trial) -> bool:
-        return trial.interval.low_percent <= expected_percent <= trial.interval.high_percent
-
-    stated, *others = trials
-    able = [] if holds(stated) else [trial for trial in others if holds(trial)]
-    return sorted(able, key=lambda trial: abs(trial.top1_percent - expected_percent))

@@ -11,9 +11,9 @@ from typing import Annotated
 
 import numpy as np
 
-from rexnet_hub.errors import FileProblem, RecordError
+from rexnet_hub.errors import RecordError
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import IMAGES_PER_CLASS
+from rexnet_hub.imagenet.data.dataset import is_whole_set, read_file
 from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
@@ -69,8 +69,7 @@ class Predictions:
     @property
     def is_complete(self) -> bool:
         """Whether the labels are those of the whole validation set, by their counts."""
-        counts = np.bincount(self.labels, minlength=len(read_classes()))
-        return bool((counts == IMAGES_PER_CLASS).all())
+        return is_whole_set(self.labels.tolist())
 
 
 def render_predictions(predictions: Predictions) -> bytes:
@@ -91,7 +90,7 @@ def read_predictions(file: Path) -> Predictions:
         RecordError: It is damaged, cut short or of another kind.
         FileProblem: It cannot be read.
     """
-    data = read_bytes(file)
+    data = read_file(file)
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     line, newline, values = body.partition(b"\n")
     if not newline or len(line) > _MAX_HEAD_BYTES or _FORMAT.encode() not in line:
@@ -112,7 +111,7 @@ def read_predictions(file: Path) -> Predictions:
 
 
 def _wrong_classes(labels: np.ndarray, top5: np.ndarray) -> str | None:
-    """Say what no evaluation can have written."""
+    """Return what no evaluation can have written."""
     num_classes = len(read_classes())
     unreadable = (top5 == UNREADABLE).all(axis=1)
     answers = top5[~unreadable]
@@ -183,11 +182,3 @@ def mcnemar_p_value(only_first: int, only_second: int) -> float:
         tail += term
         term = term * (flips - heads) // (heads + 1)
     return min(1.0, math.exp(math.log(2 * tail) - flips * math.log(2)))
-
-
-def read_bytes(file: Path) -> bytes:
-    """Read a file, or say in our words why not."""
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error

@@ -7,16 +7,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rexnet_hub.errors import RecordError, UsageError
-from rexnet_hub.imagenet.data.dataset import Sample, list_problems
-from rexnet_hub.imagenet.evidence.predictions import (
-    UNREADABLE,
-    Predictions,
-    read_bytes,
-    read_predictions,
-)
+from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
+from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.records import Count, Sha256, parse_record
 
@@ -141,16 +135,13 @@ def read_record(file: Path) -> Record:
         FileProblem: It cannot be read.
     """
     try:
-        return parse_record(Record, read_bytes(file), version=("record_version", RECORD_VERSION))
+        return parse_record(Record, read_file(file), version=("record_version", RECORD_VERSION))
     except ValueError as error:
         raise RecordError(file, f"is not a record of an evaluation: {error}") from None
 
 
 def recount(record: Path) -> Record:
     """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
-
-    Args:
-        record: The `.record.json`; its predictions lie beside it.
 
     Raises:
         RecordError: They do not agree.
@@ -174,34 +165,15 @@ def check_record(
     """Recompute a record's accuracy from its predictions: no images, no weights, no torch.
 
     Args:
-        record_file: The record.
-        predictions_file: What the network answered.
-        weights_sha256: Of the weights that the record must be of, where they are known.
-        manifest_sha256: Of the images that the record must be of, where they are known.
+        weights_sha256, manifest_sha256: Of what the record must be of, where that is known.
 
     Raises:
         RecordError: Something does not agree; all that does not is listed.
     """
     record, predictions = read_record(record_file), read_predictions(predictions_file)
-    digest = hashlib.sha256(read_bytes(predictions_file)).hexdigest()
-    pairs = (
-        *_recount(record, predictions),
-        ("the digest of the predictions", record.predictions_sha256, digest),
-        ("the digest of the weights", record.weights_sha256, weights_sha256 or record.weights_sha256),
-        ("the digest of the data set", record.manifest_sha256, manifest_sha256 or record.manifest_sha256),
-    )
-    if problems := [
-        f"{what} is {found}, the record says {stated}" for what, stated, found in pairs if stated != found
-    ]:
-        raise RecordError(record_file, list_problems(problems))
-    return record
-
-
-def _recount(record: Record, predictions: Predictions) -> tuple[tuple[str, Any, Any], ...]:
-    """Pair what the record says with what the predictions say."""
-    head = predictions.head
+    head, digest = predictions.head, hashlib.sha256(read_file(predictions_file)).hexdigest()
     unreadable = int((predictions.top5[:, 0] == UNREADABLE).sum())
-    return (
+    pairs = (
         ("the top-1 count", record.top1_count, predictions.top1_count),
         ("the top-5 count", record.top5_count, predictions.top5_count),
         ("the number of images", record.images, head.images),
@@ -210,4 +182,11 @@ def _recount(record: Record, predictions: Predictions) -> tuple[tuple[str, Any, 
         ("the digest of the predictions' tensors", record.tensors_sha256, head.tensors_sha256),
         ("the digest of the predictions' images", record.manifest_sha256, head.manifest_sha256),
         ("being complete", record.complete, record.complete and predictions.is_complete),
+        ("the digest of the predictions", record.predictions_sha256, digest),
+        ("the digest of the weights", record.weights_sha256, weights_sha256 or record.weights_sha256),
+        ("the digest of the data set", record.manifest_sha256, manifest_sha256 or record.manifest_sha256),
     )
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    if problems := [f"{what} is {value}, the record says {stated}" for what, stated, value in differing]:
+        raise RecordError(record_file, list_problems(problems))
+    return record

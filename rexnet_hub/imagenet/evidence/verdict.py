@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import NormalDist
 
 import numpy as np
 
@@ -29,14 +27,15 @@ class Interval:
     """The accuracies that an observed count does not speak against.
 
     Attributes:
-        low_percent: Lower end, in percentage points.
-        high_percent: Upper end, in percentage points.
         level: How often such an interval holds the true accuracy, at least.
     """
 
     low_percent: float
     high_percent: float
     level: float
+
+    def __contains__(self, percent: float) -> bool:
+        return self.low_percent <= percent <= self.high_percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +45,8 @@ class Verdict:
     Attributes:
         word: `not consistent`: the interval excludes the claim. `consistent`: it holds the claim and
             excludes what is `drop_points` below. `too few to tell`: it holds both.
-        claimed_percent: The claim.
-        measured_percent: On the sample.
         interval: Of the accuracy that the sample was drawn from.
         drop_points: The drop that must be told from the claim, in percentage points.
-        images: In the sample.
         images_needed: How many would tell the drop.
     """
 
@@ -73,12 +69,10 @@ class Verdict:
         return text
 
 
-def judge_sample(
-    right: int, images: int, claimed_percent: float, *, drop_points: float = 0.5, level: float = LEVEL
-) -> Verdict:
+def judge_sample(right: int, images: int, claimed_percent: float, *, drop_points: float = 0.5) -> Verdict:
     """Return whether a count on a sample is consistent with a claimed accuracy.
 
-    A true claim is called `not consistent` in at most `1 - level` of samples, and an accuracy that is
+    A true claim is called `not consistent` in at most `1 - LEVEL` of samples, and an accuracy that is
     `drop_points` or more below the claim `consistent` in at most half of that. On the whole set there is
     nothing to infer: there the number itself is the accuracy.
 
@@ -87,8 +81,8 @@ def judge_sample(
     """
     if not 0 < claimed_percent <= 100 or not 0 < drop_points < claimed_percent:
         raise UsageError(f"a claim of {claimed_percent} % cannot be told from one {drop_points} points lower")
-    interval = exact_interval(right, images, level=level)
-    if not interval.low_percent <= claimed_percent <= interval.high_percent:
+    interval = exact_interval(right, images)
+    if claimed_percent not in interval:
         word = Word.NOT_CONSISTENT
     elif claimed_percent - drop_points < interval.low_percent:
         word = Word.CONSISTENT
@@ -101,7 +95,7 @@ def judge_sample(
         interval=interval,
         drop_points=drop_points,
         images=images,
-        images_needed=count_images_needed(claimed_percent, drop_points=drop_points, level=level),
+        images_needed=count_images_needed(claimed_percent, drop_points=drop_points),
     )
 
 
@@ -128,47 +122,21 @@ def _low_end(right: int, images: int, tail: float) -> float:
     """Find the share at which `right` or more come out with a probability of `tail`."""
     if right == 0:
         return 0.0
-    at_least = _upper_tail(right, images)
-    low, high = 0.0, right / images
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if at_least(middle) < tail else (low, middle)
-    return low
-
-
-def _upper_tail(right: int, images: int) -> Callable[[float], float]:
-    """Return the binomial probability of `right` or more as a function of the share."""
-    counts = np.arange(right, images + 1)
+    # Counts beyond are less likely than 1e-30, by Hoeffding's bound; a progress bar asks at each step.
+    counts = np.arange(right, min(images, right + 6 * math.isqrt(images) + 6) + 1)
     # log of the binomial coefficients, by the ratio of each to the one before
     first = math.lgamma(images + 1) - math.lgamma(right + 1) - math.lgamma(images - right + 1)
     ways = first + np.concatenate(([0.0], np.cumsum(np.log((images - counts[:-1]) / counts[1:]))))
-
-    def probability(share: float) -> float:
-        if share <= 0:
-            return 0.0
-        logs = ways + counts * math.log(share) + (images - counts) * math.log1p(-share)
-        return float(np.exp(logs).sum())
-
-    return probability
-
-
-def wilson_interval(right: int, images: int, *, level: float = LEVEL) -> Interval:
-    """Compute Wilson's interval: nearly exact, and cheap enough for every step of a progress bar.
-
-    Source:
-        Wilson, Journal of the American Statistical Association 22 (1927).
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, scale = right / images, 1 + z * z / images
-    centre = (share + z * z / (2 * images)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
-    return Interval(
-        low_percent=100 * max(centre - half, 0.0), high_percent=100 * min(centre + half, 1.0), level=level
-    )
+    low, high = 0.0, right / images
+    while high - low > 1e-12:
+        middle = (low + high) / 2
+        probability = np.exp(ways + counts * math.log(middle) + (images - counts) * math.log1p(-middle)).sum()
+        low, high = (middle, high) if probability < tail else (low, middle)
+    return low
 
 
 @functools.cache
-def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5, level: float = LEVEL) -> int:
+def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5) -> int:
     """Count the images of a sample that, having the claimed accuracy, excludes the drop.
 
     Counts are whole, so a sample that is smaller by a few images may exclude it too.
@@ -176,7 +144,7 @@ def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5, lev
 
     def tells(images: int) -> bool:
         right = math.floor(images * claimed_percent / 100)
-        return _low_end(right, images, (1 - level) / 2) * 100 > claimed_percent - drop_points
+        return _low_end(right, images, (1 - LEVEL) / 2) * 100 > claimed_percent - drop_points
 
     low, high = 1, 2
     while not tells(high):

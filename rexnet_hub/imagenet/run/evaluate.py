@@ -15,16 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rexnet_hub.imagenet.data.cache import fill_cache, open_cache
 from rexnet_hub.imagenet.data.dataset import Dataset
-from rexnet_hub.imagenet.data.tiles import (
-    DecodedTile,
-    Decoder,
-    count_tiles,
-    open_decoder,
-    run_ahead,
-    slice_tile,
-)
+from rexnet_hub.imagenet.data.pixel_cache import fill_cache, open_cache
+from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, open_decoder, run_ahead
 from rexnet_hub.imagenet.evidence.predictions import (
     UNREADABLE,
     Predictions,
@@ -32,7 +25,7 @@ from rexnet_hub.imagenet.evidence.predictions import (
     render_predictions,
 )
 from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, render_record
-from rexnet_hub.imagenet.run.journal import Journal
+from rexnet_hub.imagenet.run.journal import open_journal
 from rexnet_hub.imagenet.run.network import (
     ModelUnderTest,
     Runner,
@@ -41,14 +34,8 @@ from rexnet_hub.imagenet.run.network import (
     ready_runner,
     use_one_thread,
 )
-from rexnet_hub.imagenet.run.plan import (
-    Run,
-    RunOptions,
-    describe_machine,
-    plan_run,
-    require_sense,
-)
-from rexnet_hub.imagenet.run.progress import Meter, Progress
+from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
+from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
 from rexnet_hub.imagenet.run.ranks import join_ranks
 from rexnet_hub.whole_files import whole_files, write_whole
 
@@ -60,7 +47,7 @@ def evaluate_models(
     options: RunOptions | None = None,
     out_dir: Path | None = None,
     cache_dir: Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RunProgress], None] | None = None,
     command: str | None = None,
 ) -> tuple[Record, ...]:
     """Count, for each network, the images of a data set that it has right.
@@ -88,7 +75,7 @@ def evaluate_models(
     """
     require_sense(models, out_dir)
     with join_ranks() as ranks, exact_arithmetic():
-        run = plan_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
+        run = prepare_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
         started = time.monotonic()
         mine = _run(run, on_progress)
         parts = ranks.gather(mine)
@@ -100,34 +87,30 @@ def evaluate_models(
         return answer
 
 
-def _run(run: Run, on_progress: Callable[[Progress], None] | None) -> dict[int, np.ndarray]:
+def _run(run: Run, on_progress: Callable[[RunProgress], None] | None) -> dict[int, np.ndarray]:
     """Compute this process's share of the tiles."""
-    tiles = range(count_tiles(len(run.data.images), run.tile_images))
-    pending = [tile for tile in tiles if tile not in run.finished][run.ranks.rank :: run.ranks.world]
+    unfinished = [tile for tile in range(len(run.tiles)) if tile not in run.finished]
+    pending = unfinished[run.ranks.rank :: run.ranks.world]
     earlier = [tile for tile in run.finished if tile % run.ranks.world == run.ranks.rank]
     names = [model.name for model in run.models]
-    labels, mine = run.labels, {}
-
-    def labels_of(tile: int) -> np.ndarray:
-        return labels[tile * run.tile_images : (tile + 1) * run.tile_images]
-
-    total = sum(len(labels_of(tile)) for tile in [*earlier, *pending])
+    all_labels = run.labels
+    labels = {tile: all_labels[run.tiles.rows(tile)] for tile in [*earlier, *pending]}
+    total, mine = sum(map(len, labels.values())), {}
     quiet = run.options.quiet or run.ranks.rank > 0
-    with Meter(names, total, on_progress, quiet) as meter, _journal(run) as journal:
+    with open_meter(names, total, on_progress, quiet) as count, _journal(run) as add_to_journal:
         for tile in earlier:
-            meter.add(run.finished[tile], labels_of(tile), is_new=False)
+            count(run.finished[tile], labels[tile], is_new=False)
         for tile, classes in _rank_tiles(run, pending):
-            if journal:
-                journal.add(tile, classes)
+            add_to_journal(tile, classes)
             mine[tile] = classes
-            meter.add(classes, labels_of(tile))
+            count(classes, labels[tile])
     return mine
 
 
-def _journal(run: Run) -> AbstractContextManager[Journal | None]:
+def _journal(run: Run) -> AbstractContextManager[Callable[[int, np.ndarray], None]]:
     if run.unfinished_dir is None:
-        return nullcontext()
-    return Journal(run.unfinished_dir / f"{run.ranks.rank}-{os.getpid()}-{time.time_ns()}.journal")
+        return nullcontext(lambda tile, classes: None)
+    return open_journal(run.unfinished_dir / f"{run.ranks.rank}-{os.getpid()}-{time.time_ns()}.journal")
 
 
 def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
@@ -137,7 +120,9 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
         ready_runner(m, run.device, dtype=how.dtype, channels_last=how.channels_last, compiled=how.compiled)
         for m in run.models
     ]
-    ahead = -(-how.batch_images // run.tile_images) if how.batch_images else 2 * max(run.threads, how.workers)
+    ahead = 2 * max(run.threads, how.workers)
+    if how.batch_images:
+        ahead = -(-how.batch_images // run.tiles.tile_images)
     on_cpu = run.device.type == "cpu"
     with _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (
@@ -152,43 +137,20 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
 def _rank_tile(run: Run, runners: Sequence[Runner], tile: int, wait: Callable[[], DecodedTile]) -> np.ndarray:
     """Compute one tile: uint16, shape (models, rows, 5)."""
     decoded = wait()
-    names = [image.name for image in slice_tile(run.data.images, tile, run.tile_images)]
-    classes = rank_tile(runners, run.geometries, decoded.pixels, names)
+    names = [image.name for image in run.data.images[run.tiles.rows(tile)]]
+    classes = rank_tile(runners, run.tiles.geometries, decoded.pixels, names)
     classes[:, list(decoded.unreadable)] = UNREADABLE
     return classes
 
 
 def _open_pixels(run: Run) -> AbstractContextManager[Decoder]:
     """Decode, or take decoded pixels from the cache; process 0 fills it first."""
-    how, images = run.options, run.data.images
     if run.cache_dir is None:
-        return open_decoder(
-            images,
-            run.geometries,
-            tile_images=run.tile_images,
-            workers=how.workers,
-            skip_unreadable=how.skip_unreadable,
-        )
-    sha256 = run.manifest.sha256
+        return open_decoder(run.tiles, run.options.workers)
     if run.ranks.rank == 0:
-        fill_cache(
-            run.cache_dir,
-            sha256,
-            images,
-            run.geometries,
-            workers=how.workers,
-            skip_unreadable=how.skip_unreadable,
-        )
+        fill_cache(run.cache_dir, run.manifest.sha256, run.tiles, run.options.workers)
     run.ranks.share(None)  # the others wait here
-    decoder = open_cache(
-        run.cache_dir,
-        sha256,
-        images,
-        run.geometries,
-        tile_images=run.tile_images,
-        skip_unreadable=how.skip_unreadable,
-    )
-    return nullcontext(decoder)
+    return nullcontext(open_cache(run.cache_dir, run.manifest.sha256, run.tiles))
 
 
 def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str) -> tuple[Record, ...]:

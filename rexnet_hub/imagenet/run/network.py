@@ -65,9 +65,7 @@ class Runner:
     """A network made ready on its device.
 
     Attributes:
-        model: As it was given.
         network: The copy that runs.
-        device: Where.
         dtype: One of `DTYPES`; other than `fp32` means autocast.
         channels_last: The memory format of its input.
     """
@@ -96,9 +94,9 @@ class Runner:
             logits = self.network(pixels.contiguous(memory_format=memory_format))
         expected = (len(pixels), len(read_classes()))
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
-            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise EvaluationError(
-                f"{self.model.name} gives {found} where logits of shape {expected} are needed"
+                f"{self.model.name} gives {given} where logits of shape {expected} are needed"
             )
         logits = logits[: len(names)].float()
         if not (finite := torch.isfinite(logits).all(dim=1)).all():
@@ -163,7 +161,6 @@ def rank_tile(
     """Run one tile through every network, normalising pixels that several share once.
 
     Args:
-        runners: The networks.
         geometries: What each array of `pixels` was resized by.
         pixels: uint8 arrays of shape (tile, px, px, 3).
         names: Of the images; the rows after them are padding.
@@ -208,7 +205,7 @@ def count_cores() -> int:
 
 
 def use_one_thread() -> None:
-    """Let this thread's convolutions be its own work alone."""
+    """Set this thread's convolutions to be its own work alone."""
     torch.set_num_threads(1)
 
 
@@ -227,7 +224,7 @@ def _exact_settings() -> list[tuple[Any, str, object]]:
 
 @contextlib.contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """Have full fp32 and the same kernels every time, and leave the settings as they were."""
+    """Set full fp32 and the same kernels every time, and leave the settings as they were."""
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in _exact_settings()]
     threads = torch.get_num_threads()
     for owner, name, value in _exact_settings():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from types import TracebackType
 
 import numpy as np
 from tqdm import tqdm
 
-from rexnet_hub.imagenet.evidence.verdict import Interval, wilson_interval
+from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,6 @@ class RunningAccuracy:
     """A model's accuracy on the images that were seen so far.
 
     Attributes:
-        model: Its name.
-        top1_percent: On those images.
         interval: Of the accuracy on all, if the images come in no particular order.
     """
 
@@ -30,21 +28,21 @@ class RunningAccuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class RunProgress:
     """How far this process is.
 
     Attributes:
         images_done: Of this process's share, those of an earlier run that was killed included.
         images_total: Its share.
         images_per_second: In this run.
-        seconds_left: At that pace; None before the first tile.
+        seconds_left: At that pace.
         accuracies: One for each model.
     """
 
     images_done: int
     images_total: int
     images_per_second: float
-    seconds_left: float | None
+    seconds_left: float
     accuracies: tuple[RunningAccuracy, ...]
 
     def as_json(self) -> str:
@@ -52,60 +50,48 @@ class Progress:
         return json.dumps(asdict(self))
 
 
-class Meter:
-    """Counts finished tiles and tells a bar on a terminal, and a callback."""
+@contextmanager
+def open_meter(
+    models: Sequence[str], images_total: int, on_progress: Callable[[RunProgress], None] | None, quiet: bool
+) -> Iterator[Callable[..., None]]:
+    """Open a bar on a terminal, and yield what counts a finished tile for the bar and the callback.
 
-    def __init__(
-        self,
-        models: Sequence[str],
-        images_total: int,
-        on_progress: Callable[[Progress], None] | None,
-        quiet: bool,
-    ) -> None:
-        self.models, self.images_total, self.on_progress = models, images_total, on_progress
-        self.images_done, self.images_new, self.started = 0, 0, time.monotonic()
-        self.right = np.zeros(len(models), np.int64)
-        # None: a bar on a terminal only.
-        self.bar = tqdm(total=images_total, unit=" images", disable=True if quiet else None, smoothing=0.1)
+    It takes classes of shape (models, rows, 5), labels of shape (rows,), and whether this run computed them.
+    """
+    images_done, images_new, started = 0, 0, time.monotonic()
+    top1_counts = np.zeros(len(models), np.int64)
 
-    def __enter__(self) -> Meter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def add(self, classes: np.ndarray, labels: np.ndarray, *, is_new: bool = True) -> None:
-        """Count a tile: classes of shape (models, rows, 5), labels of shape (rows,)."""
-        self.right += (classes[:, :, 0] == labels).sum(axis=1)
-        self.images_done += len(labels)
-        self.images_new += len(labels) if is_new else 0
-        progress = self.read()
-        if not self.bar.disable:
-            first = progress.accuracies[0]
-            low, high = first.interval.low_percent, first.interval.high_percent
-            self.bar.set_postfix_str(f"{first.model} top-1 {first.top1_percent:.2f} [{low:.2f}, {high:.2f}]")
-            self.bar.update(len(labels))
-        if self.on_progress and is_new:
-            self.on_progress(progress)
-
-    def read(self) -> Progress:
-        """Return how far the run is."""
-        pace = self.images_new / max(time.monotonic() - self.started, 1e-9)
-        accuracies = tuple(
-            RunningAccuracy(
-                model=model,
-                top1_percent=100 * int(right) / self.images_done,
-                interval=wilson_interval(int(right), self.images_done),
+    def add(classes: np.ndarray, labels: np.ndarray, *, is_new: bool = True) -> None:
+        nonlocal images_done, images_new, top1_counts
+        top1_counts += (classes[:, :, 0] == labels).sum(axis=1)
+        images_done += len(labels)
+        images_new += len(labels) if is_new else 0
+        if not bar.disable:
+            count = int(top1_counts[0])
+            interval = exact_interval(count, images_done)
+            text = f"[{interval.low_percent:.2f}, {interval.high_percent:.2f}]"
+            bar.set_postfix_str(f"{models[0]} top-1 {100 * count / images_done:.2f} {text}")
+            bar.update(len(labels))
+        if on_progress and is_new:
+            pace = images_new / max(time.monotonic() - started, 1e-9)
+            accuracies = tuple(
+                RunningAccuracy(
+                    model=model,
+                    top1_percent=100 * count / images_done,
+                    interval=exact_interval(count, images_done),
+                )
+                for model, count in zip(models, top1_counts.tolist(), strict=True)
             )
-            for model, right in zip(self.models, self.right, strict=True)
-        )
-        left = self.images_total - self.images_done
-        return Progress(
-            images_done=self.images_done,
-            images_total=self.images_total,
-            images_per_second=pace,
-            seconds_left=left / pace if pace else None,
-            accuracies=accuracies,
-        )
+            on_progress(
+                RunProgress(
+                    images_done=images_done,
+                    images_total=images_total,
+                    images_per_second=pace,
+                    seconds_left=(images_total - images_done) / pace,
+                    accuracies=accuracies,
+                )
+            )
+
+    # None: a bar on a terminal only.
+    with tqdm(total=images_total, unit=" images", disable=True if quiet else None, smoothing=0.1) as bar:
+        yield add

@@ -1,11 +1,11 @@
-"""Plan a run before the first image: on what, with what, how, and what of it is already done."""
+"""Prepare a run before the first image: on what, with what, how, and what of it is already done."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -16,8 +16,9 @@ import torch
 import rexnet_hub
 from rexnet_hub.errors import OutputExistsError, UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
+from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
-from rexnet_hub.imagenet.run.journal import Shape, read_journals
+from rexnet_hub.imagenet.run.journal import read_journals
 from rexnet_hub.imagenet.run.network import (
     DTYPES,
     TILE_IMAGES,
@@ -28,7 +29,6 @@ from rexnet_hub.imagenet.run.network import (
     geometry,
 )
 from rexnet_hub.imagenet.run.ranks import Ranks
-from rexnet_hub.index import Preprocessing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class Run:
     manifest: DatasetManifest
     options: RunOptions
     device: torch.device
-    tile_images: int
+    tiles: ImageTiles
     ranks: Ranks
     tensors: tuple[str, ...]
     out_dir: Path | None
@@ -91,16 +91,6 @@ class Run:
     def labels(self) -> np.ndarray:
         """The true classes: uint16, shape (images,)."""
         return np.array([image.label for image in self.data.images], np.uint16)
-
-    @property
-    def geometries(self) -> list[Preprocessing]:
-        """What the networks' pixels are resized by, each once."""
-        return list(dict.fromkeys(geometry(model.preprocessing) for model in self.models))
-
-    @property
-    def shape(self) -> Shape:
-        """What a tile's classes look like."""
-        return Shape(models=len(self.models), images=len(self.data.images), tile_images=self.tile_images)
 
     @property
     def threads(self) -> int:
@@ -125,7 +115,7 @@ def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> Non
                 raise OutputExistsError(file, "is a record already; delete it or choose another folder")
 
 
-def plan_run(
+def prepare_run(
     models: Sequence[ModelUnderTest],
     data: Dataset,
     options: RunOptions,
@@ -133,10 +123,15 @@ def plan_run(
     out_dir: Path | None,
     cache_dir: Path | None,
 ) -> Run:
-    """Plan what is run, and what of it an earlier run has finished."""
+    """Prepare what is run, and find what of it an earlier run has finished."""
     own_gpu = options.device == "cuda" and ranks.world > 1
     device = find_device(f"cuda:{ranks.local_rank}" if own_gpu else options.device)
-    tile_images = options.tile_images or TILE_IMAGES[device.type]
+    tiles = ImageTiles(
+        images=data.images,
+        geometries=list(dict.fromkeys(geometry(model.preprocessing) for model in models)),
+        tile_images=options.tile_images or TILE_IMAGES[device.type],
+        skip_unreadable=options.skip_unreadable,
+    )
     manifest = ranks.share(read_manifest(data) if ranks.rank == 0 else None)
     tensors = tuple(digest_tensors(model.network.state_dict()) for model in models)
     run = Run(
@@ -145,7 +140,7 @@ def plan_run(
         manifest=manifest,
         options=options,
         device=device,
-        tile_images=tile_images,
+        tiles=tiles,
         ranks=ranks,
         tensors=tensors,
         out_dir=out_dir,
@@ -154,35 +149,22 @@ def plan_run(
     if out_dir is None:
         return run
     unfinished_dir = out_dir / f".unfinished-{run_key(run)}"
-    finished = ranks.share(read_journals(unfinished_dir, run.shape) if ranks.rank == 0 else None)
+    finished = ranks.share(read_journals(unfinished_dir, tiles, len(models)) if ranks.rank == 0 else None)
     return replace(run, unfinished_dir=unfinished_dir, finished=finished)
 
 
 def run_key(run: Run) -> str:
     """Name what decides the bits: only a run of the same name may go on with another's tiles."""
-    options = run.options
+    machine = replace(describe_machine(run), device_name="", processes=0)
     parts = [
         run.manifest.sha256,
         [
             [m.name, tensors, asdict(m.preprocessing)]
             for m, tensors in zip(run.models, run.tensors, strict=True)
         ],
-        [options.dtype, options.channels_last, options.compiled, options.skip_unreadable],
-        [run.device.type, run.tile_images],
-        dict(versions()),
+        [asdict(machine), run.options.skip_unreadable],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
-
-
-def versions() -> Mapping[str, str]:
-    """Return the versions of all that the numbers depend on."""
-    return {
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-        "python": platform.python_version(),
-        "rexnet_hub": rexnet_hub.__version__,
-        "torch": torch.__version__,
-    }
 
 
 def describe_machine(run: Run) -> Machine:
@@ -195,7 +177,13 @@ def describe_machine(run: Run) -> Machine:
         dtype=run.options.dtype,
         channels_last=run.options.channels_last,
         compiled=run.options.compiled,
-        tile_images=run.tile_images,
+        tile_images=run.tiles.tile_images,
         processes=run.ranks.world,
-        versions=versions(),
+        versions={
+            "numpy": np.__version__,
+            "pillow": PIL.__version__,
+            "python": platform.python_version(),
+            "rexnet_hub": rexnet_hub.__version__,
+            "torch": torch.__version__,
+        },
     )

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,14 +18,11 @@ import PIL
 from PIL import features
 
 from rexnet_hub.errors import FileProblem, NotAnImageError
-from rexnet_hub.imagenet.data.dataset import LabelledImage
-from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, count_tiles, open_decoder, run_ahead
+from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, ImageTiles, open_decoder, run_ahead
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.whole_files import locked, whole_folder
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
-#: Images decoded together while a cache is filled; nothing that is kept depends on it.
-_FILL_IMAGES = 64
 #: How long another run that fills it is waited for: decoding everything again would take no less.
 _FILL_SECONDS = 86_400.0
 
@@ -36,15 +33,7 @@ def cache_key(manifest_sha256: str, spec: Preprocessing) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
-def fill_cache(
-    cache_dir: Path,
-    manifest_sha256: str,
-    images: Sequence[LabelledImage],
-    geometries: Sequence[Preprocessing],
-    *,
-    workers: int,
-    skip_unreadable: bool,
-) -> None:
+def fill_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles, workers: int) -> None:
     """Decode all images into the cache, for those geometries that are not there yet.
 
     A folder of pixels is there whole or not at all: it gets its name when it is complete. Beside the
@@ -52,41 +41,33 @@ def fill_cache(
 
     Raises:
         FileProblem: It cannot be written.
-        NotAnImageError: One cannot be decoded, and `skip_unreadable` is not set.
+        NotAnImageError: One cannot be decoded, and is not to be skipped.
     """
-    places = {cache_dir / cache_key(manifest_sha256, spec): spec for spec in geometries}
+    places = {cache_dir / cache_key(manifest_sha256, spec): spec for spec in tiles.geometries}
     with ExitStack() as stack:
         for place in sorted(place for place in places if not place.exists()):  # all runs in one order
             stack.enter_context(locked(place, seconds=_FILL_SECONDS))
         absent = {place: spec for place, spec in places.items() if not place.exists()}
         if absent:
             folders = [stack.enter_context(whole_folder(place)) for place in absent]
-            _decode_into(folders, images, list(absent.values()), workers, skip_unreadable)
+            _decode_into(folders, replace(tiles, geometries=list(absent.values())), workers)
 
 
-def _decode_into(
-    folders: Sequence[Path],
-    images: Sequence[LabelledImage],
-    geometries: Sequence[Preprocessing],
-    workers: int,
-    skip_unreadable: bool,
-) -> None:
+def _decode_into(folders: Sequence[Path], tiles: ImageTiles, workers: int) -> None:
     """Decode all images into one folder for each geometry; an unreadable image has a digest of zeros."""
-    arrays = []
-    for folder, spec in zip(folders, geometries, strict=True):
-        shape = (len(images), spec.input_px, spec.input_px, 3)
+    count, arrays = len(tiles.images), []
+    for folder, spec in zip(folders, tiles.geometries, strict=True):
+        shape = (count, spec.input_px, spec.input_px, 3)
         arrays.append(np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint8), shape))
-    digests = np.zeros((len(geometries), len(images), _DIGEST_BYTES), np.uint8)
-    with open_decoder(
-        images, geometries, tile_images=_FILL_IMAGES, workers=workers, skip_unreadable=skip_unreadable
-    ) as decode:
-        jobs = (decode(tile) for tile in range(count_tiles(len(images), _FILL_IMAGES)))
+    digests = np.zeros((len(folders), count, _DIGEST_BYTES), np.uint8)
+    with open_decoder(tiles, workers) as decode:
+        jobs = (decode(tile) for tile in range(len(tiles)))
         for tile, decoded in enumerate(run_ahead(jobs, threads=1, ahead=2 * workers + 1)):
-            start, stop = tile * _FILL_IMAGES, min((tile + 1) * _FILL_IMAGES, len(images))
+            rows = tiles.rows(tile)
             for array, digested, pixels in zip(arrays, digests, decoded.pixels, strict=True):
-                array[start:stop] = pixels[: stop - start]
-                digested[start:stop] = _digest_rows(pixels[: stop - start])
-                digested[[start + row for row in decoded.unreadable]] = 0
+                array[rows] = pixels[: rows.stop - rows.start]
+                digested[rows] = _digest_rows(array[rows])
+                digested[[rows.start + row for row in decoded.unreadable]] = 0
     for folder, array, digested in zip(folders, arrays, digests, strict=True):
         array.flush()
         np.save(folder / "sha256.npy", digested)
@@ -97,37 +78,28 @@ def _digest_rows(pixels: np.ndarray) -> np.ndarray:
     return np.stack([np.frombuffer(hashlib.sha256(row).digest(), np.uint8) for row in pixels])
 
 
-def open_cache(
-    cache_dir: Path,
-    manifest_sha256: str,
-    images: Sequence[LabelledImage],
-    geometries: Sequence[Preprocessing],
-    *,
-    tile_images: int,
-    skip_unreadable: bool,
-) -> Decoder:
-    """Take tiles from the cache instead of decoding; the pixels that are handed out are those digested.
+def open_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles) -> Decoder:
+    """Read tiles from the cache instead of decoding; the pixels that are handed out are those digested.
 
     Raises:
         FileProblem: The cache is not what `fill_cache` wrote, now or when a tile is taken.
-        NotAnImageError: An image was unreadable when the cache was filled, and `skip_unreadable` is not set.
+        NotAnImageError: An image was unreadable when the cache was filled, and is not to be skipped.
     """
-    folders = [cache_dir / cache_key(manifest_sha256, spec) for spec in geometries]
-    kept = [_open_folder(folder, len(images), spec) for folder, spec in zip(folders, geometries, strict=True)]
-    unreadable = np.any([~digests.any(axis=1) for _, digests in kept], axis=0)
-    if unreadable.any() and not skip_unreadable:
-        name = images[int(unreadable.argmax())].name
+    folders = {cache_dir / cache_key(manifest_sha256, spec): spec for spec in tiles.geometries}
+    arrays = {folder: _open_folder(folder, len(tiles.images), spec) for folder, spec in folders.items()}
+    unreadable = np.any([~digests.any(axis=1) for _, digests in arrays.values()], axis=0)
+    if unreadable.any() and not tiles.skip_unreadable:
+        name = tiles.images[int(unreadable.argmax())].name
         raise NotAnImageError(name, f"could not be decoded when {cache_dir} was filled")
 
     def take(tile: int) -> DecodedTile:
-        rows = slice(tile * tile_images, min((tile + 1) * tile_images, len(images)))
-        count, taken = rows.stop - rows.start, []
+        rows, taken = tiles.rows(tile), []
         lost = np.flatnonzero(unreadable[rows])
-        for folder, (array, digests) in zip(folders, kept, strict=True):
-            pixels = np.zeros((tile_images, *array.shape[1:]), np.uint8)
-            pixels[:count] = array[rows]
-            found = _digest_rows(pixels[:count]) * digests[rows].any(axis=1, keepdims=True)
-            if not np.array_equal(found, digests[rows]):
+        for folder, (array, stated) in arrays.items():
+            pixels = tiles.black(folders[folder])
+            pixels[: rows.stop - rows.start] = array[rows]
+            digests = _digest_rows(pixels[: rows.stop - rows.start]) * stated[rows].any(axis=1, keepdims=True)
+            if not np.array_equal(digests, stated[rows]):
                 raise FileProblem(folder, "its pixels were changed since they were decoded, delete it")
             pixels[lost] = 0
             taken.append(pixels)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rexnet_hub.errors import HubError, MismatchError, RepoError
+from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
@@ -31,14 +31,33 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """Which repo, and how to get at it; arguments as in `AutoModel.from_pretrained`."""
+class Access:
+    """How to get at a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
 
-    repo_id: str
     revision: str | None = None
     cache_dir: Path | str | None = None
     local_files_only: bool = False
     token: str | bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted(Access):
+    """Which repo of a Hub is wanted, and how to get at it."""
+
+    repo_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepoFile:
+    """A file, digested both ways that a Hub records one: an LFS object's SHA-256, git's id of any other.
+
+    Attributes:
+        sha256: None where the Hub records git's id only.
+    """
+
+    size_bytes: int
+    sha256: str | None
+    git_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,35 +128,38 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
     return _checked(pinned, first.commit, first.folder, names)
 
 
-def fetch_again(snapshot: CachedRepo, names: Iterable[str]) -> CachedRepo:
-    """Fetch files of a snapshot anew, in place of what the cache holds of them.
+def fetch_again(snapshot: CachedRepo, name: str) -> None:
+    """Fetch a file of a snapshot anew, in place of what the cache holds of it.
 
     Raises:
         MismatchError: The Hub may not be asked.
         HubError: It cannot be fetched.
     """
     wanted = snapshot.wanted
-    for name in names:
-        if _is_offline(wanted):
-            found = digest_as(snapshot.folder / name, snapshot.recorded.get(name, "?" * 64))
-            raise _mismatch(snapshot, name, found)
-        _fetch(replace(wanted, revision=snapshot.commit), name, again=True)
-    return snapshot
+    if _is_offline(wanted):
+        digest = _digest_as(snapshot.folder / name, snapshot.recorded.get(name, ""))
+        raise _mismatch(snapshot, name, digest)
+    _fetch(replace(wanted, revision=snapshot.commit), name, again=True)
 
 
-def digest_as(file: Path, record: str) -> str:
+def digest_both(file: Path) -> RepoFile:
+    """Digest a file with SHA-256 and as git does a blob, in one reading."""
+    try:
+        size_bytes = file.stat().st_size
+        sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+        with file.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                sha256.update(chunk)
+                git.update(chunk)
+    except OSError as error:
+        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
+    return RepoFile(size_bytes=size_bytes, sha256=sha256.hexdigest(), git_id=git.hexdigest())
+
+
+def _digest_as(file: Path, record: str) -> str:
     """Digest a file as its record does: SHA-256 for 64 digits, git's id of a blob for 40."""
-    data = file.read_bytes()
-    if len(record) == 64:
-        return hashlib.sha256(data).hexdigest()
-    git = start_git_id(len(data))
-    git.update(data)
-    return git.hexdigest()
-
-
-def start_git_id(size_bytes: int) -> hashlib._Hash:
-    """Return the hash that makes git's id of a blob, ready for its bytes."""
-    return hashlib.sha1(b"blob %d\0" % size_bytes, usedforsecurity=False)
+    digests = digest_both(file)
+    return digests.git_id if len(record) == 40 else str(digests.sha256)
 
 
 def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) -> CachedRepo:
@@ -147,11 +169,11 @@ def _checked(wanted: Wanted, commit: str, folder: Path, names: Iterable[str]) ->
     recorded = {name: record for name, record in records.items() if record}
     snapshot = CachedRepo(wanted=wanted, commit=commit, folder=folder, recorded=recorded)
     for name in recorded:
-        if name == WEIGHTS_FILE or digest_as(folder / name, recorded[name]) == recorded[name]:
+        if name == WEIGHTS_FILE or _digest_as(folder / name, recorded[name]) == recorded[name]:
             continue
-        fetch_again(snapshot, [name])
-        if (found := digest_as(folder / name, recorded[name])) != recorded[name]:
-            raise _mismatch(snapshot, name, found)
+        fetch_again(snapshot, name)
+        if (digest := _digest_as(folder / name, recorded[name])) != recorded[name]:
+            raise _mismatch(snapshot, name, digest)
     return snapshot
 
 
@@ -165,12 +187,12 @@ def _record(wanted: Wanted, file: Path) -> str | None:
     return name if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name) else None
 
 
-def _mismatch(snapshot: CachedRepo, name: str, found: str) -> MismatchError:
+def _mismatch(snapshot: CachedRepo, name: str, digest: str) -> MismatchError:
     wanted = snapshot.wanted
     advice = "Load it online to have it fetched again; if it differs again, do not use it, report it."
     where = f"{wanted.repo_id}@{snapshot.commit[:12]}/{name}"
     stated = f"the Hub's own record states {snapshot.recorded.get(name, 'none')}"
-    return MismatchError(where, [stated, f"its digest is {found}"], advice=advice)
+    return MismatchError(where, [stated, f"its digest is {digest}"], advice=advice)
 
 
 def _fetch(wanted: Wanted, name: str, *, again: bool = False) -> Path:
@@ -216,10 +238,10 @@ def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
     import huggingface_hub
 
     with hub_faults("could not be fetched", wanted.repo_id):
-        found = huggingface_hub.try_to_load_from_cache(
+        cached = huggingface_hub.try_to_load_from_cache(
             wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
         )
-    return Path(found) if isinstance(found, str) else None if found is None else False
+    return Path(cached) if isinstance(cached, str) else None if cached is None else False
 
 
 def _without_weights(wanted: Wanted) -> str:
