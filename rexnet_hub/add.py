@@ -1,4 +1,4 @@
-"""Enter a new checkpoint into the index, measured.
+"""Add a new checkpoint to the index, measured.
 
 What can be measured is: the network (by its tensors), classes, parameters, bytes, digests, operations.
 What cannot, the caller or the training log says: the collection may, for all its models. Nothing is
@@ -8,7 +8,7 @@ guessed; what is missing is named.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,20 @@ import yaml
 
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
-from rexnet_hub.index.lock import Measured, MeasuredFile, find_lock, read_lock, write_lock
+from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets import CONFIGS, build_network, expected_tensors
+from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
+from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import write_whole
 
-#: timm's args.yaml -> the index. Its batch size is that of one process, so it says nothing of the whole.
-LOGGED = {
-    "opt": "Optimizer", "lr": "LR", "sched": "LR Schedule", "epochs": "Epochs",
-    "warmup_epochs": "Warmup Epochs",
-    "momentum": "Momentum", "weight_decay": "Weight Decay", "smoothing": "Label Smoothing", "drop": "Dropout",
-    "reprob": "Random Erasing", "aa": "Auto Augment", "img_size": "Image Size", "crop_pct": "Crop Pct",
-    "interpolation": "Interpolation", "mean": "Image Mean", "std": "Image Std",
+#: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
+LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
+    "input_size": "image_size", "img_size": "image_size", "mean": "image_mean", "std": "image_std",
 }  # fmt: skip
 MAX_LOG_BYTES = 1 << 20
 
@@ -64,7 +62,7 @@ class NewModel:
     image_size: int | None = None
     crop_pct: str | None = None
     interpolation: str | None = None
-    training_data: tuple[str, ...] = ()
+    training_data: Sequence[str] = ()
     training_log: Path | None = None
     supersedes: str | None = None
 
@@ -75,18 +73,15 @@ class Added:
 
     Attributes:
         was_there: Whether the very same checkpoint had this name already.
-        measured: What the lock holds of it now.
     """
 
-    name: str
     location: Location
     architecture: str
-    measured: Measured
-    was_there: bool = False
+    was_there: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _Contents:
     """What a checkpoint is."""
 
     architecture: str
@@ -96,7 +91,7 @@ class _Found:
 
 
 def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None) -> Added:
-    """Enter a checkpoint into the index and the lock; run again, it changes nothing.
+    """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
@@ -109,20 +104,21 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         FileProblem: A file cannot be read or written.
     """
     index = load_index()
-    found = _measure(checkpoint)
+    contents = _measure(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
     if old is not None:
-        _require_same(old, found)
+        _require_same(old, contents)
         location = old.location
     else:
-        file = index_file or _file_of(index, new.collection)
+        collection = _find_collection(index, new.collection)
         if new.supersedes is not None:
             index.find(new.supersedes)
-        location = _append(file, _entry(new, found, checkpoint, index))
+        model = _entry(new, contents, checkpoint, collection)
+        location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
     lock = read_lock()
-    source, output = found.receipt.source, found.receipt.output
+    source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(load_index().find(new.name)),
         released=MeasuredFile(sha256=source.sha256, size_bytes=source.size_bytes),
@@ -132,19 +128,11 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
     )
     measured = merge_measured(lock.of(new.name), fresh)
     write_lock(lock.with_model(new.name, measured), find_lock())
-    return Added(
-        name=new.name,
-        location=location,
-        architecture=found.architecture,
-        measured=measured,
-        was_there=old is not None,
-    )
+    return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
-def _measure(checkpoint: Path) -> _Found:
+def _measure(checkpoint: Path) -> _Contents:
     """Convert the checkpoint aside, find which network its tensors are, and count."""
-    from rexnet_hub.nets.counts import count_parameters
-
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
@@ -159,18 +147,17 @@ def _measure(checkpoint: Path) -> _Found:
         raise StateDictError(
             checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
         )
-    network = build_network(fitting[0], num_classes=classifier[0], init=False)
-    return _Found(
+    return _Contents(
         architecture=fitting[0],
         num_classes=classifier[0],
         receipt=receipt,
-        parameters=count_parameters(network),
+        parameters=count_parameters(tensors),
     )
 
 
-def _require_same(old: Entry, found: _Found) -> None:
+def _require_same(old: Entry, contents: _Contents) -> None:
     """Refuse another checkpoint under a name that somebody may already rely on."""
-    source, identity = found.receipt.source, released_identity(old, read_lock().of(old.name))
+    source, identity = contents.receipt.source, released_identity(old, read_lock().of(old.name))
     wrong = [str(each) for each in identity.statements if each.contradicts(source)]
     if identity.sha256 and not wrong:
         return
@@ -181,34 +168,31 @@ def _require_same(old: Entry, found: _Found) -> None:
     )
 
 
-def _file_of(index: Index, collection: str) -> Path:
-    for known in index.collections:
-        if known.name == collection:
-            return known.location.file
+def _find_collection(index: Index, name: str) -> Entry:
+    for collection in index.collections:
+        if collection.name == name:
+            return collection
     names = ", ".join(known.name for known in index.collections) or "none"
-    raise UsageError(f"the index has no collection {collection!r}; there are: {names}")
+    raise UsageError(f"the index has no collection {name!r}; there are: {names}")
 
 
-def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict[str, Any]:
+def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Entry) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged = _read_log(new.training_log, found)
-    stated = {
-        "Image Size": new.image_size, "Crop Pct": new.crop_pct, "Interpolation": new.interpolation,
-        "Training Data": list(new.training_data),
-    }  # fmt: skip
+    logged = _read_log(new.training_log, contents)
+    stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
+    stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
-        "ID": found.architecture,
-        "Parameters": found.parameters,
-        "File Size": found.receipt.source.size_bytes,
-        "Num Classes": found.num_classes,
+        "ID": contents.architecture,
+        "Parameters": contents.parameters,
+        "File Size": contents.receipt.source.size_bytes,
+        "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **logged,
-        **{label: value for label, value in stated.items() if value},
+        **{_label(field): value for field, value in stated.items() if value},
     }
-    shared = next((known.metadata for known in index.collections if known.name == new.collection), {})
-    needed = ("Image Size", "Crop Pct", "Interpolation", "Image Mean", "Image Std")
+    labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
     absent = [
-        label for label in needed if label not in metadata and label.lower().replace(" ", "_") not in shared
+        label for label in labels if label not in metadata and key_name(label) not in collection.metadata
     ]
     if absent:
         raise UsageError(
@@ -219,7 +203,7 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     texts = {"Title": new.title, "License": new.license, "Code": new.code}
     model |= {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
-    model["SHA256"] = found.receipt.source.sha256
+    model["SHA256"] = contents.receipt.source.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
         dataset, split = new.dataset or "ImageNet", new.split or "validation"
@@ -230,8 +214,13 @@ def _entry(new: NewModel, found: _Found, checkpoint: Path, index: Index) -> dict
     return model
 
 
-def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
-    """Take from timm's args.yaml what the index has a field for; what is null there is left out."""
+def _label(field: str) -> str:
+    row = find_field("metadata", field)
+    return row.label if row else field
+
+
+def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
+    """Read from timm's args.yaml what the index has a field for; what is null there is left out."""
     if file is None:
         return {}
     try:
@@ -246,15 +235,13 @@ def _read_log(file: Path | None, found: _Found) -> dict[str, Any]:
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
     network, classes = log.get("model"), log.get("num_classes")
-    if isinstance(network, str) and network.partition(".")[0] != found.architecture:
-        raise UsageError(f"{file}: is of {network}, the checkpoint is a {found.architecture}")
-    if isinstance(classes, int) and classes != found.num_classes:
-        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {found.num_classes}")
-    read = {label: log[key] for key, label in LOGGED.items() if log.get(key) not in (None, "", [])}
+    if isinstance(network, str) and network.partition(".")[0] != contents.architecture:
+        raise UsageError(f"{file}: is of {network}, the checkpoint is a {contents.architecture}")
+    if isinstance(classes, int) and classes != contents.num_classes:
+        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {contents.num_classes}")
     size = log.get("input_size")
-    if isinstance(size, list) and len(size) == 3:
-        read.setdefault("Image Size", size[1])
-    return read
+    log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
+    return {_label(field): log[key] for key, field in LOGGED.items() if log.get(key) not in (None, "", [])}
 
 
 def _append(file: Path, model: Mapping[str, Any]) -> Location:
@@ -269,7 +256,7 @@ def _append(file: Path, model: Mapping[str, Any]) -> Location:
 
 
 def _mark_superseded(old: Entry, name: str) -> None:
-    """Let the old entry say what replaced it, on a line of its own under its first one."""
+    """Write into the old entry what replaced it, on a line of its own under its first one."""
     claim = old.extra.get("superseded_by")
     if claim is not None and claim.text == name:
         return

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import say_error
+from rexnet_hub.terminal import print_error
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str, code: int) -> int:
-    say_error(message)
+    print_error(message)
     return code
 
 

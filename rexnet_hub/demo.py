@@ -1,4 +1,4 @@
-"""Go the whole way for every model with stand-in weights."""
+"""Run the whole way for every model with stand-in weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEED = 2007_00992  # any number would do; this one is the paper's
 
 
 def run(out: Path) -> tuple[Finding, ...]:
-    """Go the whole way for every model of the index, writing into `out` alone.
+    """Run the whole way for every model of the index, writing into `out` alone.
 
     Returns:
         What became of every claim, checked on the published repos and the stand-ins of the released files.
@@ -82,7 +82,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
 
 
 def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Finding, ...]:
-    """Take one model from its released file to a classifier; every claim is in what is returned."""
+    """Run one model from its released file to a classifier; every claim is in what is returned."""
     step(f"{entry.name}: fetch the released file")
     # What the lock says of real files says nothing of stand-ins.
     measured = read_lock().of(entry.name).of_standin()

@@ -9,49 +9,21 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from rexnet_hub.index.entry import Entry, Location
 
 #: Where the authors state their own command, for the 1.0x network only.
 AUTHORS_README = "https://github.com/clovaai/rexnet/blob/61debcc/README.md"
 
-#: Field to argument, in the order of the command.
-ARGUMENTS = {
-    "optimizer": "--opt",
-    "lr": "--lr",
-    "momentum": "--momentum",
-    "weight_decay": "--weight-decay",
-    "epochs": "--epochs",
-    "lr_schedule": "--sched",
-    "warmup_epochs": "--warmup-epochs",
-    "dropout": "--drop",
-    "label_smoothing": "--smoothing",
-    "auto_augment": "--aa",
-    "random_erasing": "--reprob",
-    "image_size": "--input-size",
-    "interpolation": "--interpolation",
-    "crop_pct": "--crop-pct",
-}
-#: What a listed technique says of an argument, where no number does: the field it stands for, and its value.
-TECHNIQUES = {
-    "linear warmup with cosine annealing": ("lr_schedule", "cosine"),
-    "cosine annealing": ("lr_schedule", "cosine"),
-    "nesterov accelerated gradient": ("optimizer", "sgd"),
-}
-#: What a command needs and an entry may not state: the argument, and what the authors' own command has.
-OPEN = {
-    "optimizer": ("--opt", "sgd"),
-    "lr_schedule": ("--sched", "cosine"),
-    "auto_augment": ("--aa", "rand-m9-mstd0.5"),
-    "random_erasing": ("--remode pixel --reprob", "0.2"),
-    "mixed_precision": ("--amp", ""),
-    "warmup_epochs": ("--warmup-epochs", None),
-    "lr": ("--lr", "0.5"),
-    "epochs": ("--epochs", "400"),
-    "weight_decay": ("--weight-decay", "1e-5"),
-    "dropout": ("--drop", "0.2"),
-}
+_TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+ARGUMENTS: dict[str, str] = _TABLES["arguments"]
+TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
+OPEN: dict[str, tuple[str, str | None]] = _TABLES["open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +57,6 @@ class Recipe:
         devices: Processes that share a step, when the entry's Training Resources say how many.
     """
 
-    model: str
     devices: int | None
     flags: tuple[Flag, ...]
     unstated: tuple[Unstated, ...]
@@ -93,12 +64,9 @@ class Recipe:
     @property
     def command(self) -> str:
         """The command as a shell takes it; `DATA` stands for the folder of pictures."""
-        start = (
-            ["torchrun", f"--nproc_per_node={self.devices}"]
-            if self.devices and self.devices > 1
-            else ["python"]
-        )
-        words = [*start, "train.py", "--data-dir", "DATA"]
+        many = self.devices and self.devices > 1
+        words = ["torchrun", f"--nproc_per_node={self.devices}"] if many else ["python"]
+        words += ["train.py", "--data-dir", "DATA"]
         for flag in self.flags:
             words += [flag.argument, *flag.value.split()]
         return shlex.join(words)
@@ -114,16 +82,13 @@ def make_recipe(entry: Entry) -> Recipe:
         origin=network.label if network else "Name",
         location=network.location if network else entry.location,
     )
-    flags = {"model": model, **_batch(entry, devices), **_stated(entry)}
-    for field, flag in _listed(entry).items():
-        flags.setdefault(field, flag)
-    order = ["model", "batch_size", *ARGUMENTS]
-    unstated = [*_open_batch(entry, devices), *_left_open(entry, set(flags))]
+    batch = _batch(entry, devices)
+    settled = {**_listed(entry), **_stated(entry)}
+    flags = [model, batch, *(settled[field] for field in ARGUMENTS if field in settled)]
     return Recipe(
-        model=entry.architecture,
         devices=devices,
-        flags=tuple(flags[field] for field in order if field in flags),
-        unstated=tuple(unstated),
+        flags=tuple(flag for flag in flags if isinstance(flag, Flag)),
+        unstated=(*([batch] if isinstance(batch, Unstated) else []), *_left_open(entry, settled)),
     )
 
 
@@ -133,32 +98,22 @@ def _devices(entry: Entry) -> int | None:
     return int(match[1]) if match else None
 
 
-def _batch(entry: Entry, devices: int | None) -> dict[str, Flag]:
-    claim = entry.metadata.get("batch_size")
-    if claim is None or not devices or claim.value % devices:
-        return {}
+def _batch(entry: Entry, devices: int | None) -> Flag | Unstated:
+    claim, argument = entry.metadata.get("batch_size"), "--batch-size"
+    if claim is None:
+        return Unstated(argument=argument, note="no Batch Size is stated")
+    if not devices or claim.value % devices:
+        note = "images a step in all; on how many devices is not stated, or does not divide them"
+        return Unstated(argument=argument, note=f"{claim.text} {note}")
     origin = f"{claim.label} {claim.text} over {devices} devices (Training Resources)"
     value = str(claim.value // devices)
-    return {"batch_size": Flag(argument="--batch-size", value=value, origin=origin, location=claim.location)}
-
-
-def _open_batch(entry: Entry, devices: int | None) -> list[Unstated]:
-    claim = entry.metadata.get("batch_size")
-    if claim is None:
-        return [Unstated(argument="--batch-size", note="no Batch Size is stated")]
-    if not devices or claim.value % devices:
-        note = (
-            f"{claim.text} images a step in all; on how many devices is not stated, or does not divide them"
-        )
-        return [Unstated(argument="--batch-size", note=note)]
-    return []
+    return Flag(argument=argument, value=value, origin=origin, location=claim.location)
 
 
 def _stated(entry: Entry) -> dict[str, Flag]:
     flags = {}
     for field, argument in ARGUMENTS.items():
-        claim = entry.metadata.get(field)
-        if claim is not None:
+        if claim := entry.metadata.get(field):
             text = claim.text.rstrip("%") if claim.text else str(claim.value)
             value = f"3 {text} {text}" if field == "image_size" else text.strip()
             flags[field] = Flag(argument=argument, value=value, origin=claim.label, location=claim.location)
@@ -167,10 +122,10 @@ def _stated(entry: Entry) -> dict[str, Flag]:
 
 def _listed(entry: Entry) -> dict[str, Flag]:
     claim = entry.metadata.get("training_techniques")
-    flags: dict[str, Flag] = {}
-    for technique in claim.value if claim is not None else ():
-        field, value = TECHNIQUES.get(str(technique).lower(), ("", ""))
-        if field and claim is not None:
+    flags = {}
+    for technique in claim.value if claim else ():
+        if claim and (known := TECHNIQUES.get(str(technique).lower())):
+            field, value = known
             origin = f"{claim.label}: {technique}"
             flags[field] = Flag(
                 argument=ARGUMENTS[field], value=value, origin=origin, location=claim.location
@@ -178,16 +133,12 @@ def _listed(entry: Entry) -> dict[str, Flag]:
     return flags
 
 
-def _left_open(entry: Entry, settled: set[str]) -> list[Unstated]:
-    is_authors_network = entry.architecture == "rexnet_100"
-    found = []
+def _left_open(entry: Entry, settled: Container[str]) -> Iterator[Unstated]:
+    network = "" if entry.architecture == "rexnet_100" else " for 1.0x"
     for field, (argument, theirs) in OPEN.items():
-        if field in settled:
-            continue
-        if theirs is None:
+        if field not in settled:
             note = "not stated, nor by the authors; train.py has a default of its own"
-        else:
-            whose = "the authors' command has" if is_authors_network else "the authors' command for 1.0x has"
-            note = f"not stated; {whose} `{f'{argument} {theirs}'.strip()}` ({AUTHORS_README})"
-        found.append(Unstated(argument=argument, note=note))
-    return found
+            if theirs is not None:
+                theirs = f"`{f'{argument} {theirs}'.strip()}` ({AUTHORS_README})"
+                note = f"not stated; the authors' command{network} has {theirs}"
+            yield Unstated(argument=argument, note=note)

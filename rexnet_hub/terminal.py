@@ -20,14 +20,14 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def say_error(message: str) -> None:
+def print_error(message: str) -> None:
     """Print an error to standard error, line by line, with nothing in it that a terminal would obey."""
     lines = "\n".join(map(printable, f"error: {message}".split("\n")))
     print(paint(lines, stream=sys.stderr), file=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
-    """Lay rows out in columns.
+    """Render rows in aligned columns.
 
     Args:
         right: Columns, counted from 0, that align to the right: numbers.

@@ -79,6 +79,48 @@ def test_an_import_that_goes_up_is_found():
     assert found == ["index/ imports nets/", "nets/ imports weights/"]
 
 
+def imported_files(file):
+    """Name the files of the package that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rexnet_hub"):
+            folder = ROOT.joinpath(*node.module.split("."))
+            for name in node.names:
+                places = (folder / f"{name.name}.py", folder.with_suffix(".py"), folder / "__init__.py")
+                yield next(place for place in places if place.exists())
+
+
+def circle(imports):
+    """Find files that import each other in a circle, lazily or not; empty where there is none."""
+    done: set[object] = set()
+    path: list[object] = []
+
+    def walk(file):
+        if file in path:
+            return path[path.index(file) :]
+        if file not in done:
+            path.append(file)
+            for there in imports.get(file, ()):
+                if there != file and (found := walk(there)):
+                    return found
+            path.pop()
+            done.add(file)
+        return []
+
+    return next((found for file in imports if (found := walk(file))), [])
+
+
+def test_no_files_import_each_other_in_a_circle():
+    """Within a package too, each file can be read after those that it imports."""
+    imports = {file: set(imported_files(file)) for file in package_files()}
+
+    assert [file.name for file in circle(imports)] == []
+
+
+def test_a_circle_is_found():
+    """The check says no to a circle of three files."""
+    assert circle({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == ["a", "b", "c"]
+
+
 def test_a_module_says_in_its_first_line_what_the_readme_says():
     """The first line of a file's or package's docstring is its line in the drawing, but for its verb form."""
     (block,) = re.findall(r"```text\n(roof .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)

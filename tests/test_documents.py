@@ -1,6 +1,5 @@
 """What the documents at the root and in docs/ say of the repository is so."""
 
-import ast
 import dataclasses
 import json
 import os
@@ -150,7 +149,7 @@ def test_the_recipe_for_a_field_adds_one(tmp_path):
     (row,) = re.findall(
         r"^```text\n(.*)\n```", section(CONTRIBUTING, "Add a field of the index"), re.MULTILINE
     )
-    label, kind, _, meaning = ast.literal_eval(row.rstrip(","))
+    ((label, facts),) = json.loads(f"{{{row.rstrip(',')}}}").items()
     shutil.copytree(
         ROOT / "rexnet_hub", tmp_path / "rexnet_hub", ignore=shutil.ignore_patterns("__pycache__")
     )
@@ -158,10 +157,10 @@ def test_the_recipe_for_a_field_adds_one(tmp_path):
     validate = ("-m", "rexnet_hub", "validate", "index.yml")
     assert run_in_copy(tmp_path, *validate).returncode == 0
 
-    table = tmp_path / "rexnet_hub" / "index" / "fields.py"
-    head = '    *_rows(\n        "metadata",\n'
+    table = tmp_path / "rexnet_hub" / "index" / "fields.json"
+    head = '  "metadata": {\n'
     assert table.read_text().count(head) == 1
-    table.write_text(table.read_text().replace(head, f"{head}        {row}\n"))
+    table.write_text(table.read_text().replace(head, f"{head}    {row}\n"))
 
     refused = run_in_copy(tmp_path, *validate)
     assert refused.returncode == 1
@@ -174,7 +173,7 @@ def test_the_recipe_for_a_field_adds_one(tmp_path):
         "print(render_schema(), render_fields())",
     ).stdout
     assert rendered.count(label) >= 2
-    assert f"| `{label}` | {kind} | {meaning} |" in rendered
+    assert f"| `{label}` | {facts['kind']} | {facts['meaning']} |" in rendered
 
 
 def test_decisions_have_one_numbering():

@@ -85,6 +85,9 @@ def declare_show(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+declare_recipe = declare_show
+
+
 def run_show(args: argparse.Namespace) -> int:
     """Show one model: what is claimed, what was measured, and where each value comes from."""
     from rexnet_hub.index import read_lock
@@ -152,8 +155,8 @@ def run_validate(args: argparse.Namespace) -> int:
     if args.fix and any(problem.fix for problem in index.problems):
         from rexnet_hub.index.reading.fix import fix_files
 
-        for fixed in fix_files(index.problems):
-            print(f"{fixed.file}: {len(fixed.problems)} fixed", file=sys.stderr)
+        for file, count in fix_files(index.problems):
+            print(f"{file}: {count} fixed", file=sys.stderr)
         index = load_index(args.paths or None, root=args.root)
     problems = index.problems
     text = render_problems(problems, args.format)
@@ -162,12 +165,6 @@ def run_validate(args: argparse.Namespace) -> int:
     counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
     print(counts, file=sys.stderr)
     return 1 if errors or (args.strict and problems) or not index.models else 0
-
-
-def declare_recipe(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `recipe`."""
-    parser.add_argument("name", help="a model")
-    add_json(parser)
 
 
 def run_recipe(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.terminal import say_error
+from rexnet_hub.terminal import print_error
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +117,7 @@ def run_publish(args: argparse.Namespace) -> int:
         print(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
-            say_error(f"{outcome.source}: {outcome.problem}")
+            print_error(f"{outcome.source}: {outcome.problem}")
     if not args.apply:
         print("a plan only: --apply does it", file=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0
@@ -156,9 +156,8 @@ def run_add(args: argparse.Namespace) -> int:
 
     from rexnet_hub.add import NewModel, add_entry
 
-    stated = {field.name: getattr(args, field.name) for field in fields(NewModel)}
-    new = NewModel(**stated | {"training_data": tuple(args.training_data)})
+    new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
     added = add_entry(args.checkpoint, new, index_file=args.index_file)
     word = "was there already" if added.was_there else "added"
-    print(f"{added.location}: {added.name} {word}, a {added.architecture}")
+    print(f"{added.location}: {new.name} {word}, a {added.architecture}")
     return 0

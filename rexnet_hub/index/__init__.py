@@ -2,9 +2,7 @@
 
 from rexnet_hub.index.entry import (
     Claim,
-    Collection,
     Entry,
-    Index,
     Location,
     Paper,
     Preprocessing,
@@ -14,11 +12,10 @@ from rexnet_hub.index.entry import (
 )
 from rexnet_hub.index.lock import Lock, Measured, read_lock
 from rexnet_hub.index.problems import Fix, Problem
-from rexnet_hub.index.reading.read import load_index
+from rexnet_hub.index.reading.read import Index, load_index
 
 __all__ = [
     "Claim",
-    "Collection",
     "Entry",
     "Fix",
     "Index",

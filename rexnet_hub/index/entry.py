@@ -8,12 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import IndexReadError, UnknownModelError
+from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import StatedFile
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
-    from rexnet_hub.index.problems import Problem
 
 #: What a claim can hold: text, a count, percentage points or another exact decimal,
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
@@ -147,29 +146,12 @@ class Preprocessing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """What the models of one family share."""
-
-    name: str
-    location: Location
-    title: str | None = None
-    paper: Paper | None = None
-    current_paper: Paper | None = None
-    license: Claim | None = None
-    code: Claim | None = None
-    readme: Claim | None = None
-    metadata: Mapping[str, Claim] = field(default_factory=dict)
-    results: tuple[Result, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One model of the zoo: everything that is claimed of it, its collection's claims included."""
+    """All that is claimed of a model, its collection's claims included; or what a family shares."""
 
     name: str
     location: Location
-    collection: Collection | None = None
+    collection: Entry | None = None
     paper: Paper | None = None
     current_paper: Paper | None = None
     license: Claim | None = None
@@ -250,38 +232,3 @@ class Entry:
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """All that the files say, and all that is wrong with them.
-
-    Attributes:
-        library: The library that the models come from, as the first file that says so has it.
-    """
-
-    models: tuple[Entry, ...]
-    collections: tuple[Collection, ...]
-    problems: tuple[Problem, ...]
-    library: Claim | None = None
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that are not warnings."""
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    def find(self, name: str) -> Entry:
-        """Find one model.
-
-        Raises:
-            UnknownModelError: None has that name; the nearest is named.
-        """
-        for entry in self.models:
-            if entry.name == name:
-                return entry
-        raise UnknownModelError(name, [entry.name for entry in self.models])
-
-
-def percent(text: str) -> Decimal:
-    """Read `77.86%` or `77.86` as percentage points, exactly."""
-    return Decimal(text.strip().removesuffix("%").strip())

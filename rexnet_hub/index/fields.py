@@ -1,13 +1,16 @@
-"""List every field of a model index: its name, what it holds, its unit and its meaning.
+"""Look fields of a model index up in `fields.json`: what each holds, its unit and its meaning.
 
-The reader, the JSON Schema, the reference page and the editor all follow this table; a new
+The reader, the JSON Schema, the reference page and the editor all follow that table; a new
 field is one row.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 
 #: The least and greatest value of each kind of number; None where there is no bound.
 BOUNDS: dict[str, tuple[int | None, int | None]] = {
@@ -55,125 +58,14 @@ def key_name(label: str) -> str:
     return "_".join(label.replace("_", " ").replace("-", " ").lower().split())
 
 
-def _rows(owner: str, *rows: tuple[str, str, str | None, str]) -> tuple[Field, ...]:
-    return tuple(
-        Field(owner=owner, label=label, kind=kind, unit=unit, meaning=meaning)
-        for label, kind, unit, meaning in rows
-    )
+def _read_fields() -> Iterator[Field]:
+    table = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
+    for owner, rows in table.items():
+        for label, facts in rows.items():
+            yield Field(owner=owner, label=label, **facts | {"aliases": tuple(facts.get("aliases", ()))})
 
 
-FIELDS: tuple[Field, ...] = (
-    *_rows(
-        "index",
-        ("Type", "text", None, "always `model-index`; marks a comment block in Markdown"),
-        ("Models", "models", None, "the models"),
-        ("Collections", "collections", None, "what families of models share"),
-        ("Import", "paths", None, "other files to read, globs allowed"),
-        ("Library", "mapping", None, "the library that the models come from"),
-    ),
-    *_rows(
-        "model",
-        ("Name", "text", None, "the name that a model is loaded by"),
-        ("Title", "text", None, "the name as people write it"),
-        ("In Collection", "text", None, "the collection whose fields the model inherits"),
-        ("Metadata", "metadata", None, "what is known of the network and its training"),
-        ("Results", "results", None, "what was measured on which data"),
-        ("Paper", "paper", None, "the paper as it was first given"),
-        ("Current Paper", "paper", None, "the paper under its present title"),
-        ("License", "spdx", None, "licence of the weights"),
-        ("Code", "url", None, "the source code of the network"),
-        ("Weights", "url", None, "the released file"),
-        ("SHA256", "digest", None, "digest of the released file, 64 hexadecimal digits"),
-        ("Config", "path", None, "a training configuration"),
-        ("README", "path", None, "a longer description"),
-        ("Image", "path", None, "a picture"),
-        ("Superseded By", "text", None, "the model that replaced this one"),
-        ("Sources", "sources", None, "for each field, the place that states it"),
-    ),
-    *_rows(
-        "metadata",
-        ("ID", "text", None, "the network's name"),
-        ("FLOPs", "count", "operations", "as published; the convention is often unknown"),
-        ("Parameters", "count", "parameters", "trainable parameters, often rounded"),
-        ("File Size", "bytes", "bytes", "size of the released file"),
-        ("Architecture", "words", None, "building blocks"),
-        ("Tasks", "words", None, "what the model does"),
-        ("Training Techniques", "words", None, "how it was trained"),
-        ("Training Data", "words", None, "what it was trained on"),
-        ("Training Resources", "text", None, "the hardware"),
-        ("Training Time", "text", None, "how long the training took"),
-        ("LR", "number", None, "peak learning rate"),
-        ("Epochs", "count", "epochs", "passes over the training data"),
-        ("Dropout", "fraction", None, "drop probability before the classifier"),
-        ("Momentum", "fraction", None, "of the optimiser"),
-        ("Batch Size", "count", "images", "images a step, over all devices"),
-        ("Weight Decay", "number", None, "of the optimiser"),
-        ("Label Smoothing", "fraction", None, "of the loss"),
-        ("Optimizer", "text", None, "the optimiser's name as timm's train.py takes it"),
-        ("LR Schedule", "text", None, "the schedule's name as timm's train.py takes it"),
-        ("Warmup Epochs", "count", "epochs", "epochs of rising learning rate"),
-        ("Random Erasing", "fraction", None, "probability that a rectangle of a picture is erased"),
-        ("Auto Augment", "text", None, "augmentation policy as timm's train.py takes it"),
-        ("Num Classes", "count", "classes", "classes that the classifier tells apart"),
-        (
-            "Labels",
-            "path",
-            None,
-            "the classes' names in the order of the outputs: a file beside the index, one a line, or "
-            "`ImageNet-1k`; without it only a model that was trained on ImageNet alone has names, ImageNet's",
-        ),
-        ("Image Size", "count", "px", "side of the square that the network sees"),
-        ("Crop Pct", "fraction", None, "part of the resized short side that the centre crop keeps"),
-        ("Interpolation", "text", None, "resampling filter of the resize"),
-        ("Image Mean", "numbers", None, "of each channel, RGB, of pixels in 0..1"),
-        ("Image Std", "numbers", None, "of each channel, RGB, of pixels in 0..1"),
-    ),
-    *_rows(
-        "result",
-        ("Task", "text", None, "what was measured"),
-        ("Dataset", "text", None, "on which data"),
-        ("Split", "text", None, "on which part of the data"),
-        ("Metrics", "metrics", None, "the numbers"),
-        ("Sources", "snapshots", None, "other tables that state the same metrics"),
-        ("Task Type", "text", None, "the task's id on the Hub"),
-        ("Dataset Type", "text", None, "the data set's id on the Hub"),
-        ("Dataset Config", "text", None, "its configuration there"),
-        ("Dataset Revision", "text", None, "its commit there"),
-        ("Dataset Args", "mapping", None, "arguments that it was loaded with"),
-        ("Metric Types", "mapping", None, "for a metric, its id on the Hub where the name does not tell it"),
-        ("Source URL", "url", None, "where the numbers were published"),
-        ("Source Name", "text", None, "that place's name"),
-    ),
-    *_rows(
-        "paper",
-        ("Title", "text", None, "the paper's title"),
-        ("URL", "url", None, "its address"),
-    ),
-    *_rows(
-        "snapshot",
-        ("URL", "url", None, "the other table"),
-        ("Date", "text", None, "of the table, year-month-day, in quotes"),
-        ("Metrics", "metrics", None, "the same metrics as it states them"),
-    ),
-    Field(
-        owner="metrics",
-        label="Top 1 Accuracy",
-        kind="percent",
-        unit="percentage points",
-        meaning="images whose first guess is right",
-        aliases=("Top-1 Accuracy", "Accuracy@1", "Acc@1"),
-        canonical="top1",
-    ),
-    Field(
-        owner="metrics",
-        label="Top 5 Accuracy",
-        kind="percent",
-        unit="percentage points",
-        meaning="images with the right class among the first five guesses",
-        aliases=("Top-5 Accuracy", "Accuracy@5", "Acc@5"),
-        canonical="top5",
-    ),
-)
+FIELDS = tuple(_read_fields())
 
 
 @cache

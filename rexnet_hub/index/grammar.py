@@ -37,20 +37,9 @@ TEXT_NAMES = (
 )
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
 UNITS = {
-    "": 1,
-    "%": 1,
-    "k": 10**3,
-    "m": 10**6,
-    "g": 10**9,
-    "b": 10**9,
-    "t": 10**12,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-}
+    "": 1, "%": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12,
+    "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +214,5 @@ def require_known(name: str, word: str) -> None:
         UsageError: None has; the nearest is named.
     """
     known = [*TEXT_NAMES, *number_names(), *ALIASES]
-    if name in known:
-        return
-    raise UsageError(f"{word!r} is no name that can be asked for. {suggest(name, known)}")
+    if name not in known:
+        raise UsageError(f"{word!r} is no name that can be asked for. {suggest(name, known)}")

@@ -230,7 +230,7 @@ def render_lock(lock: Lock) -> str:
 
 
 def _dropped(value: Any) -> Any:
-    """Turn tuples to lists, and leave out what was not measured."""
+    """Convert tuples to lists, and leave out what was not measured."""
     if isinstance(value, tuple):
         return [_dropped(inner) for inner in value]
     if not isinstance(value, dict):
@@ -242,6 +242,6 @@ def _find_line(text: str, keys: tuple[str | int, ...]) -> tuple[int, int]:
     """Find line and column of a key: each is looked for after the one that holds it."""
     place = 0
     for key in keys:
-        found = text.find(json.dumps(key, ensure_ascii=False), place) if isinstance(key, str) else -1
-        place = place if found < 0 else found
+        start = text.find(json.dumps(key, ensure_ascii=False), place) if isinstance(key, str) else -1
+        place = place if start < 0 else start
     return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)

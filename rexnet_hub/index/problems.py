@@ -1,10 +1,10 @@
-"""Keep what is wrong with a model-index file as values, and render them for people, programs and GitHub."""
+"""Define what can be wrong with a model-index file, and render them for people, programs and GitHub."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rexnet_hub.index.entry import Location
 from rexnet_hub.terminal import printable
@@ -27,9 +27,9 @@ class Problem:
         severity: `error` or `warning`.
     """
 
-    code: str
-    severity: str
     location: Location
+    severity: str
+    code: str
     message: str
     fix: Fix | None = None
 
@@ -58,7 +58,8 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
         style: `text`, `json` or `github`.
     """
     if style == "json":
-        return json.dumps([_record(problem) for problem in problems], indent=2, ensure_ascii=False) + "\n"
+        facts = [{**(fields := asdict(problem)).pop("location"), **fields} for problem in problems]
+        return json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
     line = _annotation if style == "github" else _line
     return "".join(f"{line(problem)}\n" for problem in problems)
 
@@ -66,19 +67,6 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
 def _line(problem: Problem) -> str:
     shown = printable(str(problem))
     return shown if problem.fix is None else f"{shown} [fixable]"
-
-
-def _record(problem: Problem) -> dict[str, object]:
-    fix = problem.fix
-    return {
-        "file": str(problem.location.file),
-        "line": problem.location.line,
-        "column": problem.location.column,
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-        "fix": None if fix is None else {"old": fix.old, "new": fix.new},
-    }
 
 
 def _annotation(problem: Problem) -> str:

@@ -1,10 +1,11 @@
-"""Ask the index: pick models by a query, sort them, and find those that no other beats."""
+"""Query the index: pick models by a query, sort them, and find those that no other beats."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from fnmatch import fnmatchcase
 
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
@@ -13,14 +14,9 @@ from rexnet_hub.index.reading.read import load_index
 
 Measurable = Decimal | int
 _HOLDS: dict[str, Callable[..., bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "=": operator.eq,
-    ":": operator.eq,
-    "!=": operator.ne,
-}
+    "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+    "=": operator.eq, ":": operator.eq, "!=": operator.ne,
+}  # fmt: skip
 
 
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
@@ -35,15 +31,11 @@ def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measur
         if counted is not None:
             return counted
     claim = entry.metadata.get(name) or entry.metric(name)
-    if claim is None:
-        claim = next((c for label, c in entry.metadata.items() if plain_name(label) == name), None)
+    if claim is None:  # One's own field, as a query writes its name.
+        claims = entry.metadata.items()
+        claim = next((c for label, c in claims if label.lower().replace(" ", "_") == name), None)
     value = None if claim is None else claim.value
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
-
-
-def plain_name(label: str) -> str:
-    """Return a field's name as a query writes it."""
-    return label.lower().replace(" ", "_")
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
@@ -163,28 +155,11 @@ def _judge(tree: Condition | Group, entry: Entry, measured: Lock | None) -> bool
 
 def _match(condition: Condition, entry: Entry) -> bool | None:
     texts = find_texts(entry, condition.name)
-    matches = any(_matches(condition.pattern or "", text) for text in texts)
+    pattern = (condition.pattern or "").lower().replace("[", "[[]")  # The language knows `*` and `?` alone.
+    matches = any(fnmatchcase(text.lower(), pattern) for text in texts)
     return matches == (condition.operator != "!=") if texts else None
 
 
 def _compare(condition: Condition, entry: Entry, measured: Lock | None) -> bool | None:
     value = find_number(entry, condition.name, measured)
     return None if value is None else _HOLDS[condition.operator](value, condition.number)
-
-
-def _matches(pattern: str, text: str) -> bool:
-    """Match with `*` and `?`, in time that grows with both lengths only."""
-    pattern, text = pattern.lower(), text.lower()
-    at = in_text = 0
-    star, retry = -1, 0  # Where the last `*` stands, and from where it is tried again.
-    while in_text < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, retry, at = at, in_text, at + 1
-        elif at < len(pattern) and pattern[at] in ("?", text[in_text]):
-            at, in_text = at + 1, in_text + 1
-        elif star >= 0:
-            retry += 1
-            at, in_text = star + 1, retry
-        else:
-            return False
-    return not pattern[at:].strip("*")

@@ -39,6 +39,10 @@ def _number(kind: str, text: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"anyOf": [{"type": "number", **bounds, **more}, text, _NULL]}
 
 
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": f"#/$defs/{name}"}
+
+
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
 _KINDS: dict[str, dict[str, Any]] = {
@@ -47,7 +51,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "spdx": _TEXT,
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
     "digest": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"}, _NULL]},
-    "url": {"anyOf": [_LINK, {"$ref": "#/$defs/link"}, _NULL]},
+    "url": {"anyOf": [_LINK, _ref("link"), _NULL]},
     "count": _number("count", _quoted(_WHOLE), multipleOf=1),
     "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),
     "number": _number("number", _quoted(_NUMBER)),
@@ -57,46 +61,36 @@ _KINDS: dict[str, dict[str, Any]] = {
     "mapping": {"type": ["object", "string", "number", "boolean", "null"]},
     "sources": {"type": "object"},
     "paths": _PATHS,
-    "paper": {"anyOf": [_LINK, {"$ref": "#/$defs/paper"}, _NULL]},
-    "models": {"$ref": "#/$defs/models"},
-    "collections": {"$ref": "#/$defs/models"},
-    "metadata": {"$ref": "#/$defs/metadata_or_path"},
-    "results": {"$ref": "#/$defs/results"},
-    "metrics": {"$ref": "#/$defs/metrics_or_list"},
-    "snapshots": {"$ref": "#/$defs/snapshots"},
+    "paper": {"anyOf": [_LINK, _ref("paper"), _NULL]},
+    "models": _ref("models"),
+    "collections": _ref("models"),
+    "metadata": _ref("metadata_or_path"),
+    "results": _ref("results"),
+    "metrics": _ref("metrics_or_list"),
+    "snapshots": _ref("snapshots"),
 }
 _KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _quoted(_UNIT_SPAN)]}
 
 
 def build_schema() -> dict[str, Any]:
     """Build the schema: plain JSON, draft 2020-12."""
-    name = {"anyOf": [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]}
-    paths = [{"type": "string"}, _NULL]
     owners = {
         owner: _mapping(owner) for owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
     }
-    owners["model"] |= name
+    owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
-    owners["link"] = _one_key("URL", _KINDS["url"]["anyOf"][:1])
-    model = {"anyOf": [{"$ref": "#/$defs/model"}, *paths]}
-    part = {"anyOf": [{"$ref": "#/$defs/metadata"}, *paths]}
-    result = {"anyOf": [{"$ref": "#/$defs/result"}, *paths]}
-    metric = {"type": "object"}
-    lists = {
-        "models": {"anyOf": [*model["anyOf"], {"type": "array", "items": model}]},
-        "metadata_or_path": {"anyOf": [*part["anyOf"], {"type": "array", "items": part}]},
-        "results": {"anyOf": [*result["anyOf"], {"type": "array", "items": result}]},
-        "metrics_or_list": {
-            "anyOf": [{"$ref": "#/$defs/metrics"}, {"type": "array", "items": metric}, _NULL]
-        },
-        "snapshots": {
-            "anyOf": [
-                {"$ref": "#/$defs/snapshot"},
-                {"type": "array", "items": {"$ref": "#/$defs/snapshot"}},
-                _NULL,
-            ]
-        },
+    owners["link"] = {
+        "type": "object",
+        "patternProperties": {f"^{_any_case('URL')}$": {"anyOf": [_LINK, _NULL]}},
     }
+    lists = {
+        name: _one_or_many({"anyOf": [_ref(owner), {"type": "string"}, _NULL]})
+        for name, owner in (("models", "model"), ("metadata_or_path", "metadata"), ("results", "result"))
+    }
+    metrics = {"type": "array", "items": {"type": "object"}}
+    lists["metrics_or_list"] = {"anyOf": [_ref("metrics"), metrics, _NULL]}
+    snapshots = {"type": "array", "items": _ref("snapshot")}
+    lists["snapshots"] = {"anyOf": [_ref("snapshot"), snapshots, _NULL]}
     owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
     owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {
@@ -126,9 +120,8 @@ def _mapping(owner: str) -> dict[str, Any]:
     }
 
 
-def _one_key(label: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-    value = {"anyOf": [*choices, _NULL]}
-    return {"type": "object", "patternProperties": {f"^{_any_case(label)}$": value}}
+def _one_or_many(choice: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [*choice["anyOf"], {"type": "array", "items": choice}]}
 
 
 def _of(row: Field) -> dict[str, Any]:

@@ -127,10 +127,10 @@ def test_a_slip_is_told_from_another_word(slip):
 def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
     """Each certain fix gives exactly the mended text, which has no such problem any more."""
     bad, good = (bom + text.replace("\n", end).encode() for text in FIXES[name])
-    mended = fix_files(read(bad).problems)
+    fixed = fix_files(read(bad).problems)
 
     assert (tmp_path / "index.yml").read_bytes() == good
-    assert [record.file for record in mended] == [tmp_path / "index.yml"]
+    assert [file for file, _ in fixed] == [tmp_path / "index.yml"]
     assert [p for p in load_index(tmp_path / "index.yml").problems if p.fix] == []
 
 

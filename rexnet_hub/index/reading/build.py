@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Location, Paper, PublishedTable, Result
+from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable, Result
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
-from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number
+from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
@@ -39,6 +39,14 @@ class Builder:
         """Add one problem."""
         location = place.location if isinstance(place, Node) else place
         self.problems.append(make_problem(code, location, message, fix))
+
+    def refuse(self, node: Node, expected: str) -> None:
+        """Report a value that is of another kind than expected."""
+        self.report("wrong-kind", node, f"expected {expected}")
+
+    def _report_flaw(self, node: Node, flaw: Flaw) -> None:
+        fix = None if flaw.new is None else Fix(old=node.raw, new=flaw.new)
+        self.report(flaw.code, node, flaw.message, fix)
 
     # Mappings and their keys
 
@@ -90,9 +98,7 @@ class Builder:
         if node.kind == "mapping":
             is_linked = kind == "url" and row is not None and row.owner == "model"
             if kind not in ("any", "mapping") and not is_linked:
-                self.report(
-                    "wrong-kind", node, f"expected {row.label if row else kind} as a value, found a mapping"
-                )
+                self.refuse(node, f"{row.label if row else kind} as a value, found a mapping")
                 return None
             kinds = {
                 key.text: "url" if kind == "url" and key_name(key.text) == "url" else "any"
@@ -100,7 +106,7 @@ class Builder:
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
         if kind == "numbers" and not is_null(node):
-            self.report("wrong-kind", node, f"expected three numbers in a list, found {node.text[:60]!r}")
+            self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
             return None
         notes: list[Flaw] = []
         try:
@@ -109,8 +115,7 @@ class Builder:
             notes.append(flaw)
             value = None
         for note in notes:
-            fix = None if note.new is None else Fix(old=node.raw, new=note.new)
-            self.report(note.code, node, note.message, fix)
+            self._report_flaw(node, note)
         if kind == "words":
             return None if value is None else (value,)
         return value
@@ -119,9 +124,7 @@ class Builder:
         if kind not in ("any", "words", "numbers"):
             if kind in ("text", "path", "spdx") and len(node.items) == 1 and node.items[0].kind == "scalar":
                 return self.value(row, node.items[0])
-            self.report(
-                "wrong-kind", node, f"expected one value for {row.label if row else kind}, found a list"
-            )
+            self.refuse(node, f"one value for {row.label if row else kind}, found a list")
             return None
         if kind == "numbers":
             return self._numbers(node)
@@ -138,9 +141,7 @@ class Builder:
     def _numbers(self, node: Node) -> tuple[Decimal, ...] | None:
         numbers = [self.value(None, item, "number") for item in node.items]
         if len(numbers) != 3 or None in numbers:
-            self.report(
-                "wrong-kind", node, f"expected three numbers, of red, green and blue; found {len(numbers)}"
-            )
+            self.refuse(node, f"three numbers, of red, green and blue; found {len(numbers)}")
             return None
         if any(number > 1 for number in numbers):
             self.report(
@@ -149,11 +150,12 @@ class Builder:
             return None
         return tuple(numbers)
 
-    def claim(self, name: str, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
+    def claim(self, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
         """Read one field as a claim; None where it says nothing."""
         row, key, node = pair
-        if row is None and node.kind == "scalar" and _DIGEST_KEY.search(key_name(key.text)):
-            self._check_digest(node)
+        is_digest = row is None and node.plain and _DIGEST_KEY.search(key_name(key.text))
+        if is_digest and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
+            self._report_flaw(node, unquoted_digest(node))
         value = self.value(row, node)
         if value is None:
             return None
@@ -168,90 +170,51 @@ class Builder:
             source=sources.get(key_name(key.text)),
         )
 
-    def _check_digest(self, node: Node) -> None:
-        if node.plain and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
-            quote = '"' if node.source.is_json else "'"
-            fix = Fix(old=node.raw, new=f"{quote}{node.text}{quote}")
-            self.report(
-                "digest-as-number", node, f"YAML may read {node.text[:70]} as a number; quote it", fix
-            )
-
     def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
         """Read a mapping of fields."""
         claims = {}
-        for name, pair in self.pairs(owner, node).items():
-            claim = self.claim(name, pair, sources, owner)
-            if claim is not None:
+        for pair in self.pairs(owner, node).values():
+            if (claim := self.claim(pair, sources, owner)) is not None:
                 claims[claim.field] = claim
         return claims
 
     # Models and collections
 
-    def collection(self, node: Node) -> Collection | None:
-        """Build a collection; None when it has no name."""
-        fields = self._fields(node)
-        if fields is None:
-            return None
-        title = fields["extra"].get("title")
-        wanted = {name: fields[name] for name in ("license", "code", "readme")}
-        spare = {name: fields[name] for name in ("weights", "config", "image") if fields[name] is not None}
-        return Collection(
-            name=fields["name"],
-            location=fields["location"],
-            title=str(title.value) if title else None,
-            paper=fields["paper"],
-            current_paper=fields["current_paper"],
-            metadata=fields["metadata"],
-            results=fields["results"],
-            extra={**fields["extra"], **spare},
-            **wanted,
-        )
-
     def entry(self, node: Node, page: Path | None = None) -> Entry | None:
-        """Build a model; None when it has no name. `page` is the Markdown page that carries it."""
-        fields = self._fields(node)
-        if fields is None:
-            return None
-        if page is not None and fields["readme"] is None:
-            label = "README"
-            fields["readme"] = Claim(
-                field="readme", label=label, value=page.name, text="", location=fields["location"]
-            )
-        return Entry(**fields)
-
-    def _fields(self, node: Node) -> dict[str, Any] | None:
-        """Read what models and collections have in common."""
+        """Build a model or collection; None when it has no name. `page`: the Markdown page that holds it."""
         pairs = self.pairs("model", node)
-        named = self.claim("name", pairs["name"], {}) if "name" in pairs else None
+        named = self.claim(pairs["name"], {}) if "name" in pairs else None
         if named is None or not str(named.value):
             self.report("missing-name", node, "this has no Name; a model is loaded by its name")
             return None
         sources = self._sources(pairs.get("sources"))
-        rest = {n: self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _SECTIONS}
+        rest: dict[str, Any] = {
+            n: self.claim(pair, sources) for n, pair in pairs.items() if n not in _SECTIONS
+        }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
         self._check_paths(rest)
         given = pairs.get("sources")
         if given is not None and sources:
-            extra["sources"] = Claim(
-                field="sources", label=given[1].text, value=sources, text="", location=given[2].location
-            )
-        return {
-            "name": str(named.value),
-            "location": node.location,
-            "paper": self._paper(pairs.get("paper"), sources),
-            "current_paper": self._paper(pairs.get("current_paper"), sources),
+            extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
+        if page is not None and rest.get("readme") is None:
+            rest["readme"] = _claim("readme", "README", page.name, node.location)
+        return Entry(
+            name=str(named.value),
+            location=node.location,
+            paper=self._paper(pairs.get("paper"), sources),
+            current_paper=self._paper(pairs.get("current_paper"), sources),
+            metadata=self._metadata(pairs.get("metadata"), sources),
+            results=self._results(pairs.get("results"), sources),
+            extra=extra,
             **{name: rest.get(name) for name in _ATTRIBUTES},
-            "metadata": self._metadata(pairs.get("metadata"), sources),
-            "results": self._results(pairs.get("results"), sources),
-            "extra": extra,
-        }
+        )
 
     def _sources(self, pair: Pair | None) -> dict[str, str]:
         if pair is None:
             return {}
         if pair[2].kind != "mapping":
-            self.report("wrong-kind", pair[2], "expected a mapping of fields to URLs")
+            self.refuse(pair[2], "a mapping of fields to URLs")
             return {}
         urls = {}
         for key, node in pair[2].pairs:
@@ -298,7 +261,7 @@ class Builder:
             return {}
         node = pair[2]
         if node.kind != "mapping":
-            self.report("wrong-kind", node, "expected Metadata as a mapping of fields")
+            self.refuse(node, "Metadata as a mapping of fields")
             return {}
         return self.claims("metadata", node, sources)
 
@@ -307,7 +270,7 @@ class Builder:
             return None
         _, key, node = pair
         if node.kind == "list":
-            self.report("wrong-kind", node, "expected one paper, as a URL or as Title and URL")
+            self.refuse(node, "one paper, as a URL or as Title and URL")
             return None
         if node.kind == "scalar":
             title, url = None, self.value(None, node, "url")
@@ -321,20 +284,20 @@ class Builder:
     def _results(self, pair: Pair | None, sources: Mapping[str, str]) -> tuple[Result, ...]:
         if pair is None or is_null(pair[2]):
             return ()
-        node = pair[2]
-        results = []
+        expected = "results: a list of mappings, or the path of a file that holds it"
+        each = "a result: a mapping with Task, Dataset and Metrics"
+        items = self._mappings(pair[2], expected, each, nulls=True)
+        return tuple(self._result(item, sources) for item in items)
+
+    def _mappings(self, node: Node, expected: str, each: str, *, nulls: bool = False) -> Iterator[Node]:
+        """List the mappings of a list, or the one that stands in its place; refuse whatever else is there."""
         for item in [node] if node.kind == "mapping" else node.items:
             if item.kind == "mapping":
-                results.append(self._result(item, sources))
-            elif not is_null(item):
-                self.report("wrong-kind", item, "expected a result: a mapping with Task, Dataset and Metrics")
+                yield item
+            elif not (nulls and is_null(item)):
+                self.refuse(item, each)
         if node.kind == "scalar":
-            self.report(
-                "wrong-kind",
-                node,
-                "expected results: a list of mappings, or the path of a file that holds it",
-            )
-        return tuple(results)
+            self.refuse(node, expected)
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
         pairs = self.pairs("result", node)
@@ -342,11 +305,11 @@ class Builder:
         if lacking:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
-        rest = (self.claim(n, pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
+        rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
         return Result(
             task=self._name(pairs.get("task")),
             dataset=self._name(pairs.get("dataset")),
-            split=self.claim("split", split, sources) if split else None,
+            split=self.claim(split, sources) if split else None,
             metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
             location=node.location,
             snapshots=self._snapshots(pairs.get("sources")),
@@ -361,7 +324,7 @@ class Builder:
             parts = {key_name(key.text): value for key, value in pair[2].pairs}
             node = parts.get("name") or parts.get("type")
             if node is None:
-                self.report("wrong-kind", pair[2], f"expected a name, found {pair[2].raw[:60]!r}")
+                self.refuse(pair[2], f"a name, found {pair[2].raw[:60]!r}")
             return None if node is None else self._text(node)
         return self._text(pair[2], pair[0])
 
@@ -374,7 +337,7 @@ class Builder:
         if node.kind == "mapping":
             return self.claims("metrics", node, sources)
         if not is_null(node) and node.kind == "scalar":
-            self.report("wrong-kind", node, "expected metrics: a mapping of names to numbers")
+            self.refuse(node, "metrics: a mapping of names to numbers")
         metrics: dict[str, Claim] = {}
         for item in node.items:
             parts = {key_name(key.text): (key, value) for key, value in item.pairs}
@@ -382,7 +345,7 @@ class Builder:
                 key, value = parts.get("name", parts.get("type"))[1], parts["value"][1]  # type: ignore[index]
                 item = Node(node.source, "mapping", [(key, value)], item.start, item.end)
             elif item.kind != "mapping":
-                self.report("wrong-kind", item, "expected a metric: a mapping with name and value")
+                self.refuse(item, "a metric: a mapping with name and value")
             for name, claim in self.claims("metrics", item, sources).items():
                 if name in metrics:
                     self.report(
@@ -394,26 +357,24 @@ class Builder:
     def _snapshots(self, pair: Pair | None) -> tuple[PublishedTable, ...]:
         if pair is None or is_null(pair[2]):
             return ()
-        node, tables = pair[2], []
-        for item in [node] if node.kind == "mapping" else node.items:
+        each, tables = "another table: a mapping with URL, Date and Metrics", []
+        expected = "a list of other tables, each with URL, Date and Metrics"
+        for item in self._mappings(pair[2], expected, each):
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
-            if url is None:
-                self.report(
-                    "wrong-kind", item, "expected another table: a mapping with URL, Date and Metrics"
-                )
-                continue
             date = pairs.get("date")
-            tables.append(
-                PublishedTable(
-                    url=str(url),
-                    date=self._text(date[2], date[0]) if date else None,
-                    metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
-                    location=item.location,
-                )
+            if url is None:
+                self.refuse(item, each)
+                continue
+            table = PublishedTable(
+                url=str(url),
+                date=self._text(date[2], date[0]) if date else None,
+                metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
+                location=item.location,
             )
-        if node.kind == "scalar":
-            self.report(
-                "wrong-kind", node, "expected a list of other tables, each with URL, Date and Metrics"
-            )
+            tables.append(table)
         return tuple(tables)
+
+
+def _claim(field: str, label: str, value: Any, location: Location) -> Claim:
+    return Claim(field=field, label=label, value=value, text="", location=location)

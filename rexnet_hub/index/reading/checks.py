@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from rexnet_hub.identity import Identity
-from rexnet_hub.index.entry import Claim, Collection, Entry, Result
+from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
 
 Report = Callable[..., None]
@@ -26,7 +26,7 @@ _TECHNIQUES = {
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
 
-def check_entries(entries: Sequence[Entry], collections: Sequence[Collection], report: Report) -> None:
+def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report: Report) -> None:
     """Check each entry, and all of them against each other."""
     _check_names(entries, report)
     _check_shared_weights(entries, report)
@@ -98,15 +98,17 @@ def _check_size(entry: Entry, report: Report) -> None:
     exact = _planned_parameters(entry)
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
-        found = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
-        report("impossible-parameters", stated.location, found)
+        message = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
+        report("impossible-parameters", stated.location, message)
     if exact is not None and size is not None:
         _check_file_size(size, exact, entry, report)
     elif size is not None and stated is not None and stated.value:
         ratio = Decimal(size.value) / (4 * Decimal(stated.value))
         if not Decimal("0.45") <= ratio <= Decimal("1.25"):
-            found = f"{size.text} bytes are {ratio:.2f} times four bytes for each of {stated.text} parameters"
-            report("unlikely-file-size", size.location, found)
+            message = (
+                f"{size.text} bytes are {ratio:.2f} times four bytes for each of {stated.text} parameters"
+            )
+            report("unlikely-file-size", size.location, message)
     if flops is not None and stated is not None and flops.value < stated.value:
         report(
             "unlikely-flops",
@@ -130,8 +132,8 @@ def _count(architecture: str, num_classes: int) -> int | None:
 def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:
     fits = any(each * exact <= size.value <= each * exact * _OVERHEAD for each in _BYTES_EACH)
     if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
-        found = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
-        report("impossible-file-size", size.location, found)
+        message = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
+        report("impossible-file-size", size.location, message)
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:
@@ -140,8 +142,8 @@ def _check_recipe(entry: Entry, report: Report) -> None:
     for technique, field in _TECHNIQUES.items():
         claim = entry.metadata.get(field)
         if technique in techniques and claim is not None and claim.value == 0:
-            found = f"{technique!r} is among the Training Techniques, yet {claim.label} is 0"
-            report("contradicting-recipe", claim.location, found)
+            message = f"{technique!r} is among the Training Techniques, yet {claim.label} is 0"
+            report("contradicting-recipe", claim.location, message)
     epochs, warmup = entry.metadata.get("epochs"), entry.metadata.get("warmup_epochs")
     if epochs is not None and warmup is not None and warmup.value >= epochs.value:
         report(

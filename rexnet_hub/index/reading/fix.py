@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,13 @@ from rexnet_hub.index.reading.values import reads_as_number
 from rexnet_hub.whole_files import write_whole
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FixedFile:
-    """What was changed in one file."""
-
-    file: Path
-    problems: tuple[Problem, ...]
-
-
-def fix_files(problems: Iterable[Problem]) -> tuple[FixedFile, ...]:
+def fix_files(problems: Iterable[Problem]) -> tuple[tuple[Path, int], ...]:
     """Apply the certain fixes of problems to their files.
 
     Comments, order, quotes and line ends stay; a file without a certain fix is not touched.
+
+    Returns:
+        Each file that was changed, and how many problems were fixed in it.
 
     Raises:
         IndexReadError: A file is no longer what the problems were found in; it is not changed.
@@ -46,7 +40,7 @@ def fix_files(problems: Iterable[Problem]) -> tuple[FixedFile, ...]:
     texts = {file: _apply(_open(file), fixable) for file, fixable in by_file.items()}
     for file, data in texts.items():
         write_whole(file, data)
-    return tuple(FixedFile(file=file, problems=tuple(fixable)) for file, fixable in by_file.items())
+    return tuple((file, len(fixable)) for file, fixable in by_file.items())
 
 
 def _open(file: Path) -> YamlSource:
@@ -95,7 +89,6 @@ def append_model(file: Path, model: Mapping[str, Any]) -> Location:
     """
     source = _open(file)
     root = _find_root(source)
-    before = _count(root)
     at, addition = _plan(source, root, model)
     text = source.text[:at] + addition + source.text[at:]
     data = _encode(source, text)
@@ -104,7 +97,7 @@ def append_model(file: Path, model: Mapping[str, Any]) -> Location:
     except (Flaw, IndexReadError) as error:
         raise IndexReadError(f"{file}: cannot be added to without rewriting it: {error}") from None
     models = _models(after)
-    if _count(after) != before + 1 or models is None:
+    if models is None or _count(after) != _count(root) + 1:
         raise IndexReadError(f"{file}: cannot be added to without rewriting it; give Models as a block list")
     write_whole(file, data)
     return models.items[-1].location
@@ -148,9 +141,9 @@ def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int
     if models is None:
         if source.text[root.start] == "{":
             raise IndexReadError(f"{source.file}: has no Models to add to; write `Models: []` into it first")
-        at, head, column = _line_after(source, _last_end(root)), "Models:" + newline, _column(root)
+        at, head, column = _line_after(source, _last_end(root)), "Models:" + newline, root.location.column - 1
     elif models.kind == "list":
-        at, head, column = _line_after(source, _last_end(models)), "", _column(models)
+        at, head, column = _line_after(source, _last_end(models)), "", models.location.column - 1
     else:
         raise IndexReadError(f"{models.location}: Models is not a list, so nothing can be added to it")
     body = yaml.dump([_plain(model)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
@@ -158,10 +151,6 @@ def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int
     text = "".join(f"{' ' * column}{line}{newline}" for line in lines)
     opens_line = at == 0 or source.text[at - 1] == "\n"
     return at, text if opens_line else newline + text
-
-
-def _column(node: Node) -> int:
-    return node.location.column - 1
 
 
 def _last_end(node: Node) -> int:
@@ -182,17 +171,13 @@ def _line_after(source: YamlSource, end: int) -> int:
 
 
 def _plain(value: Any) -> Any:
-    """Turn records' values into what YAML and JSON write; exact numbers stay exact as text or whole."""
+    """Convert records' values into what YAML and JSON write; exact numbers stay exact as text or whole."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, Decimal):
-        return (
-            int(value)
-            if value == value.to_integral_value() and value.as_tuple().exponent == 0
-            else float(value)
-        )
+        return int(value) if value.as_tuple().exponent == 0 else float(value)
     return value
 
 

@@ -61,7 +61,7 @@ def read_front_matter(card: str) -> dict[str, Any]:
 
 
 def _plain(node: Node, seen: set[int]) -> Any:
-    """Turn a node into plain values; a node met twice is an alias: some lines of them hold gigabytes."""
+    """Convert a node into plain values; a node met twice is an alias: some lines of them hold gigabytes."""
     if id(node) in seen:
         raise Flaw("too-large", "an alias", node.start)
     seen.add(id(node))
@@ -78,7 +78,7 @@ def _plain(node: Node, seen: set[int]) -> Any:
 
 
 def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:
-    """Turn a card's front matter into an index node; None when it carries no model index.
+    """Convert a card's front matter into an index node; None when it carries no model index.
 
     Each value keeps its own place. A card speaks of one model, so its licence, data sets and task are that
     model's.
@@ -205,7 +205,7 @@ def _parts(node: Node) -> dict[str, tuple[Node, Node]]:
 
 
 def _text(node: Node, text: str) -> Node:
-    """Put another word in the same place; it counts as quoted, since it is text."""
+    """Return another word in the same place; it counts as quoted, since it is text."""
     return Node(node.source, "scalar", text, node.start, node.end, plain=False)
 
 

@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from rexnet_hub.errors import suggest
-from rexnet_hub.index.entry import Claim, Collection, Entry, Result
+from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.index.problems import Fix
 
 Report = Callable[..., None]
 
 
-def inherit(models: Iterable[Entry], collections: Iterable[Collection], report: Report) -> list[Entry]:
+def inherit(models: Iterable[Entry], collections: Iterable[Entry], report: Report) -> list[Entry]:
     """Merge each model with its collection, wherever that was read from.
 
     As the public format has it: of a metadata list, the collection's items come first; of anything
     else, the model's word holds; results are joined. Unlike its library's, a merged list names
     nothing twice, and mappings on both sides are merged key by key.
     """
-    by_name: dict[str, Collection] = {}
+    by_name: dict[str, Entry] = {}
     for collection in collections:
         if collection.name in by_name:
             first = by_name[collection.name].location
@@ -34,7 +34,7 @@ def inherit(models: Iterable[Entry], collections: Iterable[Collection], report: 
     return [_inherit(entry, by_name, report) for entry in models]
 
 
-def _inherit(entry: Entry, by_name: dict[str, Collection], report: Report) -> Entry:
+def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     wanted = entry.extra.get("in_collection")
     if wanted is None:
         return entry
@@ -44,23 +44,22 @@ def _inherit(entry: Entry, by_name: dict[str, Collection], report: Report) -> En
         _report_missing(wanted, name, by_name, report)
         return entry
     results = (*(_inherited_result(result) for result in collection.results), *entry.results)
+    attributes = ("license", "code", "readme", "weights", "config", "image")
+    claims: dict[str, Any] = {
+        name: getattr(entry, name) or _inherited(getattr(collection, name)) for name in attributes
+    }
     return replace(
         entry,
         collection=collection,
         paper=entry.paper or collection.paper,
         current_paper=entry.current_paper or collection.current_paper,
-        license=entry.license or _inherited(collection.license),
-        code=entry.code or _inherited(collection.code),
-        readme=entry.readme or _inherited(collection.readme),
-        weights=entry.weights or _inherited(collection.extra.get("weights")),
-        config=entry.config or _inherited(collection.extra.get("config")),
-        image=entry.image or _inherited(collection.extra.get("image")),
         metadata=_merge(collection, entry),
         results=tuple(_with_source(result, collection) for result in results),
+        **claims,
     )
 
 
-def _report_missing(wanted: Claim, name: str, by_name: dict[str, Collection], report: Report) -> None:
+def _report_missing(wanted: Claim, name: str, by_name: dict[str, Entry], report: Report) -> None:
     message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
     same = [known for known in by_name if known.lower() == name.lower()]
     certain = len(same) == 1 and wanted.text == name
@@ -78,7 +77,7 @@ def _inherited_result(result: Result) -> Result:
     )
 
 
-def _with_source(result: Result, collection: Collection) -> Result:
+def _with_source(result: Result, collection: Entry) -> Result:
     """Add where a split is from, when the collection's Sources state it."""
     sources = collection.extra.get("sources")
     url = sources.value.get("split") if sources is not None else None
@@ -87,7 +86,7 @@ def _with_source(result: Result, collection: Collection) -> Result:
     return replace(result, split=replace(result.split, source=url))
 
 
-def _merge(collection: Collection, entry: Entry) -> dict[str, Claim]:
+def _merge(collection: Entry, entry: Entry) -> dict[str, Claim]:
     merged = {name: replace(claim, inherited=True) for name, claim in collection.metadata.items()}
     for name, claim in entry.metadata.items():
         shared = collection.metadata.get(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem
-from rexnet_hub.index.entry import Claim, Collection, Entry, Index, Location
+from rexnet_hub.errors import FileProblem, UnknownModelError
+from rexnet_hub.index.entry import Claim, Entry, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
@@ -27,8 +28,37 @@ _ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 #: Files that import each other this deep are a mistake, not an index.
 _MAX_IMPORT_DEPTH = 50
 
-
 PathLike = Path | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """All that the files say, and all that is wrong with them.
+
+    Attributes:
+        library: The library that the models come from, as the first file that says so has it.
+    """
+
+    models: tuple[Entry, ...]
+    collections: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    library: Claim | None = None
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that are not warnings."""
+        return tuple(problem for problem in self.problems if problem.severity == "error")
+
+    def find(self, name: str) -> Entry:
+        """Find one model.
+
+        Raises:
+            UnknownModelError: None has that name; the nearest is named.
+        """
+        for entry in self.models:
+            if entry.name == name:
+                return entry
+        raise UnknownModelError(name, [entry.name for entry in self.models])
 
 
 def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathLike | None = None) -> Index:
@@ -138,6 +168,7 @@ class _Reader:
         if real in self.roots:
             return self.roots[real]
         nodes: list[Node] = []
+        source = None
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
                 raise Flaw(
@@ -146,11 +177,11 @@ class _Reader:
             source = self.files.read(file)
             nodes = list(self._blocks(source))
         except Flaw as flaw:
-            self._report_flaw(flaw, file, place)
+            self._report_flaw(flaw, file, place, source)
         self.roots[real] = nodes
         return nodes
 
-    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None = None) -> None:
+    def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None) -> None:
         if flaw.offset is None:
             self.builder.report(flaw.code, place, flaw.message)
             return
@@ -160,12 +191,7 @@ class _Reader:
 
     def _blocks(self, source: YamlSource) -> Iterator[Node]:
         if source.file.suffix.lower() not in MARKDOWN_SUFFIXES:
-            try:
-                node = compose(source)
-            except Flaw as flaw:
-                self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
-                return
-            if node is not None:
+            if (node := compose(source)) is not None:
                 yield node
             return
         for block in find_blocks(source.text):
@@ -206,22 +232,18 @@ class _Reader:
                 self.models.append((root, page))
             return is_model
         sections = self.builder.pairs("index", root)
-        for name in ("collections", "models"):
-            if name in sections:
-                self._take_section(name, sections[name][2], page)
+        if "collections" in sections:
+            items = self._items("collections", sections["collections"][2])
+            self.collections += [self._complete(item) for item in items]
+        if "models" in sections:
+            self._take_models(sections["models"][2], page)
         if "library" in sections and self.library is None:
             row, key, node = sections["library"]
             for item in self._items("library", node)[:1]:
-                self.library = self.builder.claim("library", (row, key, item), {})
+                self.library = self.builder.claim((row, key, item), {})
         if "import" in sections:
             self._import(sections["import"][2])
         return bool(sections.keys() & {"models", "collections", "import"})
-
-    def _take_section(self, name: str, node: Node, page: Path | None) -> None:
-        if name == "models":
-            self._take_models(node, page)
-        else:
-            self.collections += [self._complete(item) for item in self._items("collections", node)]
 
     def _take_models(self, node: Node, page: Path | None) -> None:
         for item in self._items("models", node):
@@ -273,9 +295,7 @@ class _Reader:
             if len(node.pairs) == 1 and key_name(node.pairs[0][0].text) == "metadata":
                 return self._metadata(node.pairs[0][1])
             return node
-        if is_null(node):
-            return node
-        if node.kind == "scalar" and not self._looks_like_path(node.text):
+        if is_null(node) or (node.kind == "scalar" and not node.text.lower().endswith(SUFFIXES)):
             return node
         parts = self._roots(node) if node.kind == "scalar" else node.items
         if node.kind == "scalar" and any(part.source.file.resolve() in self.stack for part in parts):
@@ -289,15 +309,9 @@ class _Reader:
             if part.source is not node.source:
                 self.stack.pop()
             if inner.kind != "mapping" and not is_null(inner):
-                self.builder.report(
-                    "wrong-kind", inner, "expected Metadata as a mapping, a list of them, or a path"
-                )
+                self.builder.refuse(inner, "Metadata as a mapping, a list of them, or a path")
             merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
         return Node(node.source, "mapping", list(merged.values()), node.start, node.end)
-
-    @staticmethod
-    def _looks_like_path(text: str) -> bool:
-        return text.lower().endswith(SUFFIXES)
 
     def _roots(self, node: Node) -> list[Node]:
         """Compose the files that a path or pattern means, against the file that wrote it."""
@@ -310,7 +324,7 @@ class _Reader:
                 for file in self._find(item):
                     self.read_file(file, item.location)
             elif not is_null(item):
-                self.builder.report("wrong-kind", item, "expected the path of a file to import")
+                self.builder.refuse(item, "the path of a file to import")
 
     def _find(self, node: Node) -> tuple[Path, ...]:
         if "://" in node.text:
@@ -335,19 +349,18 @@ class _Reader:
 
     def finish(self, first: Path) -> Index:
         """Build all entries, let them inherit, compare them with each other."""
-        collections = [c for node in self.collections if (c := self.builder.collection(node)) is not None]
+        collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
-        entries: list[Entry] = inherit(models, collections, self.builder.report)
-        known: list[Collection] = collections
-        check_entries(entries, known, self.builder.report)
-        if not entries and not known and not self.problems:
+        entries = inherit(models, collections, self.builder.report)
+        check_entries(entries, collections, self.builder.report)
+        if not entries and not collections and not self.problems:
             self.builder.report(
                 "empty-index", Location(first, 1, 1), "there is no model and no collection here"
             )
         self.problems.sort(key=lambda problem: (problem.location, problem.code))
         return Index(
             models=tuple(entries),
-            collections=tuple(known),
+            collections=tuple(collections),
             problems=tuple(self.problems),
             library=self.library,
         )

@@ -1,11 +1,12 @@
-"""Keep the text of one file, name the place of any character, find the YAML in a Markdown page."""
+"""Read the text of one file, name the place of any character, find the YAML in a Markdown page."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.problems import Flaw
@@ -60,6 +61,7 @@ class YamlSource:
         return self._starts[line - 1] + column - 1
 
 
+@dataclass(slots=True, eq=False)
 class Node:
     """One composed value: a scalar, a mapping or a list.
 
@@ -71,22 +73,14 @@ class Node:
         tag: An explicit standard tag, such as `int` for `!!int`.
     """
 
-    __slots__ = ("end", "kind", "plain", "source", "start", "tag", "value")
-
-    def __init__(
-        self,
-        source: YamlSource,
-        kind: str,
-        value: object,
-        start: int,
-        end: int,
-        *,
-        plain: bool = False,
-        tag: str | None = None,
-    ) -> None:
-        self.source, self.kind, self.start, self.end = source, kind, start, end
-        self.plain, self.tag = plain, tag
-        self.value: object = value
+    source: YamlSource
+    kind: str
+    value: Any
+    start: int
+    end: int
+    _: KW_ONLY
+    plain: bool = False
+    tag: str | None = None
 
     @property
     def text(self) -> str:
@@ -96,12 +90,12 @@ class Node:
     @property
     def pairs(self) -> list[tuple[Node, Node]]:
         """The mapping's keys and values; of anything else, none."""
-        return self.value if self.kind == "mapping" else []  # type: ignore[return-value]
+        return self.value if self.kind == "mapping" else []
 
     @property
     def items(self) -> list[Node]:
         """The list's items; of anything else, none."""
-        return self.value if self.kind == "list" else []  # type: ignore[return-value]
+        return self.value if self.kind == "list" else []
 
     @property
     def raw(self) -> str:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-from rexnet_hub.index.entry import percent
 from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
@@ -65,9 +64,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     if node.plain and node.tag != "str":
         kind_of_yaml = resolve(text)
         if kind_of_yaml in _OTHER_THAN_TEXT:
-            quote = '"' if node.source.is_json else "'"
             message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
-            notes.append(Flaw("unquoted-text", message, new=f"{quote}{text}{quote}"))
+            notes.append(Flaw("unquoted-text", message, new=_quoted(node, text)))
     return text
 
 
@@ -101,7 +99,7 @@ def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
                 "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
             )
         return int(number)
-    return percent(text) if kind == "percent" and text != bare else number
+    return number
 
 
 def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
@@ -153,27 +151,37 @@ def _requote(node: Node, text: str) -> str:
 def _read_any(node: Node) -> Any:
     """Read a custom value as YAML 1.1 means it; numbers exactly."""
     text = node.text
-    if not node.plain or node.tag == "str":
-        return percent(text) if re.fullmatch(r"\s*\d{1,3}(?:\.\d{1,20})?\s*%\s*", text) else text
-    kind = resolve(text)
+    kind = resolve(text) if node.plain and node.tag != "str" else "str"
     if kind == "bool":
         return text.lower() in ("true", "yes", "on")
     if kind in ("int", "float"):
         number = as_number(text)
         if number is not None:
             return int(number) if kind == "int" else number
-    return percent(text) if re.fullmatch(r"\d{1,3}(?:\.\d{1,20})?\s*%", text) else text
+    percentage = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,20})?)\s*%\s*", text)
+    return Decimal(percentage[1]) if percentage else text
 
 
 def _read_digest(node: Node) -> str:
     text = node.text.strip()
-    quote = '"' if node.source.is_json else "'"
     if node.plain and (node.source.is_json or reads_as_number(text)):
-        what = f"YAML may read {text[:70]} as a number; quote it"
-        raise Flaw("digest-as-number", what, new=f"{quote}{text}{quote}")
+        raise unquoted_digest(node)
     if not re.fullmatch("[0-9a-fA-F]{64}", text):
         raise Flaw("wrong-kind", f"expected the 64 hexadecimal digits of a SHA-256, found {text[:70]!r}")
     return text.lower()
+
+
+def unquoted_digest(node: Node) -> Flaw:
+    """Return the flaw of a digest that some reader of YAML takes for a number."""
+    text = node.text.strip()
+    return Flaw(
+        "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", new=_quoted(node, text)
+    )
+
+
+def _quoted(node: Node, text: str) -> str:
+    quote = '"' if node.source.is_json else "'"
+    return f"{quote}{text}{quote}"
 
 
 def reads_as_number(text: str) -> bool:
