@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--more", action="store_true", help="add to the runs that the table has already")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
     args = parser.parse_args()
-    found: list[dict[str, Any]] = read_rows(args.out) if args.more else []
+    table: list[dict[str, Any]] = read_rows(args.out) if args.more else []
     left_out: dict[str, None] = {}
     for number in range(args.runs):
         print(f"run {number + 1} of {args.runs}\n\n{HEAD}", end="", flush=True)
@@ -61,9 +61,9 @@ def main() -> None:
                 left_out[f"{job.title}, {job.size}: {str(error).splitlines()[0]}"] = None
                 continue
             print("".join(map(render_row, fresh)), end="", flush=True)
-            found = merge_rows(found, fresh)
-            write_report(args.out, found, list(left_out))
-    write_report(args.out, found, list(left_out))
+            table = merge_rows(table, fresh)
+            write_report(args.out, table, list(left_out))
+    write_report(args.out, table, list(left_out))
     print("".join(f"Not measured: {what}\n" for what in left_out), end="")
 
 

@@ -68,11 +68,11 @@ def _gpu_name() -> str | None:
 
 
 def rows(measured: Measured) -> list[dict[str, Any]]:
-    """Give a row for each peer, in JSON's types."""
-    job, found = measured.job, []
+    """Make a row for each peer, in JSON's types."""
+    job, table = measured.job, []
     for peer in job.peers:
         ours_mb, theirs_mb = measured.peak_mb(job.ours), measured.peak_mb(peer.task)
-        found.append(
+        table.append(
             {
                 "job": job.title,
                 "size": job.size,
@@ -91,7 +91,7 @@ def rows(measured: Measured) -> list[dict[str, Any]]:
                 "note": job.note,
             }
         )
-    return found
+    return table
 
 
 def merge_rows(earlier: Sequence[dict[str, Any]], fresh: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -140,17 +140,17 @@ def _seconds(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
 
 
-def write_report(out: Path, found: Sequence[dict[str, Any]], left_out: Sequence[str]) -> None:
+def write_report(out: Path, table: Sequence[dict[str, Any]], left_out: Sequence[str]) -> None:
     """Write `NAME.json` and, from it, `NAME.md`."""
-    document = {"machine": describe_machine(), "rows": list(found), "left_out": list(left_out)}
+    document = {"machine": describe_machine(), "rows": list(table), "left_out": list(left_out)}
     out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
     out.with_suffix(".md").write_text(render_page(document))
 
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
     """Read the rows of an earlier report."""
-    found: list[dict[str, Any]] = json.loads(out.with_suffix(".json").read_text())["rows"]
-    return found
+    table: list[dict[str, Any]] = json.loads(out.with_suffix(".json").read_text())["rows"]
+    return table
 
 
 def render_page(document: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class Program:
         """Run it once; its own children are counted too.
 
         Raises:
-            RuntimeError: It failed, with what it said.
+            RuntimeError: It failed; its output is in the message.
         """
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = {**os.environ, "PYTHONPATH": path, **self.env}

@@ -21,7 +21,7 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
+from rexnet_hub.nets.config import CONFIGS, count_planned_parameters, expected_tensors
 from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -151,7 +151,7 @@ def _measure(checkpoint: Path) -> _Contents:
         architecture=fitting[0],
         num_classes=classifier[0],
         receipt=receipt,
-        parameters=count_parameters(tensors),
+        parameters=count_planned_parameters(tensors),
     )
 
 

@@ -1,4 +1,4 @@
-"""Check a web address before it is asked, and print it without its secrets."""
+"""Check a web address before it is used, and print it without secrets."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def find_proxy(host: str, *kinds: str) -> str | None:
 
 
 def find_private_address(host: str) -> str | None:
-    """Look a host up, and return an address of it that is not of the public internet.
+    """Find an address of a host that is not of the public internet.
 
     Behind a proxy nothing is looked up here: the check is the proxy's. A host that is not found has none.
     """

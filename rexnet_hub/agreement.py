@@ -1,4 +1,4 @@
-"""Compare a claim as published with a measurement: one rule, one table of words."""
+"""Compare a published claim with a measurement, by one rule."""
 
 from __future__ import annotations
 

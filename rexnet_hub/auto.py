@@ -146,7 +146,7 @@ class ImageProcessor:
     labels: tuple[str, ...] = ()
 
     def __call__(self, pictures: Image.Image | Path | str | Sequence[Image.Image | Path | str]) -> Tensor:
-        """Turn one picture or several (PIL images or files) into a batch.
+        """Convert one picture or several (PIL images or files) into a batch.
 
         Returns:
             float32, (N, 3, input_px, input_px), channels in RGB order.
@@ -158,7 +158,7 @@ class ImageProcessor:
         return torch.cat([self._prepare(picture) for picture in several])
 
     def _prepare(self, picture: Image.Image | Path | str) -> Tensor:
-        """Turn one picture into a batch of one; a problem with it names its file."""
+        """Convert one picture into a batch of one; a problem with it names its file."""
         if isinstance(picture, Image.Image):
             return preprocess(picture, self.preprocessing)
         try:
@@ -246,7 +246,7 @@ def _require_device(device: str | torch.device | None) -> None:
 def classify(
     source: str | Path, files: Sequence[Path | str], *, top: int = 5, revision: str | None = None
 ) -> list[tuple[Guess, ...]]:
-    """Name the likeliest classes of each picture, the likeliest first.
+    """List the likeliest classes of each picture, the likeliest first.
 
     Raises:
         NotAnImageError: A file is not a picture; all that are none are named, and none is classified.

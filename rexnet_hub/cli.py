@@ -1,4 +1,4 @@
-"""Parse a command line, run one command, say what went wrong.
+"""Parse a command line, run one command, print what went wrong.
 
 Exit codes: 0 all is well; 1 refused or found false, and said why; 2 misused; 130 interrupted. Data goes to
 standard output, progress and messages to standard error.

@@ -1,4 +1,4 @@
-"""Run the whole way for every model with stand-in weights."""
+"""Run every step for every model, offline, with stand-in weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong.
+"""Define the errors that this package raises.
 
 RexnetHubError
 ├── UsageError             the request itself makes no sense, whatever the files say

@@ -1,4 +1,4 @@
-"""Evaluate models, by name or folder, on ImageNet, and compare the accuracies with their claims."""
+"""Evaluate models on ImageNet, and compare with their claims."""
 
 from __future__ import annotations
 

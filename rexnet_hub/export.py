@@ -1,4 +1,4 @@
-"""Export a model to another format, and compare its outputs with the network's."""
+"""Export a model to another format, and compare its outputs."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def require_packages() -> dict[str, str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the exporter's own chatter from the terminal."""
+    """Silence the exporter's own messages on the terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

@@ -1,4 +1,4 @@
-"""What a file must be: gathered from everything that states it, checked once by one function.
+"""Check a file against every size and digest stated of it.
 
 The index states a file's size, its SHA-256 and, in the file's name, how that begins; the lock, a receipt, a
 Hub's record, the caller and the first fetch state more. Two of them that contradict each other are refused

@@ -1,4 +1,4 @@
-"""The name of every file and folder that is read or written."""
+"""List the name of every file and folder that is read or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measure what can be measured of a model without its images: counts, sizes, digests."""
+"""Measure counts, sizes and digests of a model, without images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to wait for a server, how often to try again, and when to give up."""
+"""Limit how long to wait for a server, and how often to try again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derive the training command that an entry's hyper-parameters amount to, and what they leave open.
+"""Derive the training command from an entry's hyper-parameters.
 
 The command is that of timm's `train.py`, whose arguments are taken from
 huggingface/pytorch-image-models at 2aabaef0. It divides the images of a step among processes:

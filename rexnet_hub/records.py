@@ -1,4 +1,4 @@
-"""Read JSON into frozen records by their type hints, each problem at its place.
+"""Read JSON into frozen records, each problem with its place.
 
 A field is an `int`, `float`, `str` or `bool`, one of these with a `Rule`, `X | None`, `tuple[X, ...]`,
 `tuple[X, X]`, `Mapping[str, X]` or another record. One with a default may be absent; one that was renamed

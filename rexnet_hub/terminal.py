@@ -1,4 +1,4 @@
-"""Tables that align and colours that mean something, for a terminal."""
+"""Render tables and colours for a terminal."""
 
 from __future__ import annotations
 

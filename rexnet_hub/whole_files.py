@@ -112,7 +112,7 @@ def sweep_beside(target: Path) -> None:
 
 @contextlib.contextmanager
 def locked(place: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-    """Let one thread of one process at a time write at a place; a lock is gone with its process.
+    """Lock a place: one thread of one process at a time writes there; a lock is gone with its process.
 
     What a thread has locked it may lock again. The folder of the place is made if it is not there.
 

@@ -3,7 +3,7 @@
     python witness.py FOLDER [--weights-sha256 DIGEST]
 
 A second opinion, on purpose without a line of the rest of this project: it reads the safetensors
-header on its own, digests the file and every tensor, counts, and holds all of it against
+header on its own, digests the file and every tensor, counts, and compares all of it with
 `receipt.json`, `config.json` and, in a signed repo, `statement.json` (whose signature it cannot check).
 Exit 0: everything holds. 1: something does not, and is named. 2: misused.
 """
@@ -73,7 +73,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--weights-sha256", metavar="DIGEST", help="what the weights must be")
     args = parser.parse_args(words)
     try:
-        weights = read_weights(args.folder / "model.safetensors")
+        weights = read_safetensors(args.folder / "model.safetensors")
         wrong = list(check(args.folder, weights, args.weights_sha256))
     except Unsound as error:
         print(error)
@@ -89,17 +89,17 @@ def main(words: list[str] | None = None) -> int:
 
 
 def check(folder: Path, weights: Weights, sha256: str | None) -> Iterator[str]:
-    """Say each thing that does not hold."""
+    """List each thing that does not hold."""
     if sha256 is not None and sha256.lower() != weights.sha256:
         yield f"model.safetensors: sha256 is {weights.sha256}, given was {sha256}"
     yield from check_receipt(_read_json(folder / "receipt.json"), weights)
-    yield from check_config(_read_json(folder / "config.json"), weights)
+    yield from check_classifier(_read_json(folder / "config.json"), weights)
     if (folder / "statement.json").exists():
         yield from check_statement(folder, _read_json(folder / "statement.json"), weights)
 
 
 def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
-    """Hold the receipt's output and every one of its tensors against the file."""
+    """Compare the receipt's output and every one of its tensors with the file."""
     output = receipt.get("output")
     output = output if isinstance(output, dict) else {}
     if output.get("sha256") != weights.sha256:
@@ -108,47 +108,47 @@ def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
         yield f"receipt.json: output.size_bytes is {output.get('size_bytes')}, found {weights.size_bytes}"
     lines = receipt.get("tensors")
     lines = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
-    told = {line.get("name"): line for line in lines}
-    found = {tensor.name: tensor for tensor in weights.tensors}
-    for name in sorted(map(str, told.keys() ^ found.keys())):
-        yield f"receipt.json: tensor {name} is {'only in the file' if name in found else 'not in the file'}"
-    for name in sorted(told.keys() & found.keys()):
-        line, tensor = told[name], found[name]
+    stated = {line.get("name"): line for line in lines}
+    tensors = {tensor.name: tensor for tensor in weights.tensors}
+    for name in sorted(map(str, stated.keys() ^ tensors.keys())):
+        yield f"receipt.json: tensor {name} is {'only in the file' if name in tensors else 'not in the file'}"
+    for name in sorted(stated.keys() & tensors.keys()):
+        line, tensor = stated[name], tensors[name]
         real = (DTYPES[tensor.code], list(tensor.shape), weights.tensor_sha256[name])
         if (line.get("dtype"), line.get("shape"), line.get("sha256")) != real:
             yield f"receipt.json: tensor {name} is another: found {real[0]} {real[1]} sha256 {real[2]}"
 
 
-def check_config(config: dict[str, Any], weights: Weights) -> Iterator[str]:
-    """Hold the number of classes and features against the classifier."""
+def check_classifier(config: dict[str, Any], weights: Weights) -> Iterator[str]:
+    """Compare the number of classes and features with the classifier."""
     shapes = {tensor.name: tensor.shape for tensor in weights.tensors}
     classifier = shapes.get("head.fc.weight")
     if classifier is None:
         yield "model.safetensors: has no head.fc.weight"
         return
-    for key, found in zip(("num_classes", "num_features"), classifier, strict=True):
-        if config.get(key) != found:
-            yield f"config.json: {key} is {config.get(key)}, the classifier has {found}"
+    for key, size in zip(("num_classes", "num_features"), classifier, strict=True):
+        if config.get(key) != size:
+            yield f"config.json: {key} is {config.get(key)}, the classifier has {size}"
 
 
 def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -> Iterator[str]:
-    """Hold every file's digest and the counts against the statement."""
-    told = statement.get("files")
-    told = told if isinstance(told, dict) else {}
+    """Compare every file's digest and the counts with the statement."""
+    stated = statement.get("files")
+    stated = stated if isinstance(stated, dict) else {}
     there = {file.name for file in folder.iterdir()} - {"statement.json", "model.sig"}
-    for name in sorted(told.keys() ^ there):
+    for name in sorted(stated.keys() ^ there):
         yield f"statement.json: {name} is {'not stated' if name in there else 'missing'}"
-    for name in sorted(told.keys() & there):
+    for name in sorted(stated.keys() & there):
         digest, _ = _digest(folder / name)
-        if told[name] != digest:
-            yield f"statement.json: {name} is stated as {told[name]}, found {digest}"
+        if stated[name] != digest:
+            yield f"statement.json: {name} is stated as {stated[name]}, found {digest}"
     counts = {"parameters": weights.parameters, "tensors": len(weights.tensors)}
-    for key, found in counts.items():
-        if statement.get(key) != found:
-            yield f"statement.json: {key} is {statement.get(key)}, found {found}"
+    for key, count in counts.items():
+        if statement.get(key) != count:
+            yield f"statement.json: {key} is {statement.get(key)}, found {count}"
 
 
-def read_weights(file: Path) -> Weights:
+def read_safetensors(file: Path) -> Weights:
     """Read a safetensors file: its header strictly, its data only to be digested."""
     sha256, size_bytes = _digest(file)
     with file.open("rb") as stream:
@@ -208,12 +208,12 @@ def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
-            found = json.loads(stream.read(MAX_JSON_BYTES), object_pairs_hook=_no_twins)
+            document = json.loads(stream.read(MAX_JSON_BYTES), object_pairs_hook=_no_twins)
     except (OSError, ValueError, RecursionError) as error:
         raise Unsound(f"{file}: cannot be read: {str(error)[:100]}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise Unsound(f"{file}: holds no object")
-    return found
+    return document
 
 
 def _digest(file: Path) -> tuple[str, int]:

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "rexnet_hub"
 
 def read_drawing(text):
     """Map each drawn file or folder to its height; the ground is 0."""
-    (block,) = re.findall(r"```text\n(roof .*?)```", text, re.DOTALL)
+    (block,) = re.findall(r"```text\n(layer .*?)```", text, re.DOTALL)
     layers: list[list[str]] = []
     for line in block.splitlines():
         layer, name = line[:10].strip(), line[10:].split()[0]
@@ -123,7 +123,7 @@ def test_a_circle_is_found():
 
 def test_a_module_says_in_its_first_line_what_the_readme_says():
     """The first line of a file's or package's docstring is its line in the drawing, but for its verb form."""
-    (block,) = re.findall(r"```text\n(roof .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```text\n(layer .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for line in block.splitlines():
         name, meaning = line[10:].split(maxsplit=1)
         file = PACKAGE / name / "__init__.py" if name.endswith("/") else PACKAGE / name

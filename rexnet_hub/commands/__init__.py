@@ -1,4 +1,4 @@
-"""What each command does: take its arguments, call one function, print what it returns.
+"""Read the arguments of each command, call one function, print the result.
 
 A module's commands are its `run_NAME` functions, whose docstrings are their help, with `declare_NAME` beside
 them for the arguments. Everything heavy is imported when a command runs, so that `list` starts about as fast

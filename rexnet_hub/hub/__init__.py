@@ -1,1 +1,1 @@
-"""Read and write repos on a Hub, every fault a message."""
+"""Read and write repos on a Hub, each fault one clear error."""

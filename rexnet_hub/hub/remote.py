@@ -1,4 +1,4 @@
-"""One repo on a Hub, to be read and changed: every call is one act, and every fault a message."""
+"""Read and change one repo on a Hub: every call is one request, every fault a clear error."""
 
 from __future__ import annotations
 

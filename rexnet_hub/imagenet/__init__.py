@@ -1,1 +1,1 @@
-"""Pixels, classes, data sets and exact accuracy."""
+"""Read labelled images, and measure exact accuracy on them."""

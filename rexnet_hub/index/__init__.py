@@ -1,4 +1,4 @@
-"""The model index: read, ask, and what machines measured beside it."""
+"""Read and query the model index and its lock of measured values."""
 
 from rexnet_hub.index.entry import (
     Claim,

@@ -1,4 +1,4 @@
-"""Look a problem's code up in `codes.yml`: its severity, its meaning, a text that has it and one without."""
+"""Read the codes of problems from `codes.yml`: severity, meaning, a text that has it and one without."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Entry:
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
     def value(self, name: str) -> Value | None:
-        """Look up a metadata value by canonical field name; None where nothing is claimed."""
+        """Return a metadata value by canonical field name; None where nothing is claimed."""
         claim = self.metadata.get(name)
         return None if claim is None else claim.value
 

@@ -1,4 +1,4 @@
-"""Look fields of a model index up in `fields.json`: what each holds, its unit and its meaning.
+"""Read the fields of a model index from `fields.json`: what each holds, its unit and its meaning.
 
 The reader, the JSON Schema, the reference page and the editor all follow that table; a new
 field is one row.

@@ -1,4 +1,4 @@
-"""Parse the language that the index is asked in: `top1>=79 params<10M`, `name:rexnet_* and not license:mit`.
+"""Parse the query language of the index: `top1>=79 params<10M`, `name:rexnet_* and not license:mit`.
 
     query   = all { "or" all }
     all     = one { ["and"] one }              side by side means and
@@ -111,7 +111,7 @@ class _Parser:
         return match["word"].lower() if match and match["word"] and not self._is_name(match) else ""
 
     def _is_name(self, match: re.Match[str]) -> bool:
-        """Whether an operator follows, so that even `or` is a name."""
+        """Return whether an operator follows, so that even `or` is a name."""
         after = _TOKEN.match(self.text, match.end())
         return bool(after and after["operator"])
 

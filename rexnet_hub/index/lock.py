@@ -173,7 +173,7 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
 
 
 def find_lock() -> Path:
-    """Name the lock of the zoo's own index; it may not exist yet."""
+    """Return the path of the lock of the zoo's own index; it may not exist yet."""
     place = find_index_dir()
     return (place if place.is_dir() else place.parent) / LOCK_FILE
 
@@ -203,7 +203,7 @@ def read_lock(path: Path | str | None = None) -> Lock:
 
 
 def find_in_lock(*keys: str) -> str:
-    """Name the place of a part of the zoo's own lock, such as `find_in_lock("rexnet_100", "released")`."""
+    """Return the place of a part of the zoo's own lock, such as `find_in_lock("rexnet_100", "released")`."""
     file = find_lock()
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"

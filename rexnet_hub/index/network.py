@@ -1,4 +1,4 @@
-"""The network that an entry names: its tensors and counts, without torch unless it is built."""
+"""Find the network that an entry names: its tensors and counts, without torch unless it is built."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.nets import build_network, find_architecture
-from rexnet_hub.nets.config import Shape, count_parameters, expected_tensors
+from rexnet_hub.nets.config import Shape, count_planned_parameters, expected_tensors
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet
@@ -25,7 +25,7 @@ def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
 
 def entry_parameters(entry: Entry) -> int:
     """Count an entry's trainable numbers from its network's plan; errors as of `entry_tensors`."""
-    return count_parameters(entry_tensors(entry))
+    return count_planned_parameters(entry_tensors(entry))
 
 
 def entry_network(entry: Entry) -> ReXNet:

@@ -1,4 +1,4 @@
-"""Define what can be wrong with a model-index file, and render them for people, programs and GitHub."""
+"""Define the problems of a model-index file, and render them for people, programs and GitHub."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, where, and what to do.
+    """One thing that is wrong, where, and what to do: a value that is reported; a `Flaw` is raised.
 
     Attributes:
         code: A stable word, such as `unknown-key`.
@@ -38,7 +38,7 @@ class Problem:
 
 
 class Flaw(Exception):  # noqa: N818 - becomes a Problem before anybody outside sees it
-    """What stops the reading of a file, a block or a value: becomes one problem.
+    """An exception that stops the reading of a file, a block or a value; caught, it becomes one `Problem`.
 
     Attributes:
         offset: Of the character where it is; None: the place is the value's own, or whoever named the file.

@@ -25,7 +25,7 @@ def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
 
 
 def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
-    """Look a number up: measured where it was, else claimed, else None."""
+    """Find a number: measured where it was, else claimed, else None."""
     if measured is not None and name in ("macs", "parameters"):
         counted = measured.of(entry.name).figure(name)
         if counted is not None:
@@ -117,7 +117,7 @@ def pareto(
 
 
 def judge(entries: Sequence[Entry], query: str, measured: Lock | None = None) -> list[bool | None]:
-    """Judge whether each entry meets a query; None where what the query asks for is unknown.
+    """Check whether each entry meets a query; None where what the query asks for is unknown.
 
     Raises:
         UsageError: It is not a query; a caret stands under the mistake.
@@ -143,7 +143,7 @@ def _sorted(entries: list[Entry], name: str, greatest_first: bool, measured: Loc
 
 
 def _judge(tree: Condition | Group, entry: Entry, measured: Lock | None) -> bool | None:
-    """Judge an entry by three values: true, false, unknown."""
+    """Check an entry by three values: true, false, unknown."""
     if isinstance(tree, Condition):
         return _compare(tree, entry, measured) if tree.pattern is None else _match(tree, entry)
     verdicts = [_judge(part, entry, measured) for part in tree.parts]

@@ -1,4 +1,4 @@
-"""The network, whole, and its counts.
+"""Define the networks, and count their parameters and operations.
 
 `config` needs no torch; `rexnet` and `counts` do, and are loaded when a network is first built.
 """

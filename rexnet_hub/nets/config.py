@@ -1,4 +1,4 @@
-"""What sets one ReXNet apart from another: its width, and from that every channel and tensor.
+"""Define one ReXNet by its width: every channel, tensor name and shape follows from that.
 
 Nothing here needs torch, so a checkpoint can be checked against its network without one.
 
@@ -83,12 +83,12 @@ def round_channels(channels: float, divisor: int) -> int:
 
 
 def stem_channels(config: ReXNetConfig) -> int:
-    """Channels out of the stem."""
+    """Return the channels out of the stem."""
     return round_channels(round(STEM_CHANNELS * config.width), config.divisor)
 
 
 def head_channels(config: ReXNetConfig) -> int:
-    """Channels out of the last convolution: what the classifier sees."""
+    """Return the channels out of the last convolution: what the classifier sees."""
     return round_channels(HEAD_CHANNELS * config.width, config.divisor)
 
 
@@ -142,7 +142,7 @@ def expected_tensors(
     return tensors | (_weight_bias("head.fc", (num_classes, head)) if num_classes else {})
 
 
-def count_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
+def count_planned_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
     """Count the trainable numbers of planned tensors, so without the batch norms' running statistics."""
     trainable = (
         shape for name, (_, shape) in tensors.items() if name.rpartition(".")[2] in {"weight", "bias"}

@@ -1,4 +1,4 @@
-"""The network, whole: a ReXNet from its small parts up to the classifier.
+"""Build a ReXNet network, from its small parts up to the classifier.
 
 A ReXNet is a MobileNet-like stack of inverted bottlenecks whose channel counts grow linearly with depth
 instead of doubling at each stage. Tensor names are timm's, so that one state dict serves both.
@@ -308,7 +308,7 @@ class ReXNet(nn.Module):
         return out
 
     def get_classifier(self) -> nn.Module:
-        """Get the last linear layer, or the identity when there are no classes."""
+        """Return the last linear layer, or the identity when there are no classes."""
         return self.head.fc
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
@@ -321,7 +321,7 @@ class ReXNet(nn.Module):
         self.num_classes = num_classes
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """In training, keep only each block's input and recompute the rest backward."""
+        """Set whether training stores only each block's input and recomputes the rest backward."""
         self.grad_checkpointing = enable
 
 

@@ -1,1 +1,1 @@
-"""An entry as a card, the index as a site."""
+"""Render an entry as a card, and the index as a site."""

@@ -1,4 +1,4 @@
-"""An entry as the README.md of its repo; the environment of all templates."""
+"""Render an entry as the README.md of its repo; set up the environment of all templates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The accuracy-against-cost picture: scales, ticks, the Pareto front, for readers without scripts."""
+"""Render the accuracy-against-cost chart: scales, ticks, the Pareto front, for readers without scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's data for machines: JSON, CSV, a feed of changes, the raw entries."""
+"""Render the site's data for machines: JSON, CSV, a feed of changes, the raw entries."""
 
 from __future__ import annotations
 

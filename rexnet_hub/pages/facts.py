@@ -1,4 +1,4 @@
-"""What is claimed of a model beside what was measured, as card and page both print it."""
+"""Compare what is claimed of a model with what was measured, as card and page both print it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words about families of models that no field of the index has: what they are, how they are cited."""
+"""Describe families of models in words that no field of the index has, and how to cite them."""
 
 from __future__ import annotations
 

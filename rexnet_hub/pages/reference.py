@@ -1,4 +1,4 @@
-"""Reference pages that are output of the code: fields, query language, commands, decisions."""
+"""Render the reference pages from the code: fields, query language, commands, decisions."""
 
 from __future__ import annotations
 

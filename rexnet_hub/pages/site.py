@@ -1,4 +1,4 @@
-"""The index as the docs site: a pure function from entries to the text of each file."""
+"""Render the index as the docs site: a pure function from entries to the text of each file."""
 
 from __future__ import annotations
 

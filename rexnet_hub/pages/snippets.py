@@ -1,4 +1,4 @@
-"""The lines that load a model, library by library; each is run in a test as it is printed."""
+"""Render the lines that load a model, library by library; each is run in a test as it is printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words and numbers as people read them, and text made inert for Markdown, links and code.
+"""Format words and numbers as people read them, and escape text for Markdown, links and code.
 
 Text of an index is data wherever it lands. A character that could mean something becomes a character
 reference: no Markdown parser takes one for structure, while backslashes are not understood by all. A name

@@ -1,4 +1,4 @@
-"""What the site says of one model, ready to be printed: its figures, its row in tables, its record."""
+"""Prepare one model for the pages of the site: its figures, its row in tables, its record."""
 
 from __future__ import annotations
 

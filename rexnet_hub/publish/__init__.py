@@ -1,4 +1,4 @@
-"""Stage a repo, plan against the target, apply the plan, read it back."""
+"""Stage a repo, plan its publication, apply the plan, read it back."""
 
 from rexnet_hub.publish.apply import apply_plan
 from rexnet_hub.publish.plan import plan_publish

@@ -1,4 +1,4 @@
-"""Make the target what a plan says: one commit, read back, one tag; safe to run again after any failure."""
+"""Apply a plan to its target: one commit, read back, one tag; safe to run again after any failure."""
 
 from __future__ import annotations
 

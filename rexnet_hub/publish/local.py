@@ -1,4 +1,4 @@
-"""The files of a staged repo, each with its digests, and nothing among them that does not belong."""
+"""List the files of a staged repo with their digests; refuse any that does not belong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compare a staged repo with its target, and say what publishing would change; nothing is written."""
+"""Compare a staged repo with its target, and list what publishing would change; nothing is written."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def check_options(to: str | Path, *, record: bool = False, **options: Unpack[Pla
 
 
 def _unreachable(model: str | None) -> list[str]:
-    """Stop a model whose released file nobody else can fetch from going to a real Hub."""
+    """Refuse to publish on a real Hub a model whose released file nobody else can fetch."""
     entry = next((entry for entry in load_index().models if entry.name == model), None)
     url = entry.released.url if entry and entry.released else ""
     if is_loopback(hub_url()) or urlsplit(url).scheme != "file":

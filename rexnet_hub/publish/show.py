@@ -1,4 +1,4 @@
-"""Render a plan, and what became of it, for people and for machines."""
+"""Render a plan and its outcome for people and for machines."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A repo folder: its config, its weights, its receipt; written whole, read back."""
+"""Read and write a repo folder: config, weights, receipt."""

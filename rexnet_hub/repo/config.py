@@ -1,4 +1,4 @@
-"""An entry as the config.json of its repo, and a repo's config.json as what it says.
+"""Render an entry as the config.json of its repo, and read one back.
 
 The shape is the one that timm and transformers both load: no `model_args` (with it transformers fails),
 no null, in `pretrained_cfg` only keys that timm knows, and what is ours under one root key. Read is every

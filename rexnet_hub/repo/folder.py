@@ -1,4 +1,4 @@
-"""An entry's repo folder: write it whole, read it back."""
+"""Write an entry's repo folder whole, and read it back."""
 
 from __future__ import annotations
 

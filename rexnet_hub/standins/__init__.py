@@ -1,1 +1,1 @@
-"""Make stand-in checkpoints: the exact shape of released files, seeded values."""
+"""Make stand-in checkpoints: released shapes, seeded values."""

@@ -59,7 +59,7 @@ def is_standin(path: Path) -> bool:
 
     Raises:
         FileProblem: There is no such file.
-        CheckpointError: The file is not sound, so nothing can be said.
+        CheckpointError: The file is not sound, so nothing can be decided.
     """
     file = path / WEIGHTS_FILE if path.is_dir() else path
     with open_source(file) as source:
@@ -93,7 +93,7 @@ def _file_chunks(specs: list[TensorSpec], generator: random.Random) -> Iterator[
 
 
 def _values(spec: TensorSpec, norms: set[str], noise: bytes) -> bytes:
-    """Turn noise into numbers that suit the tensor."""
+    """Convert noise into numbers that suit the tensor."""
     owner, _, part = spec.name.rpartition(".")
     if part == "running_var" or (part == "weight" and f"{owner}." in norms):
         return _near_one(noise)

@@ -1,4 +1,4 @@
-"""Measure every claim that an entry makes, one finding a claim."""
+"""Check every claim of an entry by measuring, one finding a claim."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def verify_model(
 
 
 def _run(check: Check, evidence: Evidence) -> list[Finding]:
-    """Run one check; what an entry says too little for is false of that entry, and stops no other."""
+    """Run one check; an entry that states too little for it is false there, and stops no other."""
     try:
         return list(check(evidence))
     except (IndexReadError, UnknownModelError) as error:

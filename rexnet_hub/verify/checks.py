@@ -1,4 +1,4 @@
-"""The checks: each takes the evidence and yields a finding for every claim that it is about."""
+"""Check the claims of an entry: each check takes the evidence and yields a finding a claim."""
 
 from __future__ import annotations
 

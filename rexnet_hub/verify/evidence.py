@@ -1,4 +1,4 @@
-"""What there is to compare an entry with, each part measured once, when a check asks for it."""
+"""Measure what an entry is compared with, each part once, when a check first needs it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Evidence:
 
     @cached_property
     def weights(self) -> MeasuredFile | None:
-        """What the repo's weights are; without a repo, what the lock says of them."""
+        """The identity of the repo's weights; without a repo, what the lock states of them."""
         if self.weights_digests is None:
             return self.measured.safetensors
         digest, tensors = self.weights_digests
@@ -71,7 +71,7 @@ class Evidence:
 
     @cached_property
     def released_identity(self) -> Identity:
-        """What index and lock state of the released file."""
+        """The identity of the released file, as index and lock state it."""
         return released_identity(self.entry, self.measured)
 
     @cached_property

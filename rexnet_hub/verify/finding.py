@@ -1,4 +1,4 @@
-"""What became of a claim, as a value, and as JSON and JUnit for machines."""
+"""Define the finding on a claim, and render findings as JSON and JUnit for machines."""
 
 from __future__ import annotations
 

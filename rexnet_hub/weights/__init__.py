@@ -1,1 +1,1 @@
-"""Fetch, read safely, convert, digest."""
+"""Fetch, parse, convert and digest checkpoint files."""

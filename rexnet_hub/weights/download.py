@@ -159,7 +159,7 @@ def _copy(transfer: _Transfer) -> None:
 
 
 def _attempt(transfer: _Transfer) -> None:
-    """Ask for the rest of the file, following redirects, and take what comes."""
+    """Request the rest of the file, following redirects, and write what comes."""
     url = transfer.url
     for _ in range(_MAX_REDIRECTS + 1):
         with _answer(transfer, url) as response:

@@ -1,4 +1,4 @@
-"""Fetch a file to the cache; it gets its name only when it is what everybody states of it.
+"""Fetch a file to the cache; it gets its name only when it agrees with all that is stated of it.
 
 The cache holds each file under its own name, in a folder that is named by its SHA-256. Where nobody states
 the whole digest, the folder is named by all that is stated and holds one that is named by the digest of the

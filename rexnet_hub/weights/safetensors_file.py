@@ -47,7 +47,7 @@ class TensorSpec:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes its items take."""
+        """The number of bytes that its items take."""
         return math.prod(self.shape) * DTYPES[self.dtype].item_bytes
 
 

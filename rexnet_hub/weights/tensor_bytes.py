@@ -1,4 +1,4 @@
-"""Read a tensor's items as bytes in C order, piece by piece, whatever its stride; know a stand-in's mark.
+"""Read a tensor's items as bytes in C order, piece by piece, whatever its stride; find a stand-in's mark.
 
 The mark, so that no one can take stand-in weights for trained ones, is a value of the batch norms' step
 counters (`num_batches_tracked`, int64 scalars): their five high bytes spell STAND, which no training run

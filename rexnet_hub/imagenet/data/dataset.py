@@ -96,7 +96,7 @@ class Dataset:
 
     @property
     def description(self) -> str:
-        """What a number measured on it is a number of; to be printed beside it."""
+        """The images that a number measured on it is about; to be printed beside it."""
         num_classes = len({image.label for image in self.images})
         if self.is_complete:
             return f"ImageNet-1k validation, {len(self.images):,} images, {IMAGES_PER_CLASS} of each class"

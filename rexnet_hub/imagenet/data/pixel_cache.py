@@ -28,7 +28,7 @@ _FILL_SECONDS = 86_400.0
 
 
 def cache_key(manifest_sha256: str, spec: Preprocessing) -> str:
-    """Name the decoded pixels of a data set: they depend on its bytes, the geometry and the decoders."""
+    """Make the key of decoded pixels, from the data set's bytes, the geometry and the decoders."""
     parts = [manifest_sha256, asdict(spec), PIL.__version__, features.version("jpg")]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 

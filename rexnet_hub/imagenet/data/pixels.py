@@ -153,7 +153,7 @@ def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
 
 
 def preprocess(image: Image.Image, spec: Preprocessing) -> torch.Tensor:
-    """Turn one picture into the batch of one that a network was evaluated on.
+    """Convert one picture into the batch of one that a network was evaluated on.
 
     Returns:
         float32, shape (1, 3, input_px, input_px), RGB, contiguous.

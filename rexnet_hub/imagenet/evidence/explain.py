@@ -1,4 +1,4 @@
-"""Find out why an accuracy is off: the same images under one change at a time."""
+"""Find why an accuracy differs: the same images under one change at a time."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _rounded_up(picture: Picture, spec: Preprocessing) -> np.ndarray:
 
 
 def _turned(picture: Picture, spec: Preprocessing) -> np.ndarray:
-    """Turn the picture as its camera held it."""
+    """Rotate the picture as its camera stood."""
     with Image.open(io.BytesIO(picture.data)) as image:
         return pixels_uint8(ImageOps.exif_transpose(image), spec)
 

@@ -109,7 +109,7 @@ class Record:
 
     @property
     def conditions(self) -> str:
-        """What must be said wherever a number of it is."""
+        """The conditions that are printed wherever a number of it is."""
         lost = f", {len(self.unreadable)} unreadable counted wrong" if self.unreadable else ""
         return f"on {self.data}{lost}, {self.machine.dtype}"
 

@@ -154,7 +154,7 @@ def prepare_run(
 
 
 def run_key(run: Run) -> str:
-    """Name what decides the bits: only a run of the same name may go on with another's tiles."""
+    """Make the key of what decides the bits: only a run of the same key may go on with another's tiles."""
     machine = replace(describe_machine(run), device_name="", processes=0)
     parts = [
         run.manifest.sha256,

@@ -1,4 +1,4 @@
-"""Distribute a run over the processes that `torchrun` started, or do without."""
+"""Distribute a run over the processes that `torchrun` started, if any."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import Claim, Entry, Result
-from rexnet_hub.nets.config import CONFIGS, count_parameters, expected_tensors
+from rexnet_hub.nets.config import CONFIGS, count_planned_parameters, expected_tensors
 
 Report = Callable[..., None]
 
@@ -126,7 +126,11 @@ def _planned_parameters(entry: Entry) -> int | None:
 @functools.cache  # an index names few networks, each many times
 def _count(architecture: str, num_classes: int) -> int | None:
     config = CONFIGS.get(architecture)
-    return None if config is None else count_parameters(expected_tensors(config, num_classes=num_classes))
+    return (
+        None
+        if config is None
+        else count_planned_parameters(expected_tensors(config, num_classes=num_classes))
+    )
 
 
 def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Add to each entry what its collection states and it does not."""
+"""Add to each entry what its collection states and the entry does not."""
 
 from __future__ import annotations
 

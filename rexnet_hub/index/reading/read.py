@@ -210,7 +210,7 @@ class _Reader:
                 yield node
 
     def _exists(self, folder: Path, path: str) -> bool:
-        """Whether a path names a file, from the folder that wrote it or from the root."""
+        """Return whether a path names a file, from the folder that wrote it or from the root."""
         try:
             return bool(self.files.find(folder, path) or self.files.find(self.files.root, path))
         except Flaw:

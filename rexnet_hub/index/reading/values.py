@@ -1,4 +1,4 @@
-"""Read one scalar as the kind of value that its field holds, exactly, or say why it is not one."""
+"""Read one scalar as the kind of value that its field holds, exactly, or refuse it with the reason."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
 
 
 def is_null(node: Node) -> bool:
-    """Whether a scalar says nothing."""
+    """Return whether a scalar is null."""
     return node.kind == "scalar" and node.plain and node.value in ("", "~", "null", "Null", "NULL")
 
 
@@ -103,7 +103,7 @@ def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
 
 
 def _is_odd(kind: str, number: Decimal, text: str, node: Node) -> bool:
-    """Whether a count or percentage is text such as `4.8e6`, which no other reader takes for one."""
+    """Return whether a count or percentage is text such as `4.8e6`, which no other reader takes for one."""
     is_number = node.plain and (node.source.is_json or resolve(text) in ("int", "float"))
     mantissa, mark, _ = text.lower().partition("e")
     if not mark or is_number:
@@ -185,7 +185,7 @@ def _quoted(node: Node, text: str) -> str:
 
 
 def reads_as_number(text: str) -> bool:
-    """Whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
+    """Return whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
     return resolve(text) in ("int", "float") or bool(
         re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
     )

@@ -248,7 +248,7 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   /* What the theme leaves without a name, or out of the keyboard's reach. */
-  function mendTheme() {
+  function fixTheme() {
     for (const dialog of document.querySelectorAll("[role=dialog]:not([aria-label])")) dialog.setAttribute("aria-label", "Search");
     document.querySelectorAll(".md-code__nav").forEach((nav, index) => nav.setAttribute("aria-label", `Code block ${index + 1}`));
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
@@ -268,7 +268,7 @@ window.RexnetHub = window.RexnetHub || {};
     for (const root of document.querySelectorAll(".hub-overview[data-models]")) {
       if (!root.started) root.started = new Overview(root);
     }
-    mendTheme();
+    fixTheme();
   }
 
   searchForWords();

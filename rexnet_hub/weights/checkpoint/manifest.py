@@ -44,12 +44,12 @@ class SourceTensor:
 
     @property
     def count(self) -> int:
-        """How many items the tensor has."""
+        """The number of items of the tensor."""
         return math.prod(self.shape)
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the items take, side by side."""
+        """The number of bytes that the items take, side by side."""
         return self.count * DTYPES[self.dtype].item_bytes
 
     @property
