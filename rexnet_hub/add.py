@@ -21,7 +21,7 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets.config import CONFIGS, count_planned_parameters, expected_tensors
+from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -37,7 +37,7 @@ MAX_LOG_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class NewModel:
-    """What is claimed of a new model; what is None stays out of the index, or is the collection's.
+    """The claims about a new model; one that is None stays out of the index, or is the collection's.
 
     Attributes:
         name: It is loaded by this name for ever.
@@ -69,7 +69,7 @@ class NewModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Added:
-    """What was entered.
+    """The new entry, as it was added.
 
     Attributes:
         was_there: Whether the very same checkpoint had this name already.
@@ -82,7 +82,7 @@ class Added:
 
 @dataclass(frozen=True, kw_only=True)
 class _Contents:
-    """What a checkpoint is."""
+    """The facts measured of a checkpoint."""
 
     architecture: str
     num_classes: int

@@ -44,7 +44,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How a claim stands to a measurement.
+    """The verdict on a claim, compared with a measurement.
 
     Attributes:
         standing: One of the first four words.

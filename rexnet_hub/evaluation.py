@@ -8,7 +8,7 @@ from pathlib import Path
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.evidence.record import Record
-from rexnet_hub.imagenet.run.network import ModelUnderTest
+from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.locate import find_repo
 from rexnet_hub.verify import Finding

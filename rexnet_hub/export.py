@@ -28,7 +28,7 @@ BATCHES = (1,) * 8 + (2,) * 4 + (5,) * 2
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReceipt:
-    """What an exported file was made from, and how near it comes.
+    """The source of an exported file, and the measured difference between the two.
 
     Attributes:
         largest_difference: Of any logit, over all fresh inputs, in absolute value.

@@ -37,7 +37,7 @@ class Facts(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatedFile:
-    """What one place states of a file.
+    """The facts that one place states of a file.
 
     Attributes:
         by: Who states it, such as `the lock`.

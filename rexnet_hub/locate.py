@@ -19,7 +19,7 @@ from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
-from rexnet_hub.index.reading.checks import is_plain_name
+from rexnet_hub.index.reading.contradictions import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait for a server, and how often to try.
+    """The limits on waiting for a server and on trying again.
 
     Attributes:
         step_seconds: The limit on connecting, and on each wait for bytes to come or go.

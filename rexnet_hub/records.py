@@ -27,7 +27,7 @@ _Reader = Callable[[Any, _At, _Problems], Any]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value must be beyond its type, and the words for it."""
+    """A condition on a value beyond its type, and the words for it."""
 
     holds: Callable[[Any], object]
     words: str

@@ -31,7 +31,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:
-    """What a signature vouches for.
+    """The statement that a signature is of.
 
     Attributes:
         version: Counts up with each publication of the model under this name.

@@ -45,7 +45,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Weights:
-    """What the weights are, as found."""
+    """The weights, as they were read."""
 
     sha256: str
     size_bytes: int
@@ -73,7 +73,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--weights-sha256", metavar="DIGEST", help="what the weights must be")
     args = parser.parse_args(words)
     try:
-        weights = read_safetensors(args.folder / "model.safetensors")
+        weights = read_and_digest(args.folder / "model.safetensors")
         wrong = list(check(args.folder, weights, args.weights_sha256))
     except Unsound as error:
         print(error)
@@ -148,7 +148,7 @@ def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -
             yield f"statement.json: {key} is {statement.get(key)}, found {count}"
 
 
-def read_safetensors(file: Path) -> Weights:
+def read_and_digest(file: Path) -> Weights:
     """Read a safetensors file: its header strictly, its data only to be digested."""
     sha256, size_bytes = _digest(file)
     with file.open("rb") as stream:

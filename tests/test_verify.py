@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.evidence.record import Machine, Record
-from rexnet_hub.imagenet.run.network import digest_tensors
+from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index import Measured
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
 from rexnet_hub.index.network import entry_parameters

@@ -87,7 +87,7 @@ def run_demo(args: argparse.Namespace) -> int:
     load it back and classify a picture; then print every claim and what became of it. Nothing is written
     outside --out. The weights are random: no accuracy is measured.
     """
-    from rexnet_hub.commands.files import findings_table
+    from rexnet_hub.commands.checkpoints import findings_table
     from rexnet_hub.demo import run
 
     os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")

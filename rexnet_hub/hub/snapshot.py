@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How to get at a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
+    """The settings for reading a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
 
     revision: str | None = None
     cache_dir: Path | str | None = None

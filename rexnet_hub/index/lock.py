@@ -48,7 +48,7 @@ class MeasuredTensors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredSizes:
-    """How large files of exactly these tensors are: torch's legacy container, and canonical safetensors."""
+    """The sizes of files of exactly these tensors: torch's legacy container, and canonical safetensors."""
 
     legacy_bytes: Count
     safetensors_bytes: Count
@@ -65,7 +65,7 @@ class MeasuredMacs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredHub:
-    """Where the model was published."""
+    """The place where the model was published."""
 
     repo_id: Text
     commit: _Commit
@@ -105,7 +105,7 @@ class MeasuredEvaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of one model; None or empty where nothing was.
+    """The measurements of one model; None or empty where nothing was.
 
     Attributes:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
@@ -146,7 +146,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """What was measured, by model name."""
+    """The measurements, by model name."""
 
     models: Mapping[str, Measured] = field(default_factory=dict)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.nets import build_network, find_architecture
-from rexnet_hub.nets.config import Shape, count_planned_parameters, expected_tensors
+from rexnet_hub.nets.shapes import Shape, count_planned_parameters, expected_tensors
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet

@@ -1,6 +1,6 @@
 """Define the networks, and count their parameters and operations.
 
-`config` needs no torch; `rexnet` and `counts` do, and are loaded when a network is first built.
+`shapes` needs no torch; `rexnet` and `counts` do, and are loaded when a network is first built.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import UnknownModelError
-from rexnet_hub.nets.config import CONFIGS, ReXNetConfig, expected_tensors
+from rexnet_hub.nets.shapes import CONFIGS, ReXNetConfig, expected_tensors
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet

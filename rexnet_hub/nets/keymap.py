@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rexnet_hub.nets.config import CONFIGS, expected_tensors
+from rexnet_hub.nets.shapes import CONFIGS, expected_tensors
 from rexnet_hub.nets.state_dict import require_tensors
 
 # In a sequence a batch norm follows its convolution, and in a gate two places lie between the convolutions.

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.nets.config import (
+from rexnet_hub.nets.shapes import (
     DROP_RATE,
     OUTPUT_STRIDES,
     POOLS,

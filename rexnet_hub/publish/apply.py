@@ -21,7 +21,7 @@ from rexnet_hub.whole_files import sweep_beside, whole_folder
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What publishing came to.
+    """The outcome of publishing.
 
     Attributes:
         place: The folder, or `hf:OWNER/NAME`.

@@ -34,7 +34,7 @@ CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
 
 
 class PlanOptions(TypedDict, total=False):
-    """How to publish on a Hub; as the arguments of `plan_publish`."""
+    """The settings for publishing on a Hub; as the arguments of `plan_publish`."""
 
     tag: str | None
     private: bool
@@ -62,7 +62,7 @@ class FileChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What publishing one staged repo would change.
+    """The changes that publishing one staged repo would make.
 
     Attributes:
         name: The repo's name at the target, without its owner.

@@ -26,7 +26,7 @@ from rexnet_hub.weights.receipt import read_receipt
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one repo of a run; each part is None where it did not come to it."""
+    """The outcome of one repo of a run; each part is None where it did not come to it."""
 
     source: str
     plan: Plan | None = None

@@ -18,7 +18,7 @@ from rexnet_hub.errors import RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
-from rexnet_hub.nets.config import (
+from rexnet_hub.nets.shapes import (
     CONFIGS,
     DROP_RATE,
     FIRST_CHANNELS,
@@ -41,7 +41,7 @@ MAX_CLASSES, MAX_CHANNELS, MAX_SIDE_PX, MAX_NUMBER = 1_000_000, 1024, 8192, 1e6
 
 @dataclass(frozen=True, kw_only=True)
 class RepoConfig:
-    """What a config.json says of the network beside it.
+    """The settings that a config.json states of the network beside it.
 
     Attributes:
         label_names: One for each class, or none where the file gives none.

@@ -26,7 +26,7 @@ NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What there is to compare an entry with.
+    """Everything that an entry can be compared with.
 
     Attributes:
         checkpoint: The released file.

@@ -13,7 +13,7 @@ from typing import Any
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
-from rexnet_hub.imagenet.run.network import digest_tensors
+from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes

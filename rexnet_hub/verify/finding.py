@@ -14,7 +14,7 @@ HOLDS, FALSE, NOT_MEASURED = "holds", "false", "not measured"
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What became of one claim.
+    """The result of checking one claim.
 
     Attributes:
         claim: The claim's name, such as `parameters`.

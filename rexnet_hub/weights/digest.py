@@ -20,7 +20,7 @@ CHANGED = "changed while it was read; try again when nothing writes to it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDigest:
-    """What a file holds, byte for byte."""
+    """The size and digest of a file."""
 
     sha256: str
     size_bytes: int

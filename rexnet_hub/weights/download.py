@@ -37,7 +37,7 @@ ShowBytes = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPolicy(Patience):
-    """How patient to be, and whom to trust.
+    """The limits on waiting, and the servers to trust.
 
     Attributes:
         least_bytes_per_second: A connection that is slower for long is cut and tried again.
@@ -64,7 +64,7 @@ class _Interrupted(Exception):  # noqa: N818 - not an error yet: it is tried aga
 
 @dataclass(slots=True, kw_only=True)
 class _Transfer:
-    """How far a download has come."""
+    """The progress of a download."""
 
     url: str
     target: BinaryIO

@@ -30,7 +30,7 @@ FIRST_LINE = "rexnet_hub weights 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorDigest:
-    """What one tensor holds."""
+    """The content of one tensor."""
 
     name: str
     dtype: str

@@ -37,7 +37,7 @@ NO_RECEIPT = "is not a receipt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFacts:
-    """What the source file was."""
+    """The source file, as it was read."""
 
     name: str
     size_bytes: Count
@@ -49,7 +49,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFacts:
-    """What the written file is."""
+    """The written file."""
 
     name: str
     size_bytes: Count

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.run.network import ModelUnderTest
+from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Preprocessing
 
 SPEC = Preprocessing(

@@ -5,7 +5,7 @@ import torch
 from drawn import SPEC
 
 from rexnet_hub.errors import EvaluationError
-from rexnet_hub.imagenet.run.network import ModelUnderTest, ready_runner
+from rexnet_hub.imagenet.run.runner import ModelUnderTest, ready_runner
 
 
 class Drawn(torch.nn.Module):

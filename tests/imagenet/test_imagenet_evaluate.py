@@ -26,8 +26,8 @@ from rexnet_hub.imagenet.data.pixels import decode_image, preprocess
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.imagenet.evidence.record import check_record, read_record
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
-from rexnet_hub.imagenet.run.network import TILE_IMAGES, ModelUnderTest
 from rexnet_hub.imagenet.run.prepare import RunOptions
+from rexnet_hub.imagenet.run.runner import TILE_IMAGES, ModelUnderTest
 from rexnet_hub.index import Preprocessing
 
 PROGRAM = Path(__file__).with_name("evaluate_drawn.py")

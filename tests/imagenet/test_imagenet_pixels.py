@@ -23,7 +23,7 @@ from rexnet_hub.imagenet.data.pixels import (
     preprocess,
     resize_px,
 )
-from rexnet_hub.imagenet.run.network import geometry
+from rexnet_hub.imagenet.run.runner import geometry
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES
 

@@ -38,7 +38,7 @@ def is_whole_set(labels: Iterable[int]) -> bool:
 
 
 class Place(Protocol):
-    """Where the bytes of one image are; small, and can be handed to another process."""
+    """The place of the bytes of one image; small, and can be handed to another process."""
 
     def read_bytes(self) -> bytes:
         """Read the image as it is stored."""
@@ -62,7 +62,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """How a sample was drawn.
+    """The size and seed of a sample.
 
     Attributes:
         drawn_from: Images in the set that it was drawn from.

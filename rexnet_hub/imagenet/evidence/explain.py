@@ -18,7 +18,7 @@ from rexnet_hub.imagenet.data.dataset import Dataset
 from rexnet_hub.imagenet.data.pixels import FILTERS, decode_image, normalise, pixels_uint8, resize_px
 from rexnet_hub.imagenet.data.tiles import ImageTiles, run_ahead
 from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
-from rexnet_hub.imagenet.run.network import (
+from rexnet_hub.imagenet.run.runner import (
     TILE_IMAGES,
     ModelUnderTest,
     Runner,
@@ -119,7 +119,7 @@ def _scaled_by_decoder(picture: Picture, spec: Preprocessing) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What came of one change.
+    """The outcome of one change.
 
     Attributes:
         change: Its name; the first trial is `as stated`.

@@ -27,11 +27,11 @@ _MAX_HEAD_BYTES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionsHead:
-    """What a predictions file is of.
+    """The model and data that a predictions file is of.
 
     Attributes:
         model: Its name.
-        tensors_sha256: Of every tensor of the network: see `network.digest_tensors`.
+        tensors_sha256: Of every tensor of the network: see `runner.digest_tensors`.
         manifest_sha256: Of the data set's manifest, whose order the answers have.
         images: How many there are.
     """

@@ -21,7 +21,7 @@ RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a run ran on and how; together with the data, all that its numbers depend on.
+    """The machine, versions and settings of a run; together with the data, all that its numbers depend on.
 
     Attributes:
         device_type: `cpu` or `cuda`; the same bits can be had on one type only.

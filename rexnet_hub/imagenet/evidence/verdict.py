@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 
 class Word(StrEnum):
-    """What a sample can tell."""
+    """The power of a sample."""
 
     CONSISTENT = "consistent"
     NOT_CONSISTENT = "not consistent"
@@ -40,7 +40,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a sample tells of a claim.
+    """The verdict of a sample on a claim.
 
     Attributes:
         word: `not consistent`: the interval excludes the claim. `consistent`: it holds the claim and

@@ -26,7 +26,10 @@ from rexnet_hub.imagenet.evidence.predictions import (
 )
 from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, render_record
 from rexnet_hub.imagenet.run.journal import open_journal
-from rexnet_hub.imagenet.run.network import (
+from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
+from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
+from rexnet_hub.imagenet.run.ranks import join_ranks
+from rexnet_hub.imagenet.run.runner import (
     ModelUnderTest,
     Runner,
     exact_arithmetic,
@@ -34,9 +37,6 @@ from rexnet_hub.imagenet.run.network import (
     ready_runner,
     use_one_thread,
 )
-from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
-from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
-from rexnet_hub.imagenet.run.ranks import join_ranks
 from rexnet_hub.whole_files import whole_files, write_whole
 
 

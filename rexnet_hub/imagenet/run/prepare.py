@@ -19,7 +19,8 @@ from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_mani
 from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
 from rexnet_hub.imagenet.run.journal import read_journals
-from rexnet_hub.imagenet.run.network import (
+from rexnet_hub.imagenet.run.ranks import Ranks
+from rexnet_hub.imagenet.run.runner import (
     DTYPES,
     TILE_IMAGES,
     ModelUnderTest,
@@ -28,19 +29,18 @@ from rexnet_hub.imagenet.run.network import (
     find_device,
     geometry,
 )
-from rexnet_hub.imagenet.run.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to run. Of these only the first five can change a bit of the result, and the record names them.
+    """The settings of a run; only the first five can change a bit of the result, and the record names them.
 
     Attributes:
         device: `cpu`, `cuda` or `cuda:1`; with `torchrun`, `cuda` is each process's own GPU.
         dtype: `fp32`; `bf16` and `fp16` mean autocast, and a number that may not enter the index.
         channels_last: Run in that memory format.
         compiled: Run through `torch.compile`.
-        tile_images: Images that go through a network together; None: the device type's own, see `network`.
+        tile_images: Images that go through a network together; None: the device type's own, see `runner`.
         skip_unreadable: Count an image that cannot be decoded as wrong, and record it, instead of stopping.
         workers: Processes that decode; with none, the threads that compute decode too.
         threads: Tiles that are computed at a time on a CPU; None: one for each core.

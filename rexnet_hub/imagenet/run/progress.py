@@ -29,7 +29,7 @@ class RunningAccuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
-    """How far this process is.
+    """The progress of this process.
 
     Attributes:
         images_done: Of this process's share, those of an earlier run that was killed included.

@@ -15,7 +15,7 @@ from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, read_bytes
+from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, read_bytes
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import reads_as_number
 from rexnet_hub.whole_files import write_whole

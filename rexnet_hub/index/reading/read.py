@@ -12,11 +12,11 @@ from rexnet_hub.index.entry import Claim, Entry, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
-from rexnet_hub.index.reading.checks import check_entries
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.files import MARKDOWN_SUFFIXES, SUFFIXES, Files
+from rexnet_hub.index.reading.contradictions import check_entries
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
 from rexnet_hub.index.reading.inherit import inherit
+from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
 from rexnet_hub.layout import LOCK_FILE, find_index_dir

@@ -61,7 +61,7 @@ class TensorNote:
 
 @dataclass(slots=True)
 class Unpickled:
-    """What one pickle says: its value, the storages it speaks of, where it ended."""
+    """The content of one pickle: its value, the storages it speaks of, where it ended."""
 
     value: Any
     storages: dict[str, StorageNote]

@@ -35,7 +35,7 @@ _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".dat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """What the directory says of one record."""
+    """The directory entry of one record."""
 
     name: str
     crc: int

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import Claim, Entry, Result
-from rexnet_hub.nets.config import CONFIGS, count_planned_parameters, expected_tensors
+from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
 Report = Callable[..., None]
 
