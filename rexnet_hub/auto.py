@@ -122,6 +122,7 @@ class AutoImageProcessor:
 
         Raises:
             UsageError: A `revision` is asked for of what has none.
+            RepoError: The network is not one for RGB pictures.
             RexnetHubError: As of `AutoModel.from_pretrained`.
         """
         entry = find_entry(name_or_repo_or_folder)
@@ -130,6 +131,8 @@ class AutoImageProcessor:
         access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
         source = name_or_repo_or_folder
         config = find_repo_config(source, access) if entry is None else find_repo(source, access).config
+        if config.in_chans != 3:
+            raise RepoError(f"{source}: takes {config.in_chans} channels, pictures have 3")
         return ImageProcessor(config.preprocessing, config.label_names)
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from rexnet_hub.errors import MismatchError
 
 WHOLE_DIGITS = 64
-FETCH_AGAIN = "Delete it and fetch it again; if it differs again, its source has changed: do not use it."
+FETCH_AGAIN = "Fetch it again; if it differs again, the file or the statement is wrong: do not use it unseen."
 _PREFIX_ADVICE = (
     f"{FETCH_AGAIN} "
     "(The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one.)"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
 from rexnet_hub.index.lock import (
@@ -60,13 +60,13 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         repo: The staged repo: its weights' size, digest and fingerprint.
 
     Raises:
-        UsageError: A file holds stand-in weights, which are nobody's measurement.
+        FileProblem: A file holds stand-in weights, which are nobody's measurement.
         MismatchError: The file is not the released one, or the weights are not their receipt's.
         IndexReadError, UnknownModelError: The entry does not say which network it is.
     """
     for path in (checkpoint, repo):
         if path is not None and is_standin(path):
-            raise UsageError(f"{path}: holds stand-in weights, which say nothing of {entry.name}")
+            raise FileProblem(path, f"holds stand-in weights, which say nothing of {entry.name}")
     tensors = entry_tensors(entry)
     specs = canonical_order(specs_of(tensors))
     size_bytes = sum(spec.size_bytes for spec in specs)

@@ -13,6 +13,7 @@ from rexnet_hub.errors import MismatchError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, MeasuredFile, read_lock, write_lock
 from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
 
@@ -150,19 +151,34 @@ def test_a_contradiction_is_refused_before_a_byte_is_fetched(twins, zoo, tmp_pat
     assert "\n" not in str(caught.value)
 
 
-def test_a_flipped_bit_in_the_cache_is_found_though_its_times_are_kept(entry, own_index, capsys):
-    """`fetch` and `convert` hash the cached file each time: times and size prove nothing."""
+def test_a_flipped_bit_in_the_cache_is_found_though_its_times_are_kept(entry, own_index, capsys, caplog):
+    """`fetch` and `convert` hash the cached file each time, and fetch a damaged one again."""
     import os
 
     assert main(["fetch", entry.name]) == 0
     path = type(own_index)(capsys.readouterr().out.strip())
     before, data = path.stat(), bytearray(path.read_bytes())
     data[-9] ^= 4
-    path.write_bytes(data)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    good = path.read_bytes()
     for command in (["fetch", entry.name], ["convert", entry.name]):
-        assert main(command) == 1
-    assert load_index().find(entry.name).released.digest_prefix in capsys.readouterr().err
+        path.write_bytes(data)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        caplog.clear()
+        assert main(command) == 0
+        assert load_index().find(entry.name).released.digest_prefix in caplog.text
+        assert path.read_bytes() == good
+
+
+def test_a_damaged_repo_of_the_cache_is_made_again(entry, own_index, caplog):
+    """One flipped bit of the converted weights in the cache: they are made again, and the log says so."""
+    weights = AutoModel.from_pretrained(entry.name).state_dict()
+    (file,) = find_cache_dir().glob("repos/*/model.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 4
+    file.write_bytes(data)
+    again = AutoModel.from_pretrained(entry.name).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in weights.items())
+    assert "states SHA-256" in caplog.text or "the receipt" in caplog.text
 
 
 def test_the_message_says_who_promised(repo):

@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 
-from rexnet_hub.errors import MismatchError, UsageError
+from rexnet_hub.errors import FileProblem, MismatchError
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub
 from rexnet_hub.measure import compare_lock, measure_model, merge_measured
@@ -62,9 +62,9 @@ def test_a_lock_that_says_otherwise_is_named(index):
 
 def test_a_stand_in_measures_nothing(index, checkpoint, staged):
     """Digests of stand-in weights never enter a lock."""
-    with pytest.raises(UsageError, match="stand-in"):
+    with pytest.raises(FileProblem, match="stand-in"):
         measure_model(index.find("rexnet_100"), checkpoint=checkpoint)
-    with pytest.raises(UsageError, match="stand-in"):
+    with pytest.raises(FileProblem, match="stand-in"):
         measure_model(index.find("rexnet_100"), repo=staged)
 
 

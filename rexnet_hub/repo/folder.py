@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
+from rexnet_hub.hub.snapshot import is_offline
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.lock import find_in_lock
@@ -105,6 +106,7 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
             cache_dir=cache_dir,
             identity=released_identity(entry, measured),
             progress=show,
+            offline=is_offline(),
         )
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
 

@@ -8,17 +8,20 @@ first fetch, which is binding from then on. A cached file is hashed each time th
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.addresses import redact_url
-from rexnet_hub.errors import FileProblem, UsageError
+from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
+
+log = logging.getLogger(__name__)
 
 FOLDER = "released"  # of the cache
 
@@ -38,6 +41,7 @@ def fetch(
     identity: Identity | None = None,
     progress: ShowBytes | None = None,
     policy: FetchPolicy | None = None,
+    offline: bool = False,
 ) -> FetchedFile:
     """Fetch a file to the cache, or check the one that is there.
 
@@ -48,11 +52,12 @@ def fetch(
         identity: What is stated of the file.
         progress: Told bytes done and bytes in all, as they come.
         policy: How patient to be, and whom to trust.
+        offline: Whether an https: address is not asked, so that only the cache can give the file.
 
     Raises:
         FetchError: It could not be fetched.
         MismatchError: It is not the file that is stated, or no file can be; nothing is left in the cache of
-            it, but a file that was there before is left as it is.
+            it; a damaged file that was there is replaced when its source gives the right one.
         FileProblem: The cache cannot be used.
         UsageError: A name that can be none.
     """
@@ -64,6 +69,8 @@ def fetch(
         # What is there has its name because it is whole: it needs no lock, nor a cache that can be written.
         if cached := _find_cached(place, identity, file_name)[1]:
             return cached
+        if offline and not url.startswith("file:"):
+            raise FetchError(f"{redact_url(url)}: is not whole in the cache {cache_dir}, and this is offline")
         with locked(place, seconds=policy.total_seconds):
             known, cached = _find_cached(place, identity, file_name)
             if cached:
@@ -90,15 +97,17 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
             return identity, None
         identity, place = identity + gather("the first fetch", first.name, str(first)), first
     file = place / file_name
-    return identity, _check_cached(file, identity) if os.path.lexists(file) else None
-
-
-def _check_cached(file: Path, identity: Identity) -> FetchedFile:
+    if not os.path.lexists(file):
+        return identity, None
     if file.is_symlink() or not file.is_file():
         raise FileProblem(file, "is not a file of this cache: remove it")
     digest = digest_file(file)
-    identity.require(file, digest)
-    return FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
+    try:
+        identity.require(file, digest)
+    except MismatchError as error:
+        log.warning("%s", error)
+        return identity, None
+    return identity, FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
 
 
 def _download(

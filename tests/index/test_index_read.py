@@ -384,3 +384,12 @@ def test_the_library_that_models_come_from_is_kept(read, tmp_path, form):
         theirs = modelindex.load(str(tmp_path / "index.yml")).library
         assert {key.title(): value for key, value in theirs.data.items()} == index.library.value
     assert read("Models: {Name: a}").library is None
+
+
+def test_what_commands_write_beside_an_index_is_no_index(tmp_path):
+    """A receipt, a record and a lock in an index's folder are passed over."""
+    (tmp_path / "index.yml").write_text("Models:\n- Name: a\n")
+    for name in ("o.receipt.json", "receipt.json", "a.record.json", "lock.json"):
+        (tmp_path / name).write_text("{}")
+    index = load_index(tmp_path)
+    assert ([entry.name for entry in index.models], index.problems) == (["a"], ())

@@ -321,8 +321,8 @@ def test_every_statement_that_is_not_met_is_named(local, cache):
 
 
 @pytest.mark.parametrize("facts", [{}, {"sha256": SHA256}, {"sha256": SHA256[:8]}])
-def test_a_cached_file_that_changed_is_refused_and_left(facts, local, cache):
-    """One flipped bit is found at the next use though its times are kept; nothing is deleted."""
+def test_a_cached_file_that_changed_is_fetched_again(facts, local, cache, tmp_path, caplog):
+    """One flipped bit is found though its times are kept; nothing is lost where the source has gone."""
     asked = {"file_name": "f.pth", "cache_dir": cache, "identity": stated(**facts)}
     path = fetch(local, **asked).path
     before, damaged = path.stat(), bytearray(DATA)
@@ -330,11 +330,20 @@ def test_a_cached_file_that_changed_is_refused_and_left(facts, local, cache):
     path.write_bytes(damaged)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
-    for _ in range(2):
-        with pytest.raises(MismatchError, match=r"SHA-256.*Delete it and fetch it again"):
-            fetch(local, **asked)
-    path.unlink()
+    (tmp_path / "a file.pth").rename(tmp_path / "gone.pth")
+    with pytest.raises(FileProblem):
+        fetch(local, **asked)
+    assert path.read_bytes() == damaged
+    (tmp_path / "gone.pth").rename(tmp_path / "a file.pth")
     assert fetch(local, **asked).path.read_bytes() == DATA
+    assert "states SHA-256" in caplog.text
+
+
+def test_offline_only_the_cache_gives_a_file(local, cache):
+    """Offline an https: address is not asked, in one line that says so; a file: address is no network."""
+    with pytest.raises(FetchError, match="this is offline"):
+        fetch("https://example.org/f.pth", file_name="f.pth", cache_dir=cache, offline=True)
+    assert fetch(local, file_name="f.pth", cache_dir=cache, offline=True).path.read_bytes() == DATA
 
 
 def test_first_contact_binds(local, cache, tmp_path):

@@ -19,7 +19,7 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, find_index_dir
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -133,7 +133,8 @@ class _Reader:
             )
             return
         own = [name for name in _ROOT_NAMES if name in names][:1]
-        every = [name for name in names if name.lower().endswith(SUFFIXES) and name != LOCK_FILE]
+        written = (LOCK_FILE, RECEIPT_FILE, "record.json")  # by commands, not by people
+        every = [name for name in names if name.lower().endswith(SUFFIXES) and not name.endswith(written)]
         for name in own or every:
             self.read_file(folder / name, Location(folder / name, 1, 1), is_asked_for=bool(own))
 
