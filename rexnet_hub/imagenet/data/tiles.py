@@ -1,6 +1,6 @@
 """Decode images a tile at a time, each once for every network, here or in worker processes.
 
-A tile is a fixed run of images in the manifest's order; see `imagenet/run/runner.py`. Nothing here imports torch.
+A tile is a fixed run of images in the manifest's order; see `run/runner.py`. Nothing here imports torch.
 """
 
 from __future__ import annotations
