@@ -45,7 +45,7 @@ HEAD = (
 
 
 def describe_machine() -> dict[str, Any]:
-    """Say when and on what the numbers were measured."""
+    """Render when and on what the numbers were measured."""
     models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -95,7 +95,7 @@ def rows(measured: Measured) -> list[dict[str, Any]]:
 
 
 def merge_rows(earlier: Sequence[dict[str, Any]], fresh: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put a run's rows to those of runs before it: of each row the median of all, the least and the most."""
+    """Merge the rows of a run with those of runs before it: the median, least and most of each row."""
     known = {_identity(row): row for row in earlier}
     for row in fresh:
         runs = [*known[_identity(row)]["runs"], row] if _identity(row) in known else [row]

@@ -26,7 +26,7 @@ print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_s
 
 @dataclass(frozen=True, kw_only=True)
 class Spent:
-    """What one run took; `peak_mb` is of a process and all its children, None of a call in this process."""
+    """The cost of one run; `peak_mb` is of a process and all its children, None of a call in this process."""
 
     cpu_s: float
     wall_s: float
@@ -79,8 +79,8 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """Work in this process that times its own steady part and tells."""
+class SelfTimed:
+    """Work in this process that times its own steady part and returns that."""
 
     name: str
     call: Callable[[], Spent]
@@ -90,12 +90,12 @@ class Told:
         return self.call()
 
 
-Task = Program | Call | Told
+Task = Program | Call | SelfTimed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peer:
-    """What users would use instead, and how many times as much it should take; below 1, how much less."""
+    """A tool that users would use instead, and how many times our cost it should take (below 1: less)."""
 
     task: Task
     at_least: float | None = None
@@ -125,7 +125,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """How many times as much a peer takes: the median of the rounds' own ratios, the least and the most."""
+    """The ratio of a peer to ours: the median of the rounds' own ratios, the least and the most."""
 
     median: float
     least: float

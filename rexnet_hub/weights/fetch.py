@@ -50,7 +50,7 @@ def fetch(
         file_name: Its name in the cache.
         cache_dir: Made if it is not there.
         identity: What is stated of the file.
-        progress: Told bytes done and bytes in all, as they come.
+        progress: Called with bytes done and bytes in all, as they come.
         policy: How patient to be, and whom to trust.
         offline: Whether an https: address is not asked, so that only the cache can give the file.
 
