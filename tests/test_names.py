@@ -1,6 +1,7 @@
 """One name is one thing in the package, and docstrings open with a verb of the field."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -75,3 +76,19 @@ class C:
         """Whether it is."""
 '''
     assert house_openings({Path("a.py"): ast.parse(text)}) == ["a.py: the module", "a.py: f", "a.py: m"]
+
+
+def wide_lines(text):
+    """List the lines of the drawing that do not fit on a screen of 100 columns."""
+    (drawing,) = re.findall(r"```text\n(layer .*?)```", text, re.DOTALL)
+    return [line for line in drawing.splitlines() if len(line) > 100]
+
+
+def test_the_drawing_fits_on_a_screen():
+    """No line of the drawing of layers in the README is longer than 100 characters."""
+    assert wide_lines((PACKAGE.parent / "README.md").read_text()) == []
+
+
+def test_a_wide_line_is_found():
+    """The check says no to a line of 101 characters and lets one of 100 be."""
+    assert wide_lines(f"```text\nlayer {'x' * 94}\n{'y' * 101}\n```") == ["y" * 101]
