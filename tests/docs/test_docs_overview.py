@@ -235,6 +235,7 @@ def test_hovering_shows_the_numbers_inside_the_page(open_page):
 def test_instant_navigation_starts_the_page_again(open_page):
     """Back on the overview without a reload, the widgets answer as at first, and once."""
     page = open_page()
+    page.wait_for_load_state("networkidle")  # until it has read the sitemap, the theme leaves clicks alone
     page.evaluate("window.stays = true")
     page.locator("table[data-hub] a", has_text="rexnet_150").click()
     page.locator(".md-content article > h1", has_text="rexnet_150").wait_for()
