@@ -24,6 +24,7 @@ class Standing(StrEnum):
     ROUNDED = "agrees as rounded"
     SPREAD = "within the spread of runs"
     DIFFERS = "differs"
+    UNREADABLE = "unreadable"
     MEASURED = "measured"
     SECOND_SOURCE = "second source"
     CLAIMED = "claimed"
@@ -36,6 +37,7 @@ MEANINGS = {
     Standing.SPREAD: f"measured here, and no further from the claim than runs of one checkpoint lie apart, "
     f"{SPREADS['percent']} points",
     Standing.DIFFERS: "measured here, and the claim does not agree",
+    Standing.UNREADABLE: "published, but not as a value of its kind, so that nobody can compare it",
     Standing.MEASURED: "measured here; nobody claims a value",
     Standing.SECOND_SOURCE: "published, and another table states it too; not measured here",
     Standing.CLAIMED: "published; not measured here",
@@ -47,7 +49,7 @@ class Agreement:
     """The verdict on a claim, compared with a measurement.
 
     Attributes:
-        standing: One of the first four words.
+        standing: One of the first five words.
         reason: What the word leaves open, such as `to 10^4` or `by 13127`.
     """
 
@@ -57,7 +59,7 @@ class Agreement:
     @property
     def holds(self) -> bool:
         """Whether the claim is true."""
-        return self.standing is not Standing.DIFFERS
+        return self.standing not in (Standing.DIFFERS, Standing.UNREADABLE)
 
     def __str__(self) -> str:
         return f"{self.standing} {self.reason}".rstrip()

@@ -76,12 +76,17 @@ class StatedFile:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """All that is stated of one file."""
+    """All that is stated of one file.
+
+    Attributes:
+        unread: Each statement that cannot be read, in words with its place: no file is known to meet it.
+    """
 
     statements: tuple[StatedFile, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def __add__(self, other: Identity) -> Identity:
-        return Identity((*self.statements, *other.statements))
+        return Identity((*self.statements, *other.statements), (*self.unread, *other.unread))
 
     @property
     def size_bytes(self) -> int | None:
@@ -109,11 +114,14 @@ class Identity:
         return tuple(f"{one}, but {other}" for one, other in pairs if one.contradicts(other))
 
     def agreed(self, file: Path | str) -> Identity:
-        """Return this identity, if its statements can all be true.
+        """Return this identity, if its statements can all be read and be true.
 
         Raises:
-            MismatchError: Two contradict each other; all such pairs are named, with their places.
+            MismatchError: Some cannot be read, or two contradict each other; all are named, with places.
         """
+        if self.unread:
+            advice = "Correct it: rexnet-hub validate names all that is wrong with the index."
+            raise MismatchError(file, self.unread, advice=advice)
         if wrong := self.contradictions():
             advice = "They are of two files: find out which is meant and correct the other."
             raise MismatchError(file, wrong, advice=advice)
@@ -123,8 +131,11 @@ class Identity:
         """Check a file against every statement.
 
         Raises:
-            MismatchError: It differs from some; each is named, with who states it and what was found.
+            MismatchError: It differs from some; each is named, with who states it and what was found. Or some
+                cannot be read.
         """
+        if self.unread:
+            self.agreed(file)
         if wrong := [statement for statement in self.statements if statement.contradicts(found)]:
             is_short = any(0 < len(statement.sha256) < WHOLE_DIGITS for statement in wrong)
             has = f"it has {found.size_bytes} bytes, SHA-256 {found.sha256}"

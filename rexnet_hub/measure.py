@@ -215,7 +215,11 @@ def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any
 
 
 def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
-    """Compare an entry's claims with what the lock holds of it, and yield each that differs."""
+    """Compare an entry's claims with what the lock holds of it; yield each that differs or cannot be read."""
+    for unread in entry.unread:
+        locked, by = measured.figure(unread.field), f"the index ({unread.location}) says"
+        stated = f"{unread.text}, which is unreadable: {unread.problem}"
+        yield Disagreement(model=entry.name, what=unread.field, locked=locked, measured=stated, by=by)
     for name in ("top1", "top5", "parameters", "file_size"):
         claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
         if claim is None or locked is None or (agreement := claim.compare(locked)).holds:

@@ -214,6 +214,17 @@ def own_digest(value):
     return state
 
 
+def unreadable(field):
+    """Give the entry a claim that nobody can read."""
+
+    def state(told):
+        entry = told["entry"]
+        claim = replace(entry.weights, field=field, value=None, text="4.8M", problem="is no number")
+        return {**told, "entry": replace(entry, unread=(claim,))}
+
+    return state
+
+
 def locked(**changes):
     """Change what the lock says."""
 
@@ -349,6 +360,14 @@ def test_a_lie_is_found_and_named(lie, truth):
     """Evidence with one lie in it is wrong in exactly the claims that the lie is about."""
     tell, wrong = LIES[lie]
     assert false_claims(verify(tell(truth))) == wrong
+
+
+@pytest.mark.parametrize("field", ["parameters", "file_size", "sha256", "epochs"])
+def test_a_claim_that_nobody_can_read_is_false(field, truth):
+    """It can never hold, so it is no row of LIES; whatever else is stated of the model holds all the same."""
+    is_on_card = field in ("parameters", "file_size")
+    findings = verify(unreadable(field)(truth))
+    assert false_claims(findings) == ({field, "card"} if is_on_card else {field})
 
 
 def test_every_claim_has_a_lie(truth):

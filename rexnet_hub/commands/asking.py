@@ -109,10 +109,12 @@ def run_show(args: argparse.Namespace) -> int:
 def _claims(entry: Entry) -> list[Claim]:
     named = (entry.license, entry.code, entry.weights)
     metrics = (claim for result in entry.results for claim in result.metrics.values())
-    return [*entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
+    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
 
 
 def _shown(claim: Claim) -> str:
+    if claim.problem:
+        return f"{claim.text}, unreadable: {claim.problem}"
     return claim.text or (", ".join(map(str, claim.value)) if isinstance(claim.value, tuple) else "")
 
 

@@ -47,6 +47,7 @@ class Claim:
         location: Where the value stands.
         source: The URL that states it, when the file gives one.
         inherited: Whether the value is the collection's.
+        problem: Why nobody can read it, where `value` is None for that.
     """
 
     field: str
@@ -56,6 +57,11 @@ class Claim:
     location: Location
     source: str | None = None
     inherited: bool = False
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """Return what is stated that cannot be read, where and why."""
+        return f"stated {self.text}, unreadable, {self.location}: {self.problem}"
 
     def compare(self, measured: int | Decimal) -> Agreement:
         """Compare the claim, at the precision it was published with, with a measurement."""
@@ -147,7 +153,12 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """All that is claimed of a model, its collection's claims included; or what a family shares."""
+    """All that is claimed of a model, its collection's claims included; or what a family shares.
+
+    Attributes:
+        unread: The claims that nobody can read, in the file's order; of results on another data set than
+            ImageNet, and of cited tables, under a field of their own.
+    """
 
     name: str
     location: Location
@@ -163,6 +174,12 @@ class Entry:
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
+    unread: tuple[Claim, ...] = ()
+
+    def claim(self, name: str) -> Claim | None:
+        """Find what is stated of a figure: one that cannot be read hides what else is stated."""
+        unread = (claim for claim in self.unread if claim.field == name)
+        return next(unread, None) or self.metadata.get(name) or self.metric(name)
 
     def value(self, name: str) -> Value | None:
         """Return a metadata value by canonical field name; None where nothing is claimed."""

@@ -96,15 +96,24 @@ _ENGLISH = frozenset({
 _LONG = 6  # letters of a word in which one slip is certain
 
 
-def find_misspelt(owner: str, label: str) -> str | None:
-    """Find the label that a custom key certainly is a misspelling of; None where it may mean itself.
+def find_misspelt(owner: str, label: str) -> Field | None:
+    """Find the field whose label a custom key certainly misspells; None where it may mean itself.
 
     Certain is the same letters with another gap, or one slip inside a long word of letters: a letter lost,
-    doubled or changed, or two that changed places. A key of real words means what it says.
+    doubled or changed, or two that changed places. A key of real words means what it says. One slip from
+    SHA256 is no other digest: nobody would read what it states of the file.
     """
     wrong = key_name(label)
-    labels = (row.label for row in FIELDS if row.owner == owner)
-    return next((known for known in labels if _is_slip(wrong, key_name(known))), None)
+    digest = {"metadata": "digest"}.get(owner)
+    rows = (row for row in FIELDS if row.owner == owner or row.kind == digest)
+    return next(
+        (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)), None
+    )
+
+
+def _is_near_digest(wrong: str, row: Field) -> bool:
+    word = wrong.replace("_", "")
+    return row.kind == "digest" and word != "sha3256" and _is_one_slip(word, row.name, edge=0)
 
 
 def _is_slip(wrong: str, right: str) -> bool:
@@ -118,11 +127,17 @@ def _is_slip(wrong: str, right: str) -> bool:
     if len(meant) < _LONG or not word.isalpha() or word in _vocabulary() | _ENGLISH:
         return False
     # Inside: a first letter may be a unit's prefix, a last one may make a plural or a tense.
-    lost = (meant[:at] + meant[at + 1 :] for at in range(1, len(meant) - 1))
-    swapped = (meant[:at] + meant[at : at + 2][::-1] + meant[at + 2 :] for at in range(1, len(meant) - 1))
-    doubled = (word[:at] + word[at + 1 :] for at in range(1, len(word) - 1))
+    return _is_one_slip(word, meant, edge=1)
+
+
+def _is_one_slip(word: str, meant: str, *, edge: int) -> bool:
+    """Return whether one letter is lost, more or another, or two changed places: none at the edges."""
+    end = len(meant) - edge
+    lost = (meant[:at] + meant[at + 1 :] for at in range(edge, end))
+    swapped = (meant[:at] + meant[at : at + 2][::-1] + meant[at + 2 :] for at in range(edge, len(meant) - 1))
+    doubled = (word[:at] + word[at + 1 :] for at in range(edge, len(word) - edge))
     changed = [at for at in range(len(meant)) if meant[at : at + 1] != word[at : at + 1]]
-    is_changed = len(word) == len(meant) and len(changed) == 1 and 0 < changed[0] < len(meant) - 1
+    is_changed = len(word) == len(meant) and len(changed) == 1 and edge <= changed[0] < end
     return word in lost or word in swapped or meant in doubled or is_changed
 
 

@@ -37,7 +37,7 @@ def models_csv(views: Sequence[ModelView]) -> str:
     writer.writerow(["name", "license", *(units.get(key, key) for key in CSV_COLUMNS), *standing])
     for view in views:
         facts = [view.facts[key] for key in CSV_COLUMNS]
-        figures = ["" if fact.value is None else fact.value for fact in facts]
+        figures = [_cell(fact.claimed or "") if fact.value is None else fact.value for fact in facts]
         writer.writerow([_cell(view.name), _cell(view.license), *figures, *(fact.standing for fact in facts)])
     return out.getvalue()
 

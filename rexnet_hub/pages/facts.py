@@ -34,7 +34,7 @@ class Fact:
     Attributes:
         key: As queries name it, such as `top1`.
         value: The measured number where there is one, else the claimed; None where there is neither.
-        claimed: As published, to its last digit; None where nothing is published.
+        claimed: As published, to its last digit, or as written if it cannot be read; None where nothing is.
         measured: In full; None where nothing was measured.
         also_measured: What other conventions count.
         record: Where in the lock the measurement is kept, and what made it.
@@ -88,7 +88,7 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
 
 def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, command: str) -> Fact:
     """Compare what is claimed of a figure with what was measured."""
-    claim = None if key == "macs" else entry.metadata.get(key) or entry.metric(key)
+    claim = None if key == "macs" else entry.claim(key)
     counted = measured.figure(key)
     seconds = tuple(
         CitedSource(words=table_words(table), url=table.url, value=published(key, other.value))
@@ -97,8 +97,10 @@ def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, comm
         for table in result.snapshots
         if (other := table.metrics.get(key)) is not None
     )
-    agreement = claim.compare(counted) if claim and counted is not None else None
-    if counted is not None:
+    agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
+    if claim and claim.problem:
+        agreement = Agreement(standing=Standing.UNREADABLE)
+    if agreement or counted is not None:
         standing = agreement.standing if agreement else Standing.MEASURED
     else:
         standing = Standing.SECOND_SOURCE if seconds else Standing.CLAIMED
@@ -107,7 +109,7 @@ def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, comm
         key=key,
         label=label,
         value=counted if counted is not None else claim.value if claim else None,
-        claimed=published(key, claim.value) if claim else None,
+        claimed=(claim.text if claim.problem else published(key, claim.value)) if claim else None,
         stated_by=_stated_by(claim) if claim else None,
         second_sources=seconds,
         measured=shown,

@@ -76,13 +76,18 @@ class ModelView:
         """Render an accuracy in percentage points, to its last published or measured digit."""
         value = self.facts[key].value
         if value is None:
-            return NOT_STATED
+            return self._unread(key)
         return f"{value:.3f}" if self.facts[key].measured else str(value)
 
     def short(self, key: str, unit: str = "") -> str:
         """Render a count in three digits."""
         value = self.facts[key].value
-        return NOT_STATED if value is None else short(value, unit)
+        return self._unread(key) if value is None else short(value, unit)
+
+    def _unread(self, key: str) -> str:
+        """Render a claim that cannot be read, as it was written; else that there is none."""
+        fact = self.facts[key]
+        return f"{markdown(fact.claimed)}, {fact.standing}" if fact.claimed else NOT_STATED
 
     @property
     def files(self) -> list[dict[str, Any]]:

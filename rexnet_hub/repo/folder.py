@@ -62,9 +62,17 @@ def read_repo(folder: Path) -> Repo:
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
 
 
+#: What of an entry states its released file; a whole section that cannot be read may have stated it.
+_IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata")
+
+
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
     """Gather what is stated of an entry's released file: by the index, the lock, and a repo's receipt."""
-    identity = Identity(entry.released.statements if entry.released else ())
+    unread = (claim for claim in entry.unread if claim.field in _IDENTITY_FIELDS)
+    identity = Identity(
+        entry.released.statements if entry.released else (),
+        tuple(f"the index, {claim.label}: {claim}" for claim in unread),
+    )
     identity += gather("the lock", measured.released, find_in_lock(entry.name, "released"))
     if repo and repo.receipt:
         identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
@@ -85,6 +93,7 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
         RepoError: The entry names no weights.
     """
     released = entry.released
+    identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
     with tqdm(
@@ -104,7 +113,7 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
             released.url,
             file_name=released.file_name,
             cache_dir=cache_dir,
-            identity=released_identity(entry, measured),
+            identity=identity,
             progress=show,
             offline=is_offline(),
         )

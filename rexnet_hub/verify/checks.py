@@ -9,6 +9,7 @@ from functools import cache
 from itertools import zip_longest
 from typing import Any
 
+from rexnet_hub.agreement import Standing
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
@@ -28,6 +29,13 @@ from rexnet_hub.verify.finding import Finding
 
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
+
+
+def check_unread(evidence: Evidence) -> Iterator[Finding]:
+    """Find each claim false that nobody can read."""
+    for claim in evidence.entry.unread:
+        texts = {"stated": claim.text, "found": str(Standing.UNREADABLE)}
+        yield evidence.compare(claim.field, **texts, holds=False, note=f"{claim.location}: {claim.problem}")
 
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
@@ -182,6 +190,7 @@ Check = Callable[[Evidence], Iterable[Finding]]
 
 #: Every check, in the order of the report.
 CHECKS: tuple[Check, ...] = (
+    check_unread,
     check_parameters,
     check_operations,
     check_released,

@@ -34,6 +34,7 @@ class Builder:
 
     def __init__(self, problems: list[Problem], exists: Callable[[Path, str], bool]) -> None:
         self.problems, self._exists = problems, exists
+        self._unread: list[Claim] = []  # of the entry that is built
 
     def report(self, code: str, place: Node | Location, message: str, fix: Fix | None = None) -> None:
         """Add one problem."""
@@ -54,6 +55,7 @@ class Builder:
         """Read a mapping's keys: canonical name to row, key and value. The last of a repeated key holds."""
         pairs: dict[str, Pair] = {}
         for key, value in node.pairs:
+            before = len(self.problems)
             if key.kind != "scalar" or (key.plain and self._is_no_text(key)):
                 quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
                 self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
@@ -68,6 +70,8 @@ class Builder:
                 )
             elif row is None:
                 self._report_unknown(owner, key, node)
+            if len(self.problems) > before:
+                self._keep_unread(row or find_misspelt(owner, key.text), key, value, before)
             pairs[folded] = (row, key, value)
         return pairs
 
@@ -78,15 +82,32 @@ class Builder:
         near = find_misspelt(owner, key.text)
         if near:
             taken = {key_name(other.text) for other, _ in node.pairs}
-            quote = "" if key.plain else key.raw[:1]
-            fix = None if key_name(near) in taken else Fix(old=key.raw, new=f"{quote}{near}{quote}")
-            self.report("misspelt-key", key, f"{key.text!r} is no known key. Did you mean {near!r}?", fix)
+            quote, letters = "" if key.plain else key.raw[:1], key_name(key.text).replace("_", "")
+            is_new = key_name(near.label) not in taken
+            is_certain = is_new and (near.kind != "digest" or letters == near.name)
+            message = f"{key.text!r} is no known key. Did you mean {near.label!r}?"
+            if near.owner != owner:
+                is_certain, message = False, f"{near.label} belongs to the model: nobody reads it in Metadata"
+            fix = Fix(old=key.raw, new=f"{quote}{near.label}{quote}") if is_certain else None
+            self.report("misspelt-key", key, message, fix)
         elif owner == "model" and (row := find_field("metadata", key.text)):
             self.report("misplaced-key", key, f"{row.label!r} belongs under Metadata, not here")
         elif owner in _CLOSED_OWNERS:
             self.report(
                 "unknown-key", key, f"{key.text!r} is not a key that the format names here; it is not read"
             )
+
+    def _keep_unread(self, row: Field | None, key: Node, node: Node, before: int) -> None:
+        """Record what a field states if an error was reported since: nobody is to go on as if it did not."""
+        problem = next((p for p in self.problems[before:] if p.severity == "error"), None)
+        if problem is not None:
+            claim = _claim(row.name if row else key.text, key.text, None, problem.location)
+            text = " ".join((node.text if node.kind == "scalar" and node.text else node.raw).split())[:80]
+            self._unread.append(replace(claim, text=text, problem=problem.message))
+
+    def _rename_unread(self, before: int, ending: str) -> None:
+        """Rename the unreadable figures of a table, which are not the model's own."""
+        self._unread[before:] = [replace(c, field=c.field + ending) for c in self._unread[before:]]
 
     # Values
 
@@ -153,10 +174,15 @@ class Builder:
     def claim(self, pair: Pair, sources: Mapping[str, str], owner: str = "") -> Claim | None:
         """Read one field as a claim; None where it says nothing."""
         row, key, node = pair
+        before = len(self.problems)
         is_digest = row is None and node.plain and _DIGEST_KEY.search(key_name(key.text))
         if is_digest and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
             self._report_flaw(node, unquoted_digest(node))
+        if row is not None and row.kind == "digest" and is_null(node):
+            self.refuse(node, "the 64 hexadecimal digits of a SHA-256, found nothing; remove the key")
         value = self.value(row, node)
+        if value is None or (row is not None and row.kind == "url"):
+            self._keep_unread(row, key, node, before)
         if value is None:
             return None
         if owner == "metrics" and row is None and type(value) is int:
@@ -182,6 +208,7 @@ class Builder:
 
     def entry(self, node: Node, page: Path | None = None) -> Entry | None:
         """Build a model or collection; None when it has no name. `page`: the Markdown page that holds it."""
+        self._unread = []
         pairs = self.pairs("model", node)
         named = self.claim(pairs["name"], {}) if "name" in pairs else None
         if named is None or not str(named.value):
@@ -207,6 +234,7 @@ class Builder:
             metadata=self._metadata(pairs.get("metadata"), sources),
             results=self._results(pairs.get("results"), sources),
             extra=extra,
+            unread=tuple(self._unread),
             **{name: rest.get(name) for name in _ATTRIBUTES},
         )
 
@@ -261,7 +289,9 @@ class Builder:
             return {}
         node = pair[2]
         if node.kind != "mapping":
+            before = len(self.problems)
             self.refuse(node, "Metadata as a mapping of fields")
+            self._keep_unread(pair[0], pair[1], node, before)
             return {}
         return self.claims("metadata", node, sources)
 
@@ -300,13 +330,14 @@ class Builder:
             self.refuse(node, expected)
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
+        before = len(self._unread)
         pairs = self.pairs("result", node)
         lacking = [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in pairs]
         if lacking:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
         rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
-        return Result(
+        result = Result(
             task=self._name(pairs.get("task")),
             dataset=self._name(pairs.get("dataset")),
             split=self.claim(split, sources) if split else None,
@@ -315,6 +346,9 @@ class Builder:
             snapshots=self._snapshots(pairs.get("sources")),
             extra={claim.field: claim for claim in rest if claim is not None},
         )
+        if result.dataset != "ImageNet":
+            self._rename_unread(before, f" on {result.dataset}")
+        return result
 
     def _name(self, pair: Pair | None) -> str | None:
         """Read a task or data set: its name, or a mapping that holds it."""
@@ -360,6 +394,7 @@ class Builder:
         each, tables = "another table: a mapping with URL, Date and Metrics", []
         expected = "a list of other tables, each with URL, Date and Metrics"
         for item in self._mappings(pair[2], expected, each):
+            before = len(self._unread)
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
             date = pairs.get("date")
@@ -373,6 +408,7 @@ class Builder:
                 location=item.location,
             )
             tables.append(table)
+            self._rename_unread(before, "_cited")
         return tuple(tables)
 
 

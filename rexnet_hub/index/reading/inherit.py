@@ -48,6 +48,8 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     claims: dict[str, Any] = {
         name: getattr(entry, name) or _inherited(getattr(collection, name)) for name in attributes
     }
+    own = {**entry.metadata, **entry.extra, **{name: getattr(entry, name) for name in attributes}}
+    own |= {claim.field: claim for claim in entry.unread}
     return replace(
         entry,
         collection=collection,
@@ -55,6 +57,10 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         current_paper=entry.current_paper or collection.current_paper,
         metadata=_merge(collection, entry),
         results=tuple(_with_source(result, collection) for result in results),
+        unread=(
+            *entry.unread,
+            *(replace(c, inherited=True) for c in collection.unread if not own.get(c.field)),
+        ),
         **claims,
     )
 
