@@ -14,7 +14,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
@@ -22,7 +22,14 @@ from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.contradictions import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
-from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo
+from rexnet_hub.repo.folder import (
+    Repo,
+    fetch_released,
+    read_config_and_receipt,
+    read_repo,
+    released_identity,
+    write_repo,
+)
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -72,7 +79,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
 def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
     if Path(source).is_dir():
-        return read_config(Path(source) / CONFIG_FILE)
+        return read_config_and_receipt(Path(source))[0]
     return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
 
 
@@ -151,7 +158,7 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     try:
         repo = read_repo(folder)
         same = (folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
-    except (RepoError, FileProblem, OSError):
+    except (RepoError, FileProblem, MismatchError, OSError):
         return None
     wrong = released_identity(entry, measured, repo=repo).contradictions()
     return repo if same and repo.receipt is not None and not wrong else None

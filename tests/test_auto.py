@@ -108,6 +108,7 @@ def test_what_a_repo_says_of_its_network_is_kept_unless_it_is_asked_otherwise(re
     config = json.loads((repo / "config.json").read_text())
     config["model_args"] = {"output_stride": 16, "drop_rate": 0.5, "drop_path_rate": 0.1}
     (repo / "config.json").write_text(json.dumps(config))
+    (repo / "receipt.json").unlink()  # which is of another config
     for model in (AutoModel.from_pretrained(repo), create_model(str(repo), pretrained=True)):
         assert (model.feature_info[-1].reduction, model.drop_rate) == (16, 0.5)
         assert model.features[15].drop_path.drop_prob == 0.1  # type: ignore[union-attr] # a DropPath
@@ -173,6 +174,7 @@ def test_create_model_takes_the_repos_own_head(repo, monkeypatch):
     """A pretrained network pools as its repo says."""
     config = json.loads((repo / "config.json").read_text())
     (repo / "config.json").write_text(json.dumps(config | {"global_pool": "max"}))
+    (repo / "receipt.json").unlink()  # which is of another config
     monkeypatch.chdir(repo.parent)
     monkeypatch.setenv("REXNET_HUB_INDEX", str(repo.parent / "none.yml"))
     (repo.parent / "none.yml").write_text("Models: {Name: other}")

@@ -7,10 +7,11 @@ key that one of them writes: it is in one of the three tables below, or refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from rexnet_hub.nets.shapes import (
     SE_DIVISOR,
     head_channels,
 )
+from rexnet_hub.weights.digest import FileDigest
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,11 @@ class RepoConfig:
     """The settings that a config.json states of the network beside it.
 
     Attributes:
+        digest: Of the file's own bytes.
         label_names: One for each class, or none where the file gives none.
+        model: Whose repo it says that it is, by the name in our index.
+        names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
+            keeps our keys, and has none.
     """
 
     architecture: str
@@ -52,7 +58,10 @@ class RepoConfig:
     in_chans: int
     global_pool: str
     preprocessing: Preprocessing
+    digest: FileDigest = field(repr=False)
     label_names: tuple[str, ...] = ()
+    model: str | None = None
+    names_receipt: bool = False
     output_stride: int = OUTPUT_STRIDES[0]
     drop_rate: float = DROP_RATE
     drop_path_rate: float = 0.0
@@ -201,7 +210,8 @@ def read_config(file: Path) -> RepoConfig:
         RepoError: It is missing, not JSON, lacks what a network needs, or says what cannot be honoured here;
             all of that is named.
     """
-    keys = _read_keys(file)
+    data = _read_bytes(file)
+    keys = _read_keys(file, data)
     given = {
         name: value
         for name, (places, _) in READ.items()
@@ -222,17 +232,33 @@ def read_config(file: Path) -> RepoConfig:
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
     usual = {"in_chans": size[0], "global_pool": POOLS[0]}
-    return RepoConfig(**(usual | given), label_names=names, preprocessing=preprocessing)
+    own = keys.get(OWN_KEY)
+    own = own if isinstance(own, dict) else {}
+    return RepoConfig(
+        **(usual | given),
+        digest=FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)),
+        label_names=names,
+        preprocessing=preprocessing,
+        model=own["name"] if isinstance(own.get("name"), str) else None,
+        names_receipt="receipt" in own and "transformers_version" not in keys,
+    )
 
 
-def _read_keys(file: Path) -> Keys:
-    """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
+def _read_bytes(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            keys: Keys = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
+            return stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES]
     except FileNotFoundError as error:
         raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise RepoError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _read_keys(file: Path, data: bytes) -> Keys:
+    """Parse the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
+    try:
+        keys: Keys = json.loads(data)
+    except (ValueError, RecursionError) as error:
         raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
     if not isinstance(keys, dict):
         raise RepoError(f"{file}: holds no mapping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -18,7 +19,7 @@ from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
@@ -26,6 +27,7 @@ from rexnet_hub.repo.config import render_config
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.files import check_records, check_released, check_weights
 from rexnet_hub.verify.finding import Finding
+from rexnet_hub.weights.digest import digest_file
 
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
@@ -156,11 +158,11 @@ def _config_claims(architecture: str, num_classes: int | None, spec: Preprocessi
     }
 
 
-def check_card(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
+def _cards(evidence: Evidence) -> tuple[str, str]:
+    """Return the repo's card, and the one that entry, lock and receipt give."""
     repo = evidence.repo
-    if repo is None or evidence.weights_digests is None:
-        return
+    assert repo is not None
+    assert evidence.weights_digests is not None
     try:
         card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -173,6 +175,14 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
         standin=evidence.has_standin_weights,
         repo_id=named[1] if named else None,
     )
+    return card, own
+
+
+def check_card(evidence: Evidence) -> Iterator[Finding]:
+    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
+    if evidence.repo is None:
+        return
+    card, own = _cards(evidence)
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
@@ -181,9 +191,34 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
     lines = f"{len(own.splitlines())} lines"
     line, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
-    theirs = len(lost_lines(own, card, own))
-    note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
-    yield evidence.compare("card", stated=line, found=there, note=note)
+    theirs = lost_lines(own, card, own)
+    added = f"; lines that people added: {len(theirs)}, the first: {theirs[0]}" if theirs else ""
+    yield evidence.compare("card", stated=line, found=there, note=f"{CARD_FILE}, derived anew{added}")
+
+
+def check_files(evidence: Evidence) -> Iterator[Finding]:
+    """Compare each file beside the weights with the digest that the receipt states; name what it omits.
+
+    The receipt states the card that was staged, which people may add lines to; `card` says which.
+    """
+    repo = evidence.repo
+    if repo is None:
+        return
+    there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
+    stated = repo.receipt.files if repo.receipt else {}
+    known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
+    if CARD_FILE in known:
+        known[CARD_FILE].add(hashlib.sha256(_cards(evidence)[1].encode()).hexdigest())
+    wrong = [name for name, sha256 in stated.items() if sha256 not in known.get(name, ())]
+    if repo.receipt is None and repo.config.names_receipt:
+        wrong.append(f"{RECEIPT_FILE}, which {CONFIG_FILE} names,")
+    if stated or wrong:
+        text = f"{', '.join(stated)} as written"
+        found = f"{', '.join(wrong)} not as written" if wrong else text
+        yield evidence.compare("files", stated=text, found=found, holds=not wrong, note="each file's SHA-256")
+    if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE}):
+        note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
+        yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
 
 
 Check = Callable[[Evidence], Iterable[Finding]]
@@ -199,4 +234,5 @@ CHECKS: tuple[Check, ...] = (
     check_records,
     check_config,
     check_card,
+    check_files,
 )
