@@ -22,14 +22,7 @@ from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.contradictions import is_plain_name
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
-from rexnet_hub.repo.folder import (
-    Repo,
-    fetch_released,
-    read_config_and_receipt,
-    read_repo,
-    released_identity,
-    write_repo,
-)
+from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, read_stated, released_identity, write_repo
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -79,7 +72,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
 def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
     if Path(source).is_dir():
-        return read_config_and_receipt(Path(source))[0]
+        return read_stated(Path(source))[0]
     return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
 
 

@@ -4,14 +4,26 @@ import hashlib
 import json
 
 
-def retell(file, change):
+def retold(receipt, change):
     """Change what a receipt says, and seal it anew: only what it is about can contradict it."""
-    told = json.loads(file.read_text())
+    told = json.loads(receipt)
     told.pop("receipt_sha256", None)
     told = change(told) or told
     body = json.dumps(told, indent=1).removesuffix("\n}")
     digest = hashlib.sha256(body.encode()).hexdigest()
-    file.write_text(f'{body},\n "receipt_sha256": "{digest}"\n}}\n')
+    return f'{body},\n "receipt_sha256": "{digest}"\n}}\n'.encode()
+
+
+def retell(file, change):
+    """Change a receipt on disk."""
+    file.write_bytes(retold(file.read_bytes(), change))
+
+
+def with_config(files, config):
+    """Return a repo's files with another config, stated as if it had been staged."""
+    stated = {"config.json": hashlib.sha256(config).hexdigest()}
+    receipt = retold(files["receipt.json"], lambda told: told["files"].update(stated))
+    return files | {"config.json": config, "receipt.json": receipt}
 
 
 def digest_of(file):

@@ -141,7 +141,7 @@ def plan_publish(
         HubError: The target could not be read.
     """
     check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
-    repo, files = read_repo(staged), list_staged(staged)
+    repo, files = read_repo(staged, as_stated=False), list_staged(staged)  # its claims say what is not
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
     with readable(staged):
         card = (staged / CARD_FILE).read_text(encoding="utf-8")

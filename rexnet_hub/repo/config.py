@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from rexnet_hub.nets.shapes import (
     SE_DIVISOR,
     head_channels,
 )
-from rexnet_hub.weights.digest import FileDigest
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class RepoConfig:
     """The settings that a config.json states of the network beside it.
 
     Attributes:
-        digest: Of the file's own bytes.
+        sha256: Of the file's own bytes.
         label_names: One for each class, or none where the file gives none.
         model: Whose repo it says that it is, by the name in our index.
         names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
@@ -58,7 +57,7 @@ class RepoConfig:
     in_chans: int
     global_pool: str
     preprocessing: Preprocessing
-    digest: FileDigest = field(repr=False)
+    sha256: str
     label_names: tuple[str, ...] = ()
     model: str | None = None
     names_receipt: bool = False
@@ -210,8 +209,7 @@ def read_config(file: Path) -> RepoConfig:
         RepoError: It is missing, not JSON, lacks what a network needs, or says what cannot be honoured here;
             all of that is named.
     """
-    data = _read_bytes(file)
-    keys = _read_keys(file, data)
+    keys, sha256 = _read_keys(file)
     given = {
         name: value
         for name, (places, _) in READ.items()
@@ -236,7 +234,7 @@ def read_config(file: Path) -> RepoConfig:
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
         **(usual | given),
-        digest=FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)),
+        sha256=sha256,
         label_names=names,
         preprocessing=preprocessing,
         model=own["name"] if isinstance(own.get("name"), str) else None,
@@ -244,21 +242,15 @@ def read_config(file: Path) -> RepoConfig:
     )
 
 
-def _read_bytes(file: Path) -> bytes:
+def _read_keys(file: Path) -> tuple[Keys, str]:
+    """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot, and its SHA-256."""
     try:
         with file.open("rb") as stream:
-            return stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES]
+            data = stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES]
+        keys: Keys = json.loads(data)
     except FileNotFoundError as error:
         raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
-    except OSError as error:
-        raise RepoError(f"{file}: cannot be read: {error.strerror}") from error
-
-
-def _read_keys(file: Path, data: bytes) -> Keys:
-    """Parse the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
-    try:
-        keys: Keys = json.loads(data)
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RepoError(f"{file}: cannot be read as JSON: {error}") from error
     if not isinstance(keys, dict):
         raise RepoError(f"{file}: holds no mapping")
@@ -267,7 +259,7 @@ def _read_keys(file: Path, data: bytes) -> Keys:
         if not isinstance(inner, dict | None):
             raise RepoError(f"{file}: not usable here: {section} must be a mapping")
         keys |= {f"{section}.{key}": value for key, value in (inner or {}).items()}
-    return keys
+    return keys, hashlib.sha256(data).hexdigest()
 
 
 def _refuse(key: str, value: Any, given: Keys) -> str | None:

@@ -26,10 +26,6 @@ from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
 log = logging.getLogger(__name__)
 
-_OTHER_CONFIG = (
-    f"Fetch or stage it again; whoever meant to change it removes {RECEIPT_FILE}, which is of another."
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Repo:
@@ -62,7 +58,7 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
     """
     if not folder.is_dir():
         raise FileProblem(folder, "there is no such folder")
-    config, receipt = read_config_and_receipt(folder, as_stated=as_stated)
+    config, receipt = read_stated(folder, as_stated=as_stated)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pth", ".pt"})
@@ -72,21 +68,23 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
 
 
-def read_config_and_receipt(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
-    """Read what says what a folder holds; arguments and errors as of `read_repo`.
+def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
+    """Read the config of a folder and the receipt that states it; arguments and errors as of `read_repo`.
 
-    Whether a receipt was deleted is seen by the config, which names it, and the log says so: the files may be
-    sound, but nothing in the folder states their digests.
+    A config that names a receipt that is not there is logged: then nothing states what the files must be.
     """
-    config, file = read_config(folder / CONFIG_FILE), folder / RECEIPT_FILE
-    receipt = read_receipt(file) if file.is_file() else None
-    if receipt is None and config.names_receipt:
-        log.warning("%s is missing, so nothing in %s states what its files must be", RECEIPT_FILE, folder)
-    if receipt is not None and as_stated:
-        stated = gather("the receipt", receipt.files.get(CONFIG_FILE), f"{file}, files").statements
-        if wrong := [str(statement) for statement in stated if statement.contradicts(config.digest)]:
-            found = f"its SHA-256 is {config.digest.sha256}"
-            raise MismatchError(folder / CONFIG_FILE, [*wrong, found], advice=_OTHER_CONFIG)
+    file, receipt_file = folder / CONFIG_FILE, folder / RECEIPT_FILE
+    config = read_config(file)
+    if not receipt_file.is_file():
+        if config.names_receipt:
+            log.warning("%s is missing, so nothing in %s states what its files must be", RECEIPT_FILE, folder)
+        return config, None
+    receipt = read_receipt(receipt_file)
+    stated = receipt.files.get(CONFIG_FILE, config.sha256)
+    if as_stated and stated != config.sha256:
+        texts = (f"the receipt ({receipt_file}, files) states SHA-256 {stated}", f"it has {config.sha256}")
+        advice = f"Fetch or stage it again; whoever meant to change it removes {RECEIPT_FILE}."
+        raise MismatchError(file, texts, advice=advice)
     return config, receipt
 
 

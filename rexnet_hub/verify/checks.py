@@ -24,6 +24,7 @@ from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
+from rexnet_hub.repo.folder import Repo
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.files import check_records, check_released, check_weights
 from rexnet_hub.verify.finding import Finding
@@ -158,11 +159,11 @@ def _config_claims(architecture: str, num_classes: int | None, spec: Preprocessi
     }
 
 
-def _cards(evidence: Evidence) -> tuple[str, str]:
-    """Return the repo's card, and the one that entry, lock and receipt give."""
+def check_card(evidence: Evidence) -> Iterator[Finding]:
+    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
     repo = evidence.repo
-    assert repo is not None
-    assert evidence.weights_digests is not None
+    if repo is None or evidence.weights_digests is None:
+        return
     try:
         card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -175,14 +176,6 @@ def _cards(evidence: Evidence) -> tuple[str, str]:
         standin=evidence.has_standin_weights,
         repo_id=named[1] if named else None,
     )
-    return card, own
-
-
-def check_card(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the card with the one that entry, lock and receipt give: licence, metadata, every line."""
-    if evidence.repo is None:
-        return
-    card, own = _cards(evidence)
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
@@ -194,21 +187,20 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     theirs = lost_lines(own, card, own)
     added = f"; lines that people added: {len(theirs)}, the first: {theirs[0]}" if theirs else ""
     yield evidence.compare("card", stated=line, found=there, note=f"{CARD_FILE}, derived anew{added}")
+    yield from _check_files(evidence, repo, own)
 
 
-def check_files(evidence: Evidence) -> Iterator[Finding]:
-    """Compare each file beside the weights with the digest that the receipt states; name what it omits.
+def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]:
+    """Compare each file with the digest that the receipt states; name what it does not state.
 
-    The receipt states the card that was staged, which people may add lines to; `card` says which.
+    Args:
+        card: As derived anew: what was staged, if not the one that is there, to which people add lines.
     """
-    repo = evidence.repo
-    if repo is None:
-        return
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
     stated = repo.receipt.files if repo.receipt else {}
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
     if CARD_FILE in known:
-        known[CARD_FILE].add(hashlib.sha256(_cards(evidence)[1].encode()).hexdigest())
+        known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
     wrong = [name for name, sha256 in stated.items() if sha256 not in known.get(name, ())]
     if repo.receipt is None and repo.config.names_receipt:
         wrong.append(f"{RECEIPT_FILE}, which {CONFIG_FILE} names,")
@@ -234,5 +226,4 @@ CHECKS: tuple[Check, ...] = (
     check_records,
     check_config,
     check_card,
-    check_files,
 )
