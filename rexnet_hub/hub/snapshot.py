@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,15 @@ def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
             wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
         )
     return Path(cached) if isinstance(cached, str) else None if cached is None else False
+
+
+def find_hub_repos(repo_ids: Collection[str]) -> list[Any]:
+    """List which of these repos the client's cache holds: its records, with path, size and last access."""
+    import huggingface_hub
+
+    folder = Path(_constants().HF_HUB_CACHE)
+    repos = huggingface_hub.scan_cache_dir(folder).repos if repo_ids and folder.is_dir() else ()
+    return sorted((repo for repo in repos if repo.repo_id in repo_ids), key=lambda repo: repo.repo_id)
 
 
 def _without_weights(wanted: Wanted) -> str:

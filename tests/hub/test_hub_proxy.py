@@ -49,10 +49,12 @@ def published(hub, files, no_proxy, certificate, monkeypatch):
     return hub
 
 
+@pytest.mark.parametrize("speaks_tls", [False, True])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "all_proxy"])
-def test_a_hub_is_asked_through_a_proxy_with_a_password(variable, published, monkeypatch):
+def test_a_hub_is_asked_through_a_proxy(variable, speaks_tls, published, certificate, monkeypatch):
     """Every request goes through the proxy, the store's too, with the decoded password."""
-    with proxying("password", credentials=URL_CREDENTIALS) as proxy:
+    tls = {"certificate": certificate} if speaks_tls else {}
+    with proxying("password", credentials=URL_CREDENTIALS, **tls) as proxy:
         monkeypatch.setenv(variable, proxy.url)
         AutoModel.from_pretrained("org/small")
         hosts = {f"CONNECT 127.0.0.1:{server.server_port}" for server in (published.api, published.store)}
