@@ -84,6 +84,13 @@ def host_of(url: str) -> str:
         return ""
 
 
+def _parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
 def is_public(address: str) -> bool:
     """Return whether an IP address is of the public internet: not private, loopback, local or multicast."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -93,10 +100,7 @@ def is_public(address: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Return whether an address is of this very machine."""
     host = host_of(url)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return ip.is_loopback if (ip := _parse_ip(host)) else host == "localhost"
 
 
 def find_proxy(host: str, *kinds: str) -> Proxy | None:
@@ -130,7 +134,7 @@ def _parse_proxy(kind: str, value: str) -> Proxy:
             "http://USER:PASSWORD@HOST:PORT with %XX for what is no letter or digit in them"
         )
     user = f"{unquote(at.username or '')}:{unquote(at.password or '')}".encode()
-    authorization = f"Basic {base64.b64encode(user).decode()}" if at.username else None
+    authorization = f"Basic {base64.b64encode(user).decode()}" if "@" in at.netloc else None
     return Proxy(
         variable=variable, scheme=at.scheme, host=str(at.hostname), port=port, authorization=authorization
     )
@@ -142,24 +146,17 @@ def is_allowed(host: str, address: str = "") -> bool:
     Raises:
         SettingError: What is in it that is neither a host nor a network.
     """
-    found = False
-    for word in re.split(r"[\s,]+", os.environ.get(ALLOW, "").strip(" ,")):
+    found, ips = False, [ip for text in (host, address) if (ip := _parse_ip(text))]
+    for number, word in enumerate(re.split(r"[\s,]+", os.environ.get(ALLOW, "").strip(" ,")), 1):
         try:
             network = ipaddress.ip_network(word, strict=False)
-            found |= any(_is_in(network, each) for each in (host, address))
+            found |= any(ip in network for ip in ips)
         except ValueError:
             if word and not _HOST.fullmatch(word):
-                problem = f"{ALLOW}: {word[:60]!a} is neither a host nor a network such as 198.18.0.0/15"
-                raise SettingError(problem) from None
+                problem = f"entry {number} is neither a host nor a network such as 198.18.0.0/15"
+                raise SettingError(f"{ALLOW}: {problem}") from None
             found |= bool(word) and (host == word.lower() or host.endswith(f".{word.lower()}"))
     return found
-
-
-def _is_in(network: ipaddress.IPv4Network | ipaddress.IPv6Network, address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address.partition("%")[0]) in network
-    except ValueError:
-        return False
 
 
 def find_private(host: str, address: str) -> str | None:
@@ -170,7 +167,7 @@ def find_private(host: str, address: str) -> str | None:
     """
     if is_public(address) or is_allowed(host, address):
         return None
-    fake = next((network for network in _FAKE_IP if _is_in(network, address)), None)
+    fake = next((network for network in _FAKE_IP if _parse_ip(address) in network), None)
     made_up = " (as a proxy in fake-ip mode makes it up)" if fake else ""
     return f"the private address {address}{made_up}; if that is right, set {ALLOW}={fake or host}"
 

@@ -7,12 +7,10 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError
-from rexnet_hub.hub.snapshot import find_hub_repos
 from rexnet_hub.index import Index, Lock
 from rexnet_hub.layout import RELEASED_FOLDER, REPOS_FOLDER
 from rexnet_hub.locate import find_places
@@ -20,17 +18,10 @@ from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import locked
 
-NEEDED, UNNEEDED, DAMAGED, LEFT, NEW, NOT_OURS = (
-    "needed", "unneeded", "damaged", "left behind", "at work?", "not ours",
-)  # fmt: skip
-RELEASED, REPO, HUB_REPO = "released file", "converted repo", "Hub repo"
-#: The folders of the cache, what is in them, and how it is called.
-_FOLDERS = {
-    RELEASED_FOLDER: (RELEASED, re.compile(r"[0-9a-f]{64}")),
-    REPOS_FOLDER: (REPO, re.compile(r".+-[0-9a-f]{16}")),
-}
+#: The folders of the cache, and how what is of ours in them is named.
+_NAMES = {RELEASED_FOLDER: re.compile(r"[0-9a-f]{64}"), REPOS_FOLDER: re.compile(r".+-[0-9a-f]{16}")}
 _LEFT = re.compile(r"\.(.+)\.(?:part|lock|part\.old)")
-#: A younger one may be a run's that is at it, on a disk that has no locks.
+#: A younger one may be of a run that is at it, on a disk that has no locks.
 _LEFT_SECONDS = 86400.0
 
 
@@ -40,14 +31,12 @@ class CachedItem:
 
     Attributes:
         of: The models that need it, else what it is called.
-        last_used: When, in seconds since 1970: a folder's time is set at each use. In a cache of others it
-            is when the folder was written.
-        state: `needed` by a model of the index or `unneeded`, `damaged`, `left behind` by a killed run,
-            `at work?` for a day, or `not ours`, which is never removed.
+        last_used: When, in seconds since 1970: a folder's time is set at each use, where it may be.
+        state: `needed` by a model or `unneeded`, `damaged`, `left behind` by a killed run, `at work?` for a
+            day, or `not ours`, which is never removed.
     """
 
     place: Path
-    kind: str
     of: str
     size_bytes: int
     last_used: float
@@ -55,7 +44,7 @@ class CachedItem:
 
 
 def list_cache(index: Index, lock: Lock, cache_dir: Path, *, check: bool = False) -> list[CachedItem]:
-    """List what is in a cache, and in the Hub client's own of the repos that the lock names.
+    """List what is in a cache; no link is followed.
 
     Args:
         check: Whether every file is read and digested, so that a damaged one is seen.
@@ -64,56 +53,40 @@ def list_cache(index: Index, lock: Lock, cache_dir: Path, *, check: bool = False
     for entry in index.models:
         for place in find_places(entry, lock.of(entry.name), cache_dir):
             needed.setdefault(place, []).append(entry.name)
-    items = [_describe(place, needed.get(place, []), check) for place in _walk(cache_dir)]
-    published = {measured.hub.repo_id for measured in lock.models.values() if measured.hub}
-    return items + [
-        CachedItem(
-            place=repo.repo_path,
-            kind=HUB_REPO,
-            of=repo.repo_id,
-            size_bytes=repo.size_on_disk,
-            last_used=repo.last_accessed,
-            state=NOT_OURS,
-        )
-        for repo in find_hub_repos(published)
-    ]
-
-
-def _walk(cache_dir: Path) -> Iterator[Path]:
-    """Go through what is at its own place in the cache; a link is never followed."""
-    for place in sorted(cache_dir.iterdir()) if cache_dir.exists() else ():
-        if place.name in _FOLDERS and place.is_dir() and not place.is_symlink():
-            yield from sorted(place.iterdir())
-        else:
-            yield place
+    places: list[Path] = []
+    for top in sorted(cache_dir.iterdir()) if cache_dir.exists() else ():
+        has_ours = top.name in _NAMES and top.is_dir() and not top.is_symlink()
+        places += sorted(top.iterdir()) if has_ours else [top]
+    return [_describe(place, needed.get(place, []), check) for place in places]
 
 
 def _describe(place: Path, models: list[str], check: bool) -> CachedItem:
-    kind, name = _FOLDERS.get(place.parent.name, ("", re.compile("(?!)")))
-    files = [place] if place.is_symlink() or not place.is_dir() else [place, *place.rglob("*")]
     size_bytes, last_used = 0, 0.0
-    for file in files:
+    inside = sorted(place.rglob("*")) if place.is_dir() and not place.is_symlink() else []
+    for file in (place, *inside):
         with contextlib.suppress(FileNotFoundError):  # a run that is at it moved it away
             status = file.lstat()
             size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
             last_used = max(last_used, status.st_mtime)
-    if kind and _LEFT.fullmatch(place.name) and not place.is_symlink():
-        kind, state = "temporary", LEFT if time.time() - last_used > _LEFT_SECONDS else NEW
-    elif not name.fullmatch(place.name) or place.is_symlink() or not place.is_dir():
-        kind, state = "signed versions" if place.name == "signed" else "unknown", NOT_OURS
-    elif check and not _is_whole(place, kind):
-        state = DAMAGED
+    name = _NAMES.get(place.parent.name)
+    if name and _LEFT.fullmatch(place.name) and not place.is_symlink():
+        state = "left behind" if time.time() - last_used > _LEFT_SECONDS else "at work?"
+    elif not (name and name.fullmatch(place.name) and inside):
+        state = "not ours"
+    elif check and not _is_whole(place):
+        state = "damaged"
     else:
-        state = NEEDED if models else UNNEEDED
-    named = (file.name for file in files if kind == RELEASED and not file.is_dir())
-    of = ", ".join(models) or next(named, place.name)
-    return CachedItem(place=place, kind=kind, of=of, size_bytes=size_bytes, last_used=last_used, state=state)
+        state = "needed" if models else "unneeded"
+    of = ", ".join(models) or (
+        inside[-1].name if place.parent.name == RELEASED_FOLDER and inside else place.name
+    )
+    return CachedItem(place=place, of=of, size_bytes=size_bytes, last_used=last_used, state=state)
 
 
-def _is_whole(place: Path, kind: str) -> bool:
+def _is_whole(place: Path) -> bool:
     """Return whether the files of a folder have the digests that the folder or the receipt states."""
     try:
-        if kind == RELEASED:
+        if place.parent.name == RELEASED_FOLDER:
             files = [file for file in place.rglob("*") if not file.is_dir()]
             return bool(files) and all(digest_file(file).sha256 == file.parent.name for file in files)
         repo = read_repo(place)
@@ -125,7 +98,7 @@ def _is_whole(place: Path, kind: str) -> bool:
 
 def find_prunable(items: list[CachedItem], *, everything: bool = False) -> list[CachedItem]:
     """List the items that may go: what no model needs, with `everything` also what can be fetched again."""
-    states = {UNNEEDED, DAMAGED, LEFT} | ({NEEDED} if everything else set())
+    states = {"unneeded", "damaged", "left behind"} | ({"needed"} if everything else set())
     return [item for item in items if item.state in states]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
+from rexnet_hub.index import Lock
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 
@@ -244,13 +245,14 @@ def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
     return Path(cached) if isinstance(cached, str) else None if cached is None else False
 
 
-def find_hub_repos(repo_ids: Collection[str]) -> list[Any]:
-    """List which of these repos the client's cache holds: its records, with path, size and last access."""
+def find_hub_repos(lock: Lock) -> list[Any]:
+    """List the client's own records of what its cache holds of the models that were published."""
     import huggingface_hub
 
+    wanted = {measured.hub.repo_id for measured in lock.models.values() if measured.hub}
     folder = Path(_constants().HF_HUB_CACHE)
-    repos = huggingface_hub.scan_cache_dir(folder).repos if repo_ids and folder.is_dir() else ()
-    return sorted((repo for repo in repos if repo.repo_id in repo_ids), key=lambda repo: repo.repo_id)
+    repos = huggingface_hub.scan_cache_dir(folder).repos if wanted and folder.is_dir() else ()
+    return sorted((repo for repo in repos if repo.repo_id in wanted), key=lambda repo: repo.repo_id)
 
 
 def _without_weights(wanted: Wanted) -> str:

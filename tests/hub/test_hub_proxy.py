@@ -145,6 +145,7 @@ def test_a_switch_that_cannot_be_read_is_one_line(hub, files, no_proxy, monkeypa
     """What is neither a host nor a network is said, before any host is asked that it may concern."""
     hub.create("org/small", files)
     hub.store_url = f"http://localhost:{hub.store.server_port}"
-    monkeypatch.setenv("REXNET_HUB_ALLOW", "https://mirror.example")
-    with pytest.raises(HubError, match=r"REXNET_HUB_ALLOW: 'https://mirror\.example' is neither"):
+    monkeypatch.setenv("REXNET_HUB_ALLOW", "a.example https://me:SECRET@mirror.example")
+    with pytest.raises(HubError, match=r"REXNET_HUB_ALLOW: entry 2 is neither") as caught:
         AutoModel.from_pretrained("org/small")
+    assert "SECRET" not in str(caught.value)
