@@ -178,10 +178,8 @@ def require_proxies() -> None:
     Raises:
         SettingError: One is no address, or speaks SOCKS, for which the client needs a package.
     """
-    for kind, value in urllib.request.getproxies().items():
-        if kind not in ("http", "https", "all"):
-            continue
-        proxy = _parse_proxy(kind, value)
+    proxies = urllib.request.getproxies()
+    for proxy in (_parse_proxy(kind, proxies[kind]) for kind in ("http", "https", "all") if kind in proxies):
         if proxy.scheme.startswith("socks") and not importlib.util.find_spec("socksio"):
             raise SettingError(
                 f"{proxy} speaks SOCKS, for which the Hub's client needs a package: pip install socksio, or "

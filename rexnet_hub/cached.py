@@ -53,33 +53,37 @@ def list_cache(index: Index, lock: Lock, cache_dir: Path, *, check: bool = False
     for entry in index.models:
         for place in find_places(entry, lock.of(entry.name), cache_dir):
             needed.setdefault(place, []).append(entry.name)
-    places: list[Path] = []
+    items = []
     for top in sorted(cache_dir.iterdir()) if cache_dir.exists() else ():
-        has_ours = top.name in _NAMES and top.is_dir() and not top.is_symlink()
-        places += sorted(top.iterdir()) if has_ours else [top]
-    return [_describe(place, needed.get(place, []), check) for place in places]
+        names = _NAMES.get(top.name) if _is_folder(top) else None
+        for place in sorted(top.iterdir()) if names else [top]:
+            items.append(_describe(place, names, needed.get(place, []), check))
+    return items
 
 
-def _describe(place: Path, models: list[str], check: bool) -> CachedItem:
+def _is_folder(place: Path) -> bool:
+    return place.is_dir() and not place.is_symlink()
+
+
+def _describe(place: Path, names: re.Pattern[str] | None, models: list[str], check: bool) -> CachedItem:
+    """Measure what is at a place, and decide whose it is."""
     size_bytes, last_used = 0, 0.0
-    inside = sorted(place.rglob("*")) if place.is_dir() and not place.is_symlink() else []
+    inside = sorted(place.rglob("*")) if _is_folder(place) else []
     for file in (place, *inside):
         with contextlib.suppress(FileNotFoundError):  # a run that is at it moved it away
             status = file.lstat()
             size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
             last_used = max(last_used, status.st_mtime)
-    name = _NAMES.get(place.parent.name)
-    if name and _LEFT.fullmatch(place.name) and not place.is_symlink():
+    if names and _LEFT.fullmatch(place.name) and not place.is_symlink():
         state = "left behind" if time.time() - last_used > _LEFT_SECONDS else "at work?"
-    elif not (name and name.fullmatch(place.name) and inside):
+    elif not (names and names.fullmatch(place.name) and _is_folder(place)):
         state = "not ours"
     elif check and not _is_whole(place):
         state = "damaged"
     else:
         state = "needed" if models else "unneeded"
-    of = ", ".join(models) or (
-        inside[-1].name if place.parent.name == RELEASED_FOLDER and inside else place.name
-    )
+    is_released = names is _NAMES[RELEASED_FOLDER] and inside
+    of = ", ".join(models) or (inside[-1] if is_released else place).name
     return CachedItem(place=place, of=of, size_bytes=size_bytes, last_used=last_used, state=state)
 
 

@@ -212,6 +212,21 @@ def test_a_cache_that_is_not_there_is_empty(own_index, run, rows):
     assert not find_cache_dir().exists()
 
 
+@pytest.mark.parametrize("name", ["released", "repos"])
+def test_a_cache_of_any_name_keeps_what_is_not_ours(name, own_index, run, rows, monkeypatch, tmp_path):
+    """A cache that is called as one of its folders makes nothing beside them ours; nor does a link."""
+    cache = tmp_path / name
+    monkeypatch.setenv("REXNET_HUB_CACHE", str(cache))
+    for place in (KEY, "mine-0123456789abcdef", f".{KEY}.part", "data/gone-0123456789abcdef"):
+        (cache / place).mkdir(parents=True)
+        os.utime(cache / place, (1e9, 1e9))
+    (cache / "repos").symlink_to(cache / "data")
+    assert {item["state"] for item in rows().values()} == {"not ours"}
+    before = shown(cache)
+    assert run("--prune", "--all", "--apply")[0] == 0
+    assert shown(cache) == before
+
+
 def test_files_of_the_hubs_client_are_named_with_the_command_that_removes_them(
     own_index, run, monkeypatch, tmp_path
 ):

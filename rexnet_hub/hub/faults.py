@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 
-from rexnet_hub.addresses import SettingError, find_proxy, host_of
+from rexnet_hub.addresses import find_proxy, host_of
 from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
 from rexnet_hub.patience import parse_retry_after
 
@@ -140,15 +140,13 @@ def _by_transport(error: BaseException) -> tuple[str, str]:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     at, name, words = constants.ENDPOINT, type(error).__name__, clean(str(error))
-    if isinstance(error, SettingError):
-        return "refused", str(error)
-    if proxy := find_proxy(host_of(at), at.partition(":")[0], "all"):
-        at += f", through {proxy},"
-    if proxy and isinstance(error, httpx.ProxyError) and words[:3].isdecimal():
-        return "no-answer", f"{proxy.explain(int(words[:3]))}; then run it again"
-    if type(error) is TimeoutError:
-        return "no-answer", f"{at} is too slow ({words}); check the network, then run it again"
     if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
+        if proxy := find_proxy(host_of(at), at.partition(":")[0], "all"):
+            at += f", through {proxy},"
+            if isinstance(error, httpx.ProxyError) and words[:3].isdecimal():
+                return "no-answer", f"{proxy.explain(int(words[:3]))}; then run it again"
+        if type(error) is TimeoutError:
+            return "no-answer", f"{at} is too slow ({words}); check the network, then run it again"
         return "no-answer", f"{at} does not answer ({name}: {words}); check the network, then run it again"
     if type(error) is RuntimeError:  # of Xet's part, whatever it is
         return "no-answer", f"{at} does not answer as it should ({words}); run it again"

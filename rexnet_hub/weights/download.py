@@ -212,20 +212,22 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
             watchdog.cancel()
         with response:  # closing the connection alone would leave the socket to the response
             yield response
-    except ssl.SSLCertVerificationError as error:
-        raise FetchError(
-            f"{redact_url(url)}: its certificate does not hold: {error.verify_message}"
-        ) from None
     except (OSError, http.client.HTTPException) as error:
-        if proxy is None:
-            raise _Interrupted(_describe(error)) from None
-        if (refused := re.match(r"Tunnel connection failed: (\d{3})", str(error))) is None:
-            raise _Interrupted(f"{_describe(error)} through {proxy}") from None
-        if (status := int(refused[1])) not in _TRANSIENT:
-            raise transfer.error(proxy.explain(status)) from None
-        raise _Interrupted(proxy.explain(status)) from None
+        raise _explain(transfer, url, error, proxy) from None
     finally:
         connection.close()
+
+
+def _explain(transfer: _Transfer, url: str, error: Exception, proxy: Proxy | None) -> Exception:
+    """Return the error of a connection that failed; what may pass is tried again."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return FetchError(f"{redact_url(url)}: its certificate does not hold: {error.verify_message}")
+    if proxy is None:
+        return _Interrupted(_describe(error))
+    if not (refused := re.match(r"Tunnel connection failed: (\d{3})", str(error))):
+        return _Interrupted(f"{_describe(error)} through {proxy}")
+    said = proxy.explain(status := int(refused[1]))
+    return _Interrupted(said) if status in _TRANSIENT else transfer.error(said)
 
 
 def _cut(connection: http.client.HTTPSConnection) -> None:
