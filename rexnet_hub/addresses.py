@@ -183,7 +183,7 @@ def require_proxies() -> None:
         if proxy.scheme.startswith("socks") and not importlib.util.find_spec("socksio"):
             raise SettingError(
                 f"{proxy} speaks SOCKS, for which the Hub's client needs a package: pip install socksio, or "
-                f"unset {proxy.variable} and name an http:// proxy in HTTPS_PROXY"
+                "name an http:// proxy in its place"
             )
 
 

@@ -92,7 +92,7 @@ def test_a_proxy_that_fails_is_named_in_one_line(mode, words, published, monkeyp
         ("http://me:SECRET@host:99999", "cannot be read"),
         ("http://a\tb:1", "a space or another character"),
         ("ftp://me:SECRET@host:1", "is of no kind that is known"),
-        ("socks5://me:SECRET@127.0.0.1:1", "pip install socksio, or unset"),
+        ("socks5://me:SECRET@127.0.0.1:1", "pip install socksio, or name"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_one_line(variable, value, words, published, monkeypatch):
