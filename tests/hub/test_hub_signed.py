@@ -1,5 +1,6 @@
 """A load that demands a signature uses what that key signed, under that name, and nothing else."""
 
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -17,7 +18,8 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.locate import find_repo
 from rexnet_hub.publish import publish_all
-from rexnet_hub.signing import sign_repo
+from rexnet_hub.repo.folder import read_repo
+from rexnet_hub.signing import require_signature, sign_repo, verify_signature
 from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -137,6 +139,31 @@ def test_what_was_verified_is_what_is_loaded(signed, key):
         read_weights(replace(repo, identity=alone))
 
 
+def test_what_was_read_before_the_signature_was_checked_is_not_believed(signed, key):
+    """Files that were others when the repo was found, and are the signed ones now, are read again."""
+    before = (signed / "config.json").read_text()
+    (signed / "config.json").write_text(before.replace('"crop_pct": 0.875', '"crop_pct": 0.5'))
+    found = read_repo(signed)
+    (signed / "config.json").write_text(before)
+    assert found.config.preprocessing.crop_fraction == 0.5
+    assert require_signature(found, key.public).config.preprocessing.crop_fraction == 0.875
+
+
+def test_a_statement_of_other_files_than_were_signed_is_refused(signed, key):
+    """Even by the right key: what the statement states of the files is what the signature states."""
+    import model_signing
+
+    told = json.loads((signed / "statement.json").read_text())
+    told["files"]["model.safetensors"] = "0" * 64
+    (signed / "statement.json").write_text(json.dumps(told))
+    (signed / "model.sig").unlink()
+    signer = model_signing.signing.Config().use_elliptic_key_signer(private_key=key.private)
+    signer.sign(signed, signed / "model.sig")
+    for check in (verify_signature, lambda folder, by: AutoModel.from_pretrained(folder, trusted_key=by)):
+        with pytest.raises(SignatureProblem, match="are not of one repo"):
+            check(signed, key.public)
+
+
 def test_a_signed_hub_repo_loads_from_one_commit_and_offline(hub, versions, key):
     """By id: what the key signed is fetched beside the rest, once, and holds offline too."""
     hub.create("org/small", read_files(versions[2]))
@@ -147,6 +174,8 @@ def test_a_signed_hub_repo_loads_from_one_commit_and_offline(hub, versions, key)
     AutoModel.from_pretrained("org/small", trusted_key=key.public, local_files_only=True)
     AutoModel.from_pretrained("org/small", trusted_key=key.public, revision=hub.repos["org/small"].head)
     assert hub.log == []
+    renewed = find_repo("org/small", Access(trusted_key=key.public)).renew()
+    assert "the signature" in [statement.by for statement in renewed.identity.statements]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "README.md"])
