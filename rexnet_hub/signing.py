@@ -143,15 +143,15 @@ def require_signature(repo: Repo, public_key: Path | str, *, name: str | None = 
     try:
         statement, files = _read_signed(repo.folder, public)
     except SignatureProblem as error:
-        found = digest_file(repo.weights)
-        if renew is None or not any(stated.contradicts(found) for stated in repo.identity.statements):
+        statements = repo.identity.statements if renew else ()
+        if renew is None or not any(each.contradicts(digest_file(repo.weights)) for each in statements):
             raise
         log.warning("%s; its weights are damaged and fetched again", error)
         return require_signature(replace(renew(), renew=None), public, name=name)
     _require_current(repo.folder, statement, public, name, None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        for file in (CONFIG_FILE, RECEIPT_FILE):
-            Path(scratch, file).write_bytes(files[file])
+        for file, data in files.items():
+            Path(scratch, file).write_bytes(data)
         config, receipt = read_config(Path(scratch, CONFIG_FILE)), read_receipt(Path(scratch, RECEIPT_FILE))
     signed = gather("the signature", statement.files[WEIGHTS_FILE], str(repo.folder / SIGNATURE_FILE))
     return replace(
@@ -188,22 +188,22 @@ def _require_current(
     """Refuse another model, or a version that was replaced; remember the highest version."""
     if name is not None and statement.name != name:
         raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
-    # Once it was kept in the cache.
     key = hashlib.sha256(public.encode() + b"\0" + statement.name.encode()).hexdigest()[:32]
-    seen, once = (place / "signed" / key for place in (find_state_dir(), find_cache_dir()))
-    lowest = max(_read_seen(seen), _read_seen(once)) if at_least is None else at_least
+    seen, formerly = (place / "signed" / key for place in (find_state_dir(), find_cache_dir()))
+    lowest = max(_read_seen(seen), _read_seen(formerly)) if at_least is None else at_least
     if statement.version < lowest:
         problem = f"is version {statement.version}, it was replaced: at least {lowest} is taken"
         raise SignatureProblem(folder, problem + (f", as {seen} remembers" if at_least is None else ""))
-    if at_least is None and lowest == 0:
+    if at_least is not None or statement.version == lowest:
+        return
+    if lowest == 0:
         what = "%s, version %d: no version by this key is remembered here; a newer one may have been withheld"
         log.warning(what, statement.name, statement.version)
-    if at_least is None and statement.version > lowest:
-        try:
-            seen.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(seen, f"{statement.version}\n".encode())
-        except (OSError, FileProblem) as error:
-            log.warning("%s; an older version of %s would pass here next time", error, statement.name)
+    try:
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(seen, f"{statement.version}\n".encode())
+    except (OSError, FileProblem) as error:
+        log.warning("%s; an older version of %s would pass here next time", error, statement.name)
 
 
 def _read_seen(file: Path) -> int:
