@@ -3,19 +3,23 @@
 import json
 import random
 import shutil
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jsonschema
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, read_weights
 from rexnet_hub.cli import main
-from rexnet_hub.errors import FileProblem, MismatchError, RepoError, SignatureProblem
+from rexnet_hub.errors import FileProblem, MismatchError, RepoError, SignatureProblem, UsageError
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
+from rexnet_hub.index.schema import build_schema
 from rexnet_hub.locate import find_repo
 from rexnet_hub.publish import publish_all
 from rexnet_hub.repo.folder import read_repo
@@ -252,6 +256,34 @@ def test_a_key_that_nobody_can_read_is_named_and_demanded_all_the_same(how, read
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "index.yml"))
     with pytest.raises(MismatchError, match="the trusted key of net"):
         find_repo("net")
+
+
+@pytest.mark.parametrize("how", ["whole", "nothing", "words", "a list"])
+def test_the_schema_sees_what_the_reader_sees(how, read, key):
+    """Editors refuse what is no PEM text as the reader does; only the reader sees a wrong letter."""
+    block = "".join(f"    {line}\n" for line in key.text.splitlines())
+    text = "Models:\n- Name: net\n  " + BROKEN.get(how, f"Trusted Key: |\n{block}")
+    refused = list(jsonschema.Draft202012Validator(build_schema()).iter_errors(yaml.safe_load(text)))
+    assert bool(refused) == bool(read(text).errors) == (how != "whole")
+
+
+def test_without_the_packages_an_index_is_read_and_its_key_still_demanded(own_small_index, key, monkeypatch):
+    """Whoever lacks them can list and show the model; a load says what to install."""
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    entry = demand(own_small_index, key)
+    assert (entry.trusted_key.value, entry.unread) == (key.text, ())
+    with pytest.raises(UsageError, match=r"rexnet-hub\[sign\]"):
+        AutoModel.from_pretrained("small")
+
+
+def test_show_lists_the_key(own_small_index, key, capsys):
+    """As a claim with its place, and as JSON."""
+    demand(own_small_index, key)
+    assert main(["show", "small"]) == 0
+    assert "Trusted Key " in capsys.readouterr().out
+    assert main(["show", "small", "--json"]) == 0
+    claims = {claim["field"]: claim["value"] for claim in json.loads(capsys.readouterr().out)["claims"]}
+    assert claims["trusted_key"] == key.text
 
 
 def test_publishing_and_verifying_heed_the_index(versions, staged, own_small_index, key, other_key, tmp_path):
