@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from functools import cache, partial
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
@@ -193,16 +193,16 @@ def check_signature(evidence: Evidence) -> Iterator[Finding]:
     key, repo = evidence.entry.trusted_key, evidence.repo
     if key is None:
         return
-    compare = partial(evidence.compare, "signature", stated=f"{key.label}, line {key.location.line}")
     if repo is None or not (repo.folder / SIGNATURE_FILE).exists():
         note = NEEDS_REPO if repo is None else "not signed yet: rexnet-hub publish --sign"
         yield evidence.leave("signature", stated=key.label, note=note)
         return
     try:
         signed = verify_signature(repo.folder, key.value, name=evidence.entry.name)
-        yield compare(found=f"version {signed.version}", holds=True, note=SIGNATURE_FILE)
+        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, key at {key.location}"
     except SignatureProblem as error:
-        yield compare(found="not so", holds=False, note=str(error))
+        found, holds, note = "not so", False, str(error)
+    yield evidence.compare("signature", stated=key.label, found=found, holds=holds, note=note)
 
 
 Check = Callable[[Evidence], Iterable[Finding]]

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, read_weights
 from rexnet_hub.cli import main
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, SignatureProblem, UsageError
+from rexnet_hub.evaluation import ready_model
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
@@ -319,6 +320,9 @@ def test_commands_take_a_trusted_key(versions, staged, key, picture, capsys, tmp
         assert said.startswith("error: ")
         assert said.count("\n") == 1
         assert "nothing vouches" in said
+    with pytest.raises(SignatureProblem, match="nothing vouches"):
+        ready_model("small", str(staged), trusted_key=key.public)
+    assert ready_model("small", str(versions[2]), trusted_key=key.public).weights_sha256
 
 
 def test_weights_that_are_fetched_again_meet_the_lock_too(hub, files, own_small_index):
