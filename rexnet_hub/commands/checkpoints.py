@@ -40,7 +40,7 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
     add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
-    add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
+    add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
     add("--float32", action="store_true", help="turn other floating-point numbers into float32")
     add("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
 
@@ -75,6 +75,8 @@ def run_convert(args: argparse.Namespace) -> int:
         allow_nonfinite=args.allow_nonfinite,
     )
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if receipt.source.left_out:
+        print(f"left out: {', '.join(receipt.source.left_out)}", file=sys.stderr)
     if not receipt.checked_against_network:
         print("not compared with a network: --model does that", file=sys.stderr)
     return 0

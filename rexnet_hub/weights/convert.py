@@ -73,7 +73,7 @@ def convert_checkpoint(
             receipt says so.
         identity: What is stated of the source.
         sha256: The digest that it must have by the caller.
-        wrapper: The key of the state dict that is meant, where the file has several.
+        wrapper: The keys to the state dict that is meant, with dots between, where the file has several.
         as_float32: Turn other floating-point numbers into float32; else every dtype is kept.
         allow_nonfinite: Let NaN and infinity pass.
 
@@ -88,7 +88,7 @@ def convert_checkpoint(
     identity = ((identity or Identity()) + gather("the caller", sha256)).agreed(source)
     opening = opened_weights(source, folder=out.parent, identity=identity, wrapper=wrapper)
     with opening as (copy, digest, manifest):
-        layout, moves = _plan(copy, manifest, as_float32)
+        layout, moves = _plan(copy, manifest, as_float32, is_rexnet=expected is not None)
         if expected is not None:
             planned = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
             require_tensors(planned, expected, file=source)
@@ -103,6 +103,7 @@ def convert_checkpoint(
                     format=manifest.format,
                     wrapper=manifest.wrapper,
                     prefix=manifest.prefix,
+                    left_out=manifest.left_out,
                 ),
                 key_map=layout,
                 checked_against_network=expected is not None,
@@ -131,10 +132,12 @@ def _require_free(source: Path, out: Path) -> None:
             raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
 
 
-def _plan(source: ByteSource, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
+def _plan(
+    source: ByteSource, manifest: Manifest, as_float32: bool, *, is_rexnet: bool
+) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
     layout, names = choose_key_map(
-        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name
+        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name, is_rexnet=is_rexnet
     )
     origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
     targets = canonical_order(

@@ -68,6 +68,7 @@ class Manifest:
         wrapper: The key of the outer dict that the tensors were under, if any.
         prefix: What was taken off every name, such as `module.`.
         metadata: Of a safetensors file.
+        left_out: What else a pickle holds, each with its kind.
     """
 
     format: str
@@ -75,6 +76,7 @@ class Manifest:
     prefix: str
     metadata: Mapping[str, str]
     tensors: tuple[SourceTensor, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)  # a network has few shapes

@@ -16,7 +16,6 @@ from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
 from rexnet_hub.weights.checkpoint.manifest import StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
 from rexnet_hub.weights.digest import ByteSource
-from rexnet_hub.weights.dtypes import DTYPES
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -233,7 +232,7 @@ def _match_storages(
     if set(by_key) != set(storages):
         raise source.refuse("its data records are not the ones that its tensors need")
     for key, note in storages.items():
-        needed = note.count * DTYPES[note.dtype].item_bytes
+        needed = note.size_bytes
         if by_key[key].length_bytes != needed:
             raise source.refuse(
                 f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"

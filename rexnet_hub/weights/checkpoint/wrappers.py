@@ -1,0 +1,217 @@
+"""Find the state dict in what a pickle held, and name all that is left out.
+
+The rule: a dict whose values are all tensors is the state dict, and a whole module is the state dict
+that it would give. Else it is the one under `state_dict`, `state_dict_ema`, `model` or `model_ema`,
+or deeper under these; in a file without such keys the only one in its dicts. Where there are several
+the caller must name one, by its keys with dots between. A dict counts that holds more tensors than
+other things; the one that is chosen is refused if it holds any other. Then `module.` and
+`_orig_mod.`, which torch's own wrappers put before every name, are taken off, as long as every
+name has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rexnet_hub.weights.checkpoint.manifest import MAX_TENSORS
+from rexnet_hub.weights.checkpoint.pickle_reader import (
+    MAX_OPERATIONS,
+    Global,
+    Opaque,
+    StorageNote,
+    TensorNote,
+    list_some,
+    render_text,
+)
+from rexnet_hub.weights.digest import ByteSource
+
+_WRAPPERS = ("state_dict", "state_dict_ema", "model", "model_ema")
+_PREFIXES = ("module.", "_orig_mod.")
+_MAX_DEPTH = 4
+_MAX_KEY = 256
+_MAX_LEFT_OUT = 100
+_GROUPS = ("_parameters", "_buffers", "_modules")
+_Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The state dict of a checkpoint.
+
+    Attributes:
+        wrapper: The keys that it was under, with dots between; None where it is the whole.
+        prefix: What was taken off every name.
+        left_out: What else there is, each with its kind.
+    """
+
+    tensors: dict[str, TensorNote]
+    wrapper: str | None
+    prefix: str
+    left_out: tuple[str, ...]
+
+
+def find_state_dict(source: ByteSource, value: Any, wrapper: str | None) -> Found:
+    """Find the state dict, and name what is left out.
+
+    Args:
+        source: For errors.
+        value: What the pickle held.
+        wrapper: The keys that the caller names, where a file has several.
+
+    Raises:
+        CheckpointError: There is no state dict, there are several, or it holds what is no tensor.
+    """
+    path: _Path = ()
+    if _is_module(value) or (type(value) is dict and _is_tensors(value, len(value))):
+        if wrapper is not None:
+            raise source.refuse(f"holds plain tensors, nothing under {wrapper!r}")
+        chosen = value
+    elif type(value) is dict:
+        path, chosen = _choose(source, value, wrapper)
+    else:
+        raise source.refuse(f"holds no dict of tensors, but a {_kind(value)}")
+    left_out = list(_beside(value, path))
+    if type(chosen) is Opaque:
+        left_out.append(f"{render_text('.'.join(path) or 'all')} but its tensors ({_kind(chosen)})")
+        chosen, fleeting = _module_tensors(source, chosen)
+        left_out += [f"{render_text(name)} (non-persistent buffer)" for name in fleeting]
+    if others := _others(chosen):
+        raise source.refuse(f"is no state dict: beside tensors it holds {list_some(others)}")
+    if len(left_out) > _MAX_LEFT_OUT:
+        left_out[_MAX_LEFT_OUT:] = [f"and {len(left_out) - _MAX_LEFT_OUT} more"]
+    tensors, prefix = _strip(chosen)
+    return Found(
+        tensors=tensors, wrapper=".".join(path) if path else None, prefix=prefix, left_out=tuple(left_out)
+    )
+
+
+def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> tuple[_Path, Any]:
+    """Choose among the state dicts within a dict; return the keys to it, and it."""
+    candidates = _candidates(value)
+    usual = any(type(value.get(key)) in (dict, Opaque) and value[key] != {} for key in _WRAPPERS)
+    chosen = [each for each in candidates if not usual or each[0][0] in _WRAPPERS]
+    if wrapper is not None:
+        chosen = [each for each in candidates if ".".join(each[0]) == wrapper]
+    elif not usual and _is_tensors(value, len(value) // 2 + 1):
+        chosen = []  # tensors and some other things: one of these is not what is meant
+    there = list_some([render_text(".".join(path)) for path, _ in chosen or candidates])
+    if len(chosen) > 1:
+        raise source.refuse(
+            f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
+        )
+    if wrapper is not None and not chosen:
+        there = f"there: {there}" if candidates else "there is none"
+        raise source.refuse(f"holds no state dict under {wrapper!r}; {there}")
+    if not chosen:
+        named = f". There are state dicts under {there}: name one (--wrapper)" if candidates else ""
+        others = list_some(_others(value)) or "nothing"
+        raise source.refuse(f"is no state dict: beside tensors it holds {others}{named}")
+    return chosen[0]
+
+
+def _candidates(value: dict[Any, Any]) -> list[tuple[_Path, Any]]:
+    """List the state dicts and modules in dicts within dicts, outer ones first."""
+    found: list[tuple[_Path, Any]] = []
+    known: dict[int, bool] = {}
+    todo: list[tuple[_Path, dict[Any, Any]]] = [((), value)]
+    for path, outer in todo:
+        for key, item in outer.items():
+            if type(key) is not str or len(key) > _MAX_KEY or type(item) not in (dict, Opaque):
+                continue
+            is_new = id(item) not in known
+            if is_new:
+                known[id(item)] = _is_module(item) or (
+                    type(item) is dict and _is_tensors(item, len(item) // 2 + 1)
+                )
+            if known[id(item)]:
+                found.append(((*path, key), item))
+            elif is_new and type(item) is dict and len(path) + 1 < _MAX_DEPTH:
+                todo.append(((*path, key), item))
+    return found
+
+
+def _others(value: dict[Any, Any]) -> list[str]:
+    """Name what is no tensor with a name."""
+    return [
+        f"{str(name)[:80]!a} ({_kind(item)})"
+        for name, item in value.items()
+        if type(name) is not str or type(item) is not TensorNote
+    ]
+
+
+def _is_tensors(value: dict[Any, Any], at_least: int) -> bool:
+    """Return whether names have so many tensors, of which some may be of a kind that cannot be kept."""
+    return 0 < at_least <= sum(type(key) is str and _is_tensor(item) for key, item in value.items())
+
+
+def _is_tensor(item: Any) -> bool:
+    return type(item) is TensorNote or (
+        type(item) is Opaque and item.name.startswith(("tensor ", "torch._utils._rebuild_"))
+    )
+
+
+def _is_module(value: Any) -> bool:
+    return (
+        type(value) is Opaque
+        and value.state is not None
+        and all(type(value.state.get(group)) is dict for group in _GROUPS)
+        and type(value.state.get("_non_persistent_buffers_set", [])) is list
+    )
+
+
+def _module_tensors(source: ByteSource, module: Opaque) -> tuple[dict[str, Any], list[str]]:
+    """Return what a module's state dict would hold, by name, and the buffers that it would not."""
+    tensors: dict[str, Any] = {}
+    fleeting: list[str] = []
+    todo, steps = [("", module)], 0
+    while todo:
+        prefix, part = todo.pop()
+        state = part.state if _is_module(part) else None
+        if state is None:
+            raise source.refuse(f"its module {prefix[:80]!a} is a {_kind(part)}")
+        passing = state.get("_non_persistent_buffers_set", [])
+        steps += 1 + sum(len(things) for things in (*(state[group] for group in _GROUPS), passing))
+        if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > _MAX_KEY:
+            raise source.refuse(f"its modules have no end, or more than {MAX_TENSORS} tensors")
+        passing = {name for name in passing if type(name) is str}
+        for group in _GROUPS:
+            if any(type(name) is not str or len(name) > _MAX_KEY for name in state[group]):
+                raise source.refuse(f"its module {prefix[:80]!a} has names that are none")
+            inner = [(prefix + name, item) for name, item in state[group].items() if item is not None]
+            if group == "_modules":
+                todo += [(f"{name}.", item) for name, item in reversed(inner)]
+                continue
+            for name, item in inner:
+                if group == "_buffers" and name.removeprefix(prefix) in passing:
+                    fleeting.append(name)
+                elif name in tensors:
+                    raise source.refuse(f"its modules hold two tensors named {name[:80]!a}")
+                else:
+                    tensors[name] = item
+    return tensors, fleeting
+
+
+def _beside(value: Any, path: _Path) -> Iterator[str]:
+    """Name what lies beside the state dict, and beside each dict on the way to it."""
+    for depth, chosen in enumerate(path):
+        for key, item in value.items():
+            if key != chosen:
+                yield f"{render_text('.'.join((*path[:depth], str(key))))} ({_kind(item)})"
+        value = value[chosen]
+
+
+def _strip(tensors: dict[str, TensorNote]) -> tuple[dict[str, TensorNote], str]:
+    prefix = ""
+    while tensors and (common := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), None)):
+        tensors = {name.removeprefix(common): note for name, note in tensors.items()}
+        prefix += common
+    return tensors, prefix
+
+
+def _kind(value: Any) -> str:
+    if type(value) in (Opaque, Global):
+        return render_text(value.name)
+    kinds = {TensorNote: "tensor", StorageNote: "storage", type(None): "None"}
+    return kinds.get(type(value), type(value).__name__)
