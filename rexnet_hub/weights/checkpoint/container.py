@@ -50,14 +50,14 @@ def is_safetensors(source: ByteSource) -> bool:
 
 def _list_checkpoint(source: ByteSource, container: str, wrapper: str | None) -> Manifest:
     value, records = read_zip(source) if container == "zip" else read_legacy(source)
-    found = find_state_dict(source, value, wrapper)
+    tensors, wrapper, prefix, left_out = find_state_dict(source, value, wrapper)
     manifest = Manifest(
         format=container,
-        wrapper=found.wrapper,
-        prefix=found.prefix,
+        wrapper=wrapper,
+        prefix=prefix,
         metadata={},
-        left_out=found.left_out,
-        tensors=tuple(_place(name, note, records[note.storage.key]) for name, note in found.tensors.items()),
+        left_out=tuple(left_out),
+        tensors=tuple(_place(name, note, records[note.storage.key]) for name, note in tensors.items()),
     )
     return require_sound(source, manifest)
 

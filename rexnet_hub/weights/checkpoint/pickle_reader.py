@@ -58,6 +58,11 @@ class Opaque:
     name: str
     state: dict[Any, Any] | None = None
 
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a tensor of a kind that cannot be kept."""
+        return self.name.startswith(("tensor ", "torch._utils._rebuild_"))
+
 
 @dataclass(frozen=True, slots=True)
 class StorageNote:
@@ -176,10 +181,6 @@ class _Machine:
             raise ValueError
         return value
 
-    def protocol(self, number: int) -> None:
-        if not 2 <= number <= 5:
-            raise self.source.refuse(f"its pickle has protocol {number}, which is not read")
-
     def mark(self, _: None) -> None:
         self.marks.append(self.stack)
         self.stack = []
@@ -202,9 +203,6 @@ class _Machine:
             self.stack.pop()
         else:
             self.since_mark()
-
-    def pop_mark(self, _: None) -> None:
-        self.since_mark()
 
     def append_all(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not Opaque:
@@ -236,16 +234,7 @@ class _Machine:
             self.programs[render_text(f"{module}.{name}")] = None
         self.stack.append(Global(f"{module}.{name}"))
 
-    def stack_name(self, _: None) -> None:
-        name, module = self.stack.pop(), self.stack.pop()
-        self.name(module, name)
-
-    def old_object(self, _: None) -> None:
-        made_by, *_arguments = self.since_mark()
-        self.stack.append(Opaque(_require_type(made_by, Global).name))
-
-    def new_object(self, popped: int) -> None:
-        *_, made_by = (self.stack.pop() for _ in range(popped))
+    def new_object(self, made_by: Any, *_arguments: Any) -> None:
         self.stack.append(Opaque(_require_type(made_by, Global).name))
 
     def build(self, _: None) -> None:
@@ -268,7 +257,7 @@ class _Machine:
         if name == "collections.OrderedDict":
             self.stack.append({})
             for pairs in arguments:  # Python 2 wrote them here
-                self.set_all([thing for pair in self.copy(pairs) for thing in _pair(pair)])
+                self.set_all([thing for key, value in self.copy(pairs) for thing in (key, value)])
         elif name == "builtins.set":
             (items,) = arguments
             self.stack.append(self.copy(_require_type(items, list)))
@@ -286,9 +275,7 @@ class _Machine:
             raise ValueError
         name = _require_type(storage_type, Global).name
         if name not in _STORAGES:
-            raise self.source.refuse(
-                f"its pickle has a {render_text(name)}: how long it is is not known here"
-            )
+            raise self.source.refuse(f"its pickle has a {render_text(name)}, whose size is not known here")
         dtype, item_bytes = _STORAGES[name]
         note = StorageNote(_require_type(key, str), dtype, _natural(count), item_bytes)
         if self.storages.setdefault(note.key, note) != note:
@@ -303,12 +290,6 @@ def _require(holds: bool) -> None:
 
 def _require_type(value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise TypeError
-    return value
-
-
-def _pair(value: Any) -> Any:
-    if type(value) not in (list, tuple) or len(value) != 2:
         raise TypeError
     return value
 
@@ -334,42 +315,26 @@ def _tensor_v1(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorNote
 def _tensor_v2(
     storage: Any, offset: Any, shape: Any, stride: Any, needs_gradient: Any, hooks: Any, metadata: Any = None
 ) -> TensorNote | Opaque:
-    note = _tensor_v1(storage, offset, shape, stride)
-    return _plain(note, needs_gradient, hooks, metadata)
+    return _plain(_tensor_v1(storage, offset, shape, stride), needs_gradient, hooks, metadata)
 
 
-def _tensor_v3(
-    storage: Any,
-    offset: Any,
-    shape: Any,
-    stride: Any,
-    gradient: Any,
-    hooks: Any,
-    kind: Any,
-    metadata: Any = None,
-) -> TensorNote | Opaque:
-    note, name = _tensor_v1(storage, offset, shape, stride), _require_type(kind, Global).name
+def _tensor_v3(*arguments: Any) -> TensorNote | Opaque:
+    *view, kind = arguments[:7]
+    note, name = _tensor_v2(*view, *arguments[7:]), _require_type(kind, Global).name
     if type(note) is TensorNote and name in _DTYPES:
-        return _plain(replace(note, dtype=_DTYPES[name]), gradient, hooks, metadata)
+        return replace(note, dtype=_DTYPES[name])
     return Opaque(f"tensor of {name}")
 
 
 def _plain(note: Any, needs_gradient: Any, hooks: Any, metadata: Any = None) -> TensorNote | Opaque:
     """Return the tensor; one with hooks, or to be read as conjugate or negative, is none to keep."""
     _require_type(needs_gradient, bool)
-    if hooks is not None and type(hooks) is not dict:
-        raise TypeError
-    if type(note) not in (TensorNote, Opaque):
-        raise TypeError
+    _require(type(note) in (TensorNote, Opaque) and type(hooks) in (dict, type(None)))
     kept: TensorNote | Opaque = Opaque("tensor with hooks or a conjugate view") if hooks or metadata else note
     return kept
 
 
-def _parameter(data: Any, needs_gradient: Any, hooks: Any, state: Any = None) -> TensorNote | Opaque:
-    return _plain(data, needs_gradient, hooks)
-
-
-def _from_type(function: Any, kind: Any, arguments: Any, state: Any) -> TensorNote | Opaque:
+def _from_type(function: Any, kind: Any, arguments: Any, _state: Any) -> TensorNote | Opaque:
     """Return a tensor with attributes of its own; one of a subclass means what only that class knows."""
     name, kind_name = (_require_type(thing, Global).name for thing in (function, kind))
     if name not in _TENSORS or kind_name != "torch.Tensor":
@@ -384,45 +349,43 @@ _TENSORS: dict[str, Callable[..., TensorNote | Opaque]] = {
 }
 _REDUCERS: dict[str, Callable[..., Any]] = {
     **_TENSORS,
-    "torch._utils._rebuild_parameter": _parameter,
-    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_parameter": _plain,
+    "torch._utils._rebuild_parameter_with_state": lambda *arguments: _plain(*arguments[:3]),
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "torch.Size": _naturals,
-    "copyreg._reconstructor": lambda kind, base, state: Opaque(_require_type(kind, Global).name),
+    "copyreg._reconstructor": lambda kind, _base, _state: Opaque(_require_type(kind, Global).name),
 }
 
 
-def _push(machine: _Machine, value: Any) -> None:
-    machine.stack.append(value)
-
-
 #: What is done at each opcode that a checkpoint needs, by its name in `pickletools`; FRAME is no step.
-_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
-    "PROTO": _Machine.protocol,
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+    "PROTO": lambda machine, number: _require(2 <= number <= 5),
     "MARK": _Machine.mark,
     "POP": _Machine.pop,
-    "POP_MARK": _Machine.pop_mark,
-    "NEWTRUE": lambda machine, _: _push(machine, True),
-    "NEWFALSE": lambda machine, _: _push(machine, False),
-    "EMPTY_TUPLE": lambda machine, _: _push(machine, ()),
+    "POP_MARK": lambda machine, _: machine.since_mark(),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
     "TUPLE1": lambda machine, _: machine.tuple_of(1),
     "TUPLE2": lambda machine, _: machine.tuple_of(2),
     "TUPLE3": lambda machine, _: machine.tuple_of(3),
     "TUPLE": lambda machine, _: machine.push_since_mark(tuple),
-    "EMPTY_LIST": lambda machine, _: _push(machine, []),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
     "APPEND": lambda machine, _: machine.append_all([machine.stack.pop()]),
     "APPENDS": lambda machine, _: machine.append_all(machine.since_mark()),
-    "EMPTY_SET": lambda machine, _: _push(machine, []),
+    "EMPTY_SET": lambda machine, _: machine.stack.append([]),
     "ADDITEMS": lambda machine, _: machine.append_all(machine.since_mark()),
     "FROZENSET": lambda machine, _: machine.push_since_mark(list),
-    "EMPTY_DICT": lambda machine, _: _push(machine, {}),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
     "SETITEM": lambda machine, _: machine.set_all([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_all(machine.since_mark()),
     "GLOBAL": lambda machine, name: machine.name(*name.split(" ", 1)),
-    "STACK_GLOBAL": _Machine.stack_name,
-    "OBJ": _Machine.old_object,
-    "NEWOBJ": lambda machine, _: machine.new_object(2),
-    "NEWOBJ_EX": lambda machine, _: machine.new_object(3),
+    "STACK_GLOBAL": lambda machine, _: machine.name(machine.stack.pop(-2), machine.stack.pop()),
+    "OBJ": lambda machine, _: machine.new_object(*machine.since_mark()),
+    "NEWOBJ": lambda machine, _: machine.new_object(machine.stack.pop(-2), machine.stack.pop()),
+    "NEWOBJ_EX": lambda machine, _: machine.new_object(
+        machine.stack.pop(-3), machine.stack.pop(), machine.stack.pop()
+    ),
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent,
@@ -431,7 +394,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
 _VALUES = """NONE INT BININT BININT1 BININT2 LONG LONG1 BINFLOAT BINSTRING SHORT_BINSTRING BINBYTES
     SHORT_BINBYTES BINBYTES8 BYTEARRAY8 SHORT_BINUNICODE BINUNICODE BINUNICODE8"""
 for _name in _VALUES.split():
-    _STEPS[_name] = _push
+    _STEPS[_name] = lambda machine, value: machine.stack.append(value)
 for _width in ("BIN", "LONG_BIN"):
     _STEPS[f"{_width}PUT"] = lambda machine, place: machine.memo.__setitem__(place, machine.stack[-1])
     _STEPS[f"{_width}GET"] = lambda machine, place: machine.stack.append(machine.memo[place])

@@ -11,32 +11,21 @@ from __future__ import annotations
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # how `pickle` itself translates Python 2
 
-_PATHS = "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath"
-_DATA = {
-    "_codecs": "encode",
-    "argparse": "Namespace",
-    "array": "array _array_reconstructor",
-    # Enumerations and bound methods are pickled as `getattr`; calling what it gave is refused.
-    "builtins": "bool bytearray bytes complex dict float frozenset getattr int list object range set slice "
-    "str tuple type",
-    "collections": "ChainMap Counter OrderedDict UserDict UserList defaultdict deque",
-    "copyreg": "__newobj__ __newobj_ex__ _reconstructor",
-    "datetime": "date datetime time timedelta timezone",
-    "decimal": "Decimal",
-    "fractions": "Fraction",
-    "functools": "partial",
-    "itertools": "chain count cycle repeat",
-    "logging": "Logger getLogger",
-    "operator": "attrgetter itemgetter",
-    "optparse": "Values",
-    "pathlib": _PATHS,
-    "pathlib._local": _PATHS,
-    "random": "Random",
-    "re": "_compile",
-    "types": "MappingProxyType SimpleNamespace",
-    "typing": "Any Callable Dict List Optional Sequence Set Tuple Union",
-    "uuid": "SafeUUID UUID",
-}
+# Enumerations and bound methods are pickled as `getattr`; calling what it gave is refused.
+_DATA = """_codecs.encode argparse.Namespace array._array_reconstructor array.array builtins.bool
+    builtins.bytearray builtins.bytes builtins.complex builtins.dict builtins.float builtins.frozenset
+    builtins.getattr builtins.int builtins.list builtins.object builtins.range builtins.set builtins.slice
+    builtins.str builtins.tuple builtins.type collections.ChainMap collections.Counter
+    collections.OrderedDict collections.UserDict collections.UserList collections.defaultdict
+    collections.deque copyreg.__newobj__ copyreg.__newobj_ex__ copyreg._reconstructor datetime.date
+    datetime.datetime datetime.time datetime.timedelta datetime.timezone decimal.Decimal fractions.Fraction
+    functools.partial itertools.count logging.Logger logging.getLogger operator.attrgetter
+    operator.itemgetter optparse.Values pathlib.Path pathlib.PosixPath pathlib.PurePath
+    pathlib.PurePosixPath pathlib.PureWindowsPath pathlib.WindowsPath pathlib._local.Path
+    pathlib._local.PosixPath pathlib._local.PurePosixPath pathlib._local.WindowsPath random.Random
+    re._compile types.MappingProxyType types.SimpleNamespace typing.Any typing.Callable typing.Dict
+    typing.List typing.Optional typing.Sequence typing.Set typing.Tuple typing.Union uuid.SafeUUID
+    uuid.UUID"""
 _OF_PROGRAMS = sys.stdlib_module_names | {"cloudpickle", "dill"}
 
 
@@ -49,4 +38,4 @@ def is_of_programs(module: str, name: str) -> bool:
     """Return whether a name is of a library that can run programs, and is not one of its data types."""
     # A name with dots walks attributes: `torch.serialization` and `os.system` reach `os`.
     through = {module.partition(".")[0], *name.split(".")[:-1]}
-    return not through.isdisjoint(_OF_PROGRAMS) and name not in _DATA.get(module, "").split()
+    return not through.isdisjoint(_OF_PROGRAMS) and f"{module}.{name}" not in _DATA.split()

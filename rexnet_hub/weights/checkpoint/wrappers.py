@@ -12,7 +12,6 @@ name has them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from rexnet_hub.weights.checkpoint.manifest import MAX_TENSORS
@@ -36,23 +35,9 @@ _GROUPS = ("_parameters", "_buffers", "_modules")
 _Path = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The state dict of a checkpoint.
-
-    Attributes:
-        wrapper: The keys that it was under, with dots between; None where it is the whole.
-        prefix: What was taken off every name.
-        left_out: What else there is, each with its kind.
-    """
-
-    tensors: dict[str, TensorNote]
-    wrapper: str | None
-    prefix: str
-    left_out: tuple[str, ...]
-
-
-def find_state_dict(source: ByteSource, value: Any, wrapper: str | None) -> Found:
+def find_state_dict(
+    source: ByteSource, value: Any, wrapper: str | None
+) -> tuple[dict[str, TensorNote], str | None, str, list[str]]:
     """Find the state dict, and name what is left out.
 
     Args:
@@ -60,11 +45,15 @@ def find_state_dict(source: ByteSource, value: Any, wrapper: str | None) -> Foun
         value: What the pickle held.
         wrapper: The keys that the caller names, where a file has several.
 
+    Returns:
+        The tensors by name; the keys that they were under, with dots between, or None where they are the
+        whole; the prefix that was taken off every name; what else there is, each with its kind.
+
     Raises:
         CheckpointError: There is no state dict, there are several, or it holds what is no tensor.
     """
     path: _Path = ()
-    if _is_module(value) or (type(value) is dict and _is_tensors(value, len(value))):
+    if _is_module(value) or (_is_tensors(value) and not _others(value)):
         if wrapper is not None:
             raise source.refuse(f"holds plain tensors, nothing under {wrapper!r}")
         chosen = value
@@ -82,9 +71,7 @@ def find_state_dict(source: ByteSource, value: Any, wrapper: str | None) -> Foun
     if len(left_out) > _MAX_LEFT_OUT:
         left_out[_MAX_LEFT_OUT:] = [f"and {len(left_out) - _MAX_LEFT_OUT} more"]
     tensors, prefix = _strip(chosen)
-    return Found(
-        tensors=tensors, wrapper=".".join(path) if path else None, prefix=prefix, left_out=tuple(left_out)
-    )
+    return tensors, ".".join(path) if path else None, prefix, left_out
 
 
 def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> tuple[_Path, Any]:
@@ -94,7 +81,7 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
     chosen = [each for each in candidates if not usual or each[0][0] in _WRAPPERS]
     if wrapper is not None:
         chosen = [each for each in candidates if ".".join(each[0]) == wrapper]
-    elif not usual and _is_tensors(value, len(value) // 2 + 1):
+    elif not usual and _is_tensors(value):
         chosen = []  # tensors and some other things: one of these is not what is meant
     there = list_some([render_text(".".join(path)) for path, _ in chosen or candidates])
     if len(chosen) > 1:
@@ -120,15 +107,12 @@ def _candidates(value: dict[Any, Any]) -> list[tuple[_Path, Any]]:
         for key, item in outer.items():
             if type(key) is not str or len(key) > _MAX_KEY or type(item) not in (dict, Opaque):
                 continue
-            is_new = id(item) not in known
-            if is_new:
-                known[id(item)] = _is_module(item) or (
-                    type(item) is dict and _is_tensors(item, len(item) // 2 + 1)
-                )
+            if id(item) not in known:
+                known[id(item)] = _is_module(item) or _is_tensors(item)
+                if not known[id(item)] and type(item) is dict and len(path) + 1 < _MAX_DEPTH:
+                    todo.append(((*path, key), item))
             if known[id(item)]:
                 found.append(((*path, key), item))
-            elif is_new and type(item) is dict and len(path) + 1 < _MAX_DEPTH:
-                todo.append(((*path, key), item))
     return found
 
 
@@ -141,14 +125,12 @@ def _others(value: dict[Any, Any]) -> list[str]:
     ]
 
 
-def _is_tensors(value: dict[Any, Any], at_least: int) -> bool:
-    """Return whether names have so many tensors, of which some may be of a kind that cannot be kept."""
-    return 0 < at_least <= sum(type(key) is str and _is_tensor(item) for key, item in value.items())
-
-
-def _is_tensor(item: Any) -> bool:
-    return type(item) is TensorNote or (
-        type(item) is Opaque and item.name.startswith(("tensor ", "torch._utils._rebuild_"))
+def _is_tensors(value: Any) -> bool:
+    """Return whether a value has more tensors, also such as cannot be kept, than other things."""
+    return type(value) is dict and len(value) < 2 * sum(
+        type(item) is TensorNote or (type(item) is Opaque and item.is_tensor)
+        for key, item in value.items()
+        if type(key) is str
     )
 
 
