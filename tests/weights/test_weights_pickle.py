@@ -1,5 +1,6 @@
 """No pickle runs: what would run a program is refused, listed, and never carried out."""
 
+import argparse
 import io
 import os
 import pickle
@@ -211,6 +212,18 @@ def test_few_opcodes_cannot_copy_without_end(large, copied):
             read_bytes(in_legacy(raw_call(large + b"q\x000" + (copied + b"0") * times + b"}")))
 
 
+def test_dicts_within_dicts_without_end_are_refused():
+    """A dict that holds one dict a thousand times, which holds another a thousand times, is cut off."""
+    keys = [b"X\x04\x00\x00\x00%04d" % number for number in range(1000)]
+    body = b"}q\x000"
+    for depth in range(3):
+        within = b"h" + bytes([depth])
+        body += b"}(" + b"".join(key + within for key in keys) + b"uq" + bytes([depth + 1]) + b"0"
+
+    with pytest.raises(CheckpointError, match="dicts within dicts"):
+        read_bytes(in_legacy(raw_call(body + b"h\x03")))
+
+
 def test_modules_without_end_are_refused():
     """A module within itself, and modules that share two children each, are cut off."""
 
@@ -316,6 +329,10 @@ print(found)
                 names.append(f"{place}/{index}{wrap.__name__}")
                 with open(names[-1], "wb") as stream:  # noqa: PTH123
                     stream.write(wrap(body))
+        odd = {"model": torch.nn.Sequential(torch.nn.Linear(1, 1)), "args": argparse.Namespace(cls=Data)}
+        for protocol in range(6):
+            names.append(f"{place}/odd{protocol}")
+            torch.save(odd, names[-1], pickle_protocol=protocol)
         for container in ("legacy", "zip"):
             names.append(str(save(small_state(), f"{place}/{container}", container)))
         child = subprocess.run(

@@ -48,7 +48,7 @@ class Global:
 
 @dataclass(slots=True, eq=False)
 class Opaque:
-    """What a class or function would have made, had it been called.
+    """A value that a class or function would have made, had it been called.
 
     Attributes:
         name: Of the class or function; of a tensor that cannot be kept, what it is.

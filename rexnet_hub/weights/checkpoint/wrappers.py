@@ -76,7 +76,7 @@ def find_state_dict(
 
 def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> tuple[_Path, Any]:
     """Choose among the state dicts within a dict; return the keys to it, and it."""
-    candidates = _candidates(value)
+    candidates = _candidates(source, value)
     usual = any(type(value.get(key)) in (dict, Opaque) and value[key] != {} for key in _WRAPPERS)
     chosen = [each for each in candidates if not usual or each[0][0] in _WRAPPERS]
     if wrapper is not None:
@@ -98,21 +98,22 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
     return chosen[0]
 
 
-def _candidates(value: dict[Any, Any]) -> list[tuple[_Path, Any]]:
+def _candidates(source: ByteSource, value: dict[Any, Any]) -> list[tuple[_Path, Any]]:
     """List the state dicts and modules in dicts within dicts, outer ones first."""
     found: list[tuple[_Path, Any]] = []
-    known: dict[int, bool] = {}
     todo: list[tuple[_Path, dict[Any, Any]]] = [((), value)]
+    steps = 0
     for path, outer in todo:
         for key, item in outer.items():
-            if type(key) is not str or len(key) > _MAX_KEY or type(item) not in (dict, Opaque):
+            steps += len(item) if type(item) is dict else 0
+            if steps > MAX_OPERATIONS:  # few dicts, each many times in another
+                raise source.refuse(f"its dicts within dicts have more than {MAX_OPERATIONS} items")
+            if type(key) is not str or len(key) > _MAX_KEY:
                 continue
-            if id(item) not in known:
-                known[id(item)] = _is_module(item) or _is_tensors(item)
-                if not known[id(item)] and type(item) is dict and len(path) + 1 < _MAX_DEPTH:
-                    todo.append(((*path, key), item))
-            if known[id(item)]:
+            if _is_module(item) or _is_tensors(item):
                 found.append(((*path, key), item))
+            elif type(item) is dict and len(path) + 1 < _MAX_DEPTH:
+                todo.append(((*path, key), item))
     return found
 
 
