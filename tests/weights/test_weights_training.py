@@ -269,6 +269,25 @@ def test_a_whole_module_gives_its_state_dict(wrap, protocol, container, tmp_path
     ]
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "message"),
+    [
+        ("_parameters", "inner.weight", "two tensors named 'inner.weight'"),
+        ("_parameters", "odd", r"beside tensors it holds 'odd' \(argparse\.Namespace\)"),
+        ("_modules", "odd", r"its module 'odd\.' is a argparse\.Namespace"),
+        ("_buffers", 5, "has names that are none"),
+    ],
+)
+def test_a_module_that_torch_would_not_save_so_is_refused(group, name, message, container, tmp_path):
+    """Names that collide, and members that are no tensors or modules, are told by their names."""
+    module = Block(depth=0)
+    value = torch.nn.Parameter(torch.ones(3)) if name == "inner.weight" else argparse.Namespace()
+    module.__dict__[group][name] = value
+
+    with pytest.raises(CheckpointError, match=message):
+        read_bytes(save(module, tmp_path / "a.pth", container).read_bytes())
+
+
 def test_tensors_with_attributes_are_read_and_subclasses_refused(container, tmp_path, out):
     """An attribute changes no number; what a subclass means only its class knows."""
     state = {"t": torch.ones(2), "b": torch.nn.Buffer(torch.zeros(2)), "p": torch.nn.Parameter(torch.ones(1))}

@@ -41,7 +41,6 @@ def find_state_dict(
     """Find the state dict, and name what is left out.
 
     Args:
-        source: For errors.
         value: What the pickle held.
         wrapper: The keys that the caller names, where a file has several.
 
@@ -155,24 +154,23 @@ def _module_tensors(source: ByteSource, module: Opaque) -> tuple[dict[str, Any],
         if state is None:
             raise source.refuse(f"its module {prefix[:80]!a} is a {_kind(part)}")
         passing = state.get("_non_persistent_buffers_set", [])
-        steps += 1 + sum(len(things) for things in (*(state[group] for group in _GROUPS), passing))
+        names = [name for group in _GROUPS for name in state[group]]
+        steps += 1 + len(names) + len(passing)
         if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > _MAX_KEY:
             raise source.refuse(f"its modules have no end, or more than {MAX_TENSORS} tensors")
+        if any(type(name) is not str or len(name) > _MAX_KEY for name in names):
+            raise source.refuse(f"its module {prefix[:80]!a} has names that are none")
         passing = {name for name in passing if type(name) is str}
-        for group in _GROUPS:
-            if any(type(name) is not str or len(name) > _MAX_KEY for name in state[group]):
-                raise source.refuse(f"its module {prefix[:80]!a} has names that are none")
-            inner = [(prefix + name, item) for name, item in state[group].items() if item is not None]
-            if group == "_modules":
-                todo += [(f"{name}.", item) for name, item in reversed(inner)]
-                continue
-            for name, item in inner:
-                if group == "_buffers" and name.removeprefix(prefix) in passing:
-                    fleeting.append(name)
-                elif name in tensors:
-                    raise source.refuse(f"its modules hold two tensors named {name[:80]!a}")
-                else:
-                    tensors[name] = item
+        for group in ("_parameters", "_buffers"):
+            for name, item in state[group].items():
+                if prefix + name in tensors:
+                    raise source.refuse(f"its modules hold two tensors named {(prefix + name)[:80]!a}")
+                if group == "_buffers" and item is not None and name in passing:
+                    fleeting.append(prefix + name)
+                elif item is not None:
+                    tensors[prefix + name] = item
+        inner = [(f"{prefix}{name}.", item) for name, item in state["_modules"].items() if item is not None]
+        todo += reversed(inner)
     return tensors, fleeting
 
 
