@@ -38,8 +38,6 @@ from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, ren
 from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
 
-_NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:
@@ -140,7 +138,7 @@ def _plan(source: ByteSource, manifest: Manifest, as_float32: bool) -> tuple[str
     targets = canonical_order(
         TensorSpec(
             name=name,
-            dtype="float32" if as_float32 and tensor.dtype in _NARROW_FLOATS else tensor.dtype,
+            dtype="float32" if as_float32 and DTYPES[tensor.dtype].is_float else tensor.dtype,
             shape=our_shape(layout, name, tensor.shape),
         )
         for name, tensor in origins.items()

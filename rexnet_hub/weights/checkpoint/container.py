@@ -142,11 +142,11 @@ def _kind(value: Any) -> str:
 def _place(name: str, note: TensorNote, record: StoredBytes) -> SourceTensor:
     return SourceTensor(
         name=name,
-        dtype=note.storage.dtype,
+        dtype=note.dtype,
         shape=note.shape,
         stride=note.stride,
         record=record,
-        offset_bytes=note.offset * DTYPES[note.storage.dtype].item_bytes,
+        offset_bytes=note.offset * DTYPES[note.dtype].item_bytes,
     )
 
 

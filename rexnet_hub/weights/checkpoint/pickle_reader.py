@@ -11,16 +11,17 @@ from __future__ import annotations
 import io
 import pickletools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.weights.digest import ByteSource
-from rexnet_hub.weights.dtypes import BY_STORAGE
+from rexnet_hub.weights.dtypes import BY_STORAGE, DTYPES
 
 MAX_OPERATIONS = 1_000_000
 MAX_LISTED = 10
 
+_REBUILD_V3 = "torch._utils _rebuild_tensor_v3"
 _REBUILD_V2 = "torch._utils _rebuild_tensor_v2"
 _REBUILD_V1 = "torch._utils _rebuild_tensor"
 _REBUILD_PARAMETER = "torch._utils _rebuild_parameter"
@@ -30,7 +31,10 @@ _SIZE = "torch Size"
 _STORAGES = {
     f"{module} {name}": dtype.name for module in ("torch", "torch.cuda") for name, dtype in BY_STORAGE.items()
 }
-ALLOWED_GLOBALS = frozenset({_REBUILD_V2, _REBUILD_V1, _REBUILD_PARAMETER, _ORDERED_DICT, _SIZE, *_STORAGES})
+_STORAGES["torch.storage UntypedStorage"] = "uint8"  # bytes; the tensor says what they are
+_KINDS = {f"torch {name}": name for name in DTYPES}
+_FUNCTIONS = {_REBUILD_V3, _REBUILD_V2, _REBUILD_V1, _REBUILD_PARAMETER, _ORDERED_DICT, _SIZE}
+ALLOWED_GLOBALS = frozenset({*_FUNCTIONS, *_STORAGES, *_KINDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,10 @@ class StorageNote:
 
 @dataclass(frozen=True, slots=True)
 class TensorNote:
-    """A tensor that the pickle speaks of; offset and stride in items."""
+    """A tensor that the pickle speaks of; offset and stride in items of its own dtype."""
 
     storage: StorageNote
+    dtype: str
     offset: int
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -222,8 +227,15 @@ def _tensor_v2(
 
 
 def _tensor_v1(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorNote:
-    _require_type(storage, StorageNote)
-    return TensorNote(storage, _natural(offset), _naturals(shape), _naturals(stride))
+    dtype = _require_type(storage, StorageNote).dtype
+    return TensorNote(storage, dtype, _natural(offset), _naturals(shape), _naturals(stride))
+
+
+def _tensor_v3(
+    storage: Any, offset: Any, shape: Any, stride: Any, gradient: Any, hooks: Any, kind: Any, *metadata: Any
+) -> TensorNote:
+    note = _tensor_v2(storage, offset, shape, stride, gradient, hooks, *metadata)
+    return replace(note, dtype=_KINDS[_require_type(kind, Global).name])
 
 
 def _parameter(data: Any, needs_gradient: Any, hooks: Any) -> TensorNote:
@@ -237,6 +249,7 @@ def _parameter(data: Any, needs_gradient: Any, hooks: Any) -> TensorNote:
 _REDUCERS: dict[str, Callable[..., Any]] = {
     _ORDERED_DICT: lambda: {},
     _SIZE: _naturals,
+    _REBUILD_V3: _tensor_v3,
     _REBUILD_V2: _tensor_v2,
     _REBUILD_V1: _tensor_v1,
     _REBUILD_PARAMETER: _parameter,
