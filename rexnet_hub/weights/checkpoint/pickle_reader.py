@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +28,9 @@ _REBUILD_V1 = "torch._utils _rebuild_tensor"
 _REBUILD_PARAMETER = "torch._utils _rebuild_parameter"
 _ORDERED_DICT = "collections OrderedDict"
 _SIZE = "torch Size"
-# A storage on a GPU was pickled under torch.cuda; where it lived does not matter here.
+# Where a storage lived when it was saved; its numbers are in the file all the same, but of "meta" none are.
+_DEVICE = re.compile("cpu|mps|(cuda|hpu|mtia|npu|privateuseone|xla|xpu)(:[0-9]{1,4})?")
+# A storage on a GPU was pickled under torch.cuda.
 _STORAGES = {
     f"{module} {name}": dtype.name for module in ("torch", "torch.cuda") for name, dtype in BY_STORAGE.items()
 }
@@ -190,9 +193,11 @@ class _Machine:
         self.stack.append(_REDUCERS[name](*arguments))
 
     def persistent(self, _: None) -> None:
-        kind, storage_type, key, _location, count, *view = _require_type(self.stack.pop(), tuple)
+        kind, storage_type, key, location, count, *view = _require_type(self.stack.pop(), tuple)
         if kind != "storage" or view not in ([], [None]):
             raise ValueError
+        if not _DEVICE.fullmatch(_require_type(location, str)):
+            raise self.source.refuse(f"its pickle has a storage on {location[:80]!a}, no device with data")
         note = StorageNote(
             _require_type(key, str), _STORAGES[_require_type(storage_type, Global).name], _natural(count)
         )
