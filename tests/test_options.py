@@ -27,7 +27,7 @@ OPTIONS = {
     "validate": "paths, --root, --fix, --strict, --format",
     "recipe": "name, --json",
     "fetch": "name, --to",
-    "convert": "source, --model, --out, --wrapper, --float32, --allow-nonfinite",
+    "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
         names, --record, --imagenet, --junit, --json
         --weights: verify --weights a.pth

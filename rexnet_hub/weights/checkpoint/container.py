@@ -40,10 +40,11 @@ def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     if source.size_bytes > MAX_FILE_BYTES:
         raise source.refuse(f"has {source.size_bytes} bytes; more than {MAX_FILE_BYTES} are not read here")
     head = source.read(0, min(source.size_bytes, 512))
-    if head.startswith(b"PK\x03\x04"):
-        return _list_checkpoint(source, "zip", wrapper)
-    if head.startswith(MAGIC_BYTES):
-        return _list_checkpoint(source, "legacy", wrapper)
+    for start, container in ((b"PK\x03\x04", "zip"), (MAGIC_BYTES, "legacy")):
+        if head.startswith(start):
+            if source.name.lower().endswith(".safetensors"):
+                raise source.refuse("is a pickle of torch's, though its name says that no code can be in it")
+            return _list_checkpoint(source, container, wrapper)
     if is_safetensors(source):
         if wrapper is not None:
             raise source.refuse(f"is a safetensors file: it has nothing under {wrapper!r}")
