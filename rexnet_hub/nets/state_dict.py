@@ -25,7 +25,8 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
     extra = [name for name in tensors if name not in expected]
     differing = [name for name in expected if name in tensors and tensors[name] != expected[name]]
     unlike = [f"{name} is {_render(tensors[name])}, not {_render(expected[name])}" for name in differing]
-    floats = [name for name in differing if _is_other_float(tensors[name], expected[name])]
+    floats = [name for name in differing if "float" in tensors[name][0]]
+    floats = [name for name in floats if expected[name] == ("float32", tensors[name][1])]
     parts = [
         f"{len(names)} {what} ({_list(names)})"
         for what, names in (("missing", missing), ("extra", extra), ("of another shape or dtype", unlike))
@@ -43,10 +44,6 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
         f"its {len(tensors)} tensors are not the {len(expected)} that the network has: "
         f"{'; '.join(parts)}. {' '.join(advice)}",
     )
-
-
-def _is_other_float(found: tuple[str, Iterable[int]], expected: tuple[str, Iterable[int]]) -> bool:
-    return "float" in found[0] and expected == ("float32", found[1])
 
 
 def _render(tensor: tuple[str, Iterable[int]]) -> str:

@@ -5,6 +5,7 @@ import torch
 from checkpoints import save
 from safetensors.torch import load_file, save_file
 
+from rexnet_hub import witness
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.dtypes import DTYPES, count_negative, count_strange, widen_to_float32
@@ -82,3 +83,8 @@ def test_a_kind_that_safetensors_cannot_hold_is_named(dtype, container, tmp_path
 
     with pytest.raises(CheckpointError, match=r"complex32|ComplexDouble"):
         convert_checkpoint(file, tmp_path / "out")
+
+
+def test_the_second_reader_knows_the_same_dtypes():
+    """`witness.py` shares no line with the converter, so its table is compared here."""
+    assert {dtype.code: (dtype.name, dtype.item_bytes) for dtype in DTYPES.values()} == witness.DTYPES
