@@ -14,12 +14,13 @@ from rexnet_hub.errors import CheckpointError
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
-DTYPE_NAMES = [name for name, dtype in DTYPES.items() if dtype.storage]
+# torch writes the dtypes of bare bytes into the legacy container too, but cannot read them back there.
+DTYPE_NAMES = {"zip": list(DTYPES), "legacy": [name for name, dtype in DTYPES.items() if dtype.storage]}
 
 
-def random_tensor(generator):
+def random_tensor(generator, names):
     """Make a tensor of any dtype and shape, often not contiguous, sometimes empty or without axes."""
-    dtype = getattr(torch, DTYPE_NAMES[torch.randint(len(DTYPE_NAMES), (), generator=generator)])
+    dtype = getattr(torch, names[torch.randint(len(names), (), generator=generator)])
     shape = [int(n) for n in torch.randint(0, 6, (int(torch.randint(0, 5, (), generator=generator)),))]
     tensor = torch.randint(0, 100, shape, generator=generator).to(dtype)
     turn = int(torch.randint(6, (), generator=generator))
@@ -51,12 +52,17 @@ def read_as_torch(data, name="file"):
         return found
 
 
+def as_bytes(tensor):
+    """Give the bytes of a tensor in C order: torch compares no float8."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8)
+
+
 def same(one, other):
     """Say whether two state dicts agree in order, names, dtypes, shapes and values."""
     return list(one) == list(other) and all(
         one[k].dtype == other[k].dtype
         and one[k].shape == other[k].shape
-        and torch.equal(one[k], other[k].contiguous())
+        and torch.equal(as_bytes(one[k]), as_bytes(other[k]))
         for k in one
     )
 
@@ -66,7 +72,7 @@ def test_random_state_dicts_are_read_as_torch_reads_them(seed, container, tmp_pa
     """Any mix of dtypes, shapes, strides and sharing gives torch.load's tensors, bit for bit."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    state = OrderedDict((f"a.{i}", random_tensor(generator)) for i in range(8))
+    state = OrderedDict((f"a.{i}", random_tensor(generator, DTYPE_NAMES[container])) for i in range(8))
     state["tied"] = state["a.0"]
     state["part"] = state["a.1"].flatten()[1:] if state["a.1"].is_contiguous() else state["a.2"]
     file = save(state, tmp_path / "file.pth", container)

@@ -6,16 +6,15 @@ from rexnet_hub.weights.checkpoint.legacy import IS_LEGACY, read_legacy
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor, StoredBytes, require_sound
 from rexnet_hub.weights.checkpoint.pickle_reader import TensorNote
 from rexnet_hub.weights.checkpoint.wrappers import find_state_dict
-from rexnet_hub.weights.checkpoint.zipped import read_zip
-from rexnet_hub.weights.digest import ByteSource
+from rexnet_hub.weights.checkpoint.zipped import TORCH_SCRIPT, read_zip
+from rexnet_hub.weights.digest import MAX_FILE_BYTES, ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.safetensors_file import read_safetensors
-
-MAX_SOURCE_BYTES = 4 << 30
 
 _STRANGERS = (
     (b"\x1f\x8b", "is a gzip file: unpack it first"),
     (b"version https://git-lfs", "is a git-lfs pointer, not the file: fetch it with git lfs pull"),
+    (b"PYTORCH1", TORCH_SCRIPT),  # of torch 1.0
     (b"<", "is a web page or XML, not weights: it was probably fetched from a wrong address"),
     (b"\x80", "is a pickle, but not one of torch's containers: save it with torch.save"),
 )
@@ -29,13 +28,13 @@ def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     Raises:
         CheckpointError: The file is none of the three, or not sound.
     """
-    if source.size_bytes > MAX_SOURCE_BYTES:
-        raise source.refuse(f"has {source.size_bytes} bytes; more than {MAX_SOURCE_BYTES} are not read here")
+    if source.size_bytes > MAX_FILE_BYTES:
+        raise source.refuse(f"has {source.size_bytes} bytes; more than {MAX_FILE_BYTES} are not read here")
     head = source.read(0, min(source.size_bytes, 512))
-    if head.startswith(b"PK\x03\x04"):
-        return _list_checkpoint(source, "zip", wrapper)
-    if IS_LEGACY(head):
-        return _list_checkpoint(source, "legacy", wrapper)
+    if head.startswith(b"PK\x03\x04") or IS_LEGACY(head):
+        if source.name.lower().endswith(".safetensors"):
+            raise source.refuse("is a pickle of torch's, though its name says that no code can be in it")
+        return _list_checkpoint(source, "zip" if head.startswith(b"PK") else "legacy", wrapper)
     if is_safetensors(source):
         if wrapper is not None:
             raise source.refuse(f"is a safetensors file: it has nothing under {wrapper!r}")

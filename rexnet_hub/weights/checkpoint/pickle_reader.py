@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,7 +26,9 @@ MAX_OPERATIONS = 1_000_000
 MAX_LISTED = 10
 
 _DTYPES = {f"torch.{name}": name for name in DTYPES}
-# A storage on a GPU was pickled under torch.cuda; where it lived does not matter here.
+# Where a storage lived when it was saved; its numbers are in the file all the same, but of "meta" none are.
+_DEVICE = re.compile("cpu|mps|(cuda|hpu|mtia|npu|privateuseone|xla|xpu)(:[0-9]{1,4})?")
+# A storage on a GPU was pickled under torch.cuda.
 _STORAGES = {
     f"{module}.{name}": (dtype.name, dtype.item_bytes)
     for module in ("torch", "torch.cuda")
@@ -33,10 +36,8 @@ _STORAGES = {
 }
 _STORAGES["torch.storage.UntypedStorage"] = ("uint8", 1)  # bytes; the tensor says what they are
 # No safetensors file holds such numbers: their size is known so that they can be walked past.
-for _name, _item_bytes in {"QInt8": 1, "QUInt8": 1, "QInt32": 4, "QUInt4x2": 1, "QUInt2x4": 1}.items():
-    _STORAGES[f"torch.{_name}Storage"] = (_name.lower(), _item_bytes)
-for _name, _item_bytes in {"ComplexFloat": 8, "ComplexDouble": 16}.items():
-    _STORAGES.setdefault(f"torch.{_name}Storage", (f"complex{8 * _item_bytes}", _item_bytes))
+_OTHERS = {"QInt8": 1, "QUInt8": 1, "QInt32": 4, "QUInt4x2": 1, "QUInt2x4": 1, "ComplexDouble": 16}
+_STORAGES |= {f"torch.{name}Storage": (f"{name}Storage", size) for name, size in _OTHERS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,9 +271,11 @@ class _Machine:
         if kind == "module":  # a class, with the place and text of its source, which nobody reads
             self.stack.append(_require_type(storage_type, Global))
             return
-        _location, count, *view = rest
+        location, count, *view = rest
         if kind != "storage" or view not in ([], [None]):
             raise ValueError
+        if not _DEVICE.fullmatch(_require_type(location, str)):
+            raise self.source.refuse(f"its pickle has a storage on {location[:80]!a}, no device with data")
         name = _require_type(storage_type, Global).name
         if name not in _STORAGES:
             raise self.source.refuse(f"its pickle has a {render_text(name)}, whose size is not known here")
