@@ -40,10 +40,6 @@ def find_state_dict(
 ) -> tuple[dict[str, TensorNote], str | None, str, list[str]]:
     """Find the state dict, and name what is left out.
 
-    Args:
-        value: What the pickle held.
-        wrapper: The keys that the caller names, where a file has several.
-
     Returns:
         The tensors by name; the keys that they were under, with dots between, or None where they are the
         whole; the prefix that was taken off every name; what else there is, each with its kind.
@@ -88,8 +84,7 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
             f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
         )
     if wrapper is not None and not chosen:
-        there = f"there: {there}" if candidates else "there is none"
-        raise source.refuse(f"holds no state dict under {wrapper!r}; {there}")
+        raise source.refuse(f"holds no state dict under {wrapper!r}; there: {there or 'none'}")
     if not chosen:
         named = f". There are state dicts under {there}: name one (--wrapper)" if candidates else ""
         others = list_some(_others(value)) or "nothing"
