@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
+from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
-from rexnet_hub.index.reading.contradictions import is_plain_name
-from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir, is_repo_id
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo
 from rexnet_hub.whole_files import locked
@@ -80,7 +79,7 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
         problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
         raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
-    if not REPO_ID.match(str(source)):
+    if not is_repo_id(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))
 
@@ -124,15 +123,11 @@ def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     """Make the repo of a model from its released file, once, in our cache."""
-    if not is_plain_name(entry.name):
-        raise RepoError(
-            f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
-        )
     identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     source = identity.address(entry.released.url if entry.released else "")
     key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
-    folder = cache_dir / "repos" / f"{entry.name}-{key}"
+    folder = cache_dir / "repos" / f"{entry.folder_name}-{key}"
     offline = access.local_files_only or is_offline()
     if (repo := _current(entry, measured, folder)) is None:
         if offline:

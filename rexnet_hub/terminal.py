@@ -1,8 +1,10 @@
-"""Render tables and colours for a terminal."""
+"""Print text, tables and JSON without what a terminal would obey, and without secrets."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
@@ -13,17 +15,54 @@ if TYPE_CHECKING:
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
 
+#: Who is logged in by an address, and each `name=value` of its query or fragment.
+_PARTS = re.compile(r"(?<=://)[^/?#\s]*(?=@)|(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
+#: Names of values that open a door, in small letters without what parts their words.
+_SECRET_NAME = re.compile(
+    r"x(?:amz|goog|oss)\w*|sig|key|auth|pwd|pass|jwt|sas|\w*(?:token|secret|password|passwd|signature"
+    r"|credentials?|apikey|accesskey(?:id)?|authorization)"
+)
+
+
+def redact_text(text: str) -> str:
+    """Replace what is secret in the addresses in a text: user names, passwords, tokens and signatures."""
+    return _PARTS.sub(_redact, text) if "://" in text else text
+
+
+def _redact(part: re.Match[str]) -> str:
+    if part[1] is None:
+        return "…"
+    from urllib.parse import unquote
+
+    word = re.sub(r"[^a-z0-9]", "", unquote(part[1]).lower())
+    return f"{part[1]}=…" if _SECRET_NAME.fullmatch(word) else part[0]
+
+
 def printable(text: str) -> str:
-    """Write out what a terminal would obey, in text that anybody may have written."""
+    """Write out what a terminal would obey, in text that anybody may have written; secrets are replaced."""
+    text = redact_text(text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def show(text: object = "", *, stream: TextIO | None = None) -> None:
+    """Print text, line by line as `printable` has it; its verdicts get colours where there are any."""
+    lines = "\n".join(map(printable, str(text).split("\n")))
+    print(paint(lines, stream=stream), file=stream or sys.stdout, flush=True)
+
+
+def show_json(document: str, *, stream: TextIO | None = None) -> None:
+    """Print a JSON document; what a terminal would obey stands in it as JSON escapes it."""
+    text = redact_text(document.rstrip("\n"))
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    print(text, file=stream or sys.stdout, flush=True)
+
+
 def print_error(message: str) -> None:
-    """Print an error to standard error, line by line, with nothing in it that a terminal would obey."""
-    lines = "\n".join(map(printable, f"error: {message}".split("\n")))
-    print(paint(lines, stream=sys.stderr), file=sys.stderr)
+    """Print an error to standard error."""
+    show(f"error: {message}", stream=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -55,8 +94,6 @@ def paint(text: str, *, stream: TextIO | None = None) -> str:
     out = sys.stdout if stream is None else stream
     if out is None or not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    import re
-
     words = "|".join(sorted(COLOURS, key=len, reverse=True))
     places = rf"(?m)(?:(?<=^)|(?<=  )|(?<=: ))({words})(?=  |\[|:|$)"
     return re.sub(places, lambda m: f"\033[{COLOURS[m[1]]}m{m[1]}\033[0m", text)

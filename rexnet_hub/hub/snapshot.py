@@ -21,7 +21,6 @@ from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 
-REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 PATIENCE = Patience(step_seconds=10, total_seconds=120, attempts=2, wait_seconds=0.5)
 #: How long the weights may take: 66 MB in half an hour is 37 kB a second.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import StatedFile
+from rexnet_hub.layout import find_name_danger
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
 Value = Any
 
+LEAST_DIGITS = 8  # of a digest in a file's name: fewer leave the size alone to decide
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
 
@@ -129,6 +132,18 @@ class Released:
     statements: tuple[StatedFile, ...]
 
 
+def split_released(url: str) -> tuple[str, str | None]:
+    """Return an address's file name, and the digits that it gives of a digest: `a-1b4d.pth` gives four.
+
+    None where it gives no digest; empty where the digits are missing, as in `a-.pth`.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+    match = re.search(r"(?:-|\A(?=[0-9a-f]{8}))([0-9a-f]*)\.[^.]*\Z", file_name)
+    return file_name, match[1] if match else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """The numbers that turn a picture into the batch that an accuracy was measured on.
@@ -187,6 +202,17 @@ class Entry:
         return None if claim is None else claim.value
 
     @property
+    def folder_name(self) -> str:
+        """The name, which may be a folder's.
+
+        Raises:
+            IndexReadError: It may not.
+        """
+        if danger := find_name_danger(self.name):
+            raise IndexReadError(f"{self.location}: {self.name[:80]!a} can name no folder: it {danger}")
+        return self.name
+
+    @property
     def architecture(self) -> str:
         """The network's name: the entry's `ID`, else its own name."""
         return str(self.value("id") or self.name)
@@ -203,12 +229,9 @@ class Entry:
         """The released file, or None when the entry names no weights."""
         if self.weights is None or not self.weights.value:
             return None
-        from urllib.parse import unquote, urlsplit
-
         url = str(self.weights.value)
-        file_name = unquote(urlsplit(url).path).rpartition("/")[2]
-        tail = file_name.rpartition(".")[0].rpartition("-")[2]
-        prefix = tail if len(tail) >= 8 and all(c in "0123456789abcdef" for c in tail) else None
+        file_name, tail = split_released(url)
+        prefix = tail if tail and len(tail) >= LEAST_DIGITS else None
         digest, size = self.extra.get("sha256"), self.metadata.get("file_size")
         size_bytes = size.value if size else None
         stated: list[tuple[Claim | None, dict[str, Any]]] = [

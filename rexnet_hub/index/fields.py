@@ -104,7 +104,7 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     SHA256 is no other digest: nobody would read what it states of the file.
     """
     wrong = key_name(label)
-    digest = {"metadata": "digest"}.get(owner)
+    digest = {"metadata": "digest", "model": "bytes"}.get(owner)
     rows = (row for row in FIELDS if row.owner == owner or row.kind == digest)
     return next(
         (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)), None

@@ -14,8 +14,10 @@ from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.reading.places import check_linked, check_path, check_released
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
+from rexnet_hub.terminal import redact_text
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
@@ -60,6 +62,7 @@ class Builder:
                 quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
                 self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
                 continue
+            self._report_secret(key)
             row = find_field(owner, key.text)
             name = row.name if row else key.text
             folded = name if row else key_name(name)
@@ -102,7 +105,8 @@ class Builder:
         problem = next((p for p in self.problems[before:] if p.severity == "error"), None)
         if problem is not None:
             claim = _claim(row.name if row else key.text, key.text, None, problem.location)
-            text = " ".join((node.text if node.kind == "scalar" and node.text else node.raw).split())[:80]
+            raw = node.text if node.kind == "scalar" and node.text else redact_text(node.raw)
+            text = " ".join(raw.split())[:80]
             self._unread.append(replace(claim, text=text, problem=problem.message))
 
     def _rename_unread(self, before: int, ending: str) -> None:
@@ -126,6 +130,8 @@ class Builder:
                 for key, _ in node.pairs
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
+        if self._report_secret(node) and kind == "url":
+            return None
         if kind == "numbers" and not is_null(node):
             self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
             return None
@@ -137,9 +143,20 @@ class Builder:
             value = None
         for note in notes:
             self._report_flaw(node, note)
+        if kind == "path" and value is not None:
+            check_path(value, node, self.report, may_be_text=row is not None and row.name == "readme")
         if kind == "words":
             return None if value is None else (value,)
         return value
+
+    def _report_secret(self, node: Node) -> bool:
+        """Report a text with a secret in it, which is read without; return whether it has one."""
+        if has_secret := node.kind == "scalar" and node.text != node.value:
+            what = (
+                "the address holds a password, token or signature: take it out, and let it be valid no longer"
+            )
+            self.report("secret-in-url", node, f"{what}; the rest is {node.text[:80]!r}")
+        return has_secret
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
         if kind not in ("any", "words", "numbers"):
@@ -220,7 +237,8 @@ class Builder:
         }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
-        self._check_paths(rest)
+        check_linked(rest, self._exists, self.report)
+        self._unread += check_released(rest.get("weights"), self.report, has_digest="sha256" in extra)
         given = pairs.get("sources")
         if given is not None and sources:
             extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
@@ -266,23 +284,6 @@ class Builder:
                     extra[field] = replace(
                         claim, field=field, label=f"{claim.label} {key}", value=value, text=""
                     )
-
-    def _check_paths(self, rest: dict[str, Claim | None]) -> None:
-        """Report a README or picture that is not there; other text may be the README itself."""
-        for name, endings in (
-            ("readme", (".md", ".mdx")),
-            ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif")),
-        ):
-            claim = rest.get(name)
-            path = "" if claim is None or claim.source == "" else str(claim.value)
-            if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
-                continue
-            if not self._exists(claim.location.file.parent, path):
-                self.report(
-                    "missing-file",
-                    claim.location,
-                    f"there is no file {path!r} beside this file or under the root",
-                )
 
     def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
         if pair is None or is_null(pair[2]):

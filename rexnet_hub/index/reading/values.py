@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -31,9 +32,11 @@ _KIND_NAMES = {
 
 
 def as_number(text: str) -> Decimal | None:
-    """Read a finite decimal; None where the text is not one, or has more digits than a model's number can."""
+    """Read a decimal that a float can be near to; None for `1e400`, or more digits than a model's number has."""
     text = text.strip()
-    return Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
+    number = Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
+    is_float = number is not None and math.isfinite(float(number)) and bool(number) == bool(float(number))
+    return number if is_float else None
 
 
 def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
@@ -199,12 +202,9 @@ def require_url(text: str) -> None:
     """
     try:
         parts = urlsplit(text)
-        credentials = parts.username is not None or parts.password is not None
     except ValueError as error:
         raise Flaw("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
         raise Flaw("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
     if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
         raise Flaw("not-a-url", f"{text[:80]!r} names no host")
-    if credentials:
-        raise Flaw("not-a-url", "the URL holds a user name or password; take it out")
