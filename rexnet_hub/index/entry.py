@@ -23,6 +23,10 @@ Value = Any
 LEAST_DIGITS = 8  # of a digest in a file's name: fewer leave the size alone to decide
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
+#: How entries write ImageNet-1k, in lower case and without what is no letter or digit; and its classes.
+SPELLINGS = {"imagenet", "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
+IMAGENET_CLASSES = 1000
+MAX_LABEL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -130,6 +134,17 @@ class Released:
     digest_prefix: str | None
     size_bytes: int | None
     statements: tuple[StatedFile, ...]
+
+
+def is_imagenet(name: str) -> bool:
+    """Return whether a data set's name is a spelling of ImageNet-1k."""
+    return "".join(letter for letter in name.lower() if letter.isalnum()) in SPELLINGS
+
+
+def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
+    if found != num_classes:
+        problem = f"has {found} lines; it needs a name for each of {num_classes} classes, one a line"
+        raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
 
 
 def split_released(url: str) -> tuple[str, str | None]:
@@ -250,6 +265,32 @@ class Entry:
                 if claim is not None and None not in facts.values()
             ),
         )
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes in the file of `Labels`; None where it names no file.
+
+        Raises:
+            IndexReadError: The file cannot be read, or has not one name for each class.
+        """
+        claim, num_classes = self.metadata.get("labels"), self.value("num_classes")
+        if claim is None:
+            return None
+        if is_imagenet(claim.text):
+            _require_each(claim, IMAGENET_CLASSES, num_classes)
+            return None
+        folder = claim.location.file.parent
+        file = folder / claim.text
+        try:
+            if not file.resolve().is_relative_to(folder.resolve()):
+                raise IndexReadError(f"{claim.location}: Labels {claim.text!r} leaves the index's folder")
+            with file.open("rb") as stream:
+                labels = tuple(stream.read(MAX_LABEL_BYTES).decode().splitlines())
+        except (OSError, ValueError) as error:
+            raise IndexReadError(f"{claim.location}: Labels {claim.text!r} cannot be read: {error}") from None
+        is_named = all(label.strip() and label.isprintable() for label in labels)
+        _require_each(claim, len(labels), num_classes if is_named else None)
+        return labels
 
     @property
     def preprocessing(self) -> Preprocessing:

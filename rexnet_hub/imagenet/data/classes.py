@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.index.labels import IMAGENET_CLASSES, is_imagenet, read_stated_labels
+from rexnet_hub.index.entry import IMAGENET_CLASSES, is_imagenet
 
 if TYPE_CHECKING:
     from rexnet_hub.index import Entry
@@ -51,7 +51,7 @@ def entry_labels(entry: Entry) -> tuple[str, ...]:
     Raises:
         IndexReadError: The file cannot be read, or has not one name for each class.
     """
-    if (labels := read_stated_labels(entry)) is not None:
+    if (labels := entry.labels) is not None:
         return labels
     trained_on = [str(name) for name in entry.value("training_data") or ()]
     is_known = "labels" in entry.metadata or (trained_on and all(map(is_imagenet, trained_on)))

@@ -14,7 +14,7 @@ from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
-from rexnet_hub.index.reading.places import check_linked, check_path, check_released
+from rexnet_hub.index.reading.contradictions import check_released
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
 from rexnet_hub.terminal import redact_text
@@ -137,14 +137,14 @@ class Builder:
             return None
         notes: list[Flaw] = []
         try:
-            value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
+            is_page = row is None or row.name != "readme" or node.text.lower().endswith((".md", ".mdx"))
+            as_text = kind in ("words", "spdx") or (kind == "path" and not is_page)
+            value = read_scalar("text" if as_text else kind, node, notes)
         except Flaw as flaw:
             notes.append(flaw)
             value = None
         for note in notes:
             self._report_flaw(node, note)
-        if kind == "path" and value is not None:
-            check_path(value, node, self.report, may_be_text=row is not None and row.name == "readme")
         if kind == "words":
             return None if value is None else (value,)
         return value
@@ -237,7 +237,7 @@ class Builder:
         }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
-        check_linked(rest, self._exists, self.report)
+        self._check_linked(rest)
         self._unread += check_released(rest.get("weights"), self.report, has_digest="sha256" in extra)
         given = pairs.get("sources")
         if given is not None and sources:
@@ -284,6 +284,23 @@ class Builder:
                     extra[field] = replace(
                         claim, field=field, label=f"{claim.label} {key}", value=value, text=""
                     )
+
+    def _check_linked(self, rest: dict[str, Claim | None]) -> None:
+        """Report a README or picture that is not there; other text may be the README itself."""
+        for name, endings in (
+            ("readme", (".md", ".mdx")),
+            ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif")),
+        ):
+            claim = rest.get(name)
+            path = "" if claim is None or claim.source == "" else str(claim.value)
+            if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
+                continue
+            if not self._exists(claim.location.file.parent, path):
+                self.report(
+                    "missing-file",
+                    claim.location,
+                    f"there is no file {path!r} beside this file or under the root",
+                )
 
     def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
         if pair is None or is_null(pair[2]):

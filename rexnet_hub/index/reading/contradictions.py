@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index.entry import Claim, Entry, Result
-from rexnet_hub.index.labels import read_stated_labels
-from rexnet_hub.layout import find_name_danger, find_name_problem
+from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
 Report = Callable[..., None]
@@ -42,6 +42,29 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     for collection in collections:
         for result in collection.results:
             _check_result(result, report)
+
+
+def check_released(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
+    """Report a released file whose name the cache cannot keep, or gives too few digits to check it by.
+
+    Returns:
+        The claim as one that cannot be read, if of the file only the size would be checked.
+    """
+    if claim is None:
+        return []
+    name, digits = split_released(str(claim.value))
+    if not is_file_name(name):
+        what = (
+            f"the file's name {name[:80]!a} is none that the cache keeps: ASCII letters, digits and - _ . +"
+        )
+        report("unportable-name", claim.location, what)
+    if digits is None or len(digits) >= LEAST_DIGITS or has_digest:
+        return []
+    given = (
+        f"the file's name {name[:80]!a} gives {len(digits)} of the {LEAST_DIGITS} digits that a digest needs"
+    )
+    report("short-digest", claim.location, f"{given}: its size alone would decide; state SHA256")
+    return [replace(claim, problem=given)]
 
 
 def _check_names(entries: Sequence[Entry], report: Report) -> None:
@@ -158,7 +181,7 @@ def _check_labels(entry: Entry, report: Report) -> None:
     if claim is None or entry.value("num_classes") is None:
         return  # without a count nothing is compared; whoever builds the network asks for it
     try:
-        read_stated_labels(entry)
+        entry.labels  # noqa: B018 - its file is read
     except IndexReadError as error:
         report("wrong-labels", claim.location, str(error).removeprefix(f"{claim.location}: "))
 

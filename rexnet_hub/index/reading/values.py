@@ -12,6 +12,7 @@ from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
+from rexnet_hub.layout import find_path_problem
 
 # Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
@@ -32,7 +33,7 @@ _KIND_NAMES = {
 
 
 def as_number(text: str) -> Decimal | None:
-    """Read a decimal that a float can be near to; None for `1e400`, or more digits than a model's number has."""
+    """Read a decimal that a float can be near to; None for `1e400`, or for more digits than a model needs."""
     text = text.strip()
     number = Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
     is_float = number is not None and math.isfinite(float(number)) and bool(number) == bool(float(number))
@@ -64,6 +65,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_digest(node)
     if kind == "url":
         require_url(text)
+    if kind == "path" and "://" not in text and (problem := find_path_problem(text)):
+        notes.append(Flaw("unportable-name", f"the path {text[:80]!a} {problem}"))
     if node.plain and node.tag != "str":
         kind_of_yaml = resolve(text)
         if kind_of_yaml in _OTHER_THAN_TEXT:
