@@ -22,6 +22,7 @@ from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir, is_repo_id
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo
+from rexnet_hub.terminal import printable
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def find_entry(source: str | Path) -> Entry | None:
         return None
     index: Index = load_index()
     if index.errors:
-        _warn_of_errors(len(index.errors), str(index.errors[0]))
+        _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
     return next((entry for entry in index.models if entry.name == str(source)), None)
 
 
@@ -86,7 +87,7 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
 
 def _warn_if_replaced(entry: Entry) -> None:
     if (claim := entry.extra.get("superseded_by")) is not None:
-        log.warning("%s is superseded by %s", entry.name, claim.text)
+        log.warning("%s", printable(f"{entry.name} is superseded by {claim.text}"))
 
 
 def _published_repo(entry: Entry, measured: Measured, access: Access) -> Repo:

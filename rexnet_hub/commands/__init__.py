@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from rexnet_hub.errors import IndexReadError
+from rexnet_hub.terminal import show
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def open_index() -> Index:
         message = f"{first}; rexnet-hub validate lists all"
         if not index.models:
             raise IndexReadError(message)
-        print(f"warning: {message}", file=sys.stderr)
+        show(f"warning: {message}", stream=sys.stderr)
     return index
 
 
