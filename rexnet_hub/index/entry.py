@@ -301,10 +301,11 @@ class Entry:
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
         values: dict[str, Any] = {name: self.value(name) for name in names}
-        if absent := [name for name, value in values.items() if value is None]:
-            raise IndexReadError(
-                f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
-            )
+        if absent := [
+            name for name, value in values.items() if not value or (name == "image_std" and 0 in value)
+        ]:
+            missing = f"{', '.join(absent)} missing or 0"
+            raise IndexReadError(f"{self.location}: {self.name} does not state its input settings: {missing}")
         mean, std = ([float(number) for number in values[name]] for name in ("image_mean", "image_std"))
         return Preprocessing(
             input_px=int(values["image_size"]),

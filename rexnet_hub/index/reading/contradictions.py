@@ -36,6 +36,7 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
         _check_weights(entry, report)
         _check_size(entry, report)
         _check_recipe(entry, report)
+        _check_input(entry, report)
         _check_labels(entry, report)
         for result in entry.results:
             _check_result(result, report)
@@ -174,6 +175,13 @@ def _check_recipe(entry: Entry, report: Report) -> None:
             warmup.location,
             f"{warmup.text} epochs of warm-up leave none of {epochs.text}",
         )
+
+
+def _check_input(entry: Entry, report: Report) -> None:
+    for name in ("image_size", "crop_pct", "image_std"):
+        claim = entry.metadata.get(name)
+        if claim is not None and 0 in (claim.value if isinstance(claim.value, tuple) else (claim.value,)):
+            report("impossible-input", claim.location, f"{claim.label} is divided by, so it cannot be 0")
 
 
 def _check_labels(entry: Entry, report: Report) -> None:
