@@ -46,10 +46,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def show(text: object = "", *, stream: TextIO | None = None) -> None:
-    """Print text, line by line as `printable` has it; its verdicts get colours where there are any."""
-    lines = "\n".join(map(printable, str(text).split("\n")))
-    print(paint(lines, stream=stream), file=stream or sys.stdout, flush=True)
+def show(line: object = "", *, stream: TextIO | None = None) -> None:
+    """Print one line as `printable` has it; its verdicts get colours where there are any."""
+    print(paint(printable(str(line)), stream=stream), file=stream or sys.stdout)
+
+
+def show_lines(text: str, *, stream: TextIO | None = None) -> None:
+    """Print lines of our own, such as a table's, in which a text of others never has a line to itself."""
+    for line in text.split("\n"):
+        show(line, stream=stream)
 
 
 def show_json(document: str, *, stream: TextIO | None = None) -> None:
@@ -57,12 +62,12 @@ def show_json(document: str, *, stream: TextIO | None = None) -> None:
     text = redact_text(document.rstrip("\n"))
     if not text.isprintable():
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    print(text, file=stream or sys.stdout, flush=True)
+    print(text, file=stream or sys.stdout)
 
 
 def print_error(message: str) -> None:
-    """Print an error to standard error."""
-    show(f"error: {message}", stream=sys.stderr)
+    """Print an error to standard error; its further lines are indented, so that none looks like an error."""
+    show_lines(f"error: {message}".replace("\n", "\n  "), stream=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:

@@ -21,7 +21,7 @@ COMMANDS = next(
     action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
 )
 #: ESC, C1's CSI, a bidi override, zero width, a line separator, a bell, a carriage return.
-OBEYED = "\x1b[2J\x9b2J\u202e\u200b\u2028\x07\rgone"
+OBEYED = "\x1b[2J\x9b2J\u202e\u200b\u2028\x07\rgone\nforged: line"
 SECRET = "hunter2hunter2"
 ADDRESS = f"https://someone:{SECRET}@example.org/x?access_token={SECRET}&v=1#sig={SECRET}"
 TEXT = f"{OBEYED} {ADDRESS}"
@@ -116,6 +116,7 @@ def test_nothing_printed_is_obeyed_or_secret(line, words, capsys):
     if not line.startswith("completion bash"):  # a script, with tabs
         assert (unfit(out), unfit(err)) == ([], [])
     assert SECRET not in out + err
+    assert [text for text in (out + err).splitlines() if text.startswith("forged")] == []
     assert out + err
     if ("json" in line and out) or "--json" in line:
         json.loads(out)

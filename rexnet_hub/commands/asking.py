@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import show, show_json, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         show_json(json.dumps([dict(zip(FIGURES, row, strict=True)) for row in rows], indent=2))
     else:
-        show(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
+        show_lines(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
     return 0
 
 
@@ -100,10 +100,11 @@ def run_show(args: argparse.Namespace) -> int:
         rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
         show_json(json.dumps({"name": entry.name, **rows}, indent=2, ensure_ascii=False))
         return 0
-    show(f"{entry.name}  ({entry.location})\n")
-    show(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
+    show(f"{entry.name}  ({entry.location})")
     show()
-    show(table(("measured", "value"), measured) if measured else "not measured yet")
+    show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
+    show()
+    show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 
 
@@ -166,7 +167,7 @@ def run_validate(args: argparse.Namespace) -> int:
     if args.format == "json":
         show_json(text)
     elif text:
-        show(text)
+        show_lines(text)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
     show(counts, stream=sys.stderr)
@@ -187,9 +188,13 @@ def run_recipe(args: argparse.Namespace) -> int:
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]
         show_json(json.dumps({"command": recipe.command, "flags": flags, "unstated": unstated}, indent=2))
         return 0
-    show(f"{recipe.command}\n")
-    show(table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags)))
+    show(recipe.command)
+    show()
+    show_lines(
+        table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags))
+    )
     if recipe.unstated:
-        show("\nnot stated by the entry:")
-        show("\n".join(f"  {unstated.argument}: {unstated.note}" for unstated in recipe.unstated))
+        show_lines("\nnot stated by the entry:")
+    for question in recipe.unstated:
+        show(f"  {question.argument}: {question.note}")
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import show, show_json, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -132,7 +132,7 @@ def run_verify(args: argparse.Namespace) -> int:
         raise UsageError("the index holds no model, so there is nothing to verify")
     if args.junit:
         write_whole(args.junit, render_junit(findings).encode())
-    show_json(render_json(findings)) if args.json else show(findings_table(findings))
+    show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
     return 1 if any(finding.verdict == FALSE for finding in findings) else 0
 
 

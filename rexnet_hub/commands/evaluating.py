@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import show, show_json, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.data.dataset import Dataset
@@ -102,8 +102,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         (r.model, f"{r.top1_percent:.3f}", f"{r.top5_percent:.3f}", r.top1_count, r.top5_count, r.images)
         for r in records
     )
-    show(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
-    show(f"\n{records[0].conditions}")
+    show_lines(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
+    show_lines(f"\n{records[0].conditions}")
     for finding in (finding for own in claims for finding in own):
         show(f"{finding.model}: {finding.claim} claimed {finding.stated}: {finding.verdict}, {finding.note}")
     return 0
@@ -146,7 +146,7 @@ def _explain(args: argparse.Namespace, images: Dataset) -> int:
             expected = float(claim.value)
         (name,) = name_sources([source])
         explanation = explain_accuracy(ready_model(name, source), images, expected, device=args.device)
-        show_json(json.dumps(asdict(explanation))) if args.json else show(explanation)
+        show_json(json.dumps(asdict(explanation))) if args.json else show_lines(str(explanation))
     return 0
 
 
@@ -169,7 +169,7 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
         (f"only {b.head.model} right", comparison.only_second_right),
         ("both wrong", comparison.both_wrong),
     )
-    show(table(("top-1", "images"), rows, right=[1]))
+    show_lines(table(("top-1", "images"), rows, right=[1]))
     data = "ImageNet-1k validation" if comparison.complete else f"{a.head.images:,} images, not the whole set"
-    show(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
+    show_lines(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.terminal import print_error, show, show_json
+from rexnet_hub.terminal import print_error, show, show_json, show_lines
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run_card(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     text = render_card(entry, measured=read_lock().of(entry.name))
     if args.out is None:
-        show(text.rstrip("\n"))
+        show_lines(text.rstrip("\n"))
         return 0
     if not args.out.parent.is_dir():
         raise FileProblem(args.out.parent, "there is no such folder")
@@ -110,11 +110,11 @@ def run_publish(args: argparse.Namespace) -> int:
         sign_version=args.version_counter,
     )
     if args.json or args.markdown:
-        show_json(outcomes_as_json(outcomes)) if args.json else show(outcomes_as_markdown(outcomes))
+        show_json(outcomes_as_json(outcomes)) if args.json else show_lines(outcomes_as_markdown(outcomes))
     else:
         for plan in (outcome.plan for outcome in outcomes if outcome.plan):
-            show("\n".join(describe_plan(plan)) + "\n")
-        show(outcomes_table(outcomes))
+            show_lines("\n".join(describe_plan(plan)) + "\n")
+        show_lines(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
             print_error(f"{outcome.source}: {outcome.problem}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import show, show_json
+from rexnet_hub.terminal import show, show_json, show_lines
 
 
 def declare_predict(parser: argparse.ArgumentParser) -> None:
@@ -93,5 +93,5 @@ def run_demo(args: argparse.Namespace) -> int:
 
     os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
     findings = run(args.out)
-    show(findings_table(findings))
+    show_lines(findings_table(findings))
     return 1 if any(finding.verdict == "false" for finding in findings) else 0
