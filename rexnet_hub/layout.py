@@ -1,4 +1,4 @@
-"""List the name of every file and folder that is read or written, and check what may be one."""
+"""List the files and folders that are read or written, and check names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Print text, tables and JSON without what a terminal would obey, and without secrets."""
+"""Print text, tables and JSON, inert and without secrets."""
 
 from __future__ import annotations
 
