@@ -71,7 +71,7 @@ def _join_sort_keys(words: Sequence[str]) -> list[str]:
     return joined
 
 
-class _Parser(argparse.ArgumentParser):
+class _CommandParser(argparse.ArgumentParser):
     """Says what is wrong with a command line without what a terminal would obey."""
 
     def error(self, message: str) -> NoReturn:
@@ -97,7 +97,7 @@ def _terminal_columns() -> int:
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Build the parser of the named commands, by default of all."""
     about = "The ReXNet model zoo that can be believed."
-    parser = _Parser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
+    parser = _CommandParser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
     # With its own name given, argparse does not lay out a usage line, and asks for no terminal's width.
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)

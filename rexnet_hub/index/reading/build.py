@@ -14,7 +14,7 @@ from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
-from rexnet_hub.index.reading.contradictions import check_released
+from rexnet_hub.index.reading.contradictions import check_weights_name
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
 from rexnet_hub.terminal import redact_text
@@ -238,7 +238,7 @@ class Builder:
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
         self._check_linked(rest)
-        self._unread += check_released(rest.get("weights"), self.report, has_digest="sha256" in extra)
+        self._unread += check_weights_name(rest.get("weights"), self.report, has_digest="sha256" in extra)
         given = pairs.get("sources")
         if given is not None and sources:
             extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)

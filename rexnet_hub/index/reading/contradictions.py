@@ -45,7 +45,7 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
             _check_result(result, report)
 
 
-def check_released(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
+def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
     """Report a released file whose name the cache cannot keep, or gives too few digits to check it by.
 
     Returns:
