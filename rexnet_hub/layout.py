@@ -22,6 +22,9 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 
 LOCK_FILE = "lock.json"
 
+# Of the cache: released files by their digests, and the repos that were made of them.
+RELEASED_FOLDER, REPOS_FOLDER = "released", "repos"
+
 MAX_NAME = 200
 #: What Windows takes for a device, whatever it ends in.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?: *\..*)?", re.IGNORECASE)

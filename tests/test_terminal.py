@@ -48,6 +48,7 @@ RUNS = {
     "export": ["export HOSTILE", "export NAME"],
     "demo": ["demo --out OCCUPIED"],
     "evaluate": ["evaluate HOSTILE --data OCCUPIED", "evaluate rexnet_100 --data HOSTILE"],
+    "cache": ["cache", "cache --json", "cache --check", "cache --prune"],
     "completion": ["completion bash", "completion HOSTILE"],
 }
 

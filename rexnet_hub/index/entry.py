@@ -216,16 +216,14 @@ class Entry:
         claim = self.metadata.get(name)
         return None if claim is None else claim.value
 
-    @property
-    def folder_name(self) -> str:
-        """The name, which may be a folder's.
+    def require_name(self) -> None:
+        """Refuse a name that must be no folder's.
 
         Raises:
-            IndexReadError: It may not.
+            IndexReadError: It is one.
         """
         if danger := find_name_danger(self.name):
             raise IndexReadError(f"{self.location}: {self.name[:80]!a} can name no folder: it {danger}")
-        return self.name
 
     @property
     def architecture(self) -> str:
