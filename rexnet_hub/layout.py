@@ -49,10 +49,9 @@ def find_name_danger(name: str) -> str | None:
 
 def find_name_problem(name: str) -> str | None:
     """Return why a name cannot be a folder's, a word of a command and a Hub repo's; None if it can."""
-    takes = (
-        "ASCII letters, digits and - _ . between them, at most 96, no -- and no .., and not .git at the end"
-    )
-    return find_name_danger(name) or (None if is_hub_name(name) else f"is none that the Hub takes: {takes}")
+    takes = "at most 96 ASCII letters, digits and between them - _ . but no -- and no .., nor .git at the end"
+    not_hubs = None if _HUB_NAME.fullmatch(name) else f"is none that the Hub takes: {takes}"
+    return find_name_danger(name) or not_hubs
 
 
 def find_path_problem(path: str) -> str | None:
@@ -67,15 +66,10 @@ def is_file_name(name: str) -> bool:
     return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name)) and find_name_danger(name) is None
 
 
-def is_hub_name(name: str) -> bool:
-    """Return whether the Hub takes a name, for an owner or a repo. Source: huggingface_hub's own check."""
-    return bool(_HUB_NAME.fullmatch(name))
-
-
 def is_repo_id(text: str) -> bool:
-    """Return whether a text is OWNER/NAME as the Hub takes it."""
-    owner, _, name = text.partition("/")
-    return is_hub_name(owner) and is_hub_name(name)
+    """Return whether a text is OWNER/NAME as the Hub takes it. Source: huggingface_hub's own check."""
+    parts = text.split("/")
+    return len(parts) == 2 and all(map(_HUB_NAME.fullmatch, parts))
 
 
 def receipt_of(weights: Path) -> Path:

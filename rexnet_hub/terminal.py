@@ -10,7 +10,7 @@ import sys
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import TextIO
+    from typing import Any, TextIO
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
@@ -46,23 +46,23 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def show(line: object = "", *, stream: TextIO | None = None) -> None:
-    """Print one line as `printable` has it; its verdicts get colours where there are any."""
-    print(paint(printable(str(line)), stream=stream), file=stream or sys.stdout)
+def show(*lines: object, stream: TextIO | None = None) -> None:
+    """Print lines, each as `printable` has it; their verdicts get colours where there are any."""
+    for line in lines:
+        print(paint(printable(str(line)), stream=stream), file=stream or sys.stdout)
 
 
 def show_lines(text: str, *, stream: TextIO | None = None) -> None:
     """Print lines of our own, such as a table's, in which a text of others never has a line to itself."""
-    for line in text.split("\n"):
-        show(line, stream=stream)
+    show(*text.split("\n"), stream=stream)
 
 
-def show_json(document: str, *, stream: TextIO | None = None) -> None:
-    """Print a JSON document; what a terminal would obey stands in it as JSON escapes it."""
-    text = redact_text(document.rstrip("\n"))
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
-    print(text, file=stream or sys.stdout)
+def show_json(document: Any, *, stream: TextIO | None = None) -> None:
+    """Print a JSON document, a text of one or what it is of, with JSON's own escapes of what is not inert."""
+    text = document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False)
+    text = redact_text(text.rstrip("\n"))
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    print("".join(shown), file=stream or sys.stdout)
 
 
 def print_error(message: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def run_list(args: argparse.Namespace) -> int:
         return 0
     rows = [_figures(entry, lock) for entry in entries]
     if args.json:
-        show_json(json.dumps([dict(zip(FIGURES, row, strict=True)) for row in rows], indent=2))
+        show_json([dict(zip(FIGURES, row, strict=True)) for row in rows])
     else:
         show_lines(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
     return 0
@@ -98,10 +97,9 @@ def run_show(args: argparse.Namespace) -> int:
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
         rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
-        show_json(json.dumps({"name": entry.name, **rows}, indent=2, ensure_ascii=False))
+        show_json({"name": entry.name, **rows})
         return 0
-    show(f"{entry.name}  ({entry.location})")
-    show()
+    show(f"{entry.name}  ({entry.location})", "")
     show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
     show()
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
@@ -164,10 +162,8 @@ def run_validate(args: argparse.Namespace) -> int:
         index = load_index(args.paths or None, root=args.root)
     problems = index.problems
     text = render_problems(problems, args.format).rstrip("\n")
-    if args.format == "json":
-        show_json(text)
-    elif text:
-        show_lines(text)
+    if text:
+        show_json(text) if args.format == "json" else show_lines(text)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
     show(counts, stream=sys.stderr)
@@ -186,10 +182,9 @@ def run_recipe(args: argparse.Namespace) -> int:
     if args.json:
         flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]
-        show_json(json.dumps({"command": recipe.command, "flags": flags, "unstated": unstated}, indent=2))
+        show_json({"command": recipe.command, "flags": flags, "unstated": unstated})
         return 0
-    show(recipe.command)
-    show()
+    show(recipe.command, "")
     show_lines(
         table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags))
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import UTC, datetime
 
@@ -57,7 +56,7 @@ def run_cache(args: argparse.Namespace) -> int:
     hub = {repo.repo_id: repo.size_on_disk for repo in find_hub_repos(lock)}
     if args.json:
         rows = [_as_json(item) | {word: item in goes} for item in items]
-        show_json(json.dumps({"folder": str(folder), "items": rows, "hub_repos_bytes": hub}, indent=2))
+        show_json({"folder": str(folder), "items": rows, "hub_repos_bytes": hub})
     else:
         heads = ("of", "in", "bytes", "last used", "state")
         show_lines(table(heads, (_cells(item, word if item in goes else "") for item in items), right=(2,)))

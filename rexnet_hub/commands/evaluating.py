@@ -94,9 +94,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     claims = [compare_with_claims(entries[r.model], r) if r.model in entries else () for r in records]
     if args.json:
         both = zip(records, claims, strict=True)
-        show_json(
-            json.dumps([{**asdict(r), "claims": [asdict(f) for f in own]} for r, own in both], indent=2)
-        )
+        show_json([{**asdict(r), "claims": [asdict(f) for f in own]} for r, own in both])
         return 0
     rows = (
         (r.model, f"{r.top1_percent:.3f}", f"{r.top5_percent:.3f}", r.top1_count, r.top5_count, r.images)
@@ -161,7 +159,7 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
     a, b = read_predictions(first), read_predictions(second)
     comparison = compare_predictions(a, b)
     if as_json:
-        show_json(json.dumps(asdict(comparison), indent=2))
+        show_json(asdict(comparison))
         return 0
     rows = (
         ("both right", comparison.both_right),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def run_predict(args: argparse.Namespace) -> int:
             {"file": str(f), "guesses": [vars(g) for g in gs]}
             for f, gs in zip(args.images, every, strict=True)
         ]
-        show_json(json.dumps(rows, indent=2, ensure_ascii=False))
+        show_json(rows)
         return 0
     for file, guesses in zip(args.images, every, strict=True):
         show(file)
@@ -64,7 +63,7 @@ def run_export(args: argparse.Namespace) -> int:
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
     receipt = export_onnx(args.model, out, max_difference=bound)
     if args.json:
-        show_json(json.dumps(asdict(receipt), indent=2))
+        show_json(asdict(receipt))
         return 0
     show(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
     show(

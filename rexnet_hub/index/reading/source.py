@@ -86,7 +86,9 @@ class Node:
     @property
     def text(self) -> str:
         """The scalar's text, where it is an address without its secrets."""
-        return redact_text(self.value) if isinstance(self.value, str) else ""
+        if not isinstance(self.value, str):
+            return ""
+        return redact_text(self.value) if "=" in self.value or "@" in self.value else self.value
 
     @property
     def pairs(self) -> list[tuple[Node, Node]]:
