@@ -201,6 +201,7 @@ class Entry:
     config: Claim | None = None
     readme: Claim | None = None
     image: Claim | None = None
+    trusted_key: Claim | None = None
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
@@ -224,6 +225,11 @@ class Entry:
         """
         if danger := find_name_danger(self.name):
             raise IndexReadError(f"{self.location}: {self.name[:80]!a} can name no folder: it {danger}")
+
+    @property
+    def demand(self) -> Claim | None:
+        """The claim that a signature is demanded, whether it can be read or not."""
+        return next((claim for claim in self.unread if claim.field == "trusted_key"), self.trusted_key)
 
     @property
     def architecture(self) -> str:
