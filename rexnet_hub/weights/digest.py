@@ -7,6 +7,7 @@ import hashlib
 import mmap
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class ByteSource:
         parts, at = [], offset
         while length > 0:
             try:
-                part = os.pread(self.descriptor, length, at)
+                part = read_at(self.descriptor, length, at)
             except OSError as error:
                 raise FileProblem(self.name, f"cannot be read: {error.strerror}") from None
             if not part:
@@ -76,7 +77,7 @@ def open_source(file: Path) -> Iterator[ByteSource]:
         FileProblem: It cannot be read, or is no regular file.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
@@ -86,6 +87,14 @@ def open_source(file: Path) -> Iterator[ByteSource]:
         yield ByteSource(name=str(file), descriptor=descriptor, size_bytes=status.st_size)
     finally:
         os.close(descriptor)
+
+
+def read_at(descriptor: int, length: int, at: int) -> bytes:
+    """Read at most so many bytes at a place; on Windows an open file is for one thread at a time."""
+    if sys.platform == "win32":
+        os.lseek(descriptor, at, os.SEEK_SET)
+        return os.read(descriptor, length)
+    return os.pread(descriptor, length, at)
 
 
 def digest_file(file: Path) -> FileDigest:
@@ -98,7 +107,7 @@ def _digest(source: ByteSource, copy: int | None = None) -> FileDigest:
     """Digest all that is in a file now, and write it to an open copy, if there is one."""
     sha256, size_bytes = hashlib.sha256(), 0
     try:
-        while chunk := os.pread(source.descriptor, CHUNK_BYTES, size_bytes):
+        while chunk := read_at(source.descriptor, CHUNK_BYTES, size_bytes):
             sha256.update(chunk)
             size_bytes += len(chunk)
             if copy is not None:
