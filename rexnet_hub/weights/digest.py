@@ -103,8 +103,8 @@ def digest_file(file: Path) -> FileDigest:
         return _digest(source)
 
 
-def _digest(source: ByteSource, copy: int | None = None) -> FileDigest:
-    """Digest all that is in a file now, and write it to an open copy, if there is one."""
+def _digest(source: ByteSource, copy: int | None = None, place: Path | str = "") -> FileDigest:
+    """Digest all that is in a file now, and write it to an open copy in a place, if there is one."""
     sha256, size_bytes = hashlib.sha256(), 0
     try:
         while chunk := read_at(source.descriptor, CHUNK_BYTES, size_bytes):
@@ -113,7 +113,7 @@ def _digest(source: ByteSource, copy: int | None = None) -> FileDigest:
             if copy is not None:
                 write_all(copy, chunk)
     except OSError as error:
-        how = "read" if copy is None else "copied to be read"
+        how = "read" if copy is None else f"copied to {place} to be read"
         raise FileProblem(source.name, f"cannot be {how}: {error.strerror}") from None
     return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
 
@@ -134,12 +134,13 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[By
     with open_source(file) as source:
         before = os.fstat(source.descriptor)
         try:
-            copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
-        except OSError as error:
             place = folder or tempfile.gettempdir()
+            copy = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - closed below
+        except OSError as error:
+            place = folder or "the system's temporary folder"
             raise FileProblem(place, f"cannot be written to: {error.strerror}") from None
         with copy:
-            digest, after = _digest(source, copy.fileno()), os.fstat(source.descriptor)
+            digest, after = _digest(source, copy.fileno(), place), os.fstat(source.descriptor)
             is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if not is_same or digest.size_bytes != after.st_size:
                 raise FileProblem(file, CHANGED)
