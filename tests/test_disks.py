@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from drawn import draw_set, write_folders
 
 from rexnet_hub.layout import PACKAGE_DIR
 
@@ -39,7 +38,7 @@ SCRIPT = Path(__file__).with_name("disk_faults.py")
 
 
 @pytest.fixture(scope="module")
-def open_folder(standins, staged, picture):
+def open_folder(standins, staged, picture, few_images):
     """A folder that every user may read: the package, an index, its released file, a repo, pictures."""
     index, _, checkpoint = standins
     with tempfile.TemporaryDirectory() as folder:
@@ -55,7 +54,7 @@ def open_folder(standins, staged, picture):
         for file in (place / "zoo" / "index").glob("*.yml"):
             file.write_text(file.read_text().replace(checkpoint.as_uri(), released.as_uri()))
         (place / "zoo" / "typo.yml").write_text("Models:\n- Name: a\n  Metdata: {Epochs: 1}\n")
-        write_folders(place / "images", draw_set(4))
+        shutil.copytree(few_images, place / "images")
         named = {
             "STAGED": "rexnet_100",
             "WEIGHTS": "rexnet_100/model.safetensors",
