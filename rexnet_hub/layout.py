@@ -21,6 +21,9 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 
 LOCK_FILE = "lock.json"
 
+# Of the cache: released files by their digests, and the repos that were made of them.
+RELEASED_FOLDER, REPOS_FOLDER = "released", "repos"
+
 
 def receipt_of(weights: Path) -> Path:
     """Return the file of a receipt: `receipt.json` beside a repo's weights, else named after the weights."""
@@ -47,3 +50,11 @@ def find_cache_dir() -> Path:
         return Path(override)
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "rexnet_hub"
+
+
+def find_state_dir() -> Path:
+    """Find the folder for what no clearing of the cache may lose; it may not exist yet.
+
+    `XDG_STATE_HOME/rexnet_hub`, then `~/.local/state/rexnet_hub`.
+    """
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rexnet_hub"

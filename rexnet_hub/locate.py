@@ -20,9 +20,11 @@ from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.contradictions import is_plain_name
-from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.layout import CONFIG_FILE, RELEASED_FOLDER, REPOS_FOLDER, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, released_identity, write_repo
+from rexnet_hub.signing import require_one_key, require_signature
+from rexnet_hub.weights.fetch import mark_used
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -54,13 +56,26 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         HubError, FetchError: It cannot be fetched.
         RepoError: It cannot be loaded, or not by us.
         MismatchError: What is stated of it does not agree.
+        SignatureProblem: It must be signed, and is not, or not by the trusted key.
     """
-    access = access or Access()
-    if (entry := find_entry(source)) is not None:
+    access, entry = access or Access(), find_entry(source)
+    if access.trusted_key is None and (entry is None or entry.demand is None):
+        return _find_unsigned(source, entry, access)
+    key = require_one_key(entry, access.trusted_key)
+    repo = _find_unsigned(source, entry, replace(access, trusted_key=key))
+    by_id = None if Path(source).is_dir() else str(source).rpartition("/")[2]
+    return require_signature(repo, str(key), name=entry.name if entry else by_id)
+
+
+def _find_unsigned(source: str | Path, entry: Entry | None, access: Access) -> Repo:
+    """Find a repo whose signature, if it must have one, is still to be checked."""
+    if entry is not None:
         measured = read_lock().of(entry.name)
         _warn_if_replaced(entry)
         if measured.hub is not None:
             return _published_repo(entry, measured, access)
+        if access.trusted_key is not None:
+            raise RepoError(f"{entry.name} must be signed, and only what is published is: it is not yet")
         if access.revision is not None:
             raise UsageError(f"{entry.name} is not on a Hub yet, so it has no revision {access.revision!r}")
         return _released_repo(entry, measured, access)
@@ -71,6 +86,8 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
 
 def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
+    if access and access.trusted_key is not None:
+        return find_repo(source, access).config
     if Path(source).is_dir():
         return read_config(Path(source) / CONFIG_FILE)
     return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
@@ -117,9 +134,10 @@ def _hub_repo(wanted: Wanted) -> Repo:
 
 
 def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
-    """Add what the lock states of a model's weights."""
+    """Add what the lock states of a model's weights; of those that are fetched anew too."""
     lock = gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
-    return replace(repo, identity=(repo.identity + lock).agreed(repo.weights))
+    identity, renew = (repo.identity + lock).agreed(repo.weights), repo.renew
+    return replace(repo, identity=identity, renew=renew and (lambda: _locked(entry, measured, renew())))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
@@ -128,11 +146,9 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         raise RepoError(
             f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
         )
-    identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
-    source = identity.address(entry.released.url if entry.released else "")
-    key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
+    released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
-    folder = cache_dir / "repos" / f"{entry.name}-{key}"
+    folder = _cached_repo(entry, measured, cache_dir)
     offline = access.local_files_only or is_offline()
     if (repo := _current(entry, measured, folder)) is None:
         if offline:
@@ -141,9 +157,24 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
 
     def renew() -> Repo:
         shutil.rmtree(folder, ignore_errors=True)
-        return _locked(entry, measured, _make_released(entry, measured, cache_dir, folder))
+        return _make_released(entry, measured, cache_dir, folder)
 
     return _locked(entry, measured, replace(repo, renew=None if offline else renew))
+
+
+def _cached_repo(entry: Entry, measured: Measured, cache_dir: Path) -> Path:
+    source = released_identity(entry, measured).address(entry.released.url if entry.released else "")
+    key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
+    return cache_dir / REPOS_FOLDER / f"{entry.name}-{key}"
+
+
+def find_places(entry: Entry, measured: Measured, cache_dir: Path) -> list[Path]:
+    """List what of a cache this model needs: its released file and, until it is on a Hub, its repo."""
+    if entry.released is None:
+        return []
+    address = released_identity(entry, measured).address(entry.released.url)
+    repo = [] if measured.hub else [_cached_repo(entry, measured, cache_dir)]
+    return [cache_dir / RELEASED_FOLDER / address, *repo]
 
 
 def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
@@ -154,7 +185,10 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     except (RepoError, FileProblem, OSError):
         return None
     wrong = released_identity(entry, measured, repo=repo).contradictions()
-    return repo if same and repo.receipt is not None and not wrong else None
+    if not same or repo.receipt is None or wrong:
+        return None
+    mark_used(folder)
+    return repo
 
 
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> Repo:

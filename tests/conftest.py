@@ -39,6 +39,15 @@ def _own_draws():
 def _own_cache(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # made by whoever writes there
     monkeypatch.setenv("REXNET_HUB_CACHE", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder.with_name(f"{folder.name}-state")))
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody trusts but these tests, with its key, in one file."""
+    from certificates import make_certificate
+
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,7 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _claims(entry: Entry) -> list[Claim]:
-    named = (entry.license, entry.code, entry.weights)
+    named = (entry.license, entry.code, entry.weights, entry.trusted_key)
     metrics = (claim for result in entry.results for claim in result.metrics.values())
     return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
 
