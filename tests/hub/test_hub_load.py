@@ -386,7 +386,7 @@ def test_a_full_disk_is_said(published, small_staged):
 
 @pytest.mark.filterwarnings(
     "ignore:flock not supported:UserWarning"
-)  # the client says that it manages without
+)  # the client says so
 def test_a_cache_on_a_disk_without_locks_is_filled(published, small_staged, monkeypatch):
     """Where the system gives no lock, a Hub repo loads all the same, within seconds, and so does a second."""
 
