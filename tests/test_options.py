@@ -31,7 +31,7 @@ OPTIONS = {
         --check, --prune, --json
         --all: cache --all
         --apply: cache --apply""",
-    "convert": "source, --model, --out, --wrapper, --float32, --allow-nonfinite",
+    "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
         names, --record, --imagenet, --junit, --json
         --weights: verify --weights a.pth

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import paint, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -30,7 +30,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     from rexnet_hub.repo.folder import fetch_released
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
-    print(fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to))
+    show(fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to))
     return 0
 
 
@@ -40,9 +40,10 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
     add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
-    add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
+    add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
+    add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
     add("--float32", action="store_true", help="turn other floating-point numbers into float32")
-    add("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
+    add("--allow-nonfinite", action="store_true", help="let NaN, infinity and negative variances pass")
 
 
 def run_convert(args: argparse.Namespace) -> int:
@@ -70,13 +71,16 @@ def run_convert(args: argparse.Namespace) -> int:
         out,
         expected=entry_tensors(open_index().find(model)) if model else None,
         identity=identity,
+        sha256=args.sha256,
         wrapper=args.wrapper,
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,
     )
-    print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if receipt.source.left_out:
+        show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
     if not receipt.checked_against_network:
-        print("not compared with a network: --model does that", file=sys.stderr)
+        show("not compared with a network: --model does that", stream=sys.stderr)
     return 0
 
 
@@ -132,7 +136,7 @@ def run_verify(args: argparse.Namespace) -> int:
         raise UsageError("the index holds no model, so there is nothing to verify")
     if args.junit:
         write_whole(args.junit, render_junit(findings).encode())
-    print(render_json(findings), end="") if args.json else print(findings_table(findings))
+    show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
     return 1 if any(finding.verdict == FALSE for finding in findings) else 0
 
 
@@ -143,7 +147,7 @@ def _check_signature(args: argparse.Namespace, name: str) -> None:
     if args.repo is None:
         raise UsageError("--signature goes with --repo: name the folder that was signed")
     signed = verify_signature(args.repo, args.signature, name=name, at_least_version=args.at_least_version)
-    print(f"signed: {signed.name}, version {signed.version}", file=sys.stderr)
+    show(f"signed: {signed.name}, version {signed.version}", stream=sys.stderr)
 
 
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
@@ -176,7 +180,7 @@ def findings_table(findings: Sequence[Finding]) -> str:
     words = (HOLDS, FALSE, NOT_MEASURED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return paint(table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}")
+    return table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}"
 
 
 def _short(text: str) -> str:
@@ -213,11 +217,12 @@ def run_lock(args: argparse.Namespace) -> int:
     if args.check:
         files = {"checkpoint": args.weights, "repo": args.repo}
         wrong = compare_lock(entries, lock, everything=not args.names, **files)
-        print("".join(f"{disagreement}\n" for disagreement in wrong), end="")
+        for disagreement in wrong:
+            show(disagreement)
         return 1 if wrong else 0
     for entry in entries:
         measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
         lock = lock.with_model(entry.name, merge_measured(lock.of(entry.name), measured))
     write_lock(lock, find_lock())
-    print(find_lock())
+    show(find_lock())
     return 0

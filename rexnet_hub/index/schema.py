@@ -50,7 +50,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "path": _TEXT,
     "spdx": _TEXT,
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
-    "digest": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"}, _NULL]},
+    "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
     "key": {
         "type": "string",
         "pattern": r"^\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*$",
