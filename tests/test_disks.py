@@ -55,6 +55,8 @@ def open_folder(standins, staged, picture, few_images):
             file.write_text(file.read_text().replace(checkpoint.as_uri(), released.as_uri()))
         (place / "zoo" / "typo.yml").write_text("Models:\n- Name: a\n  Metdata: {Epochs: 1}\n")
         shutil.copytree(few_images, place / "images")
+        for folder in [file for file in place.rglob("*") if file.is_dir()]:
+            folder.chmod(0o755)
         named = {
             "STAGED": "rexnet_100",
             "WEIGHTS": "rexnet_100/model.safetensors",
