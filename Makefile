@@ -16,6 +16,7 @@ lint:
 
 types:
 	$(PYTHON) -m mypy
+	$(PYTHON) -m mypy --platform win32 rexnet_hub
 	for file in tests/*/conftest.py; do $(PYTHON) -m mypy --no-error-summary $$file || exit 1; done
 
 docs:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rexnet_hub.errors import OutputExistsError
+from rexnet_hub.errors import FileProblem, OutputExistsError
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
@@ -17,6 +17,7 @@ from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.standins.make import write_standin
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
+from rexnet_hub.whole_files import write_whole
 
 PICTURE = PACKAGE_DIR / "demo_picture.jpg"
 STEPS_A_MODEL = 7
@@ -31,12 +32,26 @@ def run(out: Path) -> tuple[Finding, ...]:
 
     Raises:
         OutputExistsError: `out` holds something.
+        FileProblem: It cannot be written; `out` is empty again, so that the next run finds it so.
         RexnetHubError: A step failed; what was made so far stays in `out`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(out, "is not empty; name a new folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
-    out = out.resolve()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return _run(out.resolve())
+    except shutil.Error as error:
+        problem = FileProblem(error.args[0][0][1], f"cannot be written: {error.args[0][0][2]}")
+    except OSError as error:
+        problem = FileProblem(error.filename or out, f"cannot be written: {error.strerror}")
+    except FileProblem as error:
+        problem = error
+    for made in out.glob("*"):
+        shutil.rmtree(made, ignore_errors=True)
+    raise problem
+
+
+def _run(out: Path) -> tuple[Finding, ...]:
     originals = load_index().models
     total = len(originals) * STEPS_A_MODEL
     with tqdm(
@@ -75,9 +90,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         file = copied / entry.location.file.resolve().relative_to(
             given.resolve() if given.is_dir() else given.resolve().parent
         )
-        file.write_text(
-            file.read_text(encoding="utf-8").replace(released.url, standin.as_uri()), encoding="utf-8"
-        )
+        write_whole(file, file.read_bytes().replace(released.url.encode(), standin.as_uri().encode()))
     return copied
 
 

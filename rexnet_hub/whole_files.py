@@ -1,7 +1,8 @@
 """Write files and folders whole or not at all, one process at a time.
 
-What is not complete is called `.NAME.part`, beside its final name; what a killed run left there is swept by
-the next that writes under that name.
+What is not complete is called `.NAME.part`, beside its final name, and who writes it has locked `.NAME.lock`
+there; what a killed run left is swept by the next that writes under that name. On a disk without locks the
+lock is that the file is there: then nobody can tell a killed run from one that works, and it is said.
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import shutil
-import stat
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +23,15 @@ from rexnet_hub.errors import FileProblem
 
 #: How long another process is waited for: longer than any copy or conversion that it may be at.
 LOCK_SECONDS = 600.0
+#: How long one lock file is waited for on a disk that cannot say whether somebody still has it.
+_UNSURE_SECONDS = 3.0
 _POLL_SECONDS = 0.05
+#: What a disk answers to a call that it does not have: some network and user-space file systems.
+_LACKING = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
+_UNSURE = (
+    "and this disk has no locks to say whether a process still has it or a killed one left it: "
+    "wait for who writes there, or remove it"
+)
 _AT_FDCWD, _EXCHANGE = -100, 2
 _held = threading.local()
 
@@ -51,14 +59,13 @@ def whole_files(*files: Path) -> Iterator[tuple[BinaryIO, ...]]:
     """
     places = [Path(os.path.realpath(file)) for file in files]
     try:
-        with contextlib.ExitStack() as opened:
-            streams = [opened.enter_context(_part(place)) for place in places]
-            yield tuple(streams)
-            for stream, place in zip(streams, places, strict=True):
-                stream.flush()
-                os.fsync(stream.fileno())
-                if place.exists():
-                    _part_of(place).chmod(place.stat().st_mode & 0o7777)
+        with contextlib.ExitStack() as stack:
+            for place in places:
+                stack.enter_context(_locked(place, LOCK_SECONDS))
+            for place in places:
+                stack.callback(_remove, _part_of(place))
+            with contextlib.ExitStack() as opened:
+                yield tuple(opened.enter_context(_part(place)) for place in places)
             for place in places[1:]:
                 place.unlink(missing_ok=True)
             for place in places:
@@ -119,20 +126,30 @@ def locked(place: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
     Raises:
         FileProblem: Another process has it for too long, or it cannot be locked.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            place.absolute().parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_locked(place, seconds))
+        except OSError as error:
+            raise FileProblem(place, f"cannot be written: {error.strerror}; it is as it was") from None
+        yield
+
+
+@contextlib.contextmanager
+def _locked(place: Path, seconds: float) -> Iterator[None]:
+    """Lock a place in a folder that is there; a system's error stays one."""
     lock = place.absolute().with_name(f".{place.name}.lock")
     mine: set[Path] = _held.__dict__.setdefault("locks", set())
     if lock in mine:
         yield
         return
-    with contextlib.ExitStack() as stack:
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_taken(lock, seconds))
-        except OSError as error:
-            raise FileProblem(place, f"cannot be written: {error.strerror}; it is as it was") from None
-        mine.add(lock)
-        stack.callback(mine.discard, lock)
+    descriptor = _take(lock, seconds)
+    mine.add(lock)
+    try:
         yield
+    finally:
+        mine.discard(lock)
+        _release(descriptor, lock)
 
 
 def confirm(written: Path) -> None:
@@ -149,10 +166,18 @@ def confirm(written: Path) -> None:
 
 
 def sync(place: Path) -> None:
-    """Make sure that a file's bytes, or the names in a folder, survive a power cut."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+    """Make sure that a file's bytes, or the names in a folder, survive a power cut.
+
+    Windows, and some network file systems, have no such call for a folder.
+    """
+    if sys.platform == "win32" and place.is_dir():
+        return
+    descriptor = os.open(place, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
     finally:
         os.close(descriptor)
 
@@ -168,56 +193,93 @@ def _old_of(target: Path) -> Path:
 
 @contextlib.contextmanager
 def _part(place: Path) -> Iterator[BinaryIO]:
-    """Open the temporary file of a file, which is its own lock; whatever happens but a kill, it goes."""
+    """Open the temporary file of a file, new whatever was there; at the end it is on disk, and closed."""
     part = _part_of(place)
-    with (
-        _taken(part, LOCK_SECONDS) as descriptor,
-        open(part, "r+b", opener=lambda *_: os.dup(descriptor)) as stream,
-    ):
+    part.unlink(missing_ok=True)
+    with part.open("x+b") as stream:
         yield stream
+        stream.flush()
+        os.fsync(stream.fileno())
+    if place.exists():
+        part.chmod(place.stat().st_mode & 0o7777)
 
 
-@contextlib.contextmanager
-def _taken(file: Path, seconds: float) -> Iterator[int]:
-    """Lock an empty file; it goes, unless it got another name."""
-    descriptor = _take(file, seconds)
-    try:
-        yield descriptor
-    finally:
-        with contextlib.suppress(OSError):  # of a disk that became read-only
-            if _is_at(descriptor, file):
-                file.unlink()
-        os.close(descriptor)
-
-
-def _take(file: Path, seconds: float) -> int:
-    """Make an empty file that nobody else has, waiting for whoever has it.
-
-    A disk that has no locks is an error at once, not waited for.
-    """
-    end = time.monotonic() + seconds
+def _take(lock: Path, seconds: float) -> int:
+    """Make a lock file that nobody else has, waiting for whoever has it."""
+    end, unsure_of, unsure_end = time.monotonic() + seconds, 0, 0.0
     while True:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(file, flags, 0o666)
+        descriptor, is_mine = _open_lock(lock)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(descriptor, file):
-                status = os.fstat(descriptor)
-                if (stat.S_ISREG(status.st_mode), status.st_size, status.st_nlink) == (True, 0, 1):
-                    return descriptor
-                file.unlink()  # what a kill left
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise TimeoutError(errno.ETIMEDOUT, "another process has been at it for too long") from None
-            time.sleep(_POLL_SECONDS)
+            try:
+                _lock(descriptor)
+                is_mine = True
+            except BlockingIOError:
+                is_mine = False
+            except OSError as error:
+                if error.errno not in _LACKING:
+                    raise
+                if unsure_of != (made := os.fstat(descriptor).st_ctime_ns):
+                    unsure_of, unsure_end = made, time.monotonic() + _UNSURE_SECONDS
+            if is_mine and _is_at(descriptor, lock):
+                return descriptor
+            if not is_mine and unsure_of and time.monotonic() > unsure_end:
+                raise TimeoutError(errno.ETIMEDOUT, f"{lock} is there, {_UNSURE}")
+            if not is_mine and time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, "another process has been at it for too long")
         except BaseException:
             os.close(descriptor)
             raise
         os.close(descriptor)
+        time.sleep(0 if is_mine else _POLL_SECONDS)
+
+
+def _open_lock(lock: Path) -> tuple[int, bool]:
+    """Open a lock file; return whether it was made by this call."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        with contextlib.suppress(FileExistsError):
+            return os.open(lock, flags | os.O_CREAT | os.O_EXCL, 0o666), True
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(lock, flags), False
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, or raise the system's error: BlockingIOError where another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError(errno.EAGAIN, error.strerror) from None
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _release(descriptor: int, lock: Path) -> None:
+    """Remove a lock file, then close it, lest it be another's; Windows removes none that is open."""
+    if sys.platform == "win32":
+        os.close(descriptor)
+        _remove(lock)
+    else:
+        with contextlib.suppress(OSError):  # of a disk that became read-only
+            if _is_at(descriptor, lock):
+                lock.unlink()
+        os.close(descriptor)
+
+
+def _remove(file: Path) -> None:
+    """Remove a file if it is there, and if it can be."""
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 def _is_at(descriptor: int, file: Path) -> bool:
-    """Return whether an open file still has this name: who had it may have renamed or removed it."""
+    """Return whether an open file still has its name; on Windows it cannot lose it."""
+    if sys.platform == "win32":
+        return True
     try:
         return os.path.samestat(os.fstat(descriptor), file.stat(follow_symlinks=False))
     except FileNotFoundError:
@@ -260,6 +322,8 @@ def _put_back(old: Path, target: Path, error: OSError) -> None:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step, where the system can (Linux's renameat2)."""
+    if sys.platform == "win32":
+        return False
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

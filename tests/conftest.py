@@ -124,6 +124,20 @@ def picture(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="session")
+def few_images(picture, tmp_path_factory):
+    """A part of a validation set: one picture for each of three classes."""
+    import shutil
+
+    from rexnet_hub.imagenet.data.classes import read_classes
+
+    root = tmp_path_factory.mktemp("few")
+    for row in read_classes()[:3]:
+        (root / row.synset).mkdir()
+        shutil.copy(picture, root / row.synset / f"{row.synset}_0.png")
+    return root
+
+
 @pytest.fixture
 def read(tmp_path):
     """Write files and read the first, or the one named by its suffix, as an index."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, read_lock, write_lock
 from rexnet_hub.index.reading.fix import fix_files
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.whole_files import locked, whole_files, write_whole
+from rexnet_hub.whole_files import locked, whole_files, whole_folder, write_whole
 
 CALLS = {"open", "write", "flush", "fsync", "chmod", "rename", "replace"}
 CODES = (errno.ENOSPC, errno.EIO, errno.EROFS)
@@ -134,19 +135,67 @@ def test_a_disk_that_became_read_only_is_a_message(folder, monkeypatch):
     assert before.items() <= contents(folder).items()
 
 
-def test_a_disk_without_locks_is_refused_at_once(tmp_path, monkeypatch):
-    """Where the system gives no lock, nothing is waited for: one line says so, and nothing is left."""
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_is_written_all_the_same(tmp_path, monkeypatch, code):
+    """That the lock file is there is the lock; what a killed run left is said within seconds, by its name."""
 
     def refuse(*arguments):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("fcntl.flock", refuse)
     started = time.monotonic()
-    for act in (lambda: write_whole(tmp_path / "a", b"x"), lambda: locked(tmp_path / "a").__enter__()):
-        with pytest.raises(FileProblem, match=r"a: cannot be written: No locks available"):
-            act()
+    with locked(tmp_path / "a"):
+        write_whole(tmp_path / "a", b"x")
+        with whole_folder(tmp_path / "b") as folder:
+            write_whole(folder / "c", b"y")
+    assert sorted(file.name for file in tmp_path.rglob("*")) == ["a", "b", "c"]
     assert time.monotonic() - started < 1
-    assert not (tmp_path / "a").exists()
+    left = tmp_path / ".a.lock"
+    left.touch()
+    with pytest.raises(FileProblem, match=rf"a: cannot be written: {left} is there, .* or remove it"):
+        write_whole(tmp_path / "a", b"y")
+    assert 1 < time.monotonic() - started < 10
+    assert (tmp_path / "a").read_bytes() == b"x"
+    left.unlink()
+    write_whole(tmp_path / "a", b"y")
+    assert (tmp_path / "a").read_bytes() == b"y"
+
+
+def test_without_locks_only_one_of_many_writes_at_a_time(tmp_path, monkeypatch):
+    """Three threads count in one file on a disk without locks, and no count is lost."""
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    file = tmp_path / "count"
+    file.write_bytes(b"0")
+
+    def count():
+        for _ in range(5):
+            with locked(file):
+                write_whole(file, b"%d" % (int(file.read_bytes()) + 1))
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert file.read_bytes() == b"15"
+
+
+def test_a_disk_that_flushes_no_folder_is_taken_as_it_is(tmp_path, monkeypatch):
+    """Where fsync of a folder is not there (EINVAL, as some network disks say), a write is still a write."""
+    real = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", refuse)
+    write_whole(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x"
 
 
 def test_who_comes_second_waits_and_is_told_when_it_takes_too_long(tmp_path):
@@ -188,12 +237,14 @@ def test_many_writers_of_one_file_end_in_one_of_theirs(tmp_path):
 
 
 def test_what_was_planted_under_the_temporary_name_is_not_written_to(tmp_path):
-    """A hard link to another file is taken away, a symbolic one refused: the other file stays as it is."""
+    """A link under the temporary name is taken away, under the lock's refused; the other file stays."""
     other = tmp_path / "other"
     other.write_bytes(b"mine")
     os.link(other, tmp_path / ".a.part")
     write_whole(tmp_path / "a", b"x")
-    (tmp_path / ".b.part").symlink_to(other)
+    (tmp_path / ".a.part").symlink_to(other)
+    write_whole(tmp_path / "a", b"x")
+    (tmp_path / ".b.lock").symlink_to(other)
     with pytest.raises(FileProblem, match="symbolic links"):
         write_whole(tmp_path / "b", b"x")
     assert (other.read_bytes(), (tmp_path / "a").read_bytes()) == (b"mine", b"x")

@@ -7,6 +7,7 @@ import hashlib
 import mmap
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -46,7 +47,7 @@ class ByteSource:
         parts, at = [], offset
         while length > 0:
             try:
-                part = os.pread(self.descriptor, length, at)
+                part = read_at(self.descriptor, length, at)
             except OSError as error:
                 raise FileProblem(self.name, f"cannot be read: {error.strerror}") from None
             if not part:
@@ -79,7 +80,7 @@ def open_source(file: Path) -> Iterator[ByteSource]:
         FileProblem: It cannot be read, or is no regular file.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
@@ -91,23 +92,31 @@ def open_source(file: Path) -> Iterator[ByteSource]:
         os.close(descriptor)
 
 
+def read_at(descriptor: int, length: int, at: int) -> bytes:
+    """Read at most so many bytes at a place; on Windows an open file is for one thread at a time."""
+    if sys.platform == "win32":
+        os.lseek(descriptor, at, os.SEEK_SET)
+        return os.read(descriptor, length)
+    return os.pread(descriptor, length, at)
+
+
 def digest_file(file: Path) -> FileDigest:
     """Digest a file with SHA-256, piece by piece."""
     with open_source(file) as source:
         return _digest(source)
 
 
-def _digest(source: ByteSource, copy: int | None = None) -> FileDigest:
-    """Digest all that is in a file now, and write it to an open copy, if there is one."""
+def _digest(source: ByteSource, copy: int | None = None, place: Path | str = "") -> FileDigest:
+    """Digest all that is in a file now, and write it to an open copy in a place, if there is one."""
     sha256, size_bytes = hashlib.sha256(), 0
     try:
-        while chunk := os.pread(source.descriptor, CHUNK_BYTES, size_bytes):
+        while chunk := read_at(source.descriptor, CHUNK_BYTES, size_bytes):
             sha256.update(chunk)
             size_bytes += len(chunk)
             if copy is not None:
                 write_all(copy, chunk)
     except OSError as error:
-        how = "read" if copy is None else "copied to be read"
+        how = "read" if copy is None else f"copied to {place} to be read"
         raise FileProblem(source.name, f"cannot be {how}: {error.strerror}") from None
     return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
 
@@ -128,12 +137,13 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[By
     with open_source(file) as source:
         before = os.fstat(source.descriptor)
         try:
-            copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed below
-        except OSError as error:
             place = folder or tempfile.gettempdir()
+            copy = tempfile.TemporaryFile(dir=place)  # noqa: SIM115 - closed below
+        except OSError as error:
+            place = folder or "the system's temporary folder"
             raise FileProblem(place, f"cannot be written to: {error.strerror}") from None
         with copy:
-            digest, after = _digest(source, copy.fileno()), os.fstat(source.descriptor)
+            digest, after = _digest(source, copy.fileno(), place), os.fstat(source.descriptor)
             is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if not is_same or digest.size_bytes != after.st_size:
                 raise FileProblem(file, CHANGED)

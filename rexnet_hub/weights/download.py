@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, find_url_problem, redact_url
 from rexnet_hub.errors import FetchError, FileProblem
@@ -153,7 +153,9 @@ def _copy(transfer: _Transfer) -> None:
     parts = urlsplit(transfer.url)
     if parts.netloc not in ("", "localhost"):
         raise transfer.error("a file: address has no host")
-    with open_source(Path(unquote(parts.path))) as source:
+    from urllib.request import url2pathname  # C:\\x of /C:/x, on Windows
+
+    with open_source(Path(url2pathname(parts.path))) as source:
         for chunk in source.chunks(0, source.size_bytes):
             transfer.remaining_seconds()
             transfer.take(chunk, source.size_bytes)

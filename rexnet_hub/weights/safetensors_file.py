@@ -13,6 +13,7 @@ import json
 import math
 import os
 import struct
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from rexnet_hub.weights.checkpoint.manifest import (
     dense_stride,
     require_sound,
 )
-from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, FileDigest, open_source
+from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, FileDigest, open_source, read_at
 from rexnet_hub.weights.dtypes import BY_CODE, DTYPES
 
 if TYPE_CHECKING:
@@ -107,12 +108,20 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
 def _read_into(source: ByteSource, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:
     """Fill memory from a place of the file, each piece digested while the processor's cache has it."""
     while memory:
-        count = os.preadv(source.descriptor, [memory[:CHUNK_BYTES]], at)
+        count = _read_some(source.descriptor, memory[:CHUNK_BYTES], at)
         if count == 0:
             raise FileProblem(source.name, "became shorter while it was read")
         if digest is not None:
             digest.update(memory[:count])
         memory, at = memory[count:], at + count
+
+
+def _read_some(descriptor: int, memory: memoryview, at: int) -> int:
+    if sys.platform == "win32":
+        chunk = read_at(descriptor, len(memory), at)
+        memory[: len(chunk)] = chunk
+        return len(chunk)
+    return os.preadv(descriptor, [memory], at)
 
 
 def read_head(source: ByteSource) -> bytes:

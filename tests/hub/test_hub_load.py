@@ -1,5 +1,6 @@
 """A model loads from a Hub, each byte of it checked, from one commit, offline too."""
 
+import errno
 import json
 import logging
 import os
@@ -382,6 +383,20 @@ def test_a_full_disk_is_said(published, small_staged):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(caught.value)
     assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")  # the client says so
+def test_a_cache_on_a_disk_without_locks_is_filled(published, small_staged, monkeypatch):
+    """Where the system gives no lock, a Hub repo loads all the same, within seconds, and so does a second."""
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    start = time.monotonic()
+    for _ in range(2):
+        assert same_weights(AutoModel.from_pretrained("org/small"), small_staged / "model.safetensors")
+    assert time.monotonic() - start < 30
 
 
 def test_a_cache_that_is_none_is_said(published, tmp_path):

@@ -55,21 +55,24 @@ def fill_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles, workers
 
 def _decode_into(folders: Sequence[Path], tiles: ImageTiles, workers: int) -> None:
     """Decode all images into one folder for each geometry; an unreadable image has a digest of zeros."""
-    count, arrays = len(tiles.images), []
-    for folder, spec in zip(folders, tiles.geometries, strict=True):
-        shape = (count, spec.input_px, spec.input_px, 3)
-        arrays.append(np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.dtype(np.uint8), shape))
+    count = len(tiles.images)
     digests = np.zeros((len(folders), count, _DIGEST_BYTES), np.uint8)
-    with open_decoder(tiles, workers) as decode:
+    with ExitStack() as stack:
+        decode = stack.enter_context(open_decoder(tiles, workers))
+        # Written, not mapped: a full disk is an error to a write, and the end of the process to a map.
+        streams = [stack.enter_context((folder / "pixels.npy").open("xb")) for folder in folders]
+        for stream, spec in zip(streams, tiles.geometries, strict=True):
+            shape = (count, spec.input_px, spec.input_px, 3)
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
         jobs = (decode(tile) for tile in range(len(tiles)))
         for tile, decoded in enumerate(run_ahead(jobs, threads=1, ahead=2 * workers + 1)):
             rows = tiles.rows(tile)
-            for array, digested, pixels in zip(arrays, digests, decoded.pixels, strict=True):
-                array[rows] = pixels[: rows.stop - rows.start]
-                digested[rows] = _digest_rows(array[rows])
+            for stream, digested, pixels in zip(streams, digests, decoded.pixels, strict=True):
+                stream.write(pixels[: rows.stop - rows.start].tobytes())
+                digested[rows] = _digest_rows(pixels[: rows.stop - rows.start])
                 digested[[rows.start + row for row in decoded.unreadable]] = 0
-    for folder, array, digested in zip(folders, arrays, digests, strict=True):
-        array.flush()
+    for folder, digested in zip(folders, digests, strict=True):
         np.save(folder / "sha256.npy", digested)
 
 

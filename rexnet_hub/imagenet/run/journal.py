@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +35,11 @@ def open_journal(file: Path) -> Iterator[Callable[[int, np.ndarray], None]]:
             stream.write(_ENTRY.pack(tile, zlib.crc32(payload, tile)) + payload)
             stream.flush()
 
-    with stream:
+    try:
         yield add
+    finally:
+        with suppress(OSError):  # it was told of when a tile was added
+            stream.close()
 
 
 @contextmanager

@@ -27,6 +27,10 @@ MEMORY_BYTES = 256 << 20
 CPU_SECONDS = 15
 # The checksums of a zip container take time in proportion; a slow machine does 50 MB a second.
 BYTES_PER_CPU_SECOND = 50_000_000
+NO_GUARDS = (
+    "is a pickle, and Windows has no limits to read one under: convert it on Linux, macOS or in WSL "
+    "(rexnet-hub convert or stage) and bring the safetensors file or the folder here"
+)
 # How much longer than its CPU seconds a child may take by the clock.
 PATIENCE = 4
 
@@ -71,6 +75,8 @@ def list_in_child(source: ByteSource, *, wrapper: str | None = None) -> Manifest
     """
     if is_safetensors(source):
         return list_tensors(source, wrapper=wrapper)
+    if sys.platform == "win32":
+        raise source.refuse(NO_GUARDS)
     seconds = CPU_SECONDS + source.size_bytes // BYTES_PER_CPU_SECOND
     request = json.dumps({"name": source.name, "wrapper": wrapper, "seconds": seconds})
     exit_code, output = _ask_child(source, request)
@@ -113,16 +119,13 @@ def serve(request: str) -> None:
 
 
 def set_limits(cpu_seconds: int) -> None:
-    """Bound what this process may take: memory, time, no new files, no core dump.
+    """Bound what this process may take: memory, time, no new files, no core dump."""
+    if sys.platform == "win32":
+        raise NotImplementedError(NO_GUARDS)
+    import resource
 
-    A platform without the limits of resources has only the alarm.
-    """
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(PATIENCE * cpu_seconds)
-    try:
-        import resource
-    except ImportError:
-        return
     limits = (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_CPU, cpu_seconds),

@@ -1,0 +1,99 @@
+"""Every command that writes, on a disk with a fault: one line within seconds, and right on the second run."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from rexnet_hub.layout import PACKAGE_DIR
+
+INPUT = ["--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic"]
+#: The commands that write, each with all its ways to; OUT is a folder of its own.
+QUICK = {
+    "fetch": ["fetch", "rexnet_100"],
+    "fetch to a folder": ["fetch", "rexnet_100", "--to", "OUT"],
+    "convert a name": ["convert", "rexnet_100", "--out", "OUT/model.safetensors"],
+    "convert a file": ["convert", "CHECKPOINT", "--out", "OUT/model.safetensors"],
+    "load": ["predict", "rexnet_100", "PICTURE"],
+    "stage": ["stage", "rexnet_100", "--weights", "CHECKPOINT", "--out", "OUT/repo"],
+    "publish": ["publish", "STAGED", "--to", "OUT/published", "--apply"],
+    "lock": ["lock", "rexnet_100"],
+    "add": ["add", "WEIGHTS", "--name", "new", "--collection", "RexNet", *INPUT],
+    "evaluate": ["evaluate", "STAGED", "--data", "IMAGES", "--subset", "--record", "OUT/run"],
+    "pixel cache": ["evaluate", "STAGED", "--data", "IMAGES", "--subset", "--pixel-cache", "OUT/pixels"],
+    "card": ["card", "rexnet_100", "--out", "OUT/README.md"],
+    "verify": ["verify", "rexnet_100", "--junit", "OUT/found.xml"],
+    "validate": ["validate", "OUT/typo.yml", "--fix"],
+}
+SLOW = {"export": ["export", "STAGED", "--out", "OUT/a.onnx"], "demo": ["demo", "--out", "OUT/demo"]}
+SAID = {"full": "File too large", "another's": "Permission denied"}
+
+
+SCRIPT = Path(__file__).with_name("disk_faults.py")
+
+
+@pytest.fixture(scope="module")
+def open_folder(standins, staged, picture, few_images):
+    """A folder that every user may read: the package, an index, its released file, a repo, pictures."""
+    index, _, checkpoint = standins
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o755)
+        shutil.copytree(PACKAGE_DIR, place / PACKAGE_DIR.name)
+        shutil.copytree(staged, place / "rexnet_100")
+        shutil.copytree(index, place / "zoo" / "index")
+        (place / "zoo" / "cache").mkdir()
+        shutil.copy(picture, place / "picture.png")
+        released = place / checkpoint.name
+        shutil.copy(checkpoint, released)
+        for file in (place / "zoo" / "index").glob("*.yml"):
+            file.write_text(file.read_text().replace(checkpoint.as_uri(), released.as_uri()))
+        (place / "zoo" / "typo.yml").write_text("Models:\n- Name: a\n  Metdata: {Epochs: 1}\n")
+        shutil.copytree(few_images, place / "images")
+        for folder in [file for file in place.rglob("*") if file.is_dir()]:
+            folder.chmod(0o755)
+        named = {
+            "STAGED": "rexnet_100",
+            "WEIGHTS": "rexnet_100/model.safetensors",
+            "PICTURE": "picture.png",
+            "IMAGES": "images",
+        }
+        yield place, {"CHECKPOINT": released} | {word: place / name for word, name in named.items()}
+
+
+@pytest.mark.parametrize(
+    "commands", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"]
+)
+@pytest.mark.parametrize("fault", ["no locks", "full", "another's"])
+def test_each_command_on_a_disk_with_a_fault(fault, commands, open_folder):
+    """Without locks all of them work; where nothing can be written each is refused, and done when it can."""
+    place, files = open_folder
+    words = {name: [str(files.get(word, word)) for word in words] for name, words in commands.items()}
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)
+        settings = {"PYTHONPATH": str(place), "ZOO": str(place / "zoo"), "TMPDIR": base}
+        child = subprocess.run(
+            [sys.executable, SCRIPT, fault, json.dumps(words), base],
+            env=os.environ | settings | {"PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, check=False, cwd=place,
+        )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    told = json.loads(child.stdout)
+    assert told.keys() == commands.keys()
+    for name, row in told.items():
+        faulty, again = row["faulty"], row["again"]
+        assert row["hidden"] == [], name
+        if fault == "no locks":
+            assert faulty["code"] == 0, (name, faulty)
+            continue
+        assert (faulty["code"], again["code"]) == (1, 0), (name, row)
+        (line,) = faulty["said"].splitlines()
+        assert f"{base}/" in line, (name, line)
+        assert SAID[fault] in line, (name, line)
+        assert faulty["seconds"] < 30, name
+        assert [file for file in row["left"] if not file.endswith(".journal")] == [], name
