@@ -9,8 +9,9 @@ from typing import Any
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.identity import gather, stated_file
+from rexnet_hub.identity import Identity, gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
+from rexnet_hub.index.entry import AGREES, DENIES, DIFFERS
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
     MeasuredFile,
@@ -26,6 +27,7 @@ from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.safetensors_file import canonical_order, render_header
 
@@ -83,23 +85,31 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
         measured = replace(measured, safetensors=measure_weights(entry, repo))
-    return measured
+    file = digest_file(checkpoint, entry.witness_algorithms) if checkpoint and entry.witnesses else None
+    answers = entry.ask_witnesses(file, measured.safetensors)
+    return replace(
+        measured, witnesses={w.claim.text: w.name for w, answer in answers.items() if answer is AGREES}
+    )
 
 
 def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     """Digest the released file, if it is the one that the entry names."""
-    digest = digest_file(checkpoint)
-    released_identity(entry, Measured()).agreed(checkpoint).require(checkpoint, digest)
-    return MeasuredFile(**asdict(digest))
+    identity = released_identity(entry, Measured()).agreed(checkpoint)
+    digest = digest_file(checkpoint, identity.digests)
+    identity.require(checkpoint, digest)
+    return MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes)
 
 
 def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
-    digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
+    digest, tensors = digest_weights(folder / WEIGHTS_FILE)
+    found = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+    receipt = read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"
-    gather("the receipt", receipt.output, place).require(folder / WEIGHTS_FILE, digest)
-    return MeasuredFile(**asdict(digest), fingerprint=receipt.output.fingerprint)
+    identity = gather("the receipt", receipt.output, place) + Identity(entry.tensor_statements)
+    identity.require(folder / WEIGHTS_FILE, found)
+    return found
 
 
 def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
@@ -195,10 +205,27 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
                 yield Disagreement(
                     model=entry.name, what="released", locked=stated, measured=statement.value, by=by
                 )
+    yield from _compare_witnesses(entry, locked)
     for what, other in _same_facts(locked, measured):
         if None not in (numbers.get(what), other) and numbers[what] != other:
             by = "another part of it says"
             yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
+
+
+def _compare_witnesses(entry: Entry, locked: Measured) -> Iterator[Disagreement]:
+    """Find each witness of the lock that the index does not state, or that what is locked does not meet."""
+    for witness, answer in entry.ask_witnesses(locked.released, locked.safetensors).items():
+        is_locked = witness.claim.text in locked.witnesses
+        if witness.of != "released" and (answer is DENIES or (answer is DIFFERS and is_locked)):
+            what, by = (
+                f"witnesses.{witness.claim.text}",
+                f"{witness.statement.by} ({witness.claim.location}) says",
+            )
+            found = locked.safetensors and stated_file("the lock", locked.safetensors).value
+            yield Disagreement(model=entry.name, what=what, locked=found, measured=witness.claim.text, by=by)
+    for value in locked.witnesses.keys() - {witness.claim.text for witness in entry.witnesses}:
+        what, place = f"witnesses.{value}", locked.witnesses[value]
+        yield Disagreement(model=entry.name, what=what, locked=place, measured="nothing", by="the index says")
 
 
 def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:
@@ -228,7 +255,9 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
         yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
 
 
-def merge_measured(old: Measured, new: Measured) -> Measured:
-    """Merge new measurements into old ones; what was not measured again stays."""
+def merge_measured(entry: Entry, old: Measured, new: Measured) -> Measured:
+    """Merge new measurements into old ones; what was not measured again stays, but witnesses that went."""
     fresh = {field.name: value for field in fields(new) if (value := getattr(new, field.name))}
-    return replace(old, **{**fresh, "macs": {**old.macs, **new.macs}})
+    stated = {witness.claim.text for witness in entry.witnesses}
+    agreed = {value: by for value, by in {**old.witnesses, **new.witnesses}.items() if value in stated}
+    return replace(old, **fresh | {"macs": {**old.macs, **new.macs}, "witnesses": agreed})

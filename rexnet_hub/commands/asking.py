@@ -109,7 +109,14 @@ def run_show(args: argparse.Namespace) -> int:
 def _claims(entry: Entry) -> list[Claim]:
     named = (entry.license, entry.code, entry.weights)
     metrics = (claim for result in entry.results for claim in result.metrics.values())
-    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
+    witnesses = (witness.claim for witness in entry.witnesses)
+    return [
+        *entry.unread,
+        *entry.metadata.values(),
+        *metrics,
+        *(claim for claim in named if claim),
+        *witnesses,
+    ]
 
 
 def _shown(claim: Claim) -> str:

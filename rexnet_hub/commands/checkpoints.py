@@ -14,7 +14,9 @@ from rexnet_hub.terminal import paint, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
+    from rexnet_hub.index import Entry, Measured
     from rexnet_hub.verify import Finding
+    from rexnet_hub.weights.receipt import OutputFacts
 
 
 def declare_fetch(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +32,23 @@ def run_fetch(args: argparse.Namespace) -> int:
     from rexnet_hub.repo.folder import fetch_released
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
-    print(fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to))
+    file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
+    _print_witnesses(entry, file, measured)
+    print(file)
     return 0
+
+
+def _print_witnesses(
+    entry: Entry, source: Path, measured: Measured | None, output: OutputFacts | None = None
+) -> None:
+    """Print which witnesses agree with a file; of a released one, which may be locked, also the doubts."""
+    from rexnet_hub.index import Measured
+    from rexnet_hub.repo.folder import say_witnesses
+    from rexnet_hub.weights.digest import digest_file
+
+    file = digest_file(source, entry.witness_algorithms) if entry.witnesses else None
+    line, doubt = say_witnesses(entry, measured or Measured(), entry.ask_witnesses(file, output))
+    print("".join(f"{text}\n" for text in (line, measured and doubt) if text), end="", file=sys.stderr)
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +74,8 @@ def run_convert(args: argparse.Namespace) -> int:
     from rexnet_hub.repo.folder import fetch_released, released_identity
     from rexnet_hub.weights.convert import convert_checkpoint
 
-    source, model, identity = Path(args.source), args.model, None
+    source, model = Path(args.source), args.model
+    identity = measured = None
     is_file = source.exists() or "/" in args.source or source.suffix
     if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
@@ -74,6 +92,8 @@ def run_convert(args: argparse.Namespace) -> int:
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,
     )
+    if model:
+        _print_witnesses(open_index().find(model), source, measured, receipt.output)
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if not receipt.checked_against_network:
         print("not compared with a network: --model does that", file=sys.stderr)
@@ -217,7 +237,7 @@ def run_lock(args: argparse.Namespace) -> int:
         return 1 if wrong else 0
     for entry in entries:
         measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
-        lock = lock.with_model(entry.name, merge_measured(lock.of(entry.name), measured))
+        lock = lock.with_model(entry.name, merge_measured(entry, lock.of(entry.name), measured))
     write_lock(lock, find_lock())
     print(find_lock())
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
-from rexnet_hub.identity import StatedFile
+from rexnet_hub.identity import Facts, StatedFile
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -20,6 +20,10 @@ Value = Any
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
+#: How a witness may digest, and how many hexadecimal digits that gives.
+ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
+#: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
+DIGESTED_FILES = ("released", "safetensors", "other")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -119,7 +123,7 @@ class Released:
         digest_prefix: The hexadecimal tail of the file name, by convention the head of its
             SHA-256: 32 bits when it has eight digits, good for "is this probably the file" only.
         size_bytes: The claimed size.
-        statements: What the name, `SHA256` and `File Size` state, each with its place.
+        statements: What the name, `SHA256`, `File Size` and witnesses of this file state, with places.
     """
 
     url: str
@@ -127,6 +131,61 @@ class Released:
     digest_prefix: str | None
     size_bytes: int | None
     statements: tuple[StatedFile, ...]
+
+
+Known = Facts | StatedFile | None
+
+
+#: What a witness says of the files here.
+AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is not here"
+DIFFERS = "differs, which the same tensors in another layout do too: it decides nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """A digest of these weights that another public place states.
+
+    Attributes:
+        claim: The whole digest, lower case; its text has the algorithm too, its source is the place.
+        of: Which file was digested, one of `DIGESTED_FILES`; empty where only the tensors count.
+        algorithm: One of `ALGORITHMS`; a fingerprint is of the tensors, whatever file they are in.
+        commit: Of the place, where it has commits.
+    """
+
+    claim: Claim
+    of: str
+    algorithm: str
+    commit: str | None
+
+    @property
+    def name(self) -> str:
+        """The place, and its commit."""
+        from rexnet_hub.addresses import redact_url  # Not on the way of a question, which names no witness.
+
+        return redact_url(str(self.claim.source)) + (f" at {self.commit}" if self.commit else "")
+
+    @property
+    def statement(self) -> StatedFile:
+        """What it states, to be compared with a file."""
+        facts: dict[str, Any] = {self.algorithm: self.claim.value}
+        if self.algorithm not in ("sha256", "fingerprint"):
+            facts = {"digests": facts}
+        return StatedFile(by=f"the witness {self.name}", place=f"{self.claim.location}, Witnesses", **facts)
+
+    def ask(self, released: Known, converted: Known) -> str:
+        """Compare what it states with the files that are here: AGREES, DENIES, DIFFERS or SILENT.
+
+        Args:
+            released: The released file, or what is taken for it.
+            converted: The safetensors file made of it.
+        """
+        files = {"released": released, "safetensors": converted, "": converted}
+        if any(file is not None and self.statement.confirms(file) for file in files.values()):
+            return AGREES
+        own = files.get(self.of)
+        if own is None or not self.statement.contradicts(own):
+            return SILENT
+        return DIFFERS if self.of == "safetensors" else DENIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +215,7 @@ class Entry:
     """All that is claimed of a model, its collection's claims included; or what a family shares.
 
     Attributes:
+        witnesses: What other public places state of the weights.
         unread: The claims that nobody can read, in the file's order; of results on another data set than
             ImageNet, and of cited tables, under a field of their own.
     """
@@ -174,6 +234,7 @@ class Entry:
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
+    witnesses: tuple[Witness, ...] = ()
     unread: tuple[Claim, ...] = ()
 
     def claim(self, name: str) -> Claim | None:
@@ -221,12 +282,29 @@ class Entry:
             file_name=file_name,
             digest_prefix=prefix,
             size_bytes=size_bytes,
-            statements=tuple(
-                StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
-                for claim, facts in stated
-                if claim is not None and None not in facts.values()
+            statements=(
+                *(
+                    StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
+                    for claim, facts in stated
+                    if claim is not None and None not in facts.values()
+                ),
+                *(witness.statement for witness in self.witnesses if witness.of == "released"),
             ),
         )
+
+    @property
+    def tensor_statements(self) -> tuple[StatedFile, ...]:
+        """What the witnesses of the tensors state, whatever file these are in."""
+        return tuple(witness.statement for witness in self.witnesses if not witness.of)
+
+    @property
+    def witness_algorithms(self) -> set[str]:
+        """The algorithms that witnesses digested a file with, beside SHA-256."""
+        return {name for witness in self.witnesses for name in witness.statement.digests}
+
+    def ask_witnesses(self, released: Known, converted: Known) -> dict[Witness, str]:
+        """Ask each witness about the files that are here; arguments as of `Witness.ask`."""
+        return {witness: witness.ask(released, converted) for witness in self.witnesses}
 
     @property
     def preprocessing(self) -> Preprocessing:

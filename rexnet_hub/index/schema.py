@@ -50,7 +50,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "path": _TEXT,
     "spdx": _TEXT,
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
-    "digest": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"}, _NULL]},
+    "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
+    "hexadecimal": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{7,128}\s*$"}, _NULL]},
     "url": {"anyOf": [_LINK, _ref("link"), _NULL]},
     "count": _number("count", _quoted(_WHOLE), multipleOf=1),
     "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),
@@ -68,15 +69,15 @@ _KINDS: dict[str, dict[str, Any]] = {
     "results": _ref("results"),
     "metrics": _ref("metrics_or_list"),
     "snapshots": _ref("snapshots"),
+    "witnesses": _ref("witnesses"),
 }
 _KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _quoted(_UNIT_SPAN)]}
 
 
 def build_schema() -> dict[str, Any]:
     """Build the schema: plain JSON, draft 2020-12."""
-    owners = {
-        owner: _mapping(owner) for owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
-    }
+    names = ("model", "metadata", "result", "metrics", "paper", "snapshot", "witness")
+    owners = {owner: _mapping(owner) for owner in names}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
     owners["link"] = {
@@ -91,6 +92,8 @@ def build_schema() -> dict[str, Any]:
     lists["metrics_or_list"] = {"anyOf": [_ref("metrics"), metrics, _NULL]}
     snapshots = {"type": "array", "items": _ref("snapshot")}
     lists["snapshots"] = {"anyOf": [_ref("snapshot"), snapshots, _NULL]}
+    witnesses = {"type": "array", "items": _ref("witness")}
+    lists["witnesses"] = {"anyOf": [_ref("witness"), witnesses, _NULL]}
     owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
     owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
 from rexnet_hub.hub.snapshot import is_offline
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
@@ -63,7 +64,7 @@ def read_repo(folder: Path) -> Repo:
 
 
 #: What of an entry states its released file; a whole section that cannot be read may have stated it.
-_IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata")
+_IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata", "witnesses")
 
 
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
@@ -77,6 +78,23 @@ def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = N
     if repo and repo.receipt:
         identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
     return identity
+
+
+def say_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
+    """Say in a line which witnesses agree, and in another what makes the released file doubtful.
+
+    Args:
+        measured: What the lock has of the model.
+        answers: Of the entry's witnesses, about the files that are here.
+
+    Returns:
+        The two lines; one that is not needed is empty.
+    """
+    agreed = [witness.name for witness, answer in answers.items() if answer is AGREES]
+    others = [f"{each.name} {answer}" for each, answer in answers.items() if answer is not AGREES]
+    line = f"{entry.name}: {len(agreed)} of {len(answers)} witnesses agreed: {'; '.join(agreed + others)}"
+    doubt = "" if agreed else released_identity(entry, measured).doubt
+    return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
 def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:

@@ -24,7 +24,7 @@ from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
-from rexnet_hub.verify.files import check_records, check_released, check_weights
+from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
 from rexnet_hub.verify.finding import Finding
 
 #: Where a card says that its repo is, as the snippets for timm do.
@@ -194,6 +194,7 @@ CHECKS: tuple[Check, ...] = (
     check_parameters,
     check_operations,
     check_released,
+    check_witnesses,
     check_accuracy,
     check_weights,
     check_records,

@@ -44,7 +44,7 @@ class Evidence:
     @cached_property
     def released_digest(self) -> FileDigest | None:
         """The digest of the released file, if it is here."""
-        return digest_file(self.checkpoint) if self.checkpoint else None
+        return digest_file(self.checkpoint, self.entry.witness_algorithms) if self.checkpoint else None
 
     @cached_property
     def weights_digests(self) -> tuple[FileDigest, list[TensorDigest]] | None:

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable, Result
+from rexnet_hub.index.entry import (
+    ALGORITHMS,
+    DIGESTED_FILES,
+    Claim,
+    Entry,
+    Location,
+    Paper,
+    PublishedTable,
+    Result,
+    Witness,
+)
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
@@ -19,10 +29,10 @@ from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_numbe
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
-_SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources")
+_SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources", "witnesses")
 _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
-_CLOSED_OWNERS = ("index", "paper", "snapshot")
+_CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
 
 #: A key that is known: its row, its key node, its value node.
@@ -234,6 +244,7 @@ class Builder:
             metadata=self._metadata(pairs.get("metadata"), sources),
             results=self._results(pairs.get("results"), sources),
             extra=extra,
+            witnesses=self._witnesses(pairs.get("witnesses")),
             unread=tuple(self._unread),
             **{name: rest.get(name) for name in _ATTRIBUTES},
         )
@@ -308,6 +319,42 @@ class Builder:
             values = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
             title, url = values.get("title"), values.get("url")
         return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
+
+    def _witnesses(self, pair: Pair | None) -> tuple[Witness, ...]:
+        """Read what other places state of the weights; one that cannot be read leaves the whole unread."""
+        if pair is None or is_null(pair[2]):
+            return ()
+        before, unread = len(self.problems), len(self._unread)
+        each = "a witness: a mapping with Place, Of, Algorithm and Digest"
+        items = self._mappings(pair[2], "a list of witnesses", each)
+        witnesses = tuple(witness for item in items if (witness := self._witness(item)) is not None)
+        del self._unread[unread:]
+        self._keep_unread(pair[0], pair[1], pair[2], before)
+        return witnesses
+
+    def _witness(self, item: Node) -> Witness | None:
+        claims = self.claims("witness", item, {})
+        texts = {name: str(claim.value) for name, claim in claims.items()}
+        algorithm, of = texts.get("algorithm", ""), texts.get("of", "")
+        problem, digits = "", ALGORITHMS.get(algorithm)
+        if lacking := {"place", "algorithm", "digest"} - texts.keys():
+            problem = f"does not say its {' and '.join(sorted(lacking))} in a way that can be read"
+        elif digits is None:
+            problem = f"has the algorithm {algorithm[:40]!r}; there are {', '.join(ALGORITHMS)}"
+        elif len(texts["digest"]) != digits:
+            problem = f"has {len(texts['digest'])} digits, a digest by {algorithm} has {digits}"
+        elif of not in (files := ("",) if algorithm == "fingerprint" else DIGESTED_FILES):
+            problem = (
+                f"is Of {of[:40] or 'no file'!r}; there are {', '.join(files) or 'none of a fingerprint'}"
+            )
+        if problem:
+            self.report("unfit-witness", item, f"this witness {problem}")
+            return None
+        text = f"{algorithm}:{texts['digest']}"
+        claim = replace(
+            claims["digest"], field="witnesses", label="Witness", text=text, source=texts["place"]
+        )
+        return Witness(claim=claim, of=of, algorithm=algorithm, commit=texts.get("commit"))
 
     # Results
 
