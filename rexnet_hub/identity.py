@@ -23,17 +23,9 @@ _PREFIX_ADVICE = (
     "(The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one.)"
 )
 
-_FORGEABLE = (
-    "Anybody can make another file that agrees (32 bits take one processor a minute). A witness that agrees, "
-    "or SHA256 in the index, settles it; rexnet-hub lock keeps what was found"
-)
-
 
 class Facts(Protocol):
-    """The facts of a file, as a `FileDigest`, the lock or a receipt has them.
-
-    Some have a `fingerprint`, some `digests` by other algorithms.
-    """
+    """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have more digests."""
 
     @property
     def sha256(self) -> str:
@@ -136,13 +128,15 @@ class Identity:
         known = [f"the first {4 * len(self.sha256)} bits of its SHA-256"] if self.sha256 else []
         known += ["its size"] if self.size_bytes is not None else []
         return (
-            f"nobody states the whole digest of the released file: it is known by "
-            f"{' and '.join(known) or 'its address'} alone. {_FORGEABLE}"
+            "nobody states the whole digest of the released file: it is known by "
+            f"{' and '.join(known) or 'its address'} alone. Anybody can make another file that agrees (32 "
+            "bits take one processor a minute). A witness that agrees, or SHA256 in the index, settles it; "
+            "rexnet-hub lock keeps what was found"
         )
 
     def address(self, url: str) -> str:
         """Make the name that a cache files it under: its whole digest, else one of all that is known."""
-        known = f"{url}\n{self.sha256}\n{self.size_bytes}"
+        known = "\n".join((url, self.sha256, str(self.size_bytes), *sorted(self.digests.values())))
         return self.sha256 if self.is_whole else hashlib.sha256(known.encode()).hexdigest()
 
     def contradictions(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
-from rexnet_hub.identity import Identity, gather, stated_file
+from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.contradictions import is_plain_name
@@ -24,6 +24,7 @@ from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import (
     Repo,
+    ask_witnesses,
     fetch_released,
     read_repo,
     released_identity,
@@ -127,27 +128,15 @@ def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
     """Add what the lock and the witnesses state of a model's weights."""
     identity = repo.identity + Identity(entry.tensor_statements)
     identity += gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
-    repo = replace(repo, identity=identity.agreed(repo.weights))
-    _say_witnesses(entry, measured, repo)
-    return repo
+    return replace(repo, identity=identity.agreed(repo.weights))
 
 
-def _say_witnesses(entry: Entry, measured: Measured, repo: Repo) -> None:
-    """Log what witnesses say of the weights that a load will read, and what is doubtful of them still."""
-    receipt, released, is_published = repo.receipt, None, measured.hub is not None
-    if receipt is not None and not is_published:  # made here, of a file that met every statement
-        digests = released_identity(entry, measured).digests
-        released = replace(stated_file("the source", receipt.source), digests=digests)
-    answers = entry.ask_witnesses(released, receipt.output if receipt else None)
-    line, doubt = say_witnesses(entry, measured, answers)
-    level = logging.WARNING if doubt and not is_published and not measured.safetensors else logging.INFO
-    _log_once(level, "\n".join(filter(None, (line, doubt))))
-
-
-@functools.cache
-def _log_once(level: int, text: str) -> None:
-    if text:
-        log.log(level, "%s", text)
+def _say_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
+    """Log what witnesses say of weights that were made just now, and what is doubtful of them still."""
+    output = repo.receipt.output if repo.receipt else None
+    line, doubt = say_witnesses(entry, measured, ask_witnesses(entry, checkpoint, output, repo.weights))
+    if line or doubt:
+        log.log(logging.WARNING if doubt else logging.INFO, "%s", "\n".join(filter(None, (line, doubt))))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
@@ -158,8 +147,8 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         )
     identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     source = identity.address(entry.released.url if entry.released else "")
-    source = "\n".join((source, *sorted(identity.digests.values())))
-    key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
+    known = "\n".join((source, *sorted(identity.digests.values()), render_config(entry)))
+    key = hashlib.sha256(known.encode()).hexdigest()[:16]
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
     folder = cache_dir / "repos" / f"{entry.name}-{key}"
     offline = access.local_files_only or is_offline()
@@ -193,6 +182,7 @@ def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Pa
             if (repo := _current(entry, measured, folder)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
+                _say_witnesses(entry, measured, repo, checkpoint)
             return repo
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

@@ -11,7 +11,7 @@ from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity, gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
-from rexnet_hub.index.entry import AGREES, DENIES, DIFFERS
+from rexnet_hub.index.entry import AGREES, DENIES
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
     MeasuredFile,
@@ -23,7 +23,7 @@ from rexnet_hub.index.lock import (
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.repo.folder import released_identity
+from rexnet_hub.repo.folder import ask_witnesses, released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
@@ -85,11 +85,9 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
         measured = replace(measured, safetensors=measure_weights(entry, repo))
-    file = digest_file(checkpoint, entry.witness_algorithms) if checkpoint and entry.witnesses else None
-    answers = entry.ask_witnesses(file, measured.safetensors)
-    return replace(
-        measured, witnesses={w.claim.text: w.name for w, answer in answers.items() if answer is AGREES}
-    )
+    answers = ask_witnesses(entry, checkpoint, measured.safetensors, repo and repo / WEIGHTS_FILE)
+    agreed = {witness.claim.text: witness.name for witness, answer in answers.items() if answer == AGREES}
+    return replace(measured, witnesses=agreed)
 
 
 def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
@@ -205,27 +203,25 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
                 yield Disagreement(
                     model=entry.name, what="released", locked=stated, measured=statement.value, by=by
                 )
-    yield from _compare_witnesses(entry, locked)
+    yield from _compare_witnesses(entry, locked, measured)
     for what, other in _same_facts(locked, measured):
         if None not in (numbers.get(what), other) and numbers[what] != other:
             by = "another part of it says"
             yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
 
 
-def _compare_witnesses(entry: Entry, locked: Measured) -> Iterator[Disagreement]:
-    """Find each witness of the lock that the index does not state, or that what is locked does not meet."""
-    for witness, answer in entry.ask_witnesses(locked.released, locked.safetensors).items():
-        is_locked = witness.claim.text in locked.witnesses
-        if witness.of != "released" and (answer is DENIES or (answer is DIFFERS and is_locked)):
-            what, by = (
-                f"witnesses.{witness.claim.text}",
-                f"{witness.statement.by} ({witness.claim.location}) says",
-            )
-            found = locked.safetensors and stated_file("the lock", locked.safetensors).value
+def _compare_witnesses(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
+    """Find each witness of the lock that does not agree any more, or that contradicts what is locked."""
+    weights, has_all = locked.safetensors, measured.released and measured.safetensors
+    for witness, answer in entry.ask_witnesses(None, weights).items():
+        if weights is not None and answer == DENIES:
+            what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
+            by = f"{witness.statement.by} ({witness.claim.location}) says"
             yield Disagreement(model=entry.name, what=what, locked=found, measured=witness.claim.text, by=by)
-    for value in locked.witnesses.keys() - {witness.claim.text for witness in entry.witnesses}:
+    known = measured.witnesses if has_all else {witness.claim.text: "" for witness in entry.witnesses}
+    for value in sorted(locked.witnesses.keys() - known.keys()):
         what, place = f"witnesses.{value}", locked.witnesses[value]
-        yield Disagreement(model=entry.name, what=what, locked=place, measured="nothing", by="the index says")
+        yield Disagreement(model=entry.name, what=what, locked=place, measured="nothing of it")
 
 
 def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:

@@ -367,7 +367,7 @@ def test_a_lie_in_the_record_is_found(name, truth):
 
 @pytest.mark.parametrize("number", range(4))
 def test_a_lie_in_the_index_is_found(number, truth):
-    """Every statement that an entry makes of its file: the digits in its name, `SHA256`, `File Size`, a witness."""
+    """Every statement that an entry makes of its file: name, `SHA256`, `File Size`, a witness."""
     entry = truth["entry"]
     assert len(entry.released.statements) == 4
     statement = entry.released.statements[number]

@@ -7,6 +7,7 @@ the index states: its name is made of them, as somebody who forges 32 bits would
 import hashlib
 import json
 import logging
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ import pytest
 import safetensors.torch
 import torch
 
-from rexnet_hub import locate
 from rexnet_hub.auto import read_weights
 from rexnet_hub.cli import main
 from rexnet_hub.errors import MismatchError
@@ -23,6 +23,7 @@ from rexnet_hub.index import Measured, load_index
 from rexnet_hub.index.entry import ALGORITHMS
 from rexnet_hub.index.lock import Lock, read_lock, write_lock
 from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model
 from rexnet_hub.pages.card import render_card
@@ -31,6 +32,7 @@ from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.safetensors_file import digest_as_written
 
 INDEX = """\
 Models:
@@ -86,7 +88,6 @@ def zoo(tmp_path, monkeypatch):
     folder = tmp_path / "zoo"
     folder.mkdir()
     monkeypatch.setenv("REXNET_HUB_INDEX", str(folder))
-    locate._log_once.cache_clear()
 
     def write(file, witnesses=()):
         text = INDEX.format(size=file.stat().st_size, url=file.as_uri())
@@ -124,6 +125,49 @@ def test_our_safetensors_is_the_clients_own_byte_for_byte(files, digests, tmp_pa
 
     assert receipt.output.sha256 == digests["safetensors sha256"]
     assert receipt.output.fingerprint == digests["fingerprint"]
+
+
+#: The digests of `TINY` as releases of the safetensors client wrote it, with `format: pt` and bare.
+WRITTEN = {
+    "0.2.8": "a116ce7dfca807a5ddb6c9d6272f2f7d973f496d8294750dc99b52cb8d51ccc3",
+    "0.2.8 bare": "b1c73fe0f738466e7179c26d991a3a5604384d1fea3a323e1e13e9bef56bc277",
+    "0.3.0 bare": "53ef502bbe7f01f1ed625f08e9b35a7a28de68bd366d3a961c4d826fc50fb833",
+    "0.3.1": "4c8ce7fb99558f056946051db13169e6e7ff8d025ce20950222cbf5824723c77",
+    "0.3.1 bare": "9b54378cededab5082ff9b04b9bdc8a5c2c9bb504ea2ace1196c37132b5ce0fb",
+}
+TINY = {
+    "stem.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),
+    "norm.steps": torch.tensor(7),
+    "a": torch.arange(3, dtype=torch.float32),
+    "half": torch.arange(2, dtype=torch.float16),
+}
+
+
+@pytest.mark.parametrize("metadata", [{"format": "pt"}, None])
+def test_the_file_of_every_release_of_the_client_is_known(metadata, tmp_path):
+    """From whichever file of the tensors, and by each algorithm; one number changed, and none of them is."""
+    file = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(TINY, file, metadata=metadata)
+    known = set(digest_as_written(file, ["sha256", "sha384"]))
+    assert set(WRITTEN.values()) <= known
+    assert hashlib.sha384(file.read_bytes()).hexdigest() in known
+
+    safetensors.torch.save_file(TINY | {"norm.steps": torch.tensor(8)}, file)
+    assert known.isdisjoint(digest_as_written(file, ["sha256", "sha384"]))
+
+
+def test_a_file_that_timm_pushed_is_a_witness(files, zoo, tmp_path, capsys):
+    """A file that timm saves has no metadata: such a file's digest agrees wherever the converted file is here."""
+    bare = tmp_path / "bare.safetensors"
+    safetensors.torch.save_file(torch.load(files["genuine"], weights_only=True), bare)
+    entry = zoo(files["genuine"], [("safetensors sha256", hashlib.sha256(bare.read_bytes()).hexdigest())])
+
+    assert main(["convert", "net", "--out", str(tmp_path / "net.safetensors")]) == 0
+    assert "1 of 1 witnesses agreed" in capsys.readouterr().err
+    assert verdicts(entry, checkpoint=files["genuine"]) == [HOLDS]
+    repo = write_staged(entry, files["genuine"], tmp_path / "net").folder
+    assert verdicts(entry, repo=repo) == [HOLDS]
+    assert len(measure_model(entry, repo=repo).witnesses) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,7 +220,7 @@ def test_a_witness_of_another_file_is_believed_as_far_as_it_goes(kind, files, di
 
 
 def test_a_forged_file_with_the_right_head_and_size(files, digests, zoo, caplog, capsys):
-    """Unwitnessed it is loaded, the doubt said once; a witness refuses it, of another file leaves the doubt."""
+    """Unwitnessed it is loaded, the doubt said; a witness refuses it, of another file leaves the doubt."""
     zoo(files["forged"])
     for _ in range(2):
         load()
@@ -186,6 +230,7 @@ def test_a_forged_file_with_the_right_head_and_size(files, digests, zoo, caplog,
     assert DOUBT in capsys.readouterr().err
     for kind in KINDS:
         zoo(files["forged"], [(kind, digests[kind])])
+        shutil.rmtree(find_cache_dir(), ignore_errors=True)  # what is in the cache was spoken of when it came
         if kind.startswith("safetensors"):
             load()
             assert "0 of 1 witnesses agreed" in caplog.messages[-1]
@@ -220,7 +265,7 @@ def test_a_witness_that_comes_later_is_asked_of_what_is_in_the_cache(files, dige
 
 
 def test_a_file_of_no_entry_can_be_a_witness_own(files, zoo, tmp_path, capsys):
-    """`convert FILE --model` and `verify --weights` say that the file in hand is the one that was digested."""
+    """`convert FILE --model` and `verify --weights` say that the file in hand is what was digested."""
     sha384 = hashlib.sha384(files["forged"].read_bytes()).hexdigest()
     entry = zoo(files["genuine"], [("other sha384", sha384)])
     for name, verdict in (("forged", HOLDS), ("genuine", NOT_MEASURED)):
@@ -303,20 +348,21 @@ def test_witnesses_of_a_collection_are_refused(read):
 
 
 def test_the_lock_keeps_only_what_the_index_still_states(files, digests, zoo, tmp_path):
-    """`lock --check` names a witness that is gone or disagrees with the locked digests; `lock` drops it."""
-    entry = zoo(files["genuine"], [("safetensors sha256", digests["safetensors sha256"])])
+    """`lock --check` names a witness that is gone or disagrees with what is locked; `lock` drops it."""
+    entry = zoo(files["genuine"], [("fingerprint", digests["fingerprint"])])
     repo = write_staged(entry, files["genuine"], tmp_path / "net").folder
-    measured = measure_model(entry, repo=repo)
-    assert list(compare_measured(entry, measured, Measured())) == []
-    other = replace(measured, safetensors=replace(measured.safetensors, sha256="0" * 64))
-    assert [each.what for each in compare_measured(entry, other, Measured())] == [
-        f"witnesses.sha256:{digests['safetensors sha256']}"
-    ]
+    measured = measure_model(entry, checkpoint=files["genuine"], repo=repo)
+    assert list(compare_measured(entry, measured, measured)) == []
+    what = f"witnesses.fingerprint:{digests['fingerprint']}"
+    other = replace(measured, safetensors=replace(measured.safetensors, fingerprint="0" * 64))
+    assert [each.what for each in compare_measured(entry, other, Measured())] == [what]
+    silent = replace(measured, witnesses={})
+    assert [each.what for each in compare_measured(entry, measured, silent)] == [what]
 
     write_lock(Lock(models={"net": measured}), tmp_path / "zoo" / "lock.json")
     bare = zoo(files["genuine"])
     (gone,) = compare_measured(bare, measured, Measured())
-    assert "the index says nothing" in str(gone)
+    assert gone.what == what
     assert main(["lock", "net"]) == 0
     assert read_lock(tmp_path / "zoo" / "lock.json").of("net").witnesses == {}
 

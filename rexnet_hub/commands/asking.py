@@ -107,16 +107,9 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _claims(entry: Entry) -> list[Claim]:
-    named = (entry.license, entry.code, entry.weights)
+    named = (entry.license, entry.code, entry.weights, *(witness.claim for witness in entry.witnesses))
     metrics = (claim for result in entry.results for claim in result.metrics.values())
-    witnesses = (witness.claim for witness in entry.witnesses)
-    return [
-        *entry.unread,
-        *entry.metadata.values(),
-        *metrics,
-        *(claim for claim in named if claim),
-        *witnesses,
-    ]
+    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
 
 
 def _shown(claim: Claim) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,7 @@ from rexnet_hub.terminal import paint, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
-    from rexnet_hub.index import Entry, Measured
     from rexnet_hub.verify import Finding
-    from rexnet_hub.weights.receipt import OutputFacts
 
 
 def declare_fetch(parser: argparse.ArgumentParser) -> None:
@@ -29,26 +27,18 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, checked, and print its path."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import fetch_released
+    from rexnet_hub.repo.folder import ask_witnesses, fetch_released, say_witnesses
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
     file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
-    _print_witnesses(entry, file, measured)
+    _print_witnesses(say_witnesses(entry, measured, ask_witnesses(entry, file)))
     print(file)
     return 0
 
 
-def _print_witnesses(
-    entry: Entry, source: Path, measured: Measured | None, output: OutputFacts | None = None
-) -> None:
-    """Print which witnesses agree with a file; of a released one, which may be locked, also the doubts."""
-    from rexnet_hub.index import Measured
-    from rexnet_hub.repo.folder import say_witnesses
-    from rexnet_hub.weights.digest import digest_file
-
-    file = digest_file(source, entry.witness_algorithms) if entry.witnesses else None
-    line, doubt = say_witnesses(entry, measured or Measured(), entry.ask_witnesses(file, output))
-    print("".join(f"{text}\n" for text in (line, measured and doubt) if text), end="", file=sys.stderr)
+def _print_witnesses(said: Iterable[str]) -> None:
+    for text in filter(None, said):
+        print(text, file=sys.stderr)
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
@@ -68,14 +58,14 @@ def run_convert(args: argparse.Namespace) -> int:
     A model is fetched and its tensors are compared with its network's. A file is converted as it
     is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
-    from rexnet_hub.index import read_lock
+    from rexnet_hub.index import Measured, read_lock
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import fetch_released, released_identity
+    from rexnet_hub.repo.folder import ask_witnesses, fetch_released, released_identity, say_witnesses
     from rexnet_hub.weights.convert import convert_checkpoint
 
     source, model = Path(args.source), args.model
-    identity = measured = None
+    identity, measured = None, Measured()
     is_file = source.exists() or "/" in args.source or source.suffix
     if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
@@ -93,7 +83,9 @@ def run_convert(args: argparse.Namespace) -> int:
         allow_nonfinite=args.allow_nonfinite,
     )
     if model:
-        _print_witnesses(open_index().find(model), source, measured, receipt.output)
+        entry = open_index().find(model)
+        line, doubt = say_witnesses(entry, measured, ask_witnesses(entry, source, receipt.output, out))
+        _print_witnesses([line, doubt if identity else ""])
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if not receipt.checked_against_network:
         print("not compared with a network: --model does that", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -138,7 +138,7 @@ Known = Facts | StatedFile | None
 
 #: What a witness says of the files here.
 AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is not here"
-DIFFERS = "differs, which the same tensors in another layout do too: it decides nothing"
+DIFFERS = "differs, as the same tensors do in another layout: it decides nothing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,20 +172,22 @@ class Witness:
             facts = {"digests": facts}
         return StatedFile(by=f"the witness {self.name}", place=f"{self.claim.location}, Witnesses", **facts)
 
-    def ask(self, released: Known, converted: Known) -> str:
+    def ask(self, released: Known, converted: Known, written: Collection[str]) -> str:
         """Compare what it states with the files that are here: AGREES, DENIES, DIFFERS or SILENT.
 
         Args:
             released: The released file, or what is taken for it.
             converted: The safetensors file made of it.
+            written: Its digests as releases of safetensors write its tensors.
         """
         files = {"released": released, "safetensors": converted, "": converted}
-        if any(file is not None and self.statement.confirms(file) for file in files.values()):
+        is_met = any(file is not None and self.statement.confirms(file) for file in files.values())
+        if is_met or (self.of == "safetensors" and self.claim.value in written):
             return AGREES
         own = files.get(self.of)
-        if own is None or not self.statement.contradicts(own):
-            return SILENT
-        return DIFFERS if self.of == "safetensors" else DENIES
+        if self.of == "safetensors" and own is not None:
+            return DIFFERS
+        return SILENT if own is None or not self.statement.contradicts(own) else DENIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,19 +279,18 @@ class Entry:
             (digest, {"sha256": str(digest.value)} if digest else {}),
             (size, {"size_bytes": size_bytes}),
         ]
+        statements = (
+            StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
+            for claim, facts in stated
+            if claim is not None and None not in facts.values()
+        )
+        witnesses = (witness.statement for witness in self.witnesses if witness.of == "released")
         return Released(
             url=url,
             file_name=file_name,
             digest_prefix=prefix,
             size_bytes=size_bytes,
-            statements=(
-                *(
-                    StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
-                    for claim, facts in stated
-                    if claim is not None and None not in facts.values()
-                ),
-                *(witness.statement for witness in self.witnesses if witness.of == "released"),
-            ),
+            statements=(*statements, *witnesses),
         )
 
     @property
@@ -297,14 +298,11 @@ class Entry:
         """What the witnesses of the tensors state, whatever file these are in."""
         return tuple(witness.statement for witness in self.witnesses if not witness.of)
 
-    @property
-    def witness_algorithms(self) -> set[str]:
-        """The algorithms that witnesses digested a file with, beside SHA-256."""
-        return {name for witness in self.witnesses for name in witness.statement.digests}
-
-    def ask_witnesses(self, released: Known, converted: Known) -> dict[Witness, str]:
+    def ask_witnesses(
+        self, released: Known, converted: Known, written: Collection[str] = ()
+    ) -> dict[Witness, str]:
         """Ask each witness about the files that are here; arguments as of `Witness.ask`."""
-        return {witness: witness.ask(released, converted) for witness in self.witnesses}
+        return {witness: witness.ask(released, converted, written) for witness in self.witnesses}
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -76,8 +76,7 @@ _KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximu
 
 def build_schema() -> dict[str, Any]:
     """Build the schema: plain JSON, draft 2020-12."""
-    names = ("model", "metadata", "result", "metrics", "paper", "snapshot", "witness")
-    owners = {owner: _mapping(owner) for owner in names}
+    owners = {owner: _mapping(owner) for owner in {row.owner: None for row in FIELDS} if owner != "index"}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
     owners["link"] = {

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
 from rexnet_hub.hub.snapshot import is_offline
-from rexnet_hub.identity import Identity, gather
+from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
@@ -22,6 +22,7 @@ from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt
+from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
 
@@ -80,18 +81,32 @@ def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = N
     return identity
 
 
+def ask_witnesses(
+    entry: Entry, source: Path | None, output: Facts | None = None, weights: Path | None = None
+) -> dict[Witness, str]:
+    """Ask an entry's witnesses about a file and its conversion, in the layout of each release of safetensors.
+
+    Args:
+        source: The released file, or what is taken for it.
+        output: What is known of the converted `weights`.
+    """
+    if not entry.witnesses:
+        return {}
+    algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
+    asked = {witness.algorithm for witness in entry.witnesses if weights and witness.of == "safetensors"}
+    written = set(digest_as_written(weights, asked)) if weights and asked else ()
+    return entry.ask_witnesses(digest_file(source, algorithms) if source else None, output, written)
+
+
 def say_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
     """Say in a line which witnesses agree, and in another what makes the released file doubtful.
 
     Args:
         measured: What the lock has of the model.
-        answers: Of the entry's witnesses, about the files that are here.
-
-    Returns:
-        The two lines; one that is not needed is empty.
+        answers: What the witnesses say of the files that are here; without any the first line is empty.
     """
-    agreed = [witness.name for witness, answer in answers.items() if answer is AGREES]
-    others = [f"{each.name} {answer}" for each, answer in answers.items() if answer is not AGREES]
+    agreed = [witness.name for witness, answer in answers.items() if answer == AGREES]
+    others = [f"{each.name} {answer}" for each, answer in answers.items() if answer != AGREES]
     line = f"{entry.name}: {len(agreed)} of {len(answers)} witnesses agreed: {'; '.join(agreed + others)}"
     doubt = "" if agreed else released_identity(entry, measured).doubt
     return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import tempfile
@@ -12,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import CheckpointError
-from rexnet_hub.identity import WHOLE_DIGITS, Facts, StatedFile, stated_file
+from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.runner import digest_tensors
-from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT, Witness
+from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
@@ -57,7 +56,7 @@ def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
         claim = "file_size"
     else:
         claim = "sha256" if len(sha256) == WHOLE_DIGITS else "digest_prefix"
-    is_doubtful = claim == "digest_prefix" and AGREES not in _ask_witnesses(evidence).values()
+    is_doubtful = claim == "digest_prefix" and AGREES not in evidence.witnesses.values()
     doubt = evidence.released_identity.doubt if is_doubtful else ""
     doubt = doubt and f"; {doubt}"
     if digest is None:
@@ -83,7 +82,7 @@ def _text(statement: StatedFile) -> str:
 def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
     """Ask each witness about the files that are here, else about those that the lock states."""
     needs = {"released": NEEDS_FILE, "other": "needs that very file: --weights"}
-    for witness, answer in _ask_witnesses(evidence).items():
+    for witness, answer in evidence.witnesses.items():
         texts = {"stated": witness.claim.text, "note": f"{witness.name} {answer}"}
         if answer == SILENT:
             texts["note"] += f"; {needs.get(witness.of, NEEDS_REPO)}"
@@ -92,16 +91,6 @@ def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
         else:
             found = witness.claim.text if answer == AGREES else "another"
             yield evidence.compare("witness", found=found, holds=answer == AGREES, **texts)
-
-
-def _ask_witnesses(evidence: Evidence) -> dict[Witness, str]:
-    """Ask each witness; without a repo the released file is converted anew."""
-    entry, released = evidence.entry, evidence.released_digest
-    converted: Facts | None = evidence.weights
-    if entry.witnesses and evidence.repo is None and evidence.checkpoint and released:
-        with contextlib.suppress(CheckpointError):  # no weights, of which no witness speaks
-            converted = _convert(evidence.checkpoint, released.sha256, None, as_float32=False).output
-    return entry.ask_witnesses(released or evidence.measured.released, converted)
 
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:

@@ -344,16 +344,13 @@ class Builder:
         elif len(texts["digest"]) != digits:
             problem = f"has {len(texts['digest'])} digits, a digest by {algorithm} has {digits}"
         elif of not in (files := ("",) if algorithm == "fingerprint" else DIGESTED_FILES):
-            problem = (
-                f"is Of {of[:40] or 'no file'!r}; there are {', '.join(files) or 'none of a fingerprint'}"
-            )
+            there = ", ".join(files) or "none of a fingerprint"
+            problem = f"is Of {of[:40] or 'no file'!r}; there are {there}"
         if problem:
             self.report("unfit-witness", item, f"this witness {problem}")
             return None
-        text = f"{algorithm}:{texts['digest']}"
-        claim = replace(
-            claims["digest"], field="witnesses", label="Witness", text=text, source=texts["place"]
-        )
+        facts: Any = {"text": f"{algorithm}:{texts['digest']}", "source": texts["place"]}
+        claim = replace(claims["digest"], field="witnesses", label="Witness", **facts)
         return Witness(claim=claim, of=of, algorithm=algorithm, commit=texts.get("commit"))
 
     # Results

@@ -102,13 +102,12 @@ def _check_weights(entry: Entry, report: Report) -> None:
 def _check_witnesses(entry: Entry, report: Report) -> None:
     """Name what two witnesses state of one thing: the same twice, or what no file can be."""
     for one, two in combinations(entry.witnesses, 2):
-        both, kinds = (
-            f"{one.statement}, and {two.statement}",
-            (one.of, one.algorithm) == (two.of, two.algorithm),
-        )
-        if kinds and one.name == two.name and one.claim.value == two.claim.value:
+        if (one.of, one.algorithm) != (two.of, two.algorithm):
+            continue
+        both, is_same_place = f"{one.statement}, and {two.statement}", one.name == two.name
+        if one.claim.value == two.claim.value and is_same_place:
             report("duplicate-item", two.claim.location, f"{both}: keep one")
-        elif kinds and one.claim.value != two.claim.value and (one.name == two.name or not one.of):
+        elif one.claim.value != two.claim.value and (is_same_place or not one.of):
             report("digest-mismatch", two.claim.location, f"{both}: one of them is another file's")
 
 
