@@ -24,11 +24,11 @@ from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import (
     Repo,
-    ask_witnesses,
+    compare_witnesses,
+    describe_witnesses,
     fetch_released,
     read_repo,
     released_identity,
-    say_witnesses,
     write_repo,
 )
 from rexnet_hub.whole_files import locked
@@ -131,10 +131,12 @@ def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
     return replace(repo, identity=identity.agreed(repo.weights))
 
 
-def _say_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
+def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
     """Log what witnesses say of weights that were made just now, and what is doubtful of them still."""
     output = repo.receipt.output if repo.receipt else None
-    line, doubt = say_witnesses(entry, measured, ask_witnesses(entry, checkpoint, output, repo.weights))
+    line, doubt = describe_witnesses(
+        entry, measured, compare_witnesses(entry, checkpoint, output, repo.weights)
+    )
     if line or doubt:
         log.log(logging.WARNING if doubt else logging.INFO, "%s", "\n".join(filter(None, (line, doubt))))
 
@@ -182,7 +184,7 @@ def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Pa
             if (repo := _current(entry, measured, folder)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
-                _say_witnesses(entry, measured, repo, checkpoint)
+                _log_witnesses(entry, measured, repo, checkpoint)
             return repo
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

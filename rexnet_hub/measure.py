@@ -23,7 +23,7 @@ from rexnet_hub.index.lock import (
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.repo.folder import ask_witnesses, released_identity
+from rexnet_hub.repo.folder import compare_witnesses, released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
@@ -85,7 +85,7 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
         measured = replace(measured, safetensors=measure_weights(entry, repo))
-    answers = ask_witnesses(entry, checkpoint, measured.safetensors, repo and repo / WEIGHTS_FILE)
+    answers = compare_witnesses(entry, checkpoint, measured.safetensors, repo and repo / WEIGHTS_FILE)
     agreed = {witness.claim.text: witness.name for witness, answer in answers.items() if answer == AGREES}
     return replace(measured, witnesses=agreed)
 
@@ -213,7 +213,7 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
 def _compare_witnesses(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
     """Find each witness of the lock that does not agree any more, or that contradicts what is locked."""
     weights, has_all = locked.safetensors, measured.released and measured.safetensors
-    for witness, answer in entry.ask_witnesses(None, weights).items():
+    for witness, answer in entry.compare_witnesses(None, weights).items():
         if weights is not None and answer == DENIES:
             what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
             by = f"{witness.statement.by} ({witness.claim.location}) says"

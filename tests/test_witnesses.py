@@ -157,7 +157,7 @@ def test_the_file_of_every_release_of_the_client_is_known(metadata, tmp_path):
 
 
 def test_a_file_that_timm_pushed_is_a_witness(files, zoo, tmp_path, capsys):
-    """A file that timm saves has no metadata: such a file's digest agrees wherever the converted file is here."""
+    """What timm saves has no metadata: its digest agrees wherever the converted file is here."""
     bare = tmp_path / "bare.safetensors"
     safetensors.torch.save_file(torch.load(files["genuine"], weights_only=True), bare)
     entry = zoo(files["genuine"], [("safetensors sha256", hashlib.sha256(bare.read_bytes()).hexdigest())])

@@ -27,11 +27,11 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, checked, and print its path."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import ask_witnesses, fetch_released, say_witnesses
+    from rexnet_hub.repo.folder import compare_witnesses, describe_witnesses, fetch_released
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
     file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
-    _print_witnesses(say_witnesses(entry, measured, ask_witnesses(entry, file)))
+    _print_witnesses(describe_witnesses(entry, measured, compare_witnesses(entry, file)))
     print(file)
     return 0
 
@@ -61,7 +61,12 @@ def run_convert(args: argparse.Namespace) -> int:
     from rexnet_hub.index import Measured, read_lock
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import ask_witnesses, fetch_released, released_identity, say_witnesses
+    from rexnet_hub.repo.folder import (
+        compare_witnesses,
+        describe_witnesses,
+        fetch_released,
+        released_identity,
+    )
     from rexnet_hub.weights.convert import convert_checkpoint
 
     source, model = Path(args.source), args.model
@@ -84,7 +89,9 @@ def run_convert(args: argparse.Namespace) -> int:
     )
     if model:
         entry = open_index().find(model)
-        line, doubt = say_witnesses(entry, measured, ask_witnesses(entry, source, receipt.output, out))
+        line, doubt = describe_witnesses(
+            entry, measured, compare_witnesses(entry, source, receipt.output, out)
+        )
         _print_witnesses([line, doubt if identity else ""])
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if not receipt.checked_against_network:

@@ -172,7 +172,7 @@ class Witness:
             facts = {"digests": facts}
         return StatedFile(by=f"the witness {self.name}", place=f"{self.claim.location}, Witnesses", **facts)
 
-    def ask(self, released: Known, converted: Known, written: Collection[str]) -> str:
+    def compare(self, released: Known, converted: Known, written: Collection[str]) -> str:
         """Compare what it states with the files that are here: AGREES, DENIES, DIFFERS or SILENT.
 
         Args:
@@ -298,11 +298,11 @@ class Entry:
         """What the witnesses of the tensors state, whatever file these are in."""
         return tuple(witness.statement for witness in self.witnesses if not witness.of)
 
-    def ask_witnesses(
+    def compare_witnesses(
         self, released: Known, converted: Known, written: Collection[str] = ()
     ) -> dict[Witness, str]:
-        """Ask each witness about the files that are here; arguments as of `Witness.ask`."""
-        return {witness: witness.ask(released, converted, written) for witness in self.witnesses}
+        """Compare each witness with the files that are here; arguments as of `Witness.compare`."""
+        return {witness: witness.compare(released, converted, written) for witness in self.witnesses}
 
     @property
     def preprocessing(self) -> Preprocessing:

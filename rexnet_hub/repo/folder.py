@@ -81,10 +81,10 @@ def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = N
     return identity
 
 
-def ask_witnesses(
+def compare_witnesses(
     entry: Entry, source: Path | None, output: Facts | None = None, weights: Path | None = None
 ) -> dict[Witness, str]:
-    """Ask an entry's witnesses about a file and its conversion, in the layout of each release of safetensors.
+    """Compare an entry's witnesses with a file and its conversion, in every layout of safetensors.
 
     Args:
         source: The released file, or what is taken for it.
@@ -95,11 +95,11 @@ def ask_witnesses(
     algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
     asked = {witness.algorithm for witness in entry.witnesses if weights and witness.of == "safetensors"}
     written = set(digest_as_written(weights, asked)) if weights and asked else ()
-    return entry.ask_witnesses(digest_file(source, algorithms) if source else None, output, written)
+    return entry.compare_witnesses(digest_file(source, algorithms) if source else None, output, written)
 
 
-def say_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
-    """Say in a line which witnesses agree, and in another what makes the released file doubtful.
+def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
+    """Describe in a line which witnesses agree, and in another what makes the released file doubtful.
 
     Args:
         measured: What the lock has of the model.

@@ -17,7 +17,7 @@ from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.repo.folder import Repo, ask_witnesses, released_identity
+from rexnet_hub.repo.folder import Repo, compare_witnesses, released_identity
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -69,16 +69,16 @@ class Evidence:
         """What each witness says of the files, or of what is locked; without a repo the file is converted."""
         entry, checkpoint = self.entry, self.checkpoint
         if self.repo is not None:
-            return ask_witnesses(entry, checkpoint, self.weights, self.repo.weights)
+            return compare_witnesses(entry, checkpoint, self.weights, self.repo.weights)
         if checkpoint is None or not entry.witnesses:
-            return entry.ask_witnesses(self.measured.released, self.measured.safetensors)
+            return entry.compare_witnesses(self.measured.released, self.measured.safetensors)
         with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
             out = Path(scratch, WEIGHTS_FILE)
             try:
                 output = convert_checkpoint(checkpoint, out, allow_nonfinite=True).output
             except CheckpointError:  # no weights: only the bytes of the file can be asked of
-                return ask_witnesses(entry, checkpoint)
-            return ask_witnesses(entry, checkpoint, output, out)
+                return compare_witnesses(entry, checkpoint)
+            return compare_witnesses(entry, checkpoint, output, out)
 
     @cached_property
     def has_standin_checkpoint(self) -> bool:

@@ -80,7 +80,7 @@ def _text(statement: StatedFile) -> str:
 
 
 def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
-    """Ask each witness about the files that are here, else about those that the lock states."""
+    """Compare each witness with the files that are here, else about those that the lock states."""
     needs = {"released": NEEDS_FILE, "other": "needs that very file: --weights"}
     for witness, answer in evidence.witnesses.items():
         texts = {"stated": witness.claim.text, "note": f"{witness.name} {answer}"}

@@ -100,7 +100,7 @@ def _check_weights(entry: Entry, report: Report) -> None:
 
 
 def _check_witnesses(entry: Entry, report: Report) -> None:
-    """Name what two witnesses state of one thing: the same twice, or what no file can be."""
+    """Check that no two witnesses state the same twice, or what no file can be."""
     for one, two in combinations(entry.witnesses, 2):
         if (one.of, one.algorithm) != (two.of, two.algorithm):
             continue
