@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
 import ipaddress
+import os
 import re
 import socket
 import urllib.request
-from urllib.parse import urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+#: The hosts and networks that a person allows: they may be private, and a Hub may lead to the hosts.
+ALLOW = "REXNET_HUB_ALLOW"
+#: What proxies in fake-ip mode give for every name, by default: those of clash, mihomo and sing-box.
+_FAKE_IP = tuple(map(ipaddress.ip_network, ("198.18.0.0/15", "fc00::/18", "fdfe:dcba:9876::/64")))
+_HOST = re.compile(r"(?:[\w-]+\.)*[a-z_][\w-]*", re.ASCII | re.IGNORECASE)
+#: Of a proxy, by its kind.
+_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+
+
+class SettingError(ValueError):
+    """A variable of the environment cannot be read; its value is not shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """A proxy that the environment or the system names.
+
+    Attributes:
+        variable: Where it is named, such as HTTPS_PROXY.
+        authorization: The header's value for the user and password that its address has.
+    """
+
+    variable: str
+    scheme: str
+    host: str
+    port: int
+    authorization: str | None = field(repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"the proxy {self.scheme}://{host}:{self.port} of {self.variable}"
+
+    def explain(self, status: int) -> str:
+        """Render that the proxy refused, and what to do where it wants to know who asks."""
+        advice = "; write your user and password there: http://USER:PASSWORD@HOST:PORT"
+        return f"{self} answers {status}{advice if status == 407 else ''}"
 
 
 def redact_url(url: str) -> str:
@@ -43,6 +84,13 @@ def host_of(url: str) -> str:
         return ""
 
 
+def _parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+
+
 def is_public(address: str) -> bool:
     """Return whether an IP address is of the public internet: not private, loopback, local or multicast."""
     parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -52,21 +100,95 @@ def is_public(address: str) -> bool:
 def is_loopback(url: str) -> bool:
     """Return whether an address is of this very machine."""
     host = host_of(url)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return ip.is_loopback if (ip := _parse_ip(host)) else host == "localhost"
 
 
-def find_proxy(host: str, *kinds: str) -> str | None:
-    """Find the proxy of one of these kinds (`https`, `all`) that the environment names for a host."""
+def find_proxy(host: str, *kinds: str) -> Proxy | None:
+    """Find the proxy for a host: the first of these kinds (`https`, `all`) that the environment names.
+
+    Raises:
+        SettingError: What it names is no proxy's address; in words that do not show it.
+    """
     proxies = urllib.request.getproxies()
-    proxy = next((proxies[kind] for kind in kinds if kind in proxies), None)
-    return None if proxy is None or urllib.request.proxy_bypass(host) else proxy
+    kind = next((kind for kind in kinds if proxies.get(kind)), None)
+    return None if kind is None or urllib.request.proxy_bypass(host) else _parse_proxy(kind, proxies[kind])
+
+
+def _parse_proxy(kind: str, value: str) -> Proxy:
+    names = (name for name in (f"{kind}_proxy", f"{kind}_proxy".upper()) if os.environ.get(name))
+    variable = next(names, "the system's settings")
+    try:
+        at = urlsplit(value if "://" in value else f"http://{value}")
+        port = _PORTS.get(at.scheme, 1) if at.port is None else at.port
+    except ValueError:
+        at, port = urlsplit("http:"), 0
+    problems = {
+        "has a space or another character that it cannot have": not re.fullmatch(r"[!-~]+", value),
+        f"is of no kind that is known: {', '.join(_PORTS)}": at.scheme not in _PORTS,
+        "cannot be read": not port or "@" in at.path + at.query + at.fragment,
+        "names no host": not at.hostname,
+    }
+    for problem in (problem for problem, is_found in problems.items() if is_found):
+        raise SettingError(
+            f"{variable}: the address of the proxy {problem}. Write http://HOST:PORT, or "
+            "http://USER:PASSWORD@HOST:PORT with %XX for what is no letter or digit in them"
+        )
+    user = f"{unquote(at.username or '')}:{unquote(at.password or '')}".encode()
+    authorization = f"Basic {base64.b64encode(user).decode()}" if "@" in at.netloc else None
+    return Proxy(
+        variable=variable, scheme=at.scheme, host=str(at.hostname), port=port, authorization=authorization
+    )
+
+
+def is_allowed(host: str, address: str = "") -> bool:
+    """Return whether `REXNET_HUB_ALLOW` names a host, one that it is below, or a network of its address.
+
+    Raises:
+        SettingError: What is in it that is neither a host nor a network.
+    """
+    found, ips = False, [ip for text in (host, address) if (ip := _parse_ip(text))]
+    for number, word in enumerate(re.split(r"[\s,]+", os.environ.get(ALLOW, "").strip(" ,")), 1):
+        try:
+            network = ipaddress.ip_network(word, strict=False)
+            found |= any(ip in network for ip in ips)
+        except ValueError:
+            if word and not _HOST.fullmatch(word):
+                problem = f"entry {number} is neither a host nor a network such as 198.18.0.0/15"
+                raise SettingError(f"{ALLOW}: {problem}") from None
+            found |= bool(word) and (host == word.lower() or host.endswith(f".{word.lower()}"))
+    return found
+
+
+def find_private(host: str, address: str) -> str | None:
+    """Return why a host's address must not be asked, and how to allow it; None where it may.
+
+    Raises:
+        SettingError: As of `is_allowed`.
+    """
+    if is_public(address) or is_allowed(host, address):
+        return None
+    fake = next((network for network in _FAKE_IP if _parse_ip(address) in network), None)
+    made_up = " (as a proxy in fake-ip mode makes it up)" if fake else ""
+    return f"the private address {address}{made_up}; if that is right, set {ALLOW}={fake or host}"
+
+
+def require_proxies() -> None:
+    """Check each proxy that the Hub's client will read as soon as it is used, whatever is asked.
+
+    Raises:
+        SettingError: One is no address, or speaks SOCKS, for which the client needs a package.
+    """
+    proxies = urllib.request.getproxies()
+    for proxy in (_parse_proxy(kind, proxies[kind]) for kind in ("http", "https", "all") if kind in proxies):
+        if proxy.scheme.startswith("socks") and not importlib.util.find_spec("socksio"):
+            raise SettingError(
+                f"{proxy} speaks SOCKS, for which the Hub's client needs a package: pip install socksio, or "
+                "name an http:// proxy in its place"
+            )
 
 
 def find_private_address(host: str) -> str | None:
-    """Find an address of a host that is not of the public internet.
+    """Find an address of a host that must not be asked, as `find_private` says it.
 
     Behind a proxy nothing is looked up here: the check is the proxy's. A host that is not found has none.
     """
@@ -76,4 +198,4 @@ def find_private_address(host: str) -> str | None:
         addresses = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
     except OSError:
         return None
-    return min((address for address in addresses if not is_public(address)), default=None)
+    return next(filter(None, (find_private(host, address) for address in sorted(addresses))), None)

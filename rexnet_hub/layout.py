@@ -21,6 +21,9 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 
 LOCK_FILE = "lock.json"
 
+# Of the cache: released files by their digests, and the repos that were made of them.
+RELEASED_FOLDER, REPOS_FOLDER = "released", "repos"
+
 
 def receipt_of(weights: Path) -> Path:
     """Return the file of a receipt: `receipt.json` beside a repo's weights, else named after the weights."""

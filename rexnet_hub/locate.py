@@ -20,7 +20,7 @@ from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.index.reading.contradictions import is_plain_name
-from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.layout import CONFIG_FILE, RELEASED_FOLDER, REPOS_FOLDER, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import (
     Repo,
@@ -31,6 +31,7 @@ from rexnet_hub.repo.folder import (
     released_identity,
     write_repo,
 )
+from rexnet_hub.weights.fetch import mark_used
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)
@@ -134,9 +135,8 @@ def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
 def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
     """Log what witnesses say of weights that were made just now, and what is doubtful of them still."""
     output = repo.receipt.output if repo.receipt else None
-    line, doubt = describe_witnesses(
-        entry, measured, compare_witnesses(entry, checkpoint, output, repo.weights)
-    )
+    answers = compare_witnesses(entry, checkpoint, output, repo.weights)
+    line, doubt = describe_witnesses(entry, measured, answers)
     if line or doubt:
         log.log(logging.WARNING if doubt else logging.INFO, "%s", "\n".join(filter(None, (line, doubt))))
 
@@ -147,12 +147,9 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         raise RepoError(
             f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
         )
-    identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
-    source = identity.address(entry.released.url if entry.released else "")
-    known = "\n".join((source, *sorted(identity.digests.values()), render_config(entry)))
-    key = hashlib.sha256(known.encode()).hexdigest()[:16]
+    released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
-    folder = cache_dir / "repos" / f"{entry.name}-{key}"
+    folder = _cached_repo(entry, measured, cache_dir)
     offline = access.local_files_only or is_offline()
     if (repo := _current(entry, measured, folder)) is None:
         if offline:
@@ -166,6 +163,23 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     return _locked(entry, measured, replace(repo, renew=None if offline else renew))
 
 
+def _cached_repo(entry: Entry, measured: Measured, cache_dir: Path) -> Path:
+    identity = released_identity(entry, measured)
+    source = identity.address(entry.released.url if entry.released else "")
+    known = "\n".join((source, *sorted(identity.digests.values()), render_config(entry)))
+    key = hashlib.sha256(known.encode()).hexdigest()[:16]
+    return cache_dir / REPOS_FOLDER / f"{entry.name}-{key}"
+
+
+def find_places(entry: Entry, measured: Measured, cache_dir: Path) -> list[Path]:
+    """List what of a cache this model needs: its released file and, until it is on a Hub, its repo."""
+    if entry.released is None:
+        return []
+    address = released_identity(entry, measured).address(entry.released.url)
+    repo = [] if measured.hub else [_cached_repo(entry, measured, cache_dir)]
+    return [cache_dir / RELEASED_FOLDER / address, *repo]
+
+
 def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     """Read the repo that an earlier load made, unless it is damaged or of another released file."""
     try:
@@ -174,7 +188,10 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     except (RepoError, FileProblem, OSError):
         return None
     wrong = released_identity(entry, measured, repo=repo).contradictions()
-    return repo if same and repo.receipt is not None and not wrong else None
+    if not same or repo.receipt is None or wrong:
+        return None
+    mark_used(folder)
+    return repo
 
 
 def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> Repo:

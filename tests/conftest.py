@@ -42,6 +42,14 @@ def _own_cache(monkeypatch, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate for 127.0.0.1 that nobody trusts but these tests, with its key, in one file."""
+    from certificates import make_certificate
+
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture(scope="session")
 def index():
     """The zoo's own index."""
     from rexnet_hub.index import load_index

@@ -331,6 +331,7 @@ def test_bash_completes_commands_options_and_models(run, tmp_path):
         "rexnet-hub pre": "predict",
         "rexnet-hub list --pa": "--pareto",
         "rexnet-hub show rexnet_15": "rexnet_150",
+        "rexnet-hub cache --pr": "--prune",
     }
     for words, expected in asked.items():
         count = len(words.split()) - 1

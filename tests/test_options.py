@@ -27,6 +27,10 @@ OPTIONS = {
     "validate": "paths, --root, --fix, --strict, --format",
     "recipe": "name, --json",
     "fetch": "name, --to",
+    "cache": """
+        --check, --prune, --json
+        --all: cache --all
+        --apply: cache --apply""",
     "convert": "source, --model, --out, --wrapper, --float32, --allow-nonfinite",
     "verify": """
         names, --record, --imagenet, --junit, --json

@@ -24,6 +24,7 @@ COMMANDS = {
     "recipe": "asking",
     "fetch": "checkpoints",
     "convert": "checkpoints",
+    "cache": "caching",
     "verify": "checkpoints",
     "lock": "checkpoints",
     "card": "repos",

@@ -14,12 +14,13 @@ import os
 import re
 from collections.abc import Iterator
 
+from rexnet_hub.addresses import find_proxy, host_of
 from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
 from rexnet_hub.patience import parse_retry_after
 
 _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
-_SHOWN_CHARACTERS = 200
+_SHOWN_CHARACTERS = 400
 _DISK = ["ENOSPC", "EDQUOT", "EFBIG", "EIO", "EROFS", "EACCES", "ENOTDIR", "ENOENT"]
 #: How Rust, in which Xet's part of the client is written, prints the number of the system's error.
 _RUST_ERRNO = re.compile(r"\(os error (\d+)\)")
@@ -139,9 +140,13 @@ def _by_transport(error: BaseException) -> tuple[str, str]:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     at, name, words = constants.ENDPOINT, type(error).__name__, clean(str(error))
-    if type(error) is TimeoutError:
-        return "no-answer", f"{at} is too slow ({words}); check the network, then run it again"
     if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
+        if proxy := find_proxy(host_of(at), at.partition(":")[0], "all"):
+            at += f", through {proxy},"
+            if isinstance(error, httpx.ProxyError) and words[:3].isdecimal():
+                return "no-answer", f"{proxy.explain(int(words[:3]))}; then run it again"
+        if type(error) is TimeoutError:
+            return "no-answer", f"{at} is too slow ({words}); check the network, then run it again"
         return "no-answer", f"{at} does not answer ({name}: {words}); check the network, then run it again"
     if type(error) is RuntimeError:  # of Xet's part, whatever it is
         return "no-answer", f"{at} does not answer as it should ({words}); run it again"

@@ -2,9 +2,10 @@
 
 The client follows redirects by itself, to any address. Here each request must go to the Hub's own host, to
 one below it, or to one of the public Hub and its stores: over https, without credentials, and not to a
-private address, unless that is the host which the person named. An upload may go to any public https
-address: the store's, which the Hub's API names, are of a cloud. A CI that proves who it is names one address
-more, which gives it the proof (Trusted Publishers).
+private address, unless that is the host which the person named. Other hosts, such as a mirror's own store,
+and private addresses are named by `REXNET_HUB_ALLOW`. An upload may go to any public https address: the
+store's, which the Hub's API names, are of a cloud. A CI that proves who it is names one address more, which
+gives it the proof (Trusted Publishers).
 
 Xet's part of the client is not in Python. The two addresses that it starts from are checked where the Hub
 states them: that of its store, and the one that gives tokens for it, which alone gets the Hub's own. What
@@ -20,7 +21,16 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin
 
-from rexnet_hub.addresses import find_private_address, find_url_problem, host_of, is_loopback, redact_url
+from rexnet_hub.addresses import (
+    ALLOW,
+    find_private_address,
+    find_url_problem,
+    host_of,
+    is_allowed,
+    is_loopback,
+    redact_url,
+    require_proxies,
+)
 
 #: The public Hub, and where its stores are: cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co and the like.
 PUBLIC_HUB = ("huggingface.co", "hf.co")
@@ -82,16 +92,17 @@ def _check(url: str, *, may_leave: bool) -> None:
 def find_foreign(url: str, endpoint: str, *, may_leave: bool) -> str | None:
     """Return why an address is none that the Hub at `endpoint` may lead to; None if it may."""
     own, host = host_of(endpoint), host_of(url)
-    is_own = host == own
-    schemes = {"https"} | ({endpoint.partition(":")[0]} if is_own and is_loopback(endpoint) else set())
+    is_named = host == own or is_allowed(host)
+    is_here = is_named and is_loopback(endpoint) and is_loopback(url)
+    schemes = {"https"} | ({endpoint.partition(":")[0]} if is_here else set())
     if problem := find_url_problem(url, schemes=frozenset(schemes)):
         return problem
-    if is_own:
+    if is_named:
         return None
     if not may_leave and not any(host == near or host.endswith(f".{near}") for near in (own, *PUBLIC_HUB)):
-        return f"is neither of {own} nor of the public Hub"
+        return f"is neither of {own} nor of the public Hub (a store of yours? set {ALLOW}={host})"
     private = find_private_address(host)
-    return f"has the private address {private}" if private else None
+    return f"has {private}" if private else None
 
 
 def _end_on_refusal(event: str, info: dict[str, Any]) -> None:
@@ -110,11 +121,13 @@ def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]
         every_thread: Whether those of other threads are checked too: an upload is sent by several.
 
     Raises:
+        SettingError: The client cannot read a proxy that the environment names.
         ForeignHostError: A request would have left the Hub.
         ConnectionError: The client replaced its session meanwhile, so that not every request was seen.
     """
     from huggingface_hub import get_session
 
+    require_proxies()
     own, session = threading.get_ident(), get_session()
 
     def check_request(request: Any) -> None:

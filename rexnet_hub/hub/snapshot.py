@@ -18,6 +18,7 @@ from typing import Any, Literal
 from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
+from rexnet_hub.index import Lock
 from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 
@@ -242,6 +243,16 @@ def _find_cached(wanted: Wanted, name: str) -> Path | Literal[False] | None:
             wanted.repo_id, name, cache_dir=wanted.cache_dir, revision=wanted.revision
         )
     return Path(cached) if isinstance(cached, str) else None if cached is None else False
+
+
+def find_hub_repos(lock: Lock) -> list[Any]:
+    """List the client's own records of what its cache holds of the models that were published."""
+    import huggingface_hub
+
+    wanted = {measured.hub.repo_id for measured in lock.models.values() if measured.hub}
+    folder = Path(_constants().HF_HUB_CACHE)
+    repos = huggingface_hub.scan_cache_dir(folder).repos if wanted and folder.is_dir() else ()
+    return sorted((repo for repo in repos if repo.repo_id in wanted), key=lambda repo: repo.repo_id)
 
 
 def _without_weights(wanted: Wanted) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import re
 import ssl
 import threading
 import time
@@ -16,9 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
-from rexnet_hub.addresses import find_proxy, find_url_problem, is_public, redact_url
+from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, find_url_problem, redact_url
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
@@ -41,14 +42,12 @@ class FetchPolicy(Patience):
     Attributes:
         least_bytes_per_second: A connection that is slower for long is cut and tried again.
         ssl_context: Whose certificates to trust; the system's if none.
-        private_hosts: Hosts that may have a private address.
     """
 
     step_seconds: float = 30
     total_seconds: float = 3600
     least_bytes_per_second: int = 1000
     ssl_context: ssl.SSLContext | None = None
-    private_hosts: frozenset[str] = frozenset()
 
 
 class _Interrupted(Exception):  # noqa: N818 - not an error yet: it is tried again
@@ -139,12 +138,15 @@ def download(
     if scheme == "file":
         _copy(transfer)
     elif scheme == "https":
-        retry(
-            lambda: _attempt(transfer),
-            policy,
-            count_progress=lambda: transfer.at // _PROGRESS_BYTES,
-            give_up=lambda error, reason: transfer.error(f"{error}, {reason}"),
-        )
+        try:
+            retry(
+                lambda: _attempt(transfer),
+                policy,
+                count_progress=lambda: transfer.at // _PROGRESS_BYTES,
+                give_up=lambda error, reason: transfer.error(f"{error}, {reason}"),
+            )
+        except SettingError as error:
+            raise transfer.error(str(error)) from None
     else:
         raise FetchError(f"{redact_url(url)}: only https: and file: addresses are fetched")
     if identity.size_bytes not in (None, transfer.at):
@@ -194,14 +196,19 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
     if problem := find_url_problem(url):
         raise FetchError(f"{ascii(redact_url(url))[1:-1]}: {problem}")
     parts = urlsplit(url)
-    connection = _connect(transfer, parts)
-    # A server may send a head byte by byte, each in time; this ends it.
+    host = str(parts.hostname)
+    proxy = find_proxy(host, "https", "all")
+    connection = _prepare(transfer, host, parts.port or 443, proxy)
+    # A server may send a head byte by byte, each in time, and so may a proxy; this ends it.
     watchdog = threading.Timer(
         min(transfer.policy.step_seconds * 2, transfer.remaining_seconds()), _cut, [connection]
     )
     try:
         try:
             watchdog.start()
+            connection.connect()
+            if not proxy and (private := find_private(host, connection.sock.getpeername()[0])):
+                raise FetchError(f"{redact_url(url)}: leads to {private}")
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -210,9 +217,21 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
         with response:  # closing the connection alone would leave the socket to the response
             yield response
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_describe(error)) from None
+        raise _explain(transfer, url, error, proxy) from None
     finally:
         connection.close()
+
+
+def _explain(transfer: _Transfer, url: str, error: Exception, proxy: Proxy | None) -> Exception:
+    """Return the error of a connection that failed; what may pass is tried again."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return FetchError(f"{redact_url(url)}: its certificate does not hold: {error.verify_message}")
+    if proxy is None:
+        return _Interrupted(_describe(error))
+    if not (refused := re.match(r"Tunnel connection failed: (\d{3})", str(error))):
+        return _Interrupted(f"{_describe(error)} through {proxy}")
+    said = proxy.explain(status := int(refused[1]))
+    return _Interrupted(said) if status in _TRANSIENT else transfer.error(said)
 
 
 def _cut(connection: http.client.HTTPSConnection) -> None:
@@ -220,30 +239,21 @@ def _cut(connection: http.client.HTTPSConnection) -> None:
         connection.sock.shutdown(2)
 
 
-def _connect(transfer: _Transfer, parts: SplitResult) -> http.client.HTTPSConnection:
-    """Connect with TLS; refuse a private address before anything is asked."""
-    host, port, policy = str(parts.hostname), parts.port or 443, transfer.policy
-    context = policy.ssl_context or ssl.create_default_context()
-    timeout = min(policy.step_seconds, transfer.remaining_seconds())
-    if proxy := find_proxy(host, "https"):
-        at = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        connection = http.client.HTTPSConnection(str(at.hostname), at.port, timeout=timeout, context=context)
-        connection.set_tunnel(host, port)
-    else:
-        connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-    try:
-        connection.connect()
-    except (OSError, http.client.HTTPException) as error:
-        connection.close()
-        if isinstance(error, ssl.SSLCertVerificationError):
-            raise FetchError(
-                f"{redact_url(parts.geturl())}: its certificate does not hold: {error.verify_message}"
-            ) from None
-        raise _Interrupted(_describe(error)) from None
-    peer = connection.sock.getpeername()[0]
-    if proxy is None and host not in policy.private_hosts and not is_public(peer):
-        connection.close()
-        raise FetchError(f"{redact_url(parts.geturl())}: leads to the private address {peer}")
+def _prepare(transfer: _Transfer, host: str, port: int, proxy: Proxy | None) -> http.client.HTTPSConnection:
+    """Make a connection with TLS, through a proxy where there is one; it is not connected yet."""
+    context = transfer.policy.ssl_context or ssl.create_default_context()
+    timeout = min(transfer.policy.step_seconds, transfer.remaining_seconds())
+    if proxy is None:
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    if proxy.scheme != "http":
+        kind = "speaks TLS itself" if proxy.scheme == "https" else "is a SOCKS proxy"
+        raise transfer.error(
+            f"{proxy} {kind}, and through such a one only Hubs are asked; name an http:// proxy in "
+            "HTTPS_PROXY, or fetch the file with another program and name it to the command"
+        )
+    connection = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=timeout, context=context)
+    given = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    connection.set_tunnel(host, port, headers=given)
     return connection
 
 

@@ -17,13 +17,12 @@ from pathlib import Path
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
 from rexnet_hub.identity import Identity, gather
+from rexnet_hub.layout import RELEASED_FOLDER
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
 
 log = logging.getLogger(__name__)
-
-FOLDER = "released"  # of the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ def fetch(
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}", file_name):
         raise UsageError(f"{file_name[:80]!a} is no plain file name")
     identity, policy = (identity or Identity()).agreed(redact_url(url)), policy or FetchPolicy()
-    place = cache_dir / FOLDER / identity.address(url)
+    place = cache_dir / RELEASED_FOLDER / identity.address(url)
     try:
         # What is there has its name because it is whole: it needs no lock, nor a cache that can be written.
         if cached := _find_cached(place, identity, file_name)[1]:
@@ -107,7 +106,14 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
     except MismatchError as error:
         log.warning("%s", error)
         return identity, None
+    mark_used(place)
     return identity, FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
+
+
+def mark_used(folder: Path) -> None:
+    """Set a folder's time to now, which is when the cache last gave it; a cache of others stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
 
 
 def _download(

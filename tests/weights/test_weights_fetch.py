@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lying_server import make_certificate, serving
+from lying_server import serving
 
-from rexnet_hub.addresses import redact_url
+from rexnet_hub.addresses import ALLOW, redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, RexnetHubError, UsageError
 from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.layout import PACKAGE_DIR
@@ -27,10 +27,10 @@ SHA256 = hashlib.sha256(DATA).hexdigest()
 WRONG = "0" * 64
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory):
-    """Make a certificate that nobody trusts but these tests."""
-    return make_certificate(tmp_path_factory.mktemp("certificate"))
+@pytest.fixture(autouse=True)
+def _allow_this_machine(monkeypatch):
+    """Let the servers be on the loopback address."""
+    monkeypatch.setenv(ALLOW, "127.0.0.1")
 
 
 @pytest.fixture
@@ -42,7 +42,6 @@ def policy(certificate):
         attempts=3,
         wait_seconds=0.01,
         ssl_context=ssl.create_default_context(cafile=certificate),
-        private_hosts=frozenset({"127.0.0.1"}),
     )
 
 
@@ -200,13 +199,13 @@ def test_a_server_that_lies_is_refused(mode, options, error, words, certificate,
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_redirect_to_a_private_address_is_refused(certificate, policy, cache):
+def test_a_redirect_to_a_private_address_is_refused(certificate, policy, cache, monkeypatch):
     """A trusted host may not send us to a host in here, though its certificate would hold."""
+    monkeypatch.delenv(ALLOW)
     trusting = FetchPolicy(
         step_seconds=2,
         attempts=1,
         ssl_context=policy.ssl_context,
-        private_hosts=frozenset(),
     )
     with serving(DATA, certificate) as server:
         with pytest.raises(FetchError, match=r"private address 127\.0\.0\.1"):
@@ -223,7 +222,7 @@ def test_a_redirect_is_followed(certificate, policy, cache):
 
 def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(certificate, cache):
     """Without the test's own authority the server is not spoken to, and not tried again."""
-    policy = FetchPolicy(private_hosts=frozenset({"127.0.0.1"}))
+    policy = FetchPolicy()
     started = time.monotonic()
     with serving(DATA, certificate) as server, pytest.raises(FetchError, match="certificate does not hold"):
         bring(server, cache, policy)
@@ -384,7 +383,7 @@ def test_two_processes_fetch_once(certificate, policy, cache):
         "from rexnet_hub.weights.download import FetchPolicy\n"
         "from rexnet_hub.weights.fetch import fetch\n"
         "context = ssl.create_default_context(cafile=sys.argv[4])\n"
-        "policy = FetchPolicy(ssl_context=context, private_hosts=frozenset({'127.0.0.1'}))\n"
+        "policy = FetchPolicy(ssl_context=context)\n"
         "print(fetch(sys.argv[2], file_name='f.pth', cache_dir=Path(sys.argv[3]), policy=policy).sha256)"
     )
     with serving(DATA, certificate) as server:
