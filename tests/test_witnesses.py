@@ -256,12 +256,15 @@ def test_a_forged_receipt_hides_no_forged_tensors(files, digests, zoo, tmp_path)
 
 def test_a_witness_that_comes_later_is_asked_of_what_is_in_the_cache(files, digests, zoo):
     """A conversion of before does not spare a file the digest that a witness states now."""
-    zoo(files["forged"])
-    load()
-    zoo(files["forged"], [("released sha384", digests["released sha384"])])
-
-    with pytest.raises(MismatchError, match="SHA-384"):
+    own = ("released sha256", digest_file(files["forged"]).sha256)
+    for before in ([], [own]):
+        zoo(files["forged"], before)
         load()
+        zoo(files["forged"], [*before, ("released sha384", digests["released sha384"])])
+
+        with pytest.raises(MismatchError, match="SHA-384"):
+            load()
+        assert main(["fetch", "net"]) == 1
 
 
 def test_a_file_of_no_entry_can_be_a_witness_own(files, zoo, tmp_path, capsys):
