@@ -57,6 +57,7 @@ class AutoModel:
         cache_dir: Path | str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
+        trusted_key: Path | str | None = None,
     ) -> ReXNet | ReXNetFeatures:
         """Load a network with its weights, in eval mode.
 
@@ -77,6 +78,9 @@ class AutoModel:
             local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
                 for 10 seconds, a small file for two minutes and weights for half an hour, however they drip.
             token: For private Hub repos, as in huggingface_hub.
+            trusted_key: The public key, a file or its PEM text, that the repo must be signed by: under this
+                name, every byte that is used, no older version than was seen here. An entry's `Trusted Key`
+                demands that of each load by its name.
 
         Returns:
             A `ReXNet` (pictures (B, 3, H, W) -> logits (B, classes)), or with `features_only` a
@@ -89,6 +93,7 @@ class AutoModel:
             HubError: The Hub does not answer, or refuses; it says which, and what to do.
             RepoError: The repo cannot be loaded, or not by us.
             MismatchError: The weights are not the bytes that receipt, lock, index or Hub state.
+            SignatureProblem: The repo is not signed, not by the trusted key, or not as it is.
             StateDictError: The tensors are not the network's.
         """
         if features_only:
@@ -96,7 +101,8 @@ class AutoModel:
         else:
             refuse_unused("a whole network", out_indices=out_indices)
         _require_device(device)
-        access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
+        access = Access(revision, cache_dir, local_files_only, token, trusted_key)
+        _require_revisions(name_or_repo_or_folder, access)
         repo = find_repo(name_or_repo_or_folder, access)
         network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
         model = ReXNetFeatures(network, out_indices) if features_only else network
@@ -116,11 +122,12 @@ class AutoImageProcessor:
         cache_dir: Path | str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
+        trusted_key: Path | str | None = None,
     ) -> ImageProcessor:
         """Load an image processor; arguments as in `AutoModel.from_pretrained`.
 
-        For a model of the index the entry itself says how, and nothing is fetched; with a `revision` its
-        whole repo is.
+        For a model of the index the entry itself says how, and nothing is fetched; with a `revision` or a
+        `trusted_key` its whole repo is.
 
         Raises:
             UsageError: A `revision` is asked for of what has none.
@@ -128,9 +135,10 @@ class AutoImageProcessor:
             RexnetHubError: As of `AutoModel.from_pretrained`.
         """
         entry = find_entry(name_or_repo_or_folder)
-        if entry is not None and revision is None:
+        if entry is not None and revision is None and trusted_key is None:
             return ImageProcessor(entry.preprocessing, entry_labels(entry))
-        access = _access(name_or_repo_or_folder, revision, cache_dir, local_files_only, token)
+        access = Access(revision, cache_dir, local_files_only, token, trusted_key)
+        _require_revisions(name_or_repo_or_folder, access)
         source = name_or_repo_or_folder
         config = find_repo_config(source, access) if entry is None else find_repo(source, access).config
         if config.in_chans != 3:
@@ -226,17 +234,10 @@ def create_model(
     return ReXNetFeatures(network, out_indices) if features_only else network
 
 
-def _access(
-    source: str | Path,
-    revision: str | None,
-    cache_dir: Path | str | None,
-    local_files_only: bool,
-    token: str | bool | None,
-) -> Access:
-    """Return how to get at a repo; a folder has no revisions."""
+def _require_revisions(source: str | Path, access: Access) -> None:
+    """Refuse a revision of a folder, which has none."""
     if Path(source).is_dir() and find_entry(source) is None:
-        refuse_unused(f"the folder {source}", revision=revision)
-    return Access(revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
+        refuse_unused(f"the folder {source}", revision=access.revision)
 
 
 def _require_device(device: str | torch.device | None) -> None:
@@ -249,15 +250,15 @@ def _require_device(device: str | torch.device | None) -> None:
 
 
 def classify(
-    source: str | Path, files: Sequence[Path | str], *, top: int = 5, revision: str | None = None
+    source: str | Path, files: Sequence[Path | str], *, top: int = 5, **access: Any
 ) -> list[tuple[Guess, ...]]:
-    """List the likeliest classes of each picture, the likeliest first.
+    """List the likeliest classes of each picture, the likeliest first; `access` as of `from_pretrained`.
 
     Raises:
         NotAnImageError: A file is not a picture; all that are none are named, and none is classified.
         RepoError: The model is not one for RGB pictures.
     """
-    processor = AutoImageProcessor.from_pretrained(source, revision=revision)
+    processor = AutoImageProcessor.from_pretrained(source, **access)
     wrong = []
     for file in files:
         try:
@@ -268,7 +269,7 @@ def classify(
         raise NotAnImageError(f"{len(wrong)} files", "\n".join(map(str, wrong)))
     if wrong:
         raise wrong[0]
-    model = AutoModel.from_pretrained(source, revision=revision)
+    model = AutoModel.from_pretrained(source, **access)
     assert isinstance(model, ReXNet)  # whole, not features
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")

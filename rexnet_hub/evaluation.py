@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import UsageError
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
@@ -17,13 +18,14 @@ from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.weights.digest import digest_file
 
 
-def ready_model(name: str, source: str) -> ModelUnderTest:
+def ready_model(name: str, source: str, *, trusted_key: Path | None = None) -> ModelUnderTest:
     """Load a model to be evaluated: an index name, a Hub repo or a folder, with its weights' digest.
 
     Args:
         name: What its record and predictions are called.
+        trusted_key: As in `AutoModel.from_pretrained`.
     """
-    repo = find_repo(source)
+    repo = find_repo(source, Access(trusted_key=trusted_key))
     return ModelUnderTest(
         name=name,
         network=load_network(repo).eval(),

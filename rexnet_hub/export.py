@@ -15,6 +15,7 @@ import torch
 
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError
+from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.rexnet import ReXNet
 from rexnet_hub.weights.digest import digest_file
@@ -50,7 +51,13 @@ class ExportReceipt:
     versions: dict[str, str]
 
 
-def export_onnx(source: str | Path, out: Path, *, max_difference: float = MAX_DIFFERENCE) -> ExportReceipt:
+def export_onnx(
+    source: str | Path,
+    out: Path,
+    *,
+    max_difference: float = MAX_DIFFERENCE,
+    trusted_key: Path | str | None = None,
+) -> ExportReceipt:
     """Export a model to ONNX with a free batch size, run it in onnxruntime and compare.
 
     The file gets its name only when its logits are the network's; a receipt, `NAME.onnx.receipt.json`, is
@@ -60,6 +67,7 @@ def export_onnx(source: str | Path, out: Path, *, max_difference: float = MAX_DI
         source: A model, a Hub repo or a repo folder.
         out: The `.onnx` file to write.
         max_difference: The largest difference of a logit that is let pass.
+        trusted_key: As in `AutoModel.from_pretrained`.
 
     Raises:
         OutputExistsError: `out` is there already.
@@ -71,7 +79,7 @@ def export_onnx(source: str | Path, out: Path, *, max_difference: float = MAX_DI
     if not out.parent.is_dir():
         raise FileProblem(out.parent, "there is no such folder")
     versions = require_packages()
-    repo = find_repo(source)
+    repo = find_repo(source, Access(trusted_key=trusted_key))
     network = load_network(repo).eval()
     input_px = repo.config.preprocessing.input_px
     with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):

@@ -50,3 +50,11 @@ def find_cache_dir() -> Path:
         return Path(override)
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "rexnet_hub"
+
+
+def find_state_dir() -> Path:
+    """Find the folder for what no clearing of the cache may lose; it may not exist yet.
+
+    `XDG_STATE_HOME/rexnet_hub`, then `~/.local/state/rexnet_hub`.
+    """
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "rexnet_hub"

@@ -31,6 +31,7 @@ from rexnet_hub.repo.folder import (
     released_identity,
     write_repo,
 )
+from rexnet_hub.signing import require_one_key, require_signature
 from rexnet_hub.weights.fetch import mark_used
 from rexnet_hub.whole_files import locked
 
@@ -63,13 +64,26 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         HubError, FetchError: It cannot be fetched.
         RepoError: It cannot be loaded, or not by us.
         MismatchError: What is stated of it does not agree.
+        SignatureProblem: It must be signed, and is not, or not by the trusted key.
     """
-    access = access or Access()
-    if (entry := find_entry(source)) is not None:
+    access, entry = access or Access(), find_entry(source)
+    if access.trusted_key is None and (entry is None or entry.demand is None):
+        return _find_unsigned(source, entry, access)
+    key = require_one_key(entry, access.trusted_key)
+    repo = _find_unsigned(source, entry, replace(access, trusted_key=key))
+    by_id = None if Path(source).is_dir() else str(source).rpartition("/")[2]
+    return require_signature(repo, str(key), name=entry.name if entry else by_id)
+
+
+def _find_unsigned(source: str | Path, entry: Entry | None, access: Access) -> Repo:
+    """Find a repo whose signature, if it must have one, is still to be checked."""
+    if entry is not None:
         measured = read_lock().of(entry.name)
         _warn_if_replaced(entry)
         if measured.hub is not None:
             return _published_repo(entry, measured, access)
+        if access.trusted_key is not None:
+            raise RepoError(f"{entry.name} must be signed, and only what is published is: it is not yet")
         if access.revision is not None:
             raise UsageError(f"{entry.name} is not on a Hub yet, so it has no revision {access.revision!r}")
         return _released_repo(entry, measured, access)
@@ -80,6 +94,8 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
 
 def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
+    if access and access.trusted_key is not None:
+        return find_repo(source, access).config
     if Path(source).is_dir():
         return read_config(Path(source) / CONFIG_FILE)
     return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
@@ -126,10 +142,11 @@ def _hub_repo(wanted: Wanted) -> Repo:
 
 
 def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
-    """Add what the lock and the witnesses state of a model's weights."""
+    """Add what lock and witnesses state of a model's weights; of those that are fetched anew too."""
     identity = repo.identity + Identity(entry.tensor_statements)
     identity += gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
-    return replace(repo, identity=identity.agreed(repo.weights))
+    identity, renew = identity.agreed(repo.weights), repo.renew
+    return replace(repo, identity=identity, renew=renew and (lambda: _locked(entry, measured, renew())))
 
 
 def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
@@ -158,7 +175,7 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
 
     def renew() -> Repo:
         shutil.rmtree(folder, ignore_errors=True)
-        return _locked(entry, measured, _make_released(entry, measured, cache_dir, folder))
+        return _make_released(entry, measured, cache_dir, folder)
 
     return _locked(entry, measured, replace(repo, renew=None if offline else renew))
 

@@ -3,30 +3,49 @@
 A statement says which model this is, which version, and what its files, counts and metrics are. It is
 written into the folder as `statement.json`; then the whole folder, statement included, is signed with
 the OpenSSF's model-signing and a key of one's own, offline. So the signature covers every byte, and
-neither another model nor an older version passes under a name.
+neither another model nor an older version passes under a name. A load that demands a signature uses the
+very bytes that were compared with it.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
+from rexnet_hub.errors import FileProblem, MismatchError, SignatureProblem, UsageError
+from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
-from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILE, STATEMENT_FILE, find_cache_dir
+from rexnet_hub.keys import NEEDS_PACKAGES, read_private_key, read_public_key
+from rexnet_hub.layout import (
+    CONFIG_FILE,
+    RECEIPT_FILE,
+    REPO_FILES,
+    SIGNATURE_FILE,
+    SIGNATURE_FILES,
+    STATEMENT_FILE,
+    WEIGHTS_FILE,
+    find_cache_dir,
+    find_state_dir,
+)
 from rexnet_hub.records import Count, Sha256, parse_record
-from rexnet_hub.repo.folder import read_repo
+from rexnet_hub.repo.config import read_config
+from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.whole_files import write_whole
 
 FORMAT = 1
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +69,8 @@ class Statement:
 def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Statement:
     """Sign a staged repo; run again with the same version, it is signed anew.
 
+    Whatever goes wrong before the end leaves neither statement nor signature.
+
     Args:
         key: A private elliptic-curve key, PEM; it is not copied anywhere.
         entry: Whose repo it is.
@@ -57,38 +78,38 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
 
     Raises:
         UsageError: The version is none, or the `sign` extra is not installed.
-        FileProblem, RepoError: The folder is not a whole repo, or the key cannot be read.
+        FileProblem, RepoError: The folder is not a whole repo, or the key is none to sign with.
+        MismatchError: The key is not the one that the index trusts.
     """
     if version < 1:
         raise UsageError(f"a version counts from 1, {version} is none")
+    require_one_key(entry, read_private_key(key))
     folder = folder.resolve()  # the library takes a relative path to ignore as one inside the folder
     statement = _make_statement(folder, entry, version)
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     library = _library()
-    write_whole(folder / STATEMENT_FILE, text.encode())
-    try:
+    with contextlib.ExitStack() as undo:
+        for name in SIGNATURE_FILES:
+            undo.callback((folder / name).unlink, missing_ok=True)
+        write_whole(folder / STATEMENT_FILE, text.encode())
         config = library.signing.Config().use_elliptic_key_signer(private_key=key)
         with tempfile.TemporaryDirectory() as made:
             config.set_hashing_config(_hashing(library, folder)).sign(folder, Path(made, SIGNATURE_FILE))
-            signature = Path(made, SIGNATURE_FILE).read_bytes()
-    except (OSError, ValueError, TypeError) as error:
-        (folder / STATEMENT_FILE).unlink(missing_ok=True)
-        (folder / SIGNATURE_FILE).unlink(missing_ok=True)
-        raise FileProblem(key, f"is no private elliptic-curve key in PEM: {type(error).__name__}") from None
-    write_whole(folder / SIGNATURE_FILE, signature)
+            write_whole(folder / SIGNATURE_FILE, Path(made, SIGNATURE_FILE).read_bytes())
+        undo.pop_all()
     return statement
 
 
 def verify_signature(
-    folder: Path, public_key: Path, *, name: str | None = None, at_least_version: int | None = None
+    folder: Path, public_key: Path | str, *, name: str | None = None, at_least_version: int | None = None
 ) -> Statement:
     """Check a repo folder against its signature, offline.
 
-    The highest version that was seen of a model, by this key, is remembered in the cache folder: an older
-    one is refused from then on.
+    The highest version that was seen of a model, by this key, is remembered: an older one is refused from
+    then on. Where nothing is remembered, the log says so.
 
     Args:
-        public_key: The signer's, PEM, from a place that is trusted.
+        public_key: The signer's, from a place that is trusted: a file, or the PEM text itself.
         name: The model that it must be.
         at_least_version: The lowest version that is taken, instead of the highest that was seen here; then
             nothing is remembered.
@@ -99,35 +120,90 @@ def verify_signature(
     Raises:
         SignatureProblem: The folder is not, byte for byte, what was signed; or it is another model, or an
             older version.
+        FileProblem: The key cannot be read, or is none to check with.
         UsageError: The `sign` extra is not installed.
     """
-    folder = folder.resolve()
-    for file in (folder / SIGNATURE_FILE, folder / STATEMENT_FILE, public_key):
-        if not file.is_file() or file.is_symlink():
-            raise SignatureProblem(file, "there is no such file, so nothing vouches for the repo")
-    _require_plain(folder)
-    library = _library()
-    try:
-        config = library.verifying.Config().use_elliptic_key_verifier(public_key=public_key)
-        config.set_hashing_config(_hashing(library, folder)).verify(folder, folder / SIGNATURE_FILE)
-    except Exception as error:  # the library raises what its parts raise, down to its own parsers
-        raise SignatureProblem(
-            folder, f"is not what the signature vouches for ({type(error).__name__}); do not load it"
-        ) from None
-    statement = _read_statement(folder / STATEMENT_FILE)
-    seen = _seen_file(public_key, statement.name)
-    lowest = _read_seen(seen) if at_least_version is None else at_least_version
-    _require_statement(folder, statement, name, lowest)
-    if at_least_version is None and statement.version > lowest:
-        seen.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(seen, f"{statement.version}\n".encode())
+    public = read_public_key(public_key)
+    statement, _ = _read_signed(folder, public)
+    plain = {path.name: path.is_file() and not path.is_symlink() for path in folder.iterdir()}
+    if odd := sorted(plain.items() ^ dict.fromkeys((*REPO_FILES, *SIGNATURE_FILES), True).items()):
+        names = ", ".join(dict(odd))
+        raise SignatureProblem(folder, f"is not the six plain files of a signed repo: {names}")
+    _require_current(folder, statement, public, name, at_least_version)
     return statement
 
 
-def _seen_file(public_key: Path, name: str) -> Path:
-    """Return the file that remembers the highest version of a model under a key."""
-    digest = hashlib.sha256(public_key.read_bytes() + b"\0" + name.encode()).hexdigest()
-    return find_cache_dir() / "signed" / digest[:32]
+def require_signature(repo: Repo, public_key: Path | str, *, name: str | None = None) -> Repo:
+    """Return a repo as its signature has it: config and receipt of signed bytes, weights still to be read.
+
+    Their reader compares the weights with the signature too. Other files of the folder are not looked at.
+    Arguments and errors are those of `verify_signature`.
+    """
+    public, renew = read_public_key(public_key), repo.renew
+    try:
+        statement, files = _read_signed(repo.folder, public)
+    except SignatureProblem as error:
+        statements = repo.identity.statements if renew else ()
+        if renew is None or not any(each.contradicts(digest_file(repo.weights)) for each in statements):
+            raise
+        log.warning("%s; its weights are damaged and fetched again", error)
+        return require_signature(replace(renew(), renew=None), public, name=name)
+    _require_current(repo.folder, statement, public, name, None)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        for file, data in files.items():
+            Path(scratch, file).write_bytes(data)
+        config, receipt = read_config(Path(scratch, CONFIG_FILE)), read_receipt(Path(scratch, RECEIPT_FILE))
+    signed = gather("the signature", statement.files[WEIGHTS_FILE], str(repo.folder / SIGNATURE_FILE))
+    return replace(
+        repo,
+        config=config,
+        receipt=receipt,
+        identity=(repo.identity + signed).agreed(repo.weights),
+        renew=renew and (lambda: require_signature(renew(), public, name=name)),
+    )
+
+
+def require_one_key(entry: Entry | None, given: Path | str | None) -> str | None:
+    """Return the key that a model must be signed by: the caller's, which must be the index's; None for none.
+
+    Raises:
+        MismatchError: They are two keys, or the index's cannot be read.
+        FileProblem, UsageError: As of `read_public_key`.
+    """
+    public = None if given is None else read_public_key(given)
+    claim = entry.demand if entry else None
+    if entry is None or claim is None:
+        return public
+    stated = None if claim.problem else read_public_key(claim.value)
+    if stated is None or public not in (None, stated):
+        wrong = str(claim) if claim.problem else f"the index ({claim.location}, {claim.label}) states another"
+        advice = "Find out which key is the signer's, and correct the other place."
+        raise MismatchError(f"the trusted key of {entry.name}", [wrong], advice=advice)
+    return stated
+
+
+def _require_current(
+    folder: Path, statement: Statement, public: str, name: str | None, at_least: int | None
+) -> None:
+    """Refuse another model, or a version that was replaced; remember the highest version."""
+    if name is not None and statement.name != name:
+        raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
+    key = hashlib.sha256(public.encode() + b"\0" + statement.name.encode()).hexdigest()[:32]
+    seen, formerly = (place / "signed" / key for place in (find_state_dir(), find_cache_dir()))
+    lowest = max(_read_seen(seen), _read_seen(formerly)) if at_least is None else at_least
+    if statement.version < lowest:
+        problem = f"is version {statement.version}, it was replaced: at least {lowest} is taken"
+        raise SignatureProblem(folder, problem + (f", as {seen} remembers" if at_least is None else ""))
+    if at_least is not None or statement.version == lowest:
+        return
+    if lowest == 0:
+        what = "%s, version %d: no version by this key is remembered here; a newer one may have been withheld"
+        log.warning(what, statement.name, statement.version)
+    try:
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(seen, f"{statement.version}\n".encode())
+    except (OSError, FileProblem) as error:
+        log.warning("%s; an older version of %s would pass here next time", error, statement.name)
 
 
 def _read_seen(file: Path) -> int:
@@ -164,31 +240,52 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     )
 
 
-def _require_plain(folder: Path) -> None:
-    """Refuse what the signing library would pass over: links, folders, files beyond the statement."""
-    for path in folder.iterdir():
-        if path.is_symlink() or not path.is_file():
-            raise SignatureProblem(path, "is no plain file; a signed repo has nothing else")
+def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]]:
+    """Read the small files of a repo that this key signed: what is returned are the signed bytes.
 
-
-def _require_statement(folder: Path, statement: Statement, name: str | None, at_least: int) -> None:
-    there = {file.name for file in folder.iterdir()} - {STATEMENT_FILE, SIGNATURE_FILE}
-    if odd := sorted(there ^ statement.files.keys()):
-        raise SignatureProblem(folder, f"has other files than were signed: {', '.join(odd)}")
-    for file, sha256 in statement.files.items():
-        if digest_file(folder / file).sha256 != sha256:
-            raise SignatureProblem(folder / file, "is not the file that was signed")
-    if name is not None and statement.name != name:
-        raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
-    if statement.version < at_least:
-        raise SignatureProblem(
-            folder, f"is version {statement.version}, it was replaced: at least {at_least} is taken"
-        )
-
-
-def _read_statement(file: Path) -> Statement:
+    The weights, too large to keep, were the signed ones when the library read them.
+    """
+    files: dict[str, bytes] = {}
     try:
-        return parse_record(Statement, file.read_bytes(), version=("statement", FORMAT))
+        for name in (*SIGNATURE_FILES, *(name for name in REPO_FILES if name != WEIGHTS_FILE)):
+            files[name] = (folder / name).read_bytes()
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror}), so nothing vouches for the repo"
+        raise SignatureProblem(folder / name, problem) from None
+    library = _library()
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as made:
+        key, signature = Path(made, "key.pem"), Path(made, SIGNATURE_FILE)
+        key.write_text(public)
+        signature.write_bytes(files[SIGNATURE_FILE])
+        config = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
+        config.set_hashing_config(_hashing(library, folder).set_allow_symlinks(True))
+        try:
+            config.set_ignore_unsigned_files(True).verify(folder, signature)
+            digests = _signed_digests(files.pop(SIGNATURE_FILE))
+        except Exception as error:  # the library raises what its parts raise, down to its own parsers
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            problem = f"is not what this key's signature vouches for; do not load it ({reason})"
+            raise SignatureProblem(folder, problem) from None
+    statement = _read_statement(folder / STATEMENT_FILE, files[STATEMENT_FILE])
+    found = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    if not digests == digests | found == {**statement.files, STATEMENT_FILE: found[STATEMENT_FILE]}:
+        raise SignatureProblem(folder, f"{SIGNATURE_FILE}, {STATEMENT_FILE} and files are not of one repo")
+    return statement, files
+
+
+def _signed_digests(signature: bytes) -> dict[str, str]:
+    """Return the SHA-256 of each file out of a bundle that was verified; each of its bits counts."""
+    envelope = json.loads(signature)["dsseEnvelope"]
+    for text in (envelope["payload"], *(each["sig"] for each in envelope["signatures"])):
+        if base64.b64encode(base64.b64decode(text, validate=True)).decode() != text:
+            raise ValueError("its base64 has stray bits")
+    rows = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
+    return {row["name"]: row["digest"] for row in rows if row["algorithm"] == "sha256"}
+
+
+def _read_statement(file: Path, data: bytes) -> Statement:
+    try:
+        return parse_record(Statement, data, version=("statement", FORMAT))
     except ValueError as error:
         raise SignatureProblem(
             file, f"is no statement of format {FORMAT} ({error}); is rexnet_hub too old?"
@@ -205,5 +302,5 @@ def _library() -> Any:
     try:
         import model_signing
     except ImportError:
-        raise UsageError("signing needs more packages: pip install 'rexnet-hub[sign]'") from None
+        raise UsageError(NEEDS_PACKAGES) from None
     return model_signing

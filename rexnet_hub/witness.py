@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ITEM_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "I16": 2, "F16": 2, "BF16": 2, "I32": 4, "F32": 4, "I64": 8, "F64": 8,
-}  # fmt: skip
+# As a header says it: as torch says it, and the bytes of an item.
 DTYPES = {
-    "BOOL": "bool", "U8": "uint8", "I8": "int8", "I16": "int16", "F16": "float16", "BF16": "bfloat16",
-    "I32": "int32", "F32": "float32", "I64": "int64", "F64": "float64",
+    "BOOL": ("bool", 1), "U8": ("uint8", 1), "I8": ("int8", 1), "F8_E5M2": ("float8_e5m2", 1),
+    "F8_E4M3": ("float8_e4m3fn", 1), "F8_E4M3FNUZ": ("float8_e4m3fnuz", 1),
+    "F8_E5M2FNUZ": ("float8_e5m2fnuz", 1), "I16": ("int16", 2), "U16": ("uint16", 2), "F16": ("float16", 2),
+    "BF16": ("bfloat16", 2), "I32": ("int32", 4), "U32": ("uint32", 4), "F32": ("float32", 4),
+    "C64": ("complex64", 8), "F64": ("float64", 8), "I64": ("int64", 8), "U64": ("uint64", 8),
 }  # fmt: skip
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 16 << 20
@@ -114,7 +115,7 @@ def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
         yield f"receipt.json: tensor {name} is {'only in the file' if name in tensors else 'not in the file'}"
     for name in sorted(stated.keys() & tensors.keys()):
         line, tensor = stated[name], tensors[name]
-        real = (DTYPES[tensor.code], list(tensor.shape), weights.tensor_sha256[name])
+        real = (DTYPES[tensor.code][0], list(tensor.shape), weights.tensor_sha256[name])
         if (line.get("dtype"), line.get("shape"), line.get("sha256")) != real:
             yield f"receipt.json: tensor {name} is another: found {real[0]} {real[1]} sha256 {real[2]}"
 
@@ -187,9 +188,9 @@ def _read_header(file: Path, data: bytes, data_bytes: int) -> tuple[Tensor, ...]
     at = 0
     for tensor in tensors:
         numbers = (*tensor.shape, tensor.start, tensor.end)
-        if tensor.code not in ITEM_BYTES or any(type(n) is not int or n < 0 for n in numbers):
+        if tensor.code not in DTYPES or any(type(n) is not int or n < 0 for n in numbers):
             raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has an odd dtype, shape or offset")
-        if tensor.end - tensor.start != _product(tensor.shape) * ITEM_BYTES[tensor.code]:
+        if tensor.end - tensor.start != _product(tensor.shape) * DTYPES[tensor.code][1]:
             raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has not the bytes that its shape takes")
         if tensor.start != at:
             raise Unsound(f"{file}: there is a gap or an overlap before tensor {tensor.name[:80]!a}")

@@ -39,6 +39,7 @@ def _own_draws():
 def _own_cache(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # made by whoever writes there
     monkeypatch.setenv("REXNET_HUB_CACHE", str(folder))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder.with_name(f"{folder.name}-state")))
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,26 @@ def test_convert_a_file_and_a_name(run, own_index, checkpoint, tmp_path):
     assert [path.suffix for path in (tmp_path / "empty").iterdir() if not path.name.startswith(".")] == []
 
 
+def test_convert_says_what_it_left_out_and_which_key_to_name(run, tmp_path):
+    """A training checkpoint: its arguments are named on standard error, and so are two state dicts."""
+    import argparse
+
+    import torch
+
+    state = {"w": torch.ones(2)}
+    args = argparse.Namespace(lr=0.1)
+    torch.save({"net": {"state_dict": state}, "args": args, "\x1b[31m": 1}, tmp_path / "one.ckpt")
+    code, _, said = run("convert", tmp_path / "one.ckpt")
+    assert code == 0
+    assert "left out: args (argparse.Namespace), \\x1b[31m (int)\n" in said
+
+    torch.save({"net": state, "ema": state}, tmp_path / "two.ckpt")
+    assert "under net, ema: name the one that is meant (--wrapper)" in refusal(
+        run("convert", tmp_path / "two.ckpt")
+    )
+    assert run("convert", tmp_path / "two.ckpt", "--wrapper", "ema")[0] == 0
+
+
 def test_a_checkpoint_with_a_missing_tensor_is_refused(run, own_index, checkpoint, tmp_path):
     """The missing tensor is named."""
     import torch

@@ -31,7 +31,7 @@ OPTIONS = {
         --check, --prune, --json
         --all: cache --all
         --apply: cache --apply""",
-    "convert": "source, --model, --out, --wrapper, --float32, --allow-nonfinite",
+    "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
         names, --record, --imagenet, --junit, --json
         --weights: verify --weights a.pth
@@ -66,8 +66,8 @@ OPTIONS = {
         --index-file
         --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets
         --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
-    "predict": "model, images, --top, --json",
-    "export": "model, --format, --out, --max-difference, --json",
+    "predict": "model, images, --top, --trusted-key, --json",
+    "export": "model, --format, --out, --max-difference, --trusted-key, --json",
     "demo": "--out",
     "evaluate": """
         --data: evaluate --compare a b --data d
@@ -89,6 +89,7 @@ OPTIONS = {
         --compile: evaluate rexnet_100 --data d --explain --compile
         --workers: evaluate rexnet_100 --data d --explain --workers 3
         --explain: evaluate --compare a b --explain
+        --trusted-key: evaluate --compare a b --trusted-key key.pem
         --compare, --json""",
     "completion": "shell",
 }
@@ -147,7 +148,7 @@ def test_an_option_that_would_change_nothing_is_misuse(option, words, places, ow
 #: The keywords of each public function that every call heeds, and calls that have no use for the others.
 FUNCTIONS = {
     "AutoModel.from_pretrained": (
-        "in_chans device dtype features_only cache_dir local_files_only token",
+        "in_chans device dtype features_only cache_dir local_files_only token trusted_key",
         {
             "revision": lambda call, staged: call(staged, revision="main"),
             "num_classes": lambda call, staged: call(staged, features_only=True, num_classes=5),
@@ -155,7 +156,7 @@ FUNCTIONS = {
         },
     ),
     "AutoImageProcessor.from_pretrained": (
-        "cache_dir local_files_only token",
+        "cache_dir local_files_only token trusted_key",
         {
             "revision": lambda call, staged: call(staged, revision="main"),
             "revision of a name": lambda call, staged: call("rexnet_100", revision="main"),

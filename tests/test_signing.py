@@ -1,6 +1,10 @@
 """A signed repo passes as the model and version that was signed, and as nothing else."""
 
+import hashlib
 import json
+import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -8,22 +12,24 @@ from dataclasses import fields
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from rexnet_hub import witness
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
-from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
+from rexnet_hub.layout import PACKAGE_DIR, SIGNATURE_FILES, find_cache_dir, find_state_dir
+from rexnet_hub.publish.run import publish_all
 from rexnet_hub.signing import Statement, sign_repo, verify_signature
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-def write_keys(folder):
-    key = ec.generate_private_key(ec.SECP256R1())
+def write_keys(folder, key=None, lock=None):
+    """Write a key pair, by default an elliptic-curve one that is not encrypted."""
+    key = key or ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "private.pem", folder / "public.pem"
-    plain = serialization.NoEncryption()
+    lock = lock or serialization.NoEncryption()
     private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, lock)
     )
     public.write_bytes(
         key.public_key().public_bytes(
@@ -112,10 +118,57 @@ def test_an_older_version_than_was_seen_is_refused(signed, staged, entry, keys, 
     assert verify_signature(signed, keys[1]).version == 3
     with pytest.raises(SignatureProblem, match="at least 3"):
         verify_signature(older, keys[1])
-    (seen,) = (find_cache_dir() / "signed").iterdir()
+    (seen,) = (find_state_dir() / "signed").iterdir()
     seen.write_text("three")
     with pytest.raises(SignatureProblem, match="seen last; delete it"):
         verify_signature(signed, keys[1])
+
+
+def test_memory_outlives_a_cleared_cache_or_says_that_it_is_gone(signed, keys, caplog, monkeypatch, tmp_path):
+    """Of a first version, and of one whose memory is lost or cannot be kept, the log says so each time."""
+    said = "rexnet_100, version 3: no version by this key is remembered here"
+    verify_signature(signed, keys[1])
+    assert caplog.text.count(said) == 1
+    shutil.rmtree(find_cache_dir(), ignore_errors=True)
+    verify_signature(signed, keys[1])
+    assert caplog.text.count(said) == 1
+    shutil.rmtree(find_state_dir())
+    verify_signature(signed, keys[1])
+    assert caplog.text.count(said) == 2
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    with pytest.raises(SignatureProblem, match="seen last"):
+        verify_signature(signed, keys[1])
+    (tmp_path / "closed").mkdir(mode=0o500)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "closed"))
+    if os.geteuid():
+        verify_signature(signed, keys[1])
+        assert "an older version of rexnet_100 would pass here next time" in caplog.text
+
+
+def test_memory_that_lies_in_the_cache_still_counts(signed, keys):
+    """Where it was kept before, it is read."""
+    name = hashlib.sha256(keys[1].read_bytes() + b"\0rexnet_100").hexdigest()[:32]
+    (find_cache_dir() / "signed").mkdir(parents=True)
+    (find_cache_dir() / "signed" / name).write_text("4\n")
+    with pytest.raises(SignatureProblem, match="is version 3, it was replaced: at least 4"):
+        verify_signature(signed, keys[1])
+
+
+@pytest.mark.parametrize("name", SIGNATURE_FILES)
+def test_no_bit_of_statement_and_signature_is_idle(signed, keys, name):
+    """Bits at random, and in the signature those that base64 itself does not use: 0 pass."""
+    data = (signed / name).read_bytes()
+    padded = [match.start() for match in re.finditer(rb'[^=]=+"', data)]
+    places = [8 * at + bit for at in padded for bit in range(8)]
+    places += random.Random(14).sample(range(8 * len(data)), 100)
+    for place in places:
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        (signed / name).write_bytes(flipped)
+        with pytest.raises(SignatureProblem):
+            verify_signature(signed, keys[1])
+    assert name == "statement.json" or padded
 
 
 def test_another_key_is_refused(signed, tmp_path):
@@ -125,14 +178,71 @@ def test_another_key_is_refused(signed, tmp_path):
         verify_signature(signed, other)
 
 
-def test_what_cannot_be_signed_is_said(repo, entry, keys, tmp_path):
-    """A version that is none, a key that is none, a strange file: one line each, nothing left behind."""
+#: Keys that do not fit, by what the refusal says that they are.
+UNFIT = {
+    "RSAPublicKey": lambda folder: write_keys(folder, rsa.generate_private_key(65537, 2048)),
+    "Ed25519PublicKey": lambda folder: write_keys(folder, ed25519.Ed25519PrivateKey.generate()),
+    "secp256k1": lambda folder: write_keys(folder, ec.generate_private_key(ec.SECP256K1())),
+    "brainpoolP256r1": lambda folder: write_keys(folder, ec.generate_private_key(ec.BrainpoolP256R1())),
+    "PRIVATE KEY": lambda folder: write_keys(folder)[::-1],
+    "nothing": lambda folder: [folder / "empty.pem", folder / "empty.pem"],
+    "no PEM": lambda folder: [folder / "words.pem", folder / "words.pem"],
+    "No such file": lambda folder: [folder / "missing.pem", folder / "missing.pem"],
+    "Is a directory": lambda folder: [folder, folder],
+}
+
+
+def test_an_encrypted_key_is_refused(repo, entry, tmp_path):
+    """Nobody is asked for a password."""
+    private, _ = write_keys(tmp_path, lock=serialization.BestAvailableEncryption(b"secret"))
+    with pytest.raises(FileProblem, match="not encrypted; found: ENCRYPTED PRIVATE KEY"):
+        sign_repo(repo, private, entry=entry, version=1)
+
+
+@pytest.mark.parametrize("found", UNFIT)
+def test_a_key_that_does_not_fit_is_refused_before_anything_is_written(
+    found, repo, signed_once, entry, own_index, tmp_path
+):
+    """Signing, publishing and checking each say in one line what the key is; no file changes."""
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "words.pem").write_text("no key")
+    private, public = UNFIT[found](tmp_path)
+    before = {file: file.read_bytes() for file in repo.iterdir()}
+    found = {"PRIVATE KEY": "PUBLIC KEY"}.get(found, found)
+    with pytest.raises(FileProblem, match=found) as caught:
+        sign_repo(repo, private, entry=entry, version=1)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(FileProblem, match=found):
+        publish_all([str(repo)], tmp_path / "out", sign_key=private, sign_version=1)
+    assert {file: file.read_bytes() for file in repo.iterdir()} == before
+    with pytest.raises(FileProblem) as caught:
+        verify_signature(signed_once, public)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_fails_while_signing_leaves_no_statement(repo, entry, keys):
+    """Here the signature cannot be written: the statement, which was, goes again."""
+    (repo / "model.sig").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        sign_repo(repo, keys[0], entry=entry, version=1)
+    assert not (repo / "statement.json").exists()
+
+
+@pytest.mark.parametrize("package", ["model_signing", "cryptography.hazmat.primitives"])
+def test_missing_packages_are_named_by_their_extra(repo, signed_once, entry, keys, package, monkeypatch):
+    """Without them one line says what to install, before anything is written."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UsageError, match=r"pip install 'rexnet-hub\[sign\]'"):
+        sign_repo(repo, keys[0], entry=entry, version=1)
+    assert len(list(repo.iterdir())) == 4
+    with pytest.raises(UsageError, match=r"rexnet-hub\[sign\]"):
+        verify_signature(signed_once, keys[1])
+
+
+def test_what_cannot_be_signed_is_said(repo, entry, keys):
+    """A version that is none, a strange file: one line each, nothing left behind."""
     with pytest.raises(UsageError, match="counts from 1"):
         sign_repo(repo, keys[0], entry=entry, version=0)
-    (tmp_path / "no.pem").write_text("no key")
-    with pytest.raises(FileProblem, match=r"no\.pem: is no private"):
-        sign_repo(repo, tmp_path / "no.pem", entry=entry, version=1)
-    assert len(list(repo.iterdir())) == 4
     (repo / "notes.txt").write_text("mine")
     with pytest.raises(FileProblem, match="belongs to no repo"):
         sign_repo(repo, keys[0], entry=entry, version=1)

@@ -9,6 +9,8 @@ from xml.etree import ElementTree
 import pytest
 import timm
 import torch
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from safetensors.torch import load_file
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
@@ -22,6 +24,7 @@ from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import read_repo
+from rexnet_hub.signing import sign_repo
 from rexnet_hub.verify import (
     FALSE,
     HOLDS,
@@ -228,6 +231,25 @@ def witnessed(sha384):
     return state
 
 
+def signed(told):
+    """Sign the repo, by the key that the entry trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = told["repo"].parent / "key.pem"
+    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    trusted = replace(told["entry"].weights, field="trusted_key", label="Trusted Key", value=public)
+    entry = replace(told["entry"], trusted_key=trusted)
+    sign_repo(told["repo"], file, entry=entry, version=1)
+    return {**told, "entry": entry}
+
+
+def signed_by_another(told):
+    """Sign the repo, by another key than the entry trusts."""
+    trusted = signed(told)["entry"]
+    return {**signed(told), "entry": trusted}
+
+
 def unreadable(field):
     """Give the entry a claim that nobody can read."""
 
@@ -311,6 +333,7 @@ LIES = {
     "config": (config(lambda c: c.update(model_args=None)), {"config"}),
     "license": (text("license: mit", "license: apache-2.0"), {"license", "card"}),
     "card": (text("numbers in this repo are random", "numbers in this repo are trained"), {"card"}),
+    "signature": (signed_by_another, {"signature"}),
 }
 
 
@@ -388,7 +411,7 @@ def test_a_claim_that_nobody_can_read_is_false(field, truth):
 def test_every_claim_has_a_lie(truth):
     """Every claim that can hold has been seen to be false."""
     stated = own_digest(digest_file(truth["checkpoint"]).sha256)(truth)
-    findings = (*verify(truth), *verify(stated))
+    findings = (*verify(truth), *verify(stated), *verify(signed(truth)))
     assert false_claims(findings) == set()
     assert {f.claim for f in findings if f.verdict == HOLDS} == set(LIES)
 

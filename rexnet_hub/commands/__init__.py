@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from rexnet_hub.errors import IndexReadError
 
@@ -60,3 +61,9 @@ def open_index() -> Index:
 def add_json(parser: argparse._ActionsContainer) -> None:
     """Add `--json`, as every command that prints data has it."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_trusted_key(parser: argparse.ArgumentParser) -> None:
+    """Add `--trusted-key`, as every command that loads a model has it."""
+    help_text = "load only what this public key (PEM) has signed"
+    parser.add_argument("--trusted-key", type=Path, metavar="KEY", help=help_text)

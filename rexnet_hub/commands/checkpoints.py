@@ -47,9 +47,10 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
     add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
-    add("--wrapper", metavar="KEY", help="the state dict that is meant, where a file has several")
+    add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
+    add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
     add("--float32", action="store_true", help="turn other floating-point numbers into float32")
-    add("--allow-nonfinite", action="store_true", help="let NaN and infinity pass")
+    add("--allow-nonfinite", action="store_true", help="let NaN, infinity and negative variances pass")
 
 
 def run_convert(args: argparse.Namespace) -> int:
@@ -83,6 +84,7 @@ def run_convert(args: argparse.Namespace) -> int:
         out,
         expected=entry_tensors(open_index().find(model)) if model else None,
         identity=identity,
+        sha256=args.sha256,
         wrapper=args.wrapper,
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,
@@ -94,6 +96,8 @@ def run_convert(args: argparse.Namespace) -> int:
         )
         _print_witnesses([line, doubt if identity else ""])
     print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if receipt.source.left_out:
+        print(f"left out: {', '.join(receipt.source.left_out)}", file=sys.stderr)
     if not receipt.checked_against_network:
         print("not compared with a network: --model does that", file=sys.stderr)
     return 0

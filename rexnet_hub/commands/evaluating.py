@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, add_trusted_key, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import table
 
@@ -43,6 +43,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     explained = "which change gives this top-1 instead (default: the index's claim)"
     add("--explain", type=float, nargs="?", const=CLAIMED, metavar="PERCENT", help=explained)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
+    add_trusted_key(parser)
     add_json(parser)
 
 
@@ -81,7 +82,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         quiet=args.json,
     )
     records = evaluate_models(
-        [ready_model(name, source) for name, source in name_sources(args.names).items()],
+        [ready_model(*pair, trusted_key=args.trusted_key) for pair in name_sources(args.names).items()],
         images,
         options=options,
         out_dir=args.record,
@@ -109,7 +110,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 #: What says how a run is done, and what says on which models and images.
 _RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
-_IMAGES = ("names", "data", "labels", "class_ids", "sample", "seed", "subset", "device")
+_IMAGES = ("names", "data", "labels", "class_ids", "sample", "seed", "subset", "device", "trusted_key")
 _UNSAID: tuple[object, ...] = (None, False, 0, [], "cpu", "fp32")
 
 
@@ -143,7 +144,8 @@ def _explain(args: argparse.Namespace, images: Dataset) -> int:
                 raise UsageError(f"the index claims no top-1 of {source}: give --explain a percentage")
             expected = float(claim.value)
         (name,) = name_sources([source])
-        explanation = explain_accuracy(ready_model(name, source), images, expected, device=args.device)
+        model = ready_model(name, source, trusted_key=args.trusted_key)
+        explanation = explain_accuracy(model, images, expected, device=args.device)
         print(json.dumps(asdict(explanation)) if args.json else explanation)
     return 0
 

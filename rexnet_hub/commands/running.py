@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from rexnet_hub.commands import add_json
+from rexnet_hub.commands import add_json, add_trusted_key
 from rexnet_hub.errors import UsageError
 
 
@@ -16,6 +16,7 @@ def declare_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
+    add_trusted_key(parser)
     add_json(parser)
 
 
@@ -25,7 +26,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
     if args.top < 1:
         raise UsageError("--top must be at least 1")
-    every = classify(args.model, args.images, top=args.top)
+    every = classify(args.model, args.images, top=args.top, trusted_key=args.trusted_key)
     if args.json:
         rows = [
             {"file": str(f), "guesses": [vars(g) for g in gs]}
@@ -46,6 +47,7 @@ def declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
     parser.add_argument("--max-difference", type=float, metavar="X", help="of a logit (default: 0.001)")
+    add_trusted_key(parser)
     add_json(parser)
 
 
@@ -61,7 +63,7 @@ def run_export(args: argparse.Namespace) -> int:
 
     out = args.out or Path(f"{Path(args.model).name}.onnx")
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
-    receipt = export_onnx(args.model, out, max_difference=bound)
+    receipt = export_onnx(args.model, out, max_difference=bound, trusted_key=args.trusted_key)
     if args.json:
         print(json.dumps(asdict(receipt), indent=2))
         return 0

@@ -19,7 +19,7 @@ from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.index import Lock
-from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, SIGNATURE_FILES, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
@@ -31,7 +31,7 @@ WEIGHTS_SECONDS = 1800.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Access:
     """The settings for reading a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
 
@@ -39,6 +39,7 @@ class Access:
     cache_dir: Path | str | None = None
     local_files_only: bool = False
     token: str | bool | None = None
+    trusted_key: Path | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,8 @@ def fetch_config(wanted: Wanted) -> CachedRepo:
 def fetch_repo(wanted: Wanted) -> CachedRepo:
     """Fetch what a network is loaded from: config.json, then weights and receipt of the same commit.
 
+    Where a key is trusted, the other files that it signed are fetched too.
+
     The small files are checked here; the weights are for their reader to check, who has the bytes.
 
     Raises:
@@ -120,12 +123,13 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
             raise RepoError(_without_weights(pinned)) from None
         raise
     names = [CONFIG_FILE, WEIGHTS_FILE]
-    try:
-        _fetch(pinned, RECEIPT_FILE)
-        names.append(RECEIPT_FILE)
-    except HubError as error:  # a repo may lack it
-        if error.kind != "no-file" and not _is_offline(pinned):
-            raise
+    for name in (RECEIPT_FILE, *((CARD_FILE, *SIGNATURE_FILES) if wanted.trusted_key else ())):
+        try:
+            _fetch(pinned, name)
+            names.append(name)
+        except HubError as error:  # a repo may lack it
+            if error.kind != "no-file" and not _is_offline(pinned):
+                raise
     return _checked(pinned, first.commit, first.folder, names)
 
 

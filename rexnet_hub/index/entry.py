@@ -233,6 +233,7 @@ class Entry:
     config: Claim | None = None
     readme: Claim | None = None
     image: Claim | None = None
+    trusted_key: Claim | None = None
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
@@ -248,6 +249,11 @@ class Entry:
         """Return a metadata value by canonical field name; None where nothing is claimed."""
         claim = self.metadata.get(name)
         return None if claim is None else claim.value
+
+    @property
+    def demand(self) -> Claim | None:
+        """The claim that a signature is demanded, whether it can be read or not."""
+        return next((claim for claim in self.unread if claim.field == "trusted_key"), self.trusted_key)
 
     @property
     def architecture(self) -> str:

@@ -32,7 +32,7 @@ class Field:
             `snapshot`, `witness`.
         label: As it is written, such as `File Size`.
         kind: What it holds: text, url, path, count, bytes, number, fraction, percent, words, numbers,
-            digest, hexadecimal, spdx, paper, sources, mapping, or a section of its own (models, results…).
+            digest, hexadecimal, key, spdx, paper, sources, mapping, or a section of its own (models, …).
         unit: Of the number, if it is one.
         meaning: One line.
         aliases: Other spellings that mean the same.
@@ -104,8 +104,8 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     SHA256 is no other digest: nobody would read what it states of the file.
     """
     wrong = key_name(label)
-    digest = {"metadata": "digest"}.get(owner)
-    rows = (row for row in FIELDS if row.owner == owner or row.kind == digest)
+    sought = ("digest", "key") if owner == "metadata" else ()
+    rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)
     return next(
         (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)), None
     )

@@ -52,6 +52,10 @@ _KINDS: dict[str, dict[str, Any]] = {
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
     "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
     "hexadecimal": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{7,128}\s*$"}, _NULL]},
+    "key": {
+        "type": "string",
+        "pattern": r"^\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*$",
+    },
     "url": {"anyOf": [_LINK, _ref("link"), _NULL]},
     "count": _number("count", _quoted(_WHOLE), multipleOf=1),
     "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),

@@ -42,17 +42,20 @@ AUTHORS_TO_OURS: Mapping[str, str] = {
 
 
 def choose_key_map(
-    shapes: Mapping[str, tuple[int, ...]], *, file: str
+    shapes: Mapping[str, tuple[int, ...]], *, file: str, is_rexnet: bool
 ) -> tuple[str | None, Mapping[str, str]]:
     """Return which layout a state dict has: `authors`, or None where its names stay as they are.
+
+    Args:
+        is_rexnet: Whether somebody said so; others too have names such as `features.3.out.0.weight`.
 
     Returns:
         The layout's name, and a new name for each name of the file, one to one.
 
     Raises:
-        StateDictError: It has names of the authors' layout, but not exactly all of them.
+        StateDictError: It should be a ReXNet and has names of the authors' layout, but not exactly all.
     """
-    if not any(_is_of_authors(name) for name in shapes):
+    if shapes.keys() != AUTHORS_TO_OURS.keys() and not (is_rexnet and any(map(_is_of_authors, shapes))):
         return None, {name: name for name in shapes}
     expected = {name: ("tensor", shapes.get(name, ())) for name in AUTHORS_TO_OURS}
     require_tensors({name: ("tensor", shape) for name, shape in shapes.items()}, expected, file=file)

@@ -23,22 +23,27 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
         return
     missing = [name for name in expected if name not in tensors]
     extra = [name for name in tensors if name not in expected]
-    unlike = [
-        f"{name} is {_render(tensors[name])}, not {_render(expected[name])}"
-        for name in expected
-        if name in tensors and tensors[name] != expected[name]
-    ]
+    differing = [name for name in expected if name in tensors and tensors[name] != expected[name]]
+    unlike = [f"{name} is {_render(tensors[name])}, not {_render(expected[name])}" for name in differing]
+    floats = [name for name in differing if "float" in tensors[name][0]]
+    floats = [name for name in floats if expected[name] == ("float32", tensors[name][1])]
     parts = [
         f"{len(names)} {what} ({_list(names)})"
         for what, names in (("missing", missing), ("extra", extra), ("of another shape or dtype", unlike))
         if names
     ]
-    if parts:
-        raise StateDictError(
-            file,
-            f"its {len(tensors)} tensors are not the {len(expected)} that the network has: "
-            f"{'; '.join(parts)}. Is it a checkpoint of another model?",
-        )
+    if not parts:
+        return
+    advice = []
+    if floats:
+        advice.append(f"Convert with --float32 (as_float32=True): it makes float32 of {len(floats)}.")
+    if len(floats) < len(missing) + len(extra) + len(unlike):
+        advice.append("Is it a checkpoint of another model?")
+    raise StateDictError(
+        file,
+        f"its {len(tensors)} tensors are not the {len(expected)} that the network has: "
+        f"{'; '.join(parts)}. {' '.join(advice)}",
+    )
 
 
 def _render(tensor: tuple[str, Iterable[int]]) -> str:

@@ -316,11 +316,14 @@ def _false_claims(repo: Repo) -> tuple[str, ...]:
     if is_standin(repo.weights):
         measured = measured.of_standin()
     findings = verify_model(entry, repo=repo.folder, measured=measured)
-    return tuple(
+    stops = [
         f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
         for finding in findings
         if finding.verdict == FALSE
-    )
+    ]
+    if entry.trusted_key is not None and not (repo.folder / SIGNATURE_FILES[-1]).is_file():
+        stops.append("the index demands a signature: --sign KEY --version-counter N")
+    return tuple(stops)
 
 
 def _model_of(repo: Repo) -> str | None:

@@ -13,6 +13,7 @@ from typing import Unpack
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
+from rexnet_hub.keys import read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
@@ -86,6 +87,7 @@ def publish_all(
     Raises:
         UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
             would change nothing.
+        FileProblem: The key is none to sign with.
     """
     if (sign_key is None) != (sign_version is None):
         raise UsageError(
@@ -97,6 +99,8 @@ def publish_all(
         refuse_unused("a plan", record=record)
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
+    if sign_key is not None:
+        read_private_key(sign_key)
     outcomes = []
     for source in sources:
         outcome = Outcome(source=source)

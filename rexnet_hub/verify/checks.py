@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from rexnet_hub.agreement import Standing
+from rexnet_hub.errors import SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
@@ -18,11 +19,12 @@ from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILE
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
+from rexnet_hub.signing import verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
 from rexnet_hub.verify.finding import Finding
@@ -186,6 +188,23 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.compare("card", stated=line, found=there, note=note)
 
 
+def check_signature(evidence: Evidence) -> Iterator[Finding]:
+    """Check the repo's signature by the key that the index trusts."""
+    key, repo = evidence.entry.trusted_key, evidence.repo
+    if key is None:
+        return
+    if repo is None or not (repo.folder / SIGNATURE_FILE).exists():
+        note = NEEDS_REPO if repo is None else "not signed yet: rexnet-hub publish --sign"
+        yield evidence.leave("signature", stated=key.label, note=note)
+        return
+    try:
+        signed = verify_signature(repo.folder, key.value, name=evidence.entry.name)
+        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, key at {key.location}"
+    except SignatureProblem as error:
+        found, holds, note = "not so", False, str(error)
+    yield evidence.compare("signature", stated=key.label, found=found, holds=holds, note=note)
+
+
 Check = Callable[[Evidence], Iterable[Finding]]
 
 #: Every check, in the order of the report.
@@ -200,4 +219,5 @@ CHECKS: tuple[Check, ...] = (
     check_records,
     check_config,
     check_card,
+    check_signature,
 )

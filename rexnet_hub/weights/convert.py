@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
-from rexnet_hub.errors import FileProblem, OutputExistsError
+from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import receipt_of
 from rexnet_hub.nets.keymap import choose_key_map, our_shape
@@ -23,7 +24,7 @@ from rexnet_hub.weights.digest import (
     FileDigest,
     write_all,
 )
-from rexnet_hub.weights.dtypes import DTYPES, count_strange, widen_to_float32
+from rexnet_hub.weights.dtypes import DTYPES, count_negative, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import fingerprint_of
 from rexnet_hub.weights.receipt import (
     NO_RECEIPT,
@@ -37,8 +38,6 @@ from rexnet_hub.weights.receipt import (
 from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
 from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
-
-_NARROW_FLOATS = frozenset({"float16", "bfloat16", "float64"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +71,26 @@ def convert_checkpoint(
         expected: The network's tensors; without them the tensors are taken as they are, and the
             receipt says so.
         identity: What is stated of the source.
-        sha256: The digest that it must have by the caller.
-        wrapper: The key of the state dict that is meant, where the file has several.
+        sha256: The digest that it must have by the caller, all 64 digits.
+        wrapper: The keys to the state dict that is meant, with dots between, where the file has several.
         as_float32: Turn other floating-point numbers into float32; else every dtype is kept.
-        allow_nonfinite: Let NaN and infinity pass.
+        allow_nonfinite: Let NaN, infinity and negative variances pass.
 
     Raises:
         FileProblem: A file or folder cannot be read or written.
         MismatchError: The source is not the file that is stated.
         OutputExistsError: `out` is the source, or what bears the receipt's name is no receipt.
-        CheckpointError: The source is damaged, foreign, or holds NaN or infinity.
+        CheckpointError: The source is damaged, foreign, or holds NaN, infinity or a negative variance.
+        UsageError: `sha256` is no whole digest.
         StateDictError: The tensors are not the expected ones.
     """
     _require_free(source, out)
+    if sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UsageError(f"the SHA-256 {sha256[:80]!a} is not 64 hexadecimal digits: fewer prove nothing")
     identity = ((identity or Identity()) + gather("the caller", sha256)).agreed(source)
     opening = opened_weights(source, folder=out.parent, identity=identity, wrapper=wrapper)
     with opening as (copy, digest, manifest):
-        layout, moves = _plan(copy, manifest, as_float32)
+        layout, moves = _plan(copy, manifest, as_float32, is_rexnet=expected is not None)
         if expected is not None:
             planned = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
             require_tensors(planned, expected, file=source)
@@ -104,6 +106,7 @@ def convert_checkpoint(
                     format=manifest.format,
                     wrapper=manifest.wrapper,
                     prefix=manifest.prefix,
+                    left_out=manifest.left_out,
                 ),
                 key_map=layout,
                 checked_against_network=expected is not None,
@@ -132,16 +135,18 @@ def _require_free(source: Path, out: Path) -> None:
             raise OutputExistsError(receipt, "is there and is no receipt; move it away") from None
 
 
-def _plan(source: ByteSource, manifest: Manifest, as_float32: bool) -> tuple[str | None, list[_Move]]:
+def _plan(
+    source: ByteSource, manifest: Manifest, as_float32: bool, *, is_rexnet: bool
+) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
     layout, names = choose_key_map(
-        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name
+        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name, is_rexnet=is_rexnet
     )
     origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
     targets = canonical_order(
         TensorSpec(
             name=name,
-            dtype="float32" if as_float32 and tensor.dtype in _NARROW_FLOATS else tensor.dtype,
+            dtype="float32" if as_float32 and DTYPES[tensor.dtype].is_float else tensor.dtype,
             shape=our_shape(layout, name, tensor.shape),
         )
         for name, tensor in origins.items()
@@ -167,6 +172,8 @@ def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonf
         strange_items, target = 0, move.target
         for chunk in _target_chunks(source, move):
             strange_items += count_strange(DTYPES[target.dtype], chunk)
+            if target.name.endswith("running_var"):  # of a batch norm, which takes its square root
+                strange_items += count_negative(DTYPES[target.dtype], chunk)
             stand_in = stand_in or is_mark(target.dtype, target.shape, chunk)
             write_all(part, chunk)
         if strange_items and (target.dtype == "bool" or not allow_nonfinite):
@@ -174,7 +181,8 @@ def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonf
     os.fsync(part)
     if strange:
         more = f" and {len(strange) - 10} more tensors" if len(strange) > 10 else ""
-        raise source.refuse(f"holds NaN, infinity or no proper values in {', '.join(strange[:10])}{more}")
+        listed = ", ".join(strange[:10]) + more
+        raise source.refuse(f"holds NaN, infinity, negative variance or no proper values in {listed}")
     return stand_in
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from rexnet_hub.errors import CheckpointError, FileProblem
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
+# Memory is bounded whatever the size. This bounds the disk (a private copy beside what is written) and the
+# time (the reader of a pickle may take 23 minutes for so much), if a server sends without end.
+MAX_FILE_BYTES = 64 << 30
 CHANGED = "changed while it was read; try again when nothing writes to it"
 
 

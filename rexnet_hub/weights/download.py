@@ -23,9 +23,8 @@ from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, 
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
-from rexnet_hub.weights.digest import CHUNK_BYTES, Digester, FileDigest, open_source
+from rexnet_hub.weights.digest import CHUNK_BYTES, MAX_FILE_BYTES, Digester, FileDigest, open_source
 
-MAX_FILE_BYTES = 4 << 30
 _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
 # An attempt that fetched less did not get further.

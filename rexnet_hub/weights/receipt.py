@@ -4,7 +4,8 @@
 
 - `receipt`: 1, the version of this format.
 - `source`: `name`, `size_bytes`, `sha256`; `format` (`legacy`, `zip`, `safetensors`); `wrapper` (the
-  key of the outer dict, or null); `prefix` (taken off every name, or empty).
+  keys that it was under with dots between, or null); `prefix` (taken off every name, or empty);
+  `left_out` (what else the file holds, each with its kind; null in receipts of before).
 - `key_map`: `authors` if names were mapped from the authors' layout, null if they stayed.
 - `checked_against_network`: whether names, dtypes and shapes were compared with a network's; once
   `held_against_network`.
@@ -45,6 +46,7 @@ class SourceFacts:
     format: str
     wrapper: str | None
     prefix: str
+    left_out: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ CheckpointError is a fault of the reader and ends the run with the input that di
 import random
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -22,7 +23,9 @@ from rexnet_hub.errors import CheckpointError  # noqa: E402
 from rexnet_hub.weights.checkpoint.container import list_tensors  # noqa: E402
 from rexnet_hub.weights.tensor_bytes import tensor_chunks  # noqa: E402
 
-OPCODES = b"\x80.(N\x88\x89JKM\x8aGXU)\x85\x86\x87t]ae}suqrhjcRbQ\x81\x93io\x82"
+OPCODES = (
+    b"\x80.(N\x88\x89JKM\x8aGXU)\x85\x86\x87t]ae}suqrhjcRbQ\x81\x93io\x82\x8c\x8f\x90\x91\x92\x94\x95\x96C01I"
+)
 NUMBERS = [0, 1, 2, 127, 255, 256, 65535, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
 
 
@@ -31,6 +34,11 @@ def good_files(folder):
     wrapped = {"epoch": 1, "model": small_state(), "turned": torch.ones(2, 3).T}
     kinds = [save(small_state(), folder / f"{name}.pth", name) for name in ("legacy", "zip")]
     kinds.append(save(wrapped, folder / "wrapped.pth", "legacy"))
+    module = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.BatchNorm1d(1))
+    walked = {"args": Namespace(lr=0.1, sets={1}), "state_dict": small_state(), "model": [module]}
+    for protocol, value in ((2, walked), (4, walked), (5, module), (1, module)):
+        kinds.append(folder / f"{protocol}.pth")
+        torch.save(value, kinds[-1], pickle_protocol=protocol, _use_new_zipfile_serialization=False)
     safetensors = save_safetensors(dict(small_state()), metadata={"format": "pt"})
     return [*(file.read_bytes() for file in kinds), safetensors]
 

@@ -1,5 +1,6 @@
-"""No pickle runs: what is not a plain tensor is refused, listed, and never carried out."""
+"""No pickle runs: what would run a program is refused, listed, and never carried out."""
 
+import argparse
 import io
 import os
 import pickle
@@ -99,18 +100,145 @@ def test_foreign_names_are_all_listed_with_what_to_do(container, tmp_path):
 
 def test_more_foreign_names_than_ten_are_counted():
     """A hostile list of names cannot flood the message."""
-    body = raw_call(b"(" + b"".join(b"cm\nname%d\n" % i for i in range(1000)) + b"t")
+    body = raw_call(b"(" + b"".join(b"cos\nname%d\n" % i for i in range(1000)) + b"t")
 
     with pytest.raises(CheckpointError, match="990 more"):
         read_bytes(in_legacy(body))
 
 
-def test_a_whole_pickled_module_is_refused_by_its_classes(container, tmp_path):
-    """The usual mistake, torch.save(model), is told by the classes it names."""
-    file = save(torch.nn.Sequential(torch.nn.Linear(1, 1)), tmp_path / "m.pth", container)
+def beside_tensors(body):
+    """Put a hostile pickle's value beside a good state dict, as `args` of a training checkpoint."""
+    value = body[body[:1] == b"\x80" and 2 :].removesuffix(b".")
+    if value[:1] == b"\x95":
+        value = value[9:]  # without its frame, which would have another size
+    name, tensors = b"X\x05\x00\x00\x00model", b"X\x01\x00\x00\x00w" + EMPTY_TENSOR
+    return b"\x80\x02}(" + name + b"}" + tensors + b"s" + b"X\x04\x00\x00\x00args" + value + b"u."
 
-    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.container\.Sequential"):
-        read_bytes(file.read_bytes())
+
+EMPTY_TENSOR = (
+    b"ctorch._utils\n_rebuild_tensor_v2\n((X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x00tQK\x00K\x00\x85K\x01\x85\x89}tR"
+)
+
+
+def in_legacy_with_storage(body):
+    """Put a pickle that has one empty storage where a legacy file has its object."""
+    return in_legacy(body)[: -len(pickle.dumps([], 2))] + pickle.dumps(["0"], 2) + bytes(8)
+
+
+def test_a_good_value_beside_tensors_is_walked_past():
+    """The file that the next test makes hostile is good without that."""
+    manifest = read_bytes(in_legacy_with_storage(beside_tensors(pickle.dumps(Call(Data, 1), 2))))
+
+    assert manifest.left_out == (f"args ({__name__}.Data)",)
+    assert [tensor.name for tensor in manifest.tensors] == ["w"]
+
+
+class Data:
+    """A class of somebody's program; making one of it fails the test."""
+
+    def __init__(self, *arguments):
+        raise AssertionError("somebody made one")
+
+
+@pytest.mark.parametrize("way", list(hostile_pickles("m")))
+def test_a_program_beside_tensors_refuses_the_file(way, tmp_path):
+    """No good tensors buy a program its way in; a function of another package is walked past, not called."""
+    marker = tmp_path / "marker"
+    data = in_legacy_with_storage(beside_tensors(hostile_pickles(marker)[way]))
+
+    if way == "torch.load itself":
+        assert read_bytes(data).left_out == ("args (torch.serialization.load)",)
+    else:
+        with pytest.raises(CheckpointError, match=r"what runs programs|opcode"):
+            read_bytes(data)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("os", "system"),
+        ("posix", "system"),
+        ("nt", "system"),
+        ("__builtin__", "eval"),
+        ("__builtin__", "apply"),
+        ("commands", "getoutput"),
+        ("torch.serialization", "os.system"),
+        ("argparse", "Namespace.__init__.__globals__"),
+        ("runpy", "run_path"),
+        ("ctypes", "CDLL"),
+        ("types", "CodeType"),
+        ("cloudpickle.cloudpickle", "_make_function"),
+        ("importlib", "import_module"),
+        ("logging.config", "dictConfig"),
+        ("functools", "reduce"),
+    ],
+)
+def test_a_name_of_a_program_is_refused_wherever_it_stands(module, name):
+    """Names of Python 2, of other systems and behind dots are known, in old and new opcodes."""
+    new = b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name)) + b"\x93"
+    old = f"c{module}\n{name}\n".encode()
+    for opcodes in (old, b"(" + old + b"o", old + b")\x81", new):
+        with pytest.raises(CheckpointError, match=r"what runs programs, not data: [\w.]+\."):
+            read_bytes(in_legacy_with_storage(beside_tensors(raw_call(opcodes))))
+
+
+def test_what_a_pickle_made_is_not_called(tmp_path):
+    """An attribute may be named, as of an enumeration's member; calling it is refused."""
+    attribute = b"cbuiltins\ngetattr\ncsomebody\nThing\nX\x03\x00\x00\x00run\x86R"
+    assert read_bytes(in_legacy_with_storage(beside_tensors(raw_call(attribute)))).left_out == (
+        "args (builtins.getattr)",
+    )
+    with pytest.raises(CheckpointError, match=r"calls what builtins\.getattr gave it"):
+        read_bytes(in_legacy_with_storage(beside_tensors(raw_call(attribute + b")R"))))
+
+
+MANY = [b"M" + struct.pack("<H", number) for number in range(3000)]
+
+
+@pytest.mark.parametrize(
+    ("large", "copied"),
+    [
+        (b"](" + b"".join(key + b"N\x86" for key in MANY) + b"e", b"ccollections\nOrderedDict\nh\x00\x85R"),
+        (b"](" + b"".join(MANY) + b"e", b"cbuiltins\nset\nh\x00\x85R"),
+        (b"}(" + b"".join(key + b"N" for key in MANY) + b"u", b"cm\nC\n)\x81h\x00b"),
+    ],
+)
+def test_few_opcodes_cannot_copy_without_end(large, copied):
+    """A dict of pairs, a set and a state that are made of one memo again and again are counted."""
+    for times, message in ((300, r"is no state dict"), (400, "copies more than 1000000 items")):
+        with pytest.raises(CheckpointError, match=message):
+            read_bytes(in_legacy(raw_call(large + b"q\x000" + (copied + b"0") * times + b"}")))
+
+
+def test_dicts_within_dicts_without_end_are_refused():
+    """A dict that holds one dict a thousand times, which holds another a thousand times, is cut off."""
+    keys = [b"X\x04\x00\x00\x00%04d" % number for number in range(1000)]
+    body = b"}q\x000"
+    for depth in range(3):
+        within = b"h" + bytes([depth])
+        body += b"}(" + b"".join(key + within for key in keys) + b"uq" + bytes([depth + 1]) + b"0"
+
+    with pytest.raises(CheckpointError, match="dicts within dicts"):
+        read_bytes(in_legacy(raw_call(body + b"h\x03")))
+
+
+def test_modules_without_end_are_refused():
+    """A module within itself, and modules that share two children each, are cut off."""
+
+    def module(children):
+        groups = b"X\x0b\x00\x00\x00_parameters}X\x08\x00\x00\x00_buffers}X\x08\x00\x00\x00_modules}("
+        return b"csomebody\nModule\n)\x81q%c}(" + groups + children + b"uub"
+
+    itself = module(b"X\x01\x00\x00\x00ah\x00").replace(b"q%c", b"q\x00")
+    doubled = module(b"").replace(b"q%c", b"q\x00")
+    for depth in range(1, 60):
+        doubled = module(b"X\x01\x00\x00\x00a" + doubled + b"X\x01\x00\x00\x00bh" + bytes([depth - 1]))
+        doubled = doubled.replace(b"q%c", b"q" + bytes([depth]))
+    for body in (itself, doubled):
+        with pytest.raises(CheckpointError, match="no end"):
+            read_bytes(in_legacy(raw_call(body)))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +253,12 @@ def test_a_whole_pickled_module_is_refused_by_its_classes(container, tmp_path):
         b"(K\x01",  # an open mark
         b"}K\x01s",
         b"}]K\x01s",  # an unhashable key
-        b"})K\x01s",  # a tuple as key
+        b"}}K\x01s",  # an unhashable key
+        b"cm\nC\n)\x81}b}b",  # a state twice
+        b"cm\nC\n)\x81\x93",  # a name of no text
+        b"(o",  # an old object of no class
+        b"K\x01)\x81",  # an object of no class
+        b"\x94",  # nothing to remember
         b"K\x01K\x02a",
         b"ccollections\nOrderedDict\nK\x01R",
         b"ccollections\nOrderedDict\nK\x01\x85R",
@@ -196,6 +329,10 @@ print(found)
                 names.append(f"{place}/{index}{wrap.__name__}")
                 with open(names[-1], "wb") as stream:  # noqa: PTH123
                     stream.write(wrap(body))
+        odd = {"model": torch.nn.Sequential(torch.nn.Linear(1, 1)), "args": argparse.Namespace(cls=Data)}
+        for protocol in range(6):
+            names.append(f"{place}/odd{protocol}")
+            torch.save(odd, names[-1], pickle_protocol=protocol)
         for container in ("legacy", "zip"):
             names.append(str(save(small_state(), f"{place}/{container}", container)))
         child = subprocess.run(

@@ -34,11 +34,20 @@ def one(**changes):
     return {"a": {name: value for name, value in fields.items() if value is not None}}
 
 
+def the_library_knows(name):
+    """Say whether the safetensors that is installed writes this dtype; the newest writes all of ours."""
+    try:
+        return bool(save_safetensors({"a": torch.zeros(1, dtype=getattr(torch, name))}))
+    except KeyError:
+        return False
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_header_is_the_one_the_library_writes(seed):
     """Any mix of dtypes and names is laid out byte for byte as safetensors lays it out."""
     torch.manual_seed(seed)
-    kinds = list(DTYPES)
+    kinds = [name for name in DTYPES if the_library_knows(name)]
+    assert len(kinds) >= 13
     state = {}
     for index in torch.randperm(40).tolist():
         dtype = getattr(torch, kinds[int(torch.randint(len(kinds), ()))])

@@ -25,10 +25,16 @@ from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
-from rexnet_hub.index.reading.values import is_null, read_scalar, reads_as_number, unquoted_digest
+from rexnet_hub.index.reading.values import (
+    NEVER_EMPTY,
+    is_null,
+    read_scalar,
+    reads_as_number,
+    unquoted_digest,
+)
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
-_ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image")
+_ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "trusted_key")
 _SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources", "witnesses")
 _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
@@ -188,8 +194,8 @@ class Builder:
         is_digest = row is None and node.plain and _DIGEST_KEY.search(key_name(key.text))
         if is_digest and not is_null(node) and reads_as_number(node.text) and len(node.text) >= 6:
             self._report_flaw(node, unquoted_digest(node))
-        if row is not None and row.kind == "digest" and is_null(node):
-            self.refuse(node, "the 64 hexadecimal digits of a SHA-256, found nothing; remove the key")
+        if row is not None and row.kind in NEVER_EMPTY and is_null(node):
+            self.refuse(node, f"{NEVER_EMPTY[row.kind]}, found nothing; remove the key")
         value = self.value(row, node)
         if value is None or (row is not None and row.kind == "url"):
             self._keep_unread(row, key, node, before)

@@ -44,7 +44,7 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         _report_missing(wanted, name, by_name, report)
         return entry
     results = (*(_inherited_result(result) for result in collection.results), *entry.results)
-    attributes = ("license", "code", "readme", "weights", "config", "image")
+    attributes = ("license", "code", "readme", "weights", "config", "image", "trusted_key")
     claims: dict[str, Any] = {
         name: getattr(entry, name) or _inherited(getattr(collection, name)) for name in attributes
     }

@@ -28,6 +28,11 @@ _KIND_NAMES = {
     "fraction": "a number from 0 to 1",
     "percent": "a percentage such as 77.86%",
 }
+#: What is never said and left empty: the kind, and what is expected.
+NEVER_EMPTY = {
+    "digest": "the 64 hexadecimal digits of a SHA-256",
+    "key": "a public key on P-256, P-384 or P-521, in PEM",
+}
 
 
 def as_number(text: str) -> Decimal | None:
@@ -59,6 +64,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_any(node)
     if kind in ("digest", "hexadecimal"):
         return _read_digest(kind, node)
+    if kind == "key":
+        return _read_key(text)
     if kind == "url":
         require_url(text)
     if node.plain and node.tag != "str":
@@ -166,10 +173,24 @@ def _read_digest(kind: str, node: Node) -> str:
     text = node.text.strip()
     if node.plain and (node.source.is_json or reads_as_number(text)):
         raise unquoted_digest(node)
-    expected = "the 64 hexadecimal digits of a SHA-256" if kind == "digest" else "hexadecimal digits"
+    expected = NEVER_EMPTY["digest"] if kind == "digest" else "hexadecimal digits"
     if not re.fullmatch("[0-9a-fA-F]{64}" if kind == "digest" else "[0-9a-fA-F]{7,128}", text):
         raise Flaw("wrong-kind", f"expected {expected}, found {text[:70]!r}")
     return text.lower()
+
+
+def _read_key(text: str) -> str:
+    from rexnet_hub.errors import FileProblem, UsageError
+    from rexnet_hub.keys import read_public_key
+
+    try:
+        if re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*", text):
+            return read_public_key(text)
+    except UsageError:  # without the packages nobody loads by it
+        return text
+    except FileProblem:
+        pass
+    raise Flaw("wrong-kind", f"expected {NEVER_EMPTY['key']}; this is none, or a letter of it is wrong")
 
 
 def unquoted_digest(node: Node) -> Flaw:

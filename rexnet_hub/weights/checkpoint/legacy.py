@@ -7,18 +7,21 @@ no checksum: without a digest of the file a flipped bit of a number cannot be se
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rexnet_hub.weights.checkpoint.manifest import StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
 from rexnet_hub.weights.digest import ByteSource
-from rexnet_hub.weights.dtypes import DTYPES
 
 # torch/serialization.py: MAGIC_NUMBER and PROTOCOL_VERSION.
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
-# How the file begins: the magic number as `pickle` writes it with protocol 2.
+# How the file begins: the magic number as `pickle` writes it with protocol 2, and with any other.
 MAGIC_BYTES = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little") + b"."
+IS_LEGACY = re.compile(
+    rb"(?s:\x80[\x02-\x05](\x95.{8})?%s|L%dL\n\.)" % (re.escape(MAGIC_BYTES[2:]), MAGIC_NUMBER)
+).match
 
 MAX_PICKLE_BYTES = 16 << 20
 
@@ -56,7 +59,7 @@ def _find_storages(
         note, count = storages[key], int.from_bytes(source.read(at, 8), "little", signed=True)
         if count != note.count:
             raise source.refuse(f"storage {key[:80]!a} has {count} items, its tensors say {note.count}")
-        length = count * DTYPES[note.dtype].item_bytes
+        length = note.size_bytes
         records[key] = StoredBytes(name=key, offset_bytes=at + 8, length_bytes=length)
         at += 8 + length
         if at > source.size_bytes:

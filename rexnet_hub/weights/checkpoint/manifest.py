@@ -68,6 +68,7 @@ class Manifest:
         wrapper: The key of the outer dict that the tensors were under, if any.
         prefix: What was taken off every name, such as `module.`.
         metadata: Of a safetensors file.
+        left_out: What else a pickle holds, each with its kind.
     """
 
     format: str
@@ -75,6 +76,7 @@ class Manifest:
     prefix: str
     metadata: Mapping[str, str]
     tensors: tuple[SourceTensor, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @functools.lru_cache(maxsize=1024)  # a network has few shapes
@@ -86,8 +88,8 @@ def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
 def require_sound(source: ByteSource, manifest: Manifest) -> Manifest:
     """Refuse tensors that reach out of their record, are absurd, or have odd names.
 
-    A tensor may repeat or share stored items, as torch allows, but the whole may not be more
-    than four times the file and 64 MiB.
+    A tensor may repeat stored items along an axis or share them with another, as torch allows, but the whole
+    may not be more than four times the file and 64 MiB.
 
     Raises:
         CheckpointError: Names the tensor and the rule.
@@ -124,4 +126,17 @@ def _place_problem(source: ByteSource, tensor: SourceTensor) -> str | None:
     # An empty tensor needs no bytes, so torch lets it begin anywhere.
     if tensor.count and end_bytes > record.length_bytes:
         return f"needs {end_bytes} bytes of record {record.name}, which has {record.length_bytes}"
+    if tensor.count and _overlaps(tensor):
+        return f"its stride {list(tensor.stride)} lets items overlap; save it with .contiguous()"
     return None
+
+
+def _overlaps(tensor: SourceTensor) -> bool:
+    """Return whether two items share bytes, other than by repetition along an axis, as `expand` makes it."""
+    reach = 0
+    for step, size in sorted(zip(tensor.stride, tensor.shape, strict=True)):
+        if size > 1 and step:
+            if step <= reach:
+                return True
+            reach += step * (size - 1)
+    return False

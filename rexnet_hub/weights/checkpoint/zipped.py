@@ -16,19 +16,28 @@ from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
 from rexnet_hub.weights.checkpoint.manifest import StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
 from rexnet_hub.weights.digest import ByteSource
-from rexnet_hub.weights.dtypes import DTYPES
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
 _AFTER = struct.Struct("<4sIII")
+_AFTER64 = struct.Struct("<4sIQQ")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
 _LOCATOR = struct.Struct("<4sIQI")
 _END = struct.Struct("<4sHHHHIIH")
+
+# In a field of 32 bits: the number stands in a wide field elsewhere (zip64).
+_WIDE = 0xFFFFFFFF
 
 # As torch's writer sets them: UTF-8 names (bit 11), sizes after the data (bit 3) unless a record is empty.
 _SIZES_AFTER = 0x0008
 _FLAGS = (0, 0x0800, 0x0808)
 _MAX_DIRECTORY_BYTES = 4 << 20
+# What TorchScript writes today, and what it wrote before torch 1.4.
+_PROGRAM_PARTS = {"constants.pkl", "model.json", "attributes.pkl"}
+TORCH_SCRIPT = (
+    "is a TorchScript archive: a program, not plain weights. "
+    "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
+)
 # Beside the pickle and the data; each at most a line of text.
 _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}
 
@@ -42,6 +51,7 @@ class _Entry:
     size: int
     packed_size: int
     header_at: int
+    wide: bytes  # the zip64 field; empty below 4 GiB
     shared: tuple[int, ...]  # version needed, flags, method, time, date: the same in both headers
     others: tuple[int, ...]  # what is 0 in all that torch writes
 
@@ -75,83 +85,82 @@ def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
 
 def _read_directory(source: ByteSource) -> tuple[list[_Entry], int]:
     """Read the directory at the end of the archive; return its entries and its place."""
-    end_at = source.size_bytes - _END.size
-    if end_at < 0:
-        raise source.refuse("is cut short: no zip directory")
-    sign, disk, first_disk, here, count, size, directory_at, comment = _END.unpack(
-        source.read(end_at, _END.size)
-    )
-    if sign != b"PK\x05\x06" or comment or disk or first_disk or here != count:
-        raise source.refuse("does not end with a zip directory: it is cut short or damaged")
-    if 0xFFFFFFFF in (size, directory_at) or count == 0xFFFF:
-        raise source.refuse("is an archive of 4 GiB or more, which is not read here")
-    after = directory_at + size
-    if after != end_at:
-        _require_wide_end(source, after, end_at, (count, size, directory_at))
+    count, size, directory_at = _read_end(source)
     if size > _MAX_DIRECTORY_BYTES:
         raise source.refuse(f"its zip directory is longer than {_MAX_DIRECTORY_BYTES} bytes")
     data, at, entries = source.read(directory_at, size), 0, []
     while at < len(data):
-        entry, at = _read_entry(source, data, at)
+        try:
+            entry, at = _read_entry(data, at)
+        except (struct.error, ValueError):
+            raise source.refuse(f"its zip directory is damaged at byte {at}") from None
         entries.append(entry)
     if len(entries) != count:
         raise source.refuse(f"its zip directory has {len(entries)} entries and says {count}")
     return entries, directory_at
 
 
-def _require_wide_end(source: ByteSource, at: int, end_at: int, stated: tuple[int, int, int]) -> None:
-    """Refuse anything between directory and end but the same facts in wide fields, as torch writes them."""
-    count, size, directory_at = stated
-    # Version fields as torch's zip writer sets them: made by Unix 3.0, needs 4.5.
-    wide = _END64.pack(b"PK\x06\x06", 44, 0x031E, 45, 0, 0, count, count, size, directory_at)
-    locator = _LOCATOR.pack(b"PK\x06\x07", 0, at, 1)
-    if end_at - at != len(wide + locator) or source.read(at, end_at - at) != wide + locator:
+def _read_end(source: ByteSource) -> tuple[int, int, int]:
+    """Return the count of entries, the length and the place of the directory, as the archive's end says.
+
+    torch writes the same facts twice: in wide fields, then in narrow ones, as far as they have room.
+    """
+    end_at = source.size_bytes - _END.size
+    if end_at < 0:
+        raise source.refuse("is cut short: no zip directory")
+    end = source.read(end_at, _END.size)
+    *_, count, size, directory_at, _ = _END.unpack(end)
+    wide_at, wide = end_at - _END64.size - _LOCATOR.size, b""
+    if wide_at >= 0 and source.read(wide_at, 4) == b"PK\x06\x06":
+        *_, count, size, directory_at = _END64.unpack(source.read(wide_at, _END64.size))
+        # Version fields as torch's zip writer sets them: made by Unix 3.0, needs 4.5.
+        wide = _END64.pack(b"PK\x06\x06", 44, 0x031E, 45, 0, 0, count, count, size, directory_at)
+        wide += _LOCATOR.pack(b"PK\x06\x07", 0, wide_at, 1)
+    entries, place = min(count, 0xFFFF), min(directory_at, _WIDE)
+    if end != _END.pack(b"PK\x05\x06", 0, 0, entries, entries, min(size, _WIDE), place, 0):
+        raise source.refuse("does not end with a zip directory: it is cut short or damaged")
+    after = directory_at + size
+    if after + len(wide) != end_at or source.read(after, len(wide)) != wide:
         raise source.refuse("has other bytes between its zip directory and its end")
+    return count, size, directory_at
 
 
-def _read_entry(source: ByteSource, data: bytes, at: int) -> tuple[_Entry, int]:
-    try:
-        (
-            sign,
-            made_by,
-            *shared,
-            crc,
-            packed,
-            size,
-            name_len,
-            extra_len,
-            note_len,
-            disk,
-            inner,
-            outer,
-            header_at,
-        ) = _CENTRAL.unpack_from(data, at)
-    except struct.error:
-        raise source.refuse("its zip directory is cut short") from None
-    end = at + _CENTRAL.size + name_len
-    raw_name = data[at + _CENTRAL.size : end]
-    if sign != b"PK\x01\x02" or len(raw_name) != name_len or not raw_name.isascii():
-        raise source.refuse("its zip directory is damaged")
+def _read_entry(data: bytes, at: int) -> tuple[_Entry, int]:
+    """Read the entry at a place of the directory; return it and the place after it."""
+    fields = [int(field) for field in _CENTRAL.unpack_from(data, at)[1:]]
+    made_by, *shared, crc, packed, size, name_len, extra_len, note_len, disk, inner, outer, header_at = fields
+    name_at = at + _CENTRAL.size
+    end = name_at + name_len + extra_len
+    name, extra = data[name_at : name_at + name_len], data[name_at + name_len : end]
+    if data[at : at + 4] != b"PK\x01\x02" or end > len(data):
+        raise ValueError
+    numbers = [size, packed, header_at]
+    if extra or _WIDE in numbers:
+        # The zip64 field: the numbers that are too large for their own place, in this order.
+        wide = [index for index, number in enumerate(numbers) if number == _WIDE]
+        kind, length, *found = struct.unpack(f"<HH{len(wide)}Q", extra)
+        if not wide or (kind, length) != (1, 8 * len(wide)):
+            raise ValueError
+        for index, number in zip(wide, found, strict=True):
+            numbers[index] = number
     entry = _Entry(
-        name=raw_name.decode(),
+        name=name.decode(),
         crc=crc,
-        size=size,
-        packed_size=packed,
-        header_at=header_at,
-        shared=tuple(int(number) for number in shared),
-        others=(made_by, extra_len, note_len, disk, inner, outer),
+        size=numbers[0],
+        packed_size=numbers[1],
+        header_at=numbers[2],
+        wide=extra,
+        shared=tuple(shared),
+        others=(made_by, note_len, disk, inner, outer),
     )
-    return entry, end + extra_len + note_len
+    return entry, end + note_len
 
 
 def _require_plain(source: ByteSource, entries: list[_Entry]) -> None:
     """Refuse an archive with anything that torch does not write into one of plain weights."""
     names = {entry.name.partition("/")[2] for entry in entries}
-    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
-        raise source.refuse(
-            "is a TorchScript archive: a program, not plain weights. "
-            "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
-        )
+    if names & _PROGRAM_PARTS or any(name.startswith("code/") for name in names):
+        raise source.refuse(TORCH_SCRIPT)
     for entry in entries:
         if entry.shared[2] != 0 or entry.packed_size != entry.size:
             raise source.refuse(f"its record {entry.name[:80]!a} is compressed, which torch does not do")
@@ -183,7 +192,8 @@ def _find_records(source: ByteSource, entries: list[_Entry], directory_at: int) 
             )
         at = data_at + entry.size
         if entry.flags & _SIZES_AFTER:
-            trailer = _AFTER.pack(b"PK\x07\x08", entry.crc, entry.size, entry.size)
+            after = _AFTER64 if entry.wide else _AFTER
+            trailer = after.pack(b"PK\x07\x08", entry.crc, entry.size, entry.size)
             if source.read(at, len(trailer)) != trailer:
                 raise source.refuse(f"its record {entry.name[:80]!a} ends otherwise than its directory says")
             at += len(trailer)
@@ -198,13 +208,16 @@ def _require_local_header(source: ByteSource, entry: _Entry) -> int:
     sign, *shared, crc, packed, size, name_len, extra_len = header
     stated = (0, 0, 0) if entry.flags & _SIZES_AFTER else (entry.crc, entry.size, entry.size)
     tail = source.read(entry.header_at + _LOCAL.size, name_len + extra_len)
-    # The one extra field is padding that puts the data on a round place: "FB", its length, then Z's.
-    padding = b"FB" + struct.pack("<H", extra_len - 4) + b"Z" * (extra_len - 4) if extra_len >= 4 else b""
+    # In the zip64 field here the packed size, the second number, is not yet known to the writer: 0.
+    wide = entry.wide[:12] + bytes(8) + entry.wide[20:] if len(entry.wide) >= 20 else entry.wide
+    # After it only padding, which puts the data on a round place: "FB", its length, then Z's.
+    fill = extra_len - len(wide) - 4
+    padding = b"FB" + struct.pack("<H", fill) + b"Z" * fill if fill >= 0 else b""
     if (
         sign != b"PK\x03\x04"
         or tuple(shared) != entry.shared
         or (crc, packed, size) != stated
-        or tail != entry.name.encode() + padding
+        or tail != entry.name.encode() + wide + padding
     ):
         raise source.refuse(
             f"its record {entry.name[:80]!a} has a header that is not the one of the directory"
@@ -233,7 +246,7 @@ def _match_storages(
     if set(by_key) != set(storages):
         raise source.refuse("its data records are not the ones that its tensors need")
     for key, note in storages.items():
-        needed = note.count * DTYPES[note.dtype].item_bytes
+        needed = note.size_bytes
         if by_key[key].length_bytes != needed:
             raise source.refuse(
                 f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"
