@@ -91,10 +91,23 @@ def _parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None
         return None
 
 
+#: IPv6 blocks that lead to the IPv4 address at some bit from the right: mapped, compatible, NAT64, 6to4.
+_BLOCKS = (("::ffff:0:0/96", 0), ("::/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
+_EMBEDDING = tuple((ipaddress.IPv6Network(block), bit) for block, bit in _BLOCKS)
+#: NAT64 of a site's own (RFC 8215), and Teredo: where they lead is nobody's but that network's to say.
+_LOCAL = tuple(map(ipaddress.IPv6Network, ("64:ff9b:1::/48", "2001::/32")))
+
+
 def is_public(address: str) -> bool:
-    """Return whether an IP address is of the public internet: not private, loopback, local or multicast."""
+    """Return whether an IP address is of the public internet: not private, loopback, local or multicast.
+
+    An IPv6 address that leads to an IPv4 one is as public as that.
+    """
     parsed = ipaddress.ip_address(address.partition("%")[0])
-    return parsed.is_global and not parsed.is_multicast
+    for block, bit in _EMBEDDING:
+        if parsed in block:
+            parsed = ipaddress.IPv4Address((int(parsed) >> bit) & 0xFFFFFFFF)
+    return parsed.is_global and not parsed.is_multicast and not any(parsed in block for block in _LOCAL)
 
 
 def is_loopback(url: str) -> bool:

@@ -31,6 +31,7 @@ from rexnet_hub.nets import build_network
 from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.repo.folder import Repo
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.safetensors_file import read_tensors
 
@@ -326,7 +327,7 @@ def read_weights(repo: Repo) -> dict[str, Tensor]:
     except (MismatchError, CheckpointError) as error:
         if repo.renew is None:
             raise
-        log.warning("%s; it is fetched again", str(error).splitlines()[0])
+        log.warning("%s; it is fetched again", printable(str(error).splitlines()[0]))
         return _read(repo.renew())
 
 

@@ -16,7 +16,11 @@ from collections.abc import Iterable, Sequence
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import print_error
+from rexnet_hub.terminal import print_error, printable
+
+TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,12 +61,21 @@ def _refuse(message: str, code: int) -> int:
 def _join_sort_keys(words: Sequence[str]) -> list[str]:
     """Accept `--sort -top1` with a space, which argparse would read as another option."""
     joined: list[str] = []
-    for word in words:
+    for place, word in enumerate(words):
+        if word == "--":  # what follows is no option, whatever it looks like
+            return [*joined, *words[place:]]
         if joined and joined[-1] == "--sort" and word.startswith("-") and not word.startswith("--"):
             joined[-1] = f"--sort={word}"
         else:
             joined.append(word)
     return joined
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Says what is wrong with a command line without what a terminal would obey."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error("\n".join(map(printable, message.split("\n"))))
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -84,7 +97,7 @@ def _terminal_columns() -> int:
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
     """Build the parser of the named commands, by default of all."""
     about = "The ReXNet model zoo that can be believed."
-    parser = argparse.ArgumentParser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
+    parser = _CommandParser(prog="rexnet-hub", description=about, formatter_class=_HelpFormatter)
     parser.add_argument("--version", action="version", version=f"rexnet-hub {__version__}")
     # With its own name given, argparse does not lay out a usage line, and asks for no terminal's width.
     group = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog=parser.prog)

@@ -1,8 +1,9 @@
-"""List the name of every file and folder that is read or written."""
+"""List the files and folders that are read or written, and check names."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 PACKAGE_DIR = Path(__file__).resolve().parent
@@ -23,6 +24,52 @@ LOCK_FILE = "lock.json"
 
 # Of the cache: released files by their digests, and the repos that were made of them.
 RELEASED_FOLDER, REPOS_FOLDER = "released", "repos"
+
+MAX_NAME = 200
+#: What Windows takes for a device, whatever it ends in.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?: *\..*)?", re.IGNORECASE)
+_HUB_NAME = re.compile(r"(?!.*(?:--|\.\.|\.git\Z))\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+
+
+def find_name_danger(name: str) -> str | None:
+    """Return why a name must be no file's, folder's or word of a command's; None where it may.
+
+    As a path it would lead elsewhere, as an argument be an option, or to a reader look like another name.
+    """
+    if not 0 < len(name) <= MAX_NAME:
+        return f"has {len(name)} characters, of 1 to {MAX_NAME}"
+    if not name.isprintable():
+        return "has a character that nobody can see"
+    if taken := sorted(set("/\\:") & set(name)):
+        return f"has {' '.join(taken)} in it"
+    if name[0] in ".- " or name[-1] in ". ":
+        return "begins with a dot, hyphen or space, or ends in a dot or space"
+    return "is a device's name on Windows" if _DEVICE.fullmatch(name) else None
+
+
+def find_name_problem(name: str) -> str | None:
+    """Return why a name cannot be a folder's, a word of a command and a Hub repo's; None if it can."""
+    takes = "at most 96 ASCII letters, digits and between them - _ . but no -- and no .., nor .git at the end"
+    not_hubs = None if _HUB_NAME.fullmatch(name) else f"is none that the Hub takes: {takes}"
+    return find_name_danger(name) or not_hubs
+
+
+def find_path_problem(path: str) -> str | None:
+    """Return why a relative path cannot be one on every system; None if it can. A folder may be hidden."""
+    parts = (part.lstrip(".") for part in path.split("/") if part not in (".", ".."))
+    problem = next((danger for part in parts if (danger := find_name_danger(part))), None)
+    return problem or ('has one of * ? " < > | in it' if set('*?"<>|') & set(path) else None)
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a released file's name can be kept in the cache."""
+    return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", name)) and find_name_danger(name) is None
+
+
+def is_repo_id(text: str) -> bool:
+    """Return whether a text is OWNER/NAME as the Hub takes it. Source: huggingface_hub's own check."""
+    parts = text.split("/")
+    return len(parts) == 2 and all(map(_HUB_NAME.fullmatch, parts))
 
 
 def receipt_of(weights: Path) -> Path:

@@ -15,12 +15,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
-from rexnet_hub.hub.snapshot import REPO_ID, Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
+from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
-from rexnet_hub.index.reading.contradictions import is_plain_name
-from rexnet_hub.layout import CONFIG_FILE, RELEASED_FOLDER, REPOS_FOLDER, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.layout import (
+    CONFIG_FILE,
+    RELEASED_FOLDER,
+    REPOS_FOLDER,
+    WEIGHTS_FILE,
+    find_cache_dir,
+    is_repo_id,
+)
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import (
     Repo,
@@ -32,6 +38,7 @@ from rexnet_hub.repo.folder import (
     write_repo,
 )
 from rexnet_hub.signing import require_one_key, require_signature
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.fetch import mark_used
 from rexnet_hub.whole_files import locked
 
@@ -47,7 +54,7 @@ def find_entry(source: str | Path) -> Entry | None:
         return None
     index: Index = load_index()
     if index.errors:
-        _warn_of_errors(len(index.errors), str(index.errors[0]))
+        _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
     return next((entry for entry in index.models if entry.name == str(source)), None)
 
 
@@ -105,14 +112,14 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
         problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
         raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
-    if not REPO_ID.match(str(source)):
+    if not is_repo_id(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))
 
 
 def _warn_if_replaced(entry: Entry) -> None:
     if (claim := entry.extra.get("superseded_by")) is not None:
-        log.warning("%s is superseded by %s", entry.name, claim.text)
+        log.warning("%s", printable(f"{entry.name} is superseded by {claim.text}"))
 
 
 def _published_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
@@ -154,16 +161,13 @@ def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Pat
     output = repo.receipt.output if repo.receipt else None
     answers = compare_witnesses(entry, checkpoint, output, repo.weights)
     line, doubt = describe_witnesses(entry, measured, answers)
-    if line or doubt:
-        log.log(logging.WARNING if doubt else logging.INFO, "%s", "\n".join(filter(None, (line, doubt))))
+    for text in filter(None, (line, doubt)):
+        log.log(logging.WARNING if doubt else logging.INFO, "%s", printable(text))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     """Make the repo of a model from its released file, once, in our cache."""
-    if not is_plain_name(entry.name):
-        raise RepoError(
-            f"{entry.location}: {entry.name[:80]!a} cannot name a folder; rexnet-hub validate says why"
-        )
+    entry.require_name()
     released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
     folder = _cached_repo(entry, measured, cache_dir)

@@ -68,7 +68,10 @@ class Recipe:
         words = ["torchrun", f"--nproc_per_node={self.devices}"] if many else ["python"]
         words += ["train.py", "--data-dir", "DATA"]
         for flag in self.flags:
-            words += [flag.argument, *flag.value.split()]
+            # Text is one word of the command, and no option; only three numbers are three.
+            values = flag.value.split() if re.fullmatch(r"[\d.]+( [\d.]+)*", flag.value) else [flag.value]
+            is_option = values[0].startswith("-")
+            words += [f"{flag.argument}={flag.value}"] if is_option else [flag.argument, *values]
         return shlex.join(words)
 
 

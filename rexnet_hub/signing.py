@@ -40,6 +40,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.whole_files import write_whole
@@ -146,7 +147,7 @@ def require_signature(repo: Repo, public_key: Path | str, *, name: str | None = 
         statements = repo.identity.statements if renew else ()
         if renew is None or not any(each.contradicts(digest_file(repo.weights)) for each in statements):
             raise
-        log.warning("%s; its weights are damaged and fetched again", error)
+        log.warning("%s; its weights are damaged and fetched again", printable(str(error)))
         return require_signature(replace(renew(), renew=None), public, name=name)
     _require_current(repo.folder, statement, public, name, None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
@@ -198,12 +199,14 @@ def _require_current(
         return
     if lowest == 0:
         what = "%s, version %d: no version by this key is remembered here; a newer one may have been withheld"
-        log.warning(what, statement.name, statement.version)
+        log.warning(what, printable(statement.name), statement.version)
     try:
         seen.parent.mkdir(parents=True, exist_ok=True)
         write_whole(seen, f"{statement.version}\n".encode())
     except (OSError, FileProblem) as error:
-        log.warning("%s; an older version of %s would pass here next time", error, statement.name)
+        log.warning(
+            "%s", printable(f"{error}; an older version of {statement.name} would pass here next time")
+        )
 
 
 def _read_seen(file: Path) -> int:

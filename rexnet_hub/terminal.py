@@ -1,29 +1,73 @@
-"""Render tables and colours for a terminal."""
+"""Print text, tables and JSON, inert and without secrets."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import TextIO
+    from typing import Any, TextIO
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
 
+#: Who an address logs in, and each `name=value` of its query or fragment; as a path it has one slash of two.
+_PARTS = re.compile(r"(?<=:/)/?[^/?#\s]*(?=@)|(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
+#: Names of values that open a door, in small letters without what parts their words.
+_SECRET_NAME = re.compile(
+    r"x(?:amz|goog|oss)\w*|sig|key|auth|pwd|pass|jwt|sas|\w*(?:token|secret|password|passwd|signature"
+    r"|credentials?|apikey|accesskey(?:id)?|authorization)"
+)
+
+
+def redact_text(text: str) -> str:
+    """Replace what is secret in the addresses in a text: user names, passwords, tokens and signatures."""
+    return _PARTS.sub(_redact, text) if ":/" in text else text
+
+
+def _redact(part: re.Match[str]) -> str:
+    if part[1] is None:
+        return "/…" if part[0].startswith("/") else "…"
+    from urllib.parse import unquote
+
+    word = re.sub(r"[^a-z0-9]", "", unquote(part[1]).lower())
+    return f"{part[1]}=…" if _SECRET_NAME.fullmatch(word) else part[0]
+
+
 def printable(text: str) -> str:
-    """Write out what a terminal would obey, in text that anybody may have written."""
+    """Write out what a terminal would obey, in text that anybody may have written; secrets are replaced."""
+    text = redact_text(text)
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def show(*lines: object, stream: TextIO | None = None) -> None:
+    """Print lines, each as `printable` has it; their verdicts get colours where there are any."""
+    for line in lines:
+        print(paint(printable(str(line)), stream=stream), file=stream or sys.stdout)
+
+
+def show_lines(text: str, *, stream: TextIO | None = None) -> None:
+    """Print lines of our own, such as a table's, in which a text of others never has a line to itself."""
+    show(*text.split("\n"), stream=stream)
+
+
+def show_json(document: Any, *, stream: TextIO | None = None) -> None:
+    """Print a JSON document, a text of one or what it is of, with JSON's own escapes of what is not inert."""
+    text = document if isinstance(document, str) else json.dumps(document, indent=2, ensure_ascii=False)
+    text = redact_text(text.rstrip("\n"))
+    shown = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    print("".join(shown), file=stream or sys.stdout)
+
+
 def print_error(message: str) -> None:
-    """Print an error to standard error, line by line, with nothing in it that a terminal would obey."""
-    lines = "\n".join(map(printable, f"error: {message}".split("\n")))
-    print(paint(lines, stream=sys.stderr), file=sys.stderr)
+    """Print an error to standard error; its further lines are indented, so that none looks like an error."""
+    show_lines(f"error: {message}".replace("\n", "\n  "), stream=sys.stderr)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
@@ -55,8 +99,6 @@ def paint(text: str, *, stream: TextIO | None = None) -> str:
     out = sys.stdout if stream is None else stream
     if out is None or not out.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    import re
-
     words = "|".join(sorted(COLOURS, key=len, reverse=True))
     places = rf"(?m)(?:(?<=^)|(?<=  )|(?<=: ))({words})(?=  |\[|:|$)"
     return re.sub(places, lambda m: f"\033[{COLOURS[m[1]]}m{m[1]}\033[0m", text)

@@ -121,6 +121,62 @@ def test_validate_passes_ours_and_fails_a_broken_file(run, tmp_path):
     assert "error[not-yaml]" in out
 
 
+#: Each command with a word behind `--` that looks like an option of it; `convert` takes it for a file.
+ENDED = {
+    "list": "list --names",
+    "show": "show",
+    "validate": "validate",
+    "recipe": "recipe",
+    "fetch": "fetch",
+    "convert": "convert",
+    "verify": "verify",
+    "lock": "lock",
+    "card": "card",
+    "stage": "stage --out out",
+    "publish": "publish --to out",
+    "add": "add --name new --collection RexNet",
+    "predict": "predict",
+    "export": "export",
+    "evaluate": "evaluate --data .",
+    "completion": "completion",
+}
+
+
+def test_every_command_that_takes_a_word_is_tried():
+    """A new command with a word of its own has a row above."""
+    worded = {
+        name for name, command in COMMANDS.items() if any(not a.option_strings for a in command._actions)
+    }
+    assert set(ENDED) == worded
+
+
+@pytest.mark.parametrize("line", ENDED.values(), ids=ENDED)
+def test_what_follows_two_hyphens_is_no_option(run, line, tmp_path, monkeypatch):
+    """A model, file or query that looks like an option is one that there is not, and named as it stands."""
+    monkeypatch.chdir(tmp_path)
+    more = ["a.png"] if line == "predict" else []
+    code, out, err = run(*line.split(), "--", "--drop-edits", *more)
+    assert (code, out) == (
+        2 if line.startswith(("list", "completion")) else 1,
+        "",
+    ) or line == "publish --to out"
+    assert "--drop-edits" in err or line == "evaluate --data ."  # which has no images
+    assert "unrecognized arguments" not in err
+    assert "are required" not in err
+
+
+def test_a_query_behind_two_hyphens_is_not_a_sort_key(run):
+    """`--sort -top1` is joined before `--` only."""
+    code, _, err = run("list", "--", "--sort")
+    assert (code, "expected is a name" in err) == (2, True)
+
+
+def test_a_publication_that_fails_says_why_once(run, tmp_path):
+    """The table says which repo, standard error why."""
+    code, out, err = run("publish", "nobody", "--to", tmp_path / "hub")
+    assert (code, (out + err).count("no model is named 'nobody'")) == (1, 1)
+
+
 def test_nothing_to_validate_is_a_failure(run, tmp_path):
     """A missing file, an empty folder and a file without models are not well."""
     refusal(run("validate", tmp_path / "none.yml"))

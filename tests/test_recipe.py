@@ -109,7 +109,7 @@ def test_a_bare_entry_gives_a_bare_command(read):
     """An entry without hyper-parameters gives its network's name, and everything else is open."""
     recipe = make_recipe(read("Models: {Name: a b}").models[0])
 
-    assert recipe.command == "python train.py --data-dir DATA --model a b"
+    assert recipe.command == "python train.py --data-dir DATA --model 'a b'"
     assert {item.argument for item in recipe.unstated} == {
         "--batch-size",
         *(argument for argument, _ in OPEN.values()),
@@ -142,3 +142,15 @@ def test_text_of_an_entry_cannot_leave_the_command(read):
     recipe = make_recipe(read("Models: {Name: a, Metadata: {Interpolation: '$(id);x|y'}}").models[0])
 
     assert shlex.split(recipe.command)[-1] == "$(id);x|y"
+
+
+@pytest.mark.parametrize("text", ["sgd --resume evil.pth", "--resume=evil.pth", "-x", "a\nb", "$(touch ran)"])
+def test_a_text_is_one_word_of_the_command_and_no_option(read, text):
+    """Whatever an optimiser is called, train.py is told that and nothing else."""
+    import json
+
+    model = {"Name": "rexnet_100", "Metadata": {"Optimizer": text, "Image Size": 224}}
+    recipe = make_recipe(read(json.dumps({"Models": [model]}), file="index.json").models[0])
+    words = shlex.split(recipe.command)
+    told = _train_parser().parse_args(words[words.index("train.py") + 1 :])
+    assert (told.opt, told.input_size) == (text, [3, 224, 224])

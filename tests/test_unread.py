@@ -240,3 +240,47 @@ def test_other_digests_are_one_s_own_fields(tmp_path, checkpoint):
     others = "".join(f"  {key}: 'x'\n" for key in ("SHA1", "SHA512", "SHA224", "SHA384", "SHA3-256", "MD5"))
     file.write_text(file.read_text().replace("  Results:\n", f"{others}  Results:\n"))
     assert load_index(file).problems == ()
+
+
+def test_the_card_shows_what_of_the_training_cannot_be_read(read):
+    """As the page does: what was written, and that nobody can read it."""
+    from rexnet_hub.pages.facts import training_rows
+
+    entry = read("Models:\n- Name: rexnet_100\n  Metadata: {Epochs: many, LR: 0.5}\n").models[0]
+    assert training_rows(entry) == (("LR", "0.5"), ("Epochs", "many, unreadable"))
+
+
+@pytest.mark.parametrize("tail", ["-", "-1", "-1b4d", "-1b4dddf"])
+def test_too_few_digits_of_a_digest_are_an_error_and_fetch_nothing(read, tail, tmp_path):
+    """The size alone would decide: `validate` names it, a fetch refuses; 64 digits beside it will do."""
+    from rexnet_hub.errors import MismatchError
+    from rexnet_hub.index.lock import Measured
+    from rexnet_hub.repo.folder import fetch_released
+
+    (tmp_path / f"a{tail}.pth").write_bytes(b"1234")
+    start = f"Models:\n- Name: rexnet_100\n  Weights: {(tmp_path / f'a{tail}.pth').as_uri()}\n"
+    index = read(start)
+    assert [problem.code for problem in index.problems] == ["short-digest"]
+    with pytest.raises(MismatchError, match="digits that a digest needs"):
+        fetch_released(index.models[0], cache_dir=tmp_path / "cache", measured=Measured())
+    sha256 = hashlib.sha256(b"1234").hexdigest()
+    index = read(f"{start}  SHA256: '{sha256}'\n")
+    assert index.problems == ()
+    assert fetch_released(index.models[0], cache_dir=tmp_path / "cache", measured=Measured()).is_file()
+
+
+@pytest.mark.parametrize("stated", ["''", "'1b4dddf4'", ""])
+def test_a_short_or_empty_sha256_is_an_error(read, stated):
+    """Nothing but 64 digits is one."""
+    index = read(f"Models:\n- Name: rexnet_100\n  SHA256: {stated}\n")
+    assert [problem.code for problem in index.problems] == ["wrong-kind"]
+
+
+def test_a_size_beside_metadata_is_an_error(read):
+    """Nobody would read what it states of the file; another key there is a warning."""
+    index = read("Models:\n- Name: rexnet_100\n  File Size: 19417552\n  Epochs: 400\n")
+    assert [(p.code, p.severity) for p in index.problems] == [
+        ("misspelt-key", "error"),
+        ("misplaced-key", "warning"),
+    ]
+    assert [claim.field for claim in index.models[0].unread] == ["file_size"]

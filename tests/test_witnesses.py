@@ -213,7 +213,7 @@ def test_a_witness_of_another_file_is_believed_as_far_as_it_goes(kind, files, di
         assert main(["lock", "net", *file]) == 1
         return
     load()
-    (said,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    said = "\n".join(record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     assert "0 of 1 witnesses agreed" in said
     assert "it decides nothing" in said
     assert DOUBT in said
@@ -233,7 +233,7 @@ def test_a_forged_file_with_the_right_head_and_size(files, digests, zoo, caplog,
         shutil.rmtree(find_cache_dir(), ignore_errors=True)  # what is in the cache was spoken of when it came
         if kind.startswith("safetensors"):
             load()
-            assert "0 of 1 witnesses agreed" in caplog.messages[-1]
+            assert "0 of 1 witnesses agreed" in caplog.messages[-2]
             continue
         with pytest.raises(MismatchError, match="the witness"):
             load()

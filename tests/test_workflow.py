@@ -95,6 +95,36 @@ def test_only_the_publishing_job_applies(models):
     assert "--apply" in commands["publish"]
 
 
+def test_no_name_is_an_option_of_a_command(models):
+    """Names are listed one a line, of a valid index only, and taken line by line after `--`."""
+    for job in models["jobs"].values():
+        script = "\n".join(scripts_of(job))
+        assert script.index("validate --strict") < script.index("list --names > models.txt")
+        (line,) = [line for line in script.splitlines() if "xargs" in line]
+        assert re.match(r"xargs -d '\\n' rexnet-hub publish .* -- < models\.txt", line)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the workflow's xargs is GNU's")
+def test_the_workflows_line_passes_names_as_they_are(models, tmp_path):
+    """A name that looks like an option or like several words reaches the program as one word."""
+    names = ["--drop-edits", "a --apply", "it's", 'a"b', "x\\y", "$(touch ran)"]
+    (tmp_path / "models.txt").write_text("".join(f"{name}\n" for name in names))
+    (tmp_path / "rexnet-hub").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "rexnet-hub").chmod(0o755)
+    for job in models["jobs"].values():
+        (line,) = [line for script in scripts_of(job) for line in script.splitlines() if "xargs" in line]
+        environment = {
+            "PATH": f"{tmp_path}:/usr/bin:/bin",
+            "HUB_ORG": "o",
+            "GITHUB_STEP_SUMMARY": "/dev/stdout",
+        }
+        done = subprocess.run(
+            ["bash", "-ec", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        )
+        words = done.stdout.splitlines()
+        assert words[words.index("--") + 1 :] == names
+
+
 def test_the_tests_run_on_every_python_that_is_promised():
     """The matrix begins at the lowest Python that the package installs on, on Linux and macOS."""
     matrix = read("tests")["jobs"]["tests"]["strategy"]["matrix"]

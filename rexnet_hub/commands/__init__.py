@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.errors import IndexReadError
+from rexnet_hub.terminal import show
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def open_index() -> Index:
         message = f"{first}; rexnet-hub validate lists all"
         if not index.models:
             raise IndexReadError(message)
-        print(f"warning: {message}", file=sys.stderr)
+        show(f"warning: {message}", stream=sys.stderr)
     return index
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import paint, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -57,13 +56,14 @@ def run_list(args: argparse.Namespace) -> int:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
         entries = pareto(entries, *axes, measured=lock)
     if args.names:
-        print("".join(f"{entry.name}\n" for entry in entries), end="")
+        for entry in entries:
+            show(entry.name)
         return 0
     rows = [_figures(entry, lock) for entry in entries]
     if args.json:
-        print(json.dumps([dict(zip(FIGURES, row, strict=True)) for row in rows], indent=2))
+        show_json([dict(zip(FIGURES, row, strict=True)) for row in rows])
     else:
-        print(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
+        show_lines(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
     return 0
 
 
@@ -97,12 +97,12 @@ def run_show(args: argparse.Namespace) -> int:
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
         rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
-        print(json.dumps({"name": entry.name, **rows}, indent=2, ensure_ascii=False))
+        show_json({"name": entry.name, **rows})
         return 0
-    print(f"{entry.name}  ({entry.location})\n")
-    print(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
-    print()
-    print(table(("measured", "value"), measured) if measured else "not measured yet")
+    show(f"{entry.name}  ({entry.location})", "")
+    show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
+    show()
+    show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 
 
@@ -159,14 +159,15 @@ def run_validate(args: argparse.Namespace) -> int:
         from rexnet_hub.index.reading.fix import fix_files
 
         for file, count in fix_files(index.problems):
-            print(f"{file}: {count} fixed", file=sys.stderr)
+            show(f"{file}: {count} fixed", stream=sys.stderr)
         index = load_index(args.paths or None, root=args.root)
     problems = index.problems
-    text = render_problems(problems, args.format)
-    print(paint(text) if args.format == "text" else text, end="")
+    text = render_problems(problems, args.format).rstrip("\n")
+    if text:
+        show_json(text) if args.format == "json" else show_lines(text)
     errors = sum(problem.severity == "error" for problem in problems)
     counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
-    print(counts, file=sys.stderr)
+    show(counts, stream=sys.stderr)
     return 1 if errors or (args.strict and problems) or not index.models else 0
 
 
@@ -182,11 +183,14 @@ def run_recipe(args: argparse.Namespace) -> int:
     if args.json:
         flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]
-        print(json.dumps({"command": recipe.command, "flags": flags, "unstated": unstated}, indent=2))
+        show_json({"command": recipe.command, "flags": flags, "unstated": unstated})
         return 0
-    print(f"{recipe.command}\n")
-    print(table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags)))
+    show(recipe.command, "")
+    show_lines(
+        table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags))
+    )
     if recipe.unstated:
-        print("\nnot stated by the entry:")
-        print("\n".join(f"  {unstated.argument}: {unstated.note}" for unstated in recipe.unstated))
+        show_lines("\nnot stated by the entry:")
+    for question in recipe.unstated:
+        show(f"  {question.argument}: {question.note}")
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from datetime import UTC, datetime
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem, IndexReadError, refuse_unused
-from rexnet_hub.terminal import print_error, table
+from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -57,18 +56,19 @@ def run_cache(args: argparse.Namespace) -> int:
     hub = {repo.repo_id: repo.size_on_disk for repo in find_hub_repos(lock)}
     if args.json:
         rows = [_as_json(item) | {word: item in goes} for item in items]
-        print(json.dumps({"folder": str(folder), "items": rows, "hub_repos_bytes": hub}, indent=2))
+        show_json({"folder": str(folder), "items": rows, "hub_repos_bytes": hub})
     else:
         heads = ("of", "in", "bytes", "last used", "state")
-        print(table(heads, (_cells(item, word if item in goes else "") for item in items), right=(2,)))
+        show_lines(table(heads, (_cells(item, word if item in goes else "") for item in items), right=(2,)))
         total, going = (sum(item.size_bytes for item in some) for some in (items, goes))
-        print(f"\n{folder}: {total} bytes" + (f", of which {word}: {going}" if args.prune else ""))
+        show()
+        show(f"{folder}: {total} bytes" + (f", of which {word}: {going}" if args.prune else ""))
         for repo_id, size_bytes in hub.items():
-            print(f"{repo_id}: {size_bytes} bytes in the Hub client's cache; hf cache rm model/{repo_id}")
+            show(f"{repo_id}: {size_bytes} bytes in the Hub client's cache; hf cache rm model/{repo_id}")
     for problem in problems:
         print_error(problem)
     if args.prune and not args.apply:
-        print("a plan only: --apply does it", file=sys.stderr)
+        show("a plan only: --apply does it", stream=sys.stderr)
     return 1 if problems else 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import paint, table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -32,13 +32,13 @@ def run_fetch(args: argparse.Namespace) -> int:
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
     file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
     _print_witnesses(describe_witnesses(entry, measured, compare_witnesses(entry, file)))
-    print(file)
+    show(file)
     return 0
 
 
 def _print_witnesses(said: Iterable[str]) -> None:
     for text in filter(None, said):
-        print(text, file=sys.stderr)
+        show(text, stream=sys.stderr)
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
@@ -91,15 +91,14 @@ def run_convert(args: argparse.Namespace) -> int:
     )
     if model:
         entry = open_index().find(model)
-        line, doubt = describe_witnesses(
-            entry, measured, compare_witnesses(entry, source, receipt.output, out)
-        )
+        answers = compare_witnesses(entry, source, receipt.output, out)
+        line, doubt = describe_witnesses(entry, measured, answers)
         _print_witnesses([line, doubt if identity else ""])
-    print(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if receipt.source.left_out:
-        print(f"left out: {', '.join(receipt.source.left_out)}", file=sys.stderr)
+        show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
     if not receipt.checked_against_network:
-        print("not compared with a network: --model does that", file=sys.stderr)
+        show("not compared with a network: --model does that", stream=sys.stderr)
     return 0
 
 
@@ -155,7 +154,7 @@ def run_verify(args: argparse.Namespace) -> int:
         raise UsageError("the index holds no model, so there is nothing to verify")
     if args.junit:
         write_whole(args.junit, render_junit(findings).encode())
-    print(render_json(findings), end="") if args.json else print(findings_table(findings))
+    show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
     return 1 if any(finding.verdict == FALSE for finding in findings) else 0
 
 
@@ -166,7 +165,7 @@ def _check_signature(args: argparse.Namespace, name: str) -> None:
     if args.repo is None:
         raise UsageError("--signature goes with --repo: name the folder that was signed")
     signed = verify_signature(args.repo, args.signature, name=name, at_least_version=args.at_least_version)
-    print(f"signed: {signed.name}, version {signed.version}", file=sys.stderr)
+    show(f"signed: {signed.name}, version {signed.version}", stream=sys.stderr)
 
 
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
@@ -199,7 +198,7 @@ def findings_table(findings: Sequence[Finding]) -> str:
     words = (HOLDS, FALSE, NOT_MEASURED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return paint(table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}")
+    return table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}"
 
 
 def _short(text: str) -> str:
@@ -236,11 +235,12 @@ def run_lock(args: argparse.Namespace) -> int:
     if args.check:
         files = {"checkpoint": args.weights, "repo": args.repo}
         wrong = compare_lock(entries, lock, everything=not args.names, **files)
-        print("".join(f"{disagreement}\n" for disagreement in wrong), end="")
+        for disagreement in wrong:
+            show(disagreement)
         return 1 if wrong else 0
     for entry in entries:
         measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
         lock = lock.with_model(entry.name, merge_measured(entry, lock.of(entry.name), measured))
     write_lock(lock, find_lock())
-    print(find_lock())
+    show(find_lock())
     return 0

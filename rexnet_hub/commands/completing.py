@@ -9,7 +9,9 @@ from pathlib import Path
 SHELLS = ("bash", "zsh", "tcsh")
 MODELS = {"bash": "_rexnet_hub_models", "zsh": "_rexnet_hub_models", "tcsh": "`rexnet-hub list --names`"}
 PREAMBLE = {
-    "bash": '_rexnet_hub_models() { compgen -W "$(rexnet-hub list --names 2>/dev/null)" -- "$1"; }\n',
+    # Not `compgen -W`, which runs what a name has in `$(…)`.
+    "bash": "_rexnet_hub_models() { rexnet-hub list --names 2>/dev/null | "
+    'while read -r name; do [[ $name == "$1"* ]] && printf "%q\\n" "$name"; done; }\n',
     "zsh": '_rexnet_hub_models() { compadd -- ${(f)"$(rexnet-hub list --names 2>/dev/null)"} }\n',
 }
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, add_trusted_key, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import table
+from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.data.dataset import Dataset
@@ -95,16 +95,16 @@ def run_evaluate(args: argparse.Namespace) -> int:
     claims = [compare_with_claims(entries[r.model], r) if r.model in entries else () for r in records]
     if args.json:
         both = zip(records, claims, strict=True)
-        print(json.dumps([{**asdict(r), "claims": [asdict(f) for f in own]} for r, own in both], indent=2))
+        show_json([{**asdict(r), "claims": [asdict(f) for f in own]} for r, own in both])
         return 0
     rows = (
         (r.model, f"{r.top1_percent:.3f}", f"{r.top5_percent:.3f}", r.top1_count, r.top5_count, r.images)
         for r in records
     )
-    print(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
-    print(f"\n{records[0].conditions}")
+    show_lines(table(("model", "top-1 %", "top-5 %", "top-1", "top-5", "images"), rows, right=range(1, 6)))
+    show_lines(f"\n{records[0].conditions}")
     for finding in (finding for own in claims for finding in own):
-        print(f"{finding.model}: {finding.claim} claimed {finding.stated}: {finding.verdict}, {finding.note}")
+        show(f"{finding.model}: {finding.claim} claimed {finding.stated}: {finding.verdict}, {finding.note}")
     return 0
 
 
@@ -146,13 +146,13 @@ def _explain(args: argparse.Namespace, images: Dataset) -> int:
         (name,) = name_sources([source])
         model = ready_model(name, source, trusted_key=args.trusted_key)
         explanation = explain_accuracy(model, images, expected, device=args.device)
-        print(json.dumps(asdict(explanation)) if args.json else explanation)
+        show_json(json.dumps(asdict(explanation))) if args.json else show_lines(str(explanation))
     return 0
 
 
 def _print_progress(progress: RunProgress) -> None:
     """Print how far a run is, as one line of JSON on standard error."""
-    print(progress.as_json(), file=sys.stderr, flush=True)
+    show_json(progress.as_json(), stream=sys.stderr)
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> int:
@@ -161,7 +161,7 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
     a, b = read_predictions(first), read_predictions(second)
     comparison = compare_predictions(a, b)
     if as_json:
-        print(json.dumps(asdict(comparison), indent=2))
+        show_json(asdict(comparison))
         return 0
     rows = (
         ("both right", comparison.both_right),
@@ -169,7 +169,7 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
         (f"only {b.head.model} right", comparison.only_second_right),
         ("both wrong", comparison.both_wrong),
     )
-    print(table(("top-1", "images"), rows, right=[1]))
+    show_lines(table(("top-1", "images"), rows, right=[1]))
     data = "ImageNet-1k validation" if comparison.complete else f"{a.head.images:,} images, not the whole set"
-    print(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
+    show_lines(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.terminal import print_error
+from rexnet_hub.terminal import print_error, show, show_json, show_lines
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run_card(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     text = render_card(entry, measured=read_lock().of(entry.name))
     if args.out is None:
-        print(text, end="")
+        show_lines(text.rstrip("\n"))
         return 0
     if not args.out.parent.is_dir():
         raise FileProblem(args.out.parent, "there is no such folder")
@@ -53,7 +53,7 @@ def run_stage(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     measured = read_lock().of(entry.name)
     checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-    print(stage(entry, checkpoint, args.out, measured=measured))
+    show(stage(entry, checkpoint, args.out, measured=measured))
     return 0
 
 
@@ -110,16 +110,16 @@ def run_publish(args: argparse.Namespace) -> int:
         sign_version=args.version_counter,
     )
     if args.json or args.markdown:
-        print(outcomes_as_json(outcomes) if args.json else outcomes_as_markdown(outcomes))
+        show_json(outcomes_as_json(outcomes)) if args.json else show_lines(outcomes_as_markdown(outcomes))
     else:
         for plan in (outcome.plan for outcome in outcomes if outcome.plan):
-            print("\n".join(describe_plan(plan)) + "\n")
-        print(outcomes_table(outcomes))
+            show_lines("\n".join(describe_plan(plan)) + "\n")
+        show_lines(outcomes_table(outcomes))
     for outcome in outcomes:
         if outcome.problem:
             print_error(f"{outcome.source}: {outcome.problem}")
     if not args.apply:
-        print("a plan only: --apply does it", file=sys.stderr)
+        show("a plan only: --apply does it", stream=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0
 
 
@@ -159,5 +159,5 @@ def run_add(args: argparse.Namespace) -> int:
     new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
     added = add_entry(args.checkpoint, new, index_file=args.index_file)
     word = "was there already" if added.was_there else "added"
-    print(f"{added.location}: {new.name} {word}, a {added.architecture}")
+    show(f"{added.location}: {new.name} {word}, a {added.architecture}")
     return 0

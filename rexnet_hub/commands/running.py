@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, add_trusted_key
 from rexnet_hub.errors import UsageError
+from rexnet_hub.terminal import show, show_json, show_lines
 
 
 def declare_predict(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +32,12 @@ def run_predict(args: argparse.Namespace) -> int:
             {"file": str(f), "guesses": [vars(g) for g in gs]}
             for f, gs in zip(args.images, every, strict=True)
         ]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        show_json(rows)
         return 0
     for file, guesses in zip(args.images, every, strict=True):
-        print(file)
+        show(file)
         for guess in guesses:
-            print(f"  {guess.probability:7.2%}  {guess.class_index:>4}  {guess.label}")
+            show(f"  {guess.probability:7.2%}  {guess.class_index:>4}  {guess.label}")
     return 0
 
 
@@ -65,10 +65,10 @@ def run_export(args: argparse.Namespace) -> int:
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
     receipt = export_onnx(args.model, out, max_difference=bound, trusted_key=args.trusted_key)
     if args.json:
-        print(json.dumps(asdict(receipt), indent=2))
+        show_json(asdict(receipt))
         return 0
-    print(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
-    print(
+    show(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
+    show(
         f"largest difference of a logit {receipt.largest_difference:.2g} on {receipt.images} fresh inputs, "
         f"top-1 agreement {receipt.top1_agreement:.0%}"
     )
@@ -94,5 +94,5 @@ def run_demo(args: argparse.Namespace) -> int:
 
     os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
     findings = run(args.out)
-    print(findings_table(findings))
+    show_lines(findings_table(findings))
     return 1 if any(finding.verdict == "false" for finding in findings) else 0

@@ -21,8 +21,8 @@ from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.index import Lock
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, SIGNATURE_FILES, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
+from rexnet_hub.terminal import printable
 
-REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*\Z")
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
 PATIENCE = Patience(step_seconds=10, total_seconds=120, attempts=2, wait_seconds=0.5)
 #: How long the weights may take: 66 MB in half an hour is 37 kB a second.
@@ -99,7 +99,7 @@ def fetch_config(wanted: Wanted) -> CachedRepo:
         if not cached:
             raise
         file = cached
-        log.warning("%s; taking what the cache has: commit %s", error, file.parent.name[:12])
+        log.warning("%s; taking what the cache has: commit %s", printable(str(error)), file.parent.name[:12])
     commit = wanted.revision if wanted.revision and COMMIT.match(wanted.revision) else _commit_of(file)
     return _checked(wanted, commit, file.parent, (CONFIG_FILE,))
 

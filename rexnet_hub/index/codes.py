@@ -12,6 +12,7 @@ import yaml
 
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.problems import Fix, Problem
+from rexnet_hub.terminal import redact_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +53,4 @@ def read_codes() -> Mapping[str, Code]:
 def make_problem(code: str, location: Location, message: str, fix: Fix | None = None) -> Problem:
     """Return a problem of a known code, with that code's severity."""
     severity = read_codes()[code].severity
-    return Problem(code=code, severity=severity, location=location, message=message, fix=fix)
+    return Problem(code=code, severity=severity, location=location, message=redact_text(message), fix=fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Facts, StatedFile
+from rexnet_hub.layout import find_name_danger
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
 #: a list of words or numbers, or (custom fields only) a mapping as it was written.
 Value = Any
 
+LEAST_DIGITS = 8  # of a digest in a file's name: fewer leave the size alone to decide
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
 #: How a witness may digest, and how many hexadecimal digits that gives.
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
 #: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
 DIGESTED_FILES = ("released", "safetensors", "other")
+#: How entries write ImageNet-1k, in lower case and without what is no letter or digit; and its classes.
+SPELLINGS = {"imagenet", "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
+IMAGENET_CLASSES = 1000
+MAX_LABEL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -190,6 +197,29 @@ class Witness:
         return SILENT if own is None or not self.statement.contradicts(own) else DENIES
 
 
+def is_imagenet(name: str) -> bool:
+    """Return whether a data set's name is a spelling of ImageNet-1k."""
+    return "".join(letter for letter in name.lower() if letter.isalnum()) in SPELLINGS
+
+
+def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
+    if found != num_classes:
+        problem = f"has {found} lines; it needs a name for each of {num_classes} classes, one a line"
+        raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
+
+
+def split_released(url: str) -> tuple[str, str | None]:
+    """Return an address's file name, and the digits that it gives of a digest: `a-1b4d.pth` gives four.
+
+    None where it gives no digest; empty where the digits are missing, as in `a-.pth`.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+    match = re.search(r"(?:-|\A(?=[0-9a-f]{8}))([0-9a-f]*)\.[^.]*\Z", file_name)
+    return file_name, match[1] if match else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
     """The numbers that turn a picture into the batch that an accuracy was measured on.
@@ -250,6 +280,15 @@ class Entry:
         claim = self.metadata.get(name)
         return None if claim is None else claim.value
 
+    def require_name(self) -> None:
+        """Refuse a name that must be no folder's.
+
+        Raises:
+            IndexReadError: It is one.
+        """
+        if danger := find_name_danger(self.name):
+            raise IndexReadError(f"{self.location}: {self.name[:80]!a} can name no folder: it {danger}")
+
     @property
     def demand(self) -> Claim | None:
         """The claim that a signature is demanded, whether it can be read or not."""
@@ -272,12 +311,9 @@ class Entry:
         """The released file, or None when the entry names no weights."""
         if self.weights is None or not self.weights.value:
             return None
-        from urllib.parse import unquote, urlsplit
-
         url = str(self.weights.value)
-        file_name = unquote(urlsplit(url).path).rpartition("/")[2]
-        tail = file_name.rpartition(".")[0].rpartition("-")[2]
-        prefix = tail if len(tail) >= 8 and all(c in "0123456789abcdef" for c in tail) else None
+        file_name, tail = split_released(url)
+        prefix = tail if tail and len(tail) >= LEAST_DIGITS else None
         digest, size = self.extra.get("sha256"), self.metadata.get("file_size")
         size_bytes = size.value if size else None
         stated: list[tuple[Claim | None, dict[str, Any]]] = [
@@ -311,6 +347,32 @@ class Entry:
         return {witness: witness.compare(released, converted, written) for witness in self.witnesses}
 
     @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The names of the classes in the file of `Labels`; None where it names no file.
+
+        Raises:
+            IndexReadError: The file cannot be read, or has not one name for each class.
+        """
+        claim, num_classes = self.metadata.get("labels"), self.value("num_classes")
+        if claim is None:
+            return None
+        if is_imagenet(claim.text):
+            _require_each(claim, IMAGENET_CLASSES, num_classes)
+            return None
+        folder = claim.location.file.parent
+        file = folder / claim.text
+        try:
+            if not file.resolve().is_relative_to(folder.resolve()):
+                raise IndexReadError(f"{claim.location}: Labels {claim.text!r} leaves the index's folder")
+            with file.open("rb") as stream:
+                labels = tuple(stream.read(MAX_LABEL_BYTES).decode().splitlines())
+        except (OSError, ValueError) as error:
+            raise IndexReadError(f"{claim.location}: Labels {claim.text!r} cannot be read: {error}") from None
+        is_named = all(label.strip() and label.isprintable() for label in labels)
+        _require_each(claim, len(labels), num_classes if is_named else None)
+        return labels
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """The entry's input settings.
 
@@ -319,10 +381,11 @@ class Entry:
         """
         names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
         values: dict[str, Any] = {name: self.value(name) for name in names}
-        if absent := [name for name, value in values.items() if value is None]:
-            raise IndexReadError(
-                f"{self.location}: {self.name} does not state its input settings: {', '.join(absent)} missing"
-            )
+        if absent := [
+            name for name, value in values.items() if not value or (name == "image_std" and 0 in value)
+        ]:
+            missing = f"{', '.join(absent)} missing or 0"
+            raise IndexReadError(f"{self.location}: {self.name} does not state its input settings: {missing}")
         mean, std = ([float(number) for number in values[name]] for name in ("image_mean", "image_std"))
         return Preprocessing(
             input_px=int(values["image_size"]),

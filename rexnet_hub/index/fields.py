@@ -104,7 +104,7 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     SHA256 is no other digest: nobody would read what it states of the file.
     """
     wrong = key_name(label)
-    sought = ("digest", "key") if owner == "metadata" else ()
+    sought = {"metadata": ("digest", "key"), "model": ("bytes",)}.get(owner, ())
     rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)
     return next(
         (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)), None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError
-from rexnet_hub.layout import LOCK_FILE, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, find_index_dir, is_repo_id
 from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
 
 VERSION = 1
@@ -26,6 +26,7 @@ _Side = Annotated[
     int, Rule(range(1, MAX_SIDE_PX + 1).__contains__, f"a whole number of pixels, 1 to {MAX_SIDE_PX}")
 ]
 _Commit = Annotated[str, Rule(re.compile(r"[0-9a-f]{40}").fullmatch, "40 lower-case hexadecimal digits")]
+_RepoId = Annotated[str, Rule(is_repo_id, "OWNER/NAME as the Hub takes it")]
 _Day = Annotated[str, Rule(re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch, "a day as YYYY-MM-DD")]
 
 
@@ -67,7 +68,7 @@ class MeasuredMacs:
 class MeasuredHub:
     """The place where the model was published."""
 
-    repo_id: Text
+    repo_id: _RepoId
     commit: _Commit
     tag: Text | None = None
 
@@ -77,7 +78,7 @@ class Publication:
     """One time that the model was published: when (YYYY-MM-DD, UTC), as which commit, with which weights."""
 
     date: _Day
-    repo_id: Text
+    repo_id: _RepoId
     commit: _Commit
     weights_sha256: Sha256
     tag: Text | None = None

@@ -173,8 +173,10 @@ TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.i
 
 def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
     """List what the entry says of its training: the label, the value."""
-    claims = (entry.metadata.get(name) for name in TRAINING_FIELDS)
-    return tuple((c.label, c.text or number(c.value)) for c in claims if c is not None)
+    claims = [claim for name in TRAINING_FIELDS if (claim := entry.claim(name))]
+    return tuple(
+        (c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims
+    )
 
 
 def input_sentence(entry: Entry) -> str:

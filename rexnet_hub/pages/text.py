@@ -20,6 +20,7 @@ from urllib.parse import quote
 import yaml
 
 from rexnet_hub.addresses import find_url_problem
+from rexnet_hub.terminal import redact_text
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
 _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
@@ -91,7 +92,7 @@ def safe_url(url: Any) -> str | None:
     if not text.isprintable() or any(map(str.isspace, text)):
         return None
     url = quote(text, safe="/:?#%=&+,;.~!-_@")
-    return None if find_url_problem(url) else url
+    return None if find_url_problem(url) or redact_text(url) != url else url
 
 
 def link(text: Any, url: Any) -> str:

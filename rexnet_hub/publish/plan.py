@@ -16,10 +16,17 @@ from urllib.parse import urlsplit
 from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
-from rexnet_hub.hub.snapshot import REPO_ID, RepoFile, digest_both
+from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, REPO_FILES, SIGNATURE_FILES
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    REPO_FILES,
+    SIGNATURE_FILES,
+    find_name_danger,
+    is_repo_id,
+)
 from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
 from rexnet_hub.patience import Patience, retry
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
@@ -156,6 +163,8 @@ def plan_publish(
         false_claims=claims,
     )
     name = name or staged.resolve().name
+    if danger := find_name_danger(name):
+        raise UsageError(f"{name[:80]!a} can name no repo: it {danger}")
     if not str(to).startswith("hf:"):
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
@@ -290,7 +299,7 @@ def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> P
 def _repo_id(to: str, name: str) -> str:
     owner, _, given = to.removeprefix("hf:").partition("/")
     repo_id = f"{owner}/{given or name}"
-    if not REPO_ID.match(repo_id):
+    if not is_repo_id(repo_id):
         raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
     return repo_id
 

@@ -53,6 +53,7 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
     measured = read_lock().of(entry.name)
     checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        entry.require_name()
         folder = Path(scratch) / entry.name
         owner, _, given = str(to).removeprefix("hf:").partition("/")
         repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
@@ -133,7 +134,7 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
 def _row(outcome: Outcome) -> tuple[str, str, str]:
     plan = outcome.plan
     if outcome.problem:
-        return outcome.source, "error", outcome.problem.splitlines()[0]
+        return outcome.source, "error", ""  # whoever prints the table says why, in full
     if outcome.published:
         was_done = plan is not None and plan.is_done
         return outcome.source, "was there" if was_done else "published", str(outcome.published)

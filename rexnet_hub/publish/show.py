@@ -70,7 +70,9 @@ def outcomes_as_markdown(outcomes: Iterable[Outcome]) -> str:
         if outcome.published:
             lines.append(f"published: {outcome.published}")
         if outcome.problem:
-            lines += map(printable, f"error: {outcome.source}: {outcome.problem}".splitlines())
+            lines += map(
+                printable, f"error: {outcome.source}: {outcome.problem}".replace("\n", "\n  ").split("\n")
+            )
         inert = (line.replace(_FENCE, "(four backticks)") for line in lines)
         parts += [f"{_FENCE}text", *inert, _FENCE, ""]
     return "\n".join(parts)

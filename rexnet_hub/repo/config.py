@@ -28,6 +28,7 @@ from rexnet_hub.nets.shapes import (
     SE_DIVISOR,
     head_channels,
 )
+from rexnet_hub.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -266,5 +267,5 @@ def _class_names(file: Path, names: tuple[str, ...], num_classes: int, keys: Key
     if "transformers_version" not in keys:
         raise RepoError(problem)
     # What transformers fine-tunes keeps the root list of the model that it started from.
-    log.warning("%s, those of the model that was fine-tuned; they are left out", problem)
+    log.warning("%s, those of the model that was fine-tuned; they are left out", printable(problem))
     return ()

@@ -195,6 +195,7 @@ def write_repo(
         CheckpointError: The checkpoint is not one, or not of this entry's network.
         FileProblem: It cannot be written.
     """
+    entry.require_name()
     expected = entry_tensors(entry)
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from xml.etree import ElementTree
 
 from rexnet_hub.errors import RexnetHubError, UsageError
+from rexnet_hub.terminal import printable
 
 HOLDS, FALSE, NOT_MEASURED = "holds", "false", "not measured"
 
@@ -68,7 +69,7 @@ def render_junit(findings: Sequence[Finding]) -> str:
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for finding in own:
             case = ElementTree.SubElement(suite, "testcase", classname=model, name=finding.claim)
-            message = _printable(
+            message = printable(
                 f"stated {finding.stated}, found {finding.found or 'nothing'}; {finding.note}"
             )
             if finding.verdict == FALSE:
@@ -77,7 +78,3 @@ def render_junit(findings: Sequence[Finding]) -> str:
                 ElementTree.SubElement(case, "skipped", message=message)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)

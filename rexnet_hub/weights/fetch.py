@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
 from rexnet_hub.identity import Identity, gather
-from rexnet_hub.layout import RELEASED_FOLDER
+from rexnet_hub.layout import RELEASED_FOLDER, is_file_name
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
@@ -60,7 +60,7 @@ def fetch(
         FileProblem: The cache cannot be used.
         UsageError: A name that can be none.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}", file_name):
+    if not is_file_name(file_name):
         raise UsageError(f"{file_name[:80]!a} is no plain file name")
     identity, policy = (identity or Identity()).agreed(redact_url(url)), policy or FetchPolicy()
     place = cache_dir / RELEASED_FOLDER / identity.address(url)
@@ -104,7 +104,7 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
     try:
         identity.require(file, digest)
     except MismatchError as error:
-        log.warning("%s", error)
+        log.warning("%s", printable(str(error)))
         return identity, None
     mark_used(place)
     return identity, FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)

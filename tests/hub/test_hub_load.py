@@ -305,7 +305,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "no weights": ("org/weightless", {}, RepoError, "has no model.safetensors"),
     "bad id": ("org/small/x", {}, UnknownModelError, "no model is named"),
     "odd id": ("org/-small", {}, UnknownModelError, "no model is named"),
-    "forbidden id": ("org/a--b", {}, HubError, "no repo can have this id"),
+    "forbidden id": ("org/a--b", {}, UnknownModelError, "no model is named"),
     "not cached": ("org/small", {"local_files_only": True}, HubError, "load it once online"),
 }  # fmt: skip
 

@@ -32,9 +32,9 @@ def test_labels_are_not_unique():
     assert [c.synset for c in read_classes() if c.label == "crane"] == ["n02012849", "n03126707"]
 
 
-def entry_of(read, fields, **files):
+def entry_of(read, fields, problems=(), **files):
     index = read("Models:\n- Name: rexnet_100\n  Metadata:\n    Num Classes: 1000\n" + fields, **files)
-    assert index.problems == ()
+    assert [problem.code for problem in index.problems] == list(problems)
     return index.find("rexnet_100")
 
 
@@ -79,8 +79,16 @@ def test_labels_say_the_names_of_the_classes(read):
     ],
 )
 def test_labels_that_are_none_are_refused_at_their_place(read, path, text, told):
-    """A list of another length, an empty name, no text, no file and a file elsewhere are one error each."""
-    entry = entry_of(read, f"    Labels: {path}\n", **{"names.txt": text})
+    """Another length, an empty name, no text, no file, a file elsewhere: one error each, of the index too."""
+    entry = entry_of(read, f"    Labels: {path}\n", ["wrong-labels"], **{"names.txt": text})
     with pytest.raises(IndexReadError, match=told) as caught:
         entry_labels(entry)
     assert "index.yml:5:" in str(caught.value)
+
+
+def test_imagenets_names_are_of_a_thousand_classes(read):
+    """`Labels: ImageNet-1k` of a model of other classes is an error when the index is read."""
+    index = read("Models:\n- Name: rexnet_100\n  Metadata: {Num Classes: 10, Labels: ImageNet-1k}\n")
+    (problem,) = index.problems
+    assert problem.code == "wrong-labels"
+    assert "has 1000 lines; it needs a name for each of 10 classes" in problem.message

@@ -1,5 +1,6 @@
 """Bad input gives problems with places, in bounded time and memory, and never a traceback."""
 
+import json
 import os
 import random
 import resource
@@ -11,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from rexnet_hub.cli import main
 from rexnet_hub.index import load_index
+from rexnet_hub.index.fields import FIELDS
+from rexnet_hub.pages.site import render_site
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = (ROOT / "tests/data/seed_block.yml").read_text()
@@ -236,3 +240,69 @@ def test_random_damage_never_escapes(tmp_path):
         path.write_bytes(text.encode())
         index = load_index(path)
         assert index.models or index.problems
+
+
+NUMBERS = [
+    row
+    for row in FIELDS
+    if row.owner in ("metadata", "metrics")
+    and row.kind in ("count", "bytes", "number", "fraction", "percent")
+]
+NO_NUMBERS = (
+    "1e400",
+    "1.0e+400",
+    "-1e400",
+    "1e-400",
+    ".inf",
+    "-.inf",
+    ".nan",
+    "1" + 5000 * "0",
+    "0x" + 5000 * "f",
+)
+
+
+def write_model(folder, **fields):
+    """Write an index of one model that a page can be made of, but for some fields."""
+    sound = {
+        **{"Image Size": 224, "Crop Pct": 0.875, "Interpolation": "bicubic"},
+        **{"Image Mean": "[0.5, 0.5, 0.5]", "Image Std": "[0.5, 0.5, 0.5]"},
+    }
+    metrics = {label: text for label, text in fields.items() if "Accuracy" in label}
+    rows = {**sound, **{label: text for label, text in fields.items() if label not in metrics}}
+    lines = [
+        "Models:",
+        "- Name: rexnet_100",
+        "  Metadata:",
+        *(f"    {key}: {text}" for key, text in rows.items()),
+    ]
+    result = ["  Results:", "  - Task: Image Classification", "    Dataset: ImageNet", "    Metrics:"]
+    lines += [*result, *(f"      {key}: {text}" for key, text in metrics.items())] if metrics else []
+    (folder / "index.yml").write_text("\n".join(lines))
+    return load_index(folder)
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=lambda text: text[:9])
+@pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.label)
+def test_what_no_float_is_near_to_is_named(row, text, tmp_path):
+    """In each field of a number, at its line, and as its only problem."""
+    index = write_model(tmp_path, **{row.label: text})
+    (problem,) = index.problems
+    assert problem.code in ("wrong-kind", "out-of-range")
+    lines = (tmp_path / "index.yml").read_text().splitlines()
+    assert lines[problem.location.line - 1].strip().startswith(f"{row.label}:")
+
+
+@pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.label)
+def test_the_greatest_and_least_numbers_are_shown(row, tmp_path, monkeypatch, capsys):
+    """A page, the site's JSON and what shows an entry has a figure, or says that there is none."""
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    for text in ("0", "1.0e+300", "1.0e-300", "9" * 40, *NO_NUMBERS):
+        index = write_model(tmp_path, **{row.label: text})
+        if row.name in ("image_size", "crop_pct") and index.errors:
+            continue  # whose page needs them
+        pages = render_site(index.models)
+        for page in (page for name, page in pages.items() if name.endswith(".json")):
+            json.loads(page, parse_constant=pytest.fail)
+        for command in (["list"], ["show", "rexnet_100"], ["recipe", "rexnet_100"]):
+            assert main([*command, "--json"]) == 0
+            json.loads(capsys.readouterr().out, parse_constant=pytest.fail)

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.errors import IndexReadError
+from rexnet_hub.index.entry import IMAGENET_CLASSES, is_imagenet
 
 if TYPE_CHECKING:
     from rexnet_hub.index import Entry
 
 CLASSES_FILE = Path(__file__).with_name("classes.tsv")
-IMAGENET = "imagenet"
-#: How entries write it, in lower case and without what is no letter or digit.
-SPELLINGS = {IMAGENET, "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
-MAX_LABEL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,32 +51,10 @@ def entry_labels(entry: Entry) -> tuple[str, ...]:
     Raises:
         IndexReadError: The file cannot be read, or has not one name for each class.
     """
-    num_classes, claim = entry.value("num_classes"), entry.metadata.get("labels")
-    training_data = {_fold(str(name)) for name in entry.value("training_data") or ()}
-    stated = _fold(claim.text) if claim else IMAGENET if training_data and training_data <= SPELLINGS else ""
-    if stated in SPELLINGS:
-        labels = [row.label for row in read_classes()]
-    elif claim is None:
+    if (labels := entry.labels) is not None:
+        return labels
+    trained_on = [str(name) for name in entry.value("training_data") or ()]
+    is_known = "labels" in entry.metadata or (trained_on and all(map(is_imagenet, trained_on)))
+    if not is_known or entry.value("num_classes") != IMAGENET_CLASSES:
         return ()
-    else:
-        folder = claim.location.file.parent
-        file = folder / claim.text
-        try:
-            if not file.resolve().is_relative_to(folder.resolve()):
-                raise IndexReadError(f"{claim.location}: Labels {claim.text!r} leaves the index's folder")
-            with file.open("rb") as stream:
-                labels = stream.read(MAX_LABEL_BYTES).decode().splitlines()
-        except (OSError, ValueError) as error:
-            raise IndexReadError(f"{claim.location}: Labels {claim.text!r} cannot be read: {error}") from None
-    if claim is None and len(labels) != num_classes:
-        return ()
-    if len(labels) != num_classes or not all(label.strip() and label.isprintable() for label in labels):
-        problem = f"has {len(labels)} lines; it needs a name for each of {num_classes} classes, one a line"
-        raise IndexReadError(
-            f"{claim.location if claim else entry.location}: Labels {claim and claim.text!r} {problem}"
-        )
-    return tuple(labels)
-
-
-def _fold(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+    return tuple(row.label for row in read_classes())

@@ -29,6 +29,7 @@ from rexnet_hub.imagenet.run.runner import (
     find_device,
     geometry,
 )
+from rexnet_hub.layout import find_name_danger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +108,8 @@ def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> Non
         raise UsageError("there is no model to evaluate")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UsageError(f"two models are named {', '.join(twice)}")
-    if odd := [name for name in names if Path(name).name != name]:
-        raise UsageError(f"a model's name becomes a file's, which {', '.join(map(repr, odd))} cannot be")
+    if odd := [f"{name[:80]!a} {danger}" for name in names if (danger := find_name_danger(name))]:
+        raise UsageError(f"a model's name becomes a file's, and {', '.join(odd)}")
     if out_dir:
         for file in (out_dir / f"{name}{RECORD_SUFFIX}" for name in names):
             if file.exists():

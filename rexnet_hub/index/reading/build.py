@@ -24,6 +24,7 @@ from rexnet_hub.index.entry import (
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.reading.contradictions import check_weights_name
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import (
     NEVER_EMPTY,
@@ -32,6 +33,7 @@ from rexnet_hub.index.reading.values import (
     reads_as_number,
     unquoted_digest,
 )
+from rexnet_hub.terminal import redact_text
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "trusted_key")
@@ -76,6 +78,7 @@ class Builder:
                 quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
                 self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
                 continue
+            self._report_secret(key)
             row = find_field(owner, key.text)
             name = row.name if row else key.text
             folded = name if row else key_name(name)
@@ -118,7 +121,8 @@ class Builder:
         problem = next((p for p in self.problems[before:] if p.severity == "error"), None)
         if problem is not None:
             claim = _claim(row.name if row else key.text, key.text, None, problem.location)
-            text = " ".join((node.text if node.kind == "scalar" and node.text else node.raw).split())[:80]
+            raw = node.text if node.kind == "scalar" and node.text else redact_text(node.raw)
+            text = " ".join(raw.split())[:80]
             self._unread.append(replace(claim, text=text, problem=problem.message))
 
     def _rename_unread(self, before: int, ending: str) -> None:
@@ -142,12 +146,16 @@ class Builder:
                 for key, _ in node.pairs
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
+        if self._report_secret(node) and kind == "url":
+            return None
         if kind == "numbers" and not is_null(node):
             self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
             return None
         notes: list[Flaw] = []
         try:
-            value = read_scalar("text" if kind in ("words", "path", "spdx") else kind, node, notes)
+            is_page = row is None or row.name != "readme" or node.text.lower().endswith((".md", ".mdx"))
+            as_text = kind in ("words", "spdx") or (kind == "path" and not is_page)
+            value = read_scalar("text" if as_text else kind, node, notes)
         except Flaw as flaw:
             notes.append(flaw)
             value = None
@@ -156,6 +164,15 @@ class Builder:
         if kind == "words":
             return None if value is None else (value,)
         return value
+
+    def _report_secret(self, node: Node) -> bool:
+        """Report a text with a secret in it, which is read without; return whether it has one."""
+        if has_secret := node.kind == "scalar" and node.text != node.value:
+            what = (
+                "the address holds a password, token or signature: take it out, and let it be valid no longer"
+            )
+            self.report("secret-in-url", node, f"{what}; the rest is {node.text[:80]!r}")
+        return has_secret
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
         if kind not in ("any", "words", "numbers"):
@@ -236,7 +253,8 @@ class Builder:
         }
         extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
         self._take_url(rest, extra)
-        self._check_paths(rest)
+        self._check_linked(rest)
+        self._unread += check_weights_name(rest.get("weights"), self.report, has_digest="sha256" in extra)
         given = pairs.get("sources")
         if given is not None and sources:
             extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
@@ -284,7 +302,7 @@ class Builder:
                         claim, field=field, label=f"{claim.label} {key}", value=value, text=""
                     )
 
-    def _check_paths(self, rest: dict[str, Claim | None]) -> None:
+    def _check_linked(self, rest: dict[str, Claim | None]) -> None:
         """Report a README or picture that is not there; other text may be the README itself."""
         for name, endings in (
             ("readme", (".md", ".mdx")),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 
+from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index.entry import Claim, Entry, Result
+from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
 Report = Callable[..., None]
-
-MAX_NAME = 200
 
 #: What a claim of a technique needs to be true: the field, and what its value must be above.
 _TECHNIQUES = {
@@ -36,6 +38,8 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
         _check_witnesses(entry, report)
         _check_size(entry, report)
         _check_recipe(entry, report)
+        _check_input(entry, report)
+        _check_labels(entry, report)
         for result in entry.results:
             _check_result(result, report)
     for collection in collections:
@@ -46,27 +50,43 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
             _check_result(result, report)
 
 
-def is_plain_name(name: str) -> bool:
-    """Return whether a name is safe as the last part of a path or an address."""
-    return 0 < len(name) <= MAX_NAME and name[0] != "." and name.isprintable() and not {"/", "\\"} & set(name)
+def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
+    """Report a released file whose name the cache cannot keep, or gives too few digits to check it by.
+
+    Returns:
+        The claim as one that cannot be read, if of the file only the size would be checked.
+    """
+    if claim is None:
+        return []
+    name, digits = split_released(str(claim.value))
+    if not is_file_name(name):
+        what = (
+            f"the file's name {name[:80]!a} is none that the cache keeps: ASCII letters, digits and - _ . +"
+        )
+        report("unportable-name", claim.location, what)
+    if digits is None or len(digits) >= LEAST_DIGITS or has_digest:
+        return []
+    given = (
+        f"the file's name {name[:80]!a} gives {len(digits)} of the {LEAST_DIGITS} digits that a digest needs"
+    )
+    report("short-digest", claim.location, f"{given}: its size alone would decide; state SHA256")
+    return [replace(claim, problem=given)]
 
 
 def _check_names(entries: Sequence[Entry], report: Report) -> None:
     first: dict[str, Entry] = {}
     for entry in entries:
-        if not is_plain_name(entry.name):
-            report(
-                "bad-name",
-                entry.location,
-                f"{entry.name[:80]!a} cannot name a folder: no slash, no control character, no dot first",
-            )
-        if entry.name in first:
+        if problem := find_name_problem(entry.name):
+            code = "bad-name" if find_name_danger(entry.name) else "unportable-name"
+            report(code, entry.location, f"the name {entry.name[:80]!a} {problem}")
+        other = first.setdefault(unicodedata.normalize("NFKC", entry.name).casefold(), entry)
+        if other is not entry:
+            same = "" if other.name == entry.name else f": on many disks {other.name!r} is the same"
             report(
                 "duplicate-model",
                 entry.location,
-                f"{entry.name!r} is also the model at {first[entry.name].location}",
+                f"{entry.name!r} is also the model at {other.location}{same}",
             )
-        first.setdefault(entry.name, entry)
 
 
 def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
@@ -173,6 +193,23 @@ def _check_recipe(entry: Entry, report: Report) -> None:
             warmup.location,
             f"{warmup.text} epochs of warm-up leave none of {epochs.text}",
         )
+
+
+def _check_input(entry: Entry, report: Report) -> None:
+    for name in ("image_size", "crop_pct", "image_std"):
+        claim = entry.metadata.get(name)
+        if claim is not None and 0 in (claim.value if isinstance(claim.value, tuple) else (claim.value,)):
+            report("impossible-input", claim.location, f"{claim.label} is divided by, so it cannot be 0")
+
+
+def _check_labels(entry: Entry, report: Report) -> None:
+    claim = entry.metadata.get("labels")
+    if claim is None or entry.value("num_classes") is None:
+        return  # without a count nothing is compared; whoever builds the network asks for it
+    try:
+        entry.labels  # noqa: B018 - its file is read
+    except IndexReadError as error:
+        report("wrong-labels", claim.location, str(error).removeprefix(f"{claim.location}: "))
 
 
 def _check_result(result: Result, report: Report) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.problems import Flaw
+from rexnet_hub.terminal import redact_text
 
 # Lines end as editors end them; YAML 1.1 knows three more breaks, which no editor counts.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -84,8 +85,10 @@ class Node:
 
     @property
     def text(self) -> str:
-        """The scalar's text."""
-        return self.value if isinstance(self.value, str) else ""
+        """The scalar's text, where it is an address without its secrets."""
+        if not isinstance(self.value, str):
+            return ""
+        return redact_text(self.value) if "=" in self.value or "@" in self.value else self.value
 
     @property
     def pairs(self) -> list[tuple[Node, Node]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
+from rexnet_hub.layout import find_path_problem
 
 # Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
@@ -36,9 +38,11 @@ NEVER_EMPTY = {
 
 
 def as_number(text: str) -> Decimal | None:
-    """Read a finite decimal; None where the text is not one, or has more digits than a model's number can."""
+    """Read a decimal that a float can be near to; None for `1e400`, or for more digits than a model needs."""
     text = text.strip()
-    return Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
+    number = Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
+    is_float = number is not None and math.isfinite(float(number)) and bool(number) == bool(float(number))
+    return number if is_float else None
 
 
 def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
@@ -68,6 +72,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_key(text)
     if kind == "url":
         require_url(text)
+    if kind == "path" and "://" not in text and (problem := find_path_problem(text)):
+        notes.append(Flaw("unportable-name", f"the path {text[:80]!a} {problem}"))
     if node.plain and node.tag != "str":
         kind_of_yaml = resolve(text)
         if kind_of_yaml in _OTHER_THAN_TEXT:
@@ -221,12 +227,9 @@ def require_url(text: str) -> None:
     """
     try:
         parts = urlsplit(text)
-        credentials = parts.username is not None or parts.password is not None
     except ValueError as error:
         raise Flaw("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
         raise Flaw("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
     if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
         raise Flaw("not-a-url", f"{text[:80]!r} names no host")
-    if credentials:
-        raise Flaw("not-a-url", "the URL holds a user name or password; take it out")
