@@ -58,6 +58,7 @@ class AutoModel:
         cache_dir: Path | str | None = None,
         local_files_only: bool = False,
         token: str | bool | None = None,
+        allow_nonfinite: bool = False,
         trusted_key: Path | str | None = None,
     ) -> ReXNet | ReXNetFeatures:
         """Load a network with its weights, in eval mode.
@@ -79,6 +80,7 @@ class AutoModel:
             local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
                 for 10 seconds, a small file for two minutes and weights for half an hour, however they drip.
             token: For private Hub repos, as in huggingface_hub.
+            allow_nonfinite: Whether weights may hold NaN or infinity; by default they are refused.
             trusted_key: The public key, a file or its PEM text, that the repo must be signed by: under this
                 name, every byte that is used, no older version than was seen here. An entry's `Trusted Key`
                 demands that of each load by its name.
@@ -96,6 +98,7 @@ class AutoModel:
             MismatchError: The weights are not the bytes that receipt, lock, index or Hub state.
             SignatureProblem: The repo is not signed, not by the trusted key, or not as it is.
             StateDictError: The tensors are not the network's.
+            CheckpointError: The weights are no sound safetensors file, or hold NaN or infinity.
         """
         if features_only:
             refuse_unused("features_only", num_classes=num_classes or None)
@@ -105,7 +108,9 @@ class AutoModel:
         access = Access(revision, cache_dir, local_files_only, token, trusted_key)
         _require_revisions(name_or_repo_or_folder, access)
         repo = find_repo(name_or_repo_or_folder, access)
-        network = load_network(repo, num_classes=num_classes, in_chans=in_chans)
+        network = load_network(
+            repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
+        )
         model = ReXNetFeatures(network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
@@ -201,6 +206,7 @@ def create_model(
     output_stride: int | None = None,
     drop_rate: float | None = None,
     drop_path_rate: float | None = None,
+    allow_nonfinite: bool = False,
 ) -> ReXNet | ReXNetFeatures:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
@@ -213,6 +219,7 @@ def create_model(
         output_stride: 32, 16 or 8; None for what the model's repo says, as a rule 32.
         drop_rate: Dropout before the classifier, in 0..1; None as before, as a rule 0.2.
         drop_path_rate: Stochastic depth of the last block, in 0..1; None as before, as a rule 0.
+        allow_nonfinite: With `pretrained`, as in `AutoModel.from_pretrained`.
 
     Raises:
         UnknownModelError: There is no such model or network.
@@ -222,14 +229,16 @@ def create_model(
         refuse_unused("features_only", num_classes=num_classes or None, drop_rate=drop_rate or None)
     else:
         refuse_unused("a whole network", out_indices=out_indices)
+    if not pretrained:
+        refuse_unused("a network that is drawn", allow_nonfinite=allow_nonfinite)
     entry = find_entry(name)
-    options = {"output_stride": output_stride, "drop_rate": drop_rate, "drop_path_rate": drop_path_rate}
+    options: dict[str, Any] = {"output_stride": output_stride, "in_chans": in_chans}
+    options |= {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "num_classes": num_classes}
     if pretrained:
-        network = load_network(find_repo(name), num_classes=num_classes, in_chans=in_chans, **options)
+        network = load_network(find_repo(name), allow_nonfinite=allow_nonfinite, **options)
     else:
         if num_classes is None and entry is not None:
-            num_classes = entry.value("num_classes")
-        options |= {"num_classes": num_classes, "in_chans": in_chans}
+            options["num_classes"] = entry.value("num_classes")
         given = {option: value for option, value in options.items() if value is not None}
         network = build_network(entry.architecture if entry else name, **given)
     return ReXNetFeatures(network, out_indices) if features_only else network
@@ -285,11 +294,14 @@ def classify(
     return guesses
 
 
-def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) -> ReXNet:
+def load_network(
+    repo: Repo, *, num_classes: int | None = None, allow_nonfinite: bool = False, **options: Any
+) -> ReXNet:
     """Build a repo's network with its weights, strictly: a digest that holds, every tensor in its place.
 
     Args:
         num_classes: Other than the repo's: the classifier is drawn anew.
+        allow_nonfinite: Whether the weights may hold NaN or infinity.
         options: More of `ReXNet`'s arguments; None is what the repo says. To other `in_chans` the stem is
             adapted.
     """
@@ -301,6 +313,8 @@ def load_network(repo: Repo, *, num_classes: int | None = None, **options: Any) 
     if STEM in tensors:
         tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
     require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
+    if not allow_nonfinite:
+        _require_finite(tensors, repo.weights)
     network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
         network.reset_classifier(num_classes)
@@ -340,6 +354,17 @@ def _read(repo: Repo) -> dict[str, Tensor]:
         identity.require(repo.weights, found)
         identity += Identity((found,))
     return read_tensors(repo.weights, identity=identity)
+
+
+def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
+    """Refuse NaN and infinity; only where a sum shows one each number is looked at."""
+    sums = [tensor.sum() for tensor in tensors.values() if tensor.is_floating_point()]
+    if torch.stack(sums).isfinite().all():
+        return
+    if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        more = f" and {len(strange) - 3} more tensors" if len(strange) > 3 else ""
+        problem = f"holds NaN or infinity in {', '.join(strange[:3])}{more}; allow_nonfinite=True loads it"
+        raise CheckpointError(file, problem)
 
 
 def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -14,7 +14,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
@@ -34,6 +34,7 @@ from rexnet_hub.repo.folder import (
     describe_witnesses,
     fetch_released,
     read_repo,
+    read_stated,
     released_identity,
     write_repo,
 )
@@ -104,7 +105,7 @@ def find_repo_config(source: str | Path, access: Access | None = None) -> RepoCo
     if access and access.trusted_key is not None:
         return find_repo(source, access).config
     if Path(source).is_dir():
-        return read_config(Path(source) / CONFIG_FILE)
+        return read_stated(Path(source))[0]
     return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
 
 
@@ -206,7 +207,7 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     try:
         repo = read_repo(folder)
         same = (folder / CONFIG_FILE).read_text(encoding="utf-8") == render_config(entry)
-    except (RepoError, FileProblem, OSError):
+    except (RepoError, FileProblem, MismatchError, OSError):
         return None
     wrong = released_identity(entry, measured, repo=repo).contradictions()
     if not same or repo.receipt is None or wrong:

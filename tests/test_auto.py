@@ -1,5 +1,6 @@
 """A model loads by name, by folder and by Hub id, strictly, and in three libraries alike."""
 
+import functools
 import json
 import logging
 import shutil
@@ -19,6 +20,7 @@ from rexnet_hub.auto import (
     create_model,
 )
 from rexnet_hub.errors import (
+    CheckpointError,
     HubError,
     MismatchError,
     NotAnImageError,
@@ -108,6 +110,7 @@ def test_what_a_repo_says_of_its_network_is_kept_unless_it_is_asked_otherwise(re
     config = json.loads((repo / "config.json").read_text())
     config["model_args"] = {"output_stride": 16, "drop_rate": 0.5, "drop_path_rate": 0.1}
     (repo / "config.json").write_text(json.dumps(config))
+    (repo / "receipt.json").unlink()  # which is of another config
     for model in (AutoModel.from_pretrained(repo), create_model(str(repo), pretrained=True)):
         assert (model.feature_info[-1].reduction, model.drop_rate) == (16, 0.5)
         assert model.features[15].drop_path.drop_prob == 0.1  # type: ignore[union-attr] # a DropPath
@@ -173,6 +176,7 @@ def test_create_model_takes_the_repos_own_head(repo, monkeypatch):
     """A pretrained network pools as its repo says."""
     config = json.loads((repo / "config.json").read_text())
     (repo / "config.json").write_text(json.dumps(config | {"global_pool": "max"}))
+    (repo / "receipt.json").unlink()  # which is of another config
     monkeypatch.chdir(repo.parent)
     monkeypatch.setenv("REXNET_HUB_INDEX", str(repo.parent / "none.yml"))
     (repo.parent / "none.yml").write_text("Models: {Name: other}")
@@ -268,6 +272,44 @@ def test_a_missing_tensor_is_named(repo):
     (repo / "receipt.json").unlink()
     with pytest.raises(StateDictError, match=r"1 missing \(features\.3\.conv_pwl\.bn\.running_mean\)"):
         AutoModel.from_pretrained(repo)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_nan_and_infinity_are_as_the_caller_chooses(repo, value):
+    """Refused by default, by the names of the tensors; with `allow_nonfinite` they load as they are."""
+    tensors = load_file(repo / "model.safetensors")
+    tensors["features.3.conv_pwl.bn.weight"][2] = tensors["head.fc.bias"][5] = value
+    tensors["head.fc.weight"][:] = 3e38  # whose sum is no finite number either
+    save_file(tensors, repo / "model.safetensors", metadata={"format": "pt"})
+    (repo / "receipt.json").unlink()
+    loads = (AutoModel.from_pretrained, functools.partial(create_model, pretrained=True))
+    for load in loads:
+        with pytest.raises(CheckpointError, match=r"NaN or infinity in .*pwl\.bn\.weight, head\.fc\.bias; "):
+            load(str(repo))
+        found = load(str(repo), allow_nonfinite=True).state_dict()
+        assert all(torch.equal(found[name].nan_to_num(), tensors[name].nan_to_num()) for name in tensors)
+        assert not found["head.fc.bias"][5].isfinite()
+    tensors["features.3.conv_pwl.bn.weight"][2] = tensors["head.fc.bias"][5] = 0
+    save_file(tensors, repo / "model.safetensors", metadata={"format": "pt"})
+    AutoModel.from_pretrained(repo)
+
+
+def test_a_receipt_that_was_deleted_is_missed(staged, repo, caplog):
+    """Config.json names it: the repo loads, and the log says that nothing states its files."""
+    AutoModel.from_pretrained(staged)
+    assert caplog.text == ""
+    (repo / "receipt.json").unlink()
+    AutoModel.from_pretrained(repo)
+    assert f"receipt.json is missing, so nothing in {repo} states what its files must be" in caplog.text
+
+
+def test_a_config_that_is_not_the_receipts_is_refused(repo):
+    """Model and preprocessing say whose statement it is not, and what one does who meant to change it."""
+    config = json.loads((repo / "config.json").read_text())
+    (repo / "config.json").write_text(json.dumps(config))
+    for load in (AutoModel.from_pretrained, AutoImageProcessor.from_pretrained):
+        with pytest.raises(MismatchError, match=r"receipt\.json, files\) states .* removes receipt\.json"):
+            load(repo)
 
 
 def test_what_is_neither_name_nor_folder_nor_repo_is_refused(own_index, tmp_path):

@@ -284,7 +284,19 @@ def test_verify_without_a_name_verifies_all(run):
     code, out, _ = run("verify")
     assert code == 0
     assert all(name in out for name in MODELS)
-    refusal(run("verify", "--repo", "."), code=2)
+    refusal(run("verify", "--weights", "a.pth"), code=2)
+
+
+def test_verify_asks_a_repo_which_model_it_is(run, own_index, repo, tmp_path):
+    """Without a name the folder says it; one that says none is misuse, one that is none a refusal."""
+    code, out, _ = run("verify", "--repo", repo)
+    assert (code, run("verify", "rexnet_100", "--repo", repo)[1]) == (0, out)
+    config = json.loads((repo / "config.json").read_text())
+    (repo / "config.json").write_text(json.dumps(config | {"rexnet_hub": {"name": "rexnet_9"}}))
+    assert "no model is named 'rexnet_9'" in refusal(run("verify", "--repo", repo))
+    (repo / "config.json").write_text(json.dumps(config | {"rexnet_hub": ["rexnet_100"]}))
+    assert "does not say which model" in refusal(run("verify", "--repo", repo), code=2)
+    assert "no such folder" in refusal(run("verify", "--repo", tmp_path / "none"))
 
 
 def test_card_prints_or_writes(run, tmp_path):
@@ -384,7 +396,8 @@ def test_lock_writes_what_lock_checks(run, own_index, tmp_path, monkeypatch):
     monkeypatch.setenv("REXNET_HUB_INDEX", str(lock.parent))
     assert run("lock", "rexnet_100", "--check")[0] == 1
     assert run("lock", "rexnet_100")[0] == 0
-    assert run("lock", "rexnet_100", "--check")[:2] == (0, "")
+    code, out, err = run("lock", "rexnet_100", "--check")
+    assert (code, out, err) == (0, "", f"{lock}: compared of 1 model with index, network: all agrees\n")
     lock.write_text(lock.read_text().replace("4796873", "4796874"))
     code, out, _ = run("lock", "rexnet_100", "--check")
     assert code == 1

@@ -1,10 +1,10 @@
 """What a file must be: gathered from all that states it, a contradiction refused, one check for everybody."""
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
+from receipts import retell
 from safetensors.torch import load_file
 
 from rexnet_hub.auto import AutoModel
@@ -183,9 +183,7 @@ def test_a_damaged_repo_of_the_cache_is_made_again(entry, own_index, caplog):
 
 def test_the_message_says_who_promised(repo):
     """A receipt's promise is the receipt's, not the index's."""
-    receipt = json.loads((repo / "receipt.json").read_text())
-    receipt["output"]["sha256"] = WRONG
-    (repo / "receipt.json").write_text(json.dumps(receipt))
+    retell(repo / "receipt.json", lambda receipt: receipt["output"].update(sha256=WRONG))
     with pytest.raises(MismatchError, match=r"the receipt \(.*receipt\.json.*\) states") as caught:
         AutoModel.from_pretrained(repo)
     assert "index" not in str(caught.value)

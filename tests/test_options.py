@@ -33,9 +33,8 @@ OPTIONS = {
         --apply: cache --apply""",
     "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
-        names, --record, --imagenet, --junit, --json
+        names, --record, --imagenet, --junit, --json, --repo
         --weights: verify --weights a.pth
-        --repo: verify --repo a
         --sample: verify rexnet_100 --sample 9
         --signature: verify rexnet_100 --signature key.pem
         --at-least-version: verify rexnet_100 --repo a --at-least-version 3""",
@@ -148,7 +147,7 @@ def test_an_option_that_would_change_nothing_is_misuse(option, words, places, ow
 #: The keywords of each public function that every call heeds, and calls that have no use for the others.
 FUNCTIONS = {
     "AutoModel.from_pretrained": (
-        "in_chans device dtype features_only cache_dir local_files_only token trusted_key",
+        "in_chans device dtype features_only cache_dir local_files_only token trusted_key allow_nonfinite",
         {
             "revision": lambda call, staged: call(staged, revision="main"),
             "num_classes": lambda call, staged: call(staged, features_only=True, num_classes=5),
@@ -170,6 +169,7 @@ FUNCTIONS = {
             "num_classes": lambda call, staged: call("rexnet_100", features_only=True, num_classes=5),
             "drop_rate": lambda call, staged: call("rexnet_100", features_only=True, drop_rate=0.5),
             "out_indices": lambda call, staged: call("rexnet_100", out_indices=(1,)),
+            "allow_nonfinite": lambda call, staged: call("rexnet_100", allow_nonfinite=True),
         },
     ),
     "evaluate_models": ("options out_dir cache_dir on_progress command", {}),

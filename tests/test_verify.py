@@ -11,6 +11,7 @@ import timm
 import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from receipts import digest_of, retell
 from safetensors.torch import load_file
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
@@ -74,6 +75,12 @@ def record(entry, staged):
     )
 
 
+def state_card(repo):
+    """Let the receipt state the card that is there, as if it had been staged."""
+    digest = digest_of(repo / "README.md")
+    retell(repo / "receipt.json", lambda told: told["files"].update({"README.md": digest}))
+
+
 @pytest.fixture
 def truth(entry, checkpoint, repo, record):
     """The arguments of a `verify_model` that finds every claim measured and true."""
@@ -87,6 +94,7 @@ def truth(entry, checkpoint, repo, record):
     entry = witnessed(hashlib.sha384(checkpoint.read_bytes()).hexdigest())({"entry": entry})["entry"]
     card = derive_card(entry, weights, measured=measured, standin=True, repo_id=None)
     (repo / "README.md").write_text(card)
+    state_card(repo)
     return {"entry": entry, **files, "measured": measured, "records": [record]}
 
 
@@ -170,19 +178,30 @@ def lose_a_tensor(told):
     return told
 
 
-def retell(told):
+def another_tensor(told):
     """Change one tensor's digest in the receipt, and its fingerprint so that it agrees with itself."""
-    file = told["repo"] / "receipt.json"
-    receipt = json.loads(file.read_text())
-    receipt["tensors"][7]["sha256"] = "0" * 64
-    keys = ("name", "dtype", "sha256")
-    digests = [
-        TensorDigest(shape=tuple(line["shape"]), **{key: line[key] for key in keys})
-        for line in receipt["tensors"]
-    ]
-    receipt["output"]["fingerprint"] = fingerprint_of(digests)
-    file.write_text(json.dumps(receipt))
+
+    def change(receipt):
+        receipt["tensors"][7]["sha256"] = "0" * 64
+        keys = ("name", "dtype", "sha256")
+        digests = [
+            TensorDigest(shape=tuple(line["shape"]), **{key: line[key] for key in keys})
+            for line in receipt["tensors"]
+        ]
+        receipt["output"]["fingerprint"] = fingerprint_of(digests)
+
+    retell(told["repo"] / "receipt.json", change)
     return told
+
+
+def another_file(name):
+    """Let the receipt state another digest of a file."""
+
+    def lie(told):
+        retell(told["repo"] / "receipt.json", lambda receipt: receipt["files"].update({name: "0" * 64}))
+        return told
+
+    return lie
 
 
 def foreign(told):
@@ -204,8 +223,8 @@ def forge(told):
     folder, measured = told["repo"].parent, told["measured"]
     torch.save(other, folder / "other.pth")
     forged = write_staged(told["entry"], folder / "other.pth", folder / "forged", measured=measured).folder
-    receipt, right = (json.loads((place / "receipt.json").read_text()) for place in (forged, told["repo"]))
-    (forged / "receipt.json").write_text(json.dumps(receipt | {"source": right["source"]}))
+    source = json.loads((told["repo"] / "receipt.json").read_text())["source"]
+    retell(forged / "receipt.json", lambda receipt: receipt | {"source": source})
     return {**told, "repo": forged}
 
 
@@ -282,6 +301,7 @@ def run(**changes):
 OTHER_FILE = MeasuredFile(sha256="f" * 64, size_bytes=1)
 OTHER_SIZE = {"file_size", "receipt_source", "card"}
 OTHER_BYTES = {"weights_digest", "weights_locked", "receipt", "conversion", "record"}
+OTHER_CONFIG = {"config", "files"}
 OTHER_MACS = {"conv_linear": MeasuredMacs(count=398370393, input_px=224, counter="rexnet_hub")}
 
 # A number of the entry or the lock that changes is another number on the card.
@@ -301,36 +321,40 @@ LIES = {
     "top5": (run(top5_count=46000), {"top5"}),
     "tensors": (lose_a_tensor, {"tensors", *OTHER_BYTES}),
     "weights_digest": (flip, OTHER_BYTES),
-    "receipt": (retell, {"receipt", "weights_digest", "conversion"}),
+    "receipt": (another_tensor, {"receipt", "weights_digest", "conversion"}),
     "conversion": (forge, {"weights_locked", "conversion", "record"}),
     "record": (run(tensors_sha256="0" * 64), {"record"}),
     "receipt_source": (foreign, {"receipt_source", "weights_locked", "conversion", "record"}),
     "weights_locked": (locked(safetensors=OTHER_FILE), {"weights_locked"}),
-    "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", "config"}),
+    "architecture": (config(lambda c: c.update(architecture="rexnetr_100")), {"architecture", *OTHER_CONFIG}),
     "num_classes": (
         config(lambda c: c.update(num_classes=999, label_names=[])),
-        {"num_classes", "labels", "config"},
+        {"num_classes", "labels", *OTHER_CONFIG},
     ),
-    "labels": (config(lambda c: c["id2label"].update({"7": "hen"})), {"labels", "config"}),
+    "labels": (config(lambda c: c["id2label"].update({"7": "hen"})), {"labels", *OTHER_CONFIG}),
     "crop_mode": (
         config(lambda c: c["pretrained_cfg"].update(crop_mode="squash")),
-        {"crop_mode", "config"},
+        {"crop_mode", *OTHER_CONFIG},
     ),
     "image_size": (
         config(lambda c: c["pretrained_cfg"].update(input_size=[3, 256, 256])),
-        {"image_size", "config"},
+        {"image_size", *OTHER_CONFIG},
     ),
-    "crop_pct": (config(lambda c: c["pretrained_cfg"].update(crop_pct=0.9)), {"crop_pct", "config"}),
+    "crop_pct": (config(lambda c: c["pretrained_cfg"].update(crop_pct=0.9)), {"crop_pct", *OTHER_CONFIG}),
     "interpolation": (
         config(lambda c: c["pretrained_cfg"].update(interpolation="bilinear")),
-        {"interpolation", "config"},
+        {"interpolation", *OTHER_CONFIG},
     ),
     "image_mean": (
         config(lambda c: c["pretrained_cfg"].update(mean=[0.5, 0.5, 0.5])),
-        {"image_mean", "config"},
+        {"image_mean", *OTHER_CONFIG},
     ),
-    "image_std": (config(lambda c: c["pretrained_cfg"].update(std=[0.5, 0.5, 0.5])), {"image_std", "config"}),
-    "config": (config(lambda c: c.update(model_args=None)), {"config"}),
+    "image_std": (
+        config(lambda c: c["pretrained_cfg"].update(std=[0.5, 0.5, 0.5])),
+        {"image_std", *OTHER_CONFIG},
+    ),
+    "config": (config(lambda c: c.update(model_args=None)), OTHER_CONFIG),
+    "files": (another_file("config.json"), {"files"}),
     "license": (text("license: mit", "license: apache-2.0"), {"license", "card"}),
     "card": (text("numbers in this repo are random", "numbers in this repo are trained"), {"card"}),
     "signature": (signed_by_another, {"signature"}),
@@ -378,8 +402,8 @@ CARD_LIES = {
 def test_the_first_line_of_a_card_that_differs_is_named(lie, truth):
     """The card is derived anew and held line by line: what is stated and what is found are said."""
     tell, stated, found = CARD_LIES[lie]
-    (finding,) = (f for f in verify(tell(truth)) if f.verdict == FALSE)
-    assert finding.claim == "card"
+    (finding,) = (f for f in verify(tell(truth)) if f.claim == "card")
+    assert finding.verdict == FALSE
     assert stated in finding.stated
     assert found is None or finding.found == found
 
@@ -388,7 +412,8 @@ def test_lines_that_people_added_to_a_card_are_theirs(truth):
     """What somebody wrote between the lines is no lie of the card; it is counted, and excuses nothing."""
     text("## Use it", "Fine-tuned on pictures of our own.\n\n## Use it")(truth)
     (finding,) = (f for f in verify(truth) if f.claim == "card")
-    assert (finding.verdict, finding.note) == (HOLDS, "README.md, derived anew; lines that people added: 1")
+    assert finding.verdict == HOLDS
+    assert finding.note.endswith("lines that people added: 1, the first: Fine-tuned on pictures of our own.")
     text("## Input", "## In")(truth)
     assert false_claims(verify(truth)) == {"card"}
 
@@ -539,7 +564,30 @@ def test_a_repo_without_receipt_or_card_is_said(entry, repo):
     findings = {f.claim: f for f in verify_model(entry, repo=repo)}
     assert findings["weights_digest"].verdict == NOT_MEASURED
     assert findings["card"].verdict == FALSE
+    assert findings["files"].verdict == FALSE  # config.json names a receipt
+    assert "receipt.json, which config.json names, not as written" in findings["files"].found
     assert read_repo(repo).receipt is None
+
+
+def test_every_file_that_the_receipt_states_is_compared(entry, repo):
+    """Another digest of the card, a file that is not there, and one that lies outside are false, by name."""
+    outside = {"none.md": "0" * 64, "../rexnet_100/config.json": digest_of(repo / "config.json")}
+    another_file("README.md")({"repo": repo})
+    retell(repo / "receipt.json", lambda receipt: receipt["files"].update(outside))
+    (finding,) = (f for f in verify_model(entry, repo=repo) if f.claim == "files")
+    assert finding.verdict == FALSE
+    assert finding.found == "README.md, none.md, ../rexnet_100/config.json not as written"
+
+
+def test_a_file_that_nobody_states_is_said(entry, repo):
+    """A licence beside the weights and a receipt of an earlier release are named as not measured."""
+    (repo / "LICENSE").write_text("MIT")
+    (finding,) = (f for f in verify_model(entry, repo=repo) if f.claim == "other_files")
+    assert (finding.verdict, finding.found) == (NOT_MEASURED, "LICENSE")
+    retell(repo / "receipt.json", lambda receipt: receipt.pop("files") and receipt)
+    findings = {f.claim: f for f in verify_model(entry, repo=repo)}
+    assert findings["other_files"].found == "LICENSE, README.md, config.json"
+    assert "files" not in findings
 
 
 def test_junit_says_what_the_findings_say():

@@ -123,17 +123,22 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def run_verify(args: argparse.Namespace) -> int:
-    """Measure every claim of one model, of several or of all.
+    """Measure every claim of one model, of several or of all; with --repo of the model that it says it is.
 
     Each claim holds, is false, or is not measured; one that is false makes the exit code 1. A record is
     recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
     from rexnet_hub.index import read_lock
+    from rexnet_hub.repo.folder import read_repo
     from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
     from rexnet_hub.whole_files import write_whole
 
     index, lock = open_index(), read_lock()
+    if args.repo and not args.names:
+        args.names = [read_repo(args.repo, as_stated=False).config.model]
+        if args.names == [None]:
+            raise UsageError(f"{args.repo} does not say which model it is: name it")
     entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
@@ -237,6 +242,10 @@ def run_lock(args: argparse.Namespace) -> int:
         wrong = compare_lock(entries, lock, everything=not args.names, **files)
         for disagreement in wrong:
             show(disagreement)
+        sides = ["index", "network", *(str(file) for file in files.values() if file)]
+        of = f"{len(entries)} model{'s' * (len(entries) > 1)} with {', '.join(sides)}"
+        said = f"{len(wrong)} disagree" if wrong else "all agrees"
+        show(f"{find_lock()}: compared of {of}: {said}", stream=sys.stderr)
         return 1 if wrong else 0
     for entry in entries:
         measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)

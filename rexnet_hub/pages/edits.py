@@ -21,9 +21,10 @@ def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
 def first_difference(own: str, there: str) -> tuple[str, str] | None:
     """Find the first of a card's own lines that is not there, and what stands in its place.
 
-    Lines that people added between are theirs, and are no difference, up to a length that no card has.
+    Lines that people added between are theirs, and are no difference, up to a length that no card has. Only a
+    line feed ends a line, so that no other byte passes for one.
     """
-    lines, theirs = own.splitlines(), there.splitlines()[:MAX_LINES]
+    lines, theirs = (text.removesuffix("\n").split("\n")[:MAX_LINES] for text in (own, there))
     for kind, start, end, place, until in SequenceMatcher(None, lines, theirs, autojunk=False).get_opcodes():
         if kind in ("replace", "delete") and start < end:
             return lines[start], theirs[place] if place < until else "no such line"

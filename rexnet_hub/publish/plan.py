@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,6 @@ from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
-    CONFIG_FILE,
     REPO_FILES,
     SIGNATURE_FILES,
     find_name_danger,
@@ -30,7 +28,6 @@ from rexnet_hub.layout import (
 from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
 from rexnet_hub.patience import Patience, retry
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
-from rexnet_hub.repo.config import OWN_KEY
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
@@ -150,13 +147,13 @@ def plan_publish(
         HubError: The target could not be read.
     """
     check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
-    repo, files = read_repo(staged), list_staged(staged)
+    repo, files = read_repo(staged, as_stated=False), list_staged(staged)  # its claims say what is not
     claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
     with readable(staged):
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     plan = partial(
         Plan,
-        model=_model_of(repo),
+        model=repo.config.model,
         staged=staged,
         files=files,
         license=read_front_matter(card).get("license"),
@@ -178,7 +175,7 @@ def plan_publish(
     edits = lost_lines(base, card_there, card)
     holds = all(change.kind == "keep" for change in changes)
     tagged = state.tags.get(wanted_tag) if wanted_tag else None
-    stops = [*claims, *_unreachable(_model_of(repo)), *_lost(() if drop_edits else edits)]
+    stops = [*claims, *_unreachable(repo.config.model), *_lost(() if drop_edits else edits)]
     if tagged is not None and not (holds and tagged == state.head):
         stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
     if as_pr and state.head is None:
@@ -316,7 +313,7 @@ def _require_trained(repo: Repo) -> None:
 
 def _false_claims(repo: Repo) -> tuple[str, ...]:
     """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
-    name = _model_of(repo)
+    name = repo.config.model
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
@@ -333,13 +330,6 @@ def _false_claims(repo: Repo) -> tuple[str, ...]:
     if entry.trusted_key is not None and not (repo.folder / SIGNATURE_FILES[-1]).is_file():
         stops.append("the index demands a signature: --sign KEY --version-counter N")
     return tuple(stops)
-
-
-def _model_of(repo: Repo) -> str | None:
-    file = repo.folder / CONFIG_FILE
-    with readable(file):
-        own = json.loads(file.read_text(encoding="utf-8")).get(OWN_KEY)
-    return str(own["name"]) if isinstance(own, dict) and "name" in own else None
 
 
 def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]:

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from rexnet_hub.identity import Identity
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.layout import CARD_FILE
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.repo.folder import Repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import Receipt
-from rexnet_hub.whole_files import write_whole
 
 
 def stage(
@@ -57,12 +55,9 @@ def write_staged(
         check: Called with the whole folder before it is moved into place; what it raises leaves none.
     """
 
-    def complete(folder: Path, receipt: Receipt) -> None:
-        card = derive_card(
+    def card(receipt: Receipt) -> str:
+        return derive_card(
             entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
         )
-        write_whole(folder / CARD_FILE, card.encode())
-        if check is not None:
-            check(folder)
 
-    return write_repo(entry, checkpoint, out, identity=identity, complete=complete)
+    return write_repo(entry, checkpoint, out, identity=identity, card=card, check=check)

@@ -7,6 +7,7 @@ key that one of them writes: it is in one of the three tables below, or refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable
@@ -45,7 +46,11 @@ class RepoConfig:
     """The settings that a config.json states of the network beside it.
 
     Attributes:
+        sha256: Of the file's own bytes.
         label_names: One for each class, or none where the file gives none.
+        model: Whose repo it says that it is, by the name in our index.
+        names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
+            keeps our keys, and has none.
     """
 
     architecture: str
@@ -53,7 +58,10 @@ class RepoConfig:
     in_chans: int
     global_pool: str
     preprocessing: Preprocessing
+    sha256: str
     label_names: tuple[str, ...] = ()
+    model: str | None = None
+    names_receipt: bool = False
     output_stride: int = OUTPUT_STRIDES[0]
     drop_rate: float = DROP_RATE
     drop_path_rate: float = 0.0
@@ -202,7 +210,7 @@ def read_config(file: Path) -> RepoConfig:
         RepoError: It is missing, not JSON, lacks what a network needs, or says what cannot be honoured here;
             all of that is named.
     """
-    keys = _read_keys(file)
+    keys, sha256 = _read_keys(file)
     given = {
         name: value
         for name, (places, _) in READ.items()
@@ -223,14 +231,24 @@ def read_config(file: Path) -> RepoConfig:
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
     usual = {"in_chans": size[0], "global_pool": POOLS[0]}
-    return RepoConfig(**(usual | given), label_names=names, preprocessing=preprocessing)
+    own = keys.get(OWN_KEY)
+    own = own if isinstance(own, dict) else {}
+    return RepoConfig(
+        **(usual | given),
+        sha256=sha256,
+        label_names=names,
+        preprocessing=preprocessing,
+        model=own["name"] if isinstance(own.get("name"), str) else None,
+        names_receipt="receipt" in own and "transformers_version" not in keys,
+    )
 
 
-def _read_keys(file: Path) -> Keys:
-    """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot."""
+def _read_keys(file: Path) -> tuple[Keys, str]:
+    """Read the file's keys, those of `model_args` and `pretrained_cfg` with a dot, and its SHA-256."""
     try:
         with file.open("rb") as stream:
-            keys: Keys = json.loads(stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES])
+            data = stream.read(MAX_CONFIG_BYTES + 1)[:MAX_CONFIG_BYTES]
+        keys: Keys = json.loads(data)
     except FileNotFoundError as error:
         raise RepoError(f"{file.parent}: is no model repo, it has no {file.name}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -242,7 +260,7 @@ def _read_keys(file: Path) -> Keys:
         if not isinstance(inner, dict | None):
             raise RepoError(f"{file}: not usable here: {section} must be a mapping")
         keys |= {f"{section}.{key}": value for key, value in (inner or {}).items()}
-    return keys
+    return keys, hashlib.sha256(data).hexdigest()
 
 
 def _refuse(key: str, value: Any, given: Keys) -> str | None:

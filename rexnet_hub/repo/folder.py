@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from rexnet_hub.errors import FileProblem, OutputExistsError, RepoError
+from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError
 from rexnet_hub.hub.snapshot import is_offline
 from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
-from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch
-from rexnet_hub.weights.receipt import Receipt, read_receipt
+from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +47,47 @@ class Repo:
     renew: Callable[[], Repo] | None = field(default=None, compare=False, repr=False)
 
 
-def read_repo(folder: Path) -> Repo:
+def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
     """Read a repo folder: of ours, of timm's or of transformers'.
+
+    Args:
+        as_stated: Whether its config must be the one that its receipt states.
 
     Raises:
         RepoError: It lacks config.json or model.safetensors, or one of its files is not what it must be.
-        FileProblem: There is no such folder.
+        MismatchError: The config is not what the receipt states.
+        FileProblem: There is no such folder, or its receipt is none.
     """
     if not folder.is_dir():
         raise FileProblem(folder, "there is no such folder")
-    config = read_config(folder / CONFIG_FILE)
+    config, receipt = read_stated(folder, as_stated=as_stated)
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pth", ".pt"})
         advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
-    receipt = read_receipt(folder / RECEIPT_FILE) if (folder / RECEIPT_FILE).is_file() else None
     identity = gather("the receipt", receipt.output if receipt else None, f"{folder / RECEIPT_FILE}, output")
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
+
+
+def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
+    """Read the config of a folder and the receipt that states it; arguments and errors as of `read_repo`.
+
+    A config that names a receipt that is not there is logged: then nothing states what the files must be.
+    """
+    file, receipt_file = folder / CONFIG_FILE, folder / RECEIPT_FILE
+    config = read_config(file)
+    if not receipt_file.is_file():
+        if config.names_receipt:
+            log.warning("%s is missing, so nothing in %s states what its files must be", RECEIPT_FILE, folder)
+        return config, None
+    receipt = read_receipt(receipt_file)
+    stated = receipt.files.get(CONFIG_FILE, config.sha256)
+    if as_stated and stated != config.sha256:
+        texts = (f"the receipt ({receipt_file}, files) states SHA-256 {stated}", f"it has {config.sha256}")
+        advice = f"Fetch or stage it again; whoever meant to change it removes {RECEIPT_FILE}."
+        raise MismatchError(file, texts, advice=advice)
+    return config, receipt
 
 
 #: What of an entry states its released file; a whole section that cannot be read may have stated it.
@@ -176,9 +202,10 @@ def write_repo(
     out: Path,
     *,
     identity: Identity | None = None,
-    complete: Callable[[Path, Receipt], None] | None = None,
+    card: Callable[[Receipt], str] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Repo:
-    """Write what a load needs of an entry's repo, weights, config and receipt: aside, then moved into place.
+    """Write an entry's repo, weights, config, card and the receipt of all: aside, then moved into place.
 
     What an earlier run left aside when it was killed is swept.
 
@@ -186,8 +213,8 @@ def write_repo(
         checkpoint: The released file, already on this machine.
         out: A folder that does not exist yet or is empty.
         identity: What is stated of the checkpoint.
-        complete: Called with the folder and its receipt before it is moved, to add files and to check all;
-            what it raises leaves no folder.
+        card: Renders the card of the weights that the receipt is of; without it the repo has none.
+        check: Called with the whole folder before it is moved into place; what it raises leaves no folder.
 
     Raises:
         OutputExistsError: `out` holds something.
@@ -204,7 +231,11 @@ def write_repo(
             receipt = convert_checkpoint(
                 checkpoint, aside / WEIGHTS_FILE, expected=expected, identity=identity
             )
-            write_whole(aside / CONFIG_FILE, render_config(entry).encode())
-            if complete is not None:
-                complete(aside, receipt)
+            texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
+            for name, text in texts.items():
+                write_whole(aside / name, text.encode())
+            digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+            write_whole(aside / RECEIPT_FILE, render_receipt(replace(receipt, files=digests)).encode())
+            if check is not None:
+                check(aside)
     return read_repo(out)

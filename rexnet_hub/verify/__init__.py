@@ -58,7 +58,7 @@ def verify_model(
     evidence = Evidence(
         entry=entry,
         checkpoint=checkpoint,
-        repo=None if repo is None else read_repo(repo),
+        repo=None if repo is None else read_repo(repo, as_stated=False),
         measured=measured or Measured(),
         records=tuple(record for record in records if record.model == entry.name),
     )

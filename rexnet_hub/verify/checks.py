@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -19,15 +20,24 @@ from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILE
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    RECEIPT_FILE,
+    SIGNATURE_FILE,
+    SIGNATURE_FILES,
+    WEIGHTS_FILE,
+)
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
 from rexnet_hub.repo.config import render_config
+from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
 from rexnet_hub.verify.finding import Finding
+from rexnet_hub.weights.digest import digest_file
 
 #: Where a card says that its repo is, as the snippets for timm do.
 _REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
@@ -183,9 +193,34 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
     lines = f"{len(own.splitlines())} lines"
     line, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
-    theirs = len(lost_lines(own, card, own))
-    note = f"{CARD_FILE}, derived anew" + (f"; lines that people added: {theirs}" if theirs else "")
-    yield evidence.compare("card", stated=line, found=there, note=note)
+    theirs = lost_lines(own, card, own)
+    added = f"; lines that people added: {len(theirs)}, the first: {theirs[0]}" if theirs else ""
+    yield evidence.compare("card", stated=line, found=there, note=f"{CARD_FILE}, derived anew{added}")
+    yield from _check_files(evidence, repo, own)
+
+
+def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]:
+    """Compare each file with the digest that the receipt states; name what it does not state.
+
+    Args:
+        card: As derived anew: what was staged, if not the one that is there, to which people add lines.
+    """
+    there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
+    stated = repo.receipt.files if repo.receipt else {}
+    known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
+    if CARD_FILE in known:
+        known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
+    wrong = [name for name, sha256 in stated.items() if sha256 not in known.get(name, ())]
+    if repo.receipt is None and repo.config.names_receipt:
+        wrong.append(f"{RECEIPT_FILE}, which {CONFIG_FILE} names,")
+    if stated or wrong:
+        text = f"{', '.join(stated)} as written"
+        found = f"{', '.join(wrong)} not as written" if wrong else text
+        yield evidence.compare("files", stated=text, found=found, holds=not wrong, note="each file's SHA-256")
+    others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
+    if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
+        note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
+        yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
 
 
 def check_signature(evidence: Evidence) -> Iterator[Finding]:

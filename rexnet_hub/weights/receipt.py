@@ -1,6 +1,6 @@
 """Read and render the receipt of a conversion: what came from where, digested at both ends.
 
-`receipt.json` is one JSON object, always with all of these keys:
+`receipt.json` is one JSON object with all of these keys; receipts of before have neither of the last two:
 
 - `receipt`: 1, the version of this format.
 - `source`: `name`, `size_bytes`, `sha256`; `format` (`legacy`, `zip`, `safetensors`); `wrapper` (the
@@ -15,6 +15,8 @@
   `source_name`, `source_dtype`, `source_shape`, `source_stride`, `record`, `record_offset_bytes` (in
   the source file), `offset_bytes` (of the first item, in the record), as read.
 - `versions`: `rexnet_hub`, `python`.
+- `files`: the SHA-256 of each other file that was written beside it, by name: of a repo its config and card.
+- `receipt_sha256`: of all that stands before it in this very file, so that a damaged receipt is seen as one.
 
 It holds no time and no folder, so the same conversion writes the same receipt.
 """
@@ -22,9 +24,11 @@ It holds no time and no folder, so the same conversion writes the same receipt.
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,8 @@ from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
 VERSION = 1
 NO_RECEIPT = "is not a receipt"
+_SEAL = ',\n "receipt_sha256": "{}"\n}}\n'
+_SEALED = re.compile(rb',\n "receipt_sha256": "([0-9a-f]{64})"\n\}\n\Z')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +89,18 @@ class Receipt:
     output: OutputFacts
     tensors: tuple[TensorLine, ...]
     versions: Mapping[str, str]
+    files: Mapping[str, Sha256] = field(default_factory=dict)
 
 
 def render_receipt(receipt: Receipt) -> str:
-    """Render a receipt as JSON, one tensor a line."""
+    """Render a receipt as JSON, one tensor a line, sealed by its own digest."""
     document: dict[str, Any] = {"receipt": VERSION} | _keys(receipt)
     document |= {"source": _keys(receipt.source), "output": _keys(receipt.output), "tensors": []}
     lines = [json.dumps(_keys(tensor)) for tensor in receipt.tensors]
     body = json.dumps(document, indent=1)
-    return body.replace('"tensors": []', '"tensors": [\n  ' + ",\n  ".join(lines) + "\n ]", 1) + "\n"
+    body = body.replace('"tensors": []', '"tensors": [\n  ' + ",\n  ".join(lines) + "\n ]", 1)
+    body = body.removesuffix("\n}")
+    return body + _SEAL.format(hashlib.sha256(body.encode()).hexdigest())
 
 
 def _keys(record: Any) -> dict[str, Any]:
@@ -100,7 +109,7 @@ def _keys(record: Any) -> dict[str, Any]:
 
 
 def read_receipt(file: Path) -> Receipt:
-    """Read a receipt; every key must be there, of its type, and no other.
+    """Read a receipt; every key must be there, of its type, and no other, its bytes as it states them.
 
     Raises:
         FileProblem: The file cannot be read, or is not a receipt whose parts agree.
@@ -118,6 +127,11 @@ def read_receipt(file: Path) -> Receipt:
 
 @functools.lru_cache(maxsize=8)  # the same bytes are the same receipt, and a model is often loaded again
 def _parse(data: bytes) -> Receipt:
+    if seal := _SEALED.search(data):
+        data = data[: seal.start()]
+        if hashlib.sha256(data).hexdigest() != seal[1].decode():
+            raise ValueError("its bytes are not those of which it states the SHA-256")
+        data += b"\n}\n"
     receipt = parse_record(Receipt, data, version=("receipt", VERSION))
     if fingerprint_of(receipt.tensors) != receipt.output.fingerprint:
         raise ValueError("its fingerprint is not that of its tensors")

@@ -17,6 +17,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from loopback import READ, TRANSPORTS, WRITE
+from receipts import retold, with_config
 from safetensors.torch import load_file
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
@@ -99,7 +100,7 @@ def test_every_kind_of_revision_loads(published, files):
     first = repo.head
     repo.tags["v1"] = first
     changed = json.dumps(json.loads(files["config.json"]), indent=7)
-    second = published.push("org/small", {"config.json": changed.encode()})
+    second = published.push("org/small", with_config(files, changed.encode()))
     repo.prs["7"] = first
     repo.branches["dev"] = second
     for revision, commit in {"v1": first, first: first, first[:9]: first, "refs/pr/7": first,
@@ -217,8 +218,8 @@ def test_a_byte_flipped_each_time_is_refused(published, on):
 
 def test_a_lying_receipt_is_refused_by_the_hubs_record(hub, files):
     """Weights that are not what the receipt says are refused though the Hub's own record holds."""
-    files["receipt.json"] = files["receipt.json"].replace(
-        json.loads(files["receipt.json"])["output"]["sha256"].encode(), b"e" * 64
+    files["receipt.json"] = retold(
+        files["receipt.json"], lambda receipt: receipt["output"].update(sha256="e" * 64)
     )
     hub.create("org/small", files)
     with pytest.raises(MismatchError, match="the Hub's own record"):
@@ -346,7 +347,7 @@ def test_no_code_of_a_repo_is_run(hub, files, tmp_path):
     config = json.loads(files["config.json"])
     config["auto_map"] = {"AutoModel": "modeling.Evil", "AutoConfig": "modeling.Evil"}
     code = f"open({str(tmp_path / 'ran')!r}, 'w')".encode()
-    hub.create("org/small", files | {"config.json": json.dumps(config).encode(), "modeling.py": code})
+    hub.create("org/small", with_config(files, json.dumps(config).encode()) | {"modeling.py": code})
     AutoModel.from_pretrained("org/small")
     assert not hub.requests("modeling")
     assert not (tmp_path / "ran").exists()

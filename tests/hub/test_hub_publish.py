@@ -104,7 +104,7 @@ def test_a_second_plan_shows_files_fields_metrics_and_tag(hub, staged, own_small
         "README.md": "change",
         "config.json": "change",
         "model.safetensors": "keep",
-        "receipt.json": "keep",
+        "receipt.json": "change",
     }
     told = {field.name: (field.old, field.new) for field in plan.fields}
     assert told["license"] == ("mit", "apache-2.0")

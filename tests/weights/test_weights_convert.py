@@ -13,6 +13,7 @@ import timm
 import torch
 from authors_network import Network
 from checkpoints import fingerprint, names_in, save, small_state
+from receipts import retell
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, StateDictError
@@ -389,21 +390,34 @@ def test_a_receipt_that_is_not_one_is_refused(change, message, small_file, out):
     """Missing, unknown, mistyped and contradicting parts of a receipt are refused."""
     convert_checkpoint(small_file, out)
     file = out.parent / "receipt.json"
-    file.write_text(json.dumps(change(json.loads(file.read_text()))))
+    retell(file, change)
 
     with pytest.raises(FileProblem, match=message):
         read_receipt(file)
 
 
-def test_a_receipt_of_before_a_key_was_renamed_is_read(small_file, out):
-    """`held_against_network` was the name of `checked_against_network`; what is written has the new one."""
+def test_a_receipt_of_before_is_read(small_file, out):
+    """`checked_against_network` was `held_against_network`; there were neither `files` nor an own digest."""
     receipt = convert_checkpoint(small_file, out)
     file = out.parent / "receipt.json"
-    text = file.read_text()
-    assert '"checked_against_network": false' in text
-    file.write_text(text.replace("checked_against_network", "held_against_network"))
+    told = json.loads(file.read_text())
+    told["held_against_network"] = told.pop("checked_against_network")
+    del told["files"], told["receipt_sha256"]
+    file.write_text(json.dumps(told))
 
     assert read_receipt(file) == receipt
+
+
+def test_a_receipt_states_its_own_digest(small_file, out):
+    """The last line is the SHA-256 of all before it, as hashlib gives it; another is refused, in words."""
+    convert_checkpoint(small_file, out)
+    file = out.parent / "receipt.json"
+    body, seal = file.read_bytes().split(b',\n "receipt_sha256": ')
+    assert seal == b'"%s"\n}\n' % hashlib.sha256(body).hexdigest().encode()
+    file.write_bytes(file.read_bytes().replace(b'"python": "3', b'"python": "2'))
+
+    with pytest.raises(FileProblem, match="its bytes are not those of which it states the SHA-256"):
+        read_receipt(file)
 
 
 def test_converting_never_imports_torch_or_numpy(small_file, out):
