@@ -117,16 +117,16 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
-    lock = read_lock()
+    lock, entry = read_lock(), load_index().find(new.name)
     source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
-        measure_model(load_index().find(new.name)),
+        measure_model(entry),
         released=MeasuredFile(sha256=source.sha256, size_bytes=source.size_bytes),
         safetensors=MeasuredFile(
             sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
         ),
     )
-    measured = merge_measured(lock.of(new.name), fresh)
+    measured = merge_measured(entry, lock.of(new.name), fresh)
     write_lock(lock.with_model(new.name, measured), find_lock())
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 

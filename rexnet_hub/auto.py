@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from rexnet_hub.errors import (
     refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access
+from rexnet_hub.identity import Identity, stated_file
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
@@ -31,6 +32,7 @@ from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.terminal import printable
+from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.safetensors_file import read_tensors
 
 log = logging.getLogger(__name__)
@@ -335,13 +337,23 @@ def read_weights(repo: Repo) -> dict[str, Tensor]:
         CheckpointError: They are no sound safetensors file.
     """
     try:
-        return read_tensors(repo.weights, identity=repo.identity)
+        return _read(repo)
     except (MismatchError, CheckpointError) as error:
         if repo.renew is None:
             raise
         log.warning("%s; it is fetched again", printable(str(error).splitlines()[0]))
-        repo = repo.renew()
-        return read_tensors(repo.weights, identity=repo.identity)
+        return _read(repo.renew())
+
+
+def _read(repo: Repo) -> dict[str, Tensor]:
+    """Read a repo's weights; where somebody states its tensors alone, these are digested before."""
+    identity = repo.identity
+    if any(statement.fingerprint and not statement.sha256 for statement in identity.statements):
+        digest, tensors = digest_weights(repo.weights)
+        found = replace(stated_file("a first reading", digest), fingerprint=fingerprint_of(tensors))
+        identity.require(repo.weights, found)
+        identity += Identity((found,))
+    return read_tensors(repo.weights, identity=identity)
 
 
 def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:

@@ -1,14 +1,15 @@
 """Check a file against every size and digest stated of it.
 
 The index states a file's size, its SHA-256 and, in the file's name, how that begins; the lock, a receipt, a
-Hub's record, the caller and the first fetch state more. Two of them that contradict each other are refused
-before a byte is fetched; a file is checked against all of them together.
+Hub's record, a witness, the caller and the first fetch state more. Two of them that contradict each other are
+refused before a byte is fetched; a file is checked against all of them together.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +25,7 @@ _PREFIX_ADVICE = (
 
 
 class Facts(Protocol):
-    """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have a fingerprint."""
+    """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have more digests."""
 
     @property
     def sha256(self) -> str:
@@ -44,6 +45,7 @@ class StatedFile:
         place: Where, such as `model_index/rexnet.yml:93:3, SHA256`; empty where there is no place.
         sha256: The digest, or its first digits, lower case; empty where it is not stated.
         fingerprint: Of weights, what no container changes.
+        digests: Whole digests by other algorithms, such as `sha384`.
     """
 
     by: str
@@ -51,6 +53,7 @@ class StatedFile:
     sha256: str = ""
     size_bytes: int | None = None
     fingerprint: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def value(self) -> str:
@@ -58,6 +61,7 @@ class StatedFile:
         size = [] if self.size_bytes is None else [f"{self.size_bytes} bytes"]
         begins = "" if len(self.sha256) == WHOLE_DIGITS else "beginning "
         digest = [f"SHA-256 {begins}{self.sha256}"] if self.sha256 else []
+        digest += [f"SHA-{name.removeprefix('sha')} {digits}" for name, digits in self.digests.items()]
         return ", ".join([*size, *digest, *([f"fingerprint {self.fingerprint}"] if self.fingerprint else [])])
 
     def __str__(self) -> str:
@@ -65,13 +69,21 @@ class StatedFile:
 
     def contradicts(self, other: StatedFile | Facts) -> bool:
         """Return whether no file can be what both state."""
-        digits = min(len(self.sha256), len(other.sha256))
-        fingerprints = {self.fingerprint, getattr(other, "fingerprint", None)}
-        return (
-            self.sha256[:digits] != other.sha256[:digits]
-            or len({self.size_bytes, other.size_bytes} - {None}) > 1
-            or len(fingerprints - {None}) > 1
-        )
+        theirs = _digests_of(other)
+        pairs = ((digits, theirs[name]) for name, digits in _digests_of(self).items() if name in theirs)
+        sizes = {self.size_bytes, other.size_bytes} - {None}
+        return len(sizes) > 1 or not all(one.startswith(two) or two.startswith(one) for one, two in pairs)
+
+    def confirms(self, file: Facts | StatedFile) -> bool:
+        """Return whether a file has every digest that is stated here, whole."""
+        own = _digests_of(self)
+        return bool(own) and own.items() <= _digests_of(file).items()
+
+
+def _digests_of(facts: StatedFile | Facts) -> dict[str, str]:
+    """Return what is known of a file's content, by algorithm."""
+    known = {"sha256": facts.sha256, "fingerprint": getattr(facts, "fingerprint", None)}
+    return {name: digits for name, digits in known.items() if digits} | dict(getattr(facts, "digests", {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +115,28 @@ class Identity:
         """Whether the whole digest is stated."""
         return len(self.sha256) == WHOLE_DIGITS
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digests that are stated by other algorithms, by the algorithm's name."""
+        return {name: digits for s in self.statements for name, digits in s.digests.items()}
+
+    @property
+    def doubt(self) -> str:
+        """What makes it doubtful which file is meant, in words; empty where a whole digest is stated."""
+        if self.is_whole or self.digests:
+            return ""
+        known = [f"the first {4 * len(self.sha256)} bits of its SHA-256"] if self.sha256 else []
+        known += ["its size"] if self.size_bytes is not None else []
+        return (
+            "nobody states the whole digest of the released file: it is known by "
+            f"{' and '.join(known) or 'its address'} alone. Anybody can make another file that agrees (32 "
+            "bits take one processor a minute). A witness that agrees, or SHA256 in the index, settles it; "
+            "rexnet-hub lock keeps what was found"
+        )
+
     def address(self, url: str) -> str:
         """Make the name that a cache files it under: its whole digest, else one of all that is known."""
-        known = f"{url}\n{self.sha256}\n{self.size_bytes}"
+        known = "\n".join((url, self.sha256, str(self.size_bytes), *sorted(self.digests.values())))
         return self.sha256 if self.is_whole else hashlib.sha256(known.encode()).hexdigest()
 
     def contradictions(self) -> tuple[str, ...]:
@@ -127,7 +158,7 @@ class Identity:
             raise MismatchError(file, wrong, advice=advice)
         return self
 
-    def require(self, file: Path | str, found: Facts) -> None:
+    def require(self, file: Path | str, found: Facts | StatedFile) -> None:
         """Check a file against every statement.
 
         Raises:
@@ -138,7 +169,7 @@ class Identity:
             self.agreed(file)
         if wrong := [statement for statement in self.statements if statement.contradicts(found)]:
             is_short = any(0 < len(statement.sha256) < WHOLE_DIGITS for statement in wrong)
-            has = f"it has {found.size_bytes} bytes, SHA-256 {found.sha256}"
+            has = f"it has {stated_file('it', found).value}"
             advice = _PREFIX_ADVICE if is_short else FETCH_AGAIN
             raise MismatchError(file, [*map(str, wrong), has], advice=advice)
 
@@ -157,7 +188,7 @@ def gather(by: str, facts: Facts | str | None, place: str = "") -> Identity:
     return Identity((stated_file(by, facts, place),) if facts else ())
 
 
-def stated_file(by: str, facts: Facts | str, place: str = "") -> StatedFile:
+def stated_file(by: str, facts: Facts | StatedFile | str, place: str = "") -> StatedFile:
     """Make the statement of all that is known of a file, or of the digest alone."""
     if isinstance(facts, str):
         return StatedFile(by=by, place=place, sha256=facts.lower())
@@ -167,4 +198,5 @@ def stated_file(by: str, facts: Facts | str, place: str = "") -> StatedFile:
         sha256=facts.sha256.lower(),
         size_bytes=facts.size_bytes,
         fingerprint=getattr(facts, "fingerprint", None),
+        digests=getattr(facts, "digests", {}),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
-from rexnet_hub.identity import gather
+from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
 from rexnet_hub.layout import (
@@ -28,7 +28,16 @@ from rexnet_hub.layout import (
     is_repo_id,
 )
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
-from rexnet_hub.repo.folder import Repo, fetch_released, read_repo, read_stated, released_identity, write_repo
+from rexnet_hub.repo.folder import (
+    Repo,
+    compare_witnesses,
+    describe_witnesses,
+    fetch_released,
+    read_repo,
+    read_stated,
+    released_identity,
+    write_repo,
+)
 from rexnet_hub.signing import require_one_key, require_signature
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.fetch import mark_used
@@ -141,10 +150,20 @@ def _hub_repo(wanted: Wanted) -> Repo:
 
 
 def _locked(entry: Entry, measured: Measured, repo: Repo) -> Repo:
-    """Add what the lock states of a model's weights; of those that are fetched anew too."""
-    lock = gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
-    identity, renew = (repo.identity + lock).agreed(repo.weights), repo.renew
+    """Add what lock and witnesses state of a model's weights; of those that are fetched anew too."""
+    identity = repo.identity + Identity(entry.tensor_statements)
+    identity += gather("the lock", measured.safetensors, find_in_lock(entry.name, "safetensors"))
+    identity, renew = identity.agreed(repo.weights), repo.renew
     return replace(repo, identity=identity, renew=renew and (lambda: _locked(entry, measured, renew())))
+
+
+def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Path) -> None:
+    """Log what witnesses say of weights that were made just now, and what is doubtful of them still."""
+    output = repo.receipt.output if repo.receipt else None
+    answers = compare_witnesses(entry, checkpoint, output, repo.weights)
+    line, doubt = describe_witnesses(entry, measured, answers)
+    for text in filter(None, (line, doubt)):
+        log.log(logging.WARNING if doubt else logging.INFO, "%s", printable(text))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
@@ -167,8 +186,10 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
 
 
 def _cached_repo(entry: Entry, measured: Measured, cache_dir: Path) -> Path:
-    source = released_identity(entry, measured).address(entry.released.url if entry.released else "")
-    key = hashlib.sha256(f"{source}\n{render_config(entry)}".encode()).hexdigest()[:16]
+    identity = released_identity(entry, measured)
+    source = identity.address(entry.released.url if entry.released else "")
+    known = "\n".join((source, *sorted(identity.digests.values()), render_config(entry)))
+    key = hashlib.sha256(known.encode()).hexdigest()[:16]
     return cache_dir / REPOS_FOLDER / f"{entry.name}-{key}"
 
 
@@ -202,6 +223,7 @@ def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Pa
             if (repo := _current(entry, measured, folder)) is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
+                _log_witnesses(entry, measured, repo, checkpoint)
             return repo
     except OSError as error:
         raise FileProblem(folder, f"cannot be written: {error.strerror}") from None

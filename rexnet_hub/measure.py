@@ -9,8 +9,9 @@ from typing import Any
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem
-from rexnet_hub.identity import gather, stated_file
+from rexnet_hub.identity import Identity, gather, stated_file
 from rexnet_hub.index import Entry, Lock, Measured
+from rexnet_hub.index.entry import AGREES, DENIES
 from rexnet_hub.index.lock import (
     PREFERRED_MACS,
     MeasuredFile,
@@ -22,10 +23,11 @@ from rexnet_hub.index.lock import (
 )
 from rexnet_hub.index.network import entry_network, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.repo.folder import released_identity
+from rexnet_hub.repo.folder import compare_witnesses, released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.safetensors_file import canonical_order, render_header
 
@@ -83,23 +85,29 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
         measured = replace(measured, safetensors=measure_weights(entry, repo))
-    return measured
+    answers = compare_witnesses(entry, checkpoint, measured.safetensors, repo and repo / WEIGHTS_FILE)
+    agreed = {witness.claim.text: witness.name for witness, answer in answers.items() if answer == AGREES}
+    return replace(measured, witnesses=agreed)
 
 
 def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     """Digest the released file, if it is the one that the entry names."""
-    digest = digest_file(checkpoint)
-    released_identity(entry, Measured()).agreed(checkpoint).require(checkpoint, digest)
-    return MeasuredFile(**asdict(digest))
+    identity = released_identity(entry, Measured()).agreed(checkpoint)
+    digest = digest_file(checkpoint, identity.digests)
+    identity.require(checkpoint, digest)
+    return MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes)
 
 
 def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
-    digest, receipt = digest_file(folder / WEIGHTS_FILE), read_receipt(folder / RECEIPT_FILE)
+    digest, tensors = digest_weights(folder / WEIGHTS_FILE)
+    found = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+    receipt = read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"
-    gather("the receipt", receipt.output, place).require(folder / WEIGHTS_FILE, digest)
-    return MeasuredFile(**asdict(digest), fingerprint=receipt.output.fingerprint)
+    identity = gather("the receipt", receipt.output, place) + Identity(entry.tensor_statements)
+    identity.require(folder / WEIGHTS_FILE, found)
+    return found
 
 
 def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
@@ -195,10 +203,25 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
                 yield Disagreement(
                     model=entry.name, what="released", locked=stated, measured=statement.value, by=by
                 )
+    yield from _compare_witnesses(entry, locked, measured)
     for what, other in _same_facts(locked, measured):
         if None not in (numbers.get(what), other) and numbers[what] != other:
             by = "another part of it says"
             yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
+
+
+def _compare_witnesses(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
+    """Find each witness of the lock that does not agree any more, or that contradicts what is locked."""
+    weights, has_all = locked.safetensors, measured.released and measured.safetensors
+    for witness, answer in entry.compare_witnesses(None, weights).items():
+        if weights is not None and answer == DENIES:
+            what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
+            by = f"{witness.statement.by} ({witness.claim.location}) says"
+            yield Disagreement(model=entry.name, what=what, locked=found, measured=witness.claim.text, by=by)
+    known = measured.witnesses if has_all else {witness.claim.text: "" for witness in entry.witnesses}
+    for value in sorted(locked.witnesses.keys() - known.keys()):
+        what, place = f"witnesses.{value}", locked.witnesses[value]
+        yield Disagreement(model=entry.name, what=what, locked=place, measured="nothing of it")
 
 
 def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:
@@ -228,7 +251,9 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
         yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
 
 
-def merge_measured(old: Measured, new: Measured) -> Measured:
-    """Merge new measurements into old ones; what was not measured again stays."""
+def merge_measured(entry: Entry, old: Measured, new: Measured) -> Measured:
+    """Merge new measurements into old ones; what was not measured again stays, but witnesses that went."""
     fresh = {field.name: value for field in fields(new) if (value := getattr(new, field.name))}
-    return replace(old, **{**fresh, "macs": {**old.macs, **new.macs}})
+    stated = {witness.claim.text for witness in entry.witnesses}
+    agreed = {value: by for value, by in {**old.witnesses, **new.witnesses}.items() if value in stated}
+    return replace(old, **fresh | {"macs": {**old.macs, **new.macs}, "witnesses": agreed})

@@ -51,8 +51,8 @@ def open_folder(standins, staged, picture, few_images):
         shutil.copy(picture, place / "picture.png")
         released = place / checkpoint.name
         shutil.copy(checkpoint, released)
-        for file in (place / "zoo" / "index").glob("*.yml"):
-            file.write_text(file.read_text().replace(checkpoint.as_uri(), released.as_uri()))
+        for index in (place / "zoo" / "index").glob("*.yml"):
+            index.write_text(index.read_text().replace(checkpoint.as_uri(), released.as_uri()))
         (place / "zoo" / "typo.yml").write_text("Models:\n- Name: a\n  Metdata: {Epochs: 1}\n")
         shutil.copytree(few_images, place / "images")
         for folder in [file for file in place.rglob("*") if file.is_dir()]:

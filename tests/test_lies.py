@@ -60,6 +60,8 @@ Models:
     Image Std: [0.229, 0.224, 0.225]
   Weights: {url}
   SHA256: '{sha256}'
+  Witnesses:
+  - {{Place: https://example.org/a, Of: released, Algorithm: sha256, Digest: '{sha256}'}}
   Results:
   - Task: Image Classification
     Dataset: ImageNet
@@ -100,6 +102,7 @@ LOCK = {
     "evaluation.images": COUNTED,
     "evaluation.top1_count": COUNTED,
     "evaluation.top5_count": COUNTED,
+    "witnesses": "lock: verify, and a load, ask each witness themselves",
 }
 RECEIPT = {
     "source.name": ": anybody may rename a file; its digest says which it is",
@@ -372,16 +375,16 @@ def test_a_lie_in_the_record_is_found(name, truth):
         assert FALSE in verdicts.values() or verdicts["evaluation"] == NOT_MEASURED
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_a_lie_in_the_index_is_found(number, truth):
-    """Every statement that an entry makes of its file: the digits in its name, `SHA256`, `File Size`."""
+    """Every statement that an entry makes of its file: name, `SHA256`, `File Size`, a witness."""
     entry = truth["entry"]
-    assert len(entry.released.statements) == 3
+    assert len(entry.released.statements) == 4
     statement = entry.released.statements[number]
     value = str(statement.size_bytes or statement.sha256)
     file = truth["repo"].parent / "index.yml"
     text = file.read_text()
-    url, where = str(entry.weights.value), ("Weights: ", "SHA256: '", "File Size: ")[number]
+    url, where = str(entry.weights.value), ("Weights: ", "SHA256: '", "File Size: ", "Digest: '")[number]
     line = next(line for line in text.splitlines() if where in line)
     other = line.replace(value, ("0" if value[0] != "0" else "1") + value[1:])
     if number == 0:  # the address leads to the file that is there, under the other name

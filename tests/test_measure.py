@@ -121,9 +121,9 @@ def test_another_file_is_not_recorded(real, index, tmp_path):
         measure_model(index.find("rexnet_100"), repo=changed)
 
 
-def test_what_is_not_measured_again_stays():
+def test_what_is_not_measured_again_stays(entry):
     """New measurements replace old ones, and leave the others."""
     old = Measured(parameters=1, hub=MeasuredHub(repo_id="a/b", commit="0" * 40))
     new = Measured(parameters=2, released=MeasuredFile(sha256="1" * 64, size_bytes=3))
-    merged = merge_measured(old, new)
+    merged = merge_measured(entry, old, new)
     assert (merged.parameters, merged.hub, merged.released) == (2, old.hub, new.released)

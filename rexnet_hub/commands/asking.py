@@ -107,7 +107,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 
 def _claims(entry: Entry) -> list[Claim]:
-    named = (entry.license, entry.code, entry.weights, entry.trusted_key)
+    witnesses = (witness.claim for witness in entry.witnesses)
+    named = (entry.license, entry.code, entry.weights, entry.trusted_key, *witnesses)
     metrics = (claim for result in entry.results for claim in result.metrics.values())
     return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,18 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, checked, and print its path."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import fetch_released
+    from rexnet_hub.repo.folder import compare_witnesses, describe_witnesses, fetch_released
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
-    show(fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to))
+    file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
+    _print_witnesses(describe_witnesses(entry, measured, compare_witnesses(entry, file)))
+    show(file)
     return 0
+
+
+def _print_witnesses(said: Iterable[str]) -> None:
+    for text in filter(None, said):
+        show(text, stream=sys.stderr)
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
@@ -52,13 +59,19 @@ def run_convert(args: argparse.Namespace) -> int:
     A model is fetched and its tensors are compared with its network's. A file is converted as it
     is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
-    from rexnet_hub.index import read_lock
+    from rexnet_hub.index import Measured, read_lock
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import fetch_released, released_identity
+    from rexnet_hub.repo.folder import (
+        compare_witnesses,
+        describe_witnesses,
+        fetch_released,
+        released_identity,
+    )
     from rexnet_hub.weights.convert import convert_checkpoint
 
-    source, model, identity = Path(args.source), args.model, None
+    source, model = Path(args.source), args.model
+    identity, measured = None, Measured()
     is_file = source.exists() or "/" in args.source or source.suffix
     if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
@@ -76,6 +89,11 @@ def run_convert(args: argparse.Namespace) -> int:
         as_float32=args.float32,
         allow_nonfinite=args.allow_nonfinite,
     )
+    if model:
+        entry = open_index().find(model)
+        answers = compare_witnesses(entry, source, receipt.output, out)
+        line, doubt = describe_witnesses(entry, measured, answers)
+        _print_witnesses([line, doubt if identity else ""])
     show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if receipt.source.left_out:
         show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
@@ -231,7 +249,7 @@ def run_lock(args: argparse.Namespace) -> int:
         return 1 if wrong else 0
     for entry in entries:
         measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
-        lock = lock.with_model(entry.name, merge_measured(lock.of(entry.name), measured))
+        lock = lock.with_model(entry.name, merge_measured(entry, lock.of(entry.name), measured))
     write_lock(lock, find_lock())
     show(find_lock())
     return 0

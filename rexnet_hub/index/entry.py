@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
-from rexnet_hub.identity import StatedFile
+from rexnet_hub.identity import Facts, StatedFile
 from rexnet_hub.layout import find_name_danger
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ Value = Any
 LEAST_DIGITS = 8  # of a digest in a file's name: fewer leave the size alone to decide
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
+#: How a witness may digest, and how many hexadecimal digits that gives.
+ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
+#: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
+DIGESTED_FILES = ("released", "safetensors", "other")
 #: How entries write ImageNet-1k, in lower case and without what is no letter or digit; and its classes.
 SPELLINGS = {"imagenet", "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
 IMAGENET_CLASSES = 1000
@@ -126,7 +130,7 @@ class Released:
         digest_prefix: The hexadecimal tail of the file name, by convention the head of its
             SHA-256: 32 bits when it has eight digits, good for "is this probably the file" only.
         size_bytes: The claimed size.
-        statements: What the name, `SHA256` and `File Size` state, each with its place.
+        statements: What the name, `SHA256`, `File Size` and witnesses of this file state, with places.
     """
 
     url: str
@@ -134,6 +138,63 @@ class Released:
     digest_prefix: str | None
     size_bytes: int | None
     statements: tuple[StatedFile, ...]
+
+
+Known = Facts | StatedFile | None
+
+
+#: What a witness says of the files here.
+AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is not here"
+DIFFERS = "differs, as the same tensors do in another layout: it decides nothing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """A digest of these weights that another public place states.
+
+    Attributes:
+        claim: The whole digest, lower case; its text has the algorithm too, its source is the place.
+        of: Which file was digested, one of `DIGESTED_FILES`; empty where only the tensors count.
+        algorithm: One of `ALGORITHMS`; a fingerprint is of the tensors, whatever file they are in.
+        commit: Of the place, where it has commits.
+    """
+
+    claim: Claim
+    of: str
+    algorithm: str
+    commit: str | None
+
+    @property
+    def name(self) -> str:
+        """The place, and its commit."""
+        from rexnet_hub.addresses import redact_url  # Not on the way of a question, which names no witness.
+
+        return redact_url(str(self.claim.source)) + (f" at {self.commit}" if self.commit else "")
+
+    @property
+    def statement(self) -> StatedFile:
+        """What it states, to be compared with a file."""
+        facts: dict[str, Any] = {self.algorithm: self.claim.value}
+        if self.algorithm not in ("sha256", "fingerprint"):
+            facts = {"digests": facts}
+        return StatedFile(by=f"the witness {self.name}", place=f"{self.claim.location}, Witnesses", **facts)
+
+    def compare(self, released: Known, converted: Known, written: Collection[str]) -> str:
+        """Compare what it states with the files that are here: AGREES, DENIES, DIFFERS or SILENT.
+
+        Args:
+            released: The released file, or what is taken for it.
+            converted: The safetensors file made of it.
+            written: Its digests as releases of safetensors write its tensors.
+        """
+        files = {"released": released, "safetensors": converted, "": converted}
+        is_met = any(file is not None and self.statement.confirms(file) for file in files.values())
+        if is_met or (self.of == "safetensors" and self.claim.value in written):
+            return AGREES
+        own = files.get(self.of)
+        if self.of == "safetensors" and own is not None:
+            return DIFFERS
+        return SILENT if own is None or not self.statement.contradicts(own) else DENIES
 
 
 def is_imagenet(name: str) -> bool:
@@ -186,6 +247,7 @@ class Entry:
     """All that is claimed of a model, its collection's claims included; or what a family shares.
 
     Attributes:
+        witnesses: What other public places state of the weights.
         unread: The claims that nobody can read, in the file's order; of results on another data set than
             ImageNet, and of cited tables, under a field of their own.
     """
@@ -205,6 +267,7 @@ class Entry:
     metadata: Mapping[str, Claim] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
+    witnesses: tuple[Witness, ...] = ()
     unread: tuple[Claim, ...] = ()
 
     def claim(self, name: str) -> Claim | None:
@@ -258,17 +321,30 @@ class Entry:
             (digest, {"sha256": str(digest.value)} if digest else {}),
             (size, {"size_bytes": size_bytes}),
         ]
+        statements = (
+            StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
+            for claim, facts in stated
+            if claim is not None and None not in facts.values()
+        )
+        witnesses = (witness.statement for witness in self.witnesses if witness.of == "released")
         return Released(
             url=url,
             file_name=file_name,
             digest_prefix=prefix,
             size_bytes=size_bytes,
-            statements=tuple(
-                StatedFile(by="the index", place=f"{claim.location}, {claim.label}", **facts)
-                for claim, facts in stated
-                if claim is not None and None not in facts.values()
-            ),
+            statements=(*statements, *witnesses),
         )
+
+    @property
+    def tensor_statements(self) -> tuple[StatedFile, ...]:
+        """What the witnesses of the tensors state, whatever file these are in."""
+        return tuple(witness.statement for witness in self.witnesses if not witness.of)
+
+    def compare_witnesses(
+        self, released: Known, converted: Known, written: Collection[str] = ()
+    ) -> dict[Witness, str]:
+        """Compare each witness with the files that are here; arguments as of `Witness.compare`."""
+        return {witness: witness.compare(released, converted, written) for witness in self.witnesses}
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -29,10 +29,10 @@ class Field:
 
     Attributes:
         owner: Where it stands: `index`, `model` (collections too), `metadata`, `result`, `metrics`, `paper`,
-            `snapshot`.
+            `snapshot`, `witness`.
         label: As it is written, such as `File Size`.
         kind: What it holds: text, url, path, count, bytes, number, fraction, percent, words, numbers,
-            digest, key, spdx, paper, sources, mapping, or a section of its own (models, metadata, results…).
+            digest, hexadecimal, key, spdx, paper, sources, mapping, or a section of its own (models, …).
         unit: Of the number, if it is one.
         meaning: One line.
         aliases: Other spellings that mean the same.

@@ -112,6 +112,7 @@ class Measured:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
         parameters: Trainable ones, counted.
         published: Every time that it was, the latest last; `hub` is where it is now.
+        witnesses: The place of each that agreed with the files that were measured, by algorithm and digest.
     """
 
     released: MeasuredFile | None = None
@@ -123,6 +124,7 @@ class Measured:
     hub: MeasuredHub | None = None
     published: tuple[Publication, ...] = ()
     evaluation: MeasuredEvaluation | None = None
+    witnesses: Mapping[str, Text] = field(default_factory=dict)
 
     @property
     def preferred_macs(self) -> MeasuredMacs | None:
@@ -142,7 +144,9 @@ class Measured:
 
     def of_standin(self) -> Measured:
         """Return what is true of random numbers in the released shape too: no file, run or publication."""
-        return replace(self, released=None, safetensors=None, evaluation=None, hub=None, published=())
+        return replace(
+            self, released=None, safetensors=None, evaluation=None, hub=None, published=(), witnesses={}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "spdx": _TEXT,
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
     "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
+    "hexadecimal": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{7,128}\s*$"}, _NULL]},
     "key": {
         "type": "string",
         "pattern": r"^\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*$",
@@ -72,15 +73,14 @@ _KINDS: dict[str, dict[str, Any]] = {
     "results": _ref("results"),
     "metrics": _ref("metrics_or_list"),
     "snapshots": _ref("snapshots"),
+    "witnesses": _ref("witnesses"),
 }
 _KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _quoted(_UNIT_SPAN)]}
 
 
 def build_schema() -> dict[str, Any]:
     """Build the schema: plain JSON, draft 2020-12."""
-    owners = {
-        owner: _mapping(owner) for owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
-    }
+    owners = {owner: _mapping(owner) for owner in {row.owner: None for row in FIELDS} if owner != "index"}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
     owners["link"] = {
@@ -95,6 +95,8 @@ def build_schema() -> dict[str, Any]:
     lists["metrics_or_list"] = {"anyOf": [_ref("metrics"), metrics, _NULL]}
     snapshots = {"type": "array", "items": _ref("snapshot")}
     lists["snapshots"] = {"anyOf": [_ref("snapshot"), snapshots, _NULL]}
+    witnesses = {"type": "array", "items": _ref("witness")}
+    lists["witnesses"] = {"anyOf": [_ref("witness"), witnesses, _NULL]}
     owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
     owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {

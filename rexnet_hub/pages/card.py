@@ -66,6 +66,7 @@ def render_card(
         predicting=predicting(repo_id or entry.name, repo_id=repo_id, labelled=bool(entry_labels(entry))),
         files=files,
         standin=standin,
+        doubt="" if standin else facts.release_doubt(entry, measured),
     )
     return f"---\n{render_front_matter(entry, standin=standin)}---\n\n{body.strip()}\n"
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.agreement import Agreement, Standing
+from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry, PublishedTable
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
@@ -155,6 +156,14 @@ def table_words(table: PublishedTable) -> str:
     parts = table.url.split("/")
     words = f"timm's {parts[-1]}" if "pytorch-image-models" in parts else parts[-1]
     return f"{words}, {table.date}" if table.date else words
+
+
+def release_doubt(entry: Entry, measured: Measured | None) -> str:
+    """Return what makes it doubtful which file was released, in words; empty where nothing does."""
+    if entry.released is None or (measured and measured.witnesses):
+        return ""
+    lock = gather("the lock", measured.released if measured else None)
+    return (Identity(entry.released.statements) + lock).doubt
 
 
 _METADATA = [row.name for row in FIELDS if row.owner == "metadata"]

@@ -12,7 +12,7 @@ from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, number_names
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.pages.facts import Fact, list_facts
+from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
 from rexnet_hub.pages.text import file_name, markdown, plain, short
 
 NOT_STATED = "not stated"
@@ -98,6 +98,11 @@ class ModelView:
         released = file_row(stated.file_name, self.measured.released)
         return [{**released, "size_bytes": released["size_bytes"] or stated.size_bytes}, safetensors]
 
+    @property
+    def doubt(self) -> str:
+        """What makes it doubtful which file was released, in words; empty where nothing does."""
+        return release_doubt(self.entry, self.measured)
+
     @functools.cached_property
     def record(self) -> dict[str, Any]:
         """The model as JSON: claims as numbers, measurements and sources beside them."""
@@ -111,6 +116,7 @@ class ModelView:
             "weights_url": entry.released.url if entry.released else None,
             "hub_repo": self.repo_id,
             "files": self.files,
+            "witnesses": {witness.claim.text: witness.name for witness in entry.witnesses},
             "figures": {key: fact_record(fact) for key, fact in self.facts.items()},
             "metadata": {name: plain(claim.value) for name, claim in entry.metadata.items()},
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError
 from rexnet_hub.hub.snapshot import is_offline
-from rexnet_hub.identity import Identity, gather
+from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
@@ -22,6 +23,7 @@ from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
+from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Re
 
 
 #: What of an entry states its released file; a whole section that cannot be read may have stated it.
-_IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata")
+_IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata", "witnesses")
 
 
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
@@ -103,6 +105,37 @@ def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = N
     if repo and repo.receipt:
         identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
     return identity
+
+
+def compare_witnesses(
+    entry: Entry, source: Path | None, output: Facts | None = None, weights: Path | None = None
+) -> dict[Witness, str]:
+    """Compare an entry's witnesses with a file and its conversion, in every layout of safetensors.
+
+    Args:
+        source: The released file, or what is taken for it.
+        output: What is known of the converted `weights`.
+    """
+    if not entry.witnesses:
+        return {}
+    algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
+    asked = {witness.algorithm for witness in entry.witnesses if weights and witness.of == "safetensors"}
+    written = set(digest_as_written(weights, asked)) if weights and asked else ()
+    return entry.compare_witnesses(digest_file(source, algorithms) if source else None, output, written)
+
+
+def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
+    """Describe in a line which witnesses agree, and in another what makes the released file doubtful.
+
+    Args:
+        measured: What the lock has of the model.
+        answers: What the witnesses say of the files that are here; without any the first line is empty.
+    """
+    agreed = [witness.name for witness, answer in answers.items() if answer == AGREES]
+    others = [f"{each.name} {answer}" for each, answer in answers.items() if answer != AGREES]
+    line = f"{entry.name}: {len(agreed)} of {len(answers)} witnesses agreed: {'; '.join(agreed + others)}"
+    doubt = "" if agreed else released_identity(entry, measured).doubt
+    return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
 def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:

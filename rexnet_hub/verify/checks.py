@@ -35,7 +35,7 @@ from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
-from rexnet_hub.verify.files import check_records, check_released, check_weights
+from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.digest import digest_file
 
@@ -248,6 +248,7 @@ CHECKS: tuple[Check, ...] = (
     check_parameters,
     check_operations,
     check_released,
+    check_witnesses,
     check_accuracy,
     check_weights,
     check_records,

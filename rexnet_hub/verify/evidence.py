@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import Identity
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Claim, Entry, Measured
+from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile
 from rexnet_hub.index.network import entry_tensors
-from rexnet_hub.repo.folder import Repo, released_identity
+from rexnet_hub.layout import WEIGHTS_FILE
+from rexnet_hub.repo.folder import Repo, compare_witnesses, released_identity
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
+from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 
@@ -58,6 +63,22 @@ class Evidence:
             return self.measured.safetensors
         digest, tensors = self.weights_digests
         return MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+
+    @cached_property
+    def witnesses(self) -> dict[Witness, str]:
+        """What each witness says of the files, or of what is locked; without a repo the file is converted."""
+        entry, checkpoint = self.entry, self.checkpoint
+        if self.repo is not None:
+            return compare_witnesses(entry, checkpoint, self.weights, self.repo.weights)
+        if checkpoint is None or not entry.witnesses:
+            return entry.compare_witnesses(self.measured.released, self.measured.safetensors)
+        with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+            out = Path(scratch, WEIGHTS_FILE)
+            try:
+                output = convert_checkpoint(checkpoint, out, allow_nonfinite=True).output
+            except CheckpointError:  # no weights: only the bytes of the file can be asked of
+                return compare_witnesses(entry, checkpoint)
+            return compare_witnesses(entry, checkpoint, output, out)
 
     @cached_property
     def has_standin_checkpoint(self) -> bool:

@@ -14,6 +14,7 @@ from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.runner import digest_tensors
+from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
@@ -38,8 +39,10 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
             yield evidence.compare("file_size_planned", stated=size, found=planned, note=note)
         else:
             yield evidence.leave("file_size_planned", stated=size, found=str(planned), note=note)
+    witnesses = [witness.statement for witness in evidence.entry.witnesses]
     for statement in evidence.released_identity.statements:
-        yield _check_statement(evidence, statement)
+        if statement not in witnesses:  # which are asked with the others
+            yield _check_statement(evidence, statement)
     if evidence.measured.released is None:
         yield evidence.leave("released_digest", stated="nothing", note=NEEDS_LOCK)
 
@@ -53,17 +56,20 @@ def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
         claim = "file_size"
     else:
         claim = "sha256" if len(sha256) == WHOLE_DIGITS else "digest_prefix"
+    is_doubtful = claim == "digest_prefix" and AGREES not in evidence.witnesses.values()
+    doubt = evidence.released_identity.doubt if is_doubtful else ""
+    doubt = doubt and f"; {doubt}"
     if digest is None:
         others = evidence.released_identity.statements
         other = next((other for other in others if other.contradicts(statement)), None)
         if other is None:
-            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE)
+            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE + doubt)
         texts = {"stated": _text(statement), "found": other.value, "note": f"{statement}; {other}"}
         return evidence.compare(claim, **texts, holds=False)
     kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
     note = f"{statement.by} ({statement.place}), {kind}"
     if claim == "digest_prefix":
-        note = f"first {4 * len(sha256)} bits of the SHA-256 {kind}"
+        note = f"first {4 * len(sha256)} bits of the SHA-256 {kind}{doubt}"
     return _check_file(evidence, claim, replace(statement, place=note), stated_file("the file", digest))
 
 
@@ -71,6 +77,20 @@ def _text(statement: StatedFile) -> str:
     """Render a statement; one of the index is of one number alone."""
     one = statement.sha256 or str(statement.size_bytes)
     return one if statement.by == "the index" else statement.value
+
+
+def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
+    """Compare each witness with the files that are here, else about those that the lock states."""
+    needs = {"released": NEEDS_FILE, "other": "needs that very file: --weights"}
+    for witness, answer in evidence.witnesses.items():
+        texts = {"stated": witness.claim.text, "note": f"{witness.name} {answer}"}
+        if answer == SILENT:
+            texts["note"] += f"; {needs.get(witness.of, NEEDS_REPO)}"
+        if answer in (SILENT, DIFFERS):
+            yield evidence.leave("witness", **texts)
+        else:
+            found = witness.claim.text if answer == AGREES else "another"
+            yield evidence.compare("witness", found=found, holds=answer == AGREES, **texts)
 
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:

@@ -101,7 +101,8 @@ def convert_checkpoint(
             receipt = Receipt(
                 source=SourceFacts(
                     name=source.name,
-                    **asdict(digest),
+                    sha256=digest.sha256,
+                    size_bytes=digest.size_bytes,
                     format=manifest.format,
                     wrapper=manifest.wrapper,
                     prefix=manifest.prefix,

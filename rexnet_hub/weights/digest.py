@@ -9,7 +9,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +28,39 @@ class FileDigest:
 
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDigests(FileDigest):
+    """The size and digests of a file, also by other algorithms: by name, such as `sha384`."""
+
+    digests: Mapping[str, str]
+
+
+class Digester:
+    """Digests bytes with SHA-256, and in the same pass with each other algorithm that is asked for.
+
+    Attributes:
+        size_bytes: How many bytes there were.
+    """
+
+    def __init__(self, also: Iterable[str] = ()) -> None:
+        self.size_bytes = 0
+        self._hashes = {name: hashlib.new(name) for name in ("sha256", *also)}
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+        for each in self._hashes.values():
+            each.update(chunk)
+        self.size_bytes += len(chunk)
+
+    def digest(self) -> FileDigest:
+        """Return the size and digest of all bytes so far, or all digests where more were asked for."""
+        digests = {name: each.hexdigest() for name, each in self._hashes.items()}
+        sha256, size_bytes = digests.pop("sha256"), self.size_bytes
+        if digests:
+            return FileDigests(sha256=sha256, size_bytes=size_bytes, digests=digests)
+        return FileDigest(sha256=sha256, size_bytes=size_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,29 +133,32 @@ def read_at(descriptor: int, length: int, at: int) -> bytes:
     return os.pread(descriptor, length, at)
 
 
-def digest_file(file: Path) -> FileDigest:
-    """Digest a file with SHA-256, piece by piece."""
+def digest_file(file: Path, also: Iterable[str] = ()) -> FileDigest:
+    """Digest a file with SHA-256, and with each other algorithm that is asked for, piece by piece."""
     with open_source(file) as source:
-        return _digest(source)
+        return _digest(source, also)
 
 
-def _digest(source: ByteSource, copy: int | None = None, place: Path | str = "") -> FileDigest:
+def _digest(
+    source: ByteSource, also: Iterable[str], copy: int | None = None, place: Path | str = ""
+) -> FileDigest:
     """Digest all that is in a file now, and write it to an open copy in a place, if there is one."""
-    sha256, size_bytes = hashlib.sha256(), 0
+    digester = Digester(also)
     try:
-        while chunk := read_at(source.descriptor, CHUNK_BYTES, size_bytes):
-            sha256.update(chunk)
-            size_bytes += len(chunk)
+        while chunk := read_at(source.descriptor, CHUNK_BYTES, digester.size_bytes):
+            digester.update(chunk)
             if copy is not None:
                 write_all(copy, chunk)
     except OSError as error:
         how = "read" if copy is None else f"copied to {place} to be read"
         raise FileProblem(source.name, f"cannot be {how}: {error.strerror}") from None
-    return FileDigest(sha256=sha256.hexdigest(), size_bytes=size_bytes)
+    return digester.digest()
 
 
 @contextlib.contextmanager
-def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[ByteSource, FileDigest]]:
+def private_copy(
+    file: Path, *, folder: Path | None = None, also: Iterable[str] = ()
+) -> Iterator[tuple[ByteSource, FileDigest]]:
     """Copy a file to where nobody else can change it, digesting what is copied.
 
     The copy has no name, so it is gone with the process, however that ends.
@@ -130,6 +166,7 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[By
     Args:
         file: What to read.
         folder: The disk that has room for the copy; the system's temporary folder if none.
+        also: Algorithms to digest with, beside SHA-256.
 
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.
@@ -143,7 +180,7 @@ def private_copy(file: Path, *, folder: Path | None = None) -> Iterator[tuple[By
             place = folder or "the system's temporary folder"
             raise FileProblem(place, f"cannot be written to: {error.strerror}") from None
         with copy:
-            digest, after = _digest(source, copy.fileno(), place), os.fstat(source.descriptor)
+            digest, after = _digest(source, also, copy.fileno(), place), os.fstat(source.descriptor)
             is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if not is_same or digest.size_bytes != after.st_size:
                 raise FileProblem(file, CHANGED)

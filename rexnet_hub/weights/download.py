@@ -8,7 +8,6 @@ socket to be looked at before a request is sent (see docs/decisions).
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import http.client
 import re
 import ssl
@@ -24,7 +23,7 @@ from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, 
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
-from rexnet_hub.weights.digest import CHUNK_BYTES, MAX_FILE_BYTES, FileDigest, open_source
+from rexnet_hub.weights.digest import CHUNK_BYTES, MAX_FILE_BYTES, Digester, FileDigest, open_source
 
 _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
@@ -70,14 +69,20 @@ class _Transfer:
     policy: FetchPolicy
     progress: ShowBytes | None
     deadline: float
-    sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
-    at: int = 0
+    digester: Digester = field(init=False)
     validator: str | None = None
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    @property
+    def at(self) -> int:
+        return self.digester.size_bytes
 
     def restart(self) -> None:
         self.target.seek(0)
         self.target.truncate()
-        self.sha256, self.at = hashlib.sha256(), 0
+        self.digester = Digester(self.identity.digests)
 
     def take(self, chunk: bytes, total: int | None) -> None:
         stated = self.identity.size_bytes
@@ -88,8 +93,7 @@ class _Transfer:
             self.target.write(chunk)
         except OSError as error:
             raise FileProblem(self.target.name, f"cannot be written: {error.strerror}") from None
-        self.sha256.update(chunk)
-        self.at += len(chunk)
+        self.digester.update(chunk)
         if self.progress:
             self.progress(self.at, total)
 
@@ -146,7 +150,7 @@ def download(
         raise FetchError(f"{redact_url(url)}: only https: and file: addresses are fetched")
     if identity.size_bytes not in (None, transfer.at):
         raise identity.wrong_size(redact_url(url), str(transfer.at))
-    return FileDigest(sha256=transfer.sha256.hexdigest(), size_bytes=transfer.at)
+    return transfer.digester.digest()
 
 
 def _copy(transfer: _Transfer) -> None:
@@ -184,7 +188,7 @@ def _redirected(url: str, location: str) -> str:
 def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
     """Connect, check where the connection went, ask, and return the answer's head."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
-    if transfer.at and not (transfer.identity.sha256 or transfer.validator):
+    if transfer.at and not (transfer.identity.sha256 or transfer.identity.digests or transfer.validator):
         transfer.restart()
     if transfer.at:
         headers["Range"] = f"bytes={transfer.at}-"

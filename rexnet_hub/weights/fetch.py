@@ -100,7 +100,7 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
         return identity, None
     if file.is_symlink() or not file.is_file():
         raise FileProblem(file, "is not a file of this cache: remove it")
-    digest = digest_file(file)
+    digest = digest_file(file, identity.digests)
     try:
         identity.require(file, digest)
     except MismatchError as error:

@@ -9,12 +9,13 @@ every tensor lies on a multiple of its item size.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import os
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,30 @@ def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = M
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
+
+
+def digest_as_written(file: Path, algorithms: Iterable[str]) -> Iterator[str]:
+    """Digest a file as each release of safetensors writes its tensors, with our metadata and without any.
+
+    timm saves without. 0.3.0 pads the header with too many spaces; 0.2.8 pads none, and sorts by name alone.
+    """
+    with open_source(file) as source:
+        tensors = require_sound(source, read_safetensors(source)).tensors
+        specs = [TensorSpec(name=each.name, dtype=each.dtype, shape=each.shape) for each in tensors]
+        canonical, by_name = canonical_order(specs), sorted(specs, key=lambda spec: spec.name)
+        at = {each.name: each.record.offset_bytes + each.offset_bytes for each in tensors}
+        for metadata in (METADATA, {}):
+            for order, release in ((canonical, ""), (canonical, "0.3.0"), (by_name, "0.2.8")):
+                header = render_header(order, metadata)
+                text = header[8:].rstrip(b" ")
+                spaces = {"0.3.0": len(text) % 8, "0.2.8": 0}.get(release, -len(text) % 8)
+                hashes = [hashlib.new(algorithm) for algorithm in algorithms]
+                head = struct.pack("<Q", len(text) + spaces) + text + b" " * spaces
+                pieces = (piece for spec in order for piece in source.chunks(at[spec.name], spec.size_bytes))
+                for piece in itertools.chain([head], pieces):
+                    for each in hashes:
+                        each.update(piece)
+                yield from (each.hexdigest() for each in hashes)
 
 
 def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:

@@ -95,18 +95,17 @@ NUMBERS = st.one_of(
     ),
 ).flatmap(_quote)
 WORDS = st.sampled_from(["a", "'a b'", "yes", "null", "~", "''", "4.8M", "20%", "77.86%", "'77.86 %'", "177%", "https://a.b/c", "http://a.b", "https://a", "ftp://a.b/c", "[a]", "[a, b]", "[[a]]", "[]", "{a: b}", "{}", "2021-01-03", "'12:30'", "'" + 64 * "a" + "'", 64 * "1"])  # fmt: skip  # noqa: E501
-SLOTS = [
-    row for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics", "paper", "snapshot")
-]
+OWNERS = ("model", "metadata", "result", "metrics", "paper", "snapshot", "witness")
+SLOTS = [row for row in FIELDS if row.owner in OWNERS]
 
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(row=st.sampled_from(SLOTS), value=st.one_of(NUMBERS, WORDS), data=st.data())
 def test_both_agree_on_any_value(row, value, data, read):
     """Of any value of any field, the schema and the reader say the same."""
-    if row.kind in ("path", "sources", "snapshots", "metadata", "results"):
+    if row.kind in ("path", "sources", "snapshots", "witnesses", "metadata", "results"):
         return  # What these name, and what is in it, is not one value.
-    if value == 64 * "1" and row.kind != "digest":
+    if value == 64 * "1" and row.kind not in ("digest", "hexadecimal"):
         return  # More digits than the reader takes for any number; a schema counts none.
     label = data.draw(st.sampled_from([row.label, row.label.lower(), row.label.replace(" ", "_")]))
     line = f"{label}: {value}"
@@ -116,6 +115,7 @@ def test_both_agree_on_any_value(row, value, data, read):
         "result": f"Models: [{{Name: a, Results: [{{{line}}}]}}]",
         "metrics": f"Models: [{{Name: a, Results: [{{Metrics: {{{line}}}}}]}}]",
         "paper": f"Models: [{{Name: a, Paper: {{{line}}}}}]",
+        "witness": f"Models: [{{Name: a, Witnesses: [{{{line}}}]}}]",
         "snapshot": f"Models: [{{Name: a, Results: [{{Sources: [{{{'' if row.label == 'URL' else 'URL: https://a.b, '}{line}}}]}}]}}]",  # noqa: E501
     }[row.owner]
     refusals, seen = _agree(text, read)

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import Claim, Entry, Location, Paper, PublishedTable, Result
+from rexnet_hub.index.entry import (
+    Claim,
+    Entry,
+    Location,
+    Paper,
+    PublishedTable,
+    Result,
+    Witness,
+)
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
@@ -23,14 +31,15 @@ from rexnet_hub.index.reading.values import (
     reads_as_number,
     unquoted_digest,
 )
+from rexnet_hub.index.reading.witnesses import make_witness
 from rexnet_hub.terminal import redact_text
 
 #: The sections of a model that become attributes of their own; every other claim goes to `extra`.
 _ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "trusted_key")
-_SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources")
+_SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources", "witnesses")
 _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
-_CLOSED_OWNERS = ("index", "paper", "snapshot")
+_CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
 
 #: A key that is known: its row, its key node, its value node.
@@ -258,6 +267,7 @@ class Builder:
             metadata=self._metadata(pairs.get("metadata"), sources),
             results=self._results(pairs.get("results"), sources),
             extra=extra,
+            witnesses=self._witnesses(pairs.get("witnesses")),
             unread=tuple(self._unread),
             **{name: rest.get(name) for name in _ATTRIBUTES},
         )
@@ -332,6 +342,25 @@ class Builder:
             values = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
             title, url = values.get("title"), values.get("url")
         return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
+
+    def _witnesses(self, pair: Pair | None) -> tuple[Witness, ...]:
+        """Read what other places state of the weights; one that cannot be read leaves the whole unread."""
+        if pair is None or is_null(pair[2]):
+            return ()
+        before, unread = len(self.problems), len(self._unread)
+        each = "a witness: a mapping with Place, Of, Algorithm and Digest"
+        items = self._mappings(pair[2], "a list of witnesses", each)
+        witnesses = tuple(witness for item in items if (witness := self._witness(item)) is not None)
+        del self._unread[unread:]
+        self._keep_unread(pair[0], pair[1], pair[2], before)
+        return witnesses
+
+    def _witness(self, item: Node) -> Witness | None:
+        witness = make_witness(self.claims("witness", item, {}))
+        if isinstance(witness, Witness):
+            return witness
+        self.report("unfit-witness", item, f"this witness {witness}")
+        return None
 
     # Results
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from itertools import combinations
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
@@ -34,6 +35,7 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     _check_shared_weights(entries, report)
     for entry in entries:
         _check_weights(entry, report)
+        _check_witnesses(entry, report)
         _check_size(entry, report)
         _check_recipe(entry, report)
         _check_input(entry, report)
@@ -41,6 +43,9 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
         for result in entry.results:
             _check_result(result, report)
     for collection in collections:
+        for witness in collection.witnesses[:1]:
+            message = "Witnesses of a collection are of no one file; state them with the model"
+            report("unfit-witness", witness.claim.location, message)
         for result in collection.results:
             _check_result(result, report)
 
@@ -109,8 +114,21 @@ def _check_weights(entry: Entry, report: Report) -> None:
         )
     digest, released = entry.extra.get("sha256"), entry.released
     wrong = Identity(released.statements).contradictions() if released else ()
-    if digest is not None and wrong:
-        report("digest-mismatch", digest.location, f"{'; '.join(wrong)}: one of them is another file's")
+    if wrong:
+        place = (digest or claim).location
+        report("digest-mismatch", place, f"{'; '.join(wrong)}: one of them is another file's")
+
+
+def _check_witnesses(entry: Entry, report: Report) -> None:
+    """Check that no two witnesses state the same twice, or what no file can be."""
+    for one, two in combinations(entry.witnesses, 2):
+        if (one.of, one.algorithm) != (two.of, two.algorithm):
+            continue
+        both, is_same_place = f"{one.statement}, and {two.statement}", one.name == two.name
+        if one.claim.value == two.claim.value and is_same_place:
+            report("duplicate-item", two.claim.location, f"{both}: keep one")
+        elif one.claim.value != two.claim.value and (is_same_place or not one.of):
+            report("digest-mismatch", two.claim.location, f"{both}: one of them is another file's")
 
 
 def _check_size(entry: Entry, report: Report) -> None:

@@ -66,8 +66,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text
     if kind in ("any", "mapping"):
         return _read_any(node)
-    if kind == "digest":
-        return _read_digest(node)
+    if kind in ("digest", "hexadecimal"):
+        return _read_digest(kind, node)
     if kind == "key":
         return _read_key(text)
     if kind == "url":
@@ -175,12 +175,13 @@ def _read_any(node: Node) -> Any:
     return Decimal(percentage[1]) if percentage else text
 
 
-def _read_digest(node: Node) -> str:
+def _read_digest(kind: str, node: Node) -> str:
     text = node.text.strip()
     if node.plain and (node.source.is_json or reads_as_number(text)):
         raise unquoted_digest(node)
-    if not re.fullmatch("[0-9a-fA-F]{64}", text):
-        raise Flaw("wrong-kind", f"expected {NEVER_EMPTY['digest']}, found {text[:70]!r}")
+    expected = NEVER_EMPTY["digest"] if kind == "digest" else "hexadecimal digits"
+    if not re.fullmatch("[0-9a-fA-F]{64}" if kind == "digest" else "[0-9a-fA-F]{7,128}", text):
+        raise Flaw("wrong-kind", f"expected {expected}, found {text[:70]!r}")
     return text.lower()
 
 

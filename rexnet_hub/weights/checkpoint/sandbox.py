@@ -57,9 +57,9 @@ def opened_weights(
         MismatchError: It is not the file that is stated.
         CheckpointError: It was refused, or reading it broke a limit.
     """
-    with private_copy(file, folder=folder) as (copy, digest):
-        if identity is not None:
-            identity.require(file, digest)
+    identity = identity or Identity()
+    with private_copy(file, folder=folder, also=identity.digests) as (copy, digest):
+        identity.require(file, digest)
         yield copy, digest, list_in_child(copy, wrapper=wrapper)
 
 
