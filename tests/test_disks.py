@@ -51,12 +51,12 @@ def open_folder(standins, staged, picture, few_images):
         shutil.copy(picture, place / "picture.png")
         released = place / checkpoint.name
         shutil.copy(checkpoint, released)
-        for index in (place / "zoo" / "index").glob("*.yml"):
-            index.write_text(index.read_text().replace(checkpoint.as_uri(), released.as_uri()))
+        for file in (place / "zoo" / "index").glob("*.yml"):
+            file.write_text(file.read_text().replace(checkpoint.as_uri(), released.as_uri()))
         (place / "zoo" / "typo.yml").write_text("Models:\n- Name: a\n  Metdata: {Epochs: 1}\n")
         shutil.copytree(few_images, place / "images")
-        for folder in [file for file in place.rglob("*") if file.is_dir()]:
-            folder.chmod(0o755)
+        for inner in [file for file in place.rglob("*") if file.is_dir()]:
+            inner.chmod(0o755)
         named = {
             "STAGED": "rexnet_100",
             "WEIGHTS": "rexnet_100/model.safetensors",
