@@ -45,7 +45,11 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `convert`."""
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
-    add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
+    add(
+        "--model",
+        metavar="NAME",
+        help="compare a file's tensors with this model's network, and ask its witnesses",
+    )
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
     add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
     add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
@@ -54,12 +58,13 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert a released checkpoint to safetensors, with a receipt beside it.
+    """Convert a checkpoint to safetensors, with a receipt beside it.
 
     A model is fetched and its tensors are compared with its network's. A file is converted as it
     is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
     from rexnet_hub.index import Measured, read_lock
+    from rexnet_hub.index.entry import AGREES
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import (
@@ -93,7 +98,9 @@ def run_convert(args: argparse.Namespace) -> int:
         entry = open_index().find(model)
         answers = compare_witnesses(entry, source, receipt.output, out)
         line, doubt = describe_witnesses(entry, measured, answers)
-        _print_witnesses([line, doubt if identity else ""])
+        own = "witnesses are of the released weights: a checkpoint of your own need not agree"
+        is_own = identity is None and AGREES not in answers.values() and line
+        _print_witnesses([line, own if is_own else "", doubt if identity else ""])
     show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if receipt.source.left_out:
         show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
