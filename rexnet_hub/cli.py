@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import print_error, printable
+from rexnet_hub.terminal import print_error, printable, terminal_columns
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -82,16 +81,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """Lays help out as wide as the terminal; argparse's own way there imports `shutil`, with every start."""
 
     def __init__(self, prog: str, *, width: int | None = None) -> None:
-        super().__init__(prog, width=width or max(_terminal_columns() - 2, 20))
-
-
-def _terminal_columns() -> int:
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
-        return int(columns)
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
-    except (AttributeError, ValueError, OSError):  # there is no terminal
-        return 80
+        super().__init__(prog, width=width or max(terminal_columns() - 2, 20))
 
 
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:

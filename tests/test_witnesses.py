@@ -404,7 +404,7 @@ def test_the_zoo_has_the_witnesses_that_are_known(index):
         assert len(witness.claim.value) == ALGORITHMS[witness.algorithm]
         assert witness.commit
     for entry in index.models:
-        finding = next(f for f in verify_model(entry) if f.claim == "digest_prefix")
+        finding = next(f for f in verify_model(entry) if f.claim == "origin")
         assert DOUBT in finding.note
 
 
@@ -419,3 +419,16 @@ def test_a_whole_digest_leaves_no_doubt(files, zoo):
     for facts in (whole, {"digests": {"sha512": 128 * "0"}}):
         assert (identity + Identity((StatedFile(by="a witness", **facts),))).doubt == ""
     assert Path(files["genuine"]).name.endswith(f"{whole['sha256'][:8]}.pth")
+
+
+def test_the_table_fits_the_terminal_and_says_whose_weights(files, zoo, tmp_path, capsys, monkeypatch):
+    """No line is wider than COLUMNS; the last says that nothing establishes the weights' origin."""
+    repo = write_staged(zoo(files["forged"]), files["forged"], tmp_path / "net").folder
+    capsys.readouterr()
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["verify", "net", "--repo", str(repo)]) == 0
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= columns
+        assert said.splitlines()[-1].endswith("not measured, of weights not known to be the released ones")
+        assert " ".join(said.split()).count(DOUBT) == 1

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import show, show_json, show_lines, table
+from rexnet_hub.terminal import printable, show, show_json, show_lines, table, terminal_columns
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -203,18 +204,48 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """Render findings for a terminal, with a last line that counts the verdicts."""
-    rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
+    """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
+
+    A note that does not fit beside its finding stands below it. Of which weights it all is, is said once.
+    """
     from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
 
+    columns = terminal_columns()
+    blocks: list[str] = []
+    origins: dict[tuple[str, str], list[str]] = {}
+    for model in dict.fromkeys(finding.model for finding in findings):
+        own = [finding for finding in findings if finding.model == model]
+        for origin in (finding for finding in own if finding.claim == "origin"):
+            origins.setdefault((origin.found, origin.note), []).append(model)
+        blocks.append(f"{model}\n" + _model_table([f for f in own if f.claim != "origin"], columns))
+    for (found, note), models in origins.items():
+        said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
+        blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
     words = (HOLDS, FALSE, NOT_MEASURED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}"
+    of = dict.fromkeys(found for found, _ in origins if found)
+    return "\n\n".join([*blocks, f"{total}{', of ' if of else ''}{'; of '.join(of)}"])
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 28 else f"{text[:27]}…"
+def _model_table(findings: Sequence[Finding], columns: int) -> str:
+    longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
+    rows = [(f.claim, f.verdict, _short(f.stated, longest), _short(f.found, longest)) for f in findings]
+    head, rule, *lines = table(("claim", "verdict", "stated", "found"), rows).split("\n")
+    shown = [f"{head.ljust(len(rule))}  how", f"{rule}  ---"]
+    for line, finding in zip(lines, findings, strict=True):
+        note = printable(finding.note)
+        if len(rule) + 2 + len(note) <= columns:
+            shown.append(f"{line.ljust(len(rule))}  {note}".rstrip())
+        else:
+            indent = "    "
+            shown += [line, *textwrap.wrap(note, columns, initial_indent=indent, subsequent_indent=indent)]
+    return "\n".join(shown)
+
+
+def _short(text: str, longest: int) -> str:
+    text = printable(text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def declare_lock(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
-from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, find_url_problem, redact_url
+from rexnet_hub.addresses import (
+    Proxy,
+    SettingError,
+    find_private,
+    find_proxy,
+    find_url_problem,
+    is_allowed,
+    redact_url,
+)
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
@@ -138,6 +146,9 @@ def download(
         _copy(transfer)
     elif scheme == "https":
         try:
+            is_allowed(
+                str(urlsplit(url).hostname)
+            )  # a setting that cannot be read is refused before all else
             retry(
                 lambda: _attempt(transfer),
                 policy,
