@@ -34,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not words:
             parser.print_help(sys.stderr)
             return 2
-        args = parser.parse_args(_join_sort_keys(words))
+        args, strangers = parser.parse_known_args(_join_sort_keys(words))
+        if strangers:  # whose usage says more than that of all commands
+            usage, unknown = args.parser.format_usage(), ", ".join(strangers)
+            has_out = "--out" in usage and not strangers[0].startswith("-")
+            args.parser.error(f"unrecognized: {unknown}" + ("; a file to write goes with --out" * has_out))
         code: int = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -77,11 +81,15 @@ class _CommandParser(argparse.ArgumentParser):
         super().error("\n".join(map(printable, message.split("\n"))))
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class _HelpFormatter(argparse.HelpFormatter):
     """Lays help out as wide as the terminal; argparse's own way there imports `shutil`, with every start."""
 
     def __init__(self, prog: str, *, width: int | None = None) -> None:
         super().__init__(prog, width=width or max(terminal_columns() - 2, 20))
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
 
 
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -101,6 +109,6 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
             description=text,
             formatter_class=_HelpFormatter,
         )
-        command.set_defaults(run=run, build_parser=build_parser)
+        command.set_defaults(run=run, parser=command, build_parser=build_parser)
         getattr(module, f"declare_{name}")(command)
     return parser

@@ -171,3 +171,17 @@ def test_a_switch_that_cannot_be_read_is_refused(value, certificate, bring, monk
     monkeypatch.setenv("REXNET_HUB_ALLOW", f"rexnet.example,{value}")
     with serving(DATA, certificate) as server, pytest.raises(FetchError, match="REXNET_HUB_ALLOW"):
         bring(server.url)
+
+
+def test_a_host_that_is_not_found_says_what_may_help(bring):
+    """Without a network the message names the proxy's variable and how to go without one."""
+    with pytest.raises(FetchError, match=r"HTTPS_PROXY.*HF_HUB_OFFLINE=1, 2 times in a row"):
+        bring("https://nowhere.invalid/f.pth")
+
+
+@pytest.mark.parametrize("value", ["garbage/99", "*.example", "http://x.example"])
+def test_an_unreadable_switch_is_refused_before_a_name_is_looked_up(value, bring, monkeypatch):
+    """Of a host that does not exist it is the switch that is named: nothing was asked for the host."""
+    monkeypatch.setenv("REXNET_HUB_ALLOW", value)
+    with pytest.raises(FetchError, match="REXNET_HUB_ALLOW: entry 1 is neither a host nor a network"):
+        bring("https://nowhere.invalid/f.pth")
