@@ -31,11 +31,10 @@ from rexnet_hub.verify import (
     HOLDS,
     NOT_MEASURED,
     Finding,
-    render_json,
-    render_junit,
     require_truth,
     verify_model,
 )
+from rexnet_hub.verify.finding import render_json, render_junit
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 

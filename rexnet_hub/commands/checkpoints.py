@@ -131,7 +131,8 @@ def run_verify(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.index import read_lock
     from rexnet_hub.repo.folder import read_repo
-    from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
+    from rexnet_hub.verify import FALSE, verify_model
+    from rexnet_hub.verify.finding import render_json, render_junit
     from rexnet_hub.whole_files import write_whole
 
     index, lock = open_index(), read_lock()

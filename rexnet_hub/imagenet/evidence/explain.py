@@ -38,10 +38,6 @@ class Picture(NamedTuple):
     image: Image.Image
 
 
-def _as_stated(picture: Picture, spec: Preprocessing) -> np.ndarray:
-    return pixels_uint8(picture.image, spec)
-
-
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """One way in which an evaluation can differ from the one that was published.
@@ -55,7 +51,9 @@ class Deviation:
     """
 
     name: str
-    pixels: Callable[[Picture, Preprocessing], np.ndarray] = _as_stated
+    pixels: Callable[[Picture, Preprocessing], np.ndarray] = lambda picture, spec: pixels_uint8(
+        picture.image, spec
+    )
     settings: Mapping[str, Any] = field(default_factory=dict)
     bgr: bool = False
     dtype: str = "fp32"

@@ -90,27 +90,20 @@ def is_null(node: Node) -> bool:
 def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text.strip()
     bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
-    number = as_number(bare)
+    number, wrong = as_number(bare), f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}"
     if number is None:
-        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=_whole(kind, node))
+        raise Flaw("wrong-kind", wrong, new=_whole(kind, node))
     if _is_odd(kind, number, text, node):
-        new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
-        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=new)
-    if (
-        node.plain
-        and not node.source.is_json
-        and text == bare
-        and resolve(text) == "str"
-        and node.tag is None
-    ):
+        new = _requote(node, f"{number:f}" if kind == "percent" else str(int(number)))
+        raise Flaw("wrong-kind", wrong, new=new)
+    is_bare = node.plain and node.tag is None and not node.source.is_json and text == bare
+    if is_bare and resolve(text) == "str":
         new = _yaml_number(kind, number, text)
         notes.append(Flaw("number-as-text", f"YAML reads {text} as text; write {new}", new=new))
     _require_within(kind, number, text, node)
     if kind in ("count", "bytes"):
         if number != number.to_integral_value():
-            raise Flaw(
-                "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
-            )
+            raise Flaw("wrong-kind", f"{wrong}; is it in thousands or millions?")
         return int(number)
     return number
 
