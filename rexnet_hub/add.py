@@ -144,9 +144,8 @@ def _measure(checkpoint: Path) -> _Contents:
     ]
     if len(fitting) != 1:
         known = ", ".join(CONFIGS)
-        raise StateDictError(
-            checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
-        )
+        problem = f"its {len(tensors)} tensors are those of no network of ours: {known}"
+        raise StateDictError(checkpoint, problem)
     return _Contents(
         architecture=fitting[0],
         num_classes=classifier[0],
@@ -229,9 +228,8 @@ def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise FileProblem(
-            file, "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
-        ) from None
+        problem = "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
+        raise FileProblem(file, problem) from None
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
     network, classes = log.get("model"), log.get("num_classes")
@@ -274,6 +272,5 @@ def _mark_superseded(old: Entry, name: str) -> None:
     mark = now.extra.get("superseded_by") if now else None
     if mark is None or mark.text != name or index.errors:
         write_whole(file, before)
-        raise UsageError(
-            f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
-        )
+        problem = f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
+        raise UsageError(problem)

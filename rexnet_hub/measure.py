@@ -206,11 +206,8 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
     weights, has_all = locked.safetensors, measured.released and measured.safetensors
     for witness, answer in entry.compare_witnesses(None, weights).items():
         if weights is not None and answer == DENIES:
-            what, by = (
-                f"witnesses.{witness.claim.text}",
-                f"{witness.statement.by} ({witness.claim.location}) says",
-            )
-            found = stated_file("the lock", weights).value
+            what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
+            by = f"{witness.statement.by} ({witness.claim.location}) says"
             yield differs(what=what, locked=found, measured=witness.claim.text, by=by)
     known = measured.witnesses if has_all else {witness.claim.text for witness in entry.witnesses}
     for value in sorted(locked.witnesses.keys() - set(known)):

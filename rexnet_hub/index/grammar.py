@@ -146,9 +146,8 @@ class _Parser:
         if depth > _MAX_DEPTH:
             raise self._wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
         if match is None:
-            raise self._wrong(
-                len(self.text), "the query ends too early: expected is a comparison such as top1>=79"
-            )
+            problem = "the query ends too early: expected is a comparison such as top1>=79"
+            raise self._wrong(len(self.text), problem)
         if self._next_word() == "not":
             self.place = match.end()
             return Group(word="not", parts=(self._one(depth + 1),))
@@ -171,9 +170,8 @@ class _Parser:
         name = ALIASES.get(name, name)
         operator = self._peek()
         if operator is None or not operator["operator"]:
-            raise self._wrong(
-                at, f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
-            )
+            problem = f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
+            raise self._wrong(at, problem)
         try:
             if not self.is_known(name):
                 require_known(name, word)
@@ -188,9 +186,8 @@ class _Parser:
         wanted = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
         if name in TEXT_NAMES:
             if operator["operator"] not in ("=", "!=", ":"):
-                raise self._wrong(
-                    operator.start("operator"), f"{word} is text; it can be compared with `:`, `=` and `!=`"
-                )
+                problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
+                raise self._wrong(operator.start("operator"), problem)
             return Condition(name=name, operator=operator["operator"], pattern=wanted)
         return Condition(name=name, operator=operator["operator"], number=self._quantity(wanted, at_value))
 

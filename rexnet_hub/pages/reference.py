@@ -60,9 +60,8 @@ def render_decisions(pages: Mapping[str, str]) -> str:
     lines += ["| No. | Decision | Status | Date |", "| --- | --- | --- | --- |"]
     for path, text in sorted(pages.items()):
         if (head := DECISION_HEAD.match(text)) is None:
-            raise ValueError(
-                f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
-            )
+            problem = f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
+            raise ValueError(problem)
         file = path.removeprefix("decisions/")
         lines.append(f"| {file[:4]} | [{markdown(head[1])}]({file}) | {head[3]} | {head[2]} |")
     return "\n".join(lines) + "\n"

@@ -228,9 +228,8 @@ def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) ->
         raise source.refuse(f"tensor {name[:80]!a}: its shape or data_offsets are not whole numbers")
     size_bytes = math.prod(shape) * BY_CODE[code].item_bytes
     if offsets[1] - offsets[0] != size_bytes:
-        raise source.refuse(
-            f"tensor {name[:80]!a}: {offsets[1] - offsets[0]} bytes for a shape that takes {size_bytes}"
-        )
+        problem = f"tensor {name[:80]!a}: {offsets[1] - offsets[0]} bytes for a shape that takes {size_bytes}"
+        raise source.refuse(problem)
     return SourceTensor(
         name=name,
         dtype=BY_CODE[code].name,

@@ -95,15 +95,13 @@ class Runner:
         expected = (len(pixels), len(read_classes()))
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
             given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise EvaluationError(
-                f"{self.model.name} gives {given} where logits of shape {expected} are needed"
-            )
+            problem = f"{self.model.name} gives {given} where logits of shape {expected} are needed"
+            raise EvaluationError(problem)
         logits = logits[: len(names)].float()
         if not (finite := torch.isfinite(logits).all(dim=1)).all():
             name = names[int((~finite).nonzero()[0])]
-            raise EvaluationError(
-                f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
-            )
+            problem = f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
+            raise EvaluationError(problem)
         return _rank(logits).cpu().numpy().astype(np.uint16)
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:

@@ -113,17 +113,15 @@ class _Composer:
         if event.tag is None or event.tag == "!":
             return None if event.tag is None else "str"
         if event.tag not in _STANDARD_TAGS:
-            raise self._flaw(
-                event, "foreign-tag", f"the tag {event.tag!r} is not one of plain data; delete it"
-            )
+            problem = f"the tag {event.tag!r} is not one of plain data; delete it"
+            raise self._flaw(event, "foreign-tag", problem)
         return _STANDARD_TAGS[event.tag]
 
     def _count(self, event: Any, nodes: int) -> None:
         self.size += nodes
         if self.size > MAX_NODES:
-            raise self._flaw(
-                event, "too-large", f"more than {MAX_NODES} values, aliases written out; split the file"
-            )
+            problem = f"more than {MAX_NODES} values, aliases written out; split the file"
+            raise self._flaw(event, "too-large", problem)
 
     def _add(self, node: Node) -> None:
         if self.stack:

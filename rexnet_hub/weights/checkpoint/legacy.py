@@ -63,9 +63,8 @@ def _find_storages(
         records[key] = StoredBytes(name=key, offset_bytes=at + 8, length_bytes=length)
         at += 8 + length
         if at > source.size_bytes:
-            raise source.refuse(
-                f"is cut short: storage {key[:80]!a} ends at {at}, it has {source.size_bytes} bytes"
-            )
+            problem = f"is cut short: storage {key[:80]!a} ends at {at}, it has {source.size_bytes} bytes"
+            raise source.refuse(problem)
     if at != source.size_bytes:
         raise source.refuse(f"has {source.size_bytes - at} bytes after its last storage")
     return records
