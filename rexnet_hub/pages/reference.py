@@ -31,10 +31,7 @@ def render_query_language() -> str:
     grammar_text = inspect.cleandoc(grammar.__doc__ or "").split("\n\n", 1)[1]
     rules, meaning = grammar_text.split("\n\n", 1)
     return render_template(
-        "query_language.md",
-        grammar=grammar,
-        rules=inspect.cleandoc(rules),
-        meaning=" ".join(meaning.split()),
+        "query_language.md", grammar=grammar, rules=inspect.cleandoc(rules), meaning=" ".join(meaning.split())
     )
 
 

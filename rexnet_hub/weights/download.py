@@ -108,12 +108,7 @@ class _Transfer:
 
 
 def download(
-    url: str,
-    target: BinaryIO,
-    *,
-    identity: Identity,
-    policy: FetchPolicy,
-    progress: ShowBytes | None,
+    url: str, target: BinaryIO, *, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
 ) -> FileDigest:
     """Fetch what an address holds into an open file.
 

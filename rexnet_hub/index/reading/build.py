@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import (
-    ATTRIBUTES,
-    Claim,
-    Entry,
-    Location,
-    Paper,
-    PublishedTable,
-    Result,
-    Witness,
-)
+from rexnet_hub.index.entry import ATTRIBUTES, Claim, Entry, Location, Paper, PublishedTable, Result, Witness
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
