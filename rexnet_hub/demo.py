@@ -87,9 +87,8 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         tensors = entry_tensors(entry)
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
         standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
-        file = copied / entry.location.file.resolve().relative_to(
-            given.resolve() if given.is_dir() else given.resolve().parent
-        )
+        top = given.resolve() if given.is_dir() else given.resolve().parent
+        file = copied / entry.location.file.resolve().relative_to(top)
         write_whole(file, file.read_bytes().replace(released.url.encode(), standin.as_uri().encode()))
     return copied
 

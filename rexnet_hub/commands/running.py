@@ -27,11 +27,8 @@ def run_predict(args: argparse.Namespace) -> int:
         raise UsageError("--top must be at least 1")
     every = classify(args.model, args.images, top=args.top, trusted_key=args.trusted_key)
     if args.json:
-        rows = [
-            {"file": str(f), "guesses": [vars(g) for g in gs]}
-            for f, gs in zip(args.images, every, strict=True)
-        ]
-        show_json(rows)
+        pairs = zip(args.images, every, strict=True)
+        show_json([{"file": str(file), "guesses": list(map(vars, own))} for file, own in pairs])
         return 0
     for file, guesses in zip(args.images, every, strict=True):
         show(file)
@@ -74,9 +71,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def declare_demo(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="a new folder (default: demo)"
-    )
+    help_text = "a new folder (default: demo)"
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help=help_text)
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -166,15 +166,16 @@ class Lock:
 
 def measurements(measured: Measured) -> list[tuple[str, str | int]]:
     """List what was measured of a model by dotted name, such as `macs.conv_linear.count`."""
-    return list(_flat(_dropped(asdict(measured)), ""))
+    return list(flatten(_dropped(asdict(measured))))
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """List what is in mappings and lists, each with its dotted name."""
     if not isinstance(value, dict | list):
         yield name, value
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _flat(inner, f"{name}.{key}" if name else str(key))
+        yield from flatten(inner, f"{name}.{key}" if name else str(key))
 
 
 def find_lock() -> Path:

@@ -88,8 +88,9 @@ def build_schema() -> dict[str, Any]:
         "patternProperties": {f"^{_any_case('URL')}$": {"anyOf": [_LINK, _NULL]}},
     }
     lists = {
-        name: _one_or_many({"anyOf": [_ref(owner), {"type": "string"}, _NULL]})
+        name: {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
         for name, owner in (("models", "model"), ("metadata_or_path", "metadata"), ("results", "result"))
+        for one in [[_ref(owner), {"type": "string"}, _NULL]]
     }
     metrics = {"type": "array", "items": {"type": "object"}}
     lists["metrics_or_list"] = {"anyOf": [_ref("metrics"), metrics, _NULL]}
@@ -124,10 +125,6 @@ def _mapping(owner: str) -> dict[str, Any]:
             for row in rows
         },
     }
-
-
-def _one_or_many(choice: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [*choice["anyOf"], {"type": "array", "items": choice}]}
 
 
 def _of(row: Field) -> dict[str, Any]:

@@ -166,17 +166,13 @@ def _attempt(transfer: _Transfer) -> None:
     for _ in range(_MAX_REDIRECTS + 1):
         with _answer(transfer, url) as response:
             if response.status in (301, 302, 303, 307, 308):
-                url = _redirected(url, response.headers.get("Location", ""))
+                try:
+                    url = urljoin(url, response.headers.get("Location", ""))
+                except ValueError:
+                    raise FetchError(f"{redact_url(url)}: redirects to what is no address") from None
                 continue
             return _take_body(transfer, response)
     raise transfer.error(f"more than {_MAX_REDIRECTS} redirects")
-
-
-def _redirected(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise FetchError(f"{redact_url(url)}: redirects to what is no address") from None
 
 
 @contextlib.contextmanager

@@ -169,9 +169,12 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     head = read_head(source) if head is None else head
     length = len(head) - 8
     header = parse_header(source, head[8:])
-    metadata = _require_metadata(source, header.pop("__metadata__", {}))
+    metadata = header.pop("__metadata__", {})
+    if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
+        raise source.refuse("its safetensors metadata is not text by name")
     data = StoredBytes(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
-    spans = sorted((_read_span(source, name, fields, data) for name, fields in header.items()), key=_span_key)
+    spans = [_read_span(source, name, fields, data) for name, fields in header.items()]
+    spans.sort(key=lambda tensor: (tensor.offset_bytes, tensor.size_bytes))
     at = 0
     for tensor in spans:
         if tensor.offset_bytes != at:
@@ -212,12 +215,6 @@ def parse_header(source: ByteSource, data: bytes) -> dict[str, Any]:
     return header
 
 
-def _require_metadata(source: ByteSource, metadata: Any) -> dict[str, str]:
-    if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
-        raise source.refuse("its safetensors metadata is not text by name")
-    return metadata
-
-
 def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) -> SourceTensor:
     if type(fields) is not dict or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise source.refuse(f"tensor {name[:80]!a}: its fields are not dtype, shape and data_offsets")
@@ -246,7 +243,3 @@ def _are_naturals(numbers: Any) -> bool:
         and len(numbers) <= 64
         and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
     )
-
-
-def _span_key(tensor: SourceTensor) -> tuple[int, int]:
-    return tensor.offset_bytes, tensor.size_bytes

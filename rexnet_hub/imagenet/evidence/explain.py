@@ -51,9 +51,7 @@ class Deviation:
     """
 
     name: str
-    pixels: Callable[[Picture, Preprocessing], np.ndarray] = lambda picture, spec: pixels_uint8(
-        picture.image, spec
-    )
+    pixels: Callable[[Picture, Preprocessing], np.ndarray] = lambda p, spec: pixels_uint8(p.image, spec)
     settings: Mapping[str, Any] = field(default_factory=dict)
     bgr: bool = False
     dtype: str = "fp32"

@@ -167,9 +167,8 @@ def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str
         )
         predictions = Predictions(head=head, labels=run.labels, top5=top5)
         rendered = render_predictions(predictions)
-        record = _record(
-            run, run.models[number], predictions, hashlib.sha256(rendered).hexdigest(), seconds, command
-        )
+        sha256 = hashlib.sha256(rendered).hexdigest()
+        record = _record(run, run.models[number], predictions, sha256, seconds, command)
         if run.out_dir:
             of_model = run.out_dir / record.model
             files = (of_model.with_name(of_model.name + end) for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))

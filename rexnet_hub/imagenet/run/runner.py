@@ -90,7 +90,9 @@ class Runner:
             EvaluationError: The answers are not 1000 finite numbers for each image.
         """
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        with torch.inference_mode(), self._autocast():
+        mixed = self.dtype != "fp32"
+        autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
+        with torch.inference_mode(), autocast:
             logits = self.network(pixels.contiguous(memory_format=memory_format))
         expected = (len(pixels), len(read_classes()))
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
@@ -103,10 +105,6 @@ class Runner:
             problem = f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
             raise EvaluationError(problem)
         return _rank(logits).cpu().numpy().astype(np.uint16)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        mixed = self.dtype != "fp32"
-        return torch.autocast(self.device.type, dtype=DTYPES[self.dtype] if mixed else None, enabled=mixed)
 
 
 def ready_runner(

@@ -13,16 +13,7 @@ import re
 from typing import Any
 
 import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
+from yaml import events
 
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import Node, YamlSource
@@ -88,22 +79,20 @@ class _Composer:
         while True:
             event: Any = loader.get_event()
             kind = type(event)
-            if kind is ScalarEvent:
+            if kind is events.ScalarEvent:
                 self._scalar(event)
-            elif kind is MappingStartEvent or kind is SequenceStartEvent:
-                self._open(event, "mapping" if kind is MappingStartEvent else "list")
-            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            elif kind is events.MappingStartEvent or kind is events.SequenceStartEvent:
+                self._open(event, "mapping" if kind is events.MappingStartEvent else "list")
+            elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
                 self._close(event)
-            elif kind is AliasEvent:
+            elif kind is events.AliasEvent:
                 self._alias(event)
-            elif kind is DocumentStartEvent:
+            elif kind is events.DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
-                    at = self.base + event.start_mark.index
-                    raise Flaw(
-                        "several-documents", "a second document begins here; a file holds one index", at
-                    )
-            elif kind is StreamEndEvent or event is None:
+                    problem = "a second document begins here; a file holds one index"
+                    raise self._flaw(event, "several-documents", problem)
+            elif kind is events.StreamEndEvent or event is None:
                 return self.root
 
     def _flaw(self, event: Any, code: str, message: str) -> Flaw:
