@@ -137,11 +137,8 @@ def _measure(checkpoint: Path) -> _Contents:
         receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
     classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
-    fitting = [
-        name
-        for name, config in CONFIGS.items()
-        if expected_tensors(config, num_classes=classifier[0]) == tensors
-    ]
+    planned = {name: expected_tensors(config, num_classes=classifier[0]) for name, config in CONFIGS.items()}
+    fitting = [name for name, expected in planned.items() if expected == tensors]
     if len(fitting) != 1:
         known = ", ".join(CONFIGS)
         problem = f"its {len(tensors)} tensors are those of no network of ours: {known}"
@@ -190,10 +187,8 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
         **{_label(field): value for field, value in stated.items() if value},
     }
     labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
-    absent = [
-        label for label in labels if label not in metadata and key_name(label) not in collection.metadata
-    ]
-    if absent:
+    shared = collection.metadata
+    if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
         raise UsageError(
             f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "
             f"or let the collection {new.collection} say them"

@@ -110,10 +110,8 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     step(f"{entry.name}: verify what was published")
     findings = verify_model(entry, checkpoint=checkpoint, repo=published, measured=measured)
     note = "random weights: any class is as good as another"
-    loaded = Finding(
-        model=entry.name, claim="classifies", verdict=HOLDS, stated="a picture", found=guess, note=note
-    )
-    return (*findings, loaded)
+    texts = {"claim": "classifies", "stated": "a picture", "found": guess, "note": note}
+    return (*findings, Finding(model=entry.name, verdict=HOLDS, **texts))
 
 
 def classify_picture(repo: Path) -> str:

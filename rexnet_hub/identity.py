@@ -18,10 +18,7 @@ from rexnet_hub.errors import MismatchError
 
 WHOLE_DIGITS = 64
 FETCH_AGAIN = "Fetch it again; if it differs again, the file or the statement is wrong: do not use it unseen."
-_PREFIX_ADVICE = (
-    f"{FETCH_AGAIN} "
-    "(The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one.)"
-)
+_BITS = "The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one."
 
 
 class Facts(Protocol):
@@ -168,7 +165,7 @@ class Identity:
         if wrong := [statement for statement in self.statements if statement.contradicts(found)]:
             is_short = any(0 < len(statement.sha256) < WHOLE_DIGITS for statement in wrong)
             has = f"it has {stated_file('it', found).value}"
-            advice = _PREFIX_ADVICE if is_short else FETCH_AGAIN
+            advice = f"{FETCH_AGAIN} ({_BITS})" if is_short else FETCH_AGAIN
             raise MismatchError(file, [*map(str, wrong), has], advice=advice)
 
     def wrong_size(self, file: Path | str, found: str) -> MismatchError:

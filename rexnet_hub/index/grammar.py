@@ -108,12 +108,9 @@ class _Parser:
 
     def _next_word(self) -> str:
         match = self._peek()
-        return match["word"].lower() if match and match["word"] and not self._is_name(match) else ""
-
-    def _is_name(self, match: re.Match[str]) -> bool:
-        """Return whether an operator follows, so that even `or` is a name."""
-        after = _TOKEN.match(self.text, match.end())
-        return bool(after and after["operator"])
+        after = match and _TOKEN.match(self.text, match.end())
+        is_name = after and after["operator"]  # then even `or` is one
+        return match["word"].lower() if match and match["word"] and not is_name else ""
 
     def _at(self) -> int:
         return len(self.text) - len(self.text[self.place :].lstrip())
@@ -121,9 +118,8 @@ class _Parser:
     def require_end(self) -> None:
         """Refuse what is left over."""
         if self.text[self.place :].strip():
-            raise self._wrong(
-                self._at(), "this closes nothing" if self.text[self._at()] == ")" else "this was not expected"
-            )
+            closes = self.text[self._at()] == ")"
+            raise self._wrong(self._at(), "this closes nothing" if closes else "this was not expected")
 
     def any_of(self, depth: int) -> Condition | Group:
         """Read parts with `or` between."""

@@ -42,9 +42,8 @@ def render_command_line(parser: argparse.ArgumentParser) -> str:
     for command in commands.values():
         # As wide as a page, whatever terminal the site is built in.
         command.formatter_class = partial(command.formatter_class, width=88)
-    return render_template(
-        "command_line.md", commands={name: command.format_help() for name, command in commands.items()}
-    )
+    helps = {name: command.format_help() for name, command in commands.items()}
+    return render_template("command_line.md", commands=helps)
 
 
 def render_decisions(pages: Mapping[str, str]) -> str:

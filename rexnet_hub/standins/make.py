@@ -70,9 +70,7 @@ def is_standin(path: Path) -> bool:
 
 def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
     scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
-    return any(
-        is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars
-    )
+    return any(is_mark(t.dtype, t.shape, b"".join(tensor_chunks(source, t))) for t in scalars)
 
 
 def _is_counter(spec: TensorSpec) -> bool:

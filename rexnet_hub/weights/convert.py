@@ -140,9 +140,8 @@ def _plan(
     source: ByteSource, manifest: Manifest, as_float32: bool, *, is_rexnet: bool
 ) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
-    layout, names = choose_key_map(
-        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name, is_rexnet=is_rexnet
-    )
+    shapes = {tensor.name: tensor.shape for tensor in manifest.tensors}
+    layout, names = choose_key_map(shapes, file=source.name, is_rexnet=is_rexnet)
     origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
     targets = canonical_order(
         TensorSpec(

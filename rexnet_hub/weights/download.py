@@ -120,13 +120,9 @@ def download(
         MismatchError: It is longer or shorter than stated.
         FileProblem: The file could not be read or written.
     """
+    end = time.monotonic() + policy.total_seconds
     transfer = _Transfer(
-        url=url,
-        target=target,
-        identity=identity,
-        policy=policy,
-        progress=progress,
-        deadline=time.monotonic() + policy.total_seconds,
+        url=url, target=target, identity=identity, policy=policy, progress=progress, deadline=end
     )
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme == "file":
@@ -192,9 +188,8 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
     proxy = find_proxy(host, "https", "all")
     connection = _prepare(transfer, host, parts.port or 443, proxy)
     # A server may send a head byte by byte, each in time, and so may a proxy; this ends it.
-    watchdog = threading.Timer(
-        min(transfer.policy.step_seconds * 2, transfer.remaining_seconds()), _cut, [connection]
-    )
+    seconds = min(transfer.policy.step_seconds * 2, transfer.remaining_seconds())
+    watchdog = threading.Timer(seconds, _cut, [connection])
     try:
         try:
             watchdog.start()
@@ -252,9 +247,8 @@ def _prepare(transfer: _Transfer, host: str, port: int, proxy: Proxy | None) -> 
 def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
     status = response.status
     if status in _TRANSIENT:
-        raise _Interrupted(
-            f"the server answers {status}", parse_retry_after(response.headers.get("Retry-After"))
-        )
+        wait_seconds = parse_retry_after(response.headers.get("Retry-After"))
+        raise _Interrupted(f"the server answers {status}", wait_seconds)
     if status == 416 and transfer.at:
         transfer.restart()
         raise _Interrupted("the server cannot go on where it stopped")

@@ -192,16 +192,14 @@ def explain_accuracy(
         jobs = (partial(_try_tile, runner, changes, tiles, tile) for tile in range(len(tiles)))
         on_cpu = where.type == "cpu"
         threads = (threads or count_cores()) if on_cpu else 1
-        answers = run_ahead(
-            jobs, threads=threads, ahead=2 * threads, initializer=use_one_thread if on_cpu else None
-        )
+        start = use_one_thread if on_cpu else None
+        answers = run_ahead(jobs, threads=threads, ahead=2 * threads, initializer=start)
         classes = np.concatenate(list(answers), axis=1)  # (changes, images)
     stated, *others = trials = tuple(
         _count(change.name, row, classes[0], labels) for change, row in zip(changes, classes, strict=True)
     )
-    able = [trial for trial in others if expected_percent in trial.interval]
-    if expected_percent in stated.interval:
-        able = []
+    is_plain = expected_percent in stated.interval
+    able = [trial for trial in others if expected_percent in trial.interval and not is_plain]
     able.sort(key=lambda trial: abs(trial.top1_percent - expected_percent))
     return Explanation(
         model=model.name,

@@ -123,14 +123,12 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
     ahead = 2 * max(run.threads, how.workers)
     if how.batch_images:
         ahead = -(-how.batch_images // run.tiles.tile_images)
-    on_cpu = run.device.type == "cpu"
+    start = use_one_thread if run.device.type == "cpu" else None
     with _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (
             partial(_rank_tile, run, runners, tile, decode(tile)) for tile in tiles
         )
-        answers = run_ahead(
-            jobs, threads=run.threads, ahead=ahead, initializer=use_one_thread if on_cpu else None
-        )
+        answers = run_ahead(jobs, threads=run.threads, ahead=ahead, initializer=start)
         yield from zip(tiles, answers, strict=True)
 
 

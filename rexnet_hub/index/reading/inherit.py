@@ -35,7 +35,10 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     name = str(wanted.value)
     collection = by_name.get(name)
     if collection is None:
-        _report_missing(wanted, name, by_name, report)
+        same = [known for known in by_name if known.lower() == name.lower()]
+        fix = Fix(old=name, new=same[0]) if len(same) == 1 and wanted.text == name else None
+        message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
+        report("missing-collection", wanted.location, message, fix)
         return entry
     results = (*(replace(r, metrics=_inherited(r.metrics)) for r in collection.results), *entry.results)
     own: dict[str, Any] = {name: getattr(entry, name) for name in ATTRIBUTES}
@@ -54,14 +57,6 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         ),
         **own | _inherited({name: claim for name, claim in theirs.items() if claim}),
     )
-
-
-def _report_missing(wanted: Claim, name: str, by_name: dict[str, Entry], report: Report) -> None:
-    message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
-    same = [known for known in by_name if known.lower() == name.lower()]
-    certain = len(same) == 1 and wanted.text == name
-    fix = Fix(old=name, new=same[0]) if certain else None
-    report("missing-collection", wanted.location, message, fix)
 
 
 def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:

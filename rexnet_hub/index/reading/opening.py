@@ -121,9 +121,7 @@ def read_bytes(file: Path) -> bytes:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Flaw("unreadable-file", f"{file} cannot be read: {why}") from None
-    if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (
-        after.st_size,
-        after.st_mtime_ns,
-    ):
+    is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    if not is_same or len(data) != before.st_size:
         raise Flaw("unreadable-file", f"{file} changed while it was read; run again")
     return data

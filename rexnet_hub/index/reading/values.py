@@ -195,9 +195,8 @@ def _read_key(text: str) -> str:
 def unquoted_digest(node: Node) -> Flaw:
     """Return the flaw of a digest that some reader of YAML takes for a number."""
     text = node.text.strip()
-    return Flaw(
-        "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", new=_quoted(node, text)
-    )
+    what = f"YAML may read {text[:70]} as a number; quote it"
+    return Flaw("digest-as-number", what, new=_quoted(node, text))
 
 
 def _quoted(node: Node, text: str) -> str:
@@ -207,9 +206,8 @@ def _quoted(node: Node, text: str) -> str:
 
 def reads_as_number(text: str) -> bool:
     """Return whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
-    return resolve(text) in ("int", "float") or bool(
-        re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
-    )
+    is_number = re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text) is not None
+    return is_number or resolve(text) in ("int", "float")
 
 
 def require_url(text: str) -> None:

@@ -236,14 +236,11 @@ def _require_notes(source: ByteSource, records: dict[str, StoredBytes]) -> None:
 def _match_storages(
     source: ByteSource, records: dict[str, StoredBytes], storages: dict[str, StorageNote]
 ) -> dict[str, StoredBytes]:
-    by_key = {
-        name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")
-    }
+    by_key = {name[5:]: record for name, record in records.items() if name.startswith("data/")}
     if set(by_key) != set(storages):
         raise source.refuse("its data records are not the ones that its tensors need")
     for key, note in storages.items():
-        needed = note.size_bytes
-        if by_key[key].length_bytes != needed:
+        if (needed := note.size_bytes) != by_key[key].length_bytes:
             problem = f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"
             raise source.refuse(problem)
     return by_key
