@@ -183,11 +183,8 @@ def compare_lock(
         wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
-    gone = (
-        Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
-        for name in sorted(strangers)
-    )
-    return (*wrong, *gone)
+    texts = {"what": "the model", "locked": "there is one", "measured": "none in the index"}
+    return (*wrong, *(Disagreement(model=name, **texts) for name in sorted(strangers)))
 
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:

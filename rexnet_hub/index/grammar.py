@@ -63,10 +63,8 @@ class Group:
 def number_names() -> tuple[str, ...]:
     """List the names of numbers that a query may compare."""
     kinds = set(BOUNDS) - {"numbers"}
-    return (
-        "macs",
-        *(row.name for row in FIELDS if row.owner in ("metadata", "metrics") and row.kind in kinds),
-    )
+    rows = (row for row in FIELDS if row.owner in ("metadata", "metrics") and row.kind in kinds)
+    return ("macs", *(row.name for row in rows))
 
 
 _TOKEN = re.compile(

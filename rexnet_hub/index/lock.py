@@ -170,7 +170,7 @@ def measurements(measured: Measured) -> list[tuple[str, str | int]]:
 
 
 def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """List what is in mappings and lists, each with its dotted name."""
+    """List what is in mappings and lists, by dotted name."""
     if not isinstance(value, dict | list):
         yield name, value
         return

@@ -65,9 +65,8 @@ class ByteSource:
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly so many bytes, or refuse; nothing is allocated for bytes that are not there."""
         if offset < 0 or length < 0 or offset + length > self.size_bytes:
-            raise self.refuse(
-                f"is cut short: bytes {offset} to {offset + length} are needed, it has {self.size_bytes}"
-            )
+            needed = f"bytes {offset} to {offset + length} are needed"
+            raise self.refuse(f"is cut short: {needed}, it has {self.size_bytes}")
         parts, at = [], offset
         while length > 0:
             try:

@@ -238,8 +238,5 @@ def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) ->
 
 
 def _are_naturals(numbers: Any) -> bool:
-    return (
-        type(numbers) is list
-        and len(numbers) <= 64
-        and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
-    )
+    is_list = type(numbers) is list and len(numbers) <= 64
+    return is_list and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)

@@ -103,10 +103,8 @@ class Dataset:
         if self.sample:
             whole = self.sample.drawn_from
             of = "" if whole == VALIDATION_IMAGES else " of a subset"
-            return (
-                f"a sample{of} of ImageNet-1k validation, "
-                f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
-            )
+            drawn = f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
+            return f"a sample{of} of ImageNet-1k validation, {drawn}"
         return f"a subset of ImageNet-1k validation, {len(self.images):,} images of {num_classes:,} classes"
 
 

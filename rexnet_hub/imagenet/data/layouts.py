@@ -81,9 +81,8 @@ def read_dataset(
 
     def from_label_file(root: Path, places: dict[str, Place]) -> list[LabelledImage]:
         given.clear()
-        known = read_labels(
-            labels or find_label_file(root), list(places), class_ids=class_ids, allow_subset=allow_subset
-        )
+        file = labels or find_label_file(root)
+        known = read_labels(file, list(places), class_ids=class_ids, allow_subset=allow_subset)
         return [LabelledImage(name=name, label=known[name], place=place) for name, place in places.items()]
 
     layout, images = _find_layout(root, from_label_file)
@@ -113,11 +112,7 @@ def _find_layout(
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
     if any(member.name.endswith(".cls") for _, member in members):
         return "webdataset", _label_images(root, _read_webdataset(members))
-    spans = {
-        member.name: FilePlace(shard, member.offset_data, member.size)
-        for shard, member in members
-        if _is_image(member.name)
-    }
+    spans = {m.name: FilePlace(shard, m.offset_data, m.size) for shard, m in members if _is_image(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
     return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
