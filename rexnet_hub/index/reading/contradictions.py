@@ -134,8 +134,8 @@ def _check_size(entry: Entry, report: Report) -> None:
     elif size is not None and stated is not None and stated.value:
         ratio = Decimal(size.value) / (4 * Decimal(stated.value))
         if not Decimal("0.45") <= ratio <= Decimal("1.25"):
-            message = f"{size.text} bytes are {ratio:.2f} times 4 for each of {stated.text} parameters"
-            report("unlikely-file-size", size.location, message)
+            expected = f"four bytes for each of {stated.text} parameters"
+            report("unlikely-file-size", size.location, f"{size.text} bytes are {ratio:.2f} times {expected}")
     if flops is not None and stated is not None and flops.value < stated.value:
         message = f"{flops.text} operations are fewer than {stated.text} parameters"
         report("unlikely-flops", flops.location, message)
