@@ -183,8 +183,11 @@ def compare_lock(
         wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
     strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
-    texts = {"what": "the model", "locked": "there is one", "measured": "none in the index"}
-    return (*wrong, *(Disagreement(model=name, **texts) for name in sorted(strangers)))
+    gone = (
+        Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
+        for name in sorted(strangers)
+    )
+    return (*wrong, *gone)
 
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
-
 #: Who an address logs in, and each `name=value` of its query or fragment; as a path it has one slash of two.
 _PARTS = re.compile(r"(?<=:/)/?[^/?#\s]*(?=@)|(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
 #: Names of values that open a door, in small letters without what parts their words.

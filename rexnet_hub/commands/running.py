@@ -63,10 +63,8 @@ def run_export(args: argparse.Namespace) -> int:
         show_json(asdict(receipt))
         return 0
     show(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
-    show(
-        f"largest difference of a logit {receipt.largest_difference:.2g} on {receipt.images} fresh inputs, "
-        f"top-1 agreement {receipt.top1_agreement:.0%}"
-    )
+    compared = f"on {receipt.images} fresh inputs, top-1 agreement {receipt.top1_agreement:.0%}"
+    show(f"largest difference of a logit {receipt.largest_difference:.2g} {compared}")
     return 0
 
 
