@@ -12,7 +12,15 @@ from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import (
+    Lock,
+    MeasuredFile,
+    MeasuredHub,
+    Publication,
+    read_lock,
+    require_own_index,
+    update_lock,
+)
 from rexnet_hub.keys import read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
@@ -98,6 +106,8 @@ def publish_all(
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
+    if record:
+        require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
@@ -157,10 +167,8 @@ def record_publication(plan: Plan, published: Published) -> None:
     """
     if published.commit is None or published.request is not None or plan.repo_id is None:
         raise PublishError(f"{published.place}: only a commit on a Hub can be locked")
-    known = read_lock()
     output = read_receipt(plan.staged / RECEIPT_FILE).output
     model = plan.model or plan.name
-    before = known.of(model)
     publication = Publication(
         date=datetime.now(UTC).date().isoformat(),
         repo_id=plan.repo_id,
@@ -168,13 +176,13 @@ def record_publication(plan: Plan, published: Published) -> None:
         weights_sha256=output.sha256,
         tag=published.tag,
     )
-    is_new = all(publication.commit != earlier.commit for earlier in before.published)
-    measured = replace(
-        before,
-        published=(*before.published, publication) if is_new else before.published,
-        hub=MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag),
-        safetensors=MeasuredFile(
-            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
-        ),
-    )
-    write_lock(known.with_model(model, measured), find_lock())
+    hub = MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag)
+    weights = MeasuredFile(sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint)
+
+    def add(lock: Lock) -> Lock:
+        before = lock.of(model)
+        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        every = (*before.published, publication) if is_new else before.published
+        return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
+
+    update_lock(add)
