@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,9 @@ from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
+
+#: With this the Hub's client exchanges a CI's proof of who runs for a token; it names what the token is for.
+TRUSTED = "HF_OIDC_RESOURCE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +67,27 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         entry.require_name()
         folder = Path(scratch) / entry.name
-        owner, _, given = str(to).removeprefix("hf:").partition("/")
-        repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
-        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        stage(entry, checkpoint, folder, measured=measured, repo_id=_repo_at(to, entry.name))
         yield folder
+
+
+def _repo_at(to: str | Path, name: str) -> str | None:
+    """Return the id of the repo that a target on a Hub means for a model; None for a folder."""
+    owner, _, given = str(to).removeprefix("hf:").partition("/")
+    return f"{owner}/{given or name}" if str(to).startswith("hf:") else None
+
+
+@contextlib.contextmanager
+def _token_of(repo_id: str | None) -> Iterator[None]:
+    """Let the client take a token of this repo alone, where a CI proves who runs (Trusted Publishers)."""
+    asked = os.environ.get(TRUSTED)
+    if asked and repo_id:
+        os.environ[TRUSTED] = repo_id
+    try:
+        yield
+    finally:
+        if asked:
+            os.environ[TRUSTED] = asked
 
 
 def _is_folder(source: str) -> bool:
@@ -116,7 +137,7 @@ def publish_all(
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to) as folder:
+            with staged_repo(source, to=to) as folder, _token_of(_repo_at(to, folder.name)):
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 name = None if _is_folder(source) else source
