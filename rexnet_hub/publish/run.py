@@ -79,7 +79,7 @@ def _repo_at(to: str | Path, name: str) -> str | None:
 
 @contextlib.contextmanager
 def _token_of(repo_id: str | None) -> Iterator[None]:
-    """Let the client take a token of this repo alone, where a CI proves who runs (Trusted Publishers)."""
+    """Scope the token that a CI is given for its proof of who runs (Trusted Publishers) to this repo."""
     asked = os.environ.get(TRUSTED)
     if asked and repo_id:
         os.environ[TRUSTED] = repo_id
@@ -137,7 +137,7 @@ def publish_all(
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to) as folder, _token_of(_repo_at(to, folder.name)):
+            with _token_of(_repo_at(to, Path(source).name)), staged_repo(source, to=to) as folder:
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 name = None if _is_folder(source) else source
