@@ -18,7 +18,7 @@ import yaml
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import Lock, MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
@@ -103,6 +103,7 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         IndexReadError: The index would not be valid, or its file cannot be added to; nothing is changed.
         FileProblem: A file cannot be read or written.
     """
+    require_own_index()
     index = load_index()
     contents = _measure(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
@@ -117,7 +118,7 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
-    lock, entry = read_lock(), load_index().find(new.name)
+    entry = load_index().find(new.name)
     source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(entry),
@@ -126,8 +127,11 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
             sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
         ),
     )
-    measured = merge_measured(entry, lock.of(new.name), fresh)
-    write_lock(lock.with_model(new.name, measured), find_lock())
+
+    def merge(lock: Lock) -> Lock:
+        return lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh))
+
+    update_lock(merge)
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 

@@ -182,12 +182,17 @@ def compare_lock(
         measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
         wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
-    strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
-        for name in sorted(strangers)
+        for name in (find_orphans(lock, entries) if everything else ())
     )
     return (*wrong, *gone)
+
+
+def find_orphans(lock: Lock, entries: Sequence[Entry]) -> list[str]:
+    """List the models of a lock that left the index; one that was published stays, as it does on the Hub."""
+    gone = lock.models.keys() - {entry.name for entry in entries}
+    return sorted(name for name in gone if not (lock.of(name).hub or lock.of(name).published))
 
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:

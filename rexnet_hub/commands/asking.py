@@ -149,8 +149,11 @@ def run_validate(args: argparse.Namespace) -> int:
     mistakes are fixed where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
+    from rexnet_hub.index.lock import require_own_index
     from rexnet_hub.index.problems import render_problems
 
+    if args.fix and not args.paths:
+        require_own_index()
     index = load_index(args.paths or None, root=args.root)
     if args.fix and any(problem.fix for problem in index.problems):
         from rexnet_hub.index.reading.fix import fix_files
