@@ -276,7 +276,7 @@ def test_a_false_claim_makes_verify_fail(run, own_index, repo):
     card.write_text(card.read_text().replace("license: mit", "license: gpl-3.0"))
     code, out, _ = run("verify", "rexnet_100", "--repo", repo)
     assert code == 1
-    assert any(line.split()[1:3] == ["license", "false"] for line in out.splitlines() if line)
+    assert any(line.split()[:2] == ["license", "false"] for line in out.splitlines() if line)
 
 
 def test_verify_without_a_name_verifies_all(run):
@@ -359,7 +359,7 @@ def test_every_command_has_help(run, name):
     code, out, _ = run(name, "--help")
     first = COMMANDS[name].description.splitlines()[0]
     assert code == 0
-    assert first in out
+    assert first in " ".join(out.split())
     assert first.endswith(".")
 
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 def declare_cache(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `cache`."""
     add = parser.add_argument
     add("--check", action="store_true", help="read every file: is it whole?")
     add("--prune", action="store_true", help="plan to remove what no model of the index needs")
@@ -84,7 +83,7 @@ def _cells(item: CachedItem, word: str) -> tuple[object, ...]:
     """Return a line of the table, short enough for a terminal."""
     of = item.of if len(item.of) <= 26 else f"{item.of[:25]}…"
     day, state = _as_json(item)["last_used"][:10], f"{item.state}, {word}".strip(", ")
-    return of, item.place.parent.name[:12], _size(item.size_bytes), day, state
+    return of, item.place.parent.name[:12], f"{item.size_bytes / 1e6:.1f} MB", day, state
 
 
 def _size(size_bytes: int) -> str:

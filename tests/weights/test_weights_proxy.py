@@ -6,9 +6,11 @@ import random
 import ssl
 import time
 import traceback
+from contextlib import nullcontext
 
 import pytest
 from connect_proxy import URL_CREDENTIALS, proxying
+from huggingface_hub import close_session, get_session
 from lying_server import serving
 
 from rexnet_hub.addresses import find_private
@@ -185,3 +187,18 @@ def test_an_unreadable_switch_is_refused_before_a_name_is_looked_up(value, bring
     monkeypatch.setenv("REXNET_HUB_ALLOW", value)
     with pytest.raises(FetchError, match="REXNET_HUB_ALLOW: entry 1 is neither a host nor a network"):
         bring("https://nowhere.invalid/f.pth")
+
+
+def test_a_company_certificate_is_trusted_by_its_file(certificate, bring, tmp_path, monkeypatch):
+    """SSL_CERT_FILE is heeded by our download and by the Hub's client; REQUESTS_CA_BUNDLE by neither."""
+    monkeypatch.setenv("REXNET_HUB_ALLOW", "127.0.0.1")
+    policy = FetchPolicy(step_seconds=2, attempts=1)
+    with serving(DATA, certificate) as server:
+        for variable, is_heeded in (("REQUESTS_CA_BUNDLE", False), ("SSL_CERT_FILE", True)):
+            monkeypatch.setenv(variable, str(certificate))
+            with nullcontext() if is_heeded else pytest.raises(FetchError, match="certificate"):
+                fetch(server.url, file_name="f.pth", cache_dir=tmp_path / "cache", policy=policy)
+            with nullcontext() if is_heeded else pytest.raises(Exception, match=r"(?i)certificate"):
+                close_session()  # so that a new one is made
+                assert get_session().get(server.url).content == DATA
+    close_session()
