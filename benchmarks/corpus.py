@@ -49,8 +49,8 @@ What `rexnet-hub convert` does with the checkpoints that public packages on the 
 it stands `torch.load(weights_only=True)`, with whose tensors ours are compared bit for bit, and `save_file`
 of safetensors, given the state dict that torch loaded.
 
-They ship checkpoints within the wheel, where pip finds them, and are of other fields (sound, chemistry, microscopy)
-and programs than ReXNet: what `convert` reads was not made for it.
+These packages have their checkpoints within the wheel, and are of many fields (pictures, sound, chemistry,
+microscopy) and programs: what `convert` reads was not made for it.
 """
 HEAD = "| package | file | ours | left out | torch | save_file |\n|---|---|---|---|---|---|\n"
 
