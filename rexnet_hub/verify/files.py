@@ -92,7 +92,7 @@ def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_origin(evidence: Evidence) -> Iterator[Finding]:
-    """Say of which weights all else is found, where these are stand-ins or of unknown origin."""
+    """State of which weights all else is found, where these are stand-ins or of unknown origin."""
     entry, measured, repo, checkpoint = evidence.entry, evidence.measured, evidence.repo, evidence.checkpoint
     if evidence.has_standin_weights or evidence.has_standin_checkpoint:
         texts = {"found": "stand-in weights: random numbers", "note": "no checkpoint that anybody trained"}
