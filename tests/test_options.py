@@ -45,7 +45,8 @@ OPTIONS = {
     "card": "name, --out",
     "stage": "name, --out, --weights",
     "publish": """
-        repos, --to, --apply
+        repos, --to, --apply, --drop-files
+        --drop-signature: publish a --to b --sign key.pem --version-counter 1 --drop-signature
         --json: publish a --to b --markdown --json
         --markdown: publish a --to b --json --markdown
         --tag: publish a --to b --tag v1
@@ -176,7 +177,7 @@ FUNCTIONS = {
     "list_models": ("sort", {}),
     "load_index": ("root", {}),
     "plan_publish": (
-        "name token patience checked",
+        "name token patience checked drop_files drop_signature",
         {
             "tag": lambda call, staged: call(staged, "folder", tag="v1"),
             "private": lambda call, staged: call(staged, "folder", private=True),

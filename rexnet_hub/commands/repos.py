@@ -67,6 +67,10 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add("--private", action="store_true", help="make the repo private, where it is made")
     add("--pr", action="store_true", help="open a pull request instead of committing to main")
     add("--drop-edits", action="store_true", help="overwrite what a person wrote into the card at the target")
+    add(
+        "--drop-files", action="store_true", help="remove files of an earlier publication that this one lacks"
+    )
+    add("--drop-signature", action="store_true", help="let the signature at the target go")
     add("--record", action="store_true", help="write what was published into lock.json")
     add("--sign", type=Path, metavar="KEY", help="sign each repo with this private key (PEM) first")
     add(
@@ -105,6 +109,8 @@ def run_publish(args: argparse.Namespace) -> int:
         private=args.private,
         as_pr=args.pr,
         drop_edits=args.drop_edits,
+        drop_files=args.drop_files,
+        drop_signature=args.drop_signature,
         record=args.record,
         sign_key=args.sign,
         sign_version=args.version_counter,

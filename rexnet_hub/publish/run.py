@@ -95,6 +95,8 @@ def publish_all(
             "--sign KEY and --version-counter N go together; "
             "N is one more than the last publication's, at first 1"
         )
+    if sign_key is not None:
+        refuse_unused("--sign", drop_signature=options.get("drop_signature"))
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)

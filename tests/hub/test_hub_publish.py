@@ -334,7 +334,7 @@ REFUSALS = {
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
     "no write right": ({"token": READ}, HubError, "may not do that"),
     "no right there": ({"to": "hf:strangers"}, HubError, "may not do that"),
-    "bad id": ({"to": "hf:org/a--b"}, HubError, "no repo can have this id"),
+    "bad id": ({"to": "hf:org/a--b"}, UsageError, "is no target"),
     "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
 }
 
