@@ -43,7 +43,9 @@ OPTIONS = {
         --weights: lock --weights a.pth
         --repo: lock --repo a""",
     "card": "name, --out",
-    "stage": "name, --out, --weights",
+    "stage": """
+        name, --out, --weights
+        --to: stage rexnet_100 --out a --to folder""",
     "publish": """
         repos, --to, --apply, --drop-files
         --drop-signature: publish a --to b --sign key.pem --version-counter 1 --drop-signature

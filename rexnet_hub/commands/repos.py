@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, refuse_unused
 from rexnet_hub.terminal import print_error, show, show_json, show_lines
 
 
@@ -41,19 +41,23 @@ def declare_stage(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
+    parser.add_argument("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
 
 
 def run_stage(args: argparse.Namespace) -> int:
     """Write a model's whole repo folder, ready to load and to publish."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.publish import stage
+    from rexnet_hub.publish import parse_repo_id, stage
     from rexnet_hub.repo.folder import fetch_released
 
     entry = open_index().find(args.name)
+    if args.to and not args.to.startswith("hf:"):
+        refuse_unused(f"a folder, {args.to},", to=args.to)
+    repo_id = parse_repo_id(args.to, entry.name) if args.to else None
     measured = read_lock().of(entry.name)
     checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-    show(stage(entry, checkpoint, args.out, measured=measured))
+    show(stage(entry, checkpoint, args.out, measured=measured, repo_id=repo_id))
     return 0
 
 

@@ -1,7 +1,7 @@
 """Stage a repo, plan its publication, apply the plan, read it back."""
 
 from rexnet_hub.publish.apply import apply_plan
-from rexnet_hub.publish.plan import plan_publish
+from rexnet_hub.publish.plan import parse_repo_id, plan_publish
 from rexnet_hub.publish.run import (
     Outcome,
     outcomes_table,
@@ -19,6 +19,7 @@ __all__ = [
     "outcomes_as_json",
     "outcomes_as_markdown",
     "outcomes_table",
+    "parse_repo_id",
     "plan_publish",
     "publish_all",
     "record_publication",

@@ -170,7 +170,7 @@ def plan_publish(
     if not str(to).startswith("hf:"):
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
-    repo_id = _repo_id(str(to), name)
+    repo_id = parse_repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
@@ -310,7 +310,12 @@ def _with_digests(changes: tuple[FileChange, ...], read: Read) -> tuple[FileChan
     )
 
 
-def _repo_id(to: str, name: str) -> str:
+def parse_repo_id(to: str, name: str) -> str:
+    """Parse `hf:OWNER` or `hf:OWNER/NAME` as the id of a repo, by default of this name.
+
+    Raises:
+        UsageError: It is neither.
+    """
     owner, _, given = to.removeprefix("hf:").partition("/")
     repo_id = f"{owner}/{given or name}"
     if not is_repo_id(repo_id):

@@ -17,8 +17,9 @@ from rexnet_hub.keys import read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, plan_publish
-from rexnet_hub.publish.staging import stage
+from rexnet_hub.publish.local import readable
+from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
+from rexnet_hub.publish.staging import stage, staged_for
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
@@ -36,27 +37,30 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
-    """Yield a staged folder: a model's, staged for as long as the block runs, or the one that is named.
+def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = False) -> Iterator[Path]:
+    """Yield a folder that is staged for its target, by either road the same bytes.
 
     Args:
-        source: A name of the index, which wins over a folder of that name, or a folder.
+        source: A name of the index, which wins over a folder of that name, or a folder that was staged.
         to: Where it will be published, for the card's snippets.
+        is_signed_next: Whether a signature of the folder will be replaced.
 
     Raises:
         RexnetHubError: A claim about the staged repo is false.
+        PublishError: A folder is signed for another place.
     """
-    if _is_folder(source):
-        yield Path(source)
-        return
-    entry = load_index().find(source)
-    measured = read_lock().of(entry.name)
-    checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        name = Path(source).resolve().name if _is_folder(source) else source
+        repo_id = parse_repo_id(str(to), name) if str(to).startswith("hf:") else None
+        if _is_folder(source):
+            with readable(Path(source)):
+                yield staged_for(Path(source), repo_id, Path(scratch), is_signed_next=is_signed_next)
+            return
+        entry = load_index().find(source)
+        measured = read_lock().of(entry.name)
+        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
         entry.require_name()
         folder = Path(scratch) / entry.name
-        owner, _, given = str(to).removeprefix("hf:").partition("/")
-        repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
@@ -108,7 +112,7 @@ def publish_all(
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to) as folder:
+            with staged_repo(source, to=to, is_signed_next=sign_key is not None) as folder:
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 name = None if _is_folder(source) else source

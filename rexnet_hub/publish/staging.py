@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from rexnet_hub.errors import PublishError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index import Entry, Measured, load_index, read_lock
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    RECEIPT_FILE,
+    REPO_FILES,
+    SIGNATURE_FILE,
+    SIGNATURE_FILES,
+)
 from rexnet_hub.pages.card import derive_card
+from rexnet_hub.pages.edits import replace_lines
+from rexnet_hub.pages.snippets import find_place
+from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
-from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 
 
 def stage(
@@ -61,3 +76,54 @@ def write_staged(
         )
 
     return write_repo(entry, checkpoint, out, identity=identity, card=card, check=check)
+
+
+def staged_for(folder: Path, repo_id: str | None, scratch: Path, *, is_signed_next: bool = False) -> Path:
+    """Return a staged folder as it is staged for a place: the folder itself, or a copy with another card.
+
+    Only the card's lines that name the place are other ones, and the receipt's digest of the card. What is
+    no whole repo of the index is returned as it is; a plan says why it must not be published.
+
+    Args:
+        repo_id: Of the place on a Hub; None for a folder.
+        scratch: Where a copy may be made.
+        is_signed_next: Whether the folder's own signature may be missing in the copy.
+
+    Raises:
+        PublishError: The folder is signed, with a card for another place.
+    """
+    if any(not (folder / name).is_file() for name in REPO_FILES):
+        return folder
+    card, receipt = (folder / CARD_FILE).read_text("utf-8"), read_receipt(folder / RECEIPT_FILE)
+    place, model = find_place(card), read_config(folder / CONFIG_FILE).model
+    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    if entry is None or place == repo_id:
+        return folder
+    if (folder / SIGNATURE_FILE).exists() and not is_signed_next:
+        raise PublishError(
+            f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
+            f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
+        )
+    before, after = (
+        derive_card(
+            entry,
+            receipt.output,
+            measured=read_lock().of(entry.name),
+            standin=receipt.stand_in,
+            repo_id=each,
+        )
+        for each in (place, repo_id)
+    )
+    text, stated = replace_lines(card, before, after), dict(receipt.files)
+    digests = {_sha256(before): _sha256(after), _sha256(card): _sha256(text)}
+    if CARD_FILE in stated:
+        stated[CARD_FILE] = digests.get(stated[CARD_FILE], stated[CARD_FILE])
+    copy = scratch / folder.resolve().name
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
+    (copy / CARD_FILE).write_bytes(text.encode())
+    (copy / RECEIPT_FILE).write_bytes(render_receipt(replace(receipt, files=stated)).encode())
+    return copy
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

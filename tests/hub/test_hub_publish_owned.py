@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from loopback import READ
 
+from rexnet_hub.cli import main
 from rexnet_hub.errors import PublishError
 from rexnet_hub.index import load_index
 from rexnet_hub.patience import Patience
@@ -151,3 +152,54 @@ def test_a_signed_repo_takes_the_next_signature(hub, staged, private_key):
     for version in (1, 2):
         sign_repo(staged, private_key, entry=entry, version=version)
         assert publish(staged).commit == hub.repos["org/small"].head
+
+
+def staged_by_command(out, *words):
+    assert main(["stage", "small", "--out", str(out), *words]) == 0
+    return out
+
+
+@pytest.mark.parametrize("to", ["hf:org", "hf:org/another", "folder"])
+def test_a_folder_and_a_name_publish_the_same_bytes(hub, tmp_path, to):
+    """By either road the bytes and the tag are one, wherever the folder was staged for; the folder stays."""
+    to = to if to.startswith("hf:") else tmp_path / "out"
+    (by_name,) = publish_all(["small"], to, apply=True)
+    for place in ((), ("--to", "hf:org")):
+        staged = staged_by_command(tmp_path / f"staged{len(place)}" / "small", *place)
+        before = {file.name: file.read_bytes() for file in staged.iterdir()}
+        (outcome,) = publish_all([str(staged)], to)
+        assert (outcome.problem, outcome.plan.stops, outcome.plan.is_done) == (None, (), True)
+        assert outcome.plan.files == by_name.plan.files
+        assert {file.name: file.read_bytes() for file in staged.iterdir()} == before
+    if isinstance(to, str):
+        card = next(iter(hub.repos.values())).files()["README.md"].decode()
+        assert "local-dir:" not in card
+        assert f'"hf-hub:org/{"another" if "another" in to else "small"}"' in card
+
+
+def test_lines_that_a_person_wrote_into_a_staged_card_are_published(hub, tmp_path):
+    """Only the lines that name the place are rendered anew."""
+    staged = staged_by_command(tmp_path / "staged" / "small")
+    with (staged / "README.md").open("a") as card:
+        card.write("\nFrom our own pen.\n")
+    (outcome,) = publish_all([str(staged)], "hf:org", apply=True)
+    assert outcome.problem is None
+    card = hub.repos["org/small"].files()["README.md"].decode()
+    assert card.endswith("\nFrom our own pen.\n")
+    assert '"hf-hub:org/small"' in card
+
+
+def test_a_folder_that_was_signed_for_another_place_is_refused(hub, tmp_path, private_key):
+    """Another card would break its signature: it is staged for the place, or signed as it is published."""
+    entry = load_index().find("small")
+    staged = staged_by_command(tmp_path / "staged" / "small")
+    sign_repo(staged, private_key, entry=entry, version=1)
+    (outcome,) = publish_all([str(staged)], "hf:org")
+    assert "is signed with a card for no place on a Hub" in outcome.problem
+    (outcome,) = publish_all([str(staged)], "hf:org", sign_key=private_key, sign_version=1)
+    assert (outcome.problem, outcome.plan.stops) == (None, ())
+    right = staged_by_command(tmp_path / "right" / "small", "--to", "hf:org")
+    sign_repo(right, private_key, entry=entry, version=1)
+    (outcome,) = publish_all([str(right)], "hf:org", apply=True)
+    assert outcome.problem is None
+    assert '"hf-hub:org/small"' in hub.repos["org/small"].files()["README.md"].decode()
