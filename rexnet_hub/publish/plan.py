@@ -15,7 +15,7 @@ from rexnet_hub.hub.remote import RemoteRepo, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
 from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
@@ -71,6 +71,7 @@ class Plan:
         stops: Why it must not be applied: false claims, and whatever else.
         edits: Lines that somebody wrote into the card at the target and that would be lost.
         others: Files at the target that no publication of ours wrote; they stay.
+        notes: What card and config of an earlier release say otherwise than the index does now.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Plan:
     stops: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -126,6 +128,7 @@ def plan_publish(
     drop_edits: bool = False,
     drop_files: bool = False,
     drop_signature: bool = False,
+    is_release: bool = False,
     token: str | bool | None = None,
     patience: Patience | None = None,
     checked: Plan | None = None,
@@ -141,6 +144,7 @@ def plan_publish(
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
         drop_signature: Whether the signature at the target may be lost.
+        is_release: Whether it was published before: then card and config may say what the index said then.
         checked: An earlier plan; while the staged files are those, their claims are not measured again.
 
     Raises:
@@ -151,7 +155,12 @@ def plan_publish(
     """
     check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
     repo, files = read_repo(staged, as_stated=False), list_staged(staged)  # its claims say what is not
-    claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
+    if checked and checked.files == files:
+        claims, notes = checked.false_claims, checked.notes
+    else:
+        found = _false_claims(repo)
+        notes = tuple(claim for claim, is_text in found.items() if is_release and is_text)
+        claims = tuple(claim for claim in found if claim not in notes)
     with readable(staged):
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     plan = partial(
@@ -163,6 +172,7 @@ def plan_publish(
         drop_files=drop_files,
         drop_signature=drop_signature,
         false_claims=claims,
+        notes=notes,
     )
     name = name or staged.resolve().name
     if danger := find_name_danger(name):
@@ -333,22 +343,29 @@ def _require_trained(repo: Repo) -> None:
         )
 
 
-def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
+def _false_claims(repo: Repo) -> dict[str, bool]:
+    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry.
+
+    Returns:
+        Each that is false, and whether it is one of card or config, which say what the entry says.
+    """
     name = repo.config.model
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
-        return (f"the index has no model {name!r}, so no claim of the repo can be checked against an entry",)
+        problem = f"the index has no model {name!r}, so no claim of the repo can be checked against an entry"
+        return {problem: False}
     measured = read_lock().of(entry.name)
     if is_standin(repo.weights):
         measured = measured.of_standin()
     findings = verify_model(entry, repo=repo.folder, measured=measured)
-    stops = [
-        f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
+    stops = {
+        f"{finding.claim} is false: stated {finding.stated}, found {finding.found}": finding.note.startswith(
+            (CARD_FILE, CONFIG_FILE)
+        )
         for finding in findings
         if finding.verdict == FALSE
-    ]
+    }
     if entry.trusted_key is not None and not (repo.folder / SIGNATURE_FILES[-1]).is_file():
-        stops.append("the index demands a signature: --sign KEY --version-counter N")
-    return tuple(stops)
+        stops["the index demands a signature: --sign KEY --version-counter N"] = False
+    return stops

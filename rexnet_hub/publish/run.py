@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -19,6 +20,7 @@ from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.local import readable
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
+from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import stage, staged_for
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
@@ -79,6 +81,7 @@ def publish_all(
     record: bool = False,
     sign_key: Path | None = None,
     sign_version: int | None = None,
+    back_to: str | None = None,
     **options: Unpack[PlanOptions],
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
@@ -88,6 +91,7 @@ def publish_all(
         record: Whether to write what was published on a Hub into the lock.
         sign_key: A private key (PEM) that each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
+        back_to: A tag of each repo whose files are published again, instead of what would be staged.
 
     Raises:
         UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
@@ -100,7 +104,11 @@ def publish_all(
             "N is one more than the last publication's, at first 1"
         )
     if sign_key is not None:
-        refuse_unused("--sign", drop_signature=options.get("drop_signature"))
+        refuse_unused("--sign", drop_signature=options.get("drop_signature"), back_to=back_to)
+    if not str(to).startswith("hf:"):
+        refuse_unused(f"the folder {to}", back_to=back_to)
+    for source in filter(_is_folder, sources):
+        refuse_unused(f"the folder {source}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
@@ -108,15 +116,23 @@ def publish_all(
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
         read_private_key(sign_key)
+    if back_to is not None and not options.get("as_pr"):
+        options["tag"] = options.get("tag") or back_to
     outcomes = []
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to, is_signed_next=sign_key is not None) as folder:
+            with contextlib.ExitStack() as stack:
+                if back_to is None:
+                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
+                else:
+                    id_there = parse_repo_id(str(to), source)
+                    given = released_repo(id_there, back_to, token=token, patience=patience)
+                folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
-                name = None if _is_folder(source) else source
-                plan = plan_publish(folder, to, name=name, token=token, patience=patience, **options)
+                plan_there = partial(plan_publish, folder, to, is_release=back_to is not None)
+                plan = plan_there(token=token, patience=patience, **options)
                 outcome = replace(outcome, plan=plan)
                 if apply:
                     published = apply_plan(plan, token=token, patience=patience)

@@ -33,6 +33,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN]]
     if len(plan.edits) > _SHOWN:
         lines.append(f"  written there: and {len(plan.edits) - _SHOWN} lines more")
+    lines += [f"  as it was: {note}" for note in plan.notes]
     return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 

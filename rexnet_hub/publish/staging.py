@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError
@@ -104,26 +105,14 @@ def staged_for(folder: Path, repo_id: str | None, scratch: Path, *, is_signed_ne
             f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
             f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
         )
-    before, after = (
-        derive_card(
-            entry,
-            receipt.output,
-            measured=read_lock().of(entry.name),
-            standin=receipt.stand_in,
-            repo_id=each,
-        )
-        for each in (place, repo_id)
-    )
-    text, stated = replace_lines(card, before, after), dict(receipt.files)
-    digests = {_sha256(before): _sha256(after), _sha256(card): _sha256(text)}
+    measured = read_lock().of(entry.name)
+    render = partial(derive_card, entry, receipt.output, measured=measured, standin=receipt.stand_in)
+    before, after = render(repo_id=place), render(repo_id=repo_id)
+    stated = dict(receipt.files)
     if CARD_FILE in stated:
-        stated[CARD_FILE] = digests.get(stated[CARD_FILE], stated[CARD_FILE])
+        stated[CARD_FILE] = hashlib.sha256(after.encode()).hexdigest()
     copy = scratch / folder.resolve().name
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
-    (copy / CARD_FILE).write_bytes(text.encode())
+    (copy / CARD_FILE).write_bytes(replace_lines(card, before, after).encode())
     (copy / RECEIPT_FILE).write_bytes(render_receipt(replace(receipt, files=stated)).encode())
     return copy
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -60,13 +60,17 @@ def find_ours(there: Iterable[str], read: Read) -> frozenset[str]:
     names = set(there)
     if RECEIPT_FILE not in names or not (unknown := names - OWN_NAMES - {HUBS_OWN}):
         return OWN_NAMES
-    try:
-        stated = read_receipt(read(RECEIPT_FILE)).files
-    except FileProblem:  # none of ours
-        return OWN_NAMES
+    stated = _read_stated(read)
     return OWN_NAMES | {
         name for name in unknown & stated.keys() if digest_both(read(name)).sha256 == stated[name]
     }
+
+
+def _read_stated(read: Read) -> Mapping[str, str]:
+    try:
+        return read_receipt(read(RECEIPT_FILE)).files
+    except FileProblem:  # none of ours
+        return {}
 
 
 def read_cards(
@@ -91,4 +95,5 @@ def read_cards(
             with remote.scratch() as scratch:
                 base = remote.download(CARD_FILE, commit, scratch)
                 return card_there, base.read_text("utf-8", errors="replace")
-    return card_there, ""
+    is_ours = RECEIPT_FILE in state.files and _read_stated(read).get(CARD_FILE) == digest
+    return card_there, card_there if is_ours else ""  # the history was squashed, or never ours

@@ -1,11 +1,13 @@
 """A repo belongs to more people than us: a publication removes its own files only, and only when told to."""
 
 import hashlib
+import json
 from dataclasses import replace
 
 import pytest
 from loopback import READ
 
+from rexnet_hub.auto import AutoImageProcessor
 from rexnet_hub.cli import main
 from rexnet_hub.errors import PublishError
 from rexnet_hub.index import load_index
@@ -203,3 +205,117 @@ def test_a_folder_that_was_signed_for_another_place_is_refused(hub, tmp_path, pr
     (outcome,) = publish_all([str(right)], "hf:org", apply=True)
     assert outcome.problem is None
     assert '"hf-hub:org/small"' in hub.repos["org/small"].files()["README.md"].decode()
+
+
+def test_a_revert_is_published(hub, staged, files):
+    """Published, changed, put back, published again: the old files are the head, their tag is found done."""
+    first = publish(staged)
+    before = (staged / "README.md").read_bytes()
+    changed(staged)
+    second = publish(staged)
+    (staged / "README.md").write_bytes(before)
+    again = publish(staged)
+    repo = hub.repos["org/small"]
+    assert (repo.head, again.tag, repo.files()) == (again.commit, first.tag, files)
+    assert repo.tags == {first.tag: first.commit, second.tag: second.commit}
+    assert len({first.commit, second.commit, again.commit}) == 3
+    assert plan_publish(staged, "hf:org").is_done
+
+
+@pytest.mark.parametrize("tag", [None, "v1"])
+@pytest.mark.parametrize("what", ["edit", "squash", "force-push", "deleted tag", "another's commit"])
+def test_a_tag_is_found_done_or_made_again(hub, staged, files, what, tag):
+    """Whatever people did to history, card or tag, the next run ends in our files and their tag."""
+    first = publish(staged, tag=tag)
+    repo = hub.repos["org/small"]
+    older = repo.commits[first.commit].parent
+    tree = repo.commits[first.commit].tree
+    match what:
+        case "edit":
+            hub.push("org/small", {"README.md": files["README.md"] + b"\nTheirs.\n"})
+        case "squash":
+            repo.branches["main"] = repo.commit(None, tree, "squashed")
+        case "force-push":
+            repo.branches["main"] = older
+        case "deleted tag":
+            repo.tags.clear()
+        case _:
+            hub.push("org/small", {"LICENSE": b"theirs"})
+    published = publish(staged, tag=tag, drop_edits=what == "edit")
+    assert repo.files().items() >= files.items()
+    assert (published.commit, published.tag) == (repo.head, first.tag)
+    assert {name: repo.files(name) for name in repo.tags} == {first.tag: files}
+    assert plan_publish(staged, "hf:org", tag=tag).is_done
+
+
+def test_a_race_for_a_tag_ends_well_on_equal_files_only(hub, staged, files):
+    """Somebody sets the tag while we do: on equal files it is as good, on others it is not moved."""
+    publish(staged, tag="v1")
+    repo, first = hub.repos["org/small"], hub.repos["org/small"].head
+    again = hub.push("org/small", {"LICENSE": b"theirs"})
+    hub.fault("POST .*/tag/", "before", call=lambda: repo.tags.update(v2=first))
+    assert (publish(staged, tag="v2").commit, repo.tags["v2"]) == (again, first)
+    empty = repo.commits[first].parent
+    hub.fault("POST .*/tag/", "before", call=lambda: repo.tags.update(v3=empty))
+    with pytest.raises(PublishError, match=f"the tag v3 is on {empty}, and is not moved"):
+        publish(staged, tag="v3")
+
+
+def test_our_card_is_ours_after_a_squash(hub, staged):
+    """Where the history is gone, the receipt still tells our card from a person's."""
+    publish(staged)
+    repo = hub.repos["org/small"]
+    repo.branches["main"] = repo.commit(None, repo.commits[repo.head].tree, "squashed")
+    text = (staged / "README.md").read_text()
+    (staged / "README.md").write_text(text.replace("## Licence", "## The licence"))
+    assert plan_publish(staged, "hf:org").edits == ()
+
+
+def test_releases_are_listed_loaded_and_gone_back_to(hub, own_small_index, capsys):
+    """Two releases are named, each loads, and one command makes the first the head and the name's again."""
+
+    def listed(source):
+        assert main(["versions", source, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        return {row["tag"]: (row["commit"], row["is_head"], row["is_loaded"]) for row in rows}
+
+    def run(*words):
+        code = main(["publish", "small", "--to", "hf:org", "--apply", "--record", *words])
+        return code, capsys.readouterr()
+
+    assert run("--tag", "v1")[0] == 0
+    index = own_small_index / "small.yml"
+    index.write_text(index.read_text().replace("Crop Pct: '0.875'", "Crop Pct: '0.9'"))
+    assert run("--tag", "v2")[0] == 0
+    repo = hub.repos["org/small"]
+    first, second = repo.tags["v1"], repo.tags["v2"]
+    assert list(listed("small").items()) == [("v2", (second, True, True)), ("v1", (first, False, False))]
+    processor = AutoImageProcessor.from_pretrained("small", revision="v1")
+    assert processor.preprocessing.crop_fraction == 0.875
+    code, said = run("--back-to", "v1")
+    assert (code, repo.files(), repo.files("v2")["README.md"]) == (
+        0,
+        repo.files("v1"),
+        repo.files(second)["README.md"],
+    )
+    assert "as it was: crop_pct is false: stated 0.9, found 0.875" in said.out
+    assert (repo.tags, len({first, second, repo.head})) == ({"v1": first, "v2": second}, 3)
+    assert list(listed("small").items()) == [("v2", (second, False, False)), ("v1", (first, True, True))]
+    assert {row[2] for row in listed("hf:org/small").values()} == {False}
+    code, said = run("--back-to", "v9")
+    assert (code, "has no release v9; rexnet-hub versions hf:org/small" in said.err) == (1, True)
+    assert main(["versions", "small"]) == 0
+    assert "head, loaded" in capsys.readouterr().out
+    for nowhere, code in (("hf:org/none", 1), ("hf:none", 2), ("nobody", 1)):
+        assert main(["versions", nowhere]) == code
+        assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_other_weights_are_not_gone_back_to(hub, staged, own_small_index):
+    """A release whose files were damaged or swapped is no release of ours, whatever its tag says."""
+    publish(staged, tag="v1")
+    hub.push("org/small", {"config.json": b"{}"})
+    hub.repos["org/small"].tags["v0"] = hub.repos["org/small"].head
+    (outcome,) = publish_all(["small"], "hf:org", back_to="v0", apply=True)
+    assert outcome.problem
+    assert outcome.published is None
