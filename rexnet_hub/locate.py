@@ -162,8 +162,9 @@ def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Pat
     output = repo.receipt.output if repo.receipt else None
     answers = compare_witnesses(entry, checkpoint, output, repo.weights)
     line, doubt = describe_witnesses(entry, measured, answers)
+    say = log.warning if doubt else log.info
     for text in filter(None, (line, doubt)):
-        log.log(logging.WARNING if doubt else logging.INFO, "%s", printable(text))
+        say("%s", printable(text))
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:

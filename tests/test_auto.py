@@ -300,7 +300,9 @@ def test_a_receipt_that_was_deleted_is_missed(staged, repo, caplog):
     assert caplog.text == ""
     (repo / "receipt.json").unlink()
     AutoModel.from_pretrained(repo)
-    assert f"receipt.json is missing, so nothing in {repo} states what its files must be" in caplog.text
+    assert (
+        f"{repo}/receipt.json is missing, so nothing states what the files beside it must be" in caplog.text
+    )
 
 
 def test_a_config_that_is_not_the_receipts_is_refused(repo):

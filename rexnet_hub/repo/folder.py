@@ -19,6 +19,7 @@ from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch
@@ -79,7 +80,8 @@ def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Re
     config = read_config(file)
     if not receipt_file.is_file():
         if config.names_receipt:
-            log.warning("%s is missing, so nothing in %s states what its files must be", RECEIPT_FILE, folder)
+            problem = "%s is missing, so nothing states what the files beside it must be"
+            log.warning(problem, printable(str(receipt_file)))
         return config, None
     receipt = read_receipt(receipt_file)
     stated = receipt.files.get(CONFIG_FILE, config.sha256)

@@ -148,7 +148,7 @@ def test_what_was_read_before_the_signature_was_checked_is_not_believed(signed, 
     """Files that were others when the repo was found, and are the signed ones now, are read again."""
     before = (signed / "config.json").read_text()
     (signed / "config.json").write_text(before.replace('"crop_pct": 0.875', '"crop_pct": 0.5'))
-    found = read_repo(signed)
+    found = read_repo(signed, as_stated=False)
     (signed / "config.json").write_text(before)
     assert found.config.preprocessing.crop_fraction == 0.5
     assert require_signature(found, key.public).config.preprocessing.crop_fraction == 0.875

@@ -282,6 +282,6 @@ TREES = st.dictionaries(
 @settings(deadline=None)
 @given(TREES)
 def test_what_pyyaml_writes_is_read_back(tree):
-    """Plain values of any kind come back as PyYAML wrote them."""
+    """Plain values of any kind come back as PyYAML reads what it wrote (it loses U+0085 itself)."""
     text = yaml.safe_dump(tree, allow_unicode=True)
-    assert read_front_matter(f"---\n{text}---\n") == tree
+    assert read_front_matter(f"---\n{text}---\n") == yaml.safe_load(text)
