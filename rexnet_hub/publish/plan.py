@@ -249,7 +249,7 @@ def _lost(edits: tuple[str, ...]) -> list[str]:
 
 
 def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
-    """Say which files of an earlier publication a plan would remove without leave."""
+    """List what of an earlier publication a plan would remove without leave."""
     names = [change.name for change in changes if change.kind == "remove"]
     files = [name for name in names if name not in SIGNATURE_FILES]
     if files and not drop_files:

@@ -311,11 +311,17 @@ def test_releases_are_listed_loaded_and_gone_back_to(hub, own_small_index, capsy
         assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_other_weights_are_not_gone_back_to(hub, staged, own_small_index):
-    """A release whose files were damaged or swapped is no release of ours, whatever its tag says."""
+def test_what_is_no_whole_release_is_not_gone_back_to(hub, staged, files):
+    """A tag on damaged weights, on half a repo: whoever set it, the plan stops and says why."""
     publish(staged, tag="v1")
-    hub.push("org/small", {"config.json": b"{}"})
-    hub.repos["org/small"].tags["v0"] = hub.repos["org/small"].head
-    (outcome,) = publish_all(["small"], "hf:org", back_to="v0", apply=True)
-    assert outcome.problem
-    assert outcome.published is None
+    repo = hub.repos["org/small"]
+    weights = files["model.safetensors"]
+    repo.tags["flipped"] = hub.push(
+        "org/small", {"model.safetensors": weights[:-1] + bytes([weights[-1] ^ 1])}
+    )
+    repo.tags["half"] = repo.commits[repo.tags["v1"]].parent
+    (flipped,) = publish_all(["small"], "hf:org", back_to="flipped", apply=True)
+    assert "weights_digest is false" in flipped.problem
+    (half,) = publish_all(["small"], "hf:org", back_to="half", apply=True)
+    assert "config.json" in half.problem
+    assert repo.head == repo.tags["flipped"]
