@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,12 @@ from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_u
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
 from rexnet_hub.keys import read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.local import readable
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
-from rexnet_hub.publish.staging import stage, staged_for
+from rexnet_hub.publish.staging import render_for, stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
@@ -51,19 +51,26 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
         RexnetHubError: A claim about the staged repo is false.
         PublishError: A folder is signed for another place.
     """
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        name = Path(source).resolve().name if _is_folder(source) else source
-        repo_id = parse_repo_id(str(to), name) if str(to).startswith("hf:") else None
-        if _is_folder(source):
-            with readable(Path(source)):
-                yield staged_for(Path(source), repo_id, Path(scratch), is_signed_next=is_signed_next)
+    entry = None if _is_folder(source) else load_index().find(source)
+    name = entry.name if entry else Path(source).resolve().name
+    repo_id = parse_repo_id(str(to), name) if str(to).startswith("hf:") else None
+    texts = {}
+    if entry is None:
+        texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
+        if not texts:
+            yield Path(source)
             return
-        entry = load_index().find(source)
-        measured = read_lock().of(entry.name)
-        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-        entry.require_name()
-        folder = Path(scratch) / entry.name
-        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        folder = Path(scratch) / name
+        if entry is None:
+            shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
+            for file, text in texts.items():
+                (folder / file).write_bytes(text.encode())
+        else:
+            entry.require_name()
+            measured = read_lock().of(entry.name)
+            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+            stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,11 +17,11 @@ from rexnet_hub.layout import (
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
-    SIGNATURE_FILES,
 )
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import replace_lines
 from rexnet_hub.pages.snippets import find_place
+from rexnet_hub.publish.local import readable
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
@@ -79,40 +78,43 @@ def write_staged(
     return write_repo(entry, checkpoint, out, identity=identity, card=card, check=check)
 
 
-def staged_for(folder: Path, repo_id: str | None, scratch: Path, *, is_signed_next: bool = False) -> Path:
-    """Return a staged folder as it is staged for a place: the folder itself, or a copy with another card.
+def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = False) -> dict[str, str]:
+    """Render what a staged folder would hold otherwise, had it been staged for another place.
 
-    Only the card's lines that name the place are other ones, and the receipt's digest of the card. What is
-    no whole repo of the index is returned as it is; a plan says why it must not be published.
+    Only the card's lines that name the place are other ones, and the receipt's digest of the card. Of what is
+    no whole repo of the index nothing is rendered; a plan says why it must not be published.
 
     Args:
         repo_id: Of the place on a Hub; None for a folder.
-        scratch: Where a copy may be made.
-        is_signed_next: Whether the folder's own signature may be missing in the copy.
+        is_signed_next: Whether a signature of the folder is replaced.
+
+    Returns:
+        By file, its new text.
 
     Raises:
         PublishError: The folder is signed, with a card for another place.
+        FileProblem, RepoError: A file of it is not what it must be.
     """
     if any(not (folder / name).is_file() for name in REPO_FILES):
-        return folder
-    card, receipt = (folder / CARD_FILE).read_text("utf-8"), read_receipt(folder / RECEIPT_FILE)
+        return {}
+    with readable(folder):
+        card = (folder / CARD_FILE).read_text("utf-8")
     place, model = find_place(card), read_config(folder / CONFIG_FILE).model
     entry = next((entry for entry in load_index().models if entry.name == model), None)
     if entry is None or place == repo_id:
-        return folder
+        return {}
     if (folder / SIGNATURE_FILE).exists() and not is_signed_next:
         raise PublishError(
             f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
             f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
         )
-    measured = read_lock().of(entry.name)
+    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
     render = partial(derive_card, entry, receipt.output, measured=measured, standin=receipt.stand_in)
     before, after = render(repo_id=place), render(repo_id=repo_id)
     stated = dict(receipt.files)
     if CARD_FILE in stated:
         stated[CARD_FILE] = hashlib.sha256(after.encode()).hexdigest()
-    copy = scratch / folder.resolve().name
-    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
-    (copy / CARD_FILE).write_bytes(replace_lines(card, before, after).encode())
-    (copy / RECEIPT_FILE).write_bytes(render_receipt(replace(receipt, files=stated)).encode())
-    return copy
+    return {
+        CARD_FILE: replace_lines(card, before, after),
+        RECEIPT_FILE: render_receipt(replace(receipt, files=stated)),
+    }
