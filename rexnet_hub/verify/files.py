@@ -108,7 +108,9 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
     if is_known or (not doubt and checkpoint is None and repo is None):
         return
     found = "weights not known to be the released ones" if checkpoint or repo else ""
-    note = doubt or "no witness, lock or signature is of these files, and the released file is not here"
+    note = (
+        doubt or "neither a witness, nor the lock, nor a key that the index trusts says where they are from"
+    )
     yield evidence.leave("origin", stated="the released weights", found=found, note=note)
 
 
