@@ -109,7 +109,7 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
         return
     found = "weights not known to be the released ones" if checkpoint or repo else ""
     note = (
-        doubt or "neither a witness, nor the lock, nor a key that the index trusts says where they are from"
+        doubt or "no witness, no lock and no key that the index trusts says where they are from"
     )
     yield evidence.leave("origin", stated="the released weights", found=found, note=note)
 
