@@ -62,7 +62,9 @@ def run_cache(args: argparse.Namespace) -> int:
         show_lines(table(heads, (_cells(item, word if item in goes else "") for item in items), right=(2,)))
         total, going = (sum(item.size_bytes for item in some) for some in (items, goes))
         show()
-        show(f"{folder}: {total} bytes" + (f", of which {word}: {going}" if args.prune else ""))
+        left = total - going if args.apply else total
+        change = f"{'; ' if args.apply else ', of which '}{word}: {going}" if args.prune else ""
+        show(f"{folder}: {left} bytes{change}")
         for repo_id, size_bytes in hub.items():
             show(f"{repo_id}: {size_bytes} bytes in the Hub client's cache; hf cache rm model/{repo_id}")
     for problem in problems:
