@@ -53,7 +53,6 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
     measured = read_lock().of(entry.name)
     checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        entry.require_name()
         folder = Path(scratch) / entry.name
         owner, _, given = str(to).removeprefix("hf:").partition("/")
         repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
