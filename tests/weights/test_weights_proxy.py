@@ -69,9 +69,10 @@ def test_no_proxy_is_heeded(certificate, bring, monkeypatch):
         ("password", 1, "answers 407; .*USER:PASSWORD and an @ before the host"),
         ("status 403 Forbidden", 1, "answers 403"),
         ("status 502 Bad Gateway", 2, "answers 502, 2 times in a row"),
-        ("close", 2, "2 times in a row"),
+        ("close", 2, "the connection was cut through .*, 2 times in a row"),
+        ("garbage", 1, r"what answers does not speak HTTP through .* of ALL_PROXY\Z"),
         ("silent", 4, "no answer in time through .*, 2 times"),
-        ("drip", 5, "2 times in a row"),
+        ("drip", 5, "the connection was cut through .*, 2 times in a row"),
     ],
 )
 def test_a_proxy_that_fails_is_named_in_one_line(mode, seconds, words, certificate, bring, monkeypatch):
