@@ -12,7 +12,6 @@ from rexnet_hub.terminal import print_error, show, show_json, show_lines
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `card`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
 
@@ -35,7 +34,6 @@ def run_card(args: argparse.Namespace) -> int:
 
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `stage`."""
     parser.add_argument("name", help="a model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
@@ -58,7 +56,6 @@ def run_stage(args: argparse.Namespace) -> int:
 
 
 def declare_publish(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `publish`."""
     add = parser.add_argument
     add("repos", nargs="+", metavar="NAME|STAGED_DIR", help="models, or staged repo folders")
     add("--to", required=True, metavar="hf:ORG|DIR", help="an owner on the Hub, or a folder of repos")
@@ -124,7 +121,6 @@ def run_publish(args: argparse.Namespace) -> int:
 
 
 def declare_add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `add`."""
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
     add("--name", required=True, help="it is loaded by this name for ever")

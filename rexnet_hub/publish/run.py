@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,15 @@ from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import (
+    Lock,
+    MeasuredFile,
+    MeasuredHub,
+    Publication,
+    read_lock,
+    require_own_index,
+    update_lock,
+)
 from rexnet_hub.keys import read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
@@ -23,6 +32,9 @@ from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
+
+#: With this the Hub's client exchanges a CI's proof of who runs for a token; it names what the token is for.
+TRUSTED = "HF_OIDC_RESOURCE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +66,27 @@ def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
     checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         folder = Path(scratch) / entry.name
-        owner, _, given = str(to).removeprefix("hf:").partition("/")
-        repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
-        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        stage(entry, checkpoint, folder, measured=measured, repo_id=_repo_at(to, entry.name))
         yield folder
+
+
+def _repo_at(to: str | Path, name: str) -> str | None:
+    """Return the id of the repo that a target on a Hub means for a model; None for a folder."""
+    owner, _, given = str(to).removeprefix("hf:").partition("/")
+    return f"{owner}/{given or name}" if str(to).startswith("hf:") else None
+
+
+@contextlib.contextmanager
+def _token_of(repo_id: str | None) -> Iterator[None]:
+    """Scope the token that a CI is given for its proof of who runs (Trusted Publishers) to this repo."""
+    asked = os.environ.get(TRUSTED)
+    if asked and repo_id:
+        os.environ[TRUSTED] = repo_id
+    try:
+        yield
+    finally:
+        if asked:
+            os.environ[TRUSTED] = asked
 
 
 def _is_folder(source: str) -> bool:
@@ -97,6 +126,8 @@ def publish_all(
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
+    if record:
+        require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
@@ -105,7 +136,7 @@ def publish_all(
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to) as folder:
+            with _token_of(_repo_at(to, Path(source).name)), staged_repo(source, to=to) as folder:
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 name = None if _is_folder(source) else source
@@ -156,10 +187,8 @@ def record_publication(plan: Plan, published: Published) -> None:
     """
     if published.commit is None or published.request is not None or plan.repo_id is None:
         raise PublishError(f"{published.place}: only a commit on a Hub can be locked")
-    known = read_lock()
     output = read_receipt(plan.staged / RECEIPT_FILE).output
     model = plan.model or plan.name
-    before = known.of(model)
     publication = Publication(
         date=datetime.now(UTC).date().isoformat(),
         repo_id=plan.repo_id,
@@ -167,13 +196,13 @@ def record_publication(plan: Plan, published: Published) -> None:
         weights_sha256=output.sha256,
         tag=published.tag,
     )
-    is_new = all(publication.commit != earlier.commit for earlier in before.published)
-    measured = replace(
-        before,
-        published=(*before.published, publication) if is_new else before.published,
-        hub=MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag),
-        safetensors=MeasuredFile(
-            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
-        ),
-    )
-    write_lock(known.with_model(model, measured), find_lock())
+    hub = MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag)
+    weights = MeasuredFile(sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint)
+
+    def add(lock: Lock) -> Lock:
+        before = lock.of(model)
+        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        every = (*before.published, publication) if is_new else before.published
+        return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
+
+    update_lock(add)
