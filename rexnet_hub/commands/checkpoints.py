@@ -77,22 +77,15 @@ def run_convert(args: argparse.Namespace) -> int:
         identity = released_identity(entry, measured)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     out = args.out or source.with_suffix(".safetensors")
-    options = (args.sha256, args.wrapper, args.float32, args.allow_nonfinite)
+    expected = entry_tensors(open_index().find(model)) if model else None
+    options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
+    options["sha256"] = args.sha256
     try:
-        receipt = convert_checkpoint(
-            source,
-            out,
-            expected=entry_tensors(open_index().find(model)) if model else None,
-            identity=identity,
-            sha256=args.sha256,
-            wrapper=args.wrapper,
-            as_float32=args.float32,
-            allow_nonfinite=args.allow_nonfinite,
-        )
+        receipt = convert_checkpoint(source, out, expected=expected, identity=identity, **options)
     except FileProblem as error:
         if args.out or Path(error.file) not in (out, out.parent):
             raise
-        earlier = find_conversion(source, out) if identity and not any(options) else None
+        earlier = find_conversion(source, out) if identity and not any(options.values()) else None
         if earlier is None:
             raise FileProblem(error.file, f"{error.problem}; name another place with --out") from None
         receipt = earlier
