@@ -46,7 +46,7 @@ class Proxy:
 
     def explain(self, status: int) -> str:
         """Render that the proxy refused, and what to do where it wants to know who asks."""
-        advice = "; write your user and password there: http://USER:PASSWORD@HOST:PORT"
+        advice = "; write your user and password there, as USER:PASSWORD and an @ before the host"
         return f"{self} answers {status}{advice if status == 407 else ''}"
 
 
@@ -143,8 +143,8 @@ def _parse_proxy(kind: str, value: str) -> Proxy:
     }
     for problem in (problem for problem, is_found in problems.items() if is_found):
         raise SettingError(
-            f"{variable}: the address of the proxy {problem}. Write http://HOST:PORT, or "
-            "http://USER:PASSWORD@HOST:PORT with %XX for what is no letter or digit in them"
+            f"{variable}: the address of the proxy {problem}. Write http://HOST:PORT; where it asks for them "
+            "with USER:PASSWORD and an @ before HOST, and %XX for what is no letter or digit in them"
         )
     user = f"{unquote(at.username or '')}:{unquote(at.password or '')}".encode()
     authorization = f"Basic {base64.b64encode(user).decode()}" if "@" in at.netloc else None

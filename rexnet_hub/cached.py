@@ -12,15 +12,24 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError
 from rexnet_hub.index import Index, Lock
-from rexnet_hub.layout import RELEASED_FOLDER, REPOS_FOLDER
+from rexnet_hub.layout import (
+    RELEASED_FOLDER,
+    REPO_FILES,
+    REPOS_FOLDER,
+    SIGNATURE_FILES,
+    is_file_name,
+    receipt_of,
+)
 from rexnet_hub.locate import find_places
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.whole_files import locked
 
 #: The folders of the cache, and how what is of ours in them is named.
 _NAMES = {RELEASED_FOLDER: re.compile(r"[0-9a-f]{64}"), REPOS_FOLDER: re.compile(r".+-[0-9a-f]{16}")}
-_LEFT = re.compile(r"\.(.+)\.(?:part|lock|part\.old)")
+_REPO_FILES = (*REPO_FILES, *SIGNATURE_FILES)
+_LEFT = re.compile(r"\.(.+?)\.(part|lock|part\.old)")
 #: A younger one may be of a run that is at it, on a disk that has no locks.
 _LEFT_SECONDS = 86400.0
 
@@ -65,6 +74,10 @@ def _is_folder(place: Path) -> bool:
     return place.is_dir() and not place.is_symlink()
 
 
+def _is_file(place: Path) -> bool:
+    return place.is_file() and not place.is_symlink()
+
+
 def _describe(place: Path, names: re.Pattern[str] | None, models: list[str], check: bool) -> CachedItem:
     """Measure what is at a place, and decide whose it is."""
     size_bytes, last_used = 0, 0.0
@@ -74,10 +87,10 @@ def _describe(place: Path, names: re.Pattern[str] | None, models: list[str], che
             status = file.lstat()
             size_bytes += 0 if stat.S_ISDIR(status.st_mode) else status.st_size
             last_used = max(last_used, status.st_mtime)
-    if names and _LEFT.fullmatch(place.name) and not place.is_symlink():
-        state = "left behind" if time.time() - last_used > _LEFT_SECONDS else "at work?"
-    elif not (names and names.fullmatch(place.name) and _is_folder(place)):
+    if names is None or not _is_ours(place, names, inside):
         state = "not ours"
+    elif _LEFT.fullmatch(place.name):
+        state = "left behind" if time.time() - last_used > _LEFT_SECONDS else "at work?"
     elif check and not _is_whole(place):
         state = "damaged"
     else:
@@ -87,12 +100,32 @@ def _describe(place: Path, names: re.Pattern[str] | None, models: list[str], che
     return CachedItem(place=place, of=of, size_bytes=size_bytes, last_used=last_used, state=state)
 
 
+def _is_ours(place: Path, names: re.Pattern[str], inside: list[Path]) -> bool:
+    """Return whether a place and all that is in it are what this package writes, by kind and name."""
+    left, is_released = _LEFT.fullmatch(place.name), names is _NAMES[RELEASED_FOLDER]
+    is_one_file = left is not None and (is_released or left[2] == "lock")
+    if not names.fullmatch(left[1] if left else place.name):
+        return False
+    if not (_is_file if is_one_file else _is_folder)(place):
+        return False
+    for file in inside:
+        if is_released and file.parent == place and names.fullmatch(file.name) and _is_folder(file):
+            continue  # named by the digest of the first fetch
+        name = left[1] if (left := _LEFT.fullmatch(file.name)) else file.name
+        if not _is_file(file) or not (is_file_name(name) if is_released else name in _REPO_FILES):
+            return False
+    return True
+
+
 def _is_whole(place: Path) -> bool:
     """Return whether the files of a folder have the digests that the folder or the receipt states."""
     try:
         if place.parent.name == RELEASED_FOLDER:
-            files = [file for file in place.rglob("*") if not file.is_dir()]
-            return bool(files) and all(digest_file(file).sha256 == file.parent.name for file in files)
+            files = {file for file in place.rglob("*") if not file.is_dir()}
+            receipts = {receipt_of(file): file for file in files if receipt_of(file) in files}
+            stated = {file: file.parent.name for file in files - receipts.keys()}
+            stated |= {file: read_receipt(receipt).output.sha256 for receipt, file in receipts.items()}
+            return bool(files) and all(digest_file(file).sha256 == sha256 for file, sha256 in stated.items())
         repo = read_repo(place)
         repo.identity.require(repo.weights, digest_file(repo.weights))
         return repo.receipt is not None

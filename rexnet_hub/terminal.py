@@ -14,8 +14,13 @@ if TYPE_CHECKING:
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
-#: Who an address logs in, and each `name=value` of its query or fragment; as a path it has one slash of two.
-_PARTS = re.compile(r"(?<=:/)/?[^/?#\s]*(?=@)|(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
+#: Who an address logs in, also one without a scheme or with slashes that are none: `u:p@host/`, `//u:p@host`.
+_USER = re.compile(
+    r"(?:(?<=:/)|(?<=//)|(?<=:\\\\)\\*)[^/\\?#\s]*(?=@)"
+    r"|(?<![^\s'\"`(<\[])(?!['\"`(<\[])(?=[^\s/\\@:]{1,200}:)[^\s/\\@]{1,500}(?=@[^\s/\\@]{1,200}[/\\])"
+)
+#: Each `name=value` of an address's query or fragment.
+_PARTS = re.compile(r"(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
 #: Names of values that open a door, in small letters without what parts their words.
 _SECRET_NAME = re.compile(
     r"x(?:amz|goog|oss)\w*|sig|key|auth|pwd|pass|jwt|sas|\w*(?:token|secret|password|passwd|signature"
@@ -25,12 +30,11 @@ _SECRET_NAME = re.compile(
 
 def redact_text(text: str) -> str:
     """Replace what is secret in the addresses in a text: user names, passwords, tokens and signatures."""
+    text = _USER.sub("…", text) if "@" in text else text
     return _PARTS.sub(_redact, text) if ":/" in text else text
 
 
 def _redact(part: re.Match[str]) -> str:
-    if part[1] is None:
-        return "/…" if part[0].startswith("/") else "…"
     from urllib.parse import unquote
 
     word = re.sub(r"[^a-z0-9]", "", unquote(part[1]).lower())

@@ -40,7 +40,9 @@ class Handler(StreamRequestHandler):
                 self.wfile.flush()
                 if self.server.stopped.wait(0.05):
                     break
-        if mode in ("close", "silent", "drip"):
+        if mode == "garbage":
+            self.wfile.write(b"SSH-2.0-none\r\n")
+        if mode in ("garbage", "close", "silent", "drip"):
             return
         if status:
             self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -81,7 +83,7 @@ class Proxy(ThreadingTCPServer):
 
 @contextmanager
 def proxying(mode="honest", *, certificate=None, credentials=""):
-    """Run a proxy in a mode: honest, password, silent, drip, close or `status CODE WORDS`."""
+    """Run a proxy in a mode: honest, password, silent, drip, close, garbage or `status CODE WORDS`."""
     server = Proxy(("127.0.0.1", 0), Handler)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

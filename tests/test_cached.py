@@ -47,9 +47,9 @@ def cache(own_index):
     cache = find_cache_dir()
     for folder in (f"released/{KEY}", "repos/gone-0123456789abcdef", "signed", "old"):
         (cache / folder).mkdir()
-        (cache / folder / "file").write_bytes(b"12345")
+        (cache / folder / ("config.json" if "gone" in folder else "file")).write_bytes(b"12345")
     (cache / "repos" / ".gone-0123456789abcdef.part").mkdir()
-    for name in (f"released/.{KEY}.part", "repos/.young.lock", "released/strange", "note"):
+    for name in (f"released/.{KEY}.part", "repos/.young-0123456789abcdef.lock", "released/strange", "note"):
         (cache / name).write_bytes(b"123")
     (cache / "elsewhere").mkdir()
     (cache / "elsewhere" / "file").write_bytes(b"12")
@@ -87,7 +87,7 @@ def test_each_item_is_said_with_model_size_and_state(cache, rows):
     assert states == {
         "unneeded": UNNEEDED,
         "left behind": LEFT,
-        "at work?": {"repos/.young.lock"},
+        "at work?": {"repos/.young-0123456789abcdef.lock"},
         "not ours": OTHERS,
     }
     assert found[f"released/{KEY}"]["of"] == "file"
@@ -123,6 +123,38 @@ def test_all_empties_it_and_a_model_loads_again(cache, run):
     left = {place for place in shown(cache) if "/" not in place or "young" in place or place in OTHERS}
     assert shown(cache) == left | {"signed/file", "old/file", "elsewhere/file"}
     find_repo("rexnet_100")
+
+
+def test_what_is_named_as_ours_and_is_not_stays(own_index, run, rows):
+    """A folder of ours has only files of ours in it; a lock or a part is of a name of ours."""
+    cache, other = find_cache_dir(), "cd" * 32
+    for name in (
+        "repos/mine-0123456789abcdef/thesis.tex",
+        "repos/both-0123456789abcdef/config.json",
+        "repos/both-0123456789abcdef/.thesis.tex.part",
+        "repos/deep-0123456789abcdef/config.json/thesis.tex",
+        "repos/.thesis.lock",
+        "repos/.thesis.part/thesis.tex",
+        "repos/.mine-0123456789abcdef.part/thesis.tex",
+        "repos/.file-0123456789abcdef.part",
+        f"released/.{KEY}.lock/thesis.tex",
+        f"released/.{KEY}.part/thesis.tex",
+        "released/.thesis.part",
+        f"released/{'ef' * 32}/chapter/thesis.tex",
+        f"released/{'01' * 32}/{other}/{other}/thesis.tex",
+    ):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_text("precious")
+    for name in (KEY, other):
+        (cache / "released" / name).mkdir()
+    os.mkfifo(cache / "released" / KEY / "fifo.pth")
+    (cache / "released" / other / "link.pth").symlink_to(cache / "repos" / ".thesis.lock")
+    for file in [*cache.rglob("*"), cache]:
+        os.utime(file, (1e9, 1e9), follow_symlinks=False)
+    before = shown(cache)
+    assert {place: item["state"] for place, item in rows().items() if item["state"] != "not ours"} == {}
+    assert run("--prune", "--all", "--apply")[0] == 0
+    assert shown(cache) == before
 
 
 def test_use_is_remembered(cache, rows, capsys):
@@ -204,6 +236,17 @@ def test_nothing_goes_while_the_index_has_errors(cache, run, monkeypatch, tmp_pa
     assert code == 1
     assert "error: nothing goes while the index has errors" in said
     assert shown(cache) == before
+
+
+def test_the_last_line_says_what_was_and_what_is(cache, run):
+    """A plan says what would go of what there is; what was done, what is left."""
+    size = sum(file.lstat().st_size for file in cache.rglob("*") if file.is_symlink() or not file.is_dir())
+    assert run("--prune")[1].splitlines()[-1].startswith(f"{cache}: {size} bytes (")
+    assert run("--prune")[1].splitlines()[-1].endswith(", to be removed: 13 bytes (0.0 MB)")
+    last = run("--prune", "--apply")[1].splitlines()[-1]
+    assert last.startswith(f"{cache}: {size - 13} bytes (")
+    assert last.endswith(", removed: 13 bytes (0.0 MB)")
+    assert run()[1].splitlines()[-1].startswith(f"{cache}: {size - 13} bytes (")
 
 
 def test_a_cache_that_is_not_there_is_empty(own_index, run, rows):

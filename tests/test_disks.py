@@ -97,3 +97,37 @@ def test_each_command_on_a_disk_with_a_fault(fault, commands, open_folder):
         assert SAID[fault] in line, (name, line)
         assert faulty["seconds"] < 30, name
         assert [file for file in row["left"] if not file.endswith(".journal")] == [], name
+
+
+def test_a_cache_of_others_gives_the_conversion_that_is_there(open_folder):
+    """`convert NAME` needs no disk for what was converted before; else it names the option that helps."""
+    place, _ = open_folder
+    with tempfile.TemporaryDirectory() as base:
+        Path(base).chmod(0o755)
+        zoo = shutil.copytree(place / "zoo", Path(base, "zoo"))
+        settings = {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1", "ZOO": str(zoo), "TMPDIR": base}
+        settings |= {"REXNET_HUB_INDEX": str(zoo / "index"), "REXNET_HUB_CACHE": str(zoo / "cache")}
+
+        def run(*words):
+            return subprocess.run(
+                [sys.executable, *words], env=os.environ | settings, capture_output=True, text=True, cwd=base,
+                check=True,
+            ).stdout  # fmt: skip
+
+        def convert(*options):
+            words = json.dumps({"convert": ["convert", "rexnet_100", *options]})
+            return json.loads(run(SCRIPT, "another's", words, base))["convert"]["faulty"]
+
+        run("-m", "rexnet_hub", "fetch", "rexnet_100")
+        refused = convert()
+        assert refused["code"] == 1
+        assert "Permission denied; name another place with --out" in refused["said"]
+        run("-m", "rexnet_hub", "convert", "rexnet_100")
+        assert convert()["code"] == 0
+        assert "it was there" in convert()["said"]
+        assert convert("--float32")["code"] == 1
+        (weights,) = zoo.rglob("*.safetensors")
+        data = bytearray(weights.read_bytes())
+        data[-1] ^= 1
+        weights.write_bytes(data)
+        assert convert()["code"] == 1

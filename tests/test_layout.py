@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from rexnet_hub import load_index
 from rexnet_hub.cli import main
 from rexnet_hub.errors import IndexReadError, UsageError
+from rexnet_hub.index.lock import Measured
 from rexnet_hub.index.problems import render_problems
 from rexnet_hub.layout import find_name_danger, find_name_problem, find_path_problem, is_file_name, is_repo_id
 from rexnet_hub.publish import plan_publish
 from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.folder import fetch_released
 
 #: Names that are an error wherever they stand; that some disk or the Hub does not take; that all take.
 DANGEROUS = (
@@ -169,6 +171,9 @@ def test_nothing_is_loaded_staged_or_published_under_a_dangerous_name(
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="can name no repo"):
         plan_publish(staged, tmp_path / "hub", name=name)
+    with pytest.raises(IndexReadError, match="can name no folder"):
+        fetch_released(replace(standins[1], name=name), cache_dir=tmp_path / "cache", measured=Measured())
+    assert not (tmp_path / "cache").exists()
     folder = shutil.copytree(standins[0], tmp_path / "index")
     (file,) = folder.glob("*.yml")
     file.write_text(file.read_text().replace("- Name: rexnet_100\n", f"- Name: '{name}'\n"))

@@ -43,6 +43,7 @@ RUNS = {
         "publish NAME rexnet_100 HOSTILE --to OUT/hub --json",
         "publish NAME rexnet_100 HOSTILE --to OUT/hub --markdown",
     ],
+    "versions": ["versions NAME", "versions HOSTILE", "versions HOSTILE --json"],
     "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
     "predict": ["predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"],
     "export": ["export HOSTILE", "export NAME"],
@@ -167,6 +168,52 @@ def test_no_page_has_the_secret(words):
         assert SECRET not in text, name
 
 
+@pytest.mark.parametrize(
+    ("field", "url"),
+    [
+        *((field, url) for field in ("Weights", "Code", "Paper", "Sources") for url in (
+            f"//u:{SECRET}@h/a-1b4dddf4.pth",
+            f"u:{SECRET}@h/a-1b4dddf4.pth",
+            f"https:\\\\u:{SECRET}@h\\a-1b4dddf4.pth",
+            f"u:{SECRET}/{SECRET}#{SECRET}@h",
+            f"file:///etc/passwd?{SECRET}",
+            f"file:///etc/passwd#{SECRET}",
+            f"https://h/x#{SECRET}",
+            f"https://h/x?{SECRET}",
+        )),
+        ("Weights", f"https://h.example/a-1b4dddf4.pth#{SECRET}"),
+        ("Weights", {"URL": f"https://h.example/a-1b4dddf4.pth#{SECRET}"}),
+        ("Weights", {"URL": f"https:\\\\u:{SECRET}@h\\a-1b4dddf4.pth"}),
+    ],
+)  # fmt: skip
+def test_an_address_that_is_none_is_printed_without_what_may_be_a_secret(
+    field, url, tmp_path, monkeypatch, capsys
+):
+    """It is a problem, whoever reads it strictly, and no command prints its user, query or fragment."""
+    stated = {"Title": "t", "URL": url} if field == "Paper" else {"Code": url} if field == "Sources" else url
+    model = {"Name": "rexnet_100", "Code": "https://h.example/x", field: stated}
+    (tmp_path / "index.json").write_text(json.dumps({"Models": [model]}))
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    assert main(["validate", "--strict"]) == 1
+    for line in ("list", "show rexnet_100", "show rexnet_100 --json", "card rexnet_100", "fetch rexnet_100"):
+        main(line.split())
+    main(["validate", "--format", "github"])
+    assert SECRET not in "".join(capsys.readouterr())
+
+
+def test_a_fragment_of_code_and_a_query_of_weights_stay(tmp_path):
+    """A line of a page of code is named so, and a server may want a query."""
+    from rexnet_hub.index import load_index
+
+    model = {
+        "Name": "a",
+        "Code": "https://h.example/x.py#L212",
+        "Weights": "https://h.example/a-1b4dddf4.pth?a=1",
+    }
+    (tmp_path / "index.json").write_text(json.dumps({"Models": [model]}))
+    assert load_index(tmp_path).problems == ()
+
+
 def calls(name):
     """Yield each call of a function of this name in the commands, with its file."""
     for file in (*(PACKAGE / "commands").iterdir(), PACKAGE / "cli.py"):
@@ -214,6 +261,9 @@ OUR_WORDS = {
         ("https://drive.example/uc?export=download&id=1", None),
         (f"{Path(ADDRESS)}: no file", "https:/…@example.org/x?access_token=…&v=1#sig=… no file"),
         ("a?token=1 is no address", None),
+        ("u:p@h/a, (u:p:q@h/a and //u@h", "…@h/a, (…@h/a and //…@h"),
+        (r"https:\\u:p@h\a and 'https:\\\\u:p@h\\a'", r"https:\\…@h\a and 'https:\\…@h\\a'"),
+        ("mailto:me@example.org, git@example.org:a/b, acc:77@224, hf:a/b@v1/x and C:\\me@here\\x", None),
     ],
 )  # fmt: skip
 def test_only_secrets_are_taken_out(text, shown):

@@ -593,6 +593,16 @@ def test_a_file_that_nobody_states_is_said(entry, repo):
     assert "files" not in findings
 
 
+def test_junit_of_hostile_names_is_plain_xml():
+    """What no XML can hold, or a terminal would obey, is escaped in names too."""
+    finding = Finding(model="rexnet\x1b[31m_\u202e100", claim="a\x07\u202eb", verdict=HOLDS, stated="1")
+    text = render_junit([finding])
+    assert text.replace("\n", "").isprintable()
+    (suite,) = ElementTree.fromstring(text)
+    assert suite.get("name") == suite[0].get("classname") == r"rexnet\x1b[31m_\u202e100"
+    assert suite[0].get("name") == r"a\x07\u202eb"
+
+
 def test_junit_says_what_the_findings_say():
     """A JUnit reader sees each claim once: false as a failure, unmeasured as skipped, hostile text inert."""
     findings = (

@@ -61,9 +61,10 @@ def run_cache(args: argparse.Namespace) -> int:
         lines = [_cells(item, word if item in goes else "") for item in items]
         if lines:
             show_lines(table(heads, lines, right=(2,)) + "\n")
-        total, going = (_size(sum(item.size_bytes for item in some)) for some in (items, goes))
-        pruned = f", {'removed' if args.apply else 'to be removed'}: {going}" if args.prune and lines else ""
-        show(f"{folder}: {total if lines else 'nothing in it'}{pruned}")
+        total, going = (sum(item.size_bytes for item in some) for some in (items, goes))
+        left, words = (total - going, "removed") if args.apply else (total, "to be removed")
+        pruned = f", {words}: {_size(going)}" if args.prune and lines else ""
+        show(f"{folder}: {_size(left) if left else 'nothing in it'}{pruned}")
         for repo_id, size_bytes in hub.items():
             show(f"{repo_id}: {_size(size_bytes)} in the Hub client's cache; hf cache rm model/{repo_id}")
     for problem in problems:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError, refuse_unused
+from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import printable, show, show_json, show_lines, table, terminal_columns
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def run_convert(args: argparse.Namespace) -> int:
         fetch_released,
         released_identity,
     )
-    from rexnet_hub.weights.convert import convert_checkpoint
+    from rexnet_hub.weights.convert import convert_checkpoint, find_conversion
 
     source, model = Path(args.source), args.model
     identity, measured = None, Measured()
@@ -83,16 +83,19 @@ def run_convert(args: argparse.Namespace) -> int:
         identity = released_identity(entry, measured)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     out = args.out or source.with_suffix(".safetensors")
-    receipt = convert_checkpoint(
-        source,
-        out,
-        expected=entry_tensors(open_index().find(model)) if model else None,
-        identity=identity,
-        sha256=args.sha256,
-        wrapper=args.wrapper,
-        as_float32=args.float32,
-        allow_nonfinite=args.allow_nonfinite,
-    )
+    expected = entry_tensors(open_index().find(model)) if model else None
+    options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
+    options["sha256"] = args.sha256
+    try:
+        receipt = convert_checkpoint(source, out, expected=expected, identity=identity, **options)
+    except FileProblem as error:
+        if args.out or Path(error.file) not in (out, out.parent):
+            raise
+        earlier = find_conversion(source, out) if identity and not any(options.values()) else None
+        if earlier is None:
+            raise FileProblem(error.file, f"{error.problem}; name another place with --out") from None
+        receipt = earlier
+        show("it was there; nothing new can be written there", stream=sys.stderr)
     if model:
         entry = open_index().find(model)
         answers = compare_witnesses(entry, source, receipt.output, out)

@@ -13,7 +13,6 @@ from typing import Any
 from rexnet_hub.index import Entry
 from rexnet_hub.pages.text import one_line
 from rexnet_hub.pages.views import ModelView
-from rexnet_hub.terminal import redact_text
 
 CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
 
@@ -102,4 +101,4 @@ def raw_entry(entry: Entry) -> str | None:
     ):
         end += 1
     cut = [line[indent:] for line in lines[place.line - 1 : end]]
-    return redact_text("\n".join(cut).rstrip())
+    return "\n".join(cut).rstrip()

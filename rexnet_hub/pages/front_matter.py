@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -23,7 +24,8 @@ _DATASET_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 def render_front_matter(entry: Entry, *, standin: bool = False) -> str:
     """Render the card's metadata as YAML."""
     data = front_matter(entry, standin=standin)
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=10**6))
+    is_plain = json.dumps(data, ensure_ascii=False).isprintable()
+    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=is_plain, width=10**6))
 
 
 def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 import yaml
 
 from rexnet_hub.addresses import find_url_problem
-from rexnet_hub.terminal import redact_text
+from rexnet_hub.terminal import printable, redact_text
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
 _MEANING = re.compile(r"[\\`*{}\[\]<>&|~$^@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=\bwww)\.")
@@ -71,9 +71,10 @@ def code(text: Any) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """Render lines as a code block whose fence is longer than any within."""
+    """Render lines as a code block whose fence is longer than any within, escaped as on a terminal."""
+    text = "\n".join(map(printable, text.rstrip().split("\n")))
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def shell(text: Any) -> str:

@@ -79,7 +79,6 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
             for file, text in texts.items():
                 (folder / file).write_bytes(text.encode())
         else:
-            entry.require_name()
             measured = read_lock().of(entry.name)
             checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
             stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)

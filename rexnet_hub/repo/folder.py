@@ -150,7 +150,9 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
         MismatchError: It is not the file that index and lock state, or they state two.
         OutputExistsError: Another file has its name in the folder.
         RepoError: The entry names no weights.
+        IndexReadError: Its name must be no folder's.
     """
+    entry.require_name()
     released = entry.released
     identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     if released is None:

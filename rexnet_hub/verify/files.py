@@ -108,9 +108,7 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
     if is_known or (not doubt and checkpoint is None and repo is None):
         return
     found = "weights not known to be the released ones" if checkpoint or repo else ""
-    note = (
-        doubt or "no witness, no lock and no key that the index trusts says where they are from"
-    )
+    note = doubt or "no witness, no lock and no key that the index trusts says where they are from"
     yield evidence.leave("origin", stated="the released weights", found=found, note=note)
 
 

@@ -60,7 +60,7 @@ def render_junit(findings: Sequence[Finding]) -> str:
     for model in dict.fromkeys(finding.model for finding in findings):
         own = [finding for finding in findings if finding.model == model]
         counts = {
-            "name": model,
+            "name": printable(model),
             "tests": str(len(own)),
             "failures": str(sum(finding.verdict == FALSE for finding in own)),
             "errors": "0",
@@ -68,7 +68,8 @@ def render_junit(findings: Sequence[Finding]) -> str:
         }
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for finding in own:
-            case = ElementTree.SubElement(suite, "testcase", classname=model, name=finding.claim)
+            case = ElementTree.SubElement(suite, "testcase", classname=counts["name"])
+            case.set("name", printable(finding.claim))
             found = finding.found or "nothing"
             message = printable(f"stated {finding.stated}, found {found}; {finding.note}")
             if finding.verdict == FALSE:

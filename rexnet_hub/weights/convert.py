@@ -19,7 +19,7 @@ from rexnet_hub.nets.keymap import choose_key_map, our_shape
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
-from rexnet_hub.weights.digest import ByteSource, Digester, FileDigest, write_all
+from rexnet_hub.weights.digest import ByteSource, Digester, FileDigest, digest_file, write_all
 from rexnet_hub.weights.dtypes import DTYPES, count_negative, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import fingerprint_of
 from rexnet_hub.weights.receipt import (
@@ -118,6 +118,17 @@ def convert_checkpoint(
             )
             receipt_stream.write(render_receipt(receipt).encode())
     return receipt
+
+
+def find_conversion(source: Path, out: Path) -> Receipt | None:
+    """Find what an earlier run made of this very source, compared with the network and whole still."""
+    try:
+        receipt = read_receipt(receipt_of(out))
+        digests = digest_file(source).sha256, digest_file(out).sha256
+    except FileProblem:
+        return None
+    is_same = digests == (receipt.source.sha256, receipt.output.sha256)
+    return receipt if is_same and receipt.checked_against_network else None
 
 
 def _require_free(source: Path, out: Path) -> None:

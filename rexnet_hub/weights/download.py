@@ -38,6 +38,7 @@ _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
 # An attempt that fetched less did not get further.
 _PROGRESS_BYTES = 1 << 16
+_CUT = (http.client.RemoteDisconnected, http.client.IncompleteRead, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 #: What to do where not even the host's name is found.
@@ -227,16 +228,19 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
         connection.close()
 
 
-def _explain(transfer: _Transfer, url: str, error: Exception, proxy: Proxy | None) -> Exception:
+def _explain(
+    transfer: _Transfer, url: str, error: OSError | http.client.HTTPException, proxy: Proxy | None
+) -> Exception:
     """Return the error of a connection that failed; what may pass is tried again."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return FetchError(f"{redact_url(url)}: its certificate does not hold: {error.verify_message}")
     if isinstance(error, socket.gaierror) and proxy is None:
         return _Interrupted(f"{_describe(error)}; {NO_NETWORK}")
-    if proxy is None:
-        return _Interrupted(_describe(error))
-    if not (refused := re.match(r"Tunnel connection failed: (\d{3})", str(error))):
-        return _Interrupted(f"{_describe(error)} through {proxy}")
+    refused = re.match(r"Tunnel connection failed: (\d{3})", str(error))
+    if proxy is None or refused is None:
+        said = f"{_describe(error)}{f' through {proxy}' if proxy else ''}"
+        is_no_http = isinstance(error, http.client.HTTPException) and not _is_cut(error)
+        return transfer.error(said) if is_no_http else _Interrupted(said)
     said = proxy.explain(status := int(refused[1]))
     return _Interrupted(said) if status in _TRANSIENT else transfer.error(said)
 
@@ -311,10 +315,21 @@ def _take_chunks(transfer: _Transfer, response: http.client.HTTPResponse, total:
             since, window_at = time.monotonic(), transfer.at
 
 
-def _describe(error: Exception) -> str:
+def _is_cut(error: Exception) -> bool:
+    """Return whether a connection was closed too early: an answer's first line that is whole is none."""
+    return isinstance(error, _CUT) or (
+        isinstance(error, http.client.BadStatusLine) and "\n" not in error.args[0]
+    )
+
+
+def _describe(error: OSError | http.client.HTTPException) -> str:
     """Return what broke, in words that cannot hold an address."""
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return f"the connection failed ({error.strerror[:60]})"
-    return f"the connection failed ({type(error).__name__})"
+    if _is_cut(error):
+        return "the connection was cut"
+    if isinstance(error, ssl.SSLError):
+        return "no TLS connection comes about"
+    if isinstance(error, http.client.HTTPException):
+        return "what answers does not speak HTTP"
+    return f"the connection failed: {error.strerror or 'no reason is given'}"

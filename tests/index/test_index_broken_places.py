@@ -90,6 +90,8 @@ BREAKS = {
     "fraction for a percent": ("      Top 1 Accuracy:", _value("0.7786"), "unit-suspect"),
     "top 5 below top 1": ("      Top 5 Accuracy:", _value("5%"), "top5-below-top1"),
     "no URL": ("  Weights:", _value("model.pth"), "not-a-url"),
+    "fragment of weights": ("  Weights:", _value("https://h.example/a-1b4dddf4.pth#x"), "not-a-url"),
+    "query of a file": ("  Weights:", _value("file:///a-1b4dddf4.pth?x"), "not-a-url"),
     "digest of another": ("  SHA256:", _value("'" + 64 * "g" + "'"), "wrong-kind"),
     "digest without quotes": ("  SHA256:", _value(64 * "1"), "digest-as-number"),
     "foreign tag": ("    ID:", _value("!!python/none x"), "foreign-tag"),

@@ -12,6 +12,7 @@ from hostile_index import HOSTILE, write_hostile_index
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock
 from rexnet_hub.pages import text
 from rexnet_hub.pages.card import render_card
@@ -156,6 +157,32 @@ def schemes(source):
 
 def strip_front(source):
     return source.partition("\n---\n")[2] if source.startswith("---\n") else source
+
+
+def test_no_page_nor_card_holds_what_nobody_can_see(tmp_path):
+    """A name that turns the text around is escaped in front matter and quote, left out elsewhere."""
+    lines = [
+        "Models:",
+        "- Name: a\u202eb",
+        "  Title: c\u202ed",
+        "  License: e\u202ef",
+        "  Code: https://h.example/x\u202ey",
+        "  Metadata: {Training Data: [g/h\u202ei], Optimizer: j\u202ek, Image Size: 224, Crop Pct: 0.875,",
+        "    Interpolation: bicubic, Image Mean: [0.5, 0.5, 0.5], Image Std: [0.5, 0.5, 0.5]}",
+        "  Results:",
+        "  - Task: l\u202em",
+        "    Dataset: n\u202eo",
+        "    Metrics: {Top 1 Accuracy: 77%}",
+    ]
+    (tmp_path / "index.yml").write_text("\n".join(lines))
+    index = load_index(tmp_path)
+    (entry,) = index.models
+    card = render_card(entry, measured=Lock().of(entry.name))
+    pages = {"card": card, **render_site(index.models, Lock())}
+    assert [name for name, text in pages.items() if "\u202e" in text and not name.endswith(".json")] == []
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["model-index"][0]["name"] == entry.name
+    assert any("\nTitle: c\\u202ed" in text for text in pages.values())
 
 
 def test_a_hostile_card_has_the_keys_of_a_plain_one(tmp_path):

@@ -21,6 +21,7 @@ from rexnet_hub.index.reading.values import (
     is_null,
     read_scalar,
     reads_as_number,
+    redact_broken_url,
     unquoted_digest,
 )
 from rexnet_hub.index.reading.witnesses import make_witness
@@ -106,6 +107,7 @@ class Builder:
         if problem is not None:
             claim = _claim(row.name if row else key.text, key.text, None, problem.location)
             raw = node.text if node.kind == "scalar" and node.text else redact_text(node.raw)
+            raw = redact_broken_url(raw) if problem.code == "not-a-url" else raw
             text = " ".join(raw.split())[:80]
             self._unread.append(replace(claim, text=text, problem=problem.message))
 
@@ -118,6 +120,7 @@ class Builder:
     def value(self, row: Field | None, node: Node, kind: str | None = None) -> Any:
         """Read a value as its field's kind; None where nothing is said or it is not of that kind."""
         kind = kind or (row.kind if row else "any")
+        of_url = "weights" if row is not None and row.name == "weights" else "url"
         if node.kind == "list":
             return self._list(row, kind, node)
         if node.kind == "mapping":
@@ -126,11 +129,11 @@ class Builder:
                 self.refuse(node, f"{row.label if row else kind} as a value, found a mapping")
                 return None
             kinds = {
-                key.text: "url" if kind == "url" and key_name(key.text) == "url" else "any"
+                key.text: of_url if kind == "url" and key_name(key.text) == "url" else "any"
                 for key, _ in node.pairs
             }
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
-        if self._report_secret(node) and kind == "url":
+        if self._report_secret(node) and kind in ("url", "weights"):
             return None
         if kind == "numbers" and not is_null(node):
             self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
@@ -139,7 +142,7 @@ class Builder:
         try:
             is_page = row is None or row.name != "readme" or node.text.lower().endswith((".md", ".mdx"))
             as_text = kind in ("words", "spdx") or (kind == "path" and not is_page)
-            value = read_scalar("text" if as_text else kind, node, notes)
+            value = read_scalar("text" if as_text else of_url if kind == "url" else kind, node, notes)
         except Flaw as flaw:
             notes.append(flaw)
             value = None

@@ -70,8 +70,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_digest(kind, node)
     if kind == "key":
         return _read_key(text)
-    if kind == "url":
-        require_url(text)
+    if kind in ("url", "weights"):
+        require_url(text, of_weights=kind == "weights")
     if kind == "path" and "://" not in text and (problem := find_path_problem(text)):
         notes.append(Flaw("unportable-name", f"the path {text[:80]!a} {problem}"))
     if node.plain and node.tag != "str":
@@ -210,17 +210,27 @@ def reads_as_number(text: str) -> bool:
     return is_number or resolve(text) in ("int", "float")
 
 
-def require_url(text: str) -> None:
+def redact_broken_url(text: str) -> str:
+    """Return what should be an address without what may be a secret: what is before an @, query, fragment."""
+    _, at, rest = text.rpartition("@")
+    return f"{'…' * len(at)}{at}{re.split('[?#]', rest)[0]}"[:80]
+
+
+def require_url(text: str, *, of_weights: bool = False) -> None:
     """Check that a text is an address of the web or of a file.
 
     Raises:
         Flaw: It is not one.
     """
+    shown = repr(redact_broken_url(text))
     try:
         parts = urlsplit(text)
-    except ValueError as error:
-        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL: {error}") from None
+    except ValueError:
+        raise Flaw("not-a-url", f"{shown} is not a URL: its host cannot be read") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
-        raise Flaw("not-a-url", f"{text[:80]!r} is not a URL; expected is one such as https://host/name.pth")
+        raise Flaw("not-a-url", f"{shown} is not a URL; expected is one such as https://host/name.pth")
     if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
-        raise Flaw("not-a-url", f"{text[:80]!r} names no host")
+        raise Flaw("not-a-url", f"{shown} names no host")
+    is_file = parts.scheme == "file"
+    if (is_file and "?" in text) or ((is_file or of_weights) and "#" in text):
+        raise Flaw("not-a-url", f"{shown} is all that names the file: leave out what follows it")
