@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.weights.checkpoint.manifest import (
+    METADATA_KEY,
     Manifest,
     SourceTensor,
     StoredBytes,
@@ -60,9 +61,11 @@ def canonical_order(tensors: Iterable[TensorSpec]) -> list[TensorSpec]:
 
 def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = METADATA) -> bytes:
     """Render the length and the header of a file that holds these tensors in this order."""
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    header: dict[str, Any] = {METADATA_KEY: dict(sorted(metadata.items()))} if metadata else {}
     at = 0
     for tensor in tensors:
+        if tensor.name == METADATA_KEY:
+            raise ValueError(f"no tensor of a safetensors file can be named {METADATA_KEY}")
         end = at + tensor.size_bytes
         code = DTYPES[tensor.dtype].code
         header[tensor.name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [at, end]}
@@ -169,7 +172,7 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     head = read_head(source) if head is None else head
     length = len(head) - 8
     header = parse_header(source, head[8:])
-    metadata = _require_metadata(source, header.pop("__metadata__", {}))
+    metadata = _require_metadata(source, header.pop(METADATA_KEY, {}))
     data = StoredBytes(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
     spans = sorted((_read_span(source, name, fields, data) for name, fields in header.items()), key=_span_key)
     at = 0

@@ -88,7 +88,7 @@ LIES = {
     "the same bytes twice": make(one() | {"b": one()["a"]}, b"1234"),
     "metadata that is no text": make(one() | {"__metadata__": {"format": 1}}, b"1234"),
     "metadata that is a list": make(one() | {"__metadata__": []}, b"1234"),
-    "an odd name": make({"a b": one()["a"]}, b"1234"),
+    "a name with a control character": make({"a\n": one()["a"]}, b"1234"),
     "an empty name": make({"": one()["a"]}, b"1234"),
     "no tensor": make({"__metadata__": {}}),
     "an empty header": make("{}"),

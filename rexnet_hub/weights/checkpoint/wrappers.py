@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rexnet_hub.weights.checkpoint.manifest import MAX_TENSORS
+from rexnet_hub.weights.checkpoint.manifest import MAX_NAME, MAX_TENSORS
 from rexnet_hub.weights.checkpoint.pickle_reader import (
     MAX_OPERATIONS,
     Global,
@@ -29,7 +29,6 @@ from rexnet_hub.weights.digest import ByteSource
 _WRAPPERS = ("state_dict", "state_dict_ema", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.")
 _MAX_DEPTH = 4
-_MAX_KEY = 256
 _MAX_LEFT_OUT = 100
 _GROUPS = ("_parameters", "_buffers", "_modules")
 _Path = tuple[str, ...]
@@ -102,7 +101,7 @@ def _candidates(source: ByteSource, value: dict[Any, Any]) -> list[tuple[_Path, 
             steps += len(item) if type(item) is dict else 0
             if steps > MAX_OPERATIONS:  # few dicts, each many times in another
                 raise source.refuse(f"its dicts within dicts have more than {MAX_OPERATIONS} items")
-            if type(key) is not str or len(key) > _MAX_KEY:
+            if type(key) is not str or len(key) > MAX_NAME:
                 continue
             if _is_module(item) or _is_tensors(item):
                 found.append(((*path, key), item))
@@ -151,9 +150,9 @@ def _module_tensors(source: ByteSource, module: Opaque) -> tuple[dict[str, Any],
         passing = state.get("_non_persistent_buffers_set", [])
         names = [name for group in _GROUPS for name in state[group]]
         steps += 1 + len(names) + len(passing)
-        if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > _MAX_KEY:
+        if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > MAX_NAME:
             raise source.refuse(f"its modules have no end, or more than {MAX_TENSORS} tensors")
-        if any(type(name) is not str or len(name) > _MAX_KEY for name in names):
+        if any(type(name) is not str or len(name) > MAX_NAME for name in names):
             raise source.refuse(f"its module {prefix[:80]!a} has names that are none")
         passing = {name for name in passing if type(name) is str}
         for group in ("_parameters", "_buffers"):
