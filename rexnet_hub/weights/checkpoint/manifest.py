@@ -15,7 +15,7 @@ MAX_TENSORS = 10_000
 MAX_DIMENSIONS = 64  # torch's own limit
 MAX_NAME = 1024
 METADATA_KEY = "__metadata__"  # what a safetensors header calls what is no tensor
-_NAME = re.compile(r"(?!%s\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,%d}" % (METADATA_KEY, MAX_NAME))
+_NAME = re.compile(rf"(?!{METADATA_KEY}\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
