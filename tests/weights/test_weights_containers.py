@@ -288,7 +288,7 @@ def test_a_legacy_file_that_contradicts_itself_is_refused(lie, message, tmp_path
 
 
 def test_every_name_that_safetensors_can_hold_is_kept(container, tmp_path):
-    """Whatever a state dict calls its tensors, the file has the names, and the bytes that safetensors writes."""
+    """Whatever a state dict calls its tensors, the file is the one that safetensors writes of them."""
     names = [
         "a-b",
         "blocks/0/w:0",
