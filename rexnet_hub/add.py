@@ -18,7 +18,7 @@ import yaml
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.lock import MeasuredFile, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import Lock, MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
@@ -103,6 +103,7 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         IndexReadError: The index would not be valid, or its file cannot be added to; nothing is changed.
         FileProblem: A file cannot be read or written.
     """
+    require_own_index()
     index = load_index()
     contents = _measure(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
@@ -117,7 +118,7 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
         location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
-    lock, entry = read_lock(), load_index().find(new.name)
+    entry = load_index().find(new.name)
     source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(entry),
@@ -126,8 +127,11 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
             sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
         ),
     )
-    measured = merge_measured(entry, lock.of(new.name), fresh)
-    write_lock(lock.with_model(new.name, measured), find_lock())
+
+    def merge(lock: Lock) -> Lock:
+        return lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh))
+
+    update_lock(merge)
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
@@ -137,16 +141,12 @@ def _measure(checkpoint: Path) -> _Contents:
         receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
     classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
-    fitting = [
-        name
-        for name, config in CONFIGS.items()
-        if expected_tensors(config, num_classes=classifier[0]) == tensors
-    ]
+    planned = {name: expected_tensors(config, num_classes=classifier[0]) for name, config in CONFIGS.items()}
+    fitting = [name for name, expected in planned.items() if expected == tensors]
     if len(fitting) != 1:
         known = ", ".join(CONFIGS)
-        raise StateDictError(
-            checkpoint, f"its {len(tensors)} tensors are those of no network of ours: {known}"
-        )
+        problem = f"its {len(tensors)} tensors are those of no network of ours: {known}"
+        raise StateDictError(checkpoint, problem)
     return _Contents(
         architecture=fitting[0],
         num_classes=classifier[0],
@@ -191,10 +191,8 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
         **{_label(field): value for field, value in stated.items() if value},
     }
     labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
-    absent = [
-        label for label in labels if label not in metadata and key_name(label) not in collection.metadata
-    ]
-    if absent:
+    shared = collection.metadata
+    if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
         raise UsageError(
             f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "
             f"or let the collection {new.collection} say them"
@@ -229,9 +227,8 @@ def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
     except OSError as error:
         raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, RecursionError, ValueError):
-        raise FileProblem(
-            file, "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
-        ) from None
+        problem = "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
+        raise FileProblem(file, problem) from None
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
     network, classes = log.get("model"), log.get("num_classes")
@@ -274,6 +271,5 @@ def _mark_superseded(old: Entry, name: str) -> None:
     mark = now.extra.get("superseded_by") if now else None
     if mark is None or mark.text != name or index.errors:
         write_whole(file, before)
-        raise UsageError(
-            f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
-        )
+        problem = f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
+        raise UsageError(problem)

@@ -108,9 +108,8 @@ class AutoModel:
         access = Access(revision, cache_dir, local_files_only, token, trusted_key)
         _require_revisions(name_or_repo_or_folder, access)
         repo = find_repo(name_or_repo_or_folder, access)
-        network = load_network(
-            repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
-        )
+        changes = {"num_classes": num_classes, "in_chans": in_chans}
+        network = load_network(repo, allow_nonfinite=allow_nonfinite, **changes)
         model = ReXNetFeatures(network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
@@ -319,11 +318,8 @@ def load_network(
     if num_classes is not None and num_classes != config.num_classes:
         network.reset_classifier(num_classes)
         if num_classes:
-            log.warning(
-                "the classifier for %d classes is replaced by a new one for %d",
-                config.num_classes,
-                num_classes,
-            )
+            what = "the classifier for %d classes is replaced by a new one for %d"
+            log.warning(what, config.num_classes, num_classes)
     return network
 
 

@@ -106,10 +106,7 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
         run = getattr(module, f"run_{name}")
         text = (run.__doc__ or "").replace("\n    ", "\n").strip()
         command = group.add_parser(
-            name,
-            help=text.splitlines()[0].rstrip("."),
-            description=text,
-            formatter_class=_HelpFormatter,
+            name, help=text.splitlines()[0].rstrip("."), description=text, formatter_class=_HelpFormatter
         )
         command.set_defaults(run=run, build_parser=build_parser)
         getattr(module, f"declare_{name}")(command)

@@ -87,9 +87,8 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         tensors = entry_tensors(entry)
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
         standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
-        file = copied / entry.location.file.resolve().relative_to(
-            given.resolve() if given.is_dir() else given.resolve().parent
-        )
+        top = given.resolve() if given.is_dir() else given.resolve().parent
+        file = copied / entry.location.file.resolve().relative_to(top)
         write_whole(file, file.read_bytes().replace(released.url.encode(), standin.as_uri().encode()))
     return copied
 
@@ -111,10 +110,8 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
     step(f"{entry.name}: verify what was published")
     findings = verify_model(entry, checkpoint=checkpoint, repo=published, measured=measured)
     note = "random weights: any class is as good as another"
-    loaded = Finding(
-        model=entry.name, claim="classifies", verdict=HOLDS, stated="a picture", found=guess, note=note
-    )
-    return (*findings, loaded)
+    texts = {"claim": "classifies", "stated": "a picture", "found": guess, "note": note}
+    return (*findings, Finding(model=entry.name, verdict=HOLDS, **texts))
 
 
 def classify_picture(repo: Path) -> str:

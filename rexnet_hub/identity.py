@@ -18,22 +18,17 @@ from rexnet_hub.errors import MismatchError
 
 WHOLE_DIGITS = 64
 FETCH_AGAIN = "Fetch it again; if it differs again, the file or the statement is wrong: do not use it unseen."
-_PREFIX_ADVICE = (
-    f"{FETCH_AGAIN} "
-    "(The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one.)"
-)
+_BITS = "The digits in a file's name are 32 bits: they show a wrong file, they do not prove the right one."
 
 
 class Facts(Protocol):
     """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have more digests."""
 
     @property
-    def sha256(self) -> str:
-        """All 64 hexadecimal digits, lower case."""
+    def sha256(self) -> str: ...  # noqa: D102
 
     @property
-    def size_bytes(self) -> int:
-        """Its size."""
+    def size_bytes(self) -> int | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,20 +62,20 @@ class StatedFile:
     def __str__(self) -> str:
         return f"{self.by}{self.place and f' ({self.place})'} states {self.value}"
 
-    def contradicts(self, other: StatedFile | Facts) -> bool:
+    def contradicts(self, other: Facts) -> bool:
         """Return whether no file can be what both state."""
         theirs = _digests_of(other)
         pairs = ((digits, theirs[name]) for name, digits in _digests_of(self).items() if name in theirs)
         sizes = {self.size_bytes, other.size_bytes} - {None}
         return len(sizes) > 1 or not all(one.startswith(two) or two.startswith(one) for one, two in pairs)
 
-    def confirms(self, file: Facts | StatedFile) -> bool:
+    def confirms(self, file: Facts) -> bool:
         """Return whether a file has every digest that is stated here, whole."""
         own = _digests_of(self)
         return bool(own) and own.items() <= _digests_of(file).items()
 
 
-def _digests_of(facts: StatedFile | Facts) -> dict[str, str]:
+def _digests_of(facts: Facts) -> dict[str, str]:
     """Return what is known of a file's content, by algorithm."""
     known = {"sha256": facts.sha256, "fingerprint": getattr(facts, "fingerprint", None)}
     return {name: digits for name, digits in known.items() if digits} | dict(getattr(facts, "digests", {}))
@@ -158,7 +153,7 @@ class Identity:
             raise MismatchError(file, wrong, advice=advice)
         return self
 
-    def require(self, file: Path | str, found: Facts | StatedFile) -> None:
+    def require(self, file: Path | str, found: Facts) -> None:
         """Check a file against every statement.
 
         Raises:
@@ -170,7 +165,7 @@ class Identity:
         if wrong := [statement for statement in self.statements if statement.contradicts(found)]:
             is_short = any(0 < len(statement.sha256) < WHOLE_DIGITS for statement in wrong)
             has = f"it has {stated_file('it', found).value}"
-            advice = _PREFIX_ADVICE if is_short else FETCH_AGAIN
+            advice = f"{FETCH_AGAIN} ({_BITS})" if is_short else FETCH_AGAIN
             raise MismatchError(file, [*map(str, wrong), has], advice=advice)
 
     def wrong_size(self, file: Path | str, found: str) -> MismatchError:
@@ -188,7 +183,7 @@ def gather(by: str, facts: Facts | str | None, place: str = "") -> Identity:
     return Identity((stated_file(by, facts, place),) if facts else ())
 
 
-def stated_file(by: str, facts: Facts | StatedFile | str, place: str = "") -> StatedFile:
+def stated_file(by: str, facts: Facts | str, place: str = "") -> StatedFile:
     """Make the statement of all that is known of a file, or of the digest alone."""
     if isinstance(facts, str):
         return StatedFile(by=by, place=place, sha256=facts.lower())

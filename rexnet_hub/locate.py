@@ -87,7 +87,8 @@ def _find_unsigned(source: str | Path, entry: Entry | None, access: Access) -> R
     """Find a repo whose signature, if it must have one, is still to be checked."""
     if entry is not None:
         measured = read_lock().of(entry.name)
-        _warn_if_replaced(entry)
+        if (claim := entry.extra.get("superseded_by")) is not None:
+            log.warning("%s", printable(f"{entry.name} is superseded by {claim.text}"))
         if measured.hub is not None:
             return _published_repo(entry, measured, access)
         if access.trusted_key is not None:
@@ -116,11 +117,6 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
     if not is_repo_id(str(source)):
         raise UnknownModelError(str(source), [known.name for known in load_index().models])
     return Wanted(repo_id=str(source), **vars(access))
-
-
-def _warn_if_replaced(entry: Entry) -> None:
-    if (claim := entry.extra.get("superseded_by")) is not None:
-        log.warning("%s", printable(f"{entry.name} is superseded by {claim.text}"))
 
 
 def _published_repo(entry: Entry, measured: Measured, access: Access) -> Repo:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
 def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
     digest, tensors = digest_weights(folder / WEIGHTS_FILE)
-    found = MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+    fingerprint = fingerprint_of(tensors)
+    found = MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes, fingerprint=fingerprint)
     receipt = read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"
@@ -180,48 +182,45 @@ def compare_lock(
         measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
         wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
-    strangers = lock.models.keys() - {entry.name for entry in entries} if everything else ()
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
-        for name in sorted(strangers)
+        for name in (find_orphans(lock, entries) if everything else ())
     )
     return (*wrong, *gone)
 
 
+def find_orphans(lock: Lock, entries: Sequence[Entry]) -> list[str]:
+    """List the models of a lock that left the index; one that was published stays, as it does on the Hub."""
+    gone = lock.models.keys() - {entry.name for entry in entries}
+    return sorted(name for name in gone if not (lock.of(name).hub or lock.of(name).published))
+
+
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
     """Find what the lock states of a model otherwise than a measurement, the index or another part of it."""
-    numbers = dict(measurements(locked))
+    numbers, differs = dict(measurements(locked)), partial(Disagreement, model=entry.name)
     for what, number in measurements(measured):
         if not what.endswith(".counter") and numbers.get(what) != number:
-            yield Disagreement(model=entry.name, what=what, locked=numbers.get(what), measured=number)
+            yield differs(what=what, locked=numbers.get(what), measured=number)
     if locked.released is not None and entry.released is not None:
         own = stated_file("the lock", locked.released)
         for statement in entry.released.statements:
             if statement.contradicts(own):
                 stated = f"{own.value} ({find_in_lock(entry.name, 'released')})"
                 by = f"{statement.by} ({statement.place}) says"
-                yield Disagreement(
-                    model=entry.name, what="released", locked=stated, measured=statement.value, by=by
-                )
-    yield from _compare_witnesses(entry, locked, measured)
-    for what, other in _same_facts(locked, measured):
-        if None not in (numbers.get(what), other) and numbers[what] != other:
-            by = "another part of it says"
-            yield Disagreement(model=entry.name, what=what, locked=numbers[what], measured=other, by=by)
-
-
-def _compare_witnesses(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
-    """Find each witness of the lock that does not agree any more, or that contradicts what is locked."""
+                yield differs(what="released", locked=stated, measured=statement.value, by=by)
     weights, has_all = locked.safetensors, measured.released and measured.safetensors
     for witness, answer in entry.compare_witnesses(None, weights).items():
         if weights is not None and answer == DENIES:
             what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
             by = f"{witness.statement.by} ({witness.claim.location}) says"
-            yield Disagreement(model=entry.name, what=what, locked=found, measured=witness.claim.text, by=by)
-    known = measured.witnesses if has_all else {witness.claim.text: "" for witness in entry.witnesses}
-    for value in sorted(locked.witnesses.keys() - known.keys()):
-        what, place = f"witnesses.{value}", locked.witnesses[value]
-        yield Disagreement(model=entry.name, what=what, locked=place, measured="nothing of it")
+            yield differs(what=what, locked=found, measured=witness.claim.text, by=by)
+    known = measured.witnesses if has_all else {witness.claim.text for witness in entry.witnesses}
+    for value in sorted(locked.witnesses.keys() - set(known)):
+        yield differs(what=f"witnesses.{value}", locked=locked.witnesses[value], measured="nothing of it")
+    for what, other in _same_facts(locked, measured):
+        if None not in (numbers.get(what), other) and numbers[what] != other:
+            by = "another part of it says"
+            yield differs(what=what, locked=numbers[what], measured=other, by=by)
 
 
 def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any]]:

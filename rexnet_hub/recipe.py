@@ -130,9 +130,8 @@ def _listed(entry: Entry) -> dict[str, Flag]:
         if claim and (known := TECHNIQUES.get(str(technique).lower())):
             field, value = known
             origin = f"{claim.label}: {technique}"
-            flags[field] = Flag(
-                argument=ARGUMENTS[field], value=value, origin=origin, location=claim.location
-            )
+            argument = ARGUMENTS[field]
+            flags[field] = Flag(argument=argument, value=value, origin=origin, location=claim.location)
     return flags
 
 

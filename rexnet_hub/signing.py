@@ -18,7 +18,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from rexnet_hub.layout import (
     find_cache_dir,
     find_state_dir,
 )
+from rexnet_hub.nets.shapes import count_planned_parameters
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo
@@ -204,9 +204,8 @@ def _require_current(
         seen.parent.mkdir(parents=True, exist_ok=True)
         write_whole(seen, f"{statement.version}\n".encode())
     except (OSError, FileProblem) as error:
-        log.warning(
-            "%s", printable(f"{error}; an older version of {statement.name} would pass here next time")
-        )
+        problem = f"{error}; an older version of {statement.name} would pass here next time"
+        log.warning("%s", printable(problem))
 
 
 def _read_seen(file: Path) -> int:
@@ -216,9 +215,8 @@ def _read_seen(file: Path) -> int:
     except FileNotFoundError:
         return 0
     except (OSError, ValueError):
-        raise SignatureProblem(
-            file, "does not say which signed version was seen last; delete it, or name --at-least-version"
-        ) from None
+        problem = "does not say which signed version was seen last; delete it, or name --at-least-version"
+        raise SignatureProblem(file, problem) from None
 
 
 def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
@@ -227,7 +225,7 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
         raise FileProblem(folder, "has no receipt.json, so there is nothing to state of its weights")
     if strange := {file.name for file in folder.iterdir()} - {*REPO_FILES, STATEMENT_FILE, SIGNATURE_FILE}:
         raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(sorted(strange))}")
-    shapes = [(f".{tensor.name}", tensor.shape) for tensor in repo.receipt.tensors]
+    tensors = {tensor.name: (tensor.dtype, tensor.shape) for tensor in repo.receipt.tensors}
     metrics = {
         f"{result.dataset}: {name}": str(claim.value)
         for result in entry.results
@@ -237,8 +235,8 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
         name=entry.name,
         version=version,
         files={name: digest_file(folder / name).sha256 for name in sorted(REPO_FILES)},
-        tensors=len(repo.receipt.tensors),
-        parameters=sum(prod(shape) for name, shape in shapes if name.endswith((".weight", ".bias"))),
+        tensors=len(tensors),
+        parameters=count_planned_parameters(tensors),
         metrics=metrics,
     )
 
@@ -269,7 +267,11 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             problem = f"is not what this key's signature vouches for; do not load it ({reason})"
             raise SignatureProblem(folder, problem) from None
-    statement = _read_statement(folder / STATEMENT_FILE, files[STATEMENT_FILE])
+    try:
+        statement = parse_record(Statement, files[STATEMENT_FILE], version=("statement", FORMAT))
+    except ValueError as error:
+        problem = f"is no statement of format {FORMAT} ({error}); is rexnet_hub too old?"
+        raise SignatureProblem(folder / STATEMENT_FILE, problem) from None
     found = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     if not digests == digests | found == {**statement.files, STATEMENT_FILE: found[STATEMENT_FILE]}:
         raise SignatureProblem(folder, f"{SIGNATURE_FILE}, {STATEMENT_FILE} and files are not of one repo")
@@ -284,15 +286,6 @@ def _signed_digests(signature: bytes) -> dict[str, str]:
             raise ValueError("its base64 has stray bits")
     rows = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
     return {row["name"]: row["digest"] for row in rows if row["algorithm"] == "sha256"}
-
-
-def _read_statement(file: Path, data: bytes) -> Statement:
-    try:
-        return parse_record(Statement, data, version=("statement", FORMAT))
-    except ValueError as error:
-        raise SignatureProblem(
-            file, f"is no statement of format {FORMAT} ({error}); is rexnet_hub too old?"
-        ) from None
 
 
 def _hashing(library: Any, folder: Path) -> Any:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
-
 #: Who an address logs in, and each `name=value` of its query or fragment; as a path it has one slash of two.
 _PARTS = re.compile(r"(?<=:/)/?[^/?#\s]*(?=@)|(?<=[?&;#])([^=?&;#\s]*)=[^?&;#\s\"'<>)]*")
 #: Names of values that open a door, in small letters without what parts their words.
@@ -79,13 +78,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     texts = (["" if cell is None else printable(str(cell)) for cell in row] for row in rows)
     cells = [list(map(str, headers)), *texts]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        padded = (
-            cell.rjust(width) if index in right else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join(padded).rstrip())
+    pads = [str.rjust if index in right else str.ljust for index in range(len(widths))]
+    padded = ([pad(cell, width) for pad, cell, width in zip(pads, row, widths, strict=True)] for row in cells)
+    lines = ["  ".join(row).rstrip() for row in padded]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 

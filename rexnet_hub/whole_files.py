@@ -304,20 +304,13 @@ def _swap(aside: Path, target: Path) -> None:
         try:
             aside.rename(target)
         except OSError as error:
-            _put_back(old, target, error)
+            try:
+                old.rename(target)
+            except OSError:
+                where = f"it lies whole in {old}, and the next run puts it back"
+                raise FileProblem(target, f"cannot be written: {error.strerror}; {where}") from None
             raise
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _put_back(old: Path, target: Path, error: OSError) -> None:
-    """Rename the old folder back; where that cannot be done either, raise the error that says where it is."""
-    try:
-        old.rename(target)
-    except OSError:
-        problem = (
-            f"cannot be written: {error.strerror}; it lies whole in {old}, and the next run puts it back"
-        )
-        raise FileProblem(target, problem) from None
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 from receipts import digest_of
@@ -28,7 +28,8 @@ def chain(standins, staged, tmp_path, monkeypatch):
     index = shutil.copytree(standins[0], tmp_path / "index")
     monkeypatch.setenv("REXNET_HUB_INDEX", str(index))
     weights = staged / "model.safetensors"
-    one, other = (MeasuredFile(**asdict(digest_file(file))) for file in (standins[2], weights))
+    digests = map(digest_file, (standins[2], weights))
+    one, other = (MeasuredFile(sha256=each.sha256, size_bytes=each.size_bytes) for each in digests)
     measured = replace(read_lock().of(NAME), released=one, safetensors=other)
     write_lock(Lock(models={NAME: measured}), index / "lock.json")
     AutoModel.from_pretrained(NAME)

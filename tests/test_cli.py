@@ -134,6 +134,7 @@ ENDED = {
     "card": "card",
     "stage": "stage --out out",
     "publish": "publish --to out",
+    "versions": "versions",
     "add": "add --name new --collection RexNet",
     "predict": "predict",
     "export": "export",

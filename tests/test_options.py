@@ -43,13 +43,18 @@ OPTIONS = {
         --weights: lock --weights a.pth
         --repo: lock --repo a""",
     "card": "name, --out",
-    "stage": "name, --out, --weights",
+    "stage": """
+        name, --out, --weights
+        --to: stage rexnet_100 --out a --to folder""",
     "publish": """
-        repos, --to, --apply
+        repos, --to, --apply, --drop-files
+        --drop-signature: publish a --to b --sign key.pem --version-counter 1 --drop-signature
         --json: publish a --to b --markdown --json
         --markdown: publish a --to b --json --markdown
         --tag: publish a --to b --tag v1
         --tag: publish a --to hf:b --pr --tag v1
+        --back-to: publish a --to b --back-to v1
+        --back-to: publish a --to hf:b --sign key.pem --version-counter 1 --back-to v1
         --private: publish a --to b --private
         --private: publish a --to hf:b --pr --private
         --pr: publish a --to b --pr
@@ -59,6 +64,7 @@ OPTIONS = {
         --record: publish a --to hf:b --apply --pr --record
         --sign: publish a --to b --sign key.pem
         --version-counter: publish a --to b --version-counter 1""",
+    "versions": "repo, --json",
     "add": """
         checkpoint, --name, --collection, --weights-url, --title, --license, --code, --top1, --top5
         --training-data, --image-size, --crop-pct, --interpolation, --training-log, --supersedes
@@ -176,7 +182,7 @@ FUNCTIONS = {
     "list_models": ("sort", {}),
     "load_index": ("root", {}),
     "plan_publish": (
-        "name token patience checked",
+        "name token patience checked drop_files drop_signature is_release",
         {
             "tag": lambda call, staged: call(staged, "folder", tag="v1"),
             "private": lambda call, staged: call(staged, "folder", private=True),

@@ -47,11 +47,11 @@ def test_an_applied_plan_leaves_nothing_to_do(staged, tmp_path):
 
 
 def test_a_second_plan_says_what_changes(staged, tmp_path):
-    """Changed, kept and removed files are told apart, and applying removes what is gone."""
+    """Changed, kept and removed files are told apart, and applying removes what may go."""
     target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("another")
     (target / "statement.json").write_bytes(b"old")
-    plan = plan_publish(staged, tmp_path / "hub")
+    plan = plan_publish(staged, tmp_path / "hub", drop_signature=True)
     assert kinds(plan) == {
         "README.md": "change",
         "config.json": "keep",
@@ -225,14 +225,23 @@ def test_a_full_disk_leaves_the_target(staged, tmp_path):
 
 
 def test_what_is_not_ours_is_never_removed(staged, tmp_path):
-    """A file at the target that belongs to no repo stops the plan, and stays."""
+    """Files at the target that are of others, in folders and links too, are named and stay."""
     target = published(staged, tmp_path / "hub")
+    (target / "onnx").mkdir()
+    (target / "onnx" / "model.onnx").write_text("theirs")
     (target / "notes.txt").write_text("mine")
+    (target / "link.txt").symlink_to("notes.txt")
+    assert plan_publish(staged, tmp_path / "hub").is_done
+    (target / "config.json").write_text("another")
     plan = plan_publish(staged, tmp_path / "hub")
-    assert plan.stops == ("the folder holds what belongs to no repo: notes.txt; move it away",)
-    with pytest.raises(PublishError, match=r"notes\.txt"):
-        apply_plan(plan)
-    assert (target / "notes.txt").read_text() == "mine"
+    assert (plan.stops, plan.others) == ((), ("link.txt", "notes.txt", "onnx/model.onnx"))
+    assert published(staged, tmp_path / "hub") == target
+    assert (target / "onnx" / "model.onnx").read_text() == "theirs"
+    assert (target / "link.txt").readlink() == Path("notes.txt")
+    assert {name.name for name in target.iterdir()} == {*read_files(staged), "notes.txt", "link.txt", "onnx"}
+    (target / "gone.txt").symlink_to("nowhere")
+    with pytest.raises(FileProblem, match="cannot be read"):
+        plan_publish(staged, tmp_path / "hub")
 
 
 def test_a_stage_that_is_false_leaves_no_folder(index, checkpoint, tmp_path):

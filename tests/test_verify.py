@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from decimal import Decimal
 from xml.etree import ElementTree
 
@@ -31,11 +31,10 @@ from rexnet_hub.verify import (
     HOLDS,
     NOT_MEASURED,
     Finding,
-    render_json,
-    render_junit,
     require_truth,
     verify_model,
 )
+from rexnet_hub.verify.finding import render_json, render_junit
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
@@ -84,10 +83,10 @@ def state_card(repo):
 @pytest.fixture
 def truth(entry, checkpoint, repo, record):
     """The arguments of a `verify_model` that finds every claim measured and true."""
-    weights = digest_file(repo / "model.safetensors")
+    weights, released = digest_file(repo / "model.safetensors"), digest_file(checkpoint)
     measured = Measured(
-        released=MeasuredFile(**asdict(digest_file(checkpoint))),
-        safetensors=MeasuredFile(**asdict(weights)),
+        released=MeasuredFile(sha256=released.sha256, size_bytes=released.size_bytes),
+        safetensors=MeasuredFile(sha256=weights.sha256, size_bytes=weights.size_bytes),
         macs={"conv_linear": MeasuredMacs(count=398370392, input_px=224, counter="rexnet_hub")},
     )
     files = {"checkpoint": checkpoint, "repo": repo}

@@ -32,6 +32,7 @@ COMMANDS = {
     "card": "repos",
     "stage": "repos",
     "publish": "repos",
+    "versions": "repos",
     "add": "repos",
     "predict": "running",
     "export": "running",

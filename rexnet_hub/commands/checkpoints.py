@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 def declare_fetch(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `fetch`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--to", type=Path, metavar="DIR", help="a folder (default: the cache)")
 
@@ -42,7 +41,6 @@ def _print_witnesses(said: Iterable[str]) -> None:
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `convert`."""
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
     add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
@@ -103,7 +101,6 @@ def run_convert(args: argparse.Namespace) -> int:
 
 
 def declare_verify(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `verify`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models (default: all)")
     add("--weights", type=Path, metavar="FILE", help="the released file")
@@ -131,7 +128,8 @@ def run_verify(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.index import read_lock
     from rexnet_hub.repo.folder import read_repo
-    from rexnet_hub.verify import FALSE, render_json, render_junit, verify_model
+    from rexnet_hub.verify import FALSE, verify_model
+    from rexnet_hub.verify.finding import render_json, render_junit
     from rexnet_hub.whole_files import write_whole
 
     index, lock = open_index(), read_lock()
@@ -211,7 +209,6 @@ def _short(text: str) -> str:
 
 
 def declare_lock(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `lock`."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
     parser.add_argument(
@@ -224,22 +221,23 @@ def run_lock(args: argparse.Namespace) -> int:
     """Measure models and record what was found in lock.json, beside the index.
 
     Counts and sizes are measured from the network; digests from the files that are named. What is not
-    measured stays as it was, or absent. With --check nothing is written, and every disagreement of lock,
-    index, network and the files that are named is said.
+    measured stays as it was, or absent; a model that left the index is dropped, unless it was published. With
+    --check nothing is written, and every disagreement of lock, index, network and named files is said.
     """
-    from rexnet_hub.index import read_lock
-    from rexnet_hub.index.lock import find_lock, write_lock
-    from rexnet_hub.measure import compare_lock, measure_model, merge_measured
+    from rexnet_hub.index import Lock, read_lock
+    from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
+    from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured
 
-    index, lock = open_index(), read_lock()
+    index = open_index()
     entries = [index.find(name) for name in args.names] or list(index.models)
     if not entries:
         raise UsageError("the index holds no model, so there is nothing to measure")
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
+    everything = not args.names and not index.errors  # an index that cannot be read whole drops nothing
     if args.check:
         files = {"checkpoint": args.weights, "repo": args.repo}
-        wrong = compare_lock(entries, lock, everything=not args.names, **files)
+        wrong = compare_lock(entries, read_lock(), everything=everything, **files)
         for disagreement in wrong:
             show(disagreement)
         sides = ["index", "network", *(str(file) for file in files.values() if file)]
@@ -247,9 +245,17 @@ def run_lock(args: argparse.Namespace) -> int:
         said = f"{len(wrong)} disagree" if wrong else "all agrees"
         show(f"{find_lock()}: compared of {of}: {said}", stream=sys.stderr)
         return 1 if wrong else 0
-    for entry in entries:
-        measured = measure_model(entry, checkpoint=args.weights, repo=args.repo)
-        lock = lock.with_model(entry.name, merge_measured(entry, lock.of(entry.name), measured))
-    write_lock(lock, find_lock())
-    show(find_lock())
+    require_own_index()
+    found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in entries]
+
+    def merge(lock: Lock) -> Lock:
+        orphans = find_orphans(lock, entries) if everything else ()
+        for name in orphans:
+            show(f"{name}: dropped, the index has it no more", stream=sys.stderr)
+        kept = {name: measured for name, measured in lock.models.items() if name not in orphans}
+        for entry, new in found:
+            kept[entry.name] = merge_measured(entry, lock.of(entry.name), new)
+        return Lock(models=kept)
+
+    show(update_lock(merge))
     return 0

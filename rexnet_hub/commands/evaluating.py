@@ -16,14 +16,11 @@ from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.data.dataset import Dataset
-    from rexnet_hub.imagenet.run.progress import RunProgress
-
 
 CLAIMED = -1.0  # no percentage: stands for what the index claims
 
 
 def declare_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `evaluate`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
     add("--data", type=Path, metavar="DIR", help="the validation set, as you have it")
@@ -87,7 +84,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         options=options,
         out_dir=args.record,
         cache_dir=args.pixel_cache,
-        on_progress=_print_progress if args.json else None,
+        on_progress=(lambda at: show_json(at.as_json(), stream=sys.stderr)) if args.json else None,
     )
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
         return 0
@@ -148,11 +145,6 @@ def _explain(args: argparse.Namespace, images: Dataset) -> int:
         explanation = explain_accuracy(model, images, expected, device=args.device)
         show_json(json.dumps(asdict(explanation))) if args.json else show_lines(str(explanation))
     return 0
-
-
-def _print_progress(progress: RunProgress) -> None:
-    """Print how far a run is, as one line of JSON on standard error."""
-    show_json(progress.as_json(), stream=sys.stderr)
 
 
 def _compare(first: Path, second: Path, *, as_json: bool) -> int:

@@ -1,4 +1,4 @@
-"""Commands about repos: card, stage, publish, add."""
+"""Commands about repos: card, stage, publish, versions, add."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem
-from rexnet_hub.terminal import print_error, show, show_json, show_lines
+from rexnet_hub.errors import FileProblem, refuse_unused
+from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `card`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
 
@@ -35,38 +34,45 @@ def run_card(args: argparse.Namespace) -> int:
 
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `stage`."""
     parser.add_argument("name", help="a model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
     )
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
+    parser.add_argument("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
 
 
 def run_stage(args: argparse.Namespace) -> int:
     """Write a model's whole repo folder, ready to load and to publish."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.publish import stage
+    from rexnet_hub.publish import parse_repo_id, stage
     from rexnet_hub.repo.folder import fetch_released
 
     entry = open_index().find(args.name)
+    if args.to and not args.to.startswith("hf:"):
+        refuse_unused(f"a folder, {args.to},", to=args.to)
+    repo_id = parse_repo_id(args.to, entry.name) if args.to else None
     measured = read_lock().of(entry.name)
     checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-    show(stage(entry, checkpoint, args.out, measured=measured))
+    show(stage(entry, checkpoint, args.out, measured=measured, repo_id=repo_id))
     return 0
 
 
 def declare_publish(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `publish`."""
     add = parser.add_argument
     add("repos", nargs="+", metavar="NAME|STAGED_DIR", help="models, or staged repo folders")
     add("--to", required=True, metavar="hf:ORG|DIR", help="an owner on the Hub, or a folder of repos")
     add("--apply", action="store_true", help="do what the plan says")
     add("--tag", metavar="TAG", help="to be set on the commit (default: one of the content)")
+    add("--back-to", metavar="TAG", help="publish the files of this release again")
     add("--private", action="store_true", help="make the repo private, where it is made")
     add("--pr", action="store_true", help="open a pull request instead of committing to main")
     add("--drop-edits", action="store_true", help="overwrite what a person wrote into the card at the target")
+    add(
+        "--drop-files", action="store_true", help="remove files of an earlier publication that this one lacks"
+    )
+    add("--drop-signature", action="store_true", help="let the signature at the target go")
     add("--record", action="store_true", help="write what was published into lock.json")
     add("--sign", type=Path, metavar="KEY", help="sign each repo with this private key (PEM) first")
     add(
@@ -105,9 +111,12 @@ def run_publish(args: argparse.Namespace) -> int:
         private=args.private,
         as_pr=args.pr,
         drop_edits=args.drop_edits,
+        drop_files=args.drop_files,
+        drop_signature=args.drop_signature,
         record=args.record,
         sign_key=args.sign,
         sign_version=args.version_counter,
+        back_to=args.back_to,
     )
     if args.json or args.markdown:
         show_json(outcomes_as_json(outcomes)) if args.json else show_lines(outcomes_as_markdown(outcomes))
@@ -123,8 +132,34 @@ def run_publish(args: argparse.Namespace) -> int:
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0
 
 
+def declare_versions(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `versions`."""
+    parser.add_argument("repo", metavar="NAME|hf:ORG/NAME", help="a published model, or a repo on the Hub")
+    add_json(parser)
+
+
+def run_versions(args: argparse.Namespace) -> int:
+    """List the releases of a published model.
+
+    The newest is first; `head` has the files that the repo has now, `loaded` those that its name loads.
+    """
+    from dataclasses import asdict
+
+    from rexnet_hub.publish import list_releases
+
+    releases = list_releases(args.repo)
+    if args.json:
+        show_json([asdict(each) for each in releases])
+        return 0
+    rows = []
+    for each in releases:
+        words = [word for word, holds in (("head", each.is_head), ("loaded", each.is_loaded)) if holds]
+        rows.append((each.tag, each.commit, (each.weights_sha256 or "")[:12], ", ".join(words)))
+    show_lines(table(("tag", "commit", "weights", "is"), rows))
+    return 0
+
+
 def declare_add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `add`."""
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
     add("--name", required=True, help="it is loaded by this name for ever")

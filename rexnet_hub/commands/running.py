@@ -12,7 +12,6 @@ from rexnet_hub.terminal import show, show_json, show_lines
 
 
 def declare_predict(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `predict`."""
     parser.add_argument("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
@@ -28,11 +27,8 @@ def run_predict(args: argparse.Namespace) -> int:
         raise UsageError("--top must be at least 1")
     every = classify(args.model, args.images, top=args.top, trusted_key=args.trusted_key)
     if args.json:
-        rows = [
-            {"file": str(f), "guesses": [vars(g) for g in gs]}
-            for f, gs in zip(args.images, every, strict=True)
-        ]
-        show_json(rows)
+        pairs = zip(args.images, every, strict=True)
+        show_json([{"file": str(file), "guesses": list(map(vars, own))} for file, own in pairs])
         return 0
     for file, guesses in zip(args.images, every, strict=True):
         show(file)
@@ -42,7 +38,6 @@ def run_predict(args: argparse.Namespace) -> int:
 
 
 def declare_export(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `export`."""
     parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
@@ -68,18 +63,14 @@ def run_export(args: argparse.Namespace) -> int:
         show_json(asdict(receipt))
         return 0
     show(f"{out}  {receipt.size_bytes} bytes  sha256:{receipt.sha256}")
-    show(
-        f"largest difference of a logit {receipt.largest_difference:.2g} on {receipt.images} fresh inputs, "
-        f"top-1 agreement {receipt.top1_agreement:.0%}"
-    )
+    compared = f"on {receipt.images} fresh inputs, top-1 agreement {receipt.top1_agreement:.0%}"
+    show(f"largest difference of a logit {receipt.largest_difference:.2g} {compared}")
     return 0
 
 
 def declare_demo(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of `demo`."""
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo"), metavar="DIR", help="a new folder (default: demo)"
-    )
+    help_text = "a new folder (default: demo)"
+    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help=help_text)
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -148,9 +148,7 @@ def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]
         yield
     finally:
         with _lock:
-            session.event_hooks = {
-                kind: [hook for hook in hooks if hook is not added[kind]]
-                for kind, hooks in session.event_hooks.items()
-            }
+            hooks = session.event_hooks.items()
+            session.event_hooks = {kind: [h for h in now if h is not added[kind]] for kind, now in hooks}
     if session.is_closed:
         raise ConnectionError("the client's session was closed meanwhile")

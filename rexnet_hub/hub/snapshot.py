@@ -100,7 +100,10 @@ def fetch_config(wanted: Wanted) -> CachedRepo:
             raise
         file = cached
         log.warning("%s; taking what the cache has: commit %s", printable(str(error)), file.parent.name[:12])
-    commit = wanted.revision if wanted.revision and COMMIT.match(wanted.revision) else _commit_of(file)
+    # The cache's own layout is `snapshots/COMMIT/config.json`.
+    commit = next((text for text in (wanted.revision or "", file.parent.name) if COMMIT.match(text)), None)
+    if commit is None:
+        raise RepoError(f"{file}: is not where the client's cache keeps files; is huggingface_hub too new?")
     return _checked(wanted, commit, file.parent, (CONFIG_FILE,))
 
 
@@ -297,11 +300,3 @@ def _constants() -> Any:
     from huggingface_hub import constants
 
     return constants
-
-
-def _commit_of(file: Path) -> str:
-    """Read the commit out of the cache's own layout, `snapshots/COMMIT/config.json`."""
-    commit = file.parent.name
-    if not COMMIT.match(commit):
-        raise RepoError(f"{file}: is not where the client's cache keeps files; is huggingface_hub too new?")
-    return commit

@@ -23,6 +23,8 @@ Value = Any
 LEAST_DIGITS = 8  # of a digest in a file's name: fewer leave the size alone to decide
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CROP_MODES = ("center", "squash", "border")  # the usual first
+#: The claims of an entry that are attributes of their own; a collection's are its models' too.
+ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "trusted_key")
 #: How a witness may digest, and how many hexadecimal digits that gives.
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
 #: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
@@ -140,9 +142,6 @@ class Released:
     statements: tuple[StatedFile, ...]
 
 
-Known = Facts | StatedFile | None
-
-
 #: What a witness says of the files here.
 AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is not here"
 DIFFERS = "differs, as the same tensors do in another layout: it decides nothing"
@@ -179,7 +178,7 @@ class Witness:
             facts = {"digests": facts}
         return StatedFile(by=f"the witness {self.name}", place=f"{self.claim.location}, Witnesses", **facts)
 
-    def compare(self, released: Known, converted: Known, written: Collection[str]) -> str:
+    def compare(self, released: Facts | None, converted: Facts | None, written: Collection[str]) -> str:
         """Compare what it states with the files that are here: AGREES, DENIES, DIFFERS or SILENT.
 
         Args:
@@ -341,7 +340,7 @@ class Entry:
         return tuple(witness.statement for witness in self.witnesses if not witness.of)
 
     def compare_witnesses(
-        self, released: Known, converted: Known, written: Collection[str] = ()
+        self, released: Facts | None, converted: Facts | None, written: Collection[str] = ()
     ) -> dict[Witness, str]:
         """Compare each witness with the files that are here; arguments as of `Witness.compare`."""
         return {witness: witness.compare(released, converted, written) for witness in self.witnesses}

@@ -106,9 +106,8 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     wrong = key_name(label)
     sought = {"metadata": ("digest", "key"), "model": ("bytes",)}.get(owner, ())
     rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)
-    return next(
-        (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)), None
-    )
+    near = (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row))
+    return next(near, None)
 
 
 def _is_near_digest(wrong: str, row: Field) -> bool:

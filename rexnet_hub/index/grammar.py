@@ -63,10 +63,8 @@ class Group:
 def number_names() -> tuple[str, ...]:
     """List the names of numbers that a query may compare."""
     kinds = set(BOUNDS) - {"numbers"}
-    return (
-        "macs",
-        *(row.name for row in FIELDS if row.owner in ("metadata", "metrics") and row.kind in kinds),
-    )
+    rows = (row for row in FIELDS if row.owner in ("metadata", "metrics") and row.kind in kinds)
+    return ("macs", *(row.name for row in rows))
 
 
 _TOKEN = re.compile(
@@ -108,12 +106,9 @@ class _Parser:
 
     def _next_word(self) -> str:
         match = self._peek()
-        return match["word"].lower() if match and match["word"] and not self._is_name(match) else ""
-
-    def _is_name(self, match: re.Match[str]) -> bool:
-        """Return whether an operator follows, so that even `or` is a name."""
-        after = _TOKEN.match(self.text, match.end())
-        return bool(after and after["operator"])
+        after = match and _TOKEN.match(self.text, match.end())
+        is_name = after and after["operator"]  # then even `or` is one
+        return match["word"].lower() if match and match["word"] and not is_name else ""
 
     def _at(self) -> int:
         return len(self.text) - len(self.text[self.place :].lstrip())
@@ -121,9 +116,8 @@ class _Parser:
     def require_end(self) -> None:
         """Refuse what is left over."""
         if self.text[self.place :].strip():
-            raise self._wrong(
-                self._at(), "this closes nothing" if self.text[self._at()] == ")" else "this was not expected"
-            )
+            closes = self.text[self._at()] == ")"
+            raise self._wrong(self._at(), "this closes nothing" if closes else "this was not expected")
 
     def any_of(self, depth: int) -> Condition | Group:
         """Read parts with `or` between."""
@@ -146,9 +140,8 @@ class _Parser:
         if depth > _MAX_DEPTH:
             raise self._wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
         if match is None:
-            raise self._wrong(
-                len(self.text), "the query ends too early: expected is a comparison such as top1>=79"
-            )
+            problem = "the query ends too early: expected is a comparison such as top1>=79"
+            raise self._wrong(len(self.text), problem)
         if self._next_word() == "not":
             self.place = match.end()
             return Group(word="not", parts=(self._one(depth + 1),))
@@ -171,9 +164,8 @@ class _Parser:
         name = ALIASES.get(name, name)
         operator = self._peek()
         if operator is None or not operator["operator"]:
-            raise self._wrong(
-                at, f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
-            )
+            problem = f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
+            raise self._wrong(at, problem)
         try:
             if not self.is_known(name):
                 require_known(name, word)
@@ -188,9 +180,8 @@ class _Parser:
         wanted = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
         if name in TEXT_NAMES:
             if operator["operator"] not in ("=", "!=", ":"):
-                raise self._wrong(
-                    operator.start("operator"), f"{word} is text; it can be compared with `:`, `=` and `!=`"
-                )
+                problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
+                raise self._wrong(operator.start("operator"), problem)
             return Condition(name=name, operator=operator["operator"], pattern=wanted)
         return Condition(name=name, operator=operator["operator"], number=self._quantity(wanted, at_value))
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from rexnet_hub.errors import FileProblem, IndexReadError
-from rexnet_hub.layout import LOCK_FILE, find_index_dir, is_repo_id
+from rexnet_hub.errors import FileProblem, IndexReadError, UsageError
+from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
 from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
 
 VERSION = 1
@@ -166,15 +166,16 @@ class Lock:
 
 def measurements(measured: Measured) -> list[tuple[str, str | int]]:
     """List what was measured of a model by dotted name, such as `macs.conv_linear.count`."""
-    return list(_flat(_dropped(asdict(measured)), ""))
+    return list(flatten(_dropped(asdict(measured))))
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, str | int]]:
+def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """List what is in mappings and lists, by dotted name."""
     if not isinstance(value, dict | list):
         yield name, value
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _flat(inner, f"{name}.{key}" if name else str(key))
+        yield from flatten(inner, f"{name}.{key}" if name else str(key))
 
 
 def find_lock() -> Path:
@@ -212,6 +213,35 @@ def find_in_lock(*keys: str) -> str:
     file = find_lock()
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"
+
+
+def require_own_index() -> None:
+    """Refuse to write into the index that an installed package brings: the next install overwrites it.
+
+    Raises:
+        UsageError: It is the one that would be written to.
+    """
+    if (found := find_index_dir()) == PACKAGE_DIR / "model_index":
+        raise UsageError(
+            f"{found} is the installed package's and is not written to; name your own index: "
+            "REXNET_HUB_INDEX=model_index in a checkout"
+        )
+
+
+def update_lock(change: Callable[[Lock], Lock]) -> Path:
+    """Read the zoo's own lock, change it and write it, while no other process can; return its path.
+
+    Raises:
+        UsageError: It is an installed package's.
+        FileProblem, IndexReadError: It cannot be read or written.
+    """
+    from rexnet_hub.whole_files import locked
+
+    require_own_index()
+    file = find_lock()
+    with locked(file.resolve()):
+        write_lock(change(read_lock()), file)
+    return file
 
 
 def write_lock(lock: Lock, path: Path | str) -> None:

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from typing import Any
 
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
@@ -105,15 +106,17 @@ def pareto(
     entries = tuple(entries)
     goods, costs = ([find_number(entry, name, measured) for entry in entries] for name in names)
     points = list(zip(costs, goods, strict=True))
-    known = {(cost, good) for cost, good in points if cost is not None and good is not None}
-    best: Measurable | None = None
-    unbeaten = set()
-    # From the cheapest on, a point is unbeaten if it is better than all that cost no more.
-    for cost, good in sorted(known, key=lambda point: (point[0], -point[1])):
-        if best is None or good > best:
-            best = good
-            unbeaten.add((cost, good))
-    return tuple(entry for entry, point in zip(entries, points, strict=True) if point in unbeaten)
+    front = set(find_front(point for point in points if None not in point))
+    return tuple(entry for entry, point in zip(entries, points, strict=True) if point in front)
+
+
+def find_front(points: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+    """Find the points of cost and worth that no other beats, from the cheapest on."""
+    front: list[tuple[Any, Any]] = []
+    for point in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
 
 
 def judge(entries: Sequence[Entry], query: str, measured: Lock | None = None) -> list[bool | None]:

@@ -88,15 +88,14 @@ def build_schema() -> dict[str, Any]:
         "patternProperties": {f"^{_any_case('URL')}$": {"anyOf": [_LINK, _NULL]}},
     }
     lists = {
-        name: _one_or_many({"anyOf": [_ref(owner), {"type": "string"}, _NULL]})
+        name: {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
         for name, owner in (("models", "model"), ("metadata_or_path", "metadata"), ("results", "result"))
+        for one in [[_ref(owner), {"type": "string"}, _NULL]]
     }
     metrics = {"type": "array", "items": {"type": "object"}}
     lists["metrics_or_list"] = {"anyOf": [_ref("metrics"), metrics, _NULL]}
-    snapshots = {"type": "array", "items": _ref("snapshot")}
-    lists["snapshots"] = {"anyOf": [_ref("snapshot"), snapshots, _NULL]}
-    witnesses = {"type": "array", "items": _ref("witness")}
-    lists["witnesses"] = {"anyOf": [_ref("witness"), witnesses, _NULL]}
+    for name, item in (("snapshots", _ref("snapshot")), ("witnesses", _ref("witness"))):
+        lists[name] = {"anyOf": [item, {"type": "array", "items": item}, _NULL]}
     owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
     owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {
@@ -116,18 +115,15 @@ def render_schema() -> str:
 def _mapping(owner: str) -> dict[str, Any]:
     """Describe a mapping: each label for completion, each spelling for checking."""
     rows = [row for row in FIELDS if row.owner == owner]
+    units = {row.label: f" ({row.unit})" if row.unit else "" for row in rows}
     return {
         "type": "object",
-        "properties": {row.label: {"description": _meaning(row)} for row in rows},
+        "properties": {row.label: {"description": row.meaning + units[row.label]} for row in rows},
         "patternProperties": {
             f"^({'|'.join(_any_case(label) for label in (row.label, *row.aliases))})$": _of(row)
             for row in rows
         },
     }
-
-
-def _one_or_many(choice: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [*choice["anyOf"], {"type": "array", "items": choice}]}
 
 
 def _of(row: Field) -> dict[str, Any]:
@@ -139,10 +135,6 @@ def _of(row: Field) -> dict[str, Any]:
     if row.kind == "url" and row.owner != "model":
         return {"anyOf": [_LINK, _NULL]}
     return _KINDS[row.kind]
-
-
-def _meaning(row: Field) -> str:
-    return row.meaning if row.unit is None else f"{row.meaning} ({row.unit})"
 
 
 def _any_case(label: str) -> str:

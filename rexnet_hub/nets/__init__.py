@@ -13,13 +13,7 @@ from rexnet_hub.nets.shapes import CONFIGS, ReXNetConfig, expected_tensors
 if TYPE_CHECKING:
     from rexnet_hub.nets.rexnet import ReXNet
 
-__all__ = [
-    "CONFIGS",
-    "ReXNetConfig",
-    "build_network",
-    "expected_tensors",
-    "find_architecture",
-]
+__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "expected_tensors", "find_architecture"]
 
 
 def find_architecture(architecture: str) -> ReXNetConfig:

@@ -55,7 +55,8 @@ def choose_key_map(
     Raises:
         StateDictError: It should be a ReXNet and has names of the authors' layout, but not exactly all.
     """
-    if shapes.keys() != AUTHORS_TO_OURS.keys() and not (is_rexnet and any(map(_is_of_authors, shapes))):
+    theirs = any(n.startswith("output.1.") or (n.startswith("features.") and ".out." in n) for n in shapes)
+    if shapes.keys() != AUTHORS_TO_OURS.keys() and not (is_rexnet and theirs):
         return None, {name: name for name in shapes}
     expected = {name: ("tensor", shapes.get(name, ())) for name in AUTHORS_TO_OURS}
     require_tensors({name: ("tensor", shape) for name, shape in shapes.items()}, expected, file=file)
@@ -67,7 +68,3 @@ def our_shape(layout: str | None, name: str, shape: tuple[int, ...]) -> tuple[in
     if layout == "authors" and name == "head.fc.weight" and shape[2:] == (1, 1):
         return shape[:2]
     return shape
-
-
-def _is_of_authors(name: str) -> bool:
-    return name.startswith("output.1.") or (name.startswith("features.") and ".out." in name)

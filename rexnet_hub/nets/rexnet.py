@@ -253,9 +253,8 @@ class ReXNet(nn.Module):
     ) -> None:
         super().__init__()
         if output_stride not in OUTPUT_STRIDES:
-            raise UsageError(
-                f"output_stride is {output_stride}; there are {', '.join(map(str, OUTPUT_STRIDES))}"
-            )
+            problem = f"output_stride is {output_stride}; there are {', '.join(map(str, OUTPUT_STRIDES))}"
+            raise UsageError(problem)
         for what, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
             if not 0 <= rate <= 1:
                 raise UsageError(f"{what} is {rate}; it lies in 0..1")

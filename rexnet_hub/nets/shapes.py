@@ -144,10 +144,8 @@ def expected_tensors(
 
 def count_planned_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
     """Count the trainable numbers of planned tensors, so without the batch norms' running statistics."""
-    trainable = (
-        shape for name, (_, shape) in tensors.items() if name.rpartition(".")[2] in {"weight", "bias"}
-    )
-    return sum(math.prod(shape) for shape in trainable)
+    ends = ("weight", "bias")
+    return sum(math.prod(shape) for name, (_, shape) in tensors.items() if name.rpartition(".")[2] in ends)
 
 
 def _weight_bias(prefix: str, shape: Shape) -> dict[str, tuple[str, Shape]]:

@@ -39,11 +39,8 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
         advice.append(f"Convert with --float32 (as_float32=True): it makes float32 of {len(floats)}.")
     if len(floats) < len(missing) + len(extra) + len(unlike):
         advice.append("Is it a checkpoint of another model?")
-    raise StateDictError(
-        file,
-        f"its {len(tensors)} tensors are not the {len(expected)} that the network has: "
-        f"{'; '.join(parts)}. {' '.join(advice)}",
-    )
+    problem = f"its {len(tensors)} tensors are not the {len(expected)} that the network has"
+    raise StateDictError(file, f"{problem}: {'; '.join(parts)}. {' '.join(advice)}")
 
 
 def _render(tensor: tuple[str, Iterable[int]]) -> str:

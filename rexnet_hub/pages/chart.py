@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from rexnet_hub.index.query import find_front
 
 WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 16, 44
@@ -53,15 +55,6 @@ def round_axis(values: Sequence[float]) -> Axis:
     return Axis(low=math.floor(low / step) * step, high=math.ceil(high / step) * step, step=step)
 
 
-def pareto_front(points: Iterable[Point]) -> tuple[Point, ...]:
-    """Return the points that no other beats: cheaper and as accurate, or as cheap and more accurate."""
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.x, -p.y)):
-        if not front or point.y > front[-1].y:
-            front.append(point)
-    return tuple(front)
-
-
 def radius(size: float, largest: float) -> float:
     """Return the radius whose circle has an area in proportion to `size`."""
     return max(SMALLEST_RADIUS, LARGEST_RADIUS * math.sqrt(size / largest)) if largest else SMALLEST_RADIUS
@@ -96,7 +89,7 @@ def lay_out(
         "x_label": x_label, "y_label": y_label, "here": here,
         "x_ticks": [(across(tick), f"{tick:g}") for tick in x_axis.ticks],
         "y_ticks": [(down(tick), f"{tick:g}") for tick in y_axis.ticks],
-        "front": [(across(p.x / unit), down(p.y)) for p in pareto_front(points)],
+        "front": [(across(x / unit), down(y)) for x, y in find_front((p.x, p.y) for p in points)],
         "marks": [
             {"name": p.name, "x": across(p.x / unit), "y": down(p.y), "radius": radius(p.size, largest)}
             for p in points

@@ -1,4 +1,4 @@
-"""Compare two cards: fields and metrics that differ, lines of ours, lines that people wrote."""
+"""Compare and edit cards: fields and metrics that differ, lines of ours, lines that people wrote."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
     """List the lines that somebody added to what we published (`base`) and that `new` has not."""
     kept = {*base.splitlines(), *new.splitlines()}
     return tuple(line for line in dict.fromkeys(there.splitlines()) if line.strip() and line not in kept)
+
+
+def replace_lines(card: str, before: str, after: str) -> str:
+    """Replace in a card each of our lines that differs between two renderings; people's lines stay."""
+    others: dict[str, list[str]] = {}  # a line that stands twice may become two others, in their order
+    for line, other in zip(before.split("\n"), after.split("\n"), strict=True):
+        others.setdefault(line, []).append(other)
+    return "\n".join(others[line].pop(0) if others.get(line) else line for line in card.split("\n"))
 
 
 def first_difference(own: str, there: str) -> tuple[str, str] | None:

@@ -34,10 +34,7 @@ def citation(entry: Entry) -> str | None:
     if paper is None or not paper.title:
         return None
     fields = {"title": paper.title, "howpublished": paper.url}
-    lines = (f"  {key}={{{_bibtex(text)}}}" for key, text in fields.items() if text)
+    drop = str.maketrans("", "", "{}\\%#")
+    lines = (f"  {key}={{{one_line(text).translate(drop)}}}" for key, text in fields.items() if text)
     key = "".join(char for char in entry.name if char.isascii() and char.isalnum()) or "model"
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"
-
-
-def _bibtex(text: str) -> str:
-    return "".join(char for char in one_line(text) if char not in "{}\\%#")

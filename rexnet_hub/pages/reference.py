@@ -31,10 +31,7 @@ def render_query_language() -> str:
     grammar_text = inspect.cleandoc(grammar.__doc__ or "").split("\n\n", 1)[1]
     rules, meaning = grammar_text.split("\n\n", 1)
     return render_template(
-        "query_language.md",
-        grammar=grammar,
-        rules=inspect.cleandoc(rules),
-        meaning=" ".join(meaning.split()),
+        "query_language.md", grammar=grammar, rules=inspect.cleandoc(rules), meaning=" ".join(meaning.split())
     )
 
 
@@ -45,9 +42,8 @@ def render_command_line(parser: argparse.ArgumentParser) -> str:
     for command in commands.values():
         # As wide as a page, whatever terminal the site is built in.
         command.formatter_class = partial(command.formatter_class, width=88)
-    return render_template(
-        "command_line.md", commands={name: command.format_help() for name, command in commands.items()}
-    )
+    helps = {name: command.format_help() for name, command in commands.items()}
+    return render_template("command_line.md", commands=helps)
 
 
 def render_decisions(pages: Mapping[str, str]) -> str:
@@ -60,9 +56,8 @@ def render_decisions(pages: Mapping[str, str]) -> str:
     lines += ["| No. | Decision | Status | Date |", "| --- | --- | --- | --- |"]
     for path, text in sorted(pages.items()):
         if (head := DECISION_HEAD.match(text)) is None:
-            raise ValueError(
-                f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
-            )
+            problem = f"{path}: lacks '# Title', or '**Date** YYYY-MM-DD · **Status** accepted' below it"
+            raise ValueError(problem)
         file = path.removeprefix("decisions/")
         lines.append(f"| {file[:4]} | [{markdown(head[1])}]({file}) | {head[3]} | {head[2]} |")
     return "\n".join(lines) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from rexnet_hub.pages.text import read_words, shell
@@ -31,6 +32,12 @@ def predicting(source: str, *, repo_id: str | None = None, labelled: bool = True
         *_python("predicting", source, repo_id, printed),
         Snippet(library="command line", language="console", lines=command),
     )
+
+
+def find_place(card: str) -> str | None:
+    """Find the repo on a Hub that a card's snippets load; None where they load a folder."""
+    named = re.search(r'"hf-hub:([\w.-]+/[\w.-]+)"', card)
+    return named[1] if named else None
 
 
 def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:

@@ -53,17 +53,13 @@ def one_line(text: Any) -> str:
 @functools.lru_cache(maxsize=4096, typed=True)
 def markdown(text: Any) -> str:
     """Escape text so that Markdown, HTML and templates show it as it is, on one line."""
-    escaped = _MEANING.sub(_reference, one_line(text))
+    named = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+    escaped = _MEANING.sub(lambda m: named.get(m[0], f"&#{ord(m[0])};"), one_line(text))
     # At the start of a line other characters open lists, headings and directives.
     if escaped and not (escaped[0].isalnum() or escaped[0] in "&("):
         escaped = f"&#{ord(escaped[0])};{escaped[1:]}"
     escaped = re.sub(r"\A(\d+)([.)])(?=\s|\Z)", lambda m: f"{m[1]}&#{ord(m[2])};", escaped)
     return re.sub(r"#(?=#*\Z)", "&#35;", escaped)
-
-
-def _reference(match: re.Match[str]) -> str:
-    named = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
-    return named.get(match[0], f"&#{ord(match[0])};")
 
 
 def code(text: Any) -> str:

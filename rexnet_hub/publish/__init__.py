@@ -1,7 +1,8 @@
 """Stage a repo, plan its publication, apply the plan, read it back."""
 
 from rexnet_hub.publish.apply import apply_plan
-from rexnet_hub.publish.plan import plan_publish
+from rexnet_hub.publish.plan import parse_repo_id, plan_publish
+from rexnet_hub.publish.releases import Release, list_releases
 from rexnet_hub.publish.run import (
     Outcome,
     outcomes_table,
@@ -14,11 +15,14 @@ from rexnet_hub.publish.staging import stage
 
 __all__ = [
     "Outcome",
+    "Release",
     "apply_plan",
     "describe_plan",
+    "list_releases",
     "outcomes_as_json",
     "outcomes_as_markdown",
     "outcomes_table",
+    "parse_repo_id",
     "plan_publish",
     "publish_all",
     "record_publication",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import HubError, PublishError
-from rexnet_hub.hub.remote import RemoteRepo, RemoteState
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
-from rexnet_hub.publish.plan import Plan, compare_files, plan_publish
+from rexnet_hub.publish.plan import Plan, plan_publish
+from rexnet_hub.publish.there import HUBS_OWN
 from rexnet_hub.whole_files import sweep_beside, whole_folder
 
 
@@ -63,6 +64,8 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         private=plan.visibility == "private" and not plan.as_pr,
         as_pr=plan.as_pr,
         drop_edits=plan.drop_edits,
+        drop_files=plan.drop_files,
+        drop_signature=plan.drop_signature,
         token=token,
         patience=patience,
         checked=plan,
@@ -80,17 +83,19 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         if fresh.holds:
             sweep_beside(Path(plan.target))
         else:
-            replace_folder(Path(plan.target), plan.staged)
-        there = compare_files(plan.files, list_files(Path(plan.target)))
-        if wrong := [change.name for change in there if change.kind != "keep"]:
+            replace_folder(Path(plan.target), plan.staged, keep=fresh.others)
+        if wrong := fresh.missing_in(list_files(Path(plan.target))):
             problem = f"{', '.join(wrong)} did not read back as written; publish again"
             raise PublishError(f"{plan.target}: {problem}")
         return Published(place=plan.target)
     return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
 
 
-def replace_folder(target: Path, source: Path) -> None:
+def replace_folder(target: Path, source: Path, *, keep: Iterable[str] = ()) -> None:
     """Copy `source` beside `target`, and swap the two in one step.
+
+    Args:
+        keep: Files of `target` that are copied along, by their paths in it.
 
     Raises:
         FileProblem: It cannot be written, and the target is as it was; or it is, and the disk does not
@@ -99,6 +104,9 @@ def replace_folder(target: Path, source: Path) -> None:
     with whole_folder(target) as aside:
         for file in sorted(source.iterdir()):
             shutil.copyfile(file, aside / file.name)
+        for name in keep:
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(target / name, aside / name, follow_symlinks=False)
 
 
 def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
@@ -109,7 +117,7 @@ def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
         parent = commit or _make_repo(plan, remote)
         commit, request = _commit(plan, remote, parent)
     _read_back(plan, remote, commit)
-    if plan.tag is not None:
+    if plan.tag is not None and not plan.tag_is_set:
         _tag(plan, remote, commit)
     return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
 
@@ -118,9 +126,7 @@ def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
     """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
     retry(lambda: remote.create(private=plan.visibility == "private"), remote.patience)
     state = remote.read()
-    if state.head is None or any(
-        change.kind == "remove" for change in compare_files(plan.files, state.files)
-    ):
+    if state.head is None or state.files.keys() - {HUBS_OWN}:
         raise PublishError(f"{plan.target} appeared since the plan was made; plan again")
     return state.head
 
@@ -158,7 +164,7 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
 def _find_landed(plan: Plan, remote: RemoteRepo, parent: str) -> str | None:
     """Find the plan's own commit at the head; None while the head is still its parent."""
     state = remote.read()
-    if _is_same(plan, state) and state.head:
+    if state.head and not plan.missing_in(state.files):
         return state.head
     if state.head != parent:
         raise PublishError(f"{plan.target}: somebody committed in between, it is at {state.head}; plan again")
@@ -179,16 +185,12 @@ def _message(plan: Plan) -> str:
 
 
 def _find_request(plan: Plan, remote: RemoteRepo, title: str) -> tuple[str, str] | None:
-    """Find an open pull request of exactly these files."""
+    """Find an open pull request that leaves exactly these files of ours."""
     for request in remote.open_requests(title):
         state = remote.read(request)
-        if _is_same(plan, state) and state.head:
+        if state.head and not plan.missing_in(state.files):
             return state.head, request
     return None
-
-
-def _is_same(plan: Plan, state: RemoteState) -> bool:
-    return all(change.kind == "keep" for change in compare_files(plan.files, state.files))
 
 
 def _read_back(plan: Plan, remote: RemoteRepo, commit: str) -> None:
@@ -220,14 +222,14 @@ def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
 
 
 def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
-    """Tag the commit; a tag that is on it already is as good, one on another commit is not moved."""
+    """Tag the commit; a tag that is on equal files already is as good, one on others is not moved."""
     attempts, tag = itertools.count(), str(plan.tag)
 
     def tag_once() -> None:
         tagged = remote.read().tags.get(tag) if next(attempts) else None
         if tagged is None:
             remote.tag(tag, commit)
-        elif tagged != commit:
+        elif plan.missing_in(remote.read(tagged).files):
             raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
 
     retry(tag_once, remote.patience, on=_transient_or("exists"))

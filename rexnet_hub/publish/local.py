@@ -22,10 +22,10 @@ def readable(place: Path) -> Iterator[None]:
 
 
 def list_files(folder: Path) -> dict[str, RepoFile]:
-    """Digest every file of a folder, by its name."""
+    """Digest every file of a folder and of the folders in it, by its path there."""
     with readable(folder):
-        files = sorted(folder.iterdir())
-    return {file.name: digest_both(file) for file in files}
+        files = [file for file in sorted(folder.rglob("*")) if file.is_symlink() or not file.is_dir()]
+        return {file.relative_to(folder).as_posix(): digest_both(file) for file in files}
 
 
 def list_staged(folder: Path) -> dict[str, RepoFile]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,37 +10,30 @@ from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import HubError, PublishError, UnknownModelError, UsageError, refuse_unused
-from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
+from rexnet_hub.errors import PublishError, UnknownModelError, UsageError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import (
-    CARD_FILE,
-    REPO_FILES,
-    SIGNATURE_FILES,
-    find_name_danger,
-    is_repo_id,
-)
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
 from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
-from rexnet_hub.patience import Patience, retry
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
+from rexnet_hub.publish.there import HUBS_OWN, OWN_NAMES, Read, find_ours, read_cards, reader
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
 
-#: What the Hub itself keeps in a repo.
-HUBS_OWN = ".gitattributes"
-CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
-
 
 class PlanOptions(TypedDict, total=False):
-    """The settings for publishing on a Hub; as the arguments of `plan_publish`."""
+    """The settings for publishing; as the arguments of `plan_publish`."""
 
     tag: str | None
     private: bool
     as_pr: bool
     drop_edits: bool
+    drop_files: bool
+    drop_signature: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +65,13 @@ class Plan:
             where there is nothing yet, so that the repo would be made.
         fields: Of the card's metadata, metrics among them.
         tag: To be set on the commit; None for a folder and for a pull request.
-        tag_is_set: Whether it is there already, on this very content.
+        tag_is_set: Whether it is there already, on a commit that has our files as this plan leaves them.
         visibility: `public` or `private`; None for a folder.
         false_claims: The claims of the staged repo that are false.
         stops: Why it must not be applied: false claims, and whatever else.
         edits: Lines that somebody wrote into the card at the target and that would be lost.
+        others: Files at the target that no publication of ours wrote; they stay.
+        notes: What card and config of an earlier release say otherwise than the index does now.
     """
 
     name: str
@@ -96,14 +88,23 @@ class Plan:
     visibility: str | None = None
     as_pr: bool = False
     drop_edits: bool = False
+    drop_files: bool = False
+    drop_signature: bool = False
     false_claims: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether the target's files are already exactly these."""
+        """Whether our files at the target are already exactly these."""
         return all(change.kind == "keep" for change in self.changes)
+
+    def missing_in(self, there: Mapping[str, RepoFile]) -> list[str]:
+        """List our files that are not in `there` as this plan leaves them."""
+        names = OWN_NAMES | {change.name for change in self.changes}
+        return [each.name for each in compare_files(self.files, there, names) if each.kind != "keep"]
 
     @property
     def is_done(self) -> bool:
@@ -125,6 +126,9 @@ def plan_publish(
     private: bool = False,
     as_pr: bool = False,
     drop_edits: bool = False,
+    drop_files: bool = False,
+    drop_signature: bool = False,
+    is_release: bool = False,
     token: str | bool | None = None,
     patience: Patience | None = None,
     checked: Plan | None = None,
@@ -138,6 +142,9 @@ def plan_publish(
         private: Whether a repo that is made is private; one that exists stays as it is.
         as_pr: Whether to open a pull request and not to commit.
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
+        drop_files: Whether files that an earlier publication wrote may be removed.
+        drop_signature: Whether the signature at the target may be lost.
+        is_release: Whether it was published before: then card and config may say what the index said then.
         checked: An earlier plan; while the staged files are those, their claims are not measured again.
 
     Raises:
@@ -148,7 +155,12 @@ def plan_publish(
     """
     check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
     repo, files = read_repo(staged, as_stated=False), list_staged(staged)  # its claims say what is not
-    claims = checked.false_claims if checked and checked.files == files else _false_claims(repo)
+    if checked and checked.files == files:
+        claims, notes = checked.false_claims, checked.notes
+    else:
+        found = _false_claims(repo)
+        notes = tuple(claim for claim, is_text in found.items() if is_release and is_text)
+        claims = tuple(claim for claim in found if claim not in notes)
     with readable(staged):
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     plan = partial(
@@ -157,7 +169,10 @@ def plan_publish(
         staged=staged,
         files=files,
         license=read_front_matter(card).get("license"),
+        drop_files=drop_files,
+        drop_signature=drop_signature,
         false_claims=claims,
+        notes=notes,
     )
     name = name or staged.resolve().name
     if danger := find_name_danger(name):
@@ -165,35 +180,40 @@ def plan_publish(
     if not str(to).startswith("hf:"):
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
-    repo_id = _repo_id(str(to), name)
+    repo_id = parse_repo_id(str(to), name)
     _require_trained(repo)
     wanted_tag = None if as_pr else tag or content_tag(files)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     state = remote.read()
-    card_there, base = _cards(remote, state, card)
-    changes = _with_digests(remote, state, compare_files(files, state.files))
+    with reader(remote, state) as read:
+        card_there, base = read_cards(remote, state, files, read)
+        changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
     edits = lost_lines(base, card_there, card)
-    holds = all(change.kind == "keep" for change in changes)
-    tagged = state.tags.get(wanted_tag) if wanted_tag else None
-    stops = [*claims, *_unreachable(repo.config.model), *_lost(() if drop_edits else edits)]
-    if tagged is not None and not (holds and tagged == state.head):
-        stops.append(f"the tag {wanted_tag} is on {tagged[:12]} and is never moved; name another tag")
-    if as_pr and state.head is None:
-        stops.append("there is no repo to open a pull request in")
-    return plan(
+    made = plan(
         name=repo_id.rpartition("/")[2],
         target=f"hf:{repo_id}",
         head=state.head,
         changes=changes,
         fields=compare_cards(card_there, card),
         tag=wanted_tag,
-        tag_is_set=tagged is not None and tagged == state.head,
         visibility="private" if (state.is_private if state.head else private) else "public",
         as_pr=as_pr,
         drop_edits=drop_edits,
-        stops=tuple(stops),
         edits=edits,
+        others=_others(changes, state.files),
     )
+    stops = [*claims, *_unreachable(repo.config.model), *_lost(() if drop_edits else edits)]
+    stops += _removals(changes, drop_files=drop_files, drop_signature=drop_signature)
+    tagged = state.tags.get(wanted_tag) if wanted_tag else None
+    wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
+    if wrong:
+        stops.append(
+            f"the tag {wanted_tag} is on {str(tagged)[:12]} with another {', '.join(wrong)} "
+            "and is never moved; name another tag"
+        )
+    if as_pr and state.head is None:
+        stops.append("there is no repo to open a pull request in")
+    return replace(made, tag_is_set=tagged is not None and not wrong, stops=tuple(stops))
 
 
 def check_options(to: str | Path, *, record: bool = False, **options: Unpack[PlanOptions]) -> None:
@@ -202,7 +222,10 @@ def check_options(to: str | Path, *, record: bool = False, **options: Unpack[Pla
     Args:
         record: Whether the lock is to be written.
     """
-    options_of_hub = {"pr" if name == "as_pr" else name: value for name, value in options.items()}
+    everywhere = ("drop_files", "drop_signature")
+    options_of_hub = {
+        "pr" if name == "as_pr" else name: value for name, value in options.items() if name not in everywhere
+    }
     if not str(to).startswith("hf:"):
         refuse_unused(f"the folder {to}", **options_of_hub, record=record)
     if options.get("as_pr"):
@@ -225,29 +248,51 @@ def _lost(edits: tuple[str, ...]) -> list[str]:
     return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
 
 
+def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
+    """List what of an earlier publication a plan would remove without leave."""
+    names = [change.name for change in changes if change.kind == "remove"]
+    files = [name for name in names if name not in SIGNATURE_FILES]
+    if files and not drop_files:
+        yield f"{', '.join(files)} of an earlier publication would be removed; --drop-files lets them go"
+    if len(files) < len(names) and not drop_signature:
+        yield (
+            "the signature there would be lost; sign this too with --sign KEY --version-counter N, "
+            "or let it go with --drop-signature"
+        )
+
+
+def _others(changes: Iterable[FileChange], there: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({*there} - {HUBS_OWN} - {change.name for change in changes}))
+
+
 def _plan_folder(
     plan: partial[Plan], files: dict[str, RepoFile], target: Path, card: str, claims: tuple[str, ...]
 ) -> Plan:
     there = list_files(target) if target.is_dir() else {}
-    strange = sorted(there.keys() - files.keys() - {*REPO_FILES, *SIGNATURE_FILES})
-    stops = (
-        (f"the folder holds what belongs to no repo: {', '.join(strange)}; move it away",) if strange else ()
-    )
+    changes = compare_files(files, there, find_ours(there, target.joinpath))
+    allowed = {name: plan.keywords[name] for name in ("drop_files", "drop_signature")}
     old = target / CARD_FILE
     card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
     return plan(
         name=target.name,
         target=str(target),
         head=content_tag(there).removeprefix("files-") if target.is_dir() else None,
-        changes=compare_files(files, there),
+        changes=changes,
         fields=compare_cards(card_there, card),
-        stops=(*claims, *stops),
+        stops=(*claims, *_removals(changes, **allowed)),
+        others=_others(changes, there),
     )
 
 
-def compare_files(new: Mapping[str, RepoFile], old: Mapping[str, RepoFile]) -> tuple[FileChange, ...]:
-    """List what would have to change in `old` for it to hold what `new` holds."""
-    names = sorted(new.keys() | (old.keys() - {HUBS_OWN}))
+def compare_files(
+    new: Mapping[str, RepoFile], old: Mapping[str, RepoFile], ours: Iterable[str]
+) -> tuple[FileChange, ...]:
+    """List what would have to change in `old` for it to hold what `new` holds.
+
+    Args:
+        ours: Names of which `old` must hold nothing more; other files of it are no difference.
+    """
+    names = sorted(new.keys() | (old.keys() & set(ours)))
     return tuple(_compare_file(name, new.get(name), old.get(name)) for name in names)
 
 
@@ -265,35 +310,22 @@ def _compare_file(name: str, new: RepoFile | None, old: RepoFile | None) -> File
     return change(kind="change", old_digest=old_digest, new_digest=new_digest)
 
 
-def _with_digests(
-    remote: RemoteRepo, state: RemoteState, changes: tuple[FileChange, ...]
-) -> tuple[FileChange, ...]:
+def _with_digests(changes: tuple[FileChange, ...], read: Read) -> tuple[FileChange, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
-    named = {change.name: change for change in changes}
-    unread = [c for c in changes if c.kind == "change" and str(c.old_digest).startswith("git:")]
-    for change in unread:
-        with remote.scratch() as scratch:
-            sha256 = digest_both(_read(remote, state, change.name, scratch)).sha256
-        named[change.name] = replace(change, old_digest=f"sha256:{sha256}")
-    return tuple(named.values())
+    return tuple(
+        replace(change, old_digest=f"sha256:{digest_both(read(change.name)).sha256}")
+        if change.kind == "change" and str(change.old_digest).startswith("git:")
+        else change
+        for change in changes
+    )
 
 
-def _read(remote: RemoteRepo, state: RemoteState, name: str, scratch: Path) -> Path:
-    """Download a small file of the head; what is not what the Hub records of it is asked for once more."""
-    recorded, attempts = state.files[name], itertools.count()
+def parse_repo_id(to: str, name: str) -> str:
+    """Parse `hf:OWNER` or `hf:OWNER/NAME` as the id of a repo, by default of this name.
 
-    def read_once() -> Path:
-        file = remote.download(name, str(state.head), scratch / str(next(attempts)))
-        digests = digest_both(file)
-        if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
-            return file
-        problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
-        raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
-
-    return retry(read_once, replace(remote.patience, attempts=2))
-
-
-def _repo_id(to: str, name: str) -> str:
+    Raises:
+        UsageError: It is neither.
+    """
     owner, _, given = to.removeprefix("hf:").partition("/")
     repo_id = f"{owner}/{given or name}"
     if not is_repo_id(repo_id):
@@ -311,41 +343,29 @@ def _require_trained(repo: Repo) -> None:
         )
 
 
-def _false_claims(repo: Repo) -> tuple[str, ...]:
-    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry."""
+def _false_claims(repo: Repo) -> dict[str, bool]:
+    """Check the staged repo against entry and lock; a false claim stops a plan, and so does no entry.
+
+    Returns:
+        Each that is false, and whether it is one of card or config, which say what the entry says.
+    """
     name = repo.config.model
     try:
         entry = load_index().find(str(name))
     except UnknownModelError:
-        return (f"the index has no model {name!r}, so no claim of the repo can be checked against an entry",)
+        problem = f"the index has no model {name!r}, so no claim of the repo can be checked against an entry"
+        return {problem: False}
     measured = read_lock().of(entry.name)
     if is_standin(repo.weights):
         measured = measured.of_standin()
     findings = verify_model(entry, repo=repo.folder, measured=measured)
-    stops = [
-        f"{finding.claim} is false: stated {finding.stated}, found {finding.found}"
+    stops = {
+        f"{finding.claim} is false: stated {finding.stated}, found {finding.found}": finding.note.startswith(
+            (CARD_FILE, CONFIG_FILE)
+        )
         for finding in findings
         if finding.verdict == FALSE
-    ]
+    }
     if entry.trusted_key is not None and not (repo.folder / SIGNATURE_FILES[-1]).is_file():
-        stops.append("the index demands a signature: --sign KEY --version-counter N")
-    return tuple(stops)
-
-
-def _cards(remote: RemoteRepo, state: RemoteState, card: str) -> tuple[str, str]:
-    """Read the card that is there, and the one that we published last, to tell a person's lines."""
-    there = state.files.get(CARD_FILE)
-    if there is None or state.head is None:
-        return "", ""
-    with remote.scratch() as scratch:
-        card_there = _read(remote, state, CARD_FILE, scratch).read_text("utf-8", errors="replace")
-        if card_there == card:
-            return card_there, card_there
-        digest = hashlib.sha256(card_there.encode()).hexdigest()
-        for commit, message in remote.messages(state.head):
-            if mark := CARD_MARK.search(message):
-                if mark[1] == digest:
-                    return card_there, card_there
-                base = remote.download(CARD_FILE, commit, scratch)
-                return card_there, base.read_text("utf-8", errors="replace")
-    return card_there, ""
+        stops["the index demands a signature: --sign KEY --version-counter N"] = False
+    return stops

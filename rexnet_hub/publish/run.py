@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import MeasuredFile, MeasuredHub, Publication, find_lock, read_lock, write_lock
+from rexnet_hub.index.lock import (
+    Lock,
+    MeasuredFile,
+    MeasuredHub,
+    Publication,
+    read_lock,
+    require_own_index,
+    update_lock,
+)
 from rexnet_hub.keys import read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, plan_publish
-from rexnet_hub.publish.staging import stage
+from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
+from rexnet_hub.publish.releases import released_repo
+from rexnet_hub.publish.staging import render_for, stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
+
+#: With this the Hub's client exchanges a CI's proof of who runs for a token; it names what the token is for.
+TRUSTED = "HF_OIDC_RESOURCE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,29 +51,58 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def staged_repo(source: str, *, to: str | Path = "") -> Iterator[Path]:
-    """Yield a staged folder: a model's, staged for as long as the block runs, or the one that is named.
+def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = False) -> Iterator[Path]:
+    """Yield a folder that is staged for its target, by either road the same bytes.
 
     Args:
-        source: A name of the index, which wins over a folder of that name, or a folder.
+        source: A name of the index, which wins over a folder of that name, or a folder that was staged.
         to: Where it will be published, for the card's snippets.
+        is_signed_next: Whether a signature of the folder will be replaced.
 
     Raises:
         RexnetHubError: A claim about the staged repo is false.
+        PublishError: A folder is signed for another place.
     """
-    if _is_folder(source):
-        yield Path(source)
-        return
-    entry = load_index().find(source)
-    measured = read_lock().of(entry.name)
-    checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+    entry = None if _is_folder(source) else load_index().find(source)
+    name = entry.name if entry else Path(source).resolve().name
+    repo_id = _repo_at(to, name)
+    texts = {}
+    if entry is None:
+        texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
+        if not texts:
+            yield Path(source)
+            return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        entry.require_name()
-        folder = Path(scratch) / entry.name
-        owner, _, given = str(to).removeprefix("hf:").partition("/")
-        repo_id = f"{owner}/{given or entry.name}" if str(to).startswith("hf:") else None
-        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        folder = Path(scratch) / name
+        if entry is None:
+            shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
+            for file, text in texts.items():
+                (folder / file).write_bytes(text.encode())
+        else:
+            entry.require_name()
+            measured = read_lock().of(entry.name)
+            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+            stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
+
+
+def _repo_at(to: str | Path, name: str) -> str | None:
+    """Return the id of the repo that a target on a Hub means for a model; None for a folder."""
+    owner, _, given = str(to).removeprefix("hf:").partition("/")
+    return f"{owner}/{given or name}" if str(to).startswith("hf:") else None
+
+
+@contextlib.contextmanager
+def _token_of(repo_id: str | None) -> Iterator[None]:
+    """Scope the token that a CI is given for its proof of who runs (Trusted Publishers) to this repo."""
+    asked = os.environ.get(TRUSTED)
+    if asked and repo_id:
+        os.environ[TRUSTED] = repo_id
+    try:
+        yield
+    finally:
+        if asked:
+            os.environ[TRUSTED] = asked
 
 
 def _is_folder(source: str) -> bool:
@@ -75,6 +119,7 @@ def publish_all(
     record: bool = False,
     sign_key: Path | None = None,
     sign_version: int | None = None,
+    back_to: str | None = None,
     **options: Unpack[PlanOptions],
 ) -> tuple[Outcome, ...]:
     """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
@@ -84,6 +129,7 @@ def publish_all(
         record: Whether to write what was published on a Hub into the lock.
         sign_key: A private key (PEM) that each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
+        back_to: A tag of each repo whose files are published again, instead of what would be staged.
 
     Raises:
         UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
@@ -95,22 +141,38 @@ def publish_all(
             "--sign KEY and --version-counter N go together; "
             "N is one more than the last publication's, at first 1"
         )
+    if sign_key is not None:
+        refuse_unused("--sign", drop_signature=options.get("drop_signature"), back_to=back_to)
+    if not str(to).startswith("hf:"):
+        refuse_unused(f"the folder {to}", back_to=back_to)
+    for source in filter(_is_folder, sources):
+        refuse_unused(f"the folder {source}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
+    if record:
+        require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
         read_private_key(sign_key)
+    if back_to is not None and not options.get("as_pr"):
+        options["tag"] = options.get("tag") or back_to
     outcomes = []
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with staged_repo(source, to=to) as folder:
+            with _token_of(_repo_at(to, Path(source).name)), contextlib.ExitStack() as stack:
+                if back_to is None:
+                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
+                else:
+                    id_there = parse_repo_id(str(to), source)
+                    given = released_repo(id_there, back_to, token=token, patience=patience)
+                folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
-                name = None if _is_folder(source) else source
-                plan = plan_publish(folder, to, name=name, token=token, patience=patience, **options)
+                plan_there = partial(plan_publish, folder, to, is_release=back_to is not None)
+                plan = plan_there(token=token, patience=patience, **options)
                 outcome = replace(outcome, plan=plan)
                 if apply:
                     published = apply_plan(plan, token=token, patience=patience)
@@ -157,10 +219,8 @@ def record_publication(plan: Plan, published: Published) -> None:
     """
     if published.commit is None or published.request is not None or plan.repo_id is None:
         raise PublishError(f"{published.place}: only a commit on a Hub can be locked")
-    known = read_lock()
     output = read_receipt(plan.staged / RECEIPT_FILE).output
     model = plan.model or plan.name
-    before = known.of(model)
     publication = Publication(
         date=datetime.now(UTC).date().isoformat(),
         repo_id=plan.repo_id,
@@ -168,13 +228,13 @@ def record_publication(plan: Plan, published: Published) -> None:
         weights_sha256=output.sha256,
         tag=published.tag,
     )
-    is_new = all(publication.commit != earlier.commit for earlier in before.published)
-    measured = replace(
-        before,
-        published=(*before.published, publication) if is_new else before.published,
-        hub=MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag),
-        safetensors=MeasuredFile(
-            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
-        ),
-    )
-    write_lock(known.with_model(model, measured), find_lock())
+    hub = MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag)
+    weights = MeasuredFile(sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint)
+
+    def add(lock: Lock) -> Lock:
+        before = lock.of(model)
+        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        every = (*before.published, publication) if is_new else before.published
+        return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
+
+    update_lock(add)

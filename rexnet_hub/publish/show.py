@@ -11,7 +11,7 @@ from rexnet_hub.publish.run import Outcome
 from rexnet_hub.terminal import printable
 
 _SIGNS = {"add": "+", "change": "~", "remove": "-", "keep": "="}
-_SHOWN_EDITS = 20
+_SHOWN = 20
 _FENCE = "````"
 
 
@@ -22,14 +22,18 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     if plan.visibility:
         lines.append(f"  {plan.visibility}, licence {plan.license or 'not stated'}")
     lines += [_file_line(change) for change in plan.changes]
+    if plan.others:
+        more = f" and {len(plan.others) - _SHOWN} more" * (len(plan.others) > _SHOWN)
+        lines.append(f"  of others, and stays: {', '.join(plan.others[:_SHOWN])}{more}")
     lines += [f"  card {field.name}: {_short(field.old)} -> {_short(field.new)}" for field in plan.fields]
     if plan.tag:
         lines.append(f"  tag {plan.tag}" + ("  (is set)" if plan.tag_is_set else ""))
     if plan.as_pr:
         lines.append("  as a pull request")
-    lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN_EDITS]]
-    if len(plan.edits) > _SHOWN_EDITS:
-        lines.append(f"  written there: and {len(plan.edits) - _SHOWN_EDITS} lines more")
+    lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN]]
+    if len(plan.edits) > _SHOWN:
+        lines.append(f"  written there: and {len(plan.edits) - _SHOWN} lines more")
+    lines += [f"  as it was: {note}" for note in plan.notes]
     return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 

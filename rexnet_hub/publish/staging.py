@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from rexnet_hub.errors import PublishError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index import Entry, Measured, load_index, read_lock
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    RECEIPT_FILE,
+    REPO_FILES,
+    SIGNATURE_FILE,
+)
 from rexnet_hub.pages.card import derive_card
+from rexnet_hub.pages.edits import replace_lines
+from rexnet_hub.pages.snippets import find_place
+from rexnet_hub.publish.local import readable
+from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
-from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 
 
 def stage(
@@ -61,3 +76,45 @@ def write_staged(
         )
 
     return write_repo(entry, checkpoint, out, identity=identity, card=card, check=check)
+
+
+def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = False) -> dict[str, str]:
+    """Render what a staged folder would hold otherwise, had it been staged for another place.
+
+    Only the card's lines that name the place are other ones, and the receipt's digest of the card. Of what is
+    no whole repo of the index nothing is rendered; a plan says why it must not be published.
+
+    Args:
+        repo_id: Of the place on a Hub; None for a folder.
+        is_signed_next: Whether a signature of the folder is replaced.
+
+    Returns:
+        By file, its new text.
+
+    Raises:
+        PublishError: The folder is signed, with a card for another place.
+        FileProblem, RepoError: A file of it is not what it must be.
+    """
+    if any(not (folder / name).is_file() for name in REPO_FILES):
+        return {}
+    with readable(folder):
+        card = (folder / CARD_FILE).read_text("utf-8")
+    place, model = find_place(card), read_config(folder / CONFIG_FILE).model
+    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    if entry is None or place == repo_id:
+        return {}
+    if (folder / SIGNATURE_FILE).exists() and not is_signed_next:
+        raise PublishError(
+            f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
+            f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
+        )
+    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
+    render = partial(derive_card, entry, receipt.output, measured=measured, standin=receipt.stand_in)
+    before, after = render(repo_id=place), render(repo_id=repo_id)
+    stated = dict(receipt.files)
+    if CARD_FILE in stated:
+        stated[CARD_FILE] = hashlib.sha256(after.encode()).hexdigest()
+    return {
+        CARD_FILE: replace_lines(card, before, after),
+        RECEIPT_FILE: render_receipt(replace(receipt, files=stated)),
+    }

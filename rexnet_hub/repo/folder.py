@@ -102,10 +102,8 @@ _IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata", "witnesses")
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
     """Gather what is stated of an entry's released file: by the index, the lock, and a repo's receipt."""
     unread = (claim for claim in entry.unread if claim.field in _IDENTITY_FIELDS)
-    identity = Identity(
-        entry.released.statements if entry.released else (),
-        tuple(f"the index, {claim.label}: {claim}" for claim in unread),
-    )
+    unread_texts = tuple(f"the index, {claim.label}: {claim}" for claim in unread)
+    identity = Identity(entry.released.statements if entry.released else (), unread_texts)
     identity += gather("the lock", measured.released, find_in_lock(entry.name, "released"))
     if repo and repo.receipt:
         identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
@@ -233,9 +231,8 @@ def write_repo(
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputExistsError(out, "is not empty; name a new folder or remove it")
         with whole_folder(out) as aside:
-            receipt = convert_checkpoint(
-                checkpoint, aside / WEIGHTS_FILE, expected=expected, identity=identity
-            )
+            weights = aside / WEIGHTS_FILE
+            receipt = convert_checkpoint(checkpoint, weights, expected=expected, identity=identity)
             texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
             for name, text in texts.items():
                 write_whole(aside / name, text.encode())

@@ -97,6 +97,4 @@ def render_count(tensor: TensorSpec) -> bytes:
 
 def specs_of(tensors: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[TensorSpec]:
     """Return a table of tensors as specs, in its order."""
-    return [
-        TensorSpec(name=name, dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in tensors.items()
-    ]
+    return [TensorSpec(name=n, dtype=dtype, shape=tuple(shape)) for n, (dtype, shape) in tensors.items()]

@@ -45,9 +45,8 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
     """
     specs = specs_of(tensors)
     if not any(_is_counter(spec) for spec in specs) or {s.dtype for s in specs} - {"float32", "int64"}:
-        raise UsageError(
-            "a stand-in needs float32 and int64 tensors and a num_batches_tracked to bear its mark"
-        )
+        problem = "a stand-in needs float32 and int64 tensors and a num_batches_tracked to bear its mark"
+        raise UsageError(problem)
     data = b"".join(_file_chunks(specs, random.Random(seed)))
     file = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     write_whole(file, data)
@@ -71,9 +70,7 @@ def is_standin(path: Path) -> bool:
 
 def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
     scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
-    return any(
-        is_mark(tensor.dtype, tensor.shape, b"".join(tensor_chunks(source, tensor))) for tensor in scalars
-    )
+    return any(is_mark(t.dtype, t.shape, b"".join(tensor_chunks(source, t))) for t in scalars)
 
 
 def _is_counter(spec: TensorSpec) -> bool:

@@ -11,26 +11,9 @@ from rexnet_hub.index import Entry, Measured
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify.checks import CHECKS, Check
 from rexnet_hub.verify.evidence import Evidence
-from rexnet_hub.verify.finding import (
-    FALSE,
-    HOLDS,
-    NOT_MEASURED,
-    Finding,
-    render_json,
-    render_junit,
-    require_truth,
-)
+from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding, require_truth
 
-__all__ = [
-    "FALSE",
-    "HOLDS",
-    "NOT_MEASURED",
-    "Finding",
-    "render_json",
-    "render_junit",
-    "require_truth",
-    "verify_model",
-]
+__all__ = ["FALSE", "HOLDS", "NOT_MEASURED", "Finding", "require_truth", "verify_model"]
 
 
 def verify_model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from functools import cache
@@ -31,6 +30,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import first_difference, lost_lines
+from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import verify_signature
@@ -38,9 +38,6 @@ from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.digest import digest_file
-
-#: Where a card says that its repo is, as the snippets for timm do.
-_REPO_ID = re.compile(r'"hf-hub:([\w.-]+/[\w.-]+)"')
 
 
 def check_unread(evidence: Evidence) -> Iterator[Finding]:
@@ -177,13 +174,12 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
         card = (repo.folder / CARD_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
         card = ""
-    named = _REPO_ID.search(card)
     own = derive_card(
         evidence.entry,
         repo.receipt.output if repo.receipt else evidence.weights_digests[0],
         measured=evidence.measured,
         standin=evidence.has_standin_weights,
-        repo_id=named[1] if named else None,
+        repo_id=find_place(card),
     )
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,6 @@ from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile
-from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.repo.folder import Repo, compare_witnesses, released_identity
 from rexnet_hub.standins.make import is_standin
@@ -62,7 +61,8 @@ class Evidence:
         if self.weights_digests is None:
             return self.measured.safetensors
         digest, tensors = self.weights_digests
-        return MeasuredFile(**asdict(digest), fingerprint=fingerprint_of(tensors))
+        fingerprint = fingerprint_of(tensors)
+        return MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes, fingerprint=fingerprint)
 
     @cached_property
     def witnesses(self) -> dict[Witness, str]:
@@ -94,11 +94,6 @@ class Evidence:
     def released_identity(self) -> Identity:
         """The identity of the released file, as index and lock state it."""
         return released_identity(self.entry, self.measured)
-
-    @cached_property
-    def tensors(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """Every tensor that the network has."""
-        return entry_tensors(self.entry)
 
     def compare(
         self, claim: str, *, stated: Any, found: Any, note: str, holds: bool | None = None

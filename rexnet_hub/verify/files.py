@@ -15,7 +15,8 @@ from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
-from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock
+from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
+from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
@@ -33,7 +34,7 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
         return
     # Where the file is here, or was measured, its bytes decide; a file of another container has another size.
     if released.size_bytes is not None and not (evidence.released_digest or evidence.measured.released):
-        planned = legacy_size_bytes(evidence.tensors)
+        planned = legacy_size_bytes(entry_tensors(evidence.entry))
         note = "size of a legacy torch file of the network's tensors"
         if planned == (size := released.size_bytes):
             yield evidence.compare("file_size_planned", stated=size, found=planned, note=note)
@@ -95,7 +96,7 @@ def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:
     """Check the repo's weights against network, receipt, lock and the released file."""
-    expected, repo = evidence.tensors, evidence.repo
+    expected, repo = entry_tensors(evidence.entry), evidence.repo
     stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
     if repo is None or evidence.weights is None or evidence.weights_digests is None:
         yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)
@@ -106,9 +107,8 @@ def check_weights(evidence: Evidence) -> Iterator[Finding]:
     text = f"{len(found)} tensors"
     if wrong:
         text += f", {len(wrong)} not as planned: {', '.join(wrong[:3])}"
-    yield evidence.compare(
-        "tensors", stated=stated, found=text, holds=not wrong, note="name, dtype and shape"
-    )
+    note = "name, dtype and shape"
+    yield evidence.compare("tensors", stated=stated, found=text, holds=not wrong, note=note)
     file = stated_file("found", evidence.weights)
     locked, receipt = evidence.measured.safetensors, repo.receipt
     if receipt is None:
@@ -187,7 +187,7 @@ def _check_conversion(evidence: Evidence, file: StatedFile, receipt: Receipt | N
         if receipt.source.left_out is None:  # a receipt of before
             anew = replace(anew, source=replace(anew.source, left_out=None))
         note += ", each line of the receipt compared"
-        wrong += _differing(dict(_lines(asdict(receipt), "")), dict(_lines(asdict(anew), "")))
+        wrong += _differing(_facts(receipt), _facts(anew))
     found = f"{', '.join(wrong[:3])} differ" if wrong else stated
     return evidence.compare("conversion", stated=stated, found=found, holds=not wrong, note=note)
 
@@ -202,7 +202,7 @@ def _convert(checkpoint: Path, sha256: str, wrapper: str | None, as_float32: boo
 
 
 #: What of a receipt another conversion of the same file may state otherwise.
-_FREE = {"checked_against_network", "versions", "source.name", "files"}
+_FREE = ("checked_against_network", "versions", "source.name", "files")
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
@@ -210,17 +210,11 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def _lines(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """List the facts of a receipt by name, but those that another conversion may state otherwise."""
-    if name in _FREE:
-        return
-    if name == "tensors":
-        value = {line["name"]: line for line in value}
-    if not isinstance(value, dict):
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _lines(inner, f"{name}.{key}" if name else key)
+def _facts(receipt: Receipt) -> dict[str, Any]:
+    """Return the facts of a receipt by name, but those that another conversion may state otherwise."""
+    facts = asdict(receipt)
+    facts["tensors"] = {line["name"]: line for line in facts["tensors"]}
+    return {name: value for name, value in flatten(facts) if not name.startswith(_FREE)}
 
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:

@@ -69,9 +69,8 @@ def render_junit(findings: Sequence[Finding]) -> str:
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for finding in own:
             case = ElementTree.SubElement(suite, "testcase", classname=model, name=finding.claim)
-            message = printable(
-                f"stated {finding.stated}, found {finding.found or 'nothing'}; {finding.note}"
-            )
+            found = finding.found or "nothing"
+            message = printable(f"stated {finding.stated}, found {found}; {finding.note}")
             if finding.verdict == FALSE:
                 ElementTree.SubElement(case, "failure", message=message)
             elif finding.verdict == NOT_MEASURED:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
@@ -20,11 +20,7 @@ from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.records import MAX_BYTES
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
-from rexnet_hub.weights.digest import (
-    ByteSource,
-    FileDigest,
-    write_all,
-)
+from rexnet_hub.weights.digest import ByteSource, Digester, FileDigest, write_all
 from rexnet_hub.weights.dtypes import DTYPES, count_negative, count_strange, widen_to_float32
 from rexnet_hub.weights.fingerprint import fingerprint_of
 from rexnet_hub.weights.receipt import (
@@ -117,7 +113,12 @@ def convert_checkpoint(
                 key_map=layout,
                 checked_against_network=expected is not None,
                 stand_in=stand_in,
-                output=OutputFacts(name=out.name, **asdict(written), fingerprint=fingerprint_of(lines)),
+                output=OutputFacts(
+                    name=out.name,
+                    sha256=written.sha256,
+                    size_bytes=written.size_bytes,
+                    fingerprint=fingerprint_of(lines),
+                ),
                 tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
@@ -150,9 +151,8 @@ def _plan(
     source: ByteSource, manifest: Manifest, as_float32: bool, *, is_rexnet: bool
 ) -> tuple[str | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
-    layout, names = choose_key_map(
-        {tensor.name: tensor.shape for tensor in manifest.tensors}, file=source.name, is_rexnet=is_rexnet
-    )
+    shapes = {tensor.name: tensor.shape for tensor in manifest.tensors}
+    layout, names = choose_key_map(shapes, file=source.name, is_rexnet=is_rexnet)
     origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
     targets = canonical_order(
         TensorSpec(
@@ -210,23 +210,21 @@ def _compare(
     written = ByteSource(name=str(out), descriptor=part, size_bytes=size_bytes)
     header = render_header(move.target for move in moves)
     if written.read(0, len(header)) != header:
-        raise FileProblem(
-            out, "was not written as it was meant: its header reads differently. Is the disk sound?"
-        )
-    whole, at, lines = hashlib.sha256(header), len(header), []
+        raise FileProblem(out, "its header reads differently than written. Is the disk sound?")
+    whole, lines = Digester(), []
+    whole.update(header)
     for move in moves:
         one, target = hashlib.sha256(), move.target
         for chunk in _target_chunks(source, move):
-            back = written.read(at, len(chunk))
+            back = written.read(whole.size_bytes, len(chunk))
             if back != chunk:
                 raise FileProblem(out, f"{target.name} reads differently than written. Is the disk sound?")
             whole.update(back)
             one.update(back)
-            at += len(back)
         lines.append(_line(move, one.hexdigest(), prefix))
-    if at != size_bytes:
-        raise FileProblem(out, f"has {size_bytes} bytes where {at} were meant. Is the disk sound?")
-    return lines, FileDigest(sha256=whole.hexdigest(), size_bytes=size_bytes)
+    if whole.size_bytes != size_bytes:
+        raise FileProblem(out, f"has {size_bytes} bytes, meant are {whole.size_bytes}. Is the disk sound?")
+    return lines, whole.digest()
 
 
 def _line(move: _Move, sha256: str, prefix: str) -> TensorLine:

@@ -10,7 +10,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError, FileProblem
@@ -24,17 +24,11 @@ CHANGED = "changed while it was read; try again when nothing writes to it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDigest:
-    """The size and digest of a file."""
+    """The size and digest of a file, and the digests by other algorithms that were asked for."""
 
     sha256: str
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileDigests(FileDigest):
-    """The size and digests of a file, also by other algorithms: by name, such as `sha384`."""
-
-    digests: Mapping[str, str]
+    digests: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Digester:
@@ -55,12 +49,9 @@ class Digester:
         self.size_bytes += len(chunk)
 
     def digest(self) -> FileDigest:
-        """Return the size and digest of all bytes so far, or all digests where more were asked for."""
+        """Return the size and digests of all bytes so far."""
         digests = {name: each.hexdigest() for name, each in self._hashes.items()}
-        sha256, size_bytes = digests.pop("sha256"), self.size_bytes
-        if digests:
-            return FileDigests(sha256=sha256, size_bytes=size_bytes, digests=digests)
-        return FileDigest(sha256=sha256, size_bytes=size_bytes)
+        return FileDigest(sha256=digests.pop("sha256"), size_bytes=self.size_bytes, digests=digests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +65,8 @@ class ByteSource:
     def read(self, offset: int, length: int) -> bytes:
         """Read exactly so many bytes, or refuse; nothing is allocated for bytes that are not there."""
         if offset < 0 or length < 0 or offset + length > self.size_bytes:
-            raise self.refuse(
-                f"is cut short: bytes {offset} to {offset + length} are needed, it has {self.size_bytes}"
-            )
+            needed = f"bytes {offset} to {offset + length} are needed"
+            raise self.refuse(f"is cut short: {needed}, it has {self.size_bytes}")
         parts, at = [], offset
         while length > 0:
             try:

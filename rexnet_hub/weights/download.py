@@ -108,12 +108,7 @@ class _Transfer:
 
 
 def download(
-    url: str,
-    target: BinaryIO,
-    *,
-    identity: Identity,
-    policy: FetchPolicy,
-    progress: ShowBytes | None,
+    url: str, target: BinaryIO, *, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
 ) -> FileDigest:
     """Fetch what an address holds into an open file.
 
@@ -125,13 +120,9 @@ def download(
         MismatchError: It is longer or shorter than stated.
         FileProblem: The file could not be read or written.
     """
+    end = time.monotonic() + policy.total_seconds
     transfer = _Transfer(
-        url=url,
-        target=target,
-        identity=identity,
-        policy=policy,
-        progress=progress,
-        deadline=time.monotonic() + policy.total_seconds,
+        url=url, target=target, identity=identity, policy=policy, progress=progress, deadline=end
     )
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme == "file":
@@ -171,17 +162,13 @@ def _attempt(transfer: _Transfer) -> None:
     for _ in range(_MAX_REDIRECTS + 1):
         with _answer(transfer, url) as response:
             if response.status in (301, 302, 303, 307, 308):
-                url = _redirected(url, response.headers.get("Location", ""))
+                try:
+                    url = urljoin(url, response.headers.get("Location", ""))
+                except ValueError:
+                    raise FetchError(f"{redact_url(url)}: redirects to what is no address") from None
                 continue
             return _take_body(transfer, response)
     raise transfer.error(f"more than {_MAX_REDIRECTS} redirects")
-
-
-def _redirected(url: str, location: str) -> str:
-    try:
-        return urljoin(url, location)
-    except ValueError:
-        raise FetchError(f"{redact_url(url)}: redirects to what is no address") from None
 
 
 @contextlib.contextmanager
@@ -201,9 +188,8 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
     proxy = find_proxy(host, "https", "all")
     connection = _prepare(transfer, host, parts.port or 443, proxy)
     # A server may send a head byte by byte, each in time, and so may a proxy; this ends it.
-    watchdog = threading.Timer(
-        min(transfer.policy.step_seconds * 2, transfer.remaining_seconds()), _cut, [connection]
-    )
+    seconds = min(transfer.policy.step_seconds * 2, transfer.remaining_seconds())
+    watchdog = threading.Timer(seconds, _cut, [connection])
     try:
         try:
             watchdog.start()
@@ -261,9 +247,8 @@ def _prepare(transfer: _Transfer, host: str, port: int, proxy: Proxy | None) -> 
 def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
     status = response.status
     if status in _TRANSIENT:
-        raise _Interrupted(
-            f"the server answers {status}", parse_retry_after(response.headers.get("Retry-After"))
-        )
+        wait_seconds = parse_retry_after(response.headers.get("Retry-After"))
+        raise _Interrupted(f"the server answers {status}", wait_seconds)
     if status == 416 and transfer.at:
         transfer.restart()
         raise _Interrupted("the server cannot go on where it stopped")

@@ -21,7 +21,7 @@ from rexnet_hub.records import Sha256
 from rexnet_hub.weights.checkpoint.container import is_safetensors
 from rexnet_hub.weights.checkpoint.manifest import SourceTensor, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
-from rexnet_hub.weights.digest import ByteSource, FileDigest, open_source
+from rexnet_hub.weights.digest import ByteSource, Digester, FileDigest, open_source
 from rexnet_hub.weights.safetensors_file import read_head, read_safetensors
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
@@ -57,27 +57,19 @@ def digest_weights(file: Path) -> tuple[FileDigest, list[TensorDigest]]:
         CheckpointError: The file is not sound.
     """
     with open_source(file) as source:
-        if is_safetensors(source):
-            return _digest_in_order(source)
+        if is_safetensors(source):  # one reading: its tensors follow one another, and nothing else follows
+            head, whole = read_head(source), Digester()
+            whole.update(head)
+            manifest = require_sound(source, read_safetensors(source, head))
+            tensors = [_digest_tensor(source, tensor, whole) for tensor in manifest.tensors]
+            return whole.digest(), tensors
     with opened_weights(file) as (copy, digest, manifest):
-        return digest, [_digest_tensor(tensor, tensor_chunks(copy, tensor)) for tensor in manifest.tensors]
+        return digest, [_digest_tensor(copy, tensor) for tensor in manifest.tensors]
 
 
-def _digest_in_order(source: ByteSource) -> tuple[FileDigest, list[TensorDigest]]:
-    """Digest a safetensors file in one reading: its tensors follow one another, and nothing else follows."""
-    head = read_head(source)
-    whole, at, tensors = hashlib.sha256(head), len(head), []
-    for tensor in require_sound(source, read_safetensors(source, head)).tensors:
-        tensors.append(_digest_tensor(tensor, source.chunks(at, tensor.size_bytes), whole))
-        at += tensor.size_bytes
-    return FileDigest(sha256=whole.hexdigest(), size_bytes=at), tensors
-
-
-def _digest_tensor(
-    tensor: SourceTensor, chunks: Iterable[bytes], whole: hashlib._Hash | None = None
-) -> TensorDigest:
+def _digest_tensor(source: ByteSource, tensor: SourceTensor, whole: Digester | None = None) -> TensorDigest:
     sha256 = hashlib.sha256()
-    for chunk in chunks:
+    for chunk in tensor_chunks(source, tensor):
         sha256.update(chunk)
         if whole is not None:
             whole.update(chunk)

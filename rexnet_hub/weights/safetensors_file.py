@@ -172,9 +172,12 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     head = read_head(source) if head is None else head
     length = len(head) - 8
     header = parse_header(source, head[8:])
-    metadata = _require_metadata(source, header.pop(METADATA_KEY, {}))
+    metadata = header.pop(METADATA_KEY, {})
+    if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
+        raise source.refuse("its safetensors metadata is not text by name")
     data = StoredBytes(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)
-    spans = sorted((_read_span(source, name, fields, data) for name, fields in header.items()), key=_span_key)
+    spans = [_read_span(source, name, fields, data) for name, fields in header.items()]
+    spans.sort(key=lambda tensor: (tensor.offset_bytes, tensor.size_bytes))
     at = 0
     for tensor in spans:
         if tensor.offset_bytes != at:
@@ -215,12 +218,6 @@ def parse_header(source: ByteSource, data: bytes) -> dict[str, Any]:
     return header
 
 
-def _require_metadata(source: ByteSource, metadata: Any) -> dict[str, str]:
-    if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
-        raise source.refuse("its safetensors metadata is not text by name")
-    return metadata
-
-
 def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) -> SourceTensor:
     if type(fields) is not dict or set(fields) != {"dtype", "shape", "data_offsets"}:
         raise source.refuse(f"tensor {name[:80]!a}: its fields are not dtype, shape and data_offsets")
@@ -231,9 +228,8 @@ def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) ->
         raise source.refuse(f"tensor {name[:80]!a}: its shape or data_offsets are not whole numbers")
     size_bytes = math.prod(shape) * BY_CODE[code].item_bytes
     if offsets[1] - offsets[0] != size_bytes:
-        raise source.refuse(
-            f"tensor {name[:80]!a}: {offsets[1] - offsets[0]} bytes for a shape that takes {size_bytes}"
-        )
+        problem = f"tensor {name[:80]!a}: {offsets[1] - offsets[0]} bytes for a shape that takes {size_bytes}"
+        raise source.refuse(problem)
     return SourceTensor(
         name=name,
         dtype=BY_CODE[code].name,
@@ -245,12 +241,5 @@ def _read_span(source: ByteSource, name: str, fields: Any, data: StoredBytes) ->
 
 
 def _are_naturals(numbers: Any) -> bool:
-    return (
-        type(numbers) is list
-        and len(numbers) <= 64
-        and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)
-    )
-
-
-def _span_key(tensor: SourceTensor) -> tuple[int, int]:
-    return tensor.offset_bytes, tensor.size_bytes
+    is_list = type(numbers) is list and len(numbers) <= 64
+    return is_list and all(type(number) is int and 0 <= number < 1 << 48 for number in numbers)

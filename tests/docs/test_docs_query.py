@@ -7,8 +7,8 @@ import pytest
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
-from rexnet_hub.index.query import select
-from rexnet_hub.pages.chart import Point, pareto_front, round_axis
+from rexnet_hub.index.query import find_front, select
+from rexnet_hub.pages.chart import Point, round_axis
 from rexnet_hub.pages.views import query_names, query_record
 
 # Each is asked in both; a wrong one must be refused by both.
@@ -171,4 +171,5 @@ def test_both_draw_the_same_axis_and_front(page):
             "points => RexnetHub.paretoFront(points, (p) => p.x, (p) => p.y).map((p) => p.name)",
             [vars(p) for p in points],
         )
-        assert front == [point.name for point in pareto_front(points)]
+        by_place = {(point.x, point.y): point.name for point in reversed(points)}
+        assert front == [by_place[place] for place in find_front((point.x, point.y) for point in points)]

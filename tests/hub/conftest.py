@@ -1,13 +1,17 @@
 """A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model."""
 
+import json
 import shutil
 import threading
 import time
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from loopback import WRITE, LoopbackHub
+from loopback import CLAIMS, WRITE, LoopbackHub, identity
 
 from rexnet_hub.hub.client import THREAD_NAME
 
@@ -135,6 +139,21 @@ def own_small_index(small_index, monkeypatch, tmp_path):
 
 
 @pytest.fixture
+def two_models(own_small_index, tmp_path):
+    """That copy, with a second model of other weights."""
+    from rexnet_hub.nets import CONFIGS, expected_tensors
+    from rexnet_hub.standins.make import write_standin
+
+    (tmp_path / "released").mkdir()
+    tensors = expected_tensors(CONFIGS["rexnet_100"], num_classes=10)
+    released = write_standin(tmp_path / "released", tensors=tensors, seed=8, stem="second")
+    file = own_small_index / "small.yml"
+    second = SMALL[SMALL.index("- Name: small\n") :].replace("Name: small", "Name: second")
+    file.write_text(file.read_text() + second.format(weights=released.as_uri()))
+    return own_small_index
+
+
+@pytest.fixture
 def staged(small_staged, tmp_path):
     """A copy of the staged repo, which a test may change."""
     return shutil.copytree(small_staged, tmp_path / "work" / "small")
@@ -168,3 +187,32 @@ def quick_claims(measured_once, monkeypatch):
         return measured_once[key]
 
     monkeypatch.setattr(plan, "_false_claims", remembered)
+
+
+@pytest.fixture
+def github():
+    """What ACTIONS_ID_TOKEN_REQUEST_URL names: it gives the proof, or what `away` says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        server: Any
+
+        def log_message(self, *words):
+            pass
+
+        def do_GET(self):
+            self.server.asked.append((self.path, self.headers["Authorization"]))
+            claims = self.server.claims | {"aud": parse_qs(urlsplit(self.path).query)["audience"][0]}
+            body = json.dumps({"value": identity(**claims)}).encode()
+            self.send_response(307 if self.server.away else 200)
+            self.send_header("Location", self.server.away)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    server: Any
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.away, server.claims = [], "", dict(CLAIMS)
+        server.url = f"http://localhost:{server.server_port}/idtoken?api-version=2.0"  # another host
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield server
+        server.shutdown()

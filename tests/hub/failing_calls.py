@@ -126,7 +126,7 @@ def act_of(name, folder, arguments):
 
     if name == "publish-in-two-steps":  # on a file system that cannot swap two folders
         whole_files._exchange = lambda one, other: False
-    plan._false_claims = lambda repo: ()  # of weights that are no file of safetensors, to be quick
+    plan._false_claims = lambda repo: {}  # of weights that are no file of safetensors, to be quick
 
     def begin():
         shutil.copytree(first, target)

@@ -22,7 +22,9 @@ from xet import TOKEN as XET_TOKEN
 from xet import NotXet, XetStore
 
 WRITE, READ = "hf_SENTINELwrite0123456789abcdef", "hf_SENTINELread0123456789abcdefg"
-IDENTITY = "eyJSENTINEL.identity.0123456789abcdef"  # what GitHub gives a job of a workflow
+#: What a job proves to GitHub that it is, and with what it asks for the proof.
+CLAIMS = {"repository": "org/zoo", "workflow": "models", "ref": "refs/heads/main", "environment": "hub"}
+REQUEST_TOKEN = "SENTINEL-request-token"
 ROLES = {WRITE: "write", READ: "read"}
 USER, ORG = "tester", "org"
 TRANSPORTS = ("lfs", "xet")
@@ -129,6 +131,11 @@ class Answer(Exception):  # noqa: N818 - an answer is what it is
         if status >= 400:
             self.headers |= {"X-Error-Message": body.get("error", "")} if isinstance(body, dict) else {}
             self.headers |= {"X-Error-Code": code} if code else {}
+
+
+def identity(**claims):
+    """Write what GitHub gives a job of a workflow; that it is signed is for the real Hub to check."""
+    return f"eyJSENTINEL.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode()}.0123456789abcdef"
 
 
 def refuse(status, message, code=None):
@@ -240,7 +247,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise refuse(400, "a token was sent to the store")
             self.role = None
             return
-        self.role = ROLES.get(given)
+        self.only = self.hub.tokens.get(given)
+        self.role = "write" if self.only else ROLES.get(given)
         if given and self.role is None:
             raise refuse(401, "Invalid credentials in Authorization header")
 
@@ -250,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
             raise refuse(401 if self.role is None else 404, "Repository not found", "RepoNotFound")
         if repo.gated and content and self.role != "write":
             raise refuse(403, "Access to this model is restricted", "GatedRepo")
-        if write and self.role != "write":
+        if write and (self.role != "write" or self.only not in (None, name)):
             raise refuse(403, "you need the right to write")
         return repo
 
@@ -267,8 +275,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.xet(parts, body) if is_xet else self.stored_object(parts, body)
         if parts[:2] == ["api", "repos"] and verb == "POST":
             return self.create(json.loads(body))
-        if parts == ["oauth", "token"] and json.loads(body)["subject_token"] == IDENTITY:
-            return Answer(200, {"access_token": WRITE, "token_type": "bearer", "expires_in": 3600})
+        if parts == ["oauth", "token"]:
+            return self.exchange(json.loads(body))
         if parts[:2] == ["api", "validate-yaml"]:
             return Answer(200, {"errors": [], "warnings": []})
         if parts[:2] == ["api", "models"]:
@@ -281,9 +289,19 @@ class Handler(BaseHTTPRequestHandler):
             return self.resolve("/".join(parts[:2]), parts[3], "/".join(parts[4:]))
         raise refuse(404, f"no route for {verb} {self.path}")
 
+    def exchange(self, asked):
+        """Give a token of one repo to a job whose claims are all that the repo's trusted publisher states."""
+        claims = json.loads(base64.urlsafe_b64decode(asked["subject_token"].split(".")[1]))
+        stated = self.hub.trusted.get(asked["resource"])
+        if stated is None or not (stated | {"aud": self.hub.url}).items() <= claims.items():
+            raise Answer(400, {"error": "invalid_grant: no trusted publisher fits the claims"})
+        token = f"hf_jwt_SENTINEL{secrets.token_hex(8)}"
+        self.hub.tokens[token] = asked["resource"]
+        return Answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 3600})
+
     def create(self, asked):
         name = f"{asked.get('organization') or USER}/{asked['name']}"
-        if self.role != "write" or not name.startswith((f"{ORG}/", f"{USER}/")):
+        if self.only or self.role != "write" or not name.startswith((f"{ORG}/", f"{USER}/")):
             raise refuse(403, "you may not create a repo there")
         if name in self.hub.repos:
             raise Answer(409, {"error": "exists already", "url": f"{self.hub.url}/{name}"})
@@ -500,6 +518,7 @@ class LoopbackHub:
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in (self.api, self.store))
         self.token_url = self.url
         self.repos, self.log, self.faults, self.xet = {}, [], [], XetStore()
+        self.trusted, self.tokens = {}, {}  # claims by repo, and the repo of each token given for them
         self.lock, self.stopped = threading.RLock(), threading.Event()
         self.gone = self.forgetful = self.speaks_xet = False
 

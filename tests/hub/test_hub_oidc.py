@@ -1,82 +1,54 @@
 """A job on GitHub publishes without a stored token: it proves who it is, and the Hub gives one (OIDC)."""
 
-import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from loopback import IDENTITY
+from loopback import CLAIMS, REQUEST_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-REQUEST_TOKEN = "SENTINEL-request-token"
 PROGRAM = """
 import logging, sys
-from pathlib import Path
-from rexnet_hub.errors import HubError
-from rexnet_hub.publish import apply_plan, plan_publish
+from rexnet_hub.cli import main
 logging.basicConfig(level=logging.DEBUG)
-try:
-    apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
-except HubError as error:
-    sys.exit(str(error))
+sys.exit(main(["publish", *sys.argv[1:], "--to", "hf:org", "--apply"]))
 """
 
 
-@pytest.fixture
-def github():
-    """What ACTIONS_ID_TOKEN_REQUEST_URL names: it gives the proof, or what `away` says."""
-
-    class Handler(BaseHTTPRequestHandler):
-        server: Any
-
-        def log_message(self, *words):
-            pass
-
-        def do_GET(self):
-            self.server.asked.append((self.path, self.headers["Authorization"]))
-            body = json.dumps({"value": IDENTITY}).encode()
-            self.send_response(307 if self.server.away else 200)
-            self.send_header("Location", self.server.away)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server: Any
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.away = [], ""
-        server.url = f"http://localhost:{server.server_port}/idtoken?api-version=2.0"  # another host
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-def publish(hub, github, staged, tmp_path, **environment):
+def publish(hub, github, sources, tmp_path, **environment):
     """Publish as a job on GitHub does: with no token in its environment."""
     known = dict(
         os.environ, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home"), HF_HUB_DISABLE_XET="1",
-        HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT), HF_OIDC_RESOURCE="org/small",
+        HF_HUB_DISABLE_TELEMETRY="1", PYTHONPATH=str(ROOT), HF_OIDC_RESOURCE="org",
         GITHUB_ACTIONS="true", ACTIONS_ID_TOKEN_REQUEST_URL=github.url,
         ACTIONS_ID_TOKEN_REQUEST_TOKEN=REQUEST_TOKEN,
     ) | environment  # fmt: skip
     known.pop("HF_TOKEN", None)
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, staged], env=known, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM, *sources], env=known, capture_output=True, text=True, check=False
     )
+
+
+def trust(hub, *names, **other):
+    """Let a person make the repos, and state in each which job may publish it."""
+    for name in names:
+        hub.create(f"org/{name}")
+        hub.trusted[f"org/{name}"] = CLAIMS | other
 
 
 @pytest.mark.usefixtures("own_small_index")
 def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, files, tmp_path):
     """The proof is asked for once, exchanged for a token, and the repo is published; no secret is printed."""
-    child = publish(hub, github, staged, tmp_path)
+    trust(hub, "small")
+    child = publish(hub, github, [staged], tmp_path)
     assert child.returncode == 0, child.stderr
-    assert hub.repos["org/small"].files() == files
+    published = hub.repos["org/small"].files()
+    assert published.keys() == files.keys()  # the card, and the receipt of it, are rendered for the place
+    assert published["model.safetensors"] == files["model.safetensors"]
     ((path, authorization),) = github.asked
     assert authorization == f"Bearer {REQUEST_TOKEN}"
     assert parse_qs(urlsplit(path).query)["audience"] == [hub.url]
@@ -84,11 +56,35 @@ def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, f
     assert "SENTINEL" not in child.stdout + child.stderr
 
 
+@pytest.mark.usefixtures("two_models")
+def test_each_repo_of_a_run_takes_a_token_of_its_own(hub, github, tmp_path):
+    """A token is of one repo alone; two repos, two proofs, two tokens, and both are published."""
+    trust(hub, "small", "second")
+    child = publish(hub, github, ["small", "second"], tmp_path)
+    assert child.returncode == 0, child.stderr
+    assert all("model.safetensors" in repo.files() for repo in hub.repos.values())
+    assert list(hub.tokens.values()) == ["org/small", "org/second"]
+    assert "SENTINEL" not in child.stdout + child.stderr
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.usefixtures("two_models")
+def test_a_job_that_is_another_publishes_nothing(hub, github, tmp_path, claim):
+    """Where one claim is another than the repo's publisher states, that repo alone is refused."""
+    trust(hub, "small", **{claim: "another"})
+    trust(hub, "second")
+    child = publish(hub, github, ["small", "second"], tmp_path)
+    assert child.returncode == 1
+    assert "no trusted publisher fits the claims" in child.stderr
+    assert [len(repo.commits) for repo in hub.repos.values()] == [1, 2]
+    assert "SENTINEL" not in child.stdout + child.stderr
+
+
 @pytest.mark.usefixtures("own_small_index")
 def test_a_proof_that_is_elsewhere_is_not_asked_for_there(hub, github, staged, tmp_path):
     """The address may not lead on to another, even of its own host; one line says so."""
     github.away = github.url.replace("/idtoken", "/elsewhere")
-    child = publish(hub, github, staged, tmp_path)
+    child = publish(hub, github, [staged], tmp_path)
     assert child.returncode == 1
     assert "leads to http://localhost" in child.stderr
     assert [urlsplit(path).path for path, _ in github.asked] == ["/idtoken"]
@@ -98,9 +94,9 @@ def test_a_proof_that_is_elsewhere_is_not_asked_for_there(hub, github, staged, t
 @pytest.mark.usefixtures("own_small_index")
 def test_a_job_that_may_not_prove_who_it_is_is_told_so(hub, github, staged, tmp_path):
     """Without `id-token: write` GitHub names no address; the client's own words say which line is missing."""
-    child = publish(hub, github, staged, tmp_path, ACTIONS_ID_TOKEN_REQUEST_URL="")
+    child = publish(hub, github, [staged], tmp_path, ACTIONS_ID_TOKEN_REQUEST_URL="")
     assert child.returncode == 1
-    assert "id-token: write" in child.stderr.splitlines()[-1]
+    assert "id-token: write" in child.stderr
     assert github.asked == hub.log == []
 
 

@@ -200,7 +200,7 @@ def test_a_run_is_json_and_markdown(hub, staged):
     assert first["published"] == {
         "place": "hf:org/small",
         "commit": hub.repos["org/small"].head,
-        "tag": plan.tag,
+        "tag": done.plan.tag,
         "request": None,
     }
     assert (second["plan"], "no model is named" in second["problem"]) == (None, True)

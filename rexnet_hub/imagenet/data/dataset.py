@@ -103,10 +103,8 @@ class Dataset:
         if self.sample:
             whole = self.sample.drawn_from
             of = "" if whole == VALIDATION_IMAGES else " of a subset"
-            return (
-                f"a sample{of} of ImageNet-1k validation, "
-                f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
-            )
+            drawn = f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
+            return f"a sample{of} of ImageNet-1k validation, {drawn}"
         return f"a subset of ImageNet-1k validation, {len(self.images):,} images of {num_classes:,} classes"
 
 
@@ -147,14 +145,11 @@ def gather_dataset(
     ordered = tuple(sorted(images, key=lambda image: image.name))
     if not ordered:
         raise DatasetError(root, "holds no images")
-    if problems := [*_shared_names(ordered), *_wrong_counts(ordered, allow_subset=allow_subset)]:
+    counts = Counter(image.name for image in ordered)
+    shared = [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
+    if problems := [*shared, *_wrong_counts(ordered, allow_subset=allow_subset)]:
         raise DatasetError(root, list_problems(problems))
     return Dataset(root=root, layout=layout, images=ordered)
-
-
-def _shared_names(images: Sequence[LabelledImage]) -> list[str]:
-    counts = Counter(image.name for image in images)
-    return [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
 
 
 def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> list[str]:
@@ -162,10 +157,8 @@ def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> lis
     for class_ in read_classes():
         count = counts[class_.index]
         if count > IMAGES_PER_CLASS:
-            problems.append(
-                f"{class_.synset} has {count} images, the validation set has {IMAGES_PER_CLASS} "
-                "(is this the training set?)"
-            )
+            whole = f"the validation set has {IMAGES_PER_CLASS} (is this the training set?)"
+            problems.append(f"{class_.synset} has {count} images, {whole}")
         elif count < IMAGES_PER_CLASS and not allow_subset:
             lack = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
             problems.append(f"{class_.synset} ({class_.label}) {lack}")

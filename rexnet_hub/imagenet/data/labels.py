@@ -99,11 +99,9 @@ def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict
     """Label the images in the order of their numbers."""
     if all(word.isdigit() for word in words):
         if class_ids is None:
-            raise DatasetError(
-                file,
-                "gives ILSVRC ids, which are not in the order of the classes: name a file that gives the "
-                "synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE)",
-            )
+            needed = "the synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE)"
+            problem = "gives ILSVRC ids, which are not in the order of the classes: name a file that gives"
+            raise DatasetError(file, f"{problem} {needed}")
         by_id = read_class_ids(class_ids)
         if unknown := sorted({word for word in words if int(word) not in by_id}):
             raise DatasetError(file, f"gives ids outside 1 to 1000: {', '.join(unknown[:8])}")

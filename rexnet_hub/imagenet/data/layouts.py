@@ -81,9 +81,8 @@ def read_dataset(
 
     def from_label_file(root: Path, places: dict[str, Place]) -> list[LabelledImage]:
         given.clear()
-        known = read_labels(
-            labels or find_label_file(root), list(places), class_ids=class_ids, allow_subset=allow_subset
-        )
+        file = labels or find_label_file(root)
+        known = read_labels(file, list(places), class_ids=class_ids, allow_subset=allow_subset)
         return [LabelledImage(name=name, label=known[name], place=place) for name, place in places.items()]
 
     layout, images = _find_layout(root, from_label_file)
@@ -97,12 +96,11 @@ def _find_layout(
     if root.is_file():
         shards = [root]
     else:
-        folders = sorted(
-            entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-        )
+        folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
         if any(SYNSET.fullmatch(folder.name) for folder in folders):
             return "folders", _label_images(root, _read_folders(folders))
-        if parquets := _find_parquets(root):
+        if parquets := sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet")):
+            parquets = [file for file in parquets if file.name.startswith("val")] or parquets
             return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
         if flat := {file.name: FilePlace(file) for file in sorted(root.iterdir()) if _is_image(file.name)}:
             return "flat", from_label_file(root, {_canonical(name): place for name, place in flat.items()})
@@ -114,11 +112,7 @@ def _find_layout(
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
     if any(member.name.endswith(".cls") for _, member in members):
         return "webdataset", _label_images(root, _read_webdataset(members))
-    spans = {
-        member.name: FilePlace(shard, member.offset_data, member.size)
-        for shard, member in members
-        if _is_image(member.name)
-    }
+    spans = {m.name: FilePlace(shard, m.offset_data, m.size) for shard, m in members if _is_image(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
     return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
@@ -224,12 +218,6 @@ def _stated_class(name: str, label: object) -> int | str:
     return label
 
 
-def _find_parquets(root: Path) -> list[Path]:
-    """Find the shards of the validation split."""
-    files = sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet"))
-    return [file for file in files if file.name.startswith("val")] or files
-
-
 def _parquet() -> Any:
     try:
         import pyarrow.parquet
@@ -279,8 +267,7 @@ def _read_group(file: Path, group: int) -> Any:
     """Read the images of one row group."""
     try:
         with _parquet().ParquetFile(file, memory_map=True) as shard:
-            return (
-                shard.read_row_group(group, columns=["image.bytes"])["image"].combine_chunks().field("bytes")
-            )
+            table = shard.read_row_group(group, columns=["image.bytes"])
+            return table["image"].combine_chunks().field("bytes")
     except (OSError, KeyError, ValueError) as error:
         raise DatasetError(file, f"row group {group} cannot be read ({error})") from error

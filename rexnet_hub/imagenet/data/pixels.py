@@ -104,7 +104,10 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
     if not 0 < width * height <= MAX_RESIZED_PIXELS:
         was = "{} by {} pixels".format(*image.size)
         raise NotAnImageError("picture", f"{was} is too narrow to resize; it would be {width} by {height}")
-    rgb = image if image.mode == "RGB" else _to_rgb(image)
+    try:
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
+    except ValueError as error:
+        raise NotAnImageError("picture", f"{error}") from error
     resized = rgb.resize((width, height), FILTERS[spec.interpolation])
 
     px = spec.input_px
@@ -126,13 +129,6 @@ def _resized(size: tuple[int, int], spec: Preprocessing) -> tuple[int, int]:
         ratio = max(size) / px
         return round(size[0] / ratio), round(size[1] / ratio)
     return px * size[0] // min(size), px * size[1] // min(size)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    try:
-        return image.convert("RGB")
-    except ValueError as error:
-        raise NotAnImageError("picture", f"{error}") from error
 
 
 def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:

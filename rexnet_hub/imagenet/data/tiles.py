@@ -115,9 +115,8 @@ def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
             try:
                 return future.result()
             except BrokenProcessPool as error:
-                raise EvaluationError(
-                    "a decoding process died; is the memory full? Try fewer workers"
-                ) from error
+                problem = "a decoding process died; is the memory full? Try fewer workers"
+                raise EvaluationError(problem) from error
 
         return wait
 

@@ -38,10 +38,6 @@ class Picture(NamedTuple):
     image: Image.Image
 
 
-def _as_stated(picture: Picture, spec: Preprocessing) -> np.ndarray:
-    return pixels_uint8(picture.image, spec)
-
-
 @dataclass(frozen=True, slots=True)
 class Deviation:
     """One way in which an evaluation can differ from the one that was published.
@@ -55,7 +51,7 @@ class Deviation:
     """
 
     name: str
-    pixels: Callable[[Picture, Preprocessing], np.ndarray] = _as_stated
+    pixels: Callable[[Picture, Preprocessing], np.ndarray] = lambda p, spec: pixels_uint8(p.image, spec)
     settings: Mapping[str, Any] = field(default_factory=dict)
     bgr: bool = False
     dtype: str = "fp32"
@@ -196,16 +192,14 @@ def explain_accuracy(
         jobs = (partial(_try_tile, runner, changes, tiles, tile) for tile in range(len(tiles)))
         on_cpu = where.type == "cpu"
         threads = (threads or count_cores()) if on_cpu else 1
-        answers = run_ahead(
-            jobs, threads=threads, ahead=2 * threads, initializer=use_one_thread if on_cpu else None
-        )
+        start = use_one_thread if on_cpu else None
+        answers = run_ahead(jobs, threads=threads, ahead=2 * threads, initializer=start)
         classes = np.concatenate(list(answers), axis=1)  # (changes, images)
     stated, *others = trials = tuple(
         _count(change.name, row, classes[0], labels) for change, row in zip(changes, classes, strict=True)
     )
-    able = [trial for trial in others if expected_percent in trial.interval]
-    if expected_percent in stated.interval:
-        able = []
+    is_plain = expected_percent in stated.interval
+    able = [trial for trial in others if expected_percent in trial.interval and not is_plain]
     able.sort(key=lambda trial: abs(trial.top1_percent - expected_percent))
     return Explanation(
         model=model.name,

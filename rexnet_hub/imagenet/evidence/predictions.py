@@ -152,11 +152,9 @@ def compare_predictions(first: Predictions, second: Predictions) -> Comparison:
     """
     same_set = first.head.manifest_sha256 == second.head.manifest_sha256
     if not same_set or not np.array_equal(first.labels, second.labels):
-        raise RecordError(
-            f"{first.head.model} and {second.head.model}",
-            f"are not of the same images: manifest {first.head.manifest_sha256[:16]}… "
-            f"and {second.head.manifest_sha256[:16]}…",
-        )
+        manifests = " and ".join(f"{each.head.manifest_sha256[:16]}…" for each in (first, second))
+        problem = f"are not of the same images: manifest {manifests}"
+        raise RecordError(f"{first.head.model} and {second.head.model}", problem)
     a, b = (p.top5[:, 0] == p.labels for p in (first, second))
     only_first, only_second = int((a & ~b).sum()), int((b & ~a).sum())
     return Comparison(

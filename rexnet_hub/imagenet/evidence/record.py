@@ -122,9 +122,8 @@ class Record:
 
 def render_record(record: Record) -> str:
     """Write a record as JSON, as `record.schema.json` describes it."""
-    return (
-        json.dumps({"record_version": RECORD_VERSION, **asdict(record)}, indent=2, ensure_ascii=False) + "\n"
-    )
+    document = {"record_version": RECORD_VERSION, **asdict(record)}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_record(file: Path) -> Record:

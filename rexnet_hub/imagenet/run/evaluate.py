@@ -123,14 +123,12 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
     ahead = 2 * max(run.threads, how.workers)
     if how.batch_images:
         ahead = -(-how.batch_images // run.tiles.tile_images)
-    on_cpu = run.device.type == "cpu"
+    start = use_one_thread if run.device.type == "cpu" else None
     with _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (
             partial(_rank_tile, run, runners, tile, decode(tile)) for tile in tiles
         )
-        answers = run_ahead(
-            jobs, threads=run.threads, ahead=ahead, initializer=use_one_thread if on_cpu else None
-        )
+        answers = run_ahead(jobs, threads=run.threads, ahead=ahead, initializer=start)
         yield from zip(tiles, answers, strict=True)
 
 
@@ -167,9 +165,8 @@ def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str
         )
         predictions = Predictions(head=head, labels=run.labels, top5=top5)
         rendered = render_predictions(predictions)
-        record = _record(
-            run, run.models[number], predictions, hashlib.sha256(rendered).hexdigest(), seconds, command
-        )
+        sha256 = hashlib.sha256(rendered).hexdigest()
+        record = _record(run, run.models[number], predictions, sha256, seconds, command)
         if run.out_dir:
             of_model = run.out_dir / record.model
             files = (of_model.with_name(of_model.name + end) for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))

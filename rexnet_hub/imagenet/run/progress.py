@@ -74,21 +74,17 @@ def open_meter(
             bar.update(len(labels))
         if on_progress and is_new:
             pace = images_new / max(time.monotonic() - started, 1e-9)
-            accuracies = tuple(
-                RunningAccuracy(
-                    model=model,
-                    top1_percent=100 * count / images_done,
-                    interval=exact_interval(count, images_done),
-                )
-                for model, count in zip(models, top1_counts.tolist(), strict=True)
-            )
+            accuracies = []
+            for model, count in zip(models, top1_counts.tolist(), strict=True):
+                percent, interval = 100 * count / images_done, exact_interval(count, images_done)
+                accuracies.append(RunningAccuracy(model=model, top1_percent=percent, interval=interval))
             on_progress(
                 RunProgress(
                     images_done=images_done,
                     images_total=images_total,
                     images_per_second=pace,
                     seconds_left=(images_total - images_done) / pace,
-                    accuracies=accuracies,
+                    accuracies=tuple(accuracies),
                 )
             )
 

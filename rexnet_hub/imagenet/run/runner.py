@@ -90,25 +90,21 @@ class Runner:
             EvaluationError: The answers are not 1000 finite numbers for each image.
         """
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        with torch.inference_mode(), self._autocast():
+        mixed = self.dtype != "fp32"
+        autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
+        with torch.inference_mode(), autocast:
             logits = self.network(pixels.contiguous(memory_format=memory_format))
         expected = (len(pixels), len(read_classes()))
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
             given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise EvaluationError(
-                f"{self.model.name} gives {given} where logits of shape {expected} are needed"
-            )
+            problem = f"{self.model.name} gives {given} where logits of shape {expected} are needed"
+            raise EvaluationError(problem)
         logits = logits[: len(names)].float()
         if not (finite := torch.isfinite(logits).all(dim=1)).all():
             name = names[int((~finite).nonzero()[0])]
-            raise EvaluationError(
-                f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
-            )
+            problem = f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
+            raise EvaluationError(problem)
         return _rank(logits).cpu().numpy().astype(np.uint16)
-
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        mixed = self.dtype != "fp32"
-        return torch.autocast(self.device.type, dtype=DTYPES[self.dtype] if mixed else None, enabled=mixed)
 
 
 def ready_runner(

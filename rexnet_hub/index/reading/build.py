@@ -10,15 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
-from rexnet_hub.index.entry import (
-    Claim,
-    Entry,
-    Location,
-    Paper,
-    PublishedTable,
-    Result,
-    Witness,
-)
+from rexnet_hub.index.entry import ATTRIBUTES, Claim, Entry, Location, Paper, PublishedTable, Result, Witness
 from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
@@ -34,12 +26,11 @@ from rexnet_hub.index.reading.values import (
 from rexnet_hub.index.reading.witnesses import make_witness
 from rexnet_hub.terminal import redact_text
 
-#: The sections of a model that become attributes of their own; every other claim goes to `extra`.
-_ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "trusted_key")
 _SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources", "witnesses")
 _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
 _CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
+_NO_TEXT = ("int", "float", "bool", "null", "timestamp")
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
 
 #: A key that is known: its row, its key node, its value node.
@@ -73,7 +64,7 @@ class Builder:
         pairs: dict[str, Pair] = {}
         for key, value in node.pairs:
             before = len(self.problems)
-            if key.kind != "scalar" or (key.plain and self._is_no_text(key)):
+            if key.kind != "scalar" or (key.plain and (not key.text or resolve(key.text) in _NO_TEXT)):
                 quoted = Fix(old=key.raw, new=f"'{key.raw}'") if key.kind == "scalar" and key.raw else None
                 self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
                 continue
@@ -82,19 +73,14 @@ class Builder:
             name = row.name if row else key.text
             folded = name if row else key_name(name)
             if folded in pairs:
-                first = pairs[folded][1].location
-                self.report(
-                    "duplicate-key", key, f"{key.text!r} stands here and on line {first.line}; keep one"
-                )
+                line = pairs[folded][1].location.line
+                self.report("duplicate-key", key, f"{key.text!r} stands here and on line {line}; keep one")
             elif row is None:
                 self._report_unknown(owner, key, node)
             if len(self.problems) > before:
                 self._keep_unread(row or find_misspelt(owner, key.text), key, value, before)
             pairs[folded] = (row, key, value)
         return pairs
-
-    def _is_no_text(self, key: Node) -> bool:
-        return not key.text or resolve(key.text) in ("int", "float", "bool", "null", "timestamp")
 
     def _report_unknown(self, owner: str, key: Node, node: Node) -> None:
         near = find_misspelt(owner, key.text)
@@ -111,9 +97,8 @@ class Builder:
         elif owner == "model" and (row := find_field("metadata", key.text)):
             self.report("misplaced-key", key, f"{row.label!r} belongs under Metadata, not here")
         elif owner in _CLOSED_OWNERS:
-            self.report(
-                "unknown-key", key, f"{key.text!r} is not a key that the format names here; it is not read"
-            )
+            message = f"{key.text!r} is not a key that the format names here; it is not read"
+            self.report("unknown-key", key, message)
 
     def _keep_unread(self, row: Field | None, key: Node, node: Node, before: int) -> None:
         """Record what a field states if an error was reported since: nobody is to go on as if it did not."""
@@ -167,10 +152,8 @@ class Builder:
     def _report_secret(self, node: Node) -> bool:
         """Report a text with a secret in it, which is read without; return whether it has one."""
         if has_secret := node.kind == "scalar" and node.text != node.value:
-            what = (
-                "the address holds a password, token or signature: take it out, and let it be valid no longer"
-            )
-            self.report("secret-in-url", node, f"{what}; the rest is {node.text[:80]!r}")
+            what = "a password, token or signature: take it out, and let it be valid no longer; the rest is"
+            self.report("secret-in-url", node, f"the address holds {what} {node.text[:80]!r}")
         return has_secret
 
     def _list(self, row: Field | None, kind: str, node: Node) -> Any:
@@ -197,9 +180,8 @@ class Builder:
             self.refuse(node, f"three numbers, of red, green and blue; found {len(numbers)}")
             return None
         if any(number > 1 for number in numbers):
-            self.report(
-                "unit-confusion", node, f"{node.raw[:60]} is of pixels in 0..255, expected is of 0..1"
-            )
+            message = f"{node.raw[:60]} is of pixels in 0..255, expected is of 0..1"
+            self.report("unit-confusion", node, message)
             return None
         return tuple(numbers)
 
@@ -247,10 +229,9 @@ class Builder:
             self.report("missing-name", node, "this has no Name; a model is loaded by its name")
             return None
         sources = self._sources(pairs.get("sources"))
-        rest: dict[str, Any] = {
-            n: self.claim(pair, sources) for n, pair in pairs.items() if n not in _SECTIONS
-        }
-        extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in _ATTRIBUTES}
+        kept = {name: pair for name, pair in pairs.items() if name not in _SECTIONS}
+        rest: dict[str, Any] = {name: self.claim(pair, sources) for name, pair in kept.items()}
+        extra = {claim.field: claim for claim in rest.values() if claim and claim.field not in ATTRIBUTES}
         self._take_url(rest, extra)
         self._check_linked(rest)
         self._unread += check_weights_name(rest.get("weights"), self.report, has_digest="sha256" in extra)
@@ -269,7 +250,7 @@ class Builder:
             extra=extra,
             witnesses=self._witnesses(pairs.get("witnesses")),
             unread=tuple(self._unread),
-            **{name: rest.get(name) for name in _ATTRIBUTES},
+            **{name: rest.get(name) for name in ATTRIBUTES},
         )
 
     def _sources(self, pair: Pair | None) -> dict[str, str]:
@@ -295,28 +276,21 @@ class Builder:
             url = parts.pop("url", None)
             rest[name] = None if url is None else replace(claim, value=str(url), text=str(url))
             for key, value in parts.items():
-                field = f"{name}_{key}"
                 if value is not None:
-                    extra[field] = replace(
-                        claim, field=field, label=f"{claim.label} {key}", value=value, text=""
-                    )
+                    facts: Any = {"field": f"{name}_{key}", "label": f"{claim.label} {key}", "text": ""}
+                    extra[facts["field"]] = replace(claim, value=value, **facts)
 
     def _check_linked(self, rest: dict[str, Claim | None]) -> None:
         """Report a README or picture that is not there; other text may be the README itself."""
-        for name, endings in (
-            ("readme", (".md", ".mdx")),
-            ("image", (".png", ".jpg", ".jpeg", ".svg", ".gif")),
-        ):
+        endings_of = {"readme": (".md", ".mdx"), "image": (".png", ".jpg", ".jpeg", ".svg", ".gif")}
+        for name, endings in endings_of.items():
             claim = rest.get(name)
             path = "" if claim is None or claim.source == "" else str(claim.value)
             if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
                 continue
             if not self._exists(claim.location.file.parent, path):
-                self.report(
-                    "missing-file",
-                    claim.location,
-                    f"there is no file {path!r} beside this file or under the root",
-                )
+                message = f"there is no file {path!r} beside this file or under the root"
+                self.report("missing-file", claim.location, message)
 
     def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
         if pair is None or is_null(pair[2]):
@@ -325,7 +299,7 @@ class Builder:
         if node.kind != "mapping":
             before = len(self.problems)
             self.refuse(node, "Metadata as a mapping of fields")
-            self._keep_unread(pair[0], pair[1], node, before)
+            self._keep_unread(*pair, before)
             return {}
         return self.claims("metadata", node, sources)
 
@@ -350,17 +324,16 @@ class Builder:
         before, unread = len(self.problems), len(self._unread)
         each = "a witness: a mapping with Place, Of, Algorithm and Digest"
         items = self._mappings(pair[2], "a list of witnesses", each)
-        witnesses = tuple(witness for item in items if (witness := self._witness(item)) is not None)
+        witnesses = []
+        for item in items:
+            witness = make_witness(self.claims("witness", item, {}))
+            if isinstance(witness, Witness):
+                witnesses.append(witness)
+            else:
+                self.report("unfit-witness", item, f"this witness {witness}")
         del self._unread[unread:]
-        self._keep_unread(pair[0], pair[1], pair[2], before)
-        return witnesses
-
-    def _witness(self, item: Node) -> Witness | None:
-        witness = make_witness(self.claims("witness", item, {}))
-        if isinstance(witness, Witness):
-            return witness
-        self.report("unfit-witness", item, f"this witness {witness}")
-        return None
+        self._keep_unread(*pair, before)
+        return tuple(witnesses)
 
     # Results
 
@@ -435,9 +408,8 @@ class Builder:
                 self.refuse(item, "a metric: a mapping with name and value")
             for name, claim in self.claims("metrics", item, sources).items():
                 if name in metrics:
-                    self.report(
-                        "duplicate-key", item, f"the metric {claim.label!r} stands here twice; keep one"
-                    )
+                    message = f"the metric {claim.label!r} stands here twice; keep one"
+                    self.report("duplicate-key", item, message)
                 metrics[name] = claim
         return metrics
 
@@ -454,13 +426,9 @@ class Builder:
             if url is None:
                 self.refuse(item, each)
                 continue
-            table = PublishedTable(
-                url=str(url),
-                date=self._text(date[2], date[0]) if date else None,
-                metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
-                location=item.location,
-            )
-            tables.append(table)
+            day = self._text(date[2], date[0]) if date else None
+            metrics = self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {}
+            tables.append(PublishedTable(url=str(url), date=day, metrics=metrics, location=item.location))
             self._rename_unread(before, "_cited")
         return tuple(tables)
 

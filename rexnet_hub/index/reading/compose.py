@@ -13,16 +13,7 @@ import re
 from typing import Any
 
 import yaml
-from yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
+from yaml import events
 
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import Node, YamlSource
@@ -88,22 +79,20 @@ class _Composer:
         while True:
             event: Any = loader.get_event()
             kind = type(event)
-            if kind is ScalarEvent:
+            if kind is events.ScalarEvent:
                 self._scalar(event)
-            elif kind is MappingStartEvent or kind is SequenceStartEvent:
-                self._open(event, "mapping" if kind is MappingStartEvent else "list")
-            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            elif kind is events.MappingStartEvent or kind is events.SequenceStartEvent:
+                self._open(event, "mapping" if kind is events.MappingStartEvent else "list")
+            elif kind is events.MappingEndEvent or kind is events.SequenceEndEvent:
                 self._close(event)
-            elif kind is AliasEvent:
+            elif kind is events.AliasEvent:
                 self._alias(event)
-            elif kind is DocumentStartEvent:
+            elif kind is events.DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
-                    at = self.base + event.start_mark.index
-                    raise Flaw(
-                        "several-documents", "a second document begins here; a file holds one index", at
-                    )
-            elif kind is StreamEndEvent or event is None:
+                    problem = "a second document begins here; a file holds one index"
+                    raise self._flaw(event, "several-documents", problem)
+            elif kind is events.StreamEndEvent or event is None:
                 return self.root
 
     def _flaw(self, event: Any, code: str, message: str) -> Flaw:
@@ -113,17 +102,15 @@ class _Composer:
         if event.tag is None or event.tag == "!":
             return None if event.tag is None else "str"
         if event.tag not in _STANDARD_TAGS:
-            raise self._flaw(
-                event, "foreign-tag", f"the tag {event.tag!r} is not one of plain data; delete it"
-            )
+            problem = f"the tag {event.tag!r} is not one of plain data; delete it"
+            raise self._flaw(event, "foreign-tag", problem)
         return _STANDARD_TAGS[event.tag]
 
     def _count(self, event: Any, nodes: int) -> None:
         self.size += nodes
         if self.size > MAX_NODES:
-            raise self._flaw(
-                event, "too-large", f"more than {MAX_NODES} values, aliases written out; split the file"
-            )
+            problem = f"more than {MAX_NODES} values, aliases written out; split the file"
+            raise self._flaw(event, "too-large", problem)
 
     def _add(self, node: Node) -> None:
         if self.stack:

@@ -60,15 +60,12 @@ def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool)
         return []
     name, digits = split_released(str(claim.value))
     if not is_file_name(name):
-        what = (
-            f"the file's name {name[:80]!a} is none that the cache keeps: ASCII letters, digits and - _ . +"
-        )
-        report("unportable-name", claim.location, what)
+        what = "is none that the cache keeps: ASCII letters, digits and - _ . +"
+        report("unportable-name", claim.location, f"the file's name {name[:80]!a} {what}")
     if digits is None or len(digits) >= LEAST_DIGITS or has_digest:
         return []
-    given = (
-        f"the file's name {name[:80]!a} gives {len(digits)} of the {LEAST_DIGITS} digits that a digest needs"
-    )
+    needed = f"{len(digits)} of the {LEAST_DIGITS} digits that a digest needs"
+    given = f"the file's name {name[:80]!a} gives {needed}"
     report("short-digest", claim.location, f"{given}: its size alone would decide; state SHA256")
     return [replace(claim, problem=given)]
 
@@ -82,11 +79,8 @@ def _check_names(entries: Sequence[Entry], report: Report) -> None:
         other = first.setdefault(unicodedata.normalize("NFKC", entry.name).casefold(), entry)
         if other is not entry:
             same = "" if other.name == entry.name else f": on many disks {other.name!r} is the same"
-            report(
-                "duplicate-model",
-                entry.location,
-                f"{entry.name!r} is also the model at {other.location}{same}",
-            )
+            message = f"{entry.name!r} is also the model at {other.location}{same}"
+            report("duplicate-model", entry.location, message)
 
 
 def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
@@ -97,9 +91,8 @@ def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
         url = str(entry.weights.value)
         other = first.setdefault(url, entry)
         if other is not entry and other.name != entry.name:
-            report(
-                "same-weights", entry.weights.location, f"{entry.name} has the same weights as {other.name}"
-            )
+            message = f"{entry.name} has the same weights as {other.name}"
+            report("same-weights", entry.weights.location, message)
 
 
 def _check_weights(entry: Entry, report: Report) -> None:
@@ -107,11 +100,8 @@ def _check_weights(entry: Entry, report: Report) -> None:
     if claim is None or claim.inherited:
         return
     if str(claim.value).startswith("http:"):
-        report(
-            "plain-http",
-            claim.location,
-            "anybody on the way can change what http: brings; give an https: address",
-        )
+        message = "anybody on the way can change what http: brings; give an https: address"
+        report("plain-http", claim.location, message)
     digest, released = entry.extra.get("sha256"), entry.released
     wrong = Identity(released.statements).contradictions() if released else ()
     if wrong:
@@ -133,7 +123,8 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
 
 def _check_size(entry: Entry, report: Report) -> None:
     """Compare parameters, file size and operations with each other and with the network."""
-    exact = _planned_parameters(entry)
+    classes = entry.value("num_classes")
+    exact = _count_parameters(entry.architecture, 1000 if classes is None else int(classes))
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
         message = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
@@ -143,32 +134,19 @@ def _check_size(entry: Entry, report: Report) -> None:
     elif size is not None and stated is not None and stated.value:
         ratio = Decimal(size.value) / (4 * Decimal(stated.value))
         if not Decimal("0.45") <= ratio <= Decimal("1.25"):
-            message = (
-                f"{size.text} bytes are {ratio:.2f} times four bytes for each of {stated.text} parameters"
-            )
-            report("unlikely-file-size", size.location, message)
+            expected = f"four bytes for each of {stated.text} parameters"
+            report("unlikely-file-size", size.location, f"{size.text} bytes are {ratio:.2f} times {expected}")
     if flops is not None and stated is not None and flops.value < stated.value:
-        report(
-            "unlikely-flops",
-            flops.location,
-            f"{flops.text} operations are fewer than {stated.text} parameters",
-        )
-
-
-def _planned_parameters(entry: Entry) -> int | None:
-    """Count the parameters of an entry's network; None for a network that is not known here."""
-    classes = entry.value("num_classes")
-    return _count(entry.architecture, 1000 if classes is None else int(classes))
+        message = f"{flops.text} operations are fewer than {stated.text} parameters"
+        report("unlikely-flops", flops.location, message)
 
 
 @functools.cache  # an index names few networks, each many times
-def _count(architecture: str, num_classes: int) -> int | None:
-    config = CONFIGS.get(architecture)
-    return (
-        None
-        if config is None
-        else count_planned_parameters(expected_tensors(config, num_classes=num_classes))
-    )
+def _count_parameters(architecture: str, num_classes: int) -> int | None:
+    """Count the parameters of a network; None for one that is not known here."""
+    if (config := CONFIGS.get(architecture)) is None:
+        return None
+    return count_planned_parameters(expected_tensors(config, num_classes=num_classes))
 
 
 def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:
@@ -188,11 +166,8 @@ def _check_recipe(entry: Entry, report: Report) -> None:
             report("contradicting-recipe", claim.location, message)
     epochs, warmup = entry.metadata.get("epochs"), entry.metadata.get("warmup_epochs")
     if epochs is not None and warmup is not None and warmup.value >= epochs.value:
-        report(
-            "contradicting-recipe",
-            warmup.location,
-            f"{warmup.text} epochs of warm-up leave none of {epochs.text}",
-        )
+        message = f"{warmup.text} epochs of warm-up leave none of {epochs.text}"
+        report("contradicting-recipe", warmup.location, message)
 
 
 def _check_input(entry: Entry, report: Report) -> None:
@@ -218,7 +193,6 @@ def _check_result(result: Result, report: Report) -> None:
         if top1 is not None and not top1.inherited and 0 < top1.value <= 1 and "%" not in top1.text:
             report("unit-suspect", top1.location, f"{top1.text} is read as {top1.text} %; is it a fraction?")
         if top1 is not None and top5 is not None and not top5.inherited and top5.value < top1.value:
-            report(
-                "top5-below-top1", top5.location, f"top 5 is {top5.text}, below top 1, which is {top1.text}"
-            )
+            message = f"top 5 is {top5.text}, below top 1, which is {top1.text}"
+            report("top5-below-top1", top5.location, message)
     # A number so small that chance would do it is left to whoever measures.

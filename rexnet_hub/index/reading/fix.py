@@ -111,9 +111,8 @@ def _find_root(source: YamlSource) -> Node:
             roots = [root] if root is not None else []
         else:
             blocks = [block for block in find_blocks(source.text) if block.kind == "marked"]
-            roots = [
-                node for block in blocks if (node := compose(source, block.start, block.end)) is not None
-            ]
+            composed = (compose(source, block.start, block.end) for block in blocks)
+            roots = [node for node in composed if node is not None]
     except Flaw as flaw:
         raise IndexReadError(f"{source.place(flaw.offset or 0)}: {flaw.message}") from None
     mappings = [node for node in roots if node.kind == "mapping"]

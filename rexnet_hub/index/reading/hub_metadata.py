@@ -97,22 +97,17 @@ def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:
         return listed  # The public format under the Hub's key, as its library reads it.
     items = []
     for item in listed.items:
-        pairs = _model(item, report)
+        pairs = []
+        for key, value in item.pairs:
+            if key_name(key.text) == "results" and value.kind == "list":
+                results = [_result(result, report) for result in value.items]
+                value = Node(value.source, "list", results, value.start, value.end)
+            pairs.append((key, value))
         if len(listed.items) == 1:
             pairs += _card_wide(front, parts)
         items.append(_mapping(item, pairs))
     models = Node(front.source, "list", items, listed.start, listed.end)
     return _mapping(front, [(_text(key, "Models"), models)])
-
-
-def _model(item: Node, report: Callable[..., None]) -> list[tuple[Node, Node]]:
-    pairs = []
-    for key, value in item.pairs:
-        if key_name(key.text) == "results" and value.kind == "list":
-            results = [_result(result, report) for result in value.items]
-            value = Node(value.source, "list", results, value.start, value.end)
-        pairs.append((key, value))
-    return pairs
 
 
 def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[Node, Node]]:

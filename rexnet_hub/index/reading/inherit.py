@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from rexnet_hub.errors import suggest
-from rexnet_hub.index.entry import Claim, Entry, Result
+from rexnet_hub.index.entry import ATTRIBUTES, Claim, Entry, Result
 from rexnet_hub.index.problems import Fix
 
 Report = Callable[..., None]
@@ -22,15 +22,9 @@ def inherit(models: Iterable[Entry], collections: Iterable[Entry], report: Repor
     """
     by_name: dict[str, Entry] = {}
     for collection in collections:
-        if collection.name in by_name:
-            first = by_name[collection.name].location
-            report(
-                "duplicate-collection",
-                collection.location,
-                f"{collection.name!r} is also the collection at {first}",
-            )
-        else:
-            by_name[collection.name] = collection
+        if (first := by_name.setdefault(collection.name, collection)) is not collection:
+            message = f"{collection.name!r} is also the collection at {first.location}"
+            report("duplicate-collection", collection.location, message)
     return [_inherit(entry, by_name, report) for entry in models]
 
 
@@ -41,15 +35,15 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     name = str(wanted.value)
     collection = by_name.get(name)
     if collection is None:
-        _report_missing(wanted, name, by_name, report)
+        same = [known for known in by_name if known.lower() == name.lower()]
+        fix = Fix(old=name, new=same[0]) if len(same) == 1 and wanted.text == name else None
+        message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
+        report("missing-collection", wanted.location, message, fix)
         return entry
-    results = (*(_inherited_result(result) for result in collection.results), *entry.results)
-    attributes = ("license", "code", "readme", "weights", "config", "image", "trusted_key")
-    claims: dict[str, Any] = {
-        name: getattr(entry, name) or _inherited(getattr(collection, name)) for name in attributes
-    }
-    own = {**entry.metadata, **entry.extra, **{name: getattr(entry, name) for name in attributes}}
-    own |= {claim.field: claim for claim in entry.unread}
+    results = (*(replace(r, metrics=_inherited(r.metrics)) for r in collection.results), *entry.results)
+    own: dict[str, Any] = {name: getattr(entry, name) for name in ATTRIBUTES}
+    theirs = {name: getattr(collection, name) for name in ATTRIBUTES if not own[name]}
+    known = {**entry.metadata, **entry.extra, **own, **{claim.field: claim for claim in entry.unread}}
     return replace(
         entry,
         collection=collection,
@@ -59,28 +53,14 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         results=tuple(_with_source(result, collection) for result in results),
         unread=(
             *entry.unread,
-            *(replace(c, inherited=True) for c in collection.unread if not own.get(c.field)),
+            *(replace(c, inherited=True) for c in collection.unread if not known.get(c.field)),
         ),
-        **claims,
+        **own | _inherited({name: claim for name, claim in theirs.items() if claim}),
     )
 
 
-def _report_missing(wanted: Claim, name: str, by_name: dict[str, Entry], report: Report) -> None:
-    message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
-    same = [known for known in by_name if known.lower() == name.lower()]
-    certain = len(same) == 1 and wanted.text == name
-    fix = Fix(old=name, new=same[0]) if certain else None
-    report("missing-collection", wanted.location, message, fix)
-
-
-def _inherited(claim: Claim | None) -> Claim | None:
-    return None if claim is None else replace(claim, inherited=True)
-
-
-def _inherited_result(result: Result) -> Result:
-    return replace(
-        result, metrics={name: replace(claim, inherited=True) for name, claim in result.metrics.items()}
-    )
+def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:
+    return {name: replace(claim, inherited=True) for name, claim in claims.items()}
 
 
 def _with_source(result: Result, collection: Entry) -> Result:
@@ -93,7 +73,7 @@ def _with_source(result: Result, collection: Entry) -> Result:
 
 
 def _merge(collection: Entry, entry: Entry) -> dict[str, Claim]:
-    merged = {name: replace(claim, inherited=True) for name, claim in collection.metadata.items()}
+    merged = _inherited(collection.metadata)
     for name, claim in entry.metadata.items():
         shared = collection.metadata.get(name)
         merged[name] = claim if shared is None else replace(claim, value=_joined(shared.value, claim.value))

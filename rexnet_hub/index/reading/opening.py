@@ -51,9 +51,8 @@ class Files:
         except (OSError, RuntimeError, ValueError) as error:
             raise Flaw("unreadable-file", f"{str(file)!r} is no path that can be followed: {error}") from None
         if not inside:
-            raise Flaw(
-                "outside-root", f"{file} lies outside {self.root}; name a wider root, or move the file"
-            )
+            problem = f"{file} lies outside {self.root}; name a wider root, or move the file"
+            raise Flaw("outside-root", problem)
 
     def find(self, folder: Path, pattern: str) -> tuple[Path, ...]:
         """List the files that a path or pattern means, sorted; `**` crosses folders.
@@ -115,17 +114,14 @@ def read_bytes(file: Path) -> bytes:
             if not stat.S_ISREG(before.st_mode):
                 raise Flaw("unreadable-file", f"{file} is not a regular file")
             if before.st_size > MAX_FILE_BYTES:
-                raise Flaw(
-                    "too-large", f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
-                )
+                problem = f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
+                raise Flaw("too-large", problem)
             data = stream.read(MAX_FILE_BYTES + 1)
             after = os.fstat(descriptor)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Flaw("unreadable-file", f"{file} cannot be read: {why}") from None
-    if len(data) != before.st_size or (before.st_size, before.st_mtime_ns) != (
-        after.st_size,
-        after.st_mtime_ns,
-    ):
+    is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    if not is_same or len(data) != before.st_size:
         raise Flaw("unreadable-file", f"{file} changed while it was read; run again")
     return data

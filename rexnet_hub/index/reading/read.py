@@ -83,7 +83,8 @@ def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathL
             raise FileProblem(one, "there is no such file or folder")
         if one.is_dir() and root is None and not _holds_index(one):
             raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)})")
-    top = Path(root) if root is not None else _common_folder(paths)
+    folders = [(one if one.is_dir() else one.parent).absolute() for one in paths]
+    top = Path(os.path.commonpath(folders)) if root is None else Path(root)
     if not top.is_dir():
         raise FileProblem(top, "is no folder, so it cannot be the root")
     reader = _Reader(Files(top))
@@ -100,11 +101,6 @@ def _holds_index(folder: Path) -> bool:
         return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
     except OSError as error:
         raise FileProblem(folder, f"cannot be listed: {error.strerror}") from None
-
-
-def _common_folder(paths: list[Path]) -> Path:
-    folders = [str((one if one.is_dir() else one.parent).absolute()) for one in paths]
-    return Path(os.path.commonpath(folders))
 
 
 class _Reader:
@@ -128,9 +124,8 @@ class _Reader:
         try:
             names = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
-            self.builder.report(
-                "unreadable-file", Location(folder, 1, 1), f"cannot be listed: {error.strerror}"
-            )
+            message = f"cannot be listed: {error.strerror}"
+            self.builder.report("unreadable-file", Location(folder, 1, 1), message)
             return
         own = [name for name in _ROOT_NAMES if name in names][:1]
         written = (LOCK_FILE, RECEIPT_FILE, "record.json")  # by commands, not by people
@@ -156,11 +151,8 @@ class _Reader:
         self.stack.pop()
         is_page_of_other_things = page is not None and not is_asked_for
         if not any(took) and len(self.problems) == before and not is_page_of_other_things:
-            what = (
-                "no `<!-- Type: model-index -->` comment or card metadata"
-                if page
-                else "no Models or Collections"
-            )
+            of_page = "no `<!-- Type: model-index -->` comment or card metadata"
+            what = of_page if page else "no Models or Collections"
             self.builder.report("empty-index", Location(file, 1, 1), f"there is nothing to read here: {what}")
 
     def compose_file(self, file: Path, place: Location) -> list[Node]:
@@ -172,9 +164,8 @@ class _Reader:
         source = None
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
-                raise Flaw(
-                    "unreadable-file", f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
-                )
+                problem = f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
+                raise Flaw("unreadable-file", problem)
             source = self.files.read(file)
             nodes = list(self._blocks(source))
         except Flaw as flaw:
@@ -200,9 +191,8 @@ class _Reader:
                 node = compose(source, block.start, block.end)
             except Flaw as flaw:
                 # A comment that only looks like YAML may be any text.
-                if block.kind == "marked" or (
-                    block.kind == "front" and "model-index" in source.text[: block.end]
-                ):
+                is_index = block.kind == "front" and "model-index" in source.text[: block.end]
+                if block.kind == "marked" or is_index:
                     self._report_flaw(flaw, source.file, Location(source.file, 1, 1), source)
                 continue
             if block.kind == "front":
@@ -329,9 +319,8 @@ class _Reader:
 
     def _find(self, node: Node) -> tuple[Path, ...]:
         if "://" in node.text:
-            self.builder.report(
-                "import-missing", node, f"{node.text[:80]!r} is an address; only files are read"
-            )
+            message = f"{node.text[:80]!r} is an address; only files are read"
+            self.builder.report("import-missing", node, message)
             return ()
         folder = node.source.file.parent
         try:
@@ -341,9 +330,8 @@ class _Reader:
             return ()
         if not files:
             where = folder if str(folder) != "." else "this folder"
-            self.builder.report(
-                "import-missing", node, f"no file is called {node.text!r}, from {where} or the root"
-            )
+            message = f"no file is called {node.text!r}, from {where} or the root"
+            self.builder.report("import-missing", node, message)
         return files
 
     # Entries
@@ -355,9 +343,8 @@ class _Reader:
         entries = inherit(models, collections, self.builder.report)
         check_entries(entries, collections, self.builder.report)
         if not entries and not collections and not self.problems:
-            self.builder.report(
-                "empty-index", Location(first, 1, 1), "there is no model and no collection here"
-            )
+            message = "there is no model and no collection here"
+            self.builder.report("empty-index", Location(first, 1, 1), message)
         self.problems.sort(key=lambda problem: (problem.location, problem.code))
         return Index(
             models=tuple(entries),

@@ -44,9 +44,8 @@ class YamlSource:
         except UnicodeDecodeError as error:
             self.text = body[: error.start].decode("utf-8")
             shown = body[error.start : error.start + 1].hex()
-            raise Flaw(
-                "not-utf8", f"byte 0x{shown} is not UTF-8; save the file as UTF-8", len(self.text)
-            ) from None
+            problem = f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
+            raise Flaw("not-utf8", problem, len(self.text)) from None
 
     def place(self, offset: int) -> Location:
         """Find the place of a character."""

@@ -90,27 +90,20 @@ def is_null(node: Node) -> bool:
 def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text.strip()
     bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
-    number = as_number(bare)
+    number, wrong = as_number(bare), f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}"
     if number is None:
-        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=_whole(kind, node))
+        raise Flaw("wrong-kind", wrong, new=_whole(kind, node))
     if _is_odd(kind, number, text, node):
-        new = _requote(node, f"{number:f}") if kind == "percent" else _requote(node, str(int(number)))
-        raise Flaw("wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}", new=new)
-    if (
-        node.plain
-        and not node.source.is_json
-        and text == bare
-        and resolve(text) == "str"
-        and node.tag is None
-    ):
+        new = _requote(node, f"{number:f}" if kind == "percent" else str(int(number)))
+        raise Flaw("wrong-kind", wrong, new=new)
+    is_bare = node.plain and node.tag is None and not node.source.is_json and text == bare
+    if is_bare and resolve(text) == "str":
         new = _yaml_number(kind, number, text)
         notes.append(Flaw("number-as-text", f"YAML reads {text} as text; write {new}", new=new))
     _require_within(kind, number, text, node)
     if kind in ("count", "bytes"):
         if number != number.to_integral_value():
-            raise Flaw(
-                "wrong-kind", f"expected {_KIND_NAMES[kind]}, found {text}; is it in thousands or millions?"
-            )
+            raise Flaw("wrong-kind", f"{wrong}; is it in thousands or millions?")
         return int(number)
     return number
 
@@ -202,9 +195,8 @@ def _read_key(text: str) -> str:
 def unquoted_digest(node: Node) -> Flaw:
     """Return the flaw of a digest that some reader of YAML takes for a number."""
     text = node.text.strip()
-    return Flaw(
-        "digest-as-number", f"YAML may read {text[:70]} as a number; quote it", new=_quoted(node, text)
-    )
+    what = f"YAML may read {text[:70]} as a number; quote it"
+    return Flaw("digest-as-number", what, new=_quoted(node, text))
 
 
 def _quoted(node: Node, text: str) -> str:
@@ -214,9 +206,8 @@ def _quoted(node: Node, text: str) -> str:
 
 def reads_as_number(text: str) -> bool:
     """Return whether YAML 1.1 or 1.2 reads unquoted text as a number: 1.2 also takes `590768e6`."""
-    return resolve(text) in ("int", "float") or bool(
-        re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text)
-    )
+    is_number = re.fullmatch(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?", text) is not None
+    return is_number or resolve(text) in ("int", "float")
 
 
 def require_url(text: str) -> None:

@@ -59,13 +59,11 @@ def _find_storages(
         note, count = storages[key], int.from_bytes(source.read(at, 8), "little", signed=True)
         if count != note.count:
             raise source.refuse(f"storage {key[:80]!a} has {count} items, its tensors say {note.count}")
-        length = note.size_bytes
-        records[key] = StoredBytes(name=key, offset_bytes=at + 8, length_bytes=length)
-        at += 8 + length
+        records[key] = StoredBytes(name=key, offset_bytes=at + 8, length_bytes=note.size_bytes)
+        at += 8 + note.size_bytes
         if at > source.size_bytes:
-            raise source.refuse(
-                f"is cut short: storage {key[:80]!a} ends at {at}, it has {source.size_bytes} bytes"
-            )
+            problem = f"is cut short: storage {key[:80]!a} ends at {at}, it has {source.size_bytes} bytes"
+            raise source.refuse(problem)
     if at != source.size_bytes:
         raise source.refuse(f"has {source.size_bytes - at} bytes after its last storage")
     return records

@@ -85,9 +85,8 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
         raise source.refuse("holds no tensor: its state dict is empty")
     there = list_some([render_text(".".join(path)) for path, _ in chosen or candidates])
     if len(chosen) > 1:
-        raise source.refuse(
-            f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
-        )
+        problem = f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
+        raise source.refuse(problem)
     if wrapper is not None and not chosen:
         raise source.refuse(f"holds no state dict under {wrapper!r}; there: {there or 'none'}")
     if not chosen:

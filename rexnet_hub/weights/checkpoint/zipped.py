@@ -169,9 +169,10 @@ def _require_plain(source: ByteSource, entries: list[_Entry]) -> None:
                 f"its record {entry.name[:80]!a} is compressed, which torch does not do{_REZIPPED}"
             )
         if any(entry.others) or entry.flags not in _FLAGS:
-            raise source.refuse(
+            problem = (
                 f"its record {entry.name[:80]!a} has flags or attributes that torch does not write{_REZIPPED}"
             )
+            raise source.refuse(problem)
 
 
 def _has_checksums(entries: list[_Entry]) -> bool:
@@ -187,18 +188,16 @@ def _find_records(source: ByteSource, entries: list[_Entry], directory_at: int) 
     for entry in entries:
         name = entry.name.partition("/")[2]
         if entry.header_at != at or not name or len(folders) != 1 or name in records:
-            raise source.refuse(
-                f"its zip records are not one after another, each once, at {entry.name[:80]!a}"
-            )
+            problem = f"its zip records are not one after another, each once, at {entry.name[:80]!a}"
+            raise source.refuse(problem)
         data_at = _require_local_header(source, entry)
         records[name] = StoredBytes(name=name, offset_bytes=data_at, length_bytes=entry.size)
         crc = 0
         for chunk in source.chunks(data_at, entry.size):
             crc = zlib.crc32(chunk, crc)
         if crc != entry.crc and _has_checksums(entries):
-            raise source.refuse(
-                f"its record {entry.name[:80]!a} is damaged: CRC-32 {crc:08x}, stated {entry.crc:08x}"
-            )
+            problem = f"its record {entry.name[:80]!a} is damaged: CRC-32 {crc:08x}, stated {entry.crc:08x}"
+            raise source.refuse(problem)
         at = data_at + entry.size
         if entry.flags & _SIZES_AFTER:
             after = _AFTER64 if entry.wide else _AFTER
@@ -228,9 +227,8 @@ def _require_local_header(source: ByteSource, entry: _Entry) -> int:
         or (crc, packed, size) != stated
         or tail != entry.name.encode() + wide + padding
     ):
-        raise source.refuse(
-            f"its record {entry.name[:80]!a} has a header that is not the one of the directory"
-        )
+        problem = f"its record {entry.name[:80]!a} has a header that is not the one of the directory"
+        raise source.refuse(problem)
     return int(entry.header_at + _LOCAL.size + name_len + extra_len)
 
 
@@ -249,15 +247,11 @@ def _require_notes(source: ByteSource, records: dict[str, StoredBytes]) -> None:
 def _match_storages(
     source: ByteSource, records: dict[str, StoredBytes], storages: dict[str, StorageNote]
 ) -> dict[str, StoredBytes]:
-    by_key = {
-        name.removeprefix("data/"): record for name, record in records.items() if name.startswith("data/")
-    }
+    by_key = {name[5:]: record for name, record in records.items() if name.startswith("data/")}
     if set(by_key) != set(storages):
         raise source.refuse("its data records are not the ones that its tensors need")
     for key, note in storages.items():
-        needed = note.size_bytes
-        if by_key[key].length_bytes != needed:
-            raise source.refuse(
-                f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"
-            )
+        if (needed := note.size_bytes) != by_key[key].length_bytes:
+            problem = f"storage {key[:80]!a} has {by_key[key].length_bytes} bytes, its tensors say {needed}"
+            raise source.refuse(problem)
     return by_key

@@ -1,0 +1,99 @@
+"""Read what a target holds: which files are ours, their digests, the card there and the one we wrote last."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from rexnet_hub.errors import FileProblem, HubError
+from rexnet_hub.hub.remote import RemoteRepo, RemoteState
+from rexnet_hub.hub.snapshot import RepoFile, digest_both
+from rexnet_hub.layout import CARD_FILE, RECEIPT_FILE, REPO_FILES, SIGNATURE_FILES
+from rexnet_hub.patience import retry
+from rexnet_hub.weights.receipt import read_receipt
+
+#: What the Hub itself keeps in a repo.
+HUBS_OWN = ".gitattributes"
+OWN_NAMES = frozenset({*REPO_FILES, *SIGNATURE_FILES})
+CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
+Read = Callable[[str], Path]
+
+
+@contextlib.contextmanager
+def reader(remote: RemoteRepo, state: RemoteState) -> Iterator[Read]:
+    """Yield a function that downloads a file of a commit, once, to a folder that is gone after the block.
+
+    What is not what the Hub records of it is asked for once more.
+    """
+    with contextlib.ExitStack() as stack:
+        scratch = functools.cache(lambda: stack.enter_context(remote.scratch()))
+
+        @functools.cache
+        def read(name: str) -> Path:
+            recorded, attempts = state.files[name], itertools.count()
+
+            def read_once() -> Path:
+                file = remote.download(name, str(state.head), scratch() / str(next(attempts)))
+                digests = digest_both(file)
+                if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
+                    return file
+                problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
+                raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
+
+            return retry(read_once, replace(remote.patience, attempts=2))
+
+        yield read
+
+
+def find_ours(there: Iterable[str], read: Read) -> frozenset[str]:
+    """Find the files there that are a publication's; all others are other people's.
+
+    They are those that every repo has, its signature, and what the receipt there states and is still as it
+    states. A receipt of an earlier release states no file, and then wrote no other.
+    """
+    names = set(there)
+    if RECEIPT_FILE not in names or not (unknown := names - OWN_NAMES - {HUBS_OWN}):
+        return OWN_NAMES
+    stated = _read_stated(read)
+    return OWN_NAMES | {
+        name for name in unknown & stated.keys() if digest_both(read(name)).sha256 == stated[name]
+    }
+
+
+def _read_stated(read: Read) -> Mapping[str, str]:
+    try:
+        return read_receipt(read(RECEIPT_FILE)).files
+    except FileProblem:  # none of ours
+        return {}
+
+
+def read_cards(
+    remote: RemoteRepo, state: RemoteState, files: Mapping[str, RepoFile], read: Read
+) -> tuple[str, str]:
+    """Read the card that is there, and the one that we published last, to tell a person's lines.
+
+    Args:
+        files: What is to be published; where the card there is the same, it is the one we published.
+    """
+    if CARD_FILE not in state.files:
+        return "", ""
+    file = read(CARD_FILE)
+    card_there = file.read_text("utf-8", errors="replace")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest == files[CARD_FILE].sha256:
+        return card_there, card_there
+    for commit, message in remote.messages(str(state.head)):
+        if mark := CARD_MARK.search(message):
+            if mark[1] == digest:
+                return card_there, card_there
+            with remote.scratch() as scratch:
+                base = remote.download(CARD_FILE, commit, scratch)
+                return card_there, base.read_text("utf-8", errors="replace")
+    is_ours = RECEIPT_FILE in state.files and _read_stated(read).get(CARD_FILE) == digest
+    return card_there, card_there if is_ours else ""  # the history was squashed, or never ours
