@@ -124,6 +124,8 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
         digest, at = hashlib.sha256(head), len(head)
         tensors = {}
         for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
+            if not hasattr(torch, tensor.dtype):  # float8_e8m0fnu came with torch 2.7
+                raise source.refuse(f"holds {tensor.dtype}, which torch {torch.__version__} does not have")
             memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
             _read_into(source, at, memory.numpy().data, digest if identity.sha256 else None)
             tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)

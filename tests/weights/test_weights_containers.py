@@ -20,7 +20,10 @@ from rexnet_hub.weights.safetensors_file import TensorSpec, read_tensors, render
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 # torch writes the dtypes of bare bytes into the legacy container too, but cannot read them back there.
-DTYPE_NAMES = {"zip": list(DTYPES), "legacy": [name for name, dtype in DTYPES.items() if dtype.storage]}
+DTYPE_NAMES = {
+    "zip": [name for name in DTYPES if hasattr(torch, name)],
+    "legacy": [name for name, dtype in DTYPES.items() if dtype.storage],
+}
 
 
 def random_tensor(generator, names):
