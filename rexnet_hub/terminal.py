@@ -85,6 +85,16 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return "\n".join(lines)
 
 
+def terminal_columns() -> int:
+    """Return how wide the terminal is: as COLUMNS says, else as it says itself, else 80."""
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):  # there is no terminal
+        return 80
+
+
 def paint(text: str, *, stream: TextIO | None = None) -> str:
     """Colour the words that mean something, on a terminal that shows colours.
 

@@ -277,7 +277,7 @@ def test_a_false_claim_makes_verify_fail(run, own_index, repo):
     card.write_text(card.read_text().replace("license: mit", "license: gpl-3.0"))
     code, out, _ = run("verify", "rexnet_100", "--repo", repo)
     assert code == 1
-    assert any(line.split()[1:3] == ["license", "false"] for line in out.splitlines() if line)
+    assert any(line.split()[:2] == ["license", "false"] for line in out.splitlines() if line)
 
 
 def test_verify_without_a_name_verifies_all(run):
@@ -332,6 +332,21 @@ def test_misuse_is_exit_code_2(run, words):
     assert err.startswith("usage: rexnet-hub")
 
 
+def test_an_unknown_argument_shows_the_usage_of_its_own_command(run):
+    """A second file is answered with the usage of `convert`, and with the option that it lacks."""
+    code, out, err = run("convert", "a.pth", "out.safetensors")
+    assert (code, out) == (2, "")
+    assert err.startswith("usage: rexnet-hub convert")
+    assert "unrecognized: out.safetensors; a file to write goes with --out" in err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_no_wider_than_the_terminal(name, run, monkeypatch):
+    """Descriptions wrap as the options do."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, run(name, "--help")[1].splitlines())) <= 80
+
+
 def test_without_a_word_every_command_is_shown(run):
     """Somebody who types the name alone sees what there is; it is misuse all the same."""
     code, out, err = run()
@@ -345,7 +360,7 @@ def test_every_command_has_help(run, name):
     code, out, _ = run(name, "--help")
     first = COMMANDS[name].description.splitlines()[0]
     assert code == 0
-    assert first in out
+    assert first in " ".join(out.split())
     assert first.endswith(".")
 
 

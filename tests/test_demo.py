@@ -38,9 +38,11 @@ def test_the_demo_ends_in_a_table_without_a_false_claim(demo):
     done, _, _ = demo
     assert done.returncode == 0, done.stderr
     *_, last = done.stdout.splitlines()
-    assert last == "104 holds, 0 false, 16 not measured"
+    assert last == "108 holds, 0 false, 24 not measured, of stand-in weights: random numbers"
     for name in FILE_SIZES:
-        assert f"{name}  classifies" in done.stdout
+        assert f"\n{name}\n" in f"\n{done.stdout}"
+    assert done.stdout.count("\nclassifies  ") == 4
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert done.stderr == ""  # a progress bar is for terminals
 
 

@@ -341,3 +341,15 @@ def test_a_lie_in_the_statement_is_found(signed, keys):
         file.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
         with pytest.raises(SignatureProblem):
             verify_signature(signed, keys[1])
+
+
+def test_a_bad_signature_names_every_file_that_differs(signed, keys):
+    """The message is our own: the files' names, or that the signature is none of this key's."""
+    bundle = (signed / "model.sig").read_bytes()
+    for name in ("README.md", "config.json"):
+        (signed / name).write_bytes((signed / name).read_bytes() + b"\n")
+    with pytest.raises(SignatureProblem, match=r"\(not the signed ones: README\.md, config\.json\)$"):
+        verify_signature(signed, keys[1])
+    (signed / "model.sig").write_bytes(bundle[:-9])
+    with pytest.raises(SignatureProblem, match=r"\(model\.sig is damaged, or a file .* cannot be read\)$"):
+        verify_signature(signed, keys[1])

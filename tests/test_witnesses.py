@@ -215,7 +215,7 @@ def test_a_witness_of_another_file_is_believed_as_far_as_it_goes(kind, files, di
     load()
     said = "\n".join(record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     assert "0 of 1 witnesses agreed" in said
-    assert "it decides nothing" in said
+    assert "differs: other tensors, or the same ones in another layout" in said
     assert DOUBT in said
 
 
@@ -273,7 +273,9 @@ def test_a_file_of_no_entry_can_be_a_witness_own(files, zoo, tmp_path, capsys):
     for name, verdict in (("forged", HOLDS), ("genuine", NOT_MEASURED)):
         out = tmp_path / f"{name}.safetensors"
         assert main(["convert", str(files[name]), "--model", "net", "--out", str(out)]) == 0
-        assert f"{int(verdict == HOLDS)} of 1 witnesses agreed" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert f"{int(verdict == HOLDS)} of 1 witnesses agreed" in said
+        assert ("a checkpoint of your own need not agree" in said) == (verdict is NOT_MEASURED)
         assert verdicts(entry, checkpoint=files[name]) == [verdict]
 
 
@@ -402,7 +404,7 @@ def test_the_zoo_has_the_witnesses_that_are_known(index):
         assert len(witness.claim.value) == ALGORITHMS[witness.algorithm]
         assert witness.commit
     for entry in index.models:
-        finding = next(f for f in verify_model(entry) if f.claim == "digest_prefix")
+        finding = next(f for f in verify_model(entry) if f.claim == "origin")
         assert DOUBT in finding.note
 
 
@@ -417,3 +419,16 @@ def test_a_whole_digest_leaves_no_doubt(files, zoo):
     for facts in (whole, {"digests": {"sha512": 128 * "0"}}):
         assert (identity + Identity((StatedFile(by="a witness", **facts),))).doubt == ""
     assert Path(files["genuine"]).name.endswith(f"{whole['sha256'][:8]}.pth")
+
+
+def test_the_table_fits_the_terminal_and_says_whose_weights(files, zoo, tmp_path, capsys, monkeypatch):
+    """No line is wider than COLUMNS; the last says that nothing establishes the weights' origin."""
+    repo = write_staged(zoo(files["forged"]), files["forged"], tmp_path / "net").folder
+    capsys.readouterr()
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert main(["verify", "net", "--repo", str(repo)]) == 0
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) <= columns
+        assert said.splitlines()[-1].endswith("not measured, of weights not known to be the released ones")
+        assert " ".join(said.split()).count(DOUBT) == 1

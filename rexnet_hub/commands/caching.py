@@ -57,17 +57,20 @@ def run_cache(args: argparse.Namespace) -> int:
         rows = [_as_json(item) | {word: item in goes} for item in items]
         show_json({"folder": str(folder), "items": rows, "hub_repos_bytes": hub})
     else:
-        heads = ("of", "in", "bytes", "last used", "state")
-        show_lines(table(heads, (_cells(item, word if item in goes else "") for item in items), right=(2,)))
-        total, going = (sum(item.size_bytes for item in some) for some in (items, goes))
-        show()
-        show(f"{folder}: {total} bytes" + (f", of which {word}: {going}" if args.prune else ""))
+        heads = ("model or file", "folder", "size", "last used", "state")
+        lines = [_cells(item, word if item in goes else "") for item in items]
+        if lines:
+            show_lines(table(heads, lines, right=(2,)) + "\n")
+        total, going = (_size(sum(item.size_bytes for item in some)) for some in (items, goes))
+        pruned = f", {'removed' if args.apply else 'to be removed'}: {going}" if args.prune and lines else ""
+        show(f"{folder}: {total if lines else 'nothing in it'}{pruned}")
         for repo_id, size_bytes in hub.items():
-            show(f"{repo_id}: {size_bytes} bytes in the Hub client's cache; hf cache rm model/{repo_id}")
+            show(f"{repo_id}: {_size(size_bytes)} in the Hub client's cache; hf cache rm model/{repo_id}")
     for problem in problems:
         print_error(problem)
-    if args.prune and not args.apply:
-        show("a plan only: --apply does it", stream=sys.stderr)
+    if goes and not args.apply:
+        options = "--prune --all" if args.all else "--prune"
+        show(f"a plan only: rexnet-hub cache {options} --apply does it", stream=sys.stderr)
     return 1 if problems else 0
 
 
@@ -80,4 +83,8 @@ def _cells(item: CachedItem, word: str) -> tuple[object, ...]:
     """Return a line of the table, short enough for a terminal."""
     of = item.of if len(item.of) <= 26 else f"{item.of[:25]}…"
     day, state = _as_json(item)["last_used"][:10], f"{item.state}, {word}".strip(", ")
-    return of, item.place.parent.name[:12], item.size_bytes, day, state
+    return of, item.place.parent.name[:12], f"{item.size_bytes / 1e6:.1f} MB", day, state
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes} bytes ({size_bytes / 1e6:.1f} MB)"

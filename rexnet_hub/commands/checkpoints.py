@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import show, show_json, show_lines, table
+from rexnet_hub.terminal import printable, show, show_json, show_lines, table, terminal_columns
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -43,7 +44,11 @@ def _print_witnesses(said: Iterable[str]) -> None:
 def declare_convert(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
-    add("--model", metavar="NAME", help="compare a file's tensors with this model's network")
+    add(
+        "--model",
+        metavar="NAME",
+        help="compare a file's tensors with this model's network, and ask its witnesses",
+    )
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
     add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
     add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
@@ -52,12 +57,13 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
 
 
 def run_convert(args: argparse.Namespace) -> int:
-    """Convert a released checkpoint to safetensors, with a receipt beside it.
+    """Convert a checkpoint to safetensors, with a receipt beside it.
 
     A model is fetched and its tensors are compared with its network's. A file is converted as it
     is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
     from rexnet_hub.index import Measured, read_lock
+    from rexnet_hub.index.entry import AGREES
     from rexnet_hub.index.network import entry_tensors
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import (
@@ -91,7 +97,9 @@ def run_convert(args: argparse.Namespace) -> int:
         entry = open_index().find(model)
         answers = compare_witnesses(entry, source, receipt.output, out)
         line, doubt = describe_witnesses(entry, measured, answers)
-        _print_witnesses([line, doubt if identity else ""])
+        own = "witnesses are of the released weights: a checkpoint of your own need not agree"
+        is_own = identity is None and AGREES not in answers.values() and line
+        _print_witnesses([line, own if is_own else "", doubt if identity else ""])
     show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
     if receipt.source.left_out:
         show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
@@ -194,18 +202,48 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
-    """Render findings for a terminal, with a last line that counts the verdicts."""
-    rows = [(f.model, f.claim, f.verdict, _short(f.stated), _short(f.found), f.note) for f in findings]
+    """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
+
+    A note that does not fit beside its finding stands below it. Of which weights it all is, is said once.
+    """
     from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
 
+    columns = terminal_columns()
+    blocks: list[str] = []
+    origins: dict[tuple[str, str], list[str]] = {}
+    for model in dict.fromkeys(finding.model for finding in findings):
+        own = [finding for finding in findings if finding.model == model]
+        for origin in (finding for finding in own if finding.claim == "origin"):
+            origins.setdefault((origin.found, origin.note), []).append(model)
+        blocks.append(f"{model}\n" + _model_table([f for f in own if f.claim != "origin"], columns))
+    for (found, note), models in origins.items():
+        said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
+        blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
     words = (HOLDS, FALSE, NOT_MEASURED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return table(("model", "claim", "verdict", "stated", "found", "how"), rows) + f"\n\n{total}"
+    of = dict.fromkeys(found for found, _ in origins if found)
+    return "\n\n".join([*blocks, f"{total}{', of ' if of else ''}{'; of '.join(of)}"])
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 28 else f"{text[:27]}…"
+def _model_table(findings: Sequence[Finding], columns: int) -> str:
+    longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
+    rows = [(f.claim, f.verdict, _short(f.stated, longest), _short(f.found, longest)) for f in findings]
+    head, rule, *lines = table(("claim", "verdict", "stated", "found"), rows).split("\n")
+    shown = [f"{head.ljust(len(rule))}  how", f"{rule}  ---"]
+    for line, finding in zip(lines, findings, strict=True):
+        note = printable(finding.note)
+        if len(rule) + 2 + len(note) <= columns:
+            shown.append(f"{line.ljust(len(rule))}  {note}".rstrip())
+        else:
+            indent = "    "
+            shown += [line, *textwrap.wrap(note, columns, initial_indent=indent, subsequent_indent=indent)]
+    return "\n".join(shown)
+
+
+def _short(text: str, longest: int) -> str:
+    text = printable(text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def declare_lock(parser: argparse.ArgumentParser) -> None:

@@ -128,6 +128,7 @@ def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]
     from huggingface_hub import get_session
 
     require_proxies()
+    is_allowed("")  # a setting that cannot be read is refused before all else
     own, session = threading.get_ident(), get_session()
 
     def check_request(request: Any) -> None:

@@ -144,7 +144,7 @@ class Released:
 
 #: What a witness says of the files here.
 AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is not here"
-DIFFERS = "differs, as the same tensors do in another layout: it decides nothing"
+DIFFERS = "differs: other tensors, or the same ones in another layout"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,13 @@ from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
-from rexnet_hub.verify.files import check_records, check_released, check_weights, check_witnesses
+from rexnet_hub.verify.files import (
+    check_origin,
+    check_records,
+    check_released,
+    check_weights,
+    check_witnesses,
+)
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.digest import digest_file
 
@@ -251,4 +257,5 @@ CHECKS: tuple[Check, ...] = (
     check_config,
     check_card,
     check_signature,
+    check_origin,
 )

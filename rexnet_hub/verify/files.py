@@ -17,7 +17,7 @@ from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
 from rexnet_hub.index.network import entry_tensors
-from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
 from rexnet_hub.verify.finding import Finding
@@ -57,20 +57,17 @@ def _check_statement(evidence: Evidence, statement: StatedFile) -> Finding:
         claim = "file_size"
     else:
         claim = "sha256" if len(sha256) == WHOLE_DIGITS else "digest_prefix"
-    is_doubtful = claim == "digest_prefix" and AGREES not in evidence.witnesses.values()
-    doubt = evidence.released_identity.doubt if is_doubtful else ""
-    doubt = doubt and f"; {doubt}"
     if digest is None:
         others = evidence.released_identity.statements
         other = next((other for other in others if other.contradicts(statement)), None)
         if other is None:
-            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE + doubt)
+            return evidence.leave(claim, stated=_text(statement), note=NEEDS_FILE)
         texts = {"stated": _text(statement), "found": other.value, "note": f"{statement}; {other}"}
         return evidence.compare(claim, **texts, holds=False)
     kind = "of a stand-in" if evidence.has_standin_checkpoint else "of the file"
     note = f"{statement.by} ({statement.place}), {kind}"
     if claim == "digest_prefix":
-        note = f"first {4 * len(sha256)} bits of the SHA-256 {kind}{doubt}"
+        note = f"{4 * len(sha256)} bits of the SHA-256 {kind}: shows a wrong file, proves no right one"
     return _check_file(evidence, claim, replace(statement, place=note), stated_file("the file", digest))
 
 
@@ -92,6 +89,29 @@ def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
         else:
             found = witness.claim.text if answer == AGREES else "another"
             yield evidence.compare("witness", found=found, holds=answer == AGREES, **texts)
+
+
+def check_origin(evidence: Evidence) -> Iterator[Finding]:
+    """State of which weights all else is found, where these are stand-ins or of unknown origin."""
+    entry, measured, repo, checkpoint = evidence.entry, evidence.measured, evidence.repo, evidence.checkpoint
+    if evidence.has_standin_weights or evidence.has_standin_checkpoint:
+        texts = {"found": "stand-in weights: random numbers", "note": "no checkpoint that anybody trained"}
+        yield evidence.leave("origin", stated="the released weights", **texts)
+        return
+    doubt = evidence.released_identity.doubt
+    is_known = (
+        AGREES in evidence.witnesses.values()
+        or (checkpoint is not None and not doubt)
+        or (repo is not None and measured.safetensors is not None)
+        or (repo is not None and entry.trusted_key is not None and (repo.folder / SIGNATURE_FILE).exists())
+    )
+    if is_known or (not doubt and checkpoint is None and repo is None):
+        return
+    found = "weights not known to be the released ones" if checkpoint or repo else ""
+    note = (
+        doubt or "no witness, no lock and no key that the index trusts says where they are from"
+    )
+    yield evidence.leave("origin", stated="the released weights", found=found, note=note)
 
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import socket
 import ssl
 import threading
 import time
@@ -19,7 +20,15 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
-from rexnet_hub.addresses import Proxy, SettingError, find_private, find_proxy, find_url_problem, redact_url
+from rexnet_hub.addresses import (
+    Proxy,
+    SettingError,
+    find_private,
+    find_proxy,
+    find_url_problem,
+    is_allowed,
+    redact_url,
+)
 from rexnet_hub.errors import FetchError, FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
@@ -30,6 +39,12 @@ _SPEED_WINDOW_SECONDS = 10
 # An attempt that fetched less did not get further.
 _PROGRESS_BYTES = 1 << 16
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+#: What to do where not even the host's name is found.
+NO_NETWORK = (
+    "is there a network? behind a proxy set HTTPS_PROXY; without one, fetch the file elsewhere and name it "
+    "to the command (--weights), or bring the cache over and set HF_HUB_OFFLINE=1"
+)
 
 ShowBytes = Callable[[int, int | None], None]
 
@@ -129,6 +144,9 @@ def download(
         _copy(transfer)
     elif scheme == "https":
         try:
+            is_allowed(
+                str(urlsplit(url).hostname)
+            )  # a setting that cannot be read is refused before all else
             retry(
                 lambda: _attempt(transfer),
                 policy,
@@ -213,6 +231,8 @@ def _explain(transfer: _Transfer, url: str, error: Exception, proxy: Proxy | Non
     """Return the error of a connection that failed; what may pass is tried again."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return FetchError(f"{redact_url(url)}: its certificate does not hold: {error.verify_message}")
+    if isinstance(error, socket.gaierror) and proxy is None:
+        return _Interrupted(f"{_describe(error)}; {NO_NETWORK}")
     if proxy is None:
         return _Interrupted(_describe(error))
     if not (refused := re.match(r"Tunnel connection failed: (\d{3})", str(error))):

@@ -69,7 +69,8 @@ def fetch(
         if cached := _find_cached(place, identity, file_name)[1]:
             return cached
         if offline and not url.startswith("file:"):
-            raise FetchError(f"{redact_url(url)}: is not whole in the cache {cache_dir}, and this is offline")
+            there = "is not whole in" if place.exists() else "is not in"
+            raise FetchError(f"{redact_url(url)} {there} the cache {cache_dir}, and this is offline")
         with locked(place, seconds=policy.total_seconds):
             known, cached = _find_cached(place, identity, file_name)
             if cached:

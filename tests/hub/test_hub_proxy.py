@@ -149,3 +149,14 @@ def test_a_switch_that_cannot_be_read_is_one_line(hub, files, no_proxy, monkeypa
     with pytest.raises(HubError, match=r"REXNET_HUB_ALLOW: entry 2 is neither") as caught:
         AutoModel.from_pretrained("org/small")
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["garbage/99", "*.example", "http://x.example"])
+def test_an_unreadable_switch_is_refused_before_the_hub_is_asked(value, hub, files, no_proxy, monkeypatch):
+    """A Hub whose every answer would do is not asked while the switch cannot be read."""
+    hub.create("org/small", files)
+    asked = len(hub.log)
+    monkeypatch.setenv("REXNET_HUB_ALLOW", value)
+    with pytest.raises(HubError, match="REXNET_HUB_ALLOW: entry 1 is neither a host nor a network"):
+        AutoModel.from_pretrained("org/small")
+    assert len(hub.log) == asked

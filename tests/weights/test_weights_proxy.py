@@ -6,9 +6,11 @@ import random
 import ssl
 import time
 import traceback
+from contextlib import nullcontext
 
 import pytest
 from connect_proxy import URL_CREDENTIALS, proxying
+from huggingface_hub import close_session, get_session
 from lying_server import serving
 
 from rexnet_hub.addresses import find_private
@@ -171,3 +173,32 @@ def test_a_switch_that_cannot_be_read_is_refused(value, certificate, bring, monk
     monkeypatch.setenv("REXNET_HUB_ALLOW", f"rexnet.example,{value}")
     with serving(DATA, certificate) as server, pytest.raises(FetchError, match="REXNET_HUB_ALLOW"):
         bring(server.url)
+
+
+def test_a_host_that_is_not_found_says_what_may_help(bring):
+    """Without a network the message names the proxy's variable and how to go without one."""
+    with pytest.raises(FetchError, match=r"HTTPS_PROXY.*HF_HUB_OFFLINE=1, 2 times in a row"):
+        bring("https://nowhere.invalid/f.pth")
+
+
+@pytest.mark.parametrize("value", ["garbage/99", "*.example", "http://x.example"])
+def test_an_unreadable_switch_is_refused_before_a_name_is_looked_up(value, bring, monkeypatch):
+    """Of a host that does not exist it is the switch that is named: nothing was asked for the host."""
+    monkeypatch.setenv("REXNET_HUB_ALLOW", value)
+    with pytest.raises(FetchError, match="REXNET_HUB_ALLOW: entry 1 is neither a host nor a network"):
+        bring("https://nowhere.invalid/f.pth")
+
+
+def test_a_company_certificate_is_trusted_by_its_file(certificate, bring, tmp_path, monkeypatch):
+    """SSL_CERT_FILE is heeded by our download and by the Hub's client; REQUESTS_CA_BUNDLE by neither."""
+    monkeypatch.setenv("REXNET_HUB_ALLOW", "127.0.0.1")
+    policy = FetchPolicy(step_seconds=2, attempts=1)
+    with serving(DATA, certificate) as server:
+        for variable, is_heeded in (("REQUESTS_CA_BUNDLE", False), ("SSL_CERT_FILE", True)):
+            monkeypatch.setenv(variable, str(certificate))
+            with nullcontext() if is_heeded else pytest.raises(FetchError, match="certificate"):
+                fetch(server.url, file_name="f.pth", cache_dir=tmp_path / "cache", policy=policy)
+            with nullcontext() if is_heeded else pytest.raises(Exception, match=r"(?i)certificate"):
+                close_session()  # so that a new one is made
+                assert get_session().get(server.url).content == DATA
+    close_session()
