@@ -5,7 +5,7 @@
 A second opinion, on purpose without a line of the rest of this project: it reads the safetensors
 header on its own, digests the file and every tensor, counts, and compares all of it with
 `receipt.json`, `config.json` and, in a signed repo, `statement.json` (whose signature it cannot check).
-Exit 0: everything holds. 1: something does not, and is named. 2: misused.
+Exit 0: everything holds. 1: something does not, or nothing states the config, and is named. 2: misused.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 DTYPES = {
     "BOOL": ("bool", 1), "U8": ("uint8", 1), "I8": ("int8", 1), "F8_E5M2": ("float8_e5m2", 1),
     "F8_E4M3": ("float8_e4m3fn", 1), "F8_E4M3FNUZ": ("float8_e4m3fnuz", 1),
+    "F8_E8M0": ("float8_e8m0fnu", 1),
     "F8_E5M2FNUZ": ("float8_e5m2fnuz", 1), "I16": ("int16", 2), "U16": ("uint16", 2), "F16": ("float16", 2),
     "BF16": ("bfloat16", 2), "I32": ("int32", 4), "U32": ("uint32", 4), "F32": ("float32", 4),
     "C64": ("complex64", 8), "F64": ("float64", 8), "I64": ("int64", 8), "U64": ("uint64", 8),
@@ -77,11 +78,10 @@ def main(words: list[str] | None = None) -> int:
         weights = read_and_digest(args.folder / "model.safetensors")
         wrong = list(check(args.folder, weights, args.weights_sha256))
     except Unsound as error:
-        print(error)
-        return 1
+        weights, wrong = None, [str(error)]
     for problem in wrong:
-        print(problem)
-    if not wrong:
+        print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem))
+    if weights and not wrong:
         print(
             f"{args.folder}: holds: {len(weights.tensors)} tensors, {weights.parameters} parameters, "
             f"sha256 {weights.sha256}"
@@ -93,7 +93,14 @@ def check(folder: Path, weights: Weights, sha256: str | None) -> Iterator[str]:
     """List each thing that does not hold."""
     if sha256 is not None and sha256.lower() != weights.sha256:
         yield f"model.safetensors: sha256 is {weights.sha256}, given was {sha256}"
-    yield from check_receipt(_read_json(folder / "receipt.json"), weights)
+    receipt = _read_json(folder / "receipt.json")
+    yield from check_receipt(receipt, weights)
+    files, (found, _) = receipt.get("files"), _digest(folder / "config.json")
+    if isinstance(files, dict) and "config.json" in files:
+        if files["config.json"] != found:
+            yield f"receipt.json: config.json is stated as {files['config.json']}, found {found}"
+    elif not (folder / "statement.json").exists():
+        yield "config.json: no receipt.json or statement.json states what it must be"
     yield from check_classifier(_read_json(folder / "config.json"), weights)
     if (folder / "statement.json").exists():
         yield from check_statement(folder, _read_json(folder / "statement.json"), weights)

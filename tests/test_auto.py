@@ -11,6 +11,7 @@ import timm
 import torch
 from closeness import ROUNDINGS, assert_same_numbers
 from PIL import Image
+from receipts import retell
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.auto import (
@@ -21,6 +22,7 @@ from rexnet_hub.auto import (
 )
 from rexnet_hub.errors import (
     CheckpointError,
+    FileProblem,
     HubError,
     MismatchError,
     NotAnImageError,
@@ -303,6 +305,33 @@ def test_a_receipt_that_was_deleted_is_missed(staged, repo, caplog):
     assert (
         f"{repo}/receipt.json is missing, so nothing states what the files beside it must be" in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    "drop", [lambda told: told.pop("files") and told, lambda told: told["files"].pop("config.json") and told]
+)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_config_that_no_receipt_states_is_said(drop, sealed, repo, caplog):
+    """Who dropped the statement may have changed the config: it loads, as with an old receipt, and aloud."""
+    retell(repo / "receipt.json", drop)
+    if not sealed:
+        told = json.loads((repo / "receipt.json").read_text())
+        del told["receipt_sha256"]
+        (repo / "receipt.json").write_text(json.dumps(told))
+    config = json.loads((repo / "config.json").read_text())
+    (repo / "config.json").write_text(json.dumps(config))
+    for load in (AutoModel.from_pretrained, AutoImageProcessor.from_pretrained):
+        caplog.clear()
+        load(repo)
+        assert f"{repo}/receipt.json states nothing of config.json" in caplog.text
+
+
+def test_a_receipt_that_is_a_folder_is_an_error(repo):
+    """What is there and cannot be read is not missing."""
+    (repo / "receipt.json").unlink()
+    (repo / "receipt.json").mkdir()
+    with pytest.raises(FileProblem, match=r"receipt\.json: cannot be read: Is a directory"):
+        AutoModel.from_pretrained(repo)
 
 
 def test_a_config_that_is_not_the_receipts_is_refused(repo):

@@ -184,6 +184,17 @@ def test_a_damaged_file_is_seen_by_check(folder, cache, run, rows):
     assert rows("--check", "--prune")[place]["goes"]
 
 
+def test_a_conversion_beside_its_source_is_checked_by_its_receipt(cache, rows, capsys):
+    """What `convert NAME` leaves in a released file's folder is whole, until a bit of it is another."""
+    assert main(["convert", "rexnet_100"]) == 0
+    capsys.readouterr()
+    (file,) = (cache / "released").rglob("*.safetensors")
+    place = str(file.parent.relative_to(cache))
+    assert rows("--check")[place]["state"] == "needed"
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert rows("--check")[place]["state"] == "damaged"
+
+
 def test_what_a_run_is_using_stays(cache, run):
     """A place that another process has locked is left, in one line; the rest goes."""
     place = cache / "released" / KEY

@@ -286,6 +286,32 @@ def test_the_witness_finds_each_lie(signed, capsys, name, change, said):
     assert said in capsys.readouterr().out
 
 
+def test_the_witness_holds_no_config_that_nothing_states(repo, capsys):
+    """The receipt's digest of it is compared; where nothing states one it says so, and not "holds"."""
+    assert witness.main([str(repo)]) == 0
+    config = (repo / "config.json").read_bytes()
+    (repo / "config.json").write_bytes(config + b" ")
+    assert witness.main([str(repo)]) == 1
+    assert "receipt.json: config.json is stated as" in capsys.readouterr().out
+    receipt = json.loads((repo / "receipt.json").read_text())
+    del receipt["files"]
+    for told in (receipt, receipt | {"files": {}}):
+        (repo / "receipt.json").write_text(json.dumps(told))
+        assert witness.main([str(repo)]) == 1
+        out = capsys.readouterr().out
+        assert "config.json: no receipt.json or statement.json states" in out
+        assert "holds" not in out
+
+
+def test_the_witness_prints_no_name_that_a_terminal_obeys(signed, capsys):
+    """A tensor's name is anybody's text."""
+    receipt = json.loads((signed / "receipt.json").read_text())
+    receipt["tensors"].append(receipt["tensors"][0] | {"name": "\x1b[2J重"})
+    (signed / "receipt.json").write_text(json.dumps(receipt))
+    assert witness.main([str(signed)]) == 1
+    assert "tensor \\x1b[2J重 is not in the file" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"\xff" * 8, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}x"]
 )

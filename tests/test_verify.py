@@ -603,6 +603,13 @@ def test_junit_of_hostile_names_is_plain_xml():
     assert suite[0].get("name") == r"a\x07\u202eb"
 
 
+def test_a_config_that_the_receipt_no_longer_states_is_said(entry, repo):
+    """Its row alone was dropped: verify names it, as not measured."""
+    retell(repo / "receipt.json", lambda receipt: receipt["files"].pop("config.json") and receipt)
+    findings = {f.claim: f for f in verify_model(entry, repo=repo)}
+    assert (findings["other_files"].verdict, findings["other_files"].found) == (NOT_MEASURED, "config.json")
+
+
 def test_junit_says_what_the_findings_say():
     """A JUnit reader sees each claim once: false as a failure, unmeasured as skipped, hostile text inert."""
     findings = (

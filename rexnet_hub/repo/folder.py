@@ -74,17 +74,20 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
 def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
     """Read the config of a folder and the receipt that states it; arguments and errors as of `read_repo`.
 
-    A config that names a receipt that is not there is logged: then nothing states what the files must be.
+    Where nothing states the config, though its receipt should, that is logged.
     """
     file, receipt_file = folder / CONFIG_FILE, folder / RECEIPT_FILE
     config = read_config(file)
-    if not receipt_file.is_file():
+    if not receipt_file.exists():
         if config.names_receipt:
             problem = "%s is missing, so nothing states what the files beside it must be"
             log.warning(problem, printable(str(receipt_file)))
         return config, None
     receipt = read_receipt(receipt_file)
     stated = receipt.files.get(CONFIG_FILE, config.sha256)
+    if CONFIG_FILE not in receipt.files:
+        problem = "%s states nothing of %s, so nothing shows whether that was changed"
+        log.warning(problem, printable(str(receipt_file)), CONFIG_FILE)
     if as_stated and stated != config.sha256:
         texts = (f"the receipt ({receipt_file}, files) states SHA-256 {stated}", f"it has {config.sha256}")
         advice = f"Fetch or stage it again; whoever meant to change it removes {RECEIPT_FILE}."

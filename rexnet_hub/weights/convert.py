@@ -17,6 +17,7 @@ from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import receipt_of
 from rexnet_hub.nets.keymap import choose_key_map, our_shape
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
+from rexnet_hub.records import MAX_BYTES
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
 from rexnet_hub.weights.checkpoint.sandbox import opened_weights
 from rexnet_hub.weights.digest import ByteSource, Digester, FileDigest, digest_file, write_all
@@ -31,7 +32,12 @@ from rexnet_hub.weights.receipt import (
     read_receipt,
     render_receipt,
 )
-from rexnet_hub.weights.safetensors_file import TensorSpec, canonical_order, render_header
+from rexnet_hub.weights.safetensors_file import (
+    MAX_HEADER_BYTES,
+    TensorSpec,
+    canonical_order,
+    render_header,
+)
 from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
 
@@ -116,7 +122,12 @@ def convert_checkpoint(
                 tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
-            receipt_stream.write(render_receipt(receipt).encode())
+            text = render_receipt(receipt).encode()
+            if len(text) > MAX_BYTES:
+                raise copy.refuse(
+                    f"has names so long that its receipt would be longer than {MAX_BYTES} bytes"
+                )
+            receipt_stream.write(text)
     return receipt
 
 
@@ -178,7 +189,12 @@ def _target_chunks(source: ByteSource, move: _Move) -> Iterator[bytes]:
 def _write_tensors(source: ByteSource, moves: list[_Move], part: int, allow_nonfinite: bool) -> bool:
     """Write header and tensors, all proper values; return whether one bears the stand-in mark."""
     strange, stand_in = [], False
-    write_all(part, render_header(move.target for move in moves))
+    header = render_header(move.target for move in moves)
+    if len(header) > 8 + MAX_HEADER_BYTES:
+        raise source.refuse(
+            f"has names so long that the header would be longer than {MAX_HEADER_BYTES} bytes"
+        )
+    write_all(part, header)
     for move in moves:
         strange_items, target = 0, move.target
         for chunk in _target_chunks(source, move):

@@ -46,19 +46,22 @@ _DTYPES = (
     Dtype("int8", "I8", 1, "CharStorage", 2),
     Dtype("float8_e5m2", "F8_E5M2", 1, None, 3, strange=bytes([*range(0x7C, 0x80), *range(0xFC, 0x100)])),
     Dtype("float8_e4m3fn", "F8_E4M3", 1, None, 4, strange=b"\x7f\xff"),  # no infinity
-    Dtype("float8_e4m3fnuz", "F8_E4M3FNUZ", 1, None, 5, strange=b"\x80"),  # no infinity, no -0
-    Dtype("float8_e5m2fnuz", "F8_E5M2FNUZ", 1, None, 6, strange=b"\x80"),
-    Dtype("int16", "I16", 2, "ShortStorage", 7),
-    Dtype("uint16", "U16", 2, None, 8),
-    Dtype("float16", "F16", 2, "HalfStorage", 9, 0x7C00),
-    Dtype("bfloat16", "BF16", 2, "BFloat16Storage", 10, 0x7F80),  # the top of a float32
-    Dtype("int32", "I32", 4, "IntStorage", 11),
-    Dtype("uint32", "U32", 4, None, 12),
-    Dtype("float32", "F32", 4, "FloatStorage", 13, 0x7F800000),
-    Dtype("complex64", "C64", 8, "ComplexFloatStorage", 14, 0x7F800000, parts=2),
-    Dtype("float64", "F64", 8, "DoubleStorage", 15, 0x7FF << 52),
-    Dtype("int64", "I64", 8, "LongStorage", 16),
-    Dtype("uint64", "U64", 8, None, 17),
+    Dtype(
+        "float8_e8m0fnu", "F8_E8M0", 1, None, 5, strange=b"\xff"
+    ),  # powers of two: no sign, no 0, no infinity
+    Dtype("float8_e4m3fnuz", "F8_E4M3FNUZ", 1, None, 6, strange=b"\x80"),  # no infinity, no -0
+    Dtype("float8_e5m2fnuz", "F8_E5M2FNUZ", 1, None, 7, strange=b"\x80"),
+    Dtype("int16", "I16", 2, "ShortStorage", 8),
+    Dtype("uint16", "U16", 2, None, 9),
+    Dtype("float16", "F16", 2, "HalfStorage", 10, 0x7C00),
+    Dtype("bfloat16", "BF16", 2, "BFloat16Storage", 11, 0x7F80),  # the top of a float32
+    Dtype("int32", "I32", 4, "IntStorage", 12),
+    Dtype("uint32", "U32", 4, None, 13),
+    Dtype("float32", "F32", 4, "FloatStorage", 14, 0x7F800000),
+    Dtype("complex64", "C64", 8, "ComplexFloatStorage", 15, 0x7F800000, parts=2),
+    Dtype("float64", "F64", 8, "DoubleStorage", 16, 0x7FF << 52),
+    Dtype("int64", "I64", 8, "LongStorage", 17),
+    Dtype("uint64", "U64", 8, None, 18),
 )
 DTYPES: Mapping[str, Dtype] = {dtype.name: dtype for dtype in _DTYPES}
 BY_CODE: Mapping[str, Dtype] = {dtype.code: dtype for dtype in _DTYPES}
@@ -108,6 +111,8 @@ def _float8_values(dtype: Dtype) -> NDArray[np.float32]:
     """Compute the number of each byte: `e4m3` is 4 bits of exponent, 3 of mantissa; `uz` has 1 more bias."""
     import numpy as np
 
+    if dtype.name == "float8_e8m0fnu":
+        return np.append(2.0 ** np.arange(-127, 128), np.nan).astype(np.float32)
     mantissa_bits = int(dtype.name[dtype.name.index("m") + 1])
     bias = (1 << 6 - mantissa_bits) - (not dtype.name.endswith("uz"))
     byte = np.arange(256)

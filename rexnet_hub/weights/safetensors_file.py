@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.weights.checkpoint.manifest import (
+    METADATA_KEY,
     Manifest,
     SourceTensor,
     StoredBytes,
@@ -60,9 +61,11 @@ def canonical_order(tensors: Iterable[TensorSpec]) -> list[TensorSpec]:
 
 def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = METADATA) -> bytes:
     """Render the length and the header of a file that holds these tensors in this order."""
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    header: dict[str, Any] = {METADATA_KEY: dict(sorted(metadata.items()))} if metadata else {}
     at = 0
     for tensor in tensors:
+        if tensor.name == METADATA_KEY:
+            raise ValueError(f"no tensor of a safetensors file can be named {METADATA_KEY}")
         end = at + tensor.size_bytes
         code = DTYPES[tensor.dtype].code
         header[tensor.name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [at, end]}
@@ -121,6 +124,8 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
         digest, at = hashlib.sha256(head), len(head)
         tensors = {}
         for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
+            if not hasattr(torch, tensor.dtype):  # float8_e8m0fnu came with torch 2.7
+                raise source.refuse(f"holds {tensor.dtype}, which torch {torch.__version__} does not have")
             memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
             _read_into(source, at, memory.numpy().data, digest if identity.sha256 else None)
             tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)
@@ -169,7 +174,7 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     head = read_head(source) if head is None else head
     length = len(head) - 8
     header = parse_header(source, head[8:])
-    metadata = header.pop("__metadata__", {})
+    metadata = header.pop(METADATA_KEY, {})
     if type(metadata) is not dict or not all(type(text) is str for text in metadata.values()):
         raise source.refuse("its safetensors metadata is not text by name")
     data = StoredBytes(name="data", offset_bytes=8 + length, length_bytes=source.size_bytes - 8 - length)

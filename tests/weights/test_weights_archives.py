@@ -196,3 +196,41 @@ def test_torchscript_is_refused_by_name_whenever_it_was_written(tmp_path):
     for data in ((tmp_path / "модель.pt").read_bytes(), archive(old), b"PYTORCH1" + bytes(100)):
         with pytest.raises(CheckpointError, match="TorchScript archive: a program"):
             read_bytes(data)
+
+
+def test_an_archive_without_checksums_is_read_and_that_is_said(tmp_path):
+    """Torch can be told to compute no CRC-32, all are 0 then; where only some are, the record is damaged."""
+    state, file = {"w": torch.arange(3.0)}, tmp_path / "a.pth"
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, file)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    manifest = read_bytes(file.read_bytes())
+    assert [tensor.name for tensor in manifest.tensors] == ["w"]
+    assert manifest.left_out == ("checksums (the file states none)",)
+
+    torch.save(state, file)
+    data = file.read_bytes()
+    assert read_bytes(data).left_out == ()
+    for info in zipfile.ZipFile(file).infolist():
+        crc = struct.pack("<I", info.CRC)
+        assert data.count(crc) == 2
+        with pytest.raises(CheckpointError, match=r"is damaged: CRC-32 \w+, stated 00000000"):
+            read_bytes(data.replace(crc, bytes(4)))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_an_archive_that_was_zipped_anew_is_refused_with_what_to_do(method, tmp_path):
+    """Torch still loads what another program made of it, so loading and saving it once mends it."""
+    file, anew = tmp_path / "a.pth", tmp_path / "b.pth"
+    torch.save({"w": torch.arange(3.0)}, file)
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(anew, "w", method) as new:
+        for info in old.infolist():
+            new.writestr(info.filename, old.read(info))
+
+    with pytest.raises(CheckpointError, match=r"zipped it anew: load it with torch\.load and save it"):
+        read_bytes(anew.read_bytes())
+    torch.save(torch.load(anew), anew)
+    assert [tensor.name for tensor in read_bytes(anew.read_bytes()).tensors] == ["w"]

@@ -8,14 +8,22 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from checkpoints import as_source, read_bytes, save, small_state
+from checkpoints import as_source, names_in, read_bytes, save, small_state
+from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError
+from rexnet_hub.layout import receipt_of
+from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.dtypes import DTYPES
+from rexnet_hub.weights.receipt import read_receipt
+from rexnet_hub.weights.safetensors_file import TensorSpec, read_tensors, render_header
 from rexnet_hub.weights.tensor_bytes import tensor_chunks
 
 # torch writes the dtypes of bare bytes into the legacy container too, but cannot read them back there.
-DTYPE_NAMES = {"zip": list(DTYPES), "legacy": [name for name, dtype in DTYPES.items() if dtype.storage]}
+DTYPE_NAMES = {
+    "zip": [name for name in DTYPES if hasattr(torch, name)],
+    "legacy": [name for name, dtype in DTYPES.items() if dtype.storage],
+}
 
 
 def random_tensor(generator, names):
@@ -282,15 +290,60 @@ def test_a_legacy_file_that_contradicts_itself_is_refused(lie, message, tmp_path
         read_bytes(lie(data))
 
 
-def test_names_are_plain_and_few(container, tmp_path):
-    """An odd name, and more tensors than any network here has, are refused."""
+def test_every_name_that_safetensors_can_hold_is_kept(container, tmp_path):
+    """Whatever a state dict calls its tensors, the file is the one that safetensors writes of them."""
+    names = [
+        "a-b",
+        "blocks/0/w:0",
+        "w[0]",
+        "重み",
+        "a b",
+        "\U0001f600",
+        'q"\\',
+        "metadata__",
+        "x" * 1024,
+        "a\u202e",
+    ]
+    state, out = (
+        {name: torch.full((2,), float(at)) for at, name in enumerate(names)},
+        tmp_path / "b.safetensors",
+    )
+    receipt = convert_checkpoint(save(state, tmp_path / "a.pth", container), out)
+
+    assert {line.name for line in receipt.tensors} == set(names)
+    assert read_receipt(receipt_of(out)) == receipt
+    save_file(state, tmp_path / "theirs", metadata={"format": "pt"})
+    assert out.read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert {name: value.tolist() for name, value in load_file(out).items()} == {
+        name: value.tolist() for name, value in read_tensors(out).items()
+    }
+
+
+def test_names_that_no_file_can_hold_and_too_many_are_refused(container, tmp_path):
+    """What safetensors calls its metadata, an empty or endless name, and characters that no text has."""
     for state, message in (
-        ({"a b": torch.ones(1)}, "tensor name"),
-        ({"x" * 257: torch.ones(1)}, "tensor name"),
+        ({"__metadata__": torch.ones(1)}, "'__metadata__'"),
+        ({"module.__metadata__": torch.ones(1)}, "'__metadata__'"),
+        ({"": torch.ones(1)}, "tensor name ''"),
+        ({"x" * 1025: torch.ones(1)}, "1 to 1024 characters"),
+        ({"a\x1b[2J": torch.ones(1)}, r"control"),
+        ({"a\x9b": torch.ones(1)}, r"control"),
+        ({"a\ud800": torch.ones(1)}, r"tensor name 'a\\ud800'"),
         ({f"w.{i}": torch.ones(0) for i in range(10_001)}, "10001 tensors"),
     ):
         with pytest.raises(CheckpointError, match=message):
             read_bytes(save(state, tmp_path / "file.pth", container).read_bytes())
+    with pytest.raises(ValueError, match="__metadata__"):
+        render_header([TensorSpec(name="__metadata__", dtype="float32", shape=(1,))])
+
+
+def test_what_nobody_could_read_again_is_not_written(tmp_path):
+    """Names that are each allowed, and together longer than a header or a receipt may be, are refused."""
+    for letter, message in (("\U0001f600", "header"), ("é", "receipt")):
+        state = {f"{at}{letter * 1000}": torch.ones(0) for at in range(3000)}
+        with pytest.raises(CheckpointError, match=message):
+            convert_checkpoint(save(state, tmp_path / "a.pth", "zip"), tmp_path / "b.safetensors")
+        assert names_in(tmp_path) == ["a.pth"]
 
 
 def test_a_tensor_that_repeats_its_items_without_end_is_refused(container, tmp_path):

@@ -160,10 +160,10 @@ def test_two_state_dicts_are_ambiguous_until_one_is_named(container, tmp_path, o
     [
         ([torch.ones(1)], "a list"),
         (torch.ones(1), "a tensor"),
-        ({}, "holds nothing|beside tensors it holds nothing"),
+        ({}, "holds no tensor"),
         ({"a": torch.ones(1), "b": "text"}, r"'b' \(str\)"),
         ({"net": {"a": "text"}}, r"'net' \(dict\)"),
-        ({"model": {}}, r"'model' \(dict\)"),
+        ({"model": {}}, "holds no tensor"),
         ({"module.a": torch.ones(1), "b": torch.ones(1), "module.": torch.ones(1)}, None),
     ],
 )

@@ -143,15 +143,12 @@ class Data:
 
 @pytest.mark.parametrize("way", list(hostile_pickles("m")))
 def test_a_program_beside_tensors_refuses_the_file(way, tmp_path):
-    """No good tensors buy a program its way in; a function of another package is walked past, not called."""
+    """No good tensors buy a program its way in."""
     marker = tmp_path / "marker"
     data = in_legacy_with_storage(beside_tensors(hostile_pickles(marker)[way]))
 
-    if way == "torch.load itself":
-        assert read_bytes(data).left_out == ("args (torch.serialization.load)",)
-    else:
-        with pytest.raises(CheckpointError, match=r"what runs programs|opcode"):
-            read_bytes(data)
+    with pytest.raises(CheckpointError, match=r"what runs programs|opcode"):
+        read_bytes(data)
     assert not marker.exists()
 
 
@@ -184,6 +181,41 @@ def test_a_name_of_a_program_is_refused_wherever_it_stands(module, name):
             read_bytes(in_legacy_with_storage(beside_tensors(raw_call(opcodes))))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torch.load",
+        "torch.hub.load",
+        "torch.utils.cpp_extension.load_inline",
+        "numpy.load",
+        "joblib.load",
+        "pip.main",
+        "requests.get",
+        "popen2.popen2",
+        "torch.storage._load_from_bytes",
+        "somebody.__init_subclass__",
+    ],
+)
+def test_a_call_of_a_function_is_refused_and_its_name_is_not(name):
+    """No list says which functions are evil: only builders of data may be called; a name alone is data."""
+    module, _, word = name.rpartition(".")
+    there = f"c{module}\n{word}\n".encode()
+    for call in (there + b")R", b"(" + there + b"o"):
+        with pytest.raises(
+            CheckpointError, match=rf"programs, not data: {name} \(a function that it calls\)\."
+        ):
+            read_bytes(in_legacy_with_storage(beside_tensors(raw_call(call))))
+    assert read_bytes(in_legacy_with_storage(beside_tensors(raw_call(there)))).left_out == (f"args ({name})",)
+
+
+@pytest.mark.parametrize("name", ["somebody.Config", "somebody._Mode", "pandas.core.indexes.base._new_Index"])
+def test_a_call_of_a_class_or_of_a_builder_of_data_is_walked_past(name):
+    """As enumerations and tables of numbers are pickled."""
+    module, _, word = name.rpartition(".")
+    call = f"c{module}\n{word}\n)R".encode()
+    assert read_bytes(in_legacy_with_storage(beside_tensors(raw_call(call)))).left_out == (f"args ({name})",)
+
+
 def test_what_a_pickle_made_is_not_called(tmp_path):
     """An attribute may be named, as of an enumeration's member; calling it is refused."""
     attribute = b"cbuiltins\ngetattr\ncsomebody\nThing\nX\x03\x00\x00\x00run\x86R"
@@ -207,7 +239,7 @@ MANY = [b"M" + struct.pack("<H", number) for number in range(3000)]
 )
 def test_few_opcodes_cannot_copy_without_end(large, copied):
     """A dict of pairs, a set and a state that are made of one memo again and again are counted."""
-    for times, message in ((300, r"is no state dict"), (400, "copies more than 1000000 items")):
+    for times, message in ((300, "holds no tensor"), (400, "copies more than 1000000 items")):
         with pytest.raises(CheckpointError, match=message):
             read_bytes(in_legacy(raw_call(large + b"q\x000" + (copied + b"0") * times + b"}")))
 
@@ -292,6 +324,21 @@ def test_a_tensor_outside_its_storage_is_refused(container, tmp_path):
     for lie in (b"QK\x01K\x03\x85", b"QK\x00K\x04\x85", b"QJ\xff\xff\xff\x7fK\x03\x85"):
         with pytest.raises(CheckpointError, match=r"needs \d+ bytes of record"):
             read_bytes(data.replace(b"QK\x00K\x03\x85", lie))
+
+
+def test_a_number_that_no_tensor_can_have_is_named(tmp_path):
+    """A negative offset, size and stride: the message says which, and what it is."""
+    data = save({"w": torch.arange(3.0)}, tmp_path / "a.pth", "legacy").read_bytes()
+    start, below = b"QK\x00K\x03\x85", b"J\xff\xff\xff\xff"
+    at = data.index(start) + len(start)
+    stride = data[at : data.index(b"\x85", at) + 1]
+    for lie, message in (
+        (data.replace(start, b"Q" + below + b"K\x03\x85"), "an offset of -1"),
+        (data.replace(start, b"QK\x00" + below + b"\x85"), "a size of -1"),
+        (data[:at] + stride.replace(b"K\x01", below) + data[at + len(stride) :], "a stride of -1"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"makes no sense at byte \d+: {message}$"):
+            read_bytes(lie)
 
 
 def test_reading_causes_no_event_but_reading():

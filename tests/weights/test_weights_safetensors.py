@@ -88,7 +88,7 @@ LIES = {
     "the same bytes twice": make(one() | {"b": one()["a"]}, b"1234"),
     "metadata that is no text": make(one() | {"__metadata__": {"format": 1}}, b"1234"),
     "metadata that is a list": make(one() | {"__metadata__": []}, b"1234"),
-    "an odd name": make({"a b": one()["a"]}, b"1234"),
+    "a name with a control character": make({"a\n": one()["a"]}, b"1234"),
     "an empty name": make({"": one()["a"]}, b"1234"),
     "no tensor": make({"__metadata__": {}}),
     "an empty header": make("{}"),
@@ -138,7 +138,7 @@ def test_tensors_are_those_that_the_library_reads(seed, tmp_path):
     """Every dtype, empty and 0-d tensors, and misaligned data come out as safetensors gives them."""
     torch.manual_seed(seed)
     state = {}
-    for index, name in enumerate(DTYPES):
+    for index, name in enumerate(name for name in DTYPES if hasattr(torch, name)):
         shape = torch.randint(0, 5, (int(torch.randint(0, 4, ())),)).tolist()
         state[f"t{index}"] = torch.randint(0, 2, shape).to(getattr(torch, name))
     data = save_safetensors(state, metadata={"format": "pt"})

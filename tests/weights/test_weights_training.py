@@ -148,7 +148,7 @@ def test_protocol_0_is_refused_with_its_reason(zipped, tmp_path):
 
     with pytest.raises(AssertionError):
         torch.load(file, weights_only=False)
-    with pytest.raises(CheckpointError, match="protocol 0"):
+    with pytest.raises(CheckpointError, match=r"protocol 0 .* protocols 1 to 5 are read"):
         read_bytes(file.read_bytes())
 
 
@@ -219,6 +219,33 @@ def test_a_state_dict_with_what_is_no_plain_tensor_is_refused(value, message, co
             read_bytes(file.read_bytes(), wrapper=wrapper)
 
 
+class Stateful(torch.nn.Linear):
+    """A layer with a state of its own, which torch puts into the state dict."""
+
+    def get_extra_state(self):
+        """Return a number and a tensor in a dict, as a layer that calibrates itself does."""
+        return {"calls": 3, "scale": torch.ones(1)}
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"model": state, "epoch": 1}])
+def test_extra_state_and_nothing_are_left_out_of_a_state_dict(wrap, container, tmp_path, out):
+    """A state dict may have what `get_extra_state` gives beside its tensors, and None: they are named."""
+    network = torch.nn.Sequential(Stateful(2, 2, bias=False), Stateful(2, 2, bias=False))
+    state = network.state_dict() | {"none": None}
+    receipt = convert_checkpoint(save(wrap(state), tmp_path / "a.pth", container), out)
+
+    assert equal(out, {name: value for name, value in state.items() if name.endswith("weight")})
+    assert {"0._extra_state": "dict", "none": "None"}.items() <= kinds_left_out(receipt).items()
+
+
+def test_keys_that_are_not_text_are_said(container, tmp_path):
+    """What the key is, and that it is not text."""
+    for key, text in ((("a", 1), "a tuple"), (1, "1")):
+        message = rf"'{text}' \(tensor, its key is not text\)"
+        with pytest.raises(CheckpointError, match=message):
+            read_bytes(save({key: torch.ones(1)}, tmp_path / "a.pth", container).read_bytes())
+
+
 @pytest.mark.filterwarnings("ignore")  # torch means to give quantised tensors up
 def test_a_quantised_tensor_is_refused_in_a_state_dict_and_walked_past_beside_one(container, tmp_path, out):
     """Safetensors has no such numbers; how many bytes they take must be known all the same."""
@@ -235,6 +262,27 @@ def test_a_quantised_tensor_is_refused_in_a_state_dict_and_walked_past_beside_on
 
     with pytest.raises(CheckpointError, match=r"'w' \(torch\._utils\._rebuild_qtensor\)"):
         read_bytes(save({"w": made[torch.qint8]}, file, container).read_bytes())
+
+
+@pytest.mark.filterwarnings("ignore")  # torch means to give quantised modules up
+def test_a_whole_module_with_a_quantised_one_is_refused(container, tmp_path):
+    """Its packed numbers are no parameters: to leave them out would convert half a network."""
+    quantised = torch.ao.nn.quantized.Linear(2, 2)
+    for module, name in (
+        (quantised, "''"),
+        (torch.nn.Sequential(torch.nn.Linear(2, 2), quantised), r"'1\.'"),
+    ):
+        with pytest.raises(
+            CheckpointError, match=rf"its module {name} is quantised \(torch\.ao\.nn\.quantized"
+        ):
+            read_bytes(save(module, tmp_path / "a.pth", container).read_bytes())
+
+
+def test_an_empty_state_dict_is_said_to_be_one(container, tmp_path):
+    """Nobody is told what it holds beside no tensors."""
+    for value in ({}, collections.OrderedDict(), {"state_dict": {}, "epoch": 1}):
+        with pytest.raises(CheckpointError, match="holds no tensor"):
+            read_bytes(save(value, tmp_path / "a.pth", container).read_bytes())
 
 
 class Block(torch.nn.Module):

@@ -48,8 +48,13 @@ def is_safetensors(source: ByteSource) -> bool:
 
 
 def _list_checkpoint(source: ByteSource, container: str, wrapper: str | None) -> Manifest:
-    value, records = read_zip(source) if container == "zip" else read_legacy(source)
+    if container == "zip":
+        value, records, has_checksums = read_zip(source)
+    else:
+        (value, records), has_checksums = read_legacy(source), True  # it can have none
     tensors, wrapper, prefix, left_out = find_state_dict(source, value, wrapper)
+    if not has_checksums:
+        left_out.append("checksums (the file states none)")
     manifest = Manifest(
         format=container,
         wrapper=wrapper,

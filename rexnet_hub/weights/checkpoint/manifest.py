@@ -13,7 +13,9 @@ from rexnet_hub.weights.dtypes import DTYPES
 
 MAX_TENSORS = 10_000
 MAX_DIMENSIONS = 64  # torch's own limit
-NAME = re.compile(r"[A-Za-z0-9_.]{1,256}")
+MAX_NAME = 1024
+METADATA_KEY = "__metadata__"  # what a safetensors header calls what is no tensor
+_NAME = re.compile(rf"(?!{METADATA_KEY}\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_NAME}}}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +102,16 @@ def require_sound(source: ByteSource, manifest: Manifest) -> Manifest:
         raise source.refuse(f"holds {len(manifest.tensors)} tensors; more than {MAX_TENSORS} are not read")
     names: set[str] = set()
     for tensor in manifest.tensors:
-        if not NAME.fullmatch(tensor.name):
-            raise source.refuse(f"the tensor name {tensor.name[:80]!a} is not 1 to 256 of A-Z a-z 0-9 _ .")
+        if not _NAME.fullmatch(tensor.name):
+            raise source.refuse(
+                f"the tensor name {tensor.name[:80]!a} is {METADATA_KEY}, or not 1 to {MAX_NAME} characters "
+                "without control characters: no safetensors file can hold it"
+            )
         if tensor.name in names:
-            raise source.refuse(f"holds two tensors named {tensor.name}")
+            raise source.refuse(f"holds two tensors named {tensor.name[:80]!a}")
         names.add(tensor.name)
         if problem := _place_problem(source, tensor):
-            raise source.refuse(f"tensor {tensor.name}: {problem}")
+            raise source.refuse(f"tensor {tensor.name[:80]}: {problem}")
     total = sum(tensor.size_bytes for tensor in manifest.tensors)
     if total > 4 * source.size_bytes + (64 << 20):
         raise source.refuse(f"its tensors would take {total} bytes, far more than the file has")

@@ -18,7 +18,7 @@ from typing import Any
 
 from rexnet_hub.errors import CheckpointError
 from rexnet_hub.weights.checkpoint.manifest import MAX_DIMENSIONS
-from rexnet_hub.weights.checkpoint.pickled_names import is_of_programs, modern_name
+from rexnet_hub.weights.checkpoint.pickled_names import is_function, is_of_programs, modern_name
 from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import BY_STORAGE, DTYPES
 
@@ -116,8 +116,9 @@ def read_pickle(source: ByteSource, data: bytes, start: int) -> Unpickled:
                 _STEPS[name](machine, argument)
     except CheckpointError as error:
         problem = error
-    except (IndexError, KeyError, TypeError, ValueError, AttributeError):
-        problem = source.refuse(f"its pickle makes no sense at byte {at}")
+    except (IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        why = f": {error}" if type(error) is _NumberError else ""
+        problem = source.refuse(f"its pickle makes no sense at byte {at}{why}")
     if machine.programs:
         raise source.refuse(
             f"its pickle names what runs programs, not data: {list_some(machine.programs)}. Nothing of it "
@@ -157,7 +158,10 @@ def _operations(source: ByteSource, data: bytes, start: int) -> Iterator[tuple[A
                 continue
             if opcode.name not in _STEPS and opcode.name != "STOP":
                 code = f"0x{ord(opcode.code):02x} of protocol {opcode.proto}"
-                raise source.refuse(f"its pickle has an opcode {code} that tensors do not need, byte {at}")
+                raise source.refuse(
+                    f"its pickle has an opcode {code} that tensors do not need, byte {at}: "
+                    "protocols 1 to 5 are read, as torch.save writes them"
+                )
             _require(opcode.name != "STOP" or frame_end in (0, at + 1))
             yield at, opcode.name, argument
     except (ValueError, DeprecationWarning):  # the latter of an escape in a name, where warnings are errors
@@ -217,7 +221,8 @@ class _Machine:
             if type(key) in (list, dict):
                 raise TypeError
             if type(key) not in (str, int, float, bool, bytes, type(None)):
-                key = Opaque("key")  # the hash of a nested tuple can take for ever
+                # The hash of a nested tuple can take for ever.
+                key = Opaque(key.name if type(key) is Opaque else type(key).__name__)
             if key in target:
                 raise self.source.refuse(f"its pickle sets {render_text(key)!r} twice in one dict")
             target[key] = value
@@ -234,6 +239,16 @@ class _Machine:
         if is_of_programs(module, name):
             self.programs[render_text(f"{module}.{name}")] = None
         self.stack.append(Global(f"{module}.{name}"))
+
+    def called(self, function: Any) -> str:
+        """Return the name of what is called; a function that is no builder of data counts as a program."""
+        name: str = _require_type(function, Global).name
+        if is_function(name) and name not in _REDUCERS and render_text(name) not in self.programs:
+            self.programs[f"{render_text(name)} (a function that it calls)"] = None
+        return name
+
+    def old_object(self, made_by: Any, *_arguments: Any) -> None:
+        self.stack.append(Opaque(self.called(made_by)))
 
     def new_object(self, made_by: Any, *_arguments: Any) -> None:
         self.stack.append(Opaque(_require_type(made_by, Global).name))
@@ -254,7 +269,7 @@ class _Machine:
         function = self.stack.pop()
         if type(function) is Opaque:
             raise self.source.refuse(f"its pickle calls what {render_text(function.name)} gave it")
-        name = _require_type(function, Global).name
+        name = self.called(function)
         if name == "collections.OrderedDict":
             self.stack.append({})
             for pairs in arguments:  # Python 2 wrote them here
@@ -280,7 +295,7 @@ class _Machine:
         if name not in _STORAGES:
             raise self.source.refuse(f"its pickle has a {render_text(name)}, whose size is not known here")
         dtype, item_bytes = _STORAGES[name]
-        note = StorageNote(_require_type(key, str), dtype, _natural(count), item_bytes)
+        note = StorageNote(_require_type(key, str), dtype, _natural(count, "a storage"), item_bytes)
         if self.storages.setdefault(note.key, note) != note:
             raise self.source.refuse(f"its pickle describes storage {note.key[:80]!a} in two ways")
         self.stack.append(note)
@@ -297,21 +312,29 @@ def _require_type(value: Any, kind: type) -> Any:
     return value
 
 
-def _natural(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 48:
+class _NumberError(ValueError):
+    """A number that no tensor can have."""
+
+
+def _natural(value: Any, what: str) -> int:
+    if type(value) is not int:
         raise ValueError
+    if not 0 <= value < 1 << 48:
+        raise _NumberError(f"{what} of {value if -1 << 48 < value < 1 << 63 else 'more digits than any has'}")
     return value
 
 
-def _naturals(value: Any) -> tuple[int, ...]:
+def _naturals(value: Any, what: str = "a size") -> tuple[int, ...]:
     if len(_require_type(value, tuple)) > MAX_DIMENSIONS:
         raise ValueError
-    return tuple(_natural(number) for number in value)
+    return tuple(_natural(number, what) for number in value)
 
 
 def _tensor_v1(storage: Any, offset: Any, shape: Any, stride: Any) -> TensorNote | Opaque:
     dtype = _require_type(storage, StorageNote).dtype
-    note = TensorNote(storage, dtype, _natural(offset), _naturals(shape), _naturals(stride))
+    note = TensorNote(
+        storage, dtype, _natural(offset, "an offset"), _naturals(shape), _naturals(stride, "a stride")
+    )
     return note if dtype in DTYPES else Opaque(f"tensor of {dtype}")
 
 
@@ -384,7 +407,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "SETITEMS": lambda machine, _: machine.set_all(machine.since_mark()),
     "GLOBAL": lambda machine, name: machine.name(*name.split(" ", 1)),
     "STACK_GLOBAL": lambda machine, _: machine.name(machine.stack.pop(-2), machine.stack.pop()),
-    "OBJ": lambda machine, _: machine.new_object(*machine.since_mark()),
+    "OBJ": lambda machine, _: machine.old_object(*machine.since_mark()),
     "NEWOBJ": lambda machine, _: machine.new_object(machine.stack.pop(-2), machine.stack.pop()),
     "NEWOBJ_EX": lambda machine, _: machine.new_object(
         machine.stack.pop(-3), machine.stack.pop(), machine.stack.pop()

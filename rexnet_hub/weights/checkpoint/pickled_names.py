@@ -3,11 +3,13 @@
 Nothing that a pickle names is looked up or called, so this decides what is reported, not what is safe:
 a file that names means of running a program is refused as a whole. These means are in Python's own
 library, whose names are therefore refused but for the data types listed here; and in the libraries
-that are made to carry functions. Classes of all other packages are data that is walked past.
+that are made to carry functions. Classes of all other packages are data that is walked past; a call of
+a function of theirs is refused, but for those listed here, which build data.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # how `pickle` itself translates Python 2
 
@@ -26,6 +28,14 @@ _DATA = """_codecs.encode argparse.Namespace array._array_reconstructor array.ar
     re._compile types.MappingProxyType types.SimpleNamespace typing.Any typing.Callable typing.Dict
     typing.List typing.Optional typing.Sequence typing.Set typing.Tuple typing.Union uuid.SafeUUID
     uuid.UUID"""
+# What else builds data and is called as a function: of numpy, pandas and torch, in all their releases.
+_BUILDERS = re.compile(
+    r"numpy\.(dtype|ndarray|(_core|core)\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
+    r"|ma\.core\._mareconstruct|random\._pickle\.__\w+_ctor)"
+    r"|pandas\.(_libs\.internals\._unpickle_block|_libs\.\w+\.__pyx_unpickle_\w+|core\.indexes\.base\._new_Index)"
+    r"|torch\.(device|_utils\._rebuild_\w+|_tensor\._rebuild_\w+|serialization\._get_layout"
+    r"|nn\.backends\.thnn\._get_thnn_function_backend)"
+)
 _OF_PROGRAMS = sys.stdlib_module_names | {"cloudpickle", "dill"}
 
 
@@ -39,3 +49,9 @@ def is_of_programs(module: str, name: str) -> bool:
     # A name with dots walks attributes: `torch.serialization` and `os.system` reach `os`.
     through = {module.partition(".")[0], *name.split(".")[:-1]}
     return not through.isdisjoint(_OF_PROGRAMS) and f"{module}.{name}" not in _DATA.split()
+
+
+def is_function(name: str) -> bool:
+    """Return whether a name is a function's, which begins with a small letter, and of no builder of data."""
+    word = name.rpartition(".")[2].lstrip("_")
+    return not (word[:1].isupper() or name in _DATA.split() or _BUILDERS.fullmatch(name))

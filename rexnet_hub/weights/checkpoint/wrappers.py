@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rexnet_hub.weights.checkpoint.manifest import MAX_TENSORS
+from rexnet_hub.weights.checkpoint.manifest import MAX_NAME, MAX_TENSORS
 from rexnet_hub.weights.checkpoint.pickle_reader import (
     MAX_OPERATIONS,
     Global,
@@ -29,7 +29,6 @@ from rexnet_hub.weights.digest import ByteSource
 _WRAPPERS = ("state_dict", "state_dict_ema", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.")
 _MAX_DEPTH = 4
-_MAX_KEY = 256
 _MAX_LEFT_OUT = 100
 _GROUPS = ("_parameters", "_buffers", "_modules")
 _Path = tuple[str, ...]
@@ -58,11 +57,15 @@ def find_state_dict(
         raise source.refuse(f"holds no dict of tensors, but a {_kind(value)}")
     left_out = list(_beside(value, path))
     if type(chosen) is Opaque:
-        left_out.append(f"{render_text('.'.join(path) or 'all')} but its tensors ({_kind(chosen)})")
+        what = f"{render_text('.'.join(path) or 'all')} but parameters and buffers, by their own names"
+        left_out.append(f"{what} ({_kind(chosen)})")
         chosen, fleeting = _module_tensors(source, chosen)
         left_out += [f"{render_text(name)} (non-persistent buffer)" for name in fleeting]
     if others := _others(chosen):
         raise source.refuse(f"is no state dict: beside tensors it holds {list_some(others)}")
+    extra = {name: item for name, item in chosen.items() if _is_extra(name, item)}
+    left_out += [f"{render_text(name)} ({_kind(item)})" for name, item in extra.items()]
+    chosen = {name: item for name, item in chosen.items() if name not in extra}
     if len(left_out) > _MAX_LEFT_OUT:
         left_out[_MAX_LEFT_OUT:] = [f"and {len(left_out) - _MAX_LEFT_OUT} more"]
     tensors, prefix = _strip(chosen)
@@ -78,6 +81,8 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
         chosen = [each for each in candidates if ".".join(each[0]) == wrapper]
     elif not usual and _is_tensors(value):
         chosen = []  # tensors and some other things: one of these is not what is meant
+    if not value or (not candidates and any(value.get(key) == {} for key in _WRAPPERS)):
+        raise source.refuse("holds no tensor: its state dict is empty")
     there = list_some([render_text(".".join(path)) for path, _ in chosen or candidates])
     if len(chosen) > 1:
         problem = f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
@@ -101,7 +106,7 @@ def _candidates(source: ByteSource, value: dict[Any, Any]) -> list[tuple[_Path, 
             steps += len(item) if type(item) is dict else 0
             if steps > MAX_OPERATIONS:  # few dicts, each many times in another
                 raise source.refuse(f"its dicts within dicts have more than {MAX_OPERATIONS} items")
-            if type(key) is not str or len(key) > _MAX_KEY:
+            if type(key) is not str or len(key) > MAX_NAME:
                 continue
             if _is_module(item) or _is_tensors(item):
                 found.append(((*path, key), item))
@@ -111,17 +116,26 @@ def _candidates(source: ByteSource, value: dict[Any, Any]) -> list[tuple[_Path, 
 
 
 def _others(value: dict[Any, Any]) -> list[str]:
-    """Name what is no tensor with a name."""
+    """Name what is no tensor with a name, and nothing that a state dict may have beside them."""
     return [
-        f"{str(name)[:80]!a} ({_kind(item)})"
+        f"{_text(name)[:80]!a} ({_kind(item)}{'' if type(name) is str else ', its key is not text'})"
         for name, item in value.items()
-        if type(name) is not str or type(item) is not TensorNote
+        if type(name) is not str or not (type(item) is TensorNote or _is_extra(name, item))
     ]
+
+
+def _is_extra(name: Any, item: Any) -> bool:
+    """Return whether it is None or of `get_extra_state`, which a state dict may have beside tensors."""
+    is_extra_state = type(name) is str and name.rpartition(".")[2] == "_extra_state"
+    return item is None or (is_extra_state and type(item) is not TensorNote)
 
 
 def _is_tensors(value: Any) -> bool:
     """Return whether a value has more tensors, also such as cannot be kept, than other things."""
-    return type(value) is dict and len(value) < 2 * sum(
+    if type(value) is not dict:
+        return False
+    extra = sum(item is not None and _is_extra(key, item) for key, item in value.items())
+    return len(value) - extra < 2 * sum(
         type(item) is TensorNote or (type(item) is Opaque and item.is_tensor)
         for key, item in value.items()
         if type(key) is str
@@ -147,12 +161,16 @@ def _module_tensors(source: ByteSource, module: Opaque) -> tuple[dict[str, Any],
         state = part.state if _is_module(part) else None
         if state is None:
             raise source.refuse(f"its module {prefix[:80]!a} is a {_kind(part)}")
+        if part.name.startswith("torch.") and ".quantized." in part.name:
+            raise source.refuse(
+                f"its module {prefix[:80]!a} is quantised ({_kind(part)}): its numbers are no plain tensors"
+            )
         passing = state.get("_non_persistent_buffers_set", [])
         names = [name for group in _GROUPS for name in state[group]]
         steps += 1 + len(names) + len(passing)
-        if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > _MAX_KEY:
+        if steps > MAX_OPERATIONS or len(tensors) > MAX_TENSORS or len(prefix) > MAX_NAME:
             raise source.refuse(f"its modules have no end, or more than {MAX_TENSORS} tensors")
-        if any(type(name) is not str or len(name) > _MAX_KEY for name in names):
+        if any(type(name) is not str or len(name) > MAX_NAME for name in names):
             raise source.refuse(f"its module {prefix[:80]!a} has names that are none")
         passing = {name for name in passing if type(name) is str}
         for group in ("_parameters", "_buffers"):
@@ -173,7 +191,7 @@ def _beside(value: Any, path: _Path) -> Iterator[str]:
     for depth, chosen in enumerate(path):
         for key, item in value.items():
             if key != chosen:
-                yield f"{render_text('.'.join((*path[:depth], str(key))))} ({_kind(item)})"
+                yield f"{render_text('.'.join((*path[:depth], _text(key))))} ({_kind(item)})"
         value = value[chosen]
 
 
@@ -183,6 +201,10 @@ def _strip(tensors: dict[str, TensorNote]) -> tuple[dict[str, TensorNote], str]:
         tensors = {name.removeprefix(common): note for name, note in tensors.items()}
         prefix += common
     return tensors, prefix
+
+
+def _text(key: Any) -> str:
+    return f"a {_kind(key)}" if type(key) is Opaque else str(key)
 
 
 def _kind(value: Any) -> str:

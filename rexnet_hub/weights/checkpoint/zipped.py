@@ -2,7 +2,8 @@
 
 Stricter than a zip reader: every byte belongs to a record that the directory names, the two
 headers of a record say the same, nothing is compressed, padding is padding, every CRC-32 holds.
-So a flipped bit anywhere is refused.
+So a flipped bit anywhere is refused. Where torch was told to compute no CRC-32, all are 0 and none
+is compared.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ TORCH_SCRIPT = (
     "is a TorchScript archive: a program, not plain weights. "
     "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
 )
+_REZIPPED = "; another program zipped it anew: load it with torch.load and save it with torch.save once"
 # Beside the pickle and the data; each at most a line of text.
 _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}
 
@@ -61,8 +63,8 @@ class _Entry:
         return self.shared[1]
 
 
-def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
-    """Read the object, and where each of its storages lies.
+def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes], bool]:
+    """Read the object, where each of its storages lies, and whether the file has checksums.
 
     Raises:
         CheckpointError: The file is not what `torch.save` writes, byte for byte accounted for.
@@ -80,7 +82,7 @@ def read_zip(source: ByteSource) -> tuple[Any, dict[str, StoredBytes]]:
     body = read_pickle(source, data, 0)
     if body.end != len(data):
         raise source.refuse("has bytes after the end of its pickle")
-    return body.value, _match_storages(source, records, body.storages)
+    return body.value, _match_storages(source, records, body.storages), _has_checksums(entries)
 
 
 def _read_directory(source: ByteSource) -> tuple[list[_Entry], int]:
@@ -163,10 +165,19 @@ def _require_plain(source: ByteSource, entries: list[_Entry]) -> None:
         raise source.refuse(TORCH_SCRIPT)
     for entry in entries:
         if entry.shared[2] != 0 or entry.packed_size != entry.size:
-            raise source.refuse(f"its record {entry.name[:80]!a} is compressed, which torch does not do")
+            raise source.refuse(
+                f"its record {entry.name[:80]!a} is compressed, which torch does not do{_REZIPPED}"
+            )
         if any(entry.others) or entry.flags not in _FLAGS:
-            problem = f"its record {entry.name[:80]!a} has flags or attributes that torch does not write"
+            problem = (
+                f"its record {entry.name[:80]!a} has flags or attributes that torch does not write{_REZIPPED}"
+            )
             raise source.refuse(problem)
+
+
+def _has_checksums(entries: list[_Entry]) -> bool:
+    """Return whether any CRC-32 is stated: none is after `torch.serialization.set_crc32_options(False)`."""
+    return any(entry.crc for entry in entries)
 
 
 def _find_records(source: ByteSource, entries: list[_Entry], directory_at: int) -> dict[str, StoredBytes]:
@@ -184,7 +195,7 @@ def _find_records(source: ByteSource, entries: list[_Entry], directory_at: int) 
         crc = 0
         for chunk in source.chunks(data_at, entry.size):
             crc = zlib.crc32(chunk, crc)
-        if crc != entry.crc:
+        if crc != entry.crc and _has_checksums(entries):
             problem = f"its record {entry.name[:80]!a} is damaged: CRC-32 {crc:08x}, stated {entry.crc:08x}"
             raise source.refuse(problem)
         at = data_at + entry.size
