@@ -189,7 +189,7 @@ def test_a_conversion_beside_its_source_is_checked_by_its_receipt(cache, rows, c
     assert main(["convert", "rexnet_100"]) == 0
     capsys.readouterr()
     (file,) = (cache / "released").rglob("*.safetensors")
-    place = str(file.parent.relative_to(cache))
+    place = "/".join(file.relative_to(cache).parts[:2])
     assert rows("--check")[place]["state"] == "needed"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     assert rows("--check")[place]["state"] == "damaged"
