@@ -43,7 +43,7 @@ RUNS = {
         "publish NAME rexnet_100 HOSTILE --to OUT/hub --json",
         "publish NAME rexnet_100 HOSTILE --to OUT/hub --markdown",
     ],
-    "versions": ["versions NAME", "versions HOSTILE", "versions HOSTILE --json"],
+    "versions": ["versions NAME", "versions HOSTILE"],
     "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
     "predict": ["predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"],
     "export": ["export HOSTILE", "export NAME"],
@@ -244,6 +244,7 @@ OUR_WORDS = {
     "count",
     "first",
     "file.parent.name[:12]",
+    "CONFIG_FILE",
     "config.num_classes",
     "num_classes",
 }
