@@ -218,7 +218,8 @@ def findings_table(findings: Sequence[Finding]) -> str:
         own = [finding for finding in findings if finding.model == model]
         for origin in (finding for finding in own if finding.claim == "origin"):
             origins.setdefault((origin.found, origin.note), []).append(model)
-        blocks.append(f"{printable(model)}\n" + _model_table([f for f in own if f.claim != "origin"], columns))
+        others = [finding for finding in own if finding.claim != "origin"]
+        blocks.append(f"{printable(model)}\n{_model_table(others, columns)}")
     for (found, note), models in origins.items():
         said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
         blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
