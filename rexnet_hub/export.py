@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,6 +140,11 @@ def _quiet() -> Iterator[None]:
 def write_onnx(network: ReXNet, file: Path, input_px: int) -> None:
     """Write a network as ONNX: input `pixels` (N, C, H, W), output `logits` (N, classes), N free."""
     pixels = torch.zeros(2, network.in_chans, input_px, input_px)
+    try:  # before minutes of work; torch keeps notes in the temporary folder, and says nothing plain of it
+        file.write_bytes(b"\0")
+        tempfile.TemporaryFile().close()
+    except OSError as error:
+        raise FileProblem(file, f"cannot be written: {error.strerror}") from None
     with _quiet():
         program = torch.onnx.export(
             network,

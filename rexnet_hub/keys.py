@@ -40,6 +40,9 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> str:
         data = str(key).encode() if is_text else Path(key).read_bytes()
     except (OSError, ValueError) as error:
         raise FileProblem(key, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+    if kind == "public" and (keys := data.count(b"-----BEGIN ")) > 1:
+        place = "the trusted key" if is_text else key
+        raise FileProblem(place, f"holds {keys} keys; give the one that is trusted")
     try:
         public = load(pem, data)
         found = public.curve.name if isinstance(public, ec.EllipticCurvePublicKey) else type(public).__name__

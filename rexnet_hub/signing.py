@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -211,7 +212,10 @@ def _require_current(
 def _read_seen(file: Path) -> int:
     """Return the version that was remembered; 0 where none was."""
     try:
-        return int(file.read_text(encoding="ascii"))
+        text = file.read_text(encoding="ascii")
+        if re.fullmatch(r"[0-9]{1,18}\n?", text):
+            return int(text)
+        raise ValueError(text)
     except FileNotFoundError:
         return 0
     except (OSError, ValueError):
@@ -249,6 +253,8 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
     files: dict[str, bytes] = {}
     try:
         for name in (*SIGNATURE_FILES, *(name for name in REPO_FILES if name != WEIGHTS_FILE)):
+            if (folder / name).exists() and not (folder / name).is_file():
+                raise SignatureProblem(folder / name, "is no plain file, so nothing vouches for the repo")
             files[name] = (folder / name).read_bytes()
     except OSError as error:
         problem = f"cannot be read ({error.strerror}), so nothing vouches for the repo"

@@ -209,6 +209,8 @@ def test_a_witness_of_another_file_is_believed_as_far_as_it_goes(kind, files, di
     if verdict is FALSE:
         with pytest.raises(MismatchError, match=r"the witness https://example\.org/0/model\.md at abcdef0"):
             load()
+        assert main(["convert", "net", "--out", str(tmp_path / "c.safetensors")]) == 1
+        assert not list(tmp_path.glob("c.*"))
         file = ("--repo", str(repo)) if kind == "fingerprint" else ("--weights", str(files["genuine"]))
         assert main(["lock", "net", *file]) == 1
         return

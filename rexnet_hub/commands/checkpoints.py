@@ -62,6 +62,7 @@ def run_convert(args: argparse.Namespace) -> int:
     A model is fetched and its tensors are compared with its network's. A file is converted as it
     is, and compared with a network only with --model. Every tensor is compared with its source, bit for bit.
     """
+    from rexnet_hub.identity import Identity
     from rexnet_hub.index import Measured, read_lock
     from rexnet_hub.index.entry import AGREES
     from rexnet_hub.index.network import entry_tensors
@@ -80,7 +81,7 @@ def run_convert(args: argparse.Namespace) -> int:
     if not is_file or any(entry.name == args.source for entry in open_index().models):
         model = model or args.source
         entry, measured = open_index().find(args.source), read_lock().of(args.source)
-        identity = released_identity(entry, measured)
+        identity = released_identity(entry, measured) + Identity(entry.tensor_statements)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     out = args.out or source.with_suffix(".safetensors")
     expected = entry_tensors(open_index().find(model)) if model else None

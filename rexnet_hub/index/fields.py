@@ -106,8 +106,18 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     wrong = key_name(label)
     sought = {"metadata": ("digest", "key"), "model": ("bytes",)}.get(owner, ())
     rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)
-    near = (row for row in rows if _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row))
+    meant = _MEANT.get(wrong.replace("_", ""))
+    near = (
+        row
+        for row in rows
+        if row.name == meant or _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)
+    )
     return next(near, None)
+
+
+#: Words that mean a key which protects, and which nobody would heed: what they demand is not left unsaid.
+_MEANT = {"trustedkeys": "trusted_key", "trustkey": "trusted_key", "trustkeys": "trusted_key"}
+_MEANT |= {"witness": "witnesses", "trustedwitnesses": "witnesses"}
 
 
 def _is_near_digest(wrong: str, row: Field) -> bool:

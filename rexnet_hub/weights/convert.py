@@ -80,7 +80,7 @@ def convert_checkpoint(
 
     Raises:
         FileProblem: A file or folder cannot be read or written.
-        MismatchError: The source is not the file that is stated.
+        MismatchError: The source is not the file that is stated, or its tensors are not.
         OutputExistsError: `out` is the source, or what bears the receipt's name is no receipt.
         CheckpointError: The source is damaged, foreign, or holds NaN, infinity or a negative variance.
         UsageError: `sha256` is no whole digest.
@@ -122,6 +122,9 @@ def convert_checkpoint(
                 tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
+            tensors_alone = tuple(s for s in identity.statements if s.fingerprint and not s.sha256)
+            if not as_float32:  # other bits, which nobody states
+                Identity(tensors_alone).require(out, receipt.output)
             text = render_receipt(receipt).encode()
             if len(text) > MAX_BYTES:
                 raise copy.refuse(

@@ -1,6 +1,7 @@
 """A load that demands a signature uses what that key signed, under that name, and nothing else."""
 
 import json
+import os
 import random
 import shutil
 import sys
@@ -21,6 +22,7 @@ from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.index.schema import build_schema
+from rexnet_hub.layout import SIGNATURE_FILES, find_state_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.publish import publish_all
 from rexnet_hub.repo.folder import read_repo
@@ -115,6 +117,32 @@ def test_an_unsigned_folder_and_another_key_are_refused(staged, signed, key, oth
             load.from_pretrained(signed, trusted_key=other_key.public)
         with pytest.raises(FileProblem, match="is no public key"):
             load.from_pretrained(signed, trusted_key=key.private)
+
+
+def test_two_keys_in_one_text_are_refused(signed, key, other_key):
+    """Which of them would be trusted is not left to their order."""
+    for first, second in ((key, other_key), (other_key, key)):
+        with pytest.raises(FileProblem, match="holds 2 keys"):
+            AutoModel.from_pretrained(signed, trusted_key=first.text + second.text)
+
+
+@pytest.mark.parametrize("name", SIGNATURE_FILES)
+def test_what_is_no_plain_file_is_not_waited_for(signed, key, name):
+    """A pipe in the place of signature or statement is refused at once."""
+    (signed / name).unlink()
+    os.mkfifo(signed / name)
+    with pytest.raises(SignatureProblem, match="is no plain file"):
+        AutoModel.from_pretrained(signed, trusted_key=key.public)
+
+
+@pytest.mark.parametrize("text", ["-1", "2_0", "1\n2", ""])
+def test_a_memory_that_is_no_version_is_refused(signed, key, text):
+    """Only a whole number is a version: no other text lets an older repo pass."""
+    AutoModel.from_pretrained(signed, trusted_key=key.public)
+    (memory,) = (find_state_dir() / "signed").iterdir()
+    memory.write_text(text)
+    with pytest.raises(SignatureProblem, match="does not say which signed version was seen last"):
+        AutoModel.from_pretrained(signed, trusted_key=key.public)
 
 
 def test_no_flip_of_any_file_loads(signed, key):
@@ -235,6 +263,8 @@ BROKEN = {
     "a file": "Trusted Key: key.pub\n",
     "a list": "Trusted Key: [a, b]\n",
     "a slip": "Trused Key: |\n{key}",
+    "a plural": "Trusted Keys: |\n{key}",
+    "another word": "Trust Key: |\n{key}",
     "one letter": "Trusted Key: |\n{wrong}",
     "misplaced": "Metadata:\n    Trusted Key: |\n{deeper}",
 }

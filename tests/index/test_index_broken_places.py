@@ -75,6 +75,7 @@ BREAKS = {
     "unknown collection": ("  In Collection:", _value("Nowhere"), "missing-collection"),
     "case of a collection": ("  In Collection:", _value("shared"), "missing-collection"),
     "misspelt section": ("  Metadata:", _key("Metadta"), "misspelt-key"),
+    "witness for witnesses": ("  SHA256:", lambda line: ("  Witness: {}", 2), "misspelt-key"),
     "misspelt field": ("    Epochs:", _key("Epocs"), "misspelt-key"),
     "misspelt metric": ("      Top 5 Accuracy:", _key("Top 5 Acuracy"), "misspelt-key"),
     "parameters": ("    Parameters:", _value("4810001"), "impossible-parameters"),
