@@ -47,6 +47,7 @@ def test_the_interval_holds_for_the_whole_set():
     assert found.high_percent == pytest.approx(77.862 + half, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_counts_that_are_left_out_are_never_seen(fresh_seed):
     """The sums stop where a count is too unlikely to matter: the whole binomial gives the same ends."""
     random_ = random.Random(fresh_seed)
