@@ -122,7 +122,8 @@ def _is_whole(place: Path) -> bool:
     try:
         if place.parent.name == RELEASED_FOLDER:
             files = {file for file in place.rglob("*") if not file.is_dir()}
-            receipts = {receipt_of(file): file for file in files if receipt_of(file) in files}
+            converted = (file for file in files if file.suffix == ".safetensors")
+            receipts = {receipt_of(file): file for file in converted if receipt_of(file) in files}
             stated = {file: file.parent.name for file in files - receipts.keys()}
             stated |= {file: read_receipt(receipt).output.sha256 for receipt, file in receipts.items()}
             return bool(files) and all(digest_file(file).sha256 == sha256 for file, sha256 in stated.items())
