@@ -18,7 +18,7 @@ import yaml
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.lock import Lock, MeasuredFile, read_lock, require_own_index, update_lock
+from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
@@ -122,16 +122,10 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
     source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(entry),
-        released=MeasuredFile(sha256=source.sha256, size_bytes=source.size_bytes),
-        safetensors=MeasuredFile(
-            sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint
-        ),
+        released=MeasuredFile.of(source),
+        safetensors=MeasuredFile.of(output),
     )
-
-    def merge(lock: Lock) -> Lock:
-        return lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh))
-
-    update_lock(merge)
+    update_lock(lambda lock: lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh)))
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 

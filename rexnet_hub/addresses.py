@@ -153,23 +153,35 @@ def _parse_proxy(kind: str, value: str) -> Proxy:
     )
 
 
-def is_allowed(host: str, address: str = "") -> bool:
-    """Return whether `REXNET_HUB_ALLOW` names a host, one that it is below, or a network of its address.
+def read_allowed() -> tuple[list[str], list[ipaddress.IPv4Network | ipaddress.IPv6Network]]:
+    """Read the hosts, in small letters, and the networks that `REXNET_HUB_ALLOW` names.
 
     Raises:
         SettingError: What is in it that is neither a host nor a network.
     """
-    found, ips = False, [ip for text in (host, address) if (ip := _parse_ip(text))]
-    for number, word in enumerate(re.split(r"[\s,]+", os.environ.get(ALLOW, "").strip(" ,")), 1):
+    hosts, networks = [], []
+    words = re.split(r"[\s,]+", os.environ.get(ALLOW, "").strip(" ,"))
+    for number, word in enumerate(filter(None, words), 1):
         try:
-            network = ipaddress.ip_network(word, strict=False)
-            found |= any(ip in network for ip in ips)
+            networks.append(ipaddress.ip_network(word, strict=False))
         except ValueError:
-            if word and not _HOST.fullmatch(word):
+            if not _HOST.fullmatch(word):
                 problem = f"entry {number} is neither a host nor a network such as 198.18.0.0/15"
                 raise SettingError(f"{ALLOW}: {problem}") from None
-            found |= bool(word) and (host == word.lower() or host.endswith(f".{word.lower()}"))
-    return found
+            hosts.append(word.lower())
+    return hosts, networks
+
+
+def is_allowed(host: str, address: str = "") -> bool:
+    """Return whether `REXNET_HUB_ALLOW` names a host, one that it is below, or a network of its address.
+
+    Raises:
+        SettingError: As of `read_allowed`.
+    """
+    hosts, networks = read_allowed()
+    ips = [ip for text in (host, address) if (ip := _parse_ip(text))]
+    is_named = any(host == each or host.endswith(f".{each}") for each in hosts)
+    return is_named or any(ip in network for ip in ips for network in networks)
 
 
 def find_private(host: str, address: str) -> str | None:

@@ -105,11 +105,18 @@ class AutoModel:
         else:
             refuse_unused("a whole network", out_indices=out_indices)
         _require_device(device)
-        access = Access(revision, cache_dir, local_files_only, token, trusted_key)
+        access = Access(
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            trusted_key=trusted_key,
+        )
         _require_revisions(name_or_repo_or_folder, access)
         repo = find_repo(name_or_repo_or_folder, access)
-        changes = {"num_classes": num_classes, "in_chans": in_chans}
-        network = load_network(repo, allow_nonfinite=allow_nonfinite, **changes)
+        network = load_network(
+            repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
+        )
         model = ReXNetFeatures(network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
@@ -142,7 +149,13 @@ class AutoImageProcessor:
         entry = find_entry(name_or_repo_or_folder)
         if entry is not None and revision is None and trusted_key is None:
             return ImageProcessor(entry.preprocessing, entry_labels(entry))
-        access = Access(revision, cache_dir, local_files_only, token, trusted_key)
+        access = Access(
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            trusted_key=trusted_key,
+        )
         _require_revisions(name_or_repo_or_folder, access)
         source = name_or_repo_or_folder
         config = find_repo_config(source, access) if entry is None else find_repo(source, access).config
@@ -344,7 +357,7 @@ def read_weights(repo: Repo) -> dict[str, Tensor]:
 def _read(repo: Repo) -> dict[str, Tensor]:
     """Read a repo's weights; where somebody states its tensors alone, these are digested before."""
     identity = repo.identity
-    if any(statement.fingerprint and not statement.sha256 for statement in identity.statements):
+    if identity.of_tensors.statements:
         digest, tensors = digest_weights(repo.weights)
         found = replace(stated_file("a first reading", digest), fingerprint=fingerprint_of(tensors))
         identity.require(repo.weights, found)

@@ -25,10 +25,12 @@ class Facts(Protocol):
     """The facts of a file, as a `FileDigest`, the lock or a receipt has them; some have more digests."""
 
     @property
-    def sha256(self) -> str: ...  # noqa: D102
+    def sha256(self) -> str:
+        """All 64 hexadecimal digits, lower case; of a statement fewer, or none."""
 
     @property
-    def size_bytes(self) -> int | None: ...  # noqa: D102
+    def size_bytes(self) -> int | None:
+        """Its size; None where a statement does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,11 @@ class Identity:
         return {name: digits for s in self.statements for name, digits in s.digests.items()}
 
     @property
+    def of_tensors(self) -> Identity:
+        """What is stated of the tensors alone, whatever file they are in."""
+        return Identity(tuple(s for s in self.statements if s.fingerprint and not s.sha256))
+
+    @property
     def doubt(self) -> str:
         """What makes it doubtful which file is meant, in words; empty where a whole digest is stated."""
         if self.is_whole or self.digests:
@@ -125,8 +132,8 @@ class Identity:
         return (
             "nobody states the whole digest of the released file: it is known by "
             f"{' and '.join(known) or 'its address'} alone. Anybody can make another file that agrees, "
-            "within minutes on a laptop. A witness that agrees, or SHA256 in the index, settles it; "
-            "rexnet-hub lock keeps what was found"
+            "within minutes on an ordinary computer. A witness that agrees, or SHA256 in the index, settles "
+            "it; rexnet-hub lock keeps what was found"
         )
 
     def address(self, url: str) -> str:

@@ -96,14 +96,13 @@ def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     identity = released_identity(entry, Measured()).agreed(checkpoint)
     digest = digest_file(checkpoint, identity.digests)
     identity.require(checkpoint, digest)
-    return MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes)
+    return MeasuredFile.of(digest)
 
 
 def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
     digest, tensors = digest_weights(folder / WEIGHTS_FILE)
-    fingerprint = fingerprint_of(tensors)
-    found = MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes, fingerprint=fingerprint)
+    found = MeasuredFile.of(digest, fingerprint_of(tensors))
     receipt = read_receipt(folder / RECEIPT_FILE)
     released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"

@@ -3,10 +3,11 @@
 import base64
 import selectors
 import socket
-import ssl
 import threading
 from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
+
+from running import running
 
 USER, PASSWORD = "me", "p@ss w:rd"
 URL_CREDENTIALS = "me:p%40ss%20w%3Ard"
@@ -85,19 +86,8 @@ class Proxy(ThreadingTCPServer):
 def proxying(mode="honest", *, certificate=None, credentials=""):
     """Run a proxy in a mode: honest, password, silent, drip, close, garbage or `status CODE WORDS`."""
     server = Proxy(("127.0.0.1", 0), Handler)
-    if certificate:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.mode, server.requests, server.passwords, server.stopped = mode, [], [], threading.Event()
+    server.mode, server.requests, server.passwords = mode, [], []
     scheme, at = "https" if certificate else "http", f"{credentials}@" if credentials else ""
     server.url = f"{scheme}://{at}127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server, certificate):
         yield server
-    finally:
-        server.stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

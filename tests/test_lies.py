@@ -15,6 +15,7 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
+from entries import INPUT
 from PIL import Image
 from receipts import retell
 
@@ -53,11 +54,7 @@ Models:
     ID: rexnet_100
     File Size: {size}
     Num Classes: 1000
-    Image Size: 224
-    Crop Pct: 0.875
-    Interpolation: bicubic
-    Image Mean: [0.485, 0.456, 0.406]
-    Image Std: [0.229, 0.224, 0.225]
+INPUT
   Weights: {url}
   SHA256: '{sha256}'
   Witnesses:
@@ -66,7 +63,7 @@ Models:
   - Task: Image Classification
     Dataset: ImageNet
     Metrics: {{Top 1 Accuracy: 77.86%}}
-"""
+""".replace("INPUT\n", INPUT)
 
 ALL = "verify lock load"
 SOURCE = "verify lock: a load reads the weights, of whose source the index has its own statements"

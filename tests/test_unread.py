@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from entries import INPUT
 
 from rexnet_hub.agreement import Standing
 from rexnet_hub.auto import AutoModel
@@ -28,11 +29,7 @@ MODEL = """\
     Parameters: 4796873
     File Size: {size}
     Num Classes: 1000
-    Image Size: 224
-    Crop Pct: 0.875
-    Interpolation: bicubic
-    Image Mean: [0.485, 0.456, 0.406]
-    Image Std: [0.229, 0.224, 0.225]
+INPUT
   Weights: {url}
   SHA256: '{sha256}'
   Results:
@@ -40,7 +37,7 @@ MODEL = """\
     Dataset: ImageNet
     Metrics:
       Top 1 Accuracy: 77.86%
-"""
+""".replace("INPUT\n", INPUT)
 
 #: By what is written in place of the line with a claim of the file: the field whose line it is.
 IDENTITY = {

@@ -30,6 +30,7 @@ FIGURES = {
 
 
 def declare_list(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `list`."""
     parser.add_argument("query", nargs="?", default="", help="such as 'top1>=79 params<10M'")
     parser.add_argument("--sort", metavar="KEY", help="such as params, or -top1 for the highest first")
     parser.add_argument("--pareto", metavar="MORE,LESS", help="only what no other beats, such as top1,macs")
@@ -79,6 +80,7 @@ def _figures(entry: Entry, lock: Lock) -> list[Any]:
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `show`."""
     parser.add_argument("name", help="a model")
     add_json(parser)
 
@@ -133,6 +135,7 @@ def _as_json(claim: Claim) -> dict[str, Any]:
 
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `validate`."""
     whose = "files or folders (default: the zoo's)"
     parser.add_argument("paths", nargs="*", type=Path, metavar="PATH", help=whose)
     parser.add_argument("--root", type=Path, metavar="DIR", help="the folder that no path may leave")

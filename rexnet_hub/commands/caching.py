@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def declare_cache(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `cache`."""
     add = parser.add_argument
     add("--check", action="store_true", help="read every file: is it whole?")
     add("--prune", action="store_true", help="plan to remove what no model of the index needs")

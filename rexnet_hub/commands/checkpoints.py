@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def declare_fetch(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `fetch`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--to", type=Path, metavar="DIR", help="a folder (default: the cache)")
 
@@ -42,6 +43,7 @@ def _print_witnesses(said: Iterable[str]) -> None:
 
 
 def declare_convert(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `convert`."""
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
     add(
@@ -113,6 +115,7 @@ def run_convert(args: argparse.Namespace) -> int:
 
 
 def declare_verify(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `verify`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models (default: all)")
     add("--weights", type=Path, metavar="FILE", help="the released file")
@@ -252,6 +255,7 @@ def _short(text: str, longest: int) -> str:
 
 
 def declare_lock(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `lock`."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
     parser.add_argument(

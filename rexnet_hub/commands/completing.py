@@ -17,6 +17,7 @@ PREAMBLE = {
 
 
 def declare_completion(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `completion`."""
     parser.add_argument("shell", choices=SHELLS, help="bash, zsh or tcsh")
 
 

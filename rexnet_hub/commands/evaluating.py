@@ -21,6 +21,7 @@ CLAIMED = -1.0  # no percentage: stands for what the index claims
 
 
 def declare_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `evaluate`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
     add("--data", type=Path, metavar="DIR", help="the validation set, as you have it")

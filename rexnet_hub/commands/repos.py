@@ -12,6 +12,7 @@ from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `card`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
 
@@ -34,6 +35,7 @@ def run_card(args: argparse.Namespace) -> int:
 
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `stage`."""
     parser.add_argument("name", help="a model")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
@@ -60,6 +62,7 @@ def run_stage(args: argparse.Namespace) -> int:
 
 
 def declare_publish(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `publish`."""
     add = parser.add_argument
     add("repos", nargs="+", metavar="NAME|STAGED_DIR", help="models, or staged repo folders")
     add("--to", required=True, metavar="hf:ORG|DIR", help="an owner on the Hub, or a folder of repos")
@@ -160,6 +163,7 @@ def run_versions(args: argparse.Namespace) -> int:
 
 
 def declare_add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `add`."""
     add = parser.add_argument
     add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
     add("--name", required=True, help="it is loaded by this name for ever")

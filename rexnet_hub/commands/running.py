@@ -12,6 +12,7 @@ from rexnet_hub.terminal import show, show_json, show_lines
 
 
 def declare_predict(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `predict`."""
     parser.add_argument("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
@@ -38,6 +39,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
 
 def declare_export(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `export`."""
     parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
@@ -69,6 +71,7 @@ def run_export(args: argparse.Namespace) -> int:
 
 
 def declare_demo(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `demo`."""
     help_text = "a new folder (default: demo)"
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help=help_text)
 

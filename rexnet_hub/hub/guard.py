@@ -28,6 +28,7 @@ from rexnet_hub.addresses import (
     host_of,
     is_allowed,
     is_loopback,
+    read_allowed,
     redact_url,
     require_proxies,
 )
@@ -128,7 +129,7 @@ def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]
     from huggingface_hub import get_session
 
     require_proxies()
-    is_allowed("")  # a setting that cannot be read is refused before all else
+    read_allowed()  # before all else: what cannot be read is refused
     own, session = threading.get_ident(), get_session()
 
     def check_request(request: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.client import call_client
@@ -135,8 +135,9 @@ class RemoteRepo:
         """List the open pull requests with this title, as `refs/pr/N`."""
 
         def ask() -> list[str]:
-            kind: Any = {"discussion_type": "pull_request", "discussion_status": "open"}
-            requests = self._api.get_repo_discussions(self.repo_id, **kind)
+            requests = self._api.get_repo_discussions(
+                self.repo_id, discussion_type="pull_request", discussion_status="open"
+            )
             return [f"refs/pr/{request.num}" for request in requests if request.title == title]
 
         return self._read("could not list its pull requests", ask)

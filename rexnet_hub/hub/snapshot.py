@@ -31,7 +31,7 @@ WEIGHTS_SECONDS = 1800.0
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Access:
     """The settings for reading a repo; attributes as the arguments of `AutoModel.from_pretrained`."""
 

@@ -166,9 +166,7 @@ class Witness:
     @property
     def name(self) -> str:
         """The place, and its commit."""
-        from rexnet_hub.addresses import redact_url  # Not on the way of a question, which names no witness.
-
-        return redact_url(str(self.claim.source)) + (f" at {self.commit}" if self.commit else "")
+        return f"{self.claim.source}" + (f" at {self.commit}" if self.commit else "")
 
     @property
     def statement(self) -> StatedFile:

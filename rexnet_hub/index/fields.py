@@ -94,35 +94,34 @@ _ENGLISH = frozenset({
     "trailing", "weighs", "wight", "wights", "wright", "wrights",
 })  # fmt: skip
 _LONG = 6  # letters of a word in which one slip is certain
+_NEAR = 0.83  # one slip in six letters, by difflib
 
 
 def find_misspelt(owner: str, label: str) -> Field | None:
     """Find the field whose label a custom key certainly misspells; None where it may mean itself.
 
     Certain is the same letters with another gap, or one slip inside a long word of letters: a letter lost,
-    doubled or changed, or two that changed places. A key of real words means what it says. One slip from
-    SHA256 is no other digest: nobody would read what it states of the file.
+    doubled or changed, or two that changed places. A key of real words means what it says. What guards is
+    looked for more loosely: one slip from SHA256 is no other digest, `Trusted Keys` no key of one's own.
     """
     wrong = key_name(label)
     sought = {"metadata": ("digest", "key"), "model": ("bytes",)}.get(owner, ())
     rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)
-    meant = _MEANT.get(wrong.replace("_", ""))
+    guards = ("digest", "key", "witnesses")
     near = (
         row
         for row in rows
-        if row.name == meant or _is_slip(wrong, key_name(row.label)) or _is_near_digest(wrong, row)
+        if _is_slip(wrong, key_name(row.label)) or (row.kind in guards and _is_near_guard(wrong, row))
     )
     return next(near, None)
 
 
-#: Words that mean a key which protects, and which nobody would heed: what they demand is not left unsaid.
-_MEANT = {"trustedkeys": "trusted_key", "trustkey": "trusted_key", "trustkeys": "trusted_key"}
-_MEANT |= {"witness": "witnesses", "trustedwitnesses": "witnesses"}
+def _is_near_guard(wrong: str, row: Field) -> bool:
+    """Return whether a key is near to one that guards: nobody would heed what it demands."""
+    from difflib import SequenceMatcher  # Not on the way of a question, whose index has no such key.
 
-
-def _is_near_digest(wrong: str, row: Field) -> bool:
-    word = wrong.replace("_", "")
-    return row.kind == "digest" and word != "sha3256" and _is_one_slip(word, row.name, edge=0)
+    word, meant = wrong.replace("_", ""), row.name.replace("_", "")
+    return word != "sha3256" and SequenceMatcher(None, word, meant, autojunk=False).ratio() > _NEAR
 
 
 def _is_slip(wrong: str, right: str) -> bool:
@@ -136,17 +135,11 @@ def _is_slip(wrong: str, right: str) -> bool:
     if len(meant) < _LONG or not word.isalpha() or word in _vocabulary() | _ENGLISH:
         return False
     # Inside: a first letter may be a unit's prefix, a last one may make a plural or a tense.
-    return _is_one_slip(word, meant, edge=1)
-
-
-def _is_one_slip(word: str, meant: str, *, edge: int) -> bool:
-    """Return whether one letter is lost, more or another, or two changed places: none at the edges."""
-    end = len(meant) - edge
-    lost = (meant[:at] + meant[at + 1 :] for at in range(edge, end))
-    swapped = (meant[:at] + meant[at : at + 2][::-1] + meant[at + 2 :] for at in range(edge, len(meant) - 1))
-    doubled = (word[:at] + word[at + 1 :] for at in range(edge, len(word) - edge))
+    lost = (meant[:at] + meant[at + 1 :] for at in range(1, len(meant) - 1))
+    swapped = (meant[:at] + meant[at : at + 2][::-1] + meant[at + 2 :] for at in range(1, len(meant) - 1))
+    doubled = (word[:at] + word[at + 1 :] for at in range(1, len(word) - 1))
     changed = [at for at in range(len(meant)) if meant[at : at + 1] != word[at : at + 1]]
-    is_changed = len(word) == len(meant) and len(changed) == 1 and edge <= changed[0] < end
+    is_changed = len(word) == len(meant) and len(changed) == 1 and 0 < changed[0] < len(meant) - 1
     return word in lost or word in swapped or meant in doubled or is_changed
 
 

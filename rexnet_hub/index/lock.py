@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError, UsageError
+from rexnet_hub.identity import Facts
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
 from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
 
@@ -37,6 +38,13 @@ class MeasuredFile:
     sha256: Sha256
     size_bytes: Count
     fingerprint: Text | None = None
+
+    @classmethod
+    def of(cls, facts: Facts, fingerprint: str | None = None) -> MeasuredFile:
+        """Make the record of a file's facts; those of a receipt have the fingerprint themselves."""
+        assert facts.size_bytes is not None  # of a file that was read
+        known = fingerprint or getattr(facts, "fingerprint", None)
+        return cls(sha256=facts.sha256, size_bytes=facts.size_bytes, fingerprint=known)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

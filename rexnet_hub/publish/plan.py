@@ -182,36 +182,53 @@ def plan_publish(
             return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = parse_repo_id(str(to), name)
     _require_trained(repo)
-    wanted_tag = None if as_pr else tag or content_tag(files)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+    return _plan_hub(
+        partial(plan, as_pr=as_pr, drop_edits=drop_edits),
+        files,
+        remote,
+        card,
+        claims,
+        tag=None if as_pr else tag or content_tag(files),
+        private=private,
+    )
+
+
+def _plan_hub(
+    plan: partial[Plan],
+    files: dict[str, RepoFile],
+    remote: RemoteRepo,
+    card: str,
+    claims: tuple[str, ...],
+    *,
+    tag: str | None,
+    private: bool,
+) -> Plan:
     state = remote.read()
     with reader(remote, state) as read:
         card_there, base = read_cards(remote, state, files, read)
         changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
-    edits = lost_lines(base, card_there, card)
     made = plan(
-        name=repo_id.rpartition("/")[2],
-        target=f"hf:{repo_id}",
+        name=remote.repo_id.rpartition("/")[2],
+        target=f"hf:{remote.repo_id}",
         head=state.head,
         changes=changes,
         fields=compare_cards(card_there, card),
-        tag=wanted_tag,
+        tag=tag,
         visibility="private" if (state.is_private if state.head else private) else "public",
-        as_pr=as_pr,
-        drop_edits=drop_edits,
-        edits=edits,
+        edits=lost_lines(base, card_there, card),
         others=_others(changes, state.files),
     )
-    stops = [*claims, *_unreachable(repo.config.model), *_lost(() if drop_edits else edits)]
-    stops += _removals(changes, drop_files=drop_files, drop_signature=drop_signature)
-    tagged = state.tags.get(wanted_tag) if wanted_tag else None
+    stops = [*claims, *_unreachable(made.model), *_lost(() if made.drop_edits else made.edits)]
+    stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
+    tagged = state.tags.get(tag) if tag else None
     wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
     if wrong:
         stops.append(
-            f"the tag {wanted_tag} is on {str(tagged)[:12]} with another {', '.join(wrong)} "
+            f"the tag {tag} is on {str(tagged)[:12]} with another {', '.join(wrong)} "
             "and is never moved; name another tag"
         )
-    if as_pr and state.head is None:
+    if made.as_pr and state.head is None:
         stops.append("there is no repo to open a pull request in")
     return replace(made, tag_is_set=tagged is not None and not wrong, stops=tuple(stops))
 

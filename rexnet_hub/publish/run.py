@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -87,8 +86,7 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
 
 def _repo_at(to: str | Path, name: str) -> str | None:
     """Return the id of the repo that a target on a Hub means for a model; None for a folder."""
-    owner, _, given = str(to).removeprefix("hf:").partition("/")
-    return f"{owner}/{given or name}" if str(to).startswith("hf:") else None
+    return parse_repo_id(str(to), name) if str(to).startswith("hf:") else None
 
 
 @contextlib.contextmanager
@@ -142,10 +140,8 @@ def publish_all(
         )
     if sign_key is not None:
         refuse_unused("--sign", drop_signature=options.get("drop_signature"), back_to=back_to)
-    if not str(to).startswith("hf:"):
-        refuse_unused(f"the folder {to}", back_to=back_to)
-    for source in filter(_is_folder, sources):
-        refuse_unused(f"the folder {source}", back_to=back_to)
+    for place in (*([] if str(to).startswith("hf:") else [to]), *filter(_is_folder, sources)):
+        refuse_unused(f"the folder {place}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
         refuse_unused("a plan", record=record)
@@ -161,17 +157,19 @@ def publish_all(
     for source in sources:
         outcome = Outcome(source=source)
         try:
-            with _token_of(_repo_at(to, Path(source).name)), contextlib.ExitStack() as stack:
-                if back_to is None:
+            repo_id = _repo_at(to, Path(source).name)
+            with _token_of(repo_id), contextlib.ExitStack() as stack:
+                if back_to is None or repo_id is None:
                     given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
                 else:
-                    id_there = parse_repo_id(str(to), source)
-                    given = released_repo(id_there, back_to, token=token, patience=patience)
+                    given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
-                plan_there = partial(plan_publish, folder, to, is_release=back_to is not None)
-                plan = plan_there(token=token, patience=patience, **options)
+                is_release = back_to is not None
+                plan = plan_publish(
+                    folder, to, is_release=is_release, token=token, patience=patience, **options
+                )
                 outcome = replace(outcome, plan=plan)
                 if apply:
                     published = apply_plan(plan, token=token, patience=patience)
@@ -228,7 +226,7 @@ def record_publication(plan: Plan, published: Published) -> None:
         tag=published.tag,
     )
     hub = MeasuredHub(repo_id=plan.repo_id, commit=published.commit, tag=published.tag)
-    weights = MeasuredFile(sha256=output.sha256, size_bytes=output.size_bytes, fingerprint=output.fingerprint)
+    weights = MeasuredFile.of(output)
 
     def add(lock: Lock) -> Lock:
         before = lock.of(model)

@@ -61,8 +61,7 @@ class Evidence:
         if self.weights_digests is None:
             return self.measured.safetensors
         digest, tensors = self.weights_digests
-        fingerprint = fingerprint_of(tensors)
-        return MeasuredFile(sha256=digest.sha256, size_bytes=digest.size_bytes, fingerprint=fingerprint)
+        return MeasuredFile.of(digest, fingerprint_of(tensors))
 
     @cached_property
     def witnesses(self) -> dict[Witness, str]:

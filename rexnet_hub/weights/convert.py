@@ -122,9 +122,8 @@ def convert_checkpoint(
                 tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
-            tensors_alone = tuple(s for s in identity.statements if s.fingerprint and not s.sha256)
             if not as_float32:  # other bits, which nobody states
-                Identity(tensors_alone).require(out, receipt.output)
+                identity.of_tensors.require(out, receipt.output)
             text = render_receipt(receipt).encode()
             if len(text) > MAX_BYTES:
                 raise copy.refuse(

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
+from urllib.request import url2pathname
 
 from rexnet_hub.addresses import (
     Proxy,
@@ -26,7 +27,7 @@ from rexnet_hub.addresses import (
     find_private,
     find_proxy,
     find_url_problem,
-    is_allowed,
+    read_allowed,
     redact_url,
 )
 from rexnet_hub.errors import FetchError, FileProblem
@@ -145,9 +146,7 @@ def download(
         _copy(transfer)
     elif scheme == "https":
         try:
-            is_allowed(
-                str(urlsplit(url).hostname)
-            )  # a setting that cannot be read is refused before all else
+            read_allowed()  # before all else: what cannot be read is refused
             retry(
                 lambda: _attempt(transfer),
                 policy,
@@ -167,9 +166,7 @@ def _copy(transfer: _Transfer) -> None:
     parts = urlsplit(transfer.url)
     if parts.netloc not in ("", "localhost"):
         raise transfer.error("a file: address has no host")
-    from urllib.request import url2pathname  # C:\\x of /C:/x, on Windows
-
-    with open_source(Path(url2pathname(parts.path))) as source:
+    with open_source(Path(url2pathname(parts.path))) as source:  # on Windows C:\\x of /C:/x
         for chunk in source.chunks(0, source.size_bytes):
             transfer.remaining_seconds()
             transfer.take(chunk, source.size_bytes)

@@ -46,9 +46,8 @@ _DTYPES = (
     Dtype("int8", "I8", 1, "CharStorage", 2),
     Dtype("float8_e5m2", "F8_E5M2", 1, None, 3, strange=bytes([*range(0x7C, 0x80), *range(0xFC, 0x100)])),
     Dtype("float8_e4m3fn", "F8_E4M3", 1, None, 4, strange=b"\x7f\xff"),  # no infinity
-    Dtype(
-        "float8_e8m0fnu", "F8_E8M0", 1, None, 5, strange=b"\xff"
-    ),  # powers of two: no sign, no 0, no infinity
+    # Powers of two: no sign, no 0, no infinity.
+    Dtype("float8_e8m0fnu", "F8_E8M0", 1, None, 5, strange=b"\xff"),
     Dtype("float8_e4m3fnuz", "F8_E4M3FNUZ", 1, None, 6, strange=b"\x80"),  # no infinity, no -0
     Dtype("float8_e5m2fnuz", "F8_E5M2FNUZ", 1, None, 7, strange=b"\x80"),
     Dtype("int16", "I16", 2, "ShortStorage", 8),

@@ -1,10 +1,11 @@
 """A TLS server on the loopback address that serves one file, honestly or not."""
 
-import ssl
 import threading
 import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from running import running
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -99,18 +100,8 @@ class Server(ThreadingHTTPServer):
 def serving(data, certificate, *modes, etag="1"):
     """Serve `data` by these modes, one a request; give the server, its address in `url`."""
     server = Server(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
     server.data, server.modes, server.etag = data, list(modes) or ["honest"], etag
-    server.requests, server.stopped = [], threading.Event()
+    server.requests = []
     server.url = f"https://127.0.0.1:{server.server_address[1]}/dir/file.pth?sig=SECRET"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server, certificate):
         yield server
-    finally:
-        server.stopped.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -280,8 +280,8 @@ class Builder:
             rest[name] = None if url is None else replace(claim, value=str(url), text=str(url))
             for key, value in parts.items():
                 if value is not None:
-                    facts: Any = {"field": f"{name}_{key}", "label": f"{claim.label} {key}", "text": ""}
-                    extra[facts["field"]] = replace(claim, value=value, **facts)
+                    field, label = f"{name}_{key}", f"{claim.label} {key}"
+                    extra[field] = replace(claim, field=field, label=label, value=value, text="")
 
     def _check_linked(self, rest: dict[str, Claim | None]) -> None:
         """Report a README or picture that is not there; other text may be the README itself."""

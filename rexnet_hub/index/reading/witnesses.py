@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from rexnet_hub.index.entry import ALGORITHMS, DIGESTED_FILES, Claim, Witness
 
@@ -23,6 +22,6 @@ def make_witness(claims: Mapping[str, Claim]) -> Witness | str:
     if of not in (files := ("",) if algorithm == "fingerprint" else DIGESTED_FILES):
         there = ", ".join(files) or "none of a fingerprint"
         return f"is Of {of[:40] or 'no file'!r}; there are {there}"
-    facts: Any = {"text": f"{algorithm}:{texts['digest']}", "source": texts["place"]}
-    claim = replace(claims["digest"], field="witnesses", label="Witness", **facts)
+    text = f"{algorithm}:{texts['digest']}"
+    claim = replace(claims["digest"], field="witnesses", label="Witness", text=text, source=texts["place"])
     return Witness(claim=claim, of=of, algorithm=algorithm, commit=texts.get("commit"))

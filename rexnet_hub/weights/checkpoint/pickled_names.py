@@ -14,7 +14,7 @@ import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # how `pickle` itself translates Python 2
 
 # Enumerations and bound methods are pickled as `getattr`; calling what it gave is refused.
-_DATA = """_codecs.encode argparse.Namespace array._array_reconstructor array.array builtins.bool
+_DATA_NAMES = """_codecs.encode argparse.Namespace array._array_reconstructor array.array builtins.bool
     builtins.bytearray builtins.bytes builtins.complex builtins.dict builtins.float builtins.frozenset
     builtins.getattr builtins.int builtins.list builtins.object builtins.range builtins.set builtins.slice
     builtins.str builtins.tuple builtins.type collections.ChainMap collections.Counter
@@ -28,6 +28,7 @@ _DATA = """_codecs.encode argparse.Namespace array._array_reconstructor array.ar
     re._compile types.MappingProxyType types.SimpleNamespace typing.Any typing.Callable typing.Dict
     typing.List typing.Optional typing.Sequence typing.Set typing.Tuple typing.Union uuid.SafeUUID
     uuid.UUID"""
+_DATA = frozenset(_DATA_NAMES.split())
 # What else builds data and is called as a function: of numpy, pandas and torch, in all their releases.
 _BUILDERS = re.compile(
     r"numpy\.(dtype|ndarray|(_core|core)\.(multiarray\.(_reconstruct|scalar)|numeric\._frombuffer)"
@@ -48,10 +49,10 @@ def is_of_programs(module: str, name: str) -> bool:
     """Return whether a name is of a library that can run programs, and is not one of its data types."""
     # A name with dots walks attributes: `torch.serialization` and `os.system` reach `os`.
     through = {module.partition(".")[0], *name.split(".")[:-1]}
-    return not through.isdisjoint(_OF_PROGRAMS) and f"{module}.{name}" not in _DATA.split()
+    return not through.isdisjoint(_OF_PROGRAMS) and f"{module}.{name}" not in _DATA
 
 
 def is_function(name: str) -> bool:
     """Return whether a name is a function's, which begins with a small letter, and of no builder of data."""
     word = name.rpartition(".")[2].lstrip("_")
-    return not (word[:1].isupper() or name in _DATA.split() or _BUILDERS.fullmatch(name))
+    return not (word[:1].isupper() or name in _DATA or _BUILDERS.fullmatch(name))

@@ -1,0 +1,10 @@
+"""What indexes of tests state alike."""
+
+#: The input settings of a model, as lines of its Metadata.
+INPUT = """\
+    Image Size: 224
+    Crop Pct: 0.875
+    Interpolation: bicubic
+    Image Mean: [0.485, 0.456, 0.406]
+    Image Std: [0.229, 0.224, 0.225]
+"""
