@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -97,6 +98,12 @@ def find_cache_dir() -> Path:
         return Path(override)
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "rexnet_hub"
+
+
+def mark_used(folder: Path) -> None:
+    """Set a folder's time to now, which is when the cache last gave it; a cache of others stays as it is."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
 
 
 def find_state_dir() -> Path:

@@ -26,6 +26,7 @@ from rexnet_hub.layout import (
     WEIGHTS_FILE,
     find_cache_dir,
     is_repo_id,
+    mark_used,
 )
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.repo.folder import (
@@ -40,7 +41,6 @@ from rexnet_hub.repo.folder import (
 )
 from rexnet_hub.signing import require_one_key, require_signature
 from rexnet_hub.terminal import printable
-from rexnet_hub.weights.fetch import mark_used
 from rexnet_hub.whole_files import locked
 
 log = logging.getLogger(__name__)

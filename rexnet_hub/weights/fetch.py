@@ -16,7 +16,7 @@ from pathlib import Path
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import FetchError, FileProblem, MismatchError, UsageError
 from rexnet_hub.identity import Identity, gather
-from rexnet_hub.layout import RELEASED_FOLDER, is_file_name
+from rexnet_hub.layout import RELEASED_FOLDER, is_file_name, mark_used
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
@@ -109,12 +109,6 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
         return identity, None
     mark_used(place)
     return identity, FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
-
-
-def mark_used(folder: Path) -> None:
-    """Set a folder's time to now, which is when the cache last gave it; a cache of others stays as it is."""
-    with contextlib.suppress(OSError):
-        os.utime(folder)
 
 
 def _download(

@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from loopback import CLAIMS, REQUEST_TOKEN
 
+from rexnet_hub.publish.staging import render_for
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import logging, sys
@@ -46,9 +48,9 @@ def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, f
     trust(hub, "small")
     child = publish(hub, github, [staged], tmp_path)
     assert child.returncode == 0, child.stderr
-    published = hub.repos["org/small"].files()
-    assert published.keys() == files.keys()  # the card, and the receipt of it, are rendered for the place
-    assert published["model.safetensors"] == files["model.safetensors"]
+    there = {name: text.encode() for name, text in render_for(staged, "org/small").items()}
+    assert there.keys() == {"README.md", "receipt.json"}  # which are rendered for the place
+    assert hub.repos["org/small"].files() == files | there
     ((path, authorization),) = github.asked
     assert authorization == f"Bearer {REQUEST_TOKEN}"
     assert parse_qs(urlsplit(path).query)["audience"] == [hub.url]

@@ -271,8 +271,14 @@ def test_numbers_without_end_and_dates_that_are_none_are_text():
     assert read == {"license": "mit", "date": "2024-13-45", "a": long}
 
 
+#: But U+0085, which PyYAML loses itself: `safe_load` of its own `safe_dump` gives a space.
+LETTERS = st.characters(codec="utf-8", exclude_characters="\x85")
 SCALARS = (
-    st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats(-1e30, 1e30) | st.text(max_size=12)
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(-1e30, 1e30)
+    | st.text(LETTERS, max_size=12)
 )
 TREES = st.dictionaries(
     st.text("ab_-", min_size=1, max_size=9), SCALARS | st.lists(SCALARS, max_size=3), max_size=4
@@ -282,6 +288,6 @@ TREES = st.dictionaries(
 @settings(deadline=None)
 @given(TREES)
 def test_what_pyyaml_writes_is_read_back(tree):
-    """Plain values of any kind come back as PyYAML reads what it wrote (it loses U+0085 itself)."""
+    """Plain values of any kind come back as PyYAML wrote them."""
     text = yaml.safe_dump(tree, allow_unicode=True)
-    assert read_front_matter(f"---\n{text}---\n") == yaml.safe_load(text)
+    assert read_front_matter(f"---\n{text}---\n") == tree
