@@ -141,8 +141,8 @@ class HubError(RexnetHubError):
     """A Hub did not answer, or refused.
 
     Attributes:
-        kind: `no-answer`, `busy` (429 or 5xx), `no-repo`, `no-revision`, `no-file`, `moved` (412), `exists`
-            (409) or `refused`.
+        kind: `no-answer`, `busy` (5xx), `limited` (429, or it asked to wait), `no-repo`, `no-revision`,
+            `no-file`, `moved` (412), `exists` (409) or `refused`.
         wait_seconds: How long the Hub asks to wait, where it says so.
     """
 
@@ -155,7 +155,7 @@ class HubError(RexnetHubError):
     @property
     def is_transient(self) -> bool:
         """Whether the same request may fare better later."""
-        return self.kind in {"no-answer", "busy"}
+        return self.kind in {"no-answer", "busy", "limited"}
 
 
 class RepoError(RexnetHubError):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from rexnet_hub.terminal import printable
+
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ def retry(
     """Call `attempt` until it succeeds, fails for good, or the patience is at its end.
 
     The wait before the next attempt is the error's own `wait_seconds`, which a server asked for, else it
-    doubles each time, and is a little random so that not everybody comes back at once.
+    doubles each time, and is a little random so that not everybody comes back at once. The first is logged.
 
     Args:
         on: Whether the same act may fare better after this error.
@@ -61,7 +65,8 @@ def retry(
             if not on(error):
                 raise
             failures = 1 if count_progress() > before else failures + 1
-            wait = getattr(error, "wait_seconds", None)
+            asked = getattr(error, "wait_seconds", None)
+            wait = asked
             if wait is None:
                 wait = patience.wait_seconds * 2 ** (failures - 1) * (1 + random.random() / 4)
             if failures >= patience.attempts:
@@ -69,6 +74,8 @@ def retry(
             if time.monotonic() + wait >= deadline:
                 limit = f"{patience.total_seconds:g} seconds"
                 raise give_up(error, f"it asks to wait longer than the {limit} that are given") from None
+            if asked:
+                log.warning("waiting %.0f s: %s", asked, printable(str(error)))
         time.sleep(wait)
 
 

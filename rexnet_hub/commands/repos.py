@@ -98,38 +98,55 @@ def run_publish(args: argparse.Namespace) -> int:
     tag would change, against which commit, and what forbids it; nothing is written. Applying makes that one
     commit and one tag and reads the repo back; run again after any failure it ends in the same.
     """
+    from tqdm import tqdm
+
     from rexnet_hub.publish import (
-        describe_plan,
+        Run,
+        describe_outcome,
         outcomes_as_json,
         outcomes_as_markdown,
         outcomes_table,
-        publish_all,
+        publish_each,
     )
 
-    outcomes = publish_all(
-        args.repos,
-        args.to,
+    run = Run(
+        to=args.to,
         apply=args.apply,
-        tag=args.tag,
-        private=args.private,
-        as_pr=args.pr,
-        drop_edits=args.drop_edits,
-        drop_files=args.drop_files,
-        drop_signature=args.drop_signature,
         record=args.record,
         sign_key=args.sign,
         sign_version=args.version_counter,
         back_to=args.back_to,
+        options={
+            "tag": args.tag,
+            "private": args.private,
+            "as_pr": args.pr,
+            "drop_edits": args.drop_edits,
+            "drop_files": args.drop_files,
+            "drop_signature": args.drop_signature,
+        },
     )
-    if args.json or args.markdown:
+    outcomes, total, is_interrupted = [], len(args.repos), False
+    is_whole = args.json or args.markdown  # printed whole in the end, and not line by line
+    # None: a bar on a terminal only.
+    with tqdm(total=total, unit="repo", disable=None if total > 1 else True, leave=False) as bar:
+        try:
+            for outcome in publish_each(args.repos, run):
+                outcomes.append(outcome)
+                with bar.external_write_mode():
+                    if (lines := describe_outcome(outcome)) and not is_whole:
+                        show_lines("\n".join(lines) + "\n")
+                    if outcome.problem and outcome.is_tried:
+                        print_error(f"{outcome.source}: {outcome.problem}")
+                bar.update()
+        except KeyboardInterrupt:
+            is_interrupted = True
+    if is_whole:
         show_json(outcomes_as_json(outcomes)) if args.json else show_lines(outcomes_as_markdown(outcomes))
-    else:
-        for plan in (outcome.plan for outcome in outcomes if outcome.plan):
-            show_lines("\n".join(describe_plan(plan)) + "\n")
+    elif outcomes:
         show_lines(outcomes_table(outcomes))
-    for outcome in outcomes:
-        if outcome.problem:
-            print_error(f"{outcome.source}: {outcome.problem}")
+    if is_interrupted:
+        show(f"{len(outcomes)} of {total} were done; run it again for the others", stream=sys.stderr)
+        raise KeyboardInterrupt
     if not args.apply:
         show("a plan only: --apply does it", stream=sys.stderr)
     return 1 if any(outcome.problem or (outcome.plan and outcome.plan.stops) for outcome in outcomes) else 0

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from rexnet_hub.hub.faults import hub_faults
 from rexnet_hub.hub.guard import guarded_client
+from rexnet_hub.hub.limits import wait_turn
 from rexnet_hub.patience import Patience
 
 T = TypeVar("T")
@@ -34,15 +35,17 @@ def call_client(
         every_thread: Whether the call's requests are made by several threads, as an upload's are.
 
     Raises:
-        HubError: The Hub did not answer in time, or refused.
+        HubError: The Hub did not answer in time, refused, or asked to wait for longer than the patience is.
         FileProblem: This machine's disk is what failed.
     """
+    from huggingface_hub import constants
 
     def guarded() -> T:
-        with guarded_client(patience.step_seconds, every_thread=every_thread):
+        with guarded_client(patience, every_thread=every_thread):
             return call()
 
     with hub_faults(doing, repo_id, revision=revision), _progress_on_terminals():
+        wait_turn(constants.ENDPOINT, patience.total_seconds)  # which is no part of the call's own time
         return _return_within(patience.total_seconds, guarded)
 
 

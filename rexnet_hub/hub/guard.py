@@ -32,6 +32,9 @@ from rexnet_hub.addresses import (
     redact_url,
     require_proxies,
 )
+from rexnet_hub.hub.faults import asked_seconds
+from rexnet_hub.hub.limits import heed, wait_turn
+from rexnet_hub.patience import Patience
 
 #: The public Hub, and where its stores are: cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co and the like.
 PUBLIC_HUB = ("huggingface.co", "hf.co")
@@ -113,17 +116,20 @@ def _end_on_refusal(event: str, info: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]:
+def guarded_client(patience: Patience, *, every_thread: bool) -> Iterator[None]:
     """Check the requests of the client's shared session while the block runs; after it, it is as before.
 
-    A request that the client sends without a time limit gets one, and fails where no connection is made.
+    A request that the client sends without a time limit gets one, waits its turn where the Hub asked to wait,
+    and fails where no connection is made.
 
     Args:
-        every_thread: Whether those of other threads are checked too: an upload is sent by several.
+        every_thread: Whether those of other threads are checked too: an upload is sent by several. Then a
+            busy Hub ends the call, and the caller tries again; else the client does, within the patience.
 
     Raises:
         SettingError: The client cannot read a proxy that the environment names.
         ForeignHostError: A request would have left the Hub.
+        HeldError: The Hub asked to wait for longer than the patience is.
         ConnectionError: The client replaced its session meanwhile, so that not every request was seen.
     """
     from huggingface_hub import get_session
@@ -134,14 +140,18 @@ def guarded_client(step_seconds: float, *, every_thread: bool) -> Iterator[None]
 
     def check_request(request: Any) -> None:
         if every_thread or threading.get_ident() == own:
-            limits = request.extensions.get("timeout", {})
-            limits = {kind: limits.get(kind) or step_seconds for kind in ("connect", "read", "write", "pool")}
+            limits, step = request.extensions.get("timeout", {}), patience.step_seconds
+            limits = {kind: limits.get(kind) or step for kind in ("connect", "read", "write", "pool")}
             request.extensions = {**request.extensions, "timeout": limits, "trace": _end_on_refusal}
             refuse_foreign_host(request)
+            wait_turn(request.url, patience.total_seconds)
 
     def check_response(response: Any) -> None:
         if every_thread or threading.get_ident() == own:
             refuse_foreign_store(response)
+            error, asked = heed(response), asked_seconds(response) or 0
+            if error and (every_thread or asked > patience.total_seconds):
+                raise error
 
     added = {"request": check_request, "response": check_response}
     with _lock:  # new lists, since another thread may be going through the old ones

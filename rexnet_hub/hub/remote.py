@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import hub_faults
 from rexnet_hub.hub.snapshot import RepoFile
-from rexnet_hub.patience import Patience, retry
+from rexnet_hub.patience import Patience, is_transient, retry
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
@@ -159,9 +160,14 @@ class RemoteRepo:
         )
 
     def _read(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
-        """Make a call that changes nothing; what fails at once is tried once more."""
-        patience = replace(self.patience, attempts=2, total_seconds=self.patience.step_seconds)
-        return retry(lambda: self._call(doing, call, revision=revision), patience)
+        """Make a call that changes nothing; what fails is tried again, unless it was slow to fail."""
+        slow = time.monotonic() + self.patience.step_seconds
+
+        def may_fare_better(error: Any) -> bool:
+            is_slow = getattr(error, "kind", "") == "no-answer" and time.monotonic() > slow
+            return is_transient(error) and not is_slow
+
+        return retry(lambda: self._call(doing, call, revision=revision), self.patience, on=may_fare_better)
 
 
 def hub_url() -> str:

@@ -5,18 +5,22 @@ from rexnet_hub.publish.plan import parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import Release, list_releases
 from rexnet_hub.publish.run import (
     Outcome,
+    Run,
     outcomes_table,
     publish_all,
+    publish_each,
     record_publication,
     staged_repo,
 )
-from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as_markdown
+from rexnet_hub.publish.show import describe_outcome, describe_plan, outcomes_as_json, outcomes_as_markdown
 from rexnet_hub.publish.staging import stage
 
 __all__ = [
     "Outcome",
     "Release",
+    "Run",
     "apply_plan",
+    "describe_outcome",
     "describe_plan",
     "list_releases",
     "outcomes_as_json",
@@ -25,6 +29,7 @@ __all__ = [
     "parse_repo_id",
     "plan_publish",
     "publish_all",
+    "publish_each",
     "record_publication",
     "stage",
     "staged_repo",

@@ -206,7 +206,8 @@ def _plan_hub(
 ) -> Plan:
     state = remote.read()
     with reader(remote, state) as read:
-        card_there, base = read_cards(remote, state, files, read)
+        is_ours = state.files.get(CARD_FILE) in (files[CARD_FILE], replace(files[CARD_FILE], sha256=None))
+        card_there, base = (card, card) if is_ours else read_cards(remote, state, files, read)
         changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
     made = plan(
         name=remote.repo_id.rpartition("/")[2],

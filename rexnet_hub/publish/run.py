@@ -7,12 +7,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Unpack
+from typing import Any
 
-from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
+from rexnet_hub.errors import HubError, PublishError, RexnetHubError, UsageError, refuse_unused
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -41,12 +41,17 @@ TRUSTED = "HF_OIDC_RESOURCE"
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The outcome of one repo of a run; each part is None where it did not come to it."""
+    """The outcome of one repo of a run; each part is None where it did not come to it.
+
+    Attributes:
+        is_tried: Whether anything was done for it; if not, `problem` is why.
+    """
 
     source: str
     plan: Plan | None = None
     published: Published | None = None
     problem: str | None = None
+    is_tried: bool = True
 
 
 @contextlib.contextmanager
@@ -106,83 +111,142 @@ def _is_folder(source: str) -> bool:
     return Path(source).is_dir() and all(entry.name != source for entry in load_index().models)
 
 
-def publish_all(
-    sources: Sequence[str],
-    to: str | Path,
-    *,
-    apply: bool = False,
-    token: str | bool | None = None,
-    patience: Patience | None = None,
-    record: bool = False,
-    sign_key: Path | None = None,
-    sign_version: int | None = None,
-    back_to: str | None = None,
-    **options: Unpack[PlanOptions],
-) -> tuple[Outcome, ...]:
-    """Plan each of several repos, and with `apply` publish it; what fails leaves the others to be done.
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is asked of a run, the same for each of its repos.
 
-    Args:
-        sources: Models, or staged folders.
+    Attributes:
+        to: As of `plan_publish`.
+        apply: Whether to publish, and not only to plan.
         record: Whether to write what was published on a Hub into the lock.
         sign_key: A private key (PEM) that each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
+        options: For each plan.
+    """
+
+    to: str | Path
+    apply: bool = False
+    token: str | bool | None = None
+    patience: Patience = field(default_factory=Patience)
+    record: bool = False
+    sign_key: Path | None = None
+    sign_version: int | None = None
+    back_to: str | None = None
+    options: PlanOptions = field(default_factory=PlanOptions)
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Refuse what makes no sense together, before anything is read or asked.
+
+        Raises:
+            UsageError: Several repos cannot have one name, one of key and version lacks the other, or an
+                option would change nothing.
+            FileProblem: The key is none to sign with.
+        """
+        is_hub = str(self.to).startswith("hf:")
+        if (self.sign_key is None) != (self.sign_version is None):
+            raise UsageError(
+                "--sign KEY and --version-counter N go together; "
+                "N is one more than the last publication's, at first 1"
+            )
+        if self.sign_key is not None:
+            drops = self.options.get("drop_signature")
+            refuse_unused("--sign", drop_signature=drops, back_to=self.back_to)
+        for place in (*([] if is_hub else [self.to]), *filter(_is_folder, sources)):
+            refuse_unused(f"the folder {place}", back_to=self.back_to)
+        check_options(self.to, record=self.record, **self.options)
+        if not self.apply:
+            refuse_unused("a plan", record=self.record)
+        if self.record:
+            require_own_index()
+        if len(sources) > 1 and is_hub and "/" in str(self.to):
+            raise UsageError(f"{self.to} names one repo, {len(sources)} are to be published; give hf:OWNER")
+        if self.sign_key is not None:
+            read_private_key(self.sign_key)
+
+    def plan(self, folder: Path) -> Plan:
+        """Plan the publication of one prepared folder."""
+        options = self.options
+        if self.back_to is not None and not options.get("as_pr"):
+            options = {**options, "tag": options.get("tag") or self.back_to}
+        return plan_publish(
+            folder,
+            self.to,
+            is_release=self.back_to is not None,
+            token=self.token,
+            patience=self.patience,
+            **options,
+        )
+
+
+def publish_all(sources: Sequence[str], to: str | Path, **settings: Any) -> tuple[Outcome, ...]:
+    """Plan each of several repos, and with `apply` publish it; arguments and errors as of `publish_each`.
+
+    Args:
+        settings: Those of a `Run`, and those of a plan.
+    """
+    options = PlanOptions.__annotations__.keys() & settings.keys()
+    chosen: Any = {name: settings.pop(name) for name in options}
+    return tuple(publish_each(sources, Run(to=to, options=chosen, **settings)))
+
+
+def publish_each(sources: Sequence[str], run: Run) -> Iterator[Outcome]:
+    """Plan, and where it is asked publish, one repo after the other; what fails leaves the others to be done.
+
+    Where the Hub asks to wait for longer than the patience is, none of the others is tried: it would answer
+    them likewise. Run again, what was done is found done.
+
+    Args:
+        sources: Models, or staged folders.
 
     Raises:
-        UsageError: Several repos cannot have one name, one of key and version lacks the other, or an option
-            would change nothing.
-        FileProblem: The key is none to sign with.
+        UsageError, FileProblem: As of `Run.check`.
     """
-    if (sign_key is None) != (sign_version is None):
-        raise UsageError(
-            "--sign KEY and --version-counter N go together; "
-            "N is one more than the last publication's, at first 1"
-        )
-    if sign_key is not None:
-        refuse_unused("--sign", drop_signature=options.get("drop_signature"), back_to=back_to)
-    for place in (*([] if str(to).startswith("hf:") else [to]), *filter(_is_folder, sources)):
-        refuse_unused(f"the folder {place}", back_to=back_to)
-    check_options(to, record=record, **options)
-    if not apply:
-        refuse_unused("a plan", record=record)
-    if record:
-        require_own_index()
-    if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
-        raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
-    if sign_key is not None:
-        read_private_key(sign_key)
-    if back_to is not None and not options.get("as_pr"):
-        options["tag"] = options.get("tag") or back_to
-    outcomes = []
+    run.check(sources)
+    limit = ""
     for source in sources:
         outcome = Outcome(source=source)
+        if limit:
+            yield replace(outcome, problem=limit, is_tried=False)
+            continue
         try:
-            repo_id = _repo_at(to, Path(source).name)
-            with _token_of(repo_id), contextlib.ExitStack() as stack:
-                if back_to is None or repo_id is None:
-                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
-                else:
-                    given = released_repo(repo_id, back_to, token=token, patience=patience)
-                folder = stack.enter_context(given)
-                if sign_key is not None and sign_version is not None:
-                    sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
-                is_release = back_to is not None
-                plan = plan_publish(
-                    folder, to, is_release=is_release, token=token, patience=patience, **options
-                )
-                outcome = replace(outcome, plan=plan)
-                if apply:
-                    published = apply_plan(plan, token=token, patience=patience)
-                    outcome = replace(outcome, published=published)
-                    if record:
-                        record_publication(plan, published)
+            for reached in _steps(source, run):
+                outcome = reached
         except RexnetHubError as error:
             outcome = replace(outcome, problem=str(error))
+            if isinstance(error, HubError) and error.kind == "limited":
+                limit = str(error).partition(": ")[2]
         except OSError as error:  # the system's own, such as a full disk
             where = f"{error.filename}: " if error.filename else ""
             outcome = replace(outcome, problem=f"{where}{error.strerror or error}")
-        outcomes.append(outcome)
-    return tuple(outcomes)
+        yield outcome
+
+
+def _steps(source: str, run: Run) -> Iterator[Outcome]:
+    """Take one repo of a run as far as is asked, and yield the outcome after each step."""
+    with _token_of(_repo_at(run.to, Path(source).name)), prepared_repo(source, run) as folder:
+        plan = run.plan(folder)
+        yield (outcome := Outcome(source=source, plan=plan))
+        if run.apply:
+            published = apply_plan(plan, token=run.token, patience=run.patience)
+            yield replace(outcome, published=published)
+            if run.record:
+                record_publication(plan, published)
+
+
+@contextlib.contextmanager
+def prepared_repo(source: str, run: Run) -> Iterator[Path]:
+    """Yield the folder that is planned and published: staged, or of an earlier release; then signed."""
+    repo_id = _repo_at(run.to, Path(source).name)
+    if run.back_to is None or repo_id is None:
+        given = staged_repo(source, to=run.to, is_signed_next=run.sign_key is not None)
+    else:
+        given = released_repo(repo_id, run.back_to, token=run.token, patience=run.patience)
+    with given as folder:
+        if run.sign_key is not None and run.sign_version is not None:
+            entry = load_index().find(folder.name)
+            sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version)
+        yield folder
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
@@ -192,6 +256,8 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> str:
 
 def _row(outcome: Outcome) -> tuple[str, str, str]:
     plan = outcome.plan
+    if not outcome.is_tried:
+        return outcome.source, "not tried", str(outcome.problem)
     if outcome.problem:
         return outcome.source, "error", ""  # whoever prints the table says why, in full
     if outcome.published:

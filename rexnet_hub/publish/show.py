@@ -37,6 +37,12 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 
+def describe_outcome(outcome: Outcome) -> Sequence[str]:
+    """Render in lines what became of one repo of a run: its plan, and where it was published."""
+    lines = list(describe_plan(outcome.plan)) if outcome.plan else []
+    return [*lines, f"published: {outcome.published}"] if outcome.published else lines
+
+
 def _file_line(change: FileChange) -> str:
     old, new = (_digest(digest) for digest in (change.old_digest, change.new_digest))
     digests = f"{old} -> {new}" if change.kind == "change" else new or old
@@ -70,13 +76,11 @@ def outcomes_as_markdown(outcomes: Iterable[Outcome]) -> str:
     """Render a run as Markdown, for a CI; text of the index and the Hub stays inert in code fences."""
     parts = ["## What publishing would change", ""]
     for outcome in outcomes:
-        lines = list(describe_plan(outcome.plan)) if outcome.plan else []
-        if outcome.published:
-            lines.append(f"published: {outcome.published}")
+        lines = list(describe_outcome(outcome))
         if outcome.problem:
-            lines += map(
-                printable, f"error: {outcome.source}: {outcome.problem}".replace("\n", "\n  ").split("\n")
-            )
+            word = "error" if outcome.is_tried else "not tried"
+            problem = f"{word}: {outcome.source}: {outcome.problem}".replace("\n", "\n  ")
+            lines += map(printable, problem.split("\n"))
         inert = (line.replace(_FENCE, "(four backticks)") for line in lines)
         parts += [f"{_FENCE}text", *inert, _FENCE, ""]
     return "\n".join(parts)

@@ -8,11 +8,14 @@ a redirect leads to another origin. It knows both of the client's transports: LF
 
 import base64
 import contextlib
+import email.utils
 import hashlib
 import json
+import math
 import re
 import secrets
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -45,6 +48,45 @@ class Fault:
     call: object = None
     location: str = ""
     place: int | None = None  # of the byte that is flipped; the middle if none
+
+
+#: What a quota of requests counts; one of an action, such as commits, says which by its own pattern.
+KINDS = {"api": " /api/|/info/lfs/", "resolvers": "/resolve/"}
+
+
+@dataclass
+class Quota:
+    """So many requests in each window of seconds; `on` is searched for in "METHOD path".
+
+    One of the kinds stands in the RateLimit headers of every answer. Beyond it the answer is 429, and states
+    the wait as `says`: by those headers, by Retry-After as seconds or a date, or not at all.
+    https://huggingface.co/docs/hub/rate-limits
+    """
+
+    kind: str
+    on: str
+    count: int
+    seconds: int
+    says: str  # RateLimit, Retry-After, date, nothing
+    words: str
+    end: float = 0
+    used: int = 0
+
+    def take(self):
+        """Count a request; give the headers of its answer, and the refusal that takes its place, if any."""
+        now = time.time()
+        if now >= self.end:
+            self.end, self.used = now + self.seconds, 0
+        self.used += 1
+        reset, stated = math.ceil(self.end - now), {}
+        if self.says == "RateLimit":
+            stated["RateLimit"] = f'"{self.kind}";r={max(self.count - self.used, 0)};t={reset}'
+            stated["RateLimit-Policy"] = f'"fixed window";"{self.kind}";q={self.count};w={self.seconds}'
+        if self.used <= self.count:
+            return stated, None
+        wait = {"Retry-After": str(reset), "date": email.utils.formatdate(self.end + 1, usegmt=True)}
+        more = {"Retry-After": wait[self.says]} if self.says in wait else {}
+        return stated, Answer(429, {"error": self.words}, more)
 
 
 @dataclass
@@ -166,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         self.query = {key: values[0] for key, values in parse_qs(split.query).items()}
         line = f"{self.command} {unquote(split.path)}"
         fault = self.hub.take(line)
-        self.fault = fault
+        self.fault, self.stated = fault, {}
         try:
             if self.hub.gone:
                 raise Cut
@@ -182,6 +224,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Answer(fault.status, {"error": "asked for"}, {"Retry-After": "0"}, fault.code)
             self.authenticate()
             with self.hub.lock:
+                self.meter(line)
                 answer = self.route(body)
             if fault and fault.action == "redirect":  # with whatever else the answer says
                 answer = Answer(
@@ -201,6 +244,14 @@ class Handler(BaseHTTPRequestHandler):
         self.send(answer, fault)
 
     do_GET = do_HEAD = do_POST = do_PUT = serve  # noqa: N815
+
+    def meter(self, line):
+        for quota in self.hub.quotas:
+            if re.search(quota.on, line):
+                headers, refusal = quota.take()
+                self.stated |= headers
+                if refusal:
+                    raise refusal
 
     def read_body(self, fault):
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -222,7 +273,7 @@ class Handler(BaseHTTPRequestHandler):
             place = len(body) // 2 if fault.place is None else fault.place
             body[place % len(body)] ^= 1
         self.send_response(answer.status)
-        for name, value in answer.headers.items():
+        for name, value in (answer.headers | self.stated).items():
             self.send_header(name, value)
         if "Content-Length" not in answer.headers:
             self.send_header("Content-Length", str(len(body)))
@@ -517,7 +568,7 @@ class LoopbackHub:
         self.api, self.store = (ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2))
         self.url, self.store_url = (f"http://127.0.0.1:{s.server_port}" for s in (self.api, self.store))
         self.token_url = self.url
-        self.repos, self.log, self.faults, self.xet = {}, [], [], XetStore()
+        self.repos, self.log, self.faults, self.quotas, self.xet = {}, [], [], [], XetStore()
         self.trusted, self.tokens = {}, {}  # claims by repo, and the repo of each token given for them
         self.lock, self.stopped = threading.RLock(), threading.Event()
         self.gone = self.forgetful = self.speaks_xet = False
@@ -556,6 +607,11 @@ class LoopbackHub:
 
     def fault(self, on, action, **more):
         self.faults.append(Fault(on, action, **more))
+
+    def limit(self, count, seconds, *, kind="api", on="", says="RateLimit", words="rate limited"):
+        """Give a quota: of all requests of a kind, or of those that match."""
+        self.quotas.append(Quota(kind, on or KINDS[kind], count, seconds, says, words))
+        return self.quotas[-1]
 
     def take(self, line):
         """Find the fault that this request meets, if any, and count it."""

@@ -196,7 +196,7 @@ def test_a_run_is_json_and_markdown(hub, staged):
     plan = plan_publish(staged, "hf:org")
     done, failed = publish_all([str(staged), "nobody"], "hf:org", apply=True, patience=QUICK)
     first, second = json.loads(outcomes_as_json([done, failed]))
-    assert first.keys() == second.keys() == {"source", "plan", "published", "problem"}
+    assert first.keys() == second.keys() == {"source", "plan", "published", "problem", "is_tried"}
     assert first["published"] == {
         "place": "hf:org/small",
         "commit": hub.repos["org/small"].head,

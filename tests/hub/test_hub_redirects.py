@@ -134,11 +134,14 @@ def test_only_our_own_requests_are_looked_at(hub):
         other.start()
         other.join()
 
-    with guarded_client(5, every_thread=False):
+    with guarded_client(QUICK, every_thread=False):
         ours()
     assert len(answers) == 1
     assert get_session().event_hooks == hooks
-    with pytest.raises(ConnectionError, match="closed meanwhile"), guarded_client(5, every_thread=False):
+    with (
+        pytest.raises(ConnectionError, match="closed meanwhile"),
+        guarded_client(QUICK, every_thread=False),
+    ):
         get_session().close()
 
 
@@ -147,7 +150,10 @@ def test_a_connection_that_fails_leaves_the_guarded_session(hub):
     with socket.create_server(("127.0.0.1", 0)) as server:
         nobody = server.getsockname()[1]
     session = get_session()
-    with pytest.raises(ConnectionError, match="refused"), guarded_client(5, every_thread=False):
+    with (
+        pytest.raises(ConnectionError, match="refused"),
+        guarded_client(QUICK, every_thread=False),
+    ):
         http_backoff("GET", f"http://127.0.0.1:{nobody}/x")
     assert get_session() is session
     assert not session.is_closed
