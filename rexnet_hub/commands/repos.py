@@ -101,7 +101,6 @@ def run_publish(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from rexnet_hub.publish import (
-        Run,
         describe_outcome,
         outcomes_as_json,
         outcomes_as_markdown,
@@ -109,28 +108,27 @@ def run_publish(args: argparse.Namespace) -> int:
         publish_each,
     )
 
-    run = Run(
-        to=args.to,
+    run = publish_each(
+        args.repos,
+        args.to,
         apply=args.apply,
+        tag=args.tag,
+        private=args.private,
+        as_pr=args.pr,
+        drop_edits=args.drop_edits,
+        drop_files=args.drop_files,
+        drop_signature=args.drop_signature,
         record=args.record,
         sign_key=args.sign,
         sign_version=args.version_counter,
         back_to=args.back_to,
-        options={
-            "tag": args.tag,
-            "private": args.private,
-            "as_pr": args.pr,
-            "drop_edits": args.drop_edits,
-            "drop_files": args.drop_files,
-            "drop_signature": args.drop_signature,
-        },
     )
     outcomes, total, is_interrupted = [], len(args.repos), False
     is_whole = args.json or args.markdown  # printed whole in the end, and not line by line
     # None: a bar on a terminal only.
     with tqdm(total=total, unit="repo", disable=None if total > 1 else True, leave=False) as bar:
         try:
-            for outcome in publish_each(args.repos, run):
+            for outcome in run:
                 outcomes.append(outcome)
                 with bar.external_write_mode():
                     if (lines := describe_outcome(outcome)) and not is_whole:

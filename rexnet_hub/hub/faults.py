@@ -12,13 +12,12 @@ import json
 import logging
 import os
 import re
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from rexnet_hub.addresses import find_proxy, host_of
 from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
-from rexnet_hub.patience import parse_retry_after
+from rexnet_hub.hub.limits import HeldError, note_hold, parse_hold
 
 _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
@@ -29,17 +28,6 @@ _RUST_ERRNO = re.compile(r"\(os error (\d+)\)")
 
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 NOT_CACHED = "is not whole in the cache, and the Hub was not asked; load it once online"
-#: No wait that a server asks for is longer, so that its end is a date.
-_LONGEST_WAIT_SECONDS = 10.0**9
-
-
-class HeldError(Exception):
-    """The Hub asked to wait for longer than anybody will, so it is not asked."""
-
-    def __init__(self, seconds: float, words: str) -> None:
-        self.wait_seconds = seconds
-        why = f" ({words!r})" if words else ""
-        super().__init__(f"the Hub asks to wait until {_clock(seconds)}{why}")
 
 
 @contextlib.contextmanager
@@ -90,10 +78,14 @@ def _explain(error: BaseException, doing: str, repo_id: str, revision: str) -> R
         return FileProblem(str(place), f"cannot be written: {os.strerror(number)}; {repo_id} {doing}")
     if isinstance(error, RexnetHubError):
         return error
-    kind, reason = _by_type(error, repo_id, revision) or _by_status(error) or _by_transport(error)
-    response, wait_seconds = getattr(error, "response", None), getattr(error, "wait_seconds", None)
-    if response is not None:
-        wait_seconds = asked_seconds(response)
+    hold = error if isinstance(error, HeldError) else None
+    words, response = clean(getattr(error, "server_message", None) or ""), getattr(error, "response", None)
+    if response is not None and (hold := parse_hold(response, words)):
+        note_hold(response.url, hold)
+    kind, reason = (
+        _by_type(error, repo_id, revision) or _by_status(response, words, hold) or _by_transport(error)
+    )
+    wait_seconds = hold.wait_seconds if hold else None
     return HubError(repo_id, f"{repo_id} {doing}: {reason}", kind=kind, wait_seconds=wait_seconds)
 
 
@@ -103,8 +95,6 @@ def _by_type(error: BaseException, repo_id: str, revision: str) -> tuple[str, st
 
     page = f"{constants.ENDPOINT}/{repo_id}"
     match error:
-        case HeldError():
-            return "limited", str(error)
         case errors.GatedRepoError():
             return "refused", f"it is gated; ask for access at {page}, then {LOG_IN}"
         case errors.DisabledRepoError():
@@ -129,14 +119,15 @@ def _by_type(error: BaseException, repo_id: str, revision: str) -> tuple[str, st
     return None
 
 
-def _by_status(error: BaseException) -> tuple[str, str] | None:
-    """Return kind and reason of an answer of the Hub that is none."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return None
-    status, words, wait_seconds = response.status_code, stated_words(response, error), asked_seconds(response)
+def _by_status(response: Any, words: str, hold: HeldError | None) -> tuple[str, str] | None:
+    """Return kind and reason of an answer of the Hub that is none, or of the wait that it asked for."""
+    status = getattr(response, "status_code", None)
     stated = f", it says {words!r}" if words else ""
     match status:
+        case None | 429 if hold:
+            return "limited", str(hold)
+        case None:
+            return None
         case 401:
             return "refused", f"the token is not valid (401); {LOG_IN}"
         case 403:
@@ -145,46 +136,11 @@ def _by_status(error: BaseException) -> tuple[str, str] | None:
             return "exists", f"the Hub refused ({status}){stated}"
         case 412:
             return "moved", "somebody committed in between (412)"
-        case 429 if wait_seconds is not None:
-            return "limited", str(HeldError(wait_seconds, words))
         case 429:
             return "limited", f"too many requests (429){stated}; wait, then run it again"
         case _ if status == 408 or status >= 500:
-            when = "later" if wait_seconds is None else f"after {_clock(wait_seconds)}"
-            return "busy", f"the Hub failed ({status}){stated}; run it again {when}"
+            return "busy", f"the Hub failed ({status}){stated}; run it again later"
     return "refused", f"the Hub refused ({status}){stated}"
-
-
-def stated_words(response: Any, error: object) -> str:
-    """Return an answer's own words, of the client's error for it, on one line; else its quota's numbers."""
-    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
-
-    quota = parse_ratelimit_headers(response.headers)
-    if words := clean(getattr(error, "server_message", None) or ""):
-        return words
-    if quota is None or quota.remaining or quota.limit is None:
-        return ""
-    return f"its limit is {quota.limit} {quota.resource_type} requests in {quota.window_seconds} seconds"
-
-
-def asked_seconds(response: Any) -> float | None:
-    """Return how long an answer asks to wait before anything else is asked; None where it does not.
-
-    A refusal says so in Retry-After. Any answer may say in RateLimit that it was the last of its window:
-    https://huggingface.co/docs/hub/rate-limits
-    """
-    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
-
-    asked = parse_retry_after(response.headers.get("Retry-After")) if response.status_code >= 400 else None
-    quota = parse_ratelimit_headers(response.headers)
-    if asked is None and quota is not None and quota.remaining == 0:
-        asked = quota.reset_in_seconds + 1.0  # whole seconds may be rounded down
-    return None if asked is None else min(asked, _LONGEST_WAIT_SECONDS)
-
-
-def _clock(seconds: float) -> str:
-    """Render when a wait from now will be over."""
-    return time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(time.time() + seconds))
 
 
 def _by_transport(error: BaseException) -> tuple[str, str]:

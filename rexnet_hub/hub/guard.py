@@ -32,8 +32,7 @@ from rexnet_hub.addresses import (
     redact_url,
     require_proxies,
 )
-from rexnet_hub.hub.faults import asked_seconds
-from rexnet_hub.hub.limits import heed, wait_turn
+from rexnet_hub.hub.limits import note_hold, parse_hold, wait_turn
 from rexnet_hub.patience import Patience
 
 #: The public Hub, and where its stores are: cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co and the like.
@@ -133,6 +132,7 @@ def guarded_client(patience: Patience, *, every_thread: bool) -> Iterator[None]:
         ConnectionError: The client replaced its session meanwhile, so that not every request was seen.
     """
     from huggingface_hub import get_session
+    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
 
     require_proxies()
     read_allowed()  # before all else: what cannot be read is refused
@@ -149,9 +149,11 @@ def guarded_client(patience: Patience, *, every_thread: bool) -> Iterator[None]:
     def check_response(response: Any) -> None:
         if every_thread or threading.get_ident() == own:
             refuse_foreign_store(response)
-            error, asked = heed(response), asked_seconds(response) or 0
-            if error and (every_thread or asked > patience.total_seconds):
-                raise error
+            if hold := parse_hold(response):
+                note_hold(response.url, hold)
+            is_busy = response.status_code in (408, 429) or response.status_code >= 500
+            if is_busy and (every_thread or (hold and hold.wait_seconds > patience.total_seconds)):
+                hf_raise_for_status(response)
 
     added = {"request": check_request, "response": check_response}
     with _lock:  # new lists, since another thread may be going through the old ones

@@ -1,70 +1,72 @@
-"""Heed the Hub's limits: a wait that one answer asks for holds for every call of this process."""
+"""Wait as the Hub asks: what one answer says of its limits holds for every call of this process."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from rexnet_hub.hub.faults import HeldError, asked_seconds, stated_words
-
-if TYPE_CHECKING:
-    from huggingface_hub.errors import HfHubHTTPError
+from rexnet_hub.patience import parse_retry_after
 
 log = logging.getLogger(__name__)
+_LONGEST_SECONDS = 10.0**9  # so that its end is a date
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hold:
-    """Until when a server asks not to be asked, in seconds since the epoch, and its words."""
+class HeldError(Exception):
+    """A server asked not to be asked before a time; its words say why."""
 
-    until: float
-    words: str
+    def __init__(self, seconds: float, words: str) -> None:
+        self.until = time.time() + min(seconds, _LONGEST_SECONDS)
+        when = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(self.until))
+        super().__init__(f"the Hub asks to wait until {when}" + (f" ({words!r})" if words else ""))
+
+    @property
+    def wait_seconds(self) -> float:
+        """From now on."""
+        return max(0.0, self.until - time.time())
 
 
-#: By server, as a host and port.
-_holds: dict[str, Hold] = {}
+_held: dict[str, HeldError] = {}  # by server, as host and port
 _turn = threading.Lock()
 
 
-def heed(response: Any) -> HfHubHTTPError | None:
-    """Note how long an answer asks to wait; return the client's error for one that a busy server gives."""
-    from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]
+def parse_hold(response: Any, words: str = "") -> HeldError | None:
+    """Parse how long an answer asks to wait, if it does: https://huggingface.co/docs/hub/rate-limits.
 
-    error = None
-    if response.status_code in (408, 429) or response.status_code >= 500:
-        try:
-            hf_raise_for_status(response)
-        except HfHubHTTPError as raised:
-            error = raised
-    if seconds := asked_seconds(response):
-        server, words = _server(response.url), stated_words(response, error)
-        now = Hold(until=time.time() + seconds, words=words)
-        _holds[server] = max(now, _holds.get(server, now), key=lambda hold: hold.until)
-    return error
+    A refusal says so in Retry-After. Any answer may say in RateLimit that it was the last of its window.
+
+    Args:
+        words: The answer's own; without any, they are the quota's numbers.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+    seconds = parse_retry_after(response.headers.get("Retry-After")) if response.status_code >= 400 else None
+    quota = parse_ratelimit_headers(response.headers)
+    if quota is not None and quota.remaining == 0:
+        seconds = quota.reset_in_seconds + 1.0 if seconds is None else seconds  # it may be rounded down
+        words = words or f"{quota.limit} {quota.resource_type} requests in {quota.window_seconds} seconds"
+    return None if seconds is None else HeldError(seconds, words)
+
+
+def note_hold(url: object, hold: HeldError) -> None:
+    """Note that a server asks to wait; of several waits the longest holds, with the words that came last."""
+    server = urlsplit(str(url)).netloc
+    if server not in _held or hold.until > _held[server].until - 1:
+        _held[server] = hold
 
 
 def wait_turn(url: object, patience_seconds: float) -> None:
-    """Wait until a server may be asked again, as it asked.
+    """Wait until a server may be asked again.
 
     Raises:
         HeldError: It asks to wait longer than the patience is.
     """
-    if _server(url) not in _holds:
-        return
-    with _turn:  # one waits, and says so; for the others there is nothing left to wait for
-        hold = _holds[_server(url)]
-        seconds = hold.until - time.time()
-        if seconds > patience_seconds:
-            raise HeldError(seconds, hold.words)
-        if seconds > 0:
-            log.warning("waiting %.0f s: %s", seconds, HeldError(seconds, hold.words))
-            time.sleep(seconds)
-
-
-def _server(url: object) -> str:
-    return urlsplit(str(url)).netloc
+    if hold := _held.get(urlsplit(str(url)).netloc):
+        with _turn:  # one waits, and says so; for the others nothing is left to wait for
+            if hold.wait_seconds > patience_seconds:
+                raise hold
+            if hold.wait_seconds:
+                log.warning("waiting %.0f s: %s", hold.wait_seconds, hold)
+                time.sleep(hold.wait_seconds)

@@ -5,7 +5,6 @@ from rexnet_hub.publish.plan import parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import Release, list_releases
 from rexnet_hub.publish.run import (
     Outcome,
-    Run,
     outcomes_table,
     publish_all,
     publish_each,
@@ -18,7 +17,6 @@ from rexnet_hub.publish.staging import stage
 __all__ = [
     "Outcome",
     "Release",
-    "Run",
     "apply_plan",
     "describe_outcome",
     "describe_plan",

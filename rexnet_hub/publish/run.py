@@ -112,8 +112,8 @@ def _is_folder(source: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """What is asked of a run, the same for each of its repos.
+class RunSettings:
+    """The settings of a run, the same for each of its repos.
 
     Attributes:
         to: As of `plan_publish`.
@@ -128,7 +128,7 @@ class Run:
     to: str | Path
     apply: bool = False
     token: str | bool | None = None
-    patience: Patience = field(default_factory=Patience)
+    patience: Patience | None = None
     record: bool = False
     sign_key: Path | None = None
     sign_version: int | None = None
@@ -180,28 +180,25 @@ class Run:
 
 
 def publish_all(sources: Sequence[str], to: str | Path, **settings: Any) -> tuple[Outcome, ...]:
-    """Plan each of several repos, and with `apply` publish it; arguments and errors as of `publish_each`.
-
-    Args:
-        settings: Those of a `Run`, and those of a plan.
-    """
-    options = PlanOptions.__annotations__.keys() & settings.keys()
-    chosen: Any = {name: settings.pop(name) for name in options}
-    return tuple(publish_each(sources, Run(to=to, options=chosen, **settings)))
+    """Return the outcomes of `publish_each`, when all are there."""
+    return tuple(publish_each(sources, to, **settings))
 
 
-def publish_each(sources: Sequence[str], run: Run) -> Iterator[Outcome]:
-    """Plan, and where it is asked publish, one repo after the other; what fails leaves the others to be done.
+def publish_each(sources: Sequence[str], to: str | Path, **settings: Any) -> Iterator[Outcome]:
+    """Plan, and with `apply` publish, one repo after the other; what fails leaves the others to be done.
 
     Where the Hub asks to wait for longer than the patience is, none of the others is tried: it would answer
     them likewise. Run again, what was done is found done.
 
     Args:
         sources: Models, or staged folders.
+        settings: As of `RunSettings`, and of a plan.
 
     Raises:
-        UsageError, FileProblem: As of `Run.check`.
+        UsageError, FileProblem: As of `RunSettings.check`.
     """
+    of_plan: Any = {name: settings.pop(name) for name in PlanOptions.__annotations__ if name in settings}
+    run = RunSettings(to=to, options=of_plan, **settings)
     run.check(sources)
     limit = ""
     for source in sources:
@@ -222,7 +219,7 @@ def publish_each(sources: Sequence[str], run: Run) -> Iterator[Outcome]:
         yield outcome
 
 
-def _steps(source: str, run: Run) -> Iterator[Outcome]:
+def _steps(source: str, run: RunSettings) -> Iterator[Outcome]:
     """Take one repo of a run as far as is asked, and yield the outcome after each step."""
     with _token_of(_repo_at(run.to, Path(source).name)), prepared_repo(source, run) as folder:
         plan = run.plan(folder)
@@ -235,7 +232,7 @@ def _steps(source: str, run: Run) -> Iterator[Outcome]:
 
 
 @contextlib.contextmanager
-def prepared_repo(source: str, run: Run) -> Iterator[Path]:
+def prepared_repo(source: str, run: RunSettings) -> Iterator[Path]:
     """Yield the folder that is planned and published: staged, or of an earlier release; then signed."""
     repo_id = _repo_at(run.to, Path(source).name)
     if run.back_to is None or repo_id is None:

@@ -1,8 +1,10 @@
 """What a Hub says of its limits holds for the whole run: it is waited for once, or the run stops there."""
 
 import _thread
+import os
 import re
 import shutil
+import sys
 import time
 
 import pytest
@@ -28,7 +30,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def new_process(monkeypatch):
     """Nobody has asked this process to wait yet."""
-    monkeypatch.setattr(limits, "_holds", {})
+    monkeypatch.setattr(limits, "_held", {})
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_a_wait_beyond_all_patience_is_one_request(hub, staged, says):
 def test_a_quota_without_words_is_told_by_its_numbers(hub, staged):
     """A 429 that has no words of its own is told as how many requests in how many seconds."""
     hub.limit(0, 1800, words="")
-    with pytest.raises(HubError, match="its limit is 0 api requests in 1800 seconds"):
+    with pytest.raises(HubError, match="0 api requests in 1800 seconds"):
         plan_publish(staged, "hf:org", patience=QUICK)
 
 
@@ -142,7 +144,7 @@ def test_a_run_stops_at_a_limit_and_is_resumed(hub, several, monkeypatch):
     assert len(refusals(hub)) == 1
     assert "model_3" not in "".join(hub.requests())
     hub.quotas.clear()
-    monkeypatch.setattr(limits, "_holds", {})
+    monkeypatch.setattr(limits, "_held", {})
     assert all(outcome.published for outcome in publish_all(several, "hf:org", apply=True, patience=QUICK))
     assert [len(repo.tags) for repo in hub.repos.values()] == [1] * 4
     before = len(hub.log)
@@ -172,3 +174,25 @@ def test_what_was_not_tried_is_a_row_and_no_error(hub, several, capsys):
     assert len(re.findall(rf"not tried +the Hub asks to wait {CUT}", out)) == 3
     assert err.count("error: ") == 1
     assert QUOTA in err
+
+
+def test_a_run_of_several_shows_a_bar_on_a_terminal_only(several, tmp_path, monkeypatch, capsys):
+    """A terminal sees how many repos are done; a file sees no bar, and neither does a run of one."""
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")
+    command = ["publish", *several, "--to", str(tmp_path / "there")]
+    assert main(command) == 0
+    assert "/4" not in capsys.readouterr().err
+
+    def seen(words):
+        reading, writing = pty.openpty()
+        termios.tcsetwinsize(writing, (25, 80))
+        with os.fdopen(writing, "w") as terminal, monkeypatch.context() as here:
+            here.setattr(sys, "stderr", terminal)
+            assert main(words) == 0
+            terminal.flush()
+            text = os.read(reading, 1 << 16).decode()
+        os.close(reading)
+        return text
+
+    assert "0/4" in seen(command)
+    assert "0/1" not in seen(["publish", several[0], "--to", str(tmp_path / "there")])

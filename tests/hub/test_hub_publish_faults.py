@@ -122,7 +122,7 @@ def assert_survives(hub, staged, files, on, action, after_bytes):
 def test_a_long_burst_is_given_up_and_told(hub, staged, files, on, status):
     """A Hub that answers 429 or 500 for ever ends in one line, with the old state; later it ends right."""
     hub.fault(on, "status", status=status, times=-1)
-    with pytest.raises(HubError, match="run it again|asks to wait until") as caught:
+    with pytest.raises(HubError, match=r"run it again|asks to wait until") as caught:
         publish(staged)
     assert caught.value.is_transient
     assert_old_or_new(hub, files)
