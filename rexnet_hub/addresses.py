@@ -50,9 +50,45 @@ class Proxy:
         return f"{self} answers {status}{advice if status == 407 else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file of a repo on the Hub, at one commit."""
+
+    repo_id: str
+    commit: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"hf:{self.repo_id}@{self.commit}#{self.name}"
+
+
+def parse_hub_file(address: str) -> HubFile | None:
+    """Parse `hf:OWNER/NAME@COMMIT#FILE.safetensors`; None for an address of another kind.
+
+    Raises:
+        ValueError: It begins so, and is none; all that is wrong.
+    """
+    if not address.startswith("hf:"):
+        return None
+    repo_id, _, rest = address.removeprefix("hf:").partition("@")
+    commit, _, name = rest.partition("#")
+    problems = {
+        "names no repo OWNER/NAME": not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", repo_id, re.ASCII),
+        "names no commit by its 40 digits (branches and tags move)": not re.fullmatch("[0-9a-f]{40}", commit),
+        "names no safetensors file at the top of the repo": not re.fullmatch(
+            r"\w[\w.+-]*\.safetensors", name, re.ASCII
+        ),
+    }
+    if wrong := [problem for problem, is_found in problems.items() if is_found]:
+        raise ValueError(f"{', '.join(wrong)}; expected is hf:OWNER/NAME@COMMIT#FILE.safetensors")
+    return HubFile(repo_id, commit, name)
+
+
 def redact_url(url: str) -> str:
     """Return an address without credentials, query and fragment, which may be secrets."""
     try:
+        if hub_file := parse_hub_file(url):
+            return str(hub_file)
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:300]

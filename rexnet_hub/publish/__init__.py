@@ -12,6 +12,7 @@ from rexnet_hub.publish.run import (
 )
 from rexnet_hub.publish.show import describe_plan, outcomes_as_json, outcomes_as_markdown
 from rexnet_hub.publish.staging import stage
+from rexnet_hub.publish.weights import upload_weights
 
 __all__ = [
     "Outcome",
@@ -28,4 +29,5 @@ __all__ = [
     "record_publication",
     "stage",
     "staged_repo",
+    "upload_weights",
 ]

@@ -88,7 +88,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             problem = f"{', '.join(wrong)} did not read back as written; publish again"
             raise PublishError(f"{plan.target}: {problem}")
         return Published(place=plan.target)
-    return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
+    return apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
 
 
 def replace_folder(target: Path, source: Path, *, keep: Iterable[str] = ()) -> None:
@@ -109,7 +109,8 @@ def replace_folder(target: Path, source: Path, *, keep: Iterable[str] = ()) -> N
             shutil.copy2(target / name, aside / name, follow_symlinks=False)
 
 
-def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
+def apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
+    """Make the commit of a plan that was made just now, read it back, and tag it."""
     if plan.is_done and plan.head:
         return Published(place=plan.target, commit=plan.head, tag=plan.tag)
     commit, request = plan.head, None
@@ -177,11 +178,11 @@ def _transient_or(kind: str) -> Callable[[Exception], bool]:
 
 def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
-    files = plan.files
-    return (
-        f"Published by rexnet_hub {__version__}.\n\n"
-        f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
+    marks = {"Card": CARD_FILE, "Weights": WEIGHTS_FILE}
+    digests = (
+        f"{mark}-SHA256: {plan.files[name].sha256}" for mark, name in marks.items() if name in plan.files
     )
+    return f"Published by rexnet_hub {__version__}.\n\n" + "\n".join(digests)
 
 
 def _find_request(plan: Plan, remote: RemoteRepo, title: str) -> tuple[str, str] | None:

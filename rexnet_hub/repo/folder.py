@@ -6,12 +6,15 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from tqdm import tqdm
 
+from rexnet_hub.addresses import HubFile, parse_hub_file
 from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError
-from rexnet_hub.hub.snapshot import is_offline
+from rexnet_hub.hub.snapshot import downloaded_file, is_offline
 from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
@@ -21,7 +24,8 @@ from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.digest import FileDigest, digest_file
+from rexnet_hub.weights.digest import Digester, FileDigest, digest_file, open_source
+from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.weights.fetch import FetchedFile, fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
@@ -141,15 +145,23 @@ def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witnes
     return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
-def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:
+def fetch_released(
+    entry: Entry,
+    *,
+    cache_dir: Path,
+    measured: Measured,
+    to: Path | None = None,
+    token: str | bool | None = None,
+) -> Path:
     """Fetch an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
         measured: What the lock states of the model.
         to: A folder to copy it to, where it has its own name.
+        token: For a file of a Hub repo, as in huggingface_hub.
 
     Raises:
-        FetchError: It cannot be fetched.
+        FetchError, HubError: It cannot be fetched.
         MismatchError: It is not the file that index and lock state, or they state two.
         OutputExistsError: Another file has its name in the folder.
         RepoError: The entry names no weights.
@@ -160,12 +172,13 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
     identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+    hub_file = parse_hub_file(released.url)
     with tqdm(
         desc=released.file_name,
         total=released.size_bytes,
         unit="B",
         unit_scale=True,
-        disable=None,
+        disable=True if hub_file else None,  # the Hub's client has its own
         leave=False,
     ) as bar:
 
@@ -180,8 +193,34 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
             identity=identity,
             progress=show,
             offline=is_offline(),
+            download=partial(_download_from_hub, hub_file, token) if hub_file else download,
         )
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
+
+
+def _download_from_hub(
+    file: HubFile,
+    token: str | bool | None,
+    url: str,
+    target: BinaryIO,
+    *,
+    identity: Identity,
+    policy: FetchPolicy,
+    progress: ShowBytes | None,
+) -> FileDigest:
+    """Write a file of a Hub repo into an open file, checked against the Hub's own record of it too.
+
+    The patience and the progress bar are those of the Hub's client.
+    """
+    digester = Digester(identity.digests)
+    with downloaded_file(file, token=token) as (path, recorded), open_source(path) as source:
+        record = gather("the Hub's own record", recorded, f"{file.repo_id}@{file.commit[:12]}")
+        (identity + record).agreed(url)
+        for chunk in source.chunks(0, source.size_bytes):
+            digester.update(chunk)
+            target.write(chunk)
+    record.require(url, digest := digester.digest())
+    return digest
 
 
 def _copy(fetched: FetchedFile, file: Path) -> Path:

@@ -19,7 +19,7 @@ from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import RELEASED_FOLDER, is_file_name, mark_used
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
+from rexnet_hub.weights.download import Download, FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
 
 log = logging.getLogger(__name__)
@@ -41,17 +41,19 @@ def fetch(
     progress: ShowBytes | None = None,
     policy: FetchPolicy | None = None,
     offline: bool = False,
+    download: Download = download,
 ) -> FetchedFile:
     """Fetch a file to the cache, or check the one that is there.
 
     Args:
-        url: An https: or file: address.
+        url: An https: or file: address, or of another kind that `download` knows.
         file_name: Its name in the cache.
         cache_dir: Made if it is not there.
         identity: What is stated of the file.
         progress: Called with bytes done and bytes in all, as they come.
         policy: How patient to be, and whom to trust.
-        offline: Whether an https: address is not asked, so that only the cache can give the file.
+        offline: Whether nothing but a file: address is asked, so that only the cache can give the file.
+        download: Writes what the address holds into a file.
 
     Raises:
         FetchError: It could not be fetched.
@@ -77,7 +79,7 @@ def fetch(
                 return cached
             part = place.with_name(f".{place.name}.part")
             try:
-                digest = _download(url, part, known, policy, progress)
+                digest = _download(download, url, part, known, policy, progress)
                 file = (place if identity.is_whole else place / digest.sha256) / file_name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(file)
@@ -112,7 +114,12 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
 
 
 def _download(
-    url: str, part: Path, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
+    download: Download,
+    url: str,
+    part: Path,
+    identity: Identity,
+    policy: FetchPolicy,
+    progress: ShowBytes | None,
 ) -> FileDigest:
     """Fetch what an address holds into a temporary file, and check it."""
     with part.open("w+b") as stream:

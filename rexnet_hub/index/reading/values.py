@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
@@ -217,12 +218,17 @@ def redact_broken_url(text: str) -> str:
 
 
 def require_url(text: str, *, of_weights: bool = False) -> None:
-    """Check that a text is an address of the web or of a file.
+    """Check that a text is an address of the web or of a file; of weights also of a file of a Hub repo.
 
     Raises:
         Flaw: It is not one.
     """
     shown = repr(redact_broken_url(text))
+    try:
+        if of_weights and parse_hub_file(text):
+            return
+    except ValueError as error:
+        raise Flaw("not-a-url", f"{text[:120]!r} {error}") from None
     try:
         parts = urlsplit(text)
     except ValueError:
