@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem, refuse_unused
+from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
@@ -203,7 +203,7 @@ def run_add(args: argparse.Namespace) -> int:
     if args.to:
         refuse_unused("--to", weights_url=args.weights_url)
         if not args.to.startswith("hf:"):
-            refuse_unused(f"a folder, {args.to},", to=args.to)
+            raise UsageError(f"--to {args.to}: only a Hub is a home for weights; give hf:ORG or hf:ORG/NAME")
         repo_id = parse_repo_id(args.to, args.name)
         home = Home(repo_id=repo_id, upload=partial(upload_weights, repo_id=repo_id))
     new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})

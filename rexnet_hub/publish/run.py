@@ -233,7 +233,8 @@ def record_publication(plan: Plan, published: Published) -> None:
 
     def add(lock: Lock) -> Lock:
         before = lock.of(model)
-        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        last = before.published[-1] if before.published else None
+        is_new = last is None or (last.commit, last.tag) != (publication.commit, publication.tag)
         every = (*before.published, publication) if is_new else before.published
         return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
 

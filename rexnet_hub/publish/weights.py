@@ -1,4 +1,4 @@
-"""Give weights a home on the Hub: the first commit of a model's repo, before there is an entry of it."""
+"""Upload weights to the repo that is their home, in its first commit, before there is an entry of it."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def require_url(text: str, *, of_weights: bool = False) -> None:
     """
     shown = repr(redact_broken_url(text))
     try:
-        if of_weights and parse_hub_file(text):
+        if of_weights and text.startswith("hf:") and parse_hub_file(text):
             return
     except ValueError as error:
         raise Flaw("not-a-url", f"{text[:120]!r} {error}") from None
