@@ -44,7 +44,8 @@ class NewModel:
     Attributes:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
-        weights_url: Where others find the checkpoint; by default its address on this machine.
+        weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
+            are uploaded the repo, as hf:OWNER/NAME.
         dataset, split: Of the accuracies; by default ImageNet's validation set.
         top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
@@ -67,19 +68,6 @@ class NewModel:
     training_data: Sequence[str] = ()
     training_log: Path | None = None
     supersedes: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Home:
-    """A repo on the Hub that gets the weights, as safetensors.
-
-    Attributes:
-        upload: Uploads converted weights, given their receipt, and returns their address; run again it finds
-            them.
-    """
-
-    repo_id: str
-    upload: Callable[[Path, Receipt], HubFile]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,15 +99,19 @@ class _Contents:
 
 
 def add_entry(
-    checkpoint: Path, new: NewModel, *, index_file: Path | None = None, home: Home | None = None
+    checkpoint: Path,
+    new: NewModel,
+    *,
+    index_file: Path | None = None,
+    upload: Callable[[Path, Receipt], HubFile] | None = None,
 ) -> Added:
     """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
             stays as it is.
-        home: Where the weights are uploaded to before the index is touched; what it raises leaves that as it
-            is. The entry's released file is then what was uploaded.
+        upload: Uploads the converted weights, given their receipt, before the index is touched; they are the
+            entry's released file then.
 
     Raises:
         UsageError: Something is not stated, contradicts the checkpoint, or the name has other weights.
@@ -132,17 +124,19 @@ def add_entry(
     old = next((entry for entry in index.models if entry.name == new.name), None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
-        contents = _measure(checkpoint, weights, is_converted=home is not None)
+        contents = _measure(checkpoint, weights)
+        if upload is not None:
+            contents = replace(contents, released=contents.receipt.output)
         if old is not None:
-            _require_same(old, contents, home)
+            _require_same(old, contents, home=new.weights_url if upload else None)
             location = old.location
         else:
             collection = _find_collection(index, new.collection)
             if new.supersedes is not None:
                 index.find(new.supersedes)
             model = _entry(new, contents, checkpoint, collection)
-            if home is not None:
-                model["Weights"] = str(home.upload(weights, contents.receipt))
+            if upload is not None:
+                model["Weights"] = str(upload(weights, contents.receipt))
             location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
@@ -156,12 +150,8 @@ def add_entry(
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
-def _measure(checkpoint: Path, weights: Path, *, is_converted: bool) -> _Contents:
-    """Convert the checkpoint to a file aside, find which network its tensors are, and count.
-
-    Args:
-        is_converted: Whether others get that file, not the checkpoint.
-    """
+def _measure(checkpoint: Path, weights: Path) -> _Contents:
+    """Convert the checkpoint to a file aside, find which network its tensors are, and count."""
     receipt = convert_checkpoint(checkpoint, weights)
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
     classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
@@ -176,18 +166,16 @@ def _measure(checkpoint: Path, weights: Path, *, is_converted: bool) -> _Content
         num_classes=classifier[0],
         receipt=receipt,
         parameters=count_planned_parameters(tensors),
-        released=receipt.output if is_converted else receipt.source,
+        released=receipt.source,
     )
 
 
-def _require_same(old: Entry, contents: _Contents, home: Home | None) -> None:
+def _require_same(old: Entry, contents: _Contents, *, home: str | None) -> None:
     """Refuse another checkpoint under a name that somebody may already rely on, and another home."""
     url = old.released.url if old.released else "none"
-    if home is not None and not url.startswith(f"hf:{home.repo_id}@"):
-        raise UsageError(
-            f"{old.location}: {old.name} has Weights {redact_url(url)}, not in hf:{home.repo_id}; take the "
-            "entry out and add it again, or leave out --to"
-        )
+    if home is not None and not url.startswith(f"{home}@"):
+        problem = f"has Weights {redact_url(url)}, not in {home}; take the entry out and add it again"
+        raise UsageError(f"{old.location}: {old.name} {problem}, or leave out --to")
     source, identity = contents.released, released_identity(old, read_lock().of(old.name))
     wrong = [str(each) for each in identity.statements if each.contradicts(source)]
     if identity.sha256 and not wrong:

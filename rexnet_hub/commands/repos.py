@@ -193,21 +193,21 @@ def run_add(args: argparse.Namespace) -> int:
     order of the file stay. A name that has other weights already is refused. With --to the weights become
     safetensors on the Hub first, and the entry names them there, at their commit; run again it goes on.
     """
-    from dataclasses import fields
+    from dataclasses import fields, replace
     from functools import partial
 
-    from rexnet_hub.add import Home, NewModel, add_entry
+    from rexnet_hub.add import NewModel, add_entry
     from rexnet_hub.publish import parse_repo_id, upload_weights
 
-    home = None
+    new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
+    upload = None
     if args.to:
         refuse_unused("--to", weights_url=args.weights_url)
         if not args.to.startswith("hf:"):
             raise UsageError(f"--to {args.to}: only a Hub is a home for weights; give hf:ORG or hf:ORG/NAME")
         repo_id = parse_repo_id(args.to, args.name)
-        home = Home(repo_id=repo_id, upload=partial(upload_weights, repo_id=repo_id))
-    new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
-    added = add_entry(args.checkpoint, new, index_file=args.index_file, home=home)
+        new, upload = replace(new, weights_url=f"hf:{repo_id}"), partial(upload_weights, repo_id=repo_id)
+    added = add_entry(args.checkpoint, new, index_file=args.index_file, upload=upload)
     word = "was there already" if added.was_there else "added"
     show(f"{added.location}: {new.name} {word}, a {added.architecture}")
     return 0

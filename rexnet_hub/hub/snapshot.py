@@ -146,9 +146,7 @@ def downloaded_file(file: HubFile, *, token: str | bool | None = None) -> Iterat
     Raises:
         HubError: It cannot be fetched.
     """
-    with hub_faults("could not be fetched", file.repo_id):
-        folder = tempfile.TemporaryDirectory(prefix="rexnet-hub-")
-    with folder as scratch:
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         wanted = Wanted(repo_id=file.repo_id, revision=file.commit, cache_dir=scratch, token=token)
         path = _fetch(wanted, file.name)
         record = _record(wanted, path) or ""

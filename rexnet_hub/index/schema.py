@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.addresses import HUB_FILE
 from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -27,7 +28,6 @@ _WHOLE = r"\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?"
 _UNIT_SPAN = r"(0*(\.\d*)?|0*1(\.0*)?|\d(\.\d*)?[eE]-\d+)"
 _HUNDRED = r"(0*100(\.0*)?|0*\d{1,2}(\.\d*)?|\.\d+)"
 _URL = r"^(file:|https?://([^/?#@\s<>\"]*\.[^/?#@\s<>\"]*|localhost(:\d+)?)([/?#]|$))[^\s<>\"]*$"
-_HUB_FILE = r"^hf:\w[\w.-]*/\w[\w.-]*@[0-9a-f]{40}#\w[\w.+-]*\.safetensors$"
 
 
 def _quoted(pattern: str, tail: str = "") -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
-_OF_WEIGHTS = {"anyOf": [_LINK, {"type": "string", "pattern": _HUB_FILE}]}
+_OF_WEIGHTS = {"anyOf": [_LINK, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]}
 _KINDS: dict[str, dict[str, Any]] = {
     "text": _TEXT,
     "path": _TEXT,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from tqdm import tqdm
 
@@ -24,8 +25,7 @@ from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.digest import Digester, FileDigest, digest_file, open_source
-from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
+from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch
 from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
@@ -173,6 +173,9 @@ def fetch_released(
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
     hub_file = parse_hub_file(released.url)
+    opened = (
+        partial(_opened_on_hub, file=hub_file, identity=identity, token=token) if hub_file else nullcontext
+    )
     with tqdm(
         desc=released.file_name,
         total=released.size_bytes,
@@ -193,34 +196,18 @@ def fetch_released(
             identity=identity,
             progress=show,
             offline=is_offline(),
-            download=partial(_download_from_hub, hub_file, token) if hub_file else download,
+            opened=opened,
         )
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
 
 
-def _download_from_hub(
-    file: HubFile,
-    token: str | bool | None,
-    url: str,
-    target: BinaryIO,
-    *,
-    identity: Identity,
-    policy: FetchPolicy,
-    progress: ShowBytes | None,
-) -> FileDigest:
-    """Write a file of a Hub repo into an open file, checked against the Hub's own record of it too.
-
-    The patience and the progress bar are those of the Hub's client.
-    """
-    digester = Digester(identity.digests)
-    with downloaded_file(file, token=token) as (path, recorded), open_source(path) as source:
-        record = gather("the Hub's own record", recorded, f"{file.repo_id}@{file.commit[:12]}")
-        (identity + record).agreed(url)
-        for chunk in source.chunks(0, source.size_bytes):
-            digester.update(chunk)
-            target.write(chunk)
-    record.require(url, digest := digester.digest())
-    return digest
+@contextlib.contextmanager
+def _opened_on_hub(url: str, *, file: HubFile, identity: Identity, token: str | bool | None) -> Iterator[str]:
+    """Download a file of a Hub repo aside, check it by the Hub's own record too, yield its address there."""
+    with downloaded_file(file, token=token) as (path, recorded):
+        identity += gather("the Hub's own record", recorded, f"{file.repo_id}@{file.commit[:12]}")
+        identity.agreed(url).require(url, digest_file(path, identity.digests))
+        yield path.as_uri()
 
 
 def _copy(fetched: FetchedFile, file: Path) -> Path:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
@@ -49,21 +49,6 @@ NO_NETWORK = (
 )
 
 ShowBytes = Callable[[int, int | None], None]
-
-
-class Download(Protocol):
-    """A way to write what an address holds into an open file; as `download` does it."""
-
-    def __call__(
-        self,
-        url: str,
-        target: BinaryIO,
-        *,
-        identity: Identity,
-        policy: FetchPolicy,
-        progress: ShowBytes | None,
-    ) -> FileDigest:
-        """Return the digest of what was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

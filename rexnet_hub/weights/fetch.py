@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import RELEASED_FOLDER, is_file_name, mark_used
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.download import Download, FetchPolicy, ShowBytes, download
+from rexnet_hub.weights.download import FetchPolicy, ShowBytes, download
 from rexnet_hub.whole_files import locked, sync
 
 log = logging.getLogger(__name__)
@@ -41,19 +43,19 @@ def fetch(
     progress: ShowBytes | None = None,
     policy: FetchPolicy | None = None,
     offline: bool = False,
-    download: Download = download,
+    opened: Callable[[str], AbstractContextManager[str]] = contextlib.nullcontext,
 ) -> FetchedFile:
     """Fetch a file to the cache, or check the one that is there.
 
     Args:
-        url: An https: or file: address, or of another kind that `download` knows.
+        url: An https: or file: address, or one that `opened` makes one.
         file_name: Its name in the cache.
         cache_dir: Made if it is not there.
         identity: What is stated of the file.
         progress: Called with bytes done and bytes in all, as they come.
         policy: How patient to be, and whom to trust.
         offline: Whether nothing but a file: address is asked, so that only the cache can give the file.
-        download: Writes what the address holds into a file.
+        opened: Gives the address to fetch from, when the cache has no file.
 
     Raises:
         FetchError: It could not be fetched.
@@ -79,7 +81,8 @@ def fetch(
                 return cached
             part = place.with_name(f".{place.name}.part")
             try:
-                digest = _download(download, url, part, known, policy, progress)
+                with opened(url) as address:
+                    digest = _download(address, part, known, policy, progress)
                 file = (place if identity.is_whole else place / digest.sha256) / file_name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(file)
@@ -114,12 +117,7 @@ def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Ident
 
 
 def _download(
-    download: Download,
-    url: str,
-    part: Path,
-    identity: Identity,
-    policy: FetchPolicy,
-    progress: ShowBytes | None,
+    url: str, part: Path, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
 ) -> FileDigest:
     """Fetch what an address holds into a temporary file, and check it."""
     with part.open("w+b") as stream:

@@ -66,7 +66,7 @@ class Machine:
 
 
 def test_the_guide_runs_as_printed(hub, tmp_path):
-    """Each section's commands end well, in order; the weights go up once, and a clone with no cache has it."""
+    """Each section's commands end well, in order; the weights go up once; a clone with no cache has them."""
     first = Machine(tmp_path / "first", hub)
     shutil.copytree(ROOT / "model_index", first.folder / "model_index")
     network = timm.create_model("rexnet_100", num_classes=37)

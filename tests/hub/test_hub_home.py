@@ -213,26 +213,26 @@ def test_what_is_damaged_on_the_way_is_refused(hub, told, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    "address",
     [
-        (f"hf:timm/net@main#{WEIGHTS}", "names no commit by its 40 digits"),
-        (f"hf:timm/net@1234567#{WEIGHTS}", "names no commit by its 40 digits"),
-        (f"hf:timm/net#{WEIGHTS}", "names no commit by its 40 digits"),
-        (f"hf:timm/net@{'a' * 40}#model.bin", "names no safetensors file"),
-        (f"hf:timm/net@{'a' * 40}#a/{WEIGHTS}", "names no safetensors file"),
-        (f"hf:timm/net@{'a' * 40}", "names no safetensors file"),
-        (f"hf:net@{'a' * 40}#{WEIGHTS}", "names no repo OWNER/NAME"),
-        (f"hf:../net@{'a' * 40}#{WEIGHTS}", "names no repo OWNER/NAME"),
-        ("hf:net", "names no repo OWNER/NAME, names no commit .*, names no safetensors file"),
+        f"hf:timm/net@main#{WEIGHTS}",
+        f"hf:timm/net@1234567#{WEIGHTS}",
+        f"hf:timm/net#{WEIGHTS}",
+        f"hf:timm/net@{'a' * 40}#model.bin",
+        f"hf:timm/net@{'a' * 40}#a/{WEIGHTS}",
+        f"hf:timm/net@{'a' * 40}",
+        f"hf:net@{'a' * 40}#{WEIGHTS}",
+        f"hf:../net@{'a' * 40}#{WEIGHTS}",
+        "hf:net",
     ],
 )
-def test_an_address_that_is_none_is_an_error_at_its_place(told, address, words, capsys):
-    """`validate` names the place and all that is wrong, and so does whoever needs the weights."""
+def test_an_address_that_is_none_is_an_error_at_its_place(told, address, capsys):
+    """`validate` names the place and what is expected, and so does whoever needs the weights."""
     told(weights=address)
     assert main(["validate"]) == 1
     said = capsys.readouterr().out
     assert "pets.yml:16:12: error[not-a-url]" in said
-    with pytest.raises(MismatchError, match=words):
+    with pytest.raises(MismatchError, match="all 40 digits of the commit"):
         fetch(load_index())
     assert main(["fetch", "net"]) == 1
     assert "Traceback" not in capsys.readouterr().err

@@ -224,11 +224,13 @@ def require_url(text: str, *, of_weights: bool = False) -> None:
         Flaw: It is not one.
     """
     shown = repr(redact_broken_url(text))
-    try:
-        if of_weights and text.startswith("hf:") and parse_hub_file(text):
+    if of_weights and text.startswith("hf:"):
+        if parse_hub_file(text):
             return
-    except ValueError as error:
-        raise Flaw("not-a-url", f"{text[:120]!r} {error}") from None
+        expected = (
+            "hf:OWNER/NAME@COMMIT#FILE.safetensors, all 40 digits of the commit (branches and tags move)"
+        )
+        raise Flaw("not-a-url", f"{text[:120]!r} is no file of a Hub repo; expected is {expected}")
     try:
         parts = urlsplit(text)
     except ValueError:
