@@ -2,16 +2,19 @@
 
 import hashlib
 
+import jsonschema
 import pytest
 import timm
 import torch
-from loopback import READ
+import yaml
+from loopback import READ, TRANSPORTS, WRITE
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import FetchError, HubError, MismatchError
 from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.schema import build_schema
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.publish import publish_all
 from rexnet_hub.repo.folder import fetch_released
@@ -37,6 +40,7 @@ Models:
   SHA256: '{sha256}'
 """
 WEIGHTS = "model.safetensors"
+SCHEMA = jsonschema.Draft202012Validator(build_schema())
 
 
 def tensors(seed):
@@ -78,10 +82,15 @@ def fetch(index, **options):
     )
 
 
+by_both = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+@by_both
 def test_weights_on_the_hub_are_loaded_at_their_commit(hub, told, canonical, capsys):
     """They are fetched at the commit, whatever the head is now, digested, loaded; nobody converts them."""
     index = told()
     assert index.problems == ()
+    assert list(SCHEMA.iter_errors(yaml.safe_load(index.find("net").location.file.read_text()))) == []
     commit = hub.repos["timm/net"].head
     hub.push("timm/net", {WEIGHTS: b"others"})
     model, state = AutoModel.from_pretrained("net"), tensors(1)
@@ -175,7 +184,7 @@ def test_a_lie_is_one_error_and_leaves_nothing(hub, told, canonical, lie):
 def test_what_a_token_may_not_read_is_said(hub, told, monkeypatch):
     """A gated and a private repo are one line each; a token that is given is the one that asks."""
     index = told()
-    repo, may_write = hub.repos["timm/net"], "hf_SENTINELwrite0123456789abcdef"
+    repo = hub.repos["timm/net"]
     monkeypatch.setenv("HF_TOKEN", READ)
     repo.gated = True
     with pytest.raises(HubError, match="it is gated; ask for access"):
@@ -184,7 +193,7 @@ def test_what_a_token_may_not_read_is_said(hub, told, monkeypatch):
     with pytest.raises(HubError, match="no such repo, or it is private"):
         AutoModel.from_pretrained("net", token=False)
     repo.gated = True
-    AutoModel.from_pretrained("net", token=may_write)
+    AutoModel.from_pretrained("net", token=WRITE)
 
 
 def test_a_renamed_repo_still_gives_them(hub, told, canonical):
@@ -234,6 +243,7 @@ def test_an_address_that_is_none_is_an_error_at_its_place(told, address, capsys)
     assert "pets.yml:16:12: error[not-a-url]" in said
     with pytest.raises(MismatchError, match="all 40 digits of the commit"):
         fetch(load_index())
+    assert list(SCHEMA.iter_errors(yaml.safe_load((load_index().find("net").location.file).read_text())))
     assert main(["fetch", "net"]) == 1
     assert "Traceback" not in capsys.readouterr().err
 
@@ -264,6 +274,7 @@ def everything(tmp_path):
     return {file.name: file.read_bytes() for file in (tmp_path / "index").iterdir() if file.suffix != ".lock"}
 
 
+@by_both
 def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_path, monkeypatch):
     """A private repo with one file, an entry that names it; published, it is kept; elsewhere it all loads."""
     assert add("--to", "hf:org") == (0, "")

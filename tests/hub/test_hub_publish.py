@@ -363,6 +363,7 @@ def test_a_file_of_this_machine_is_not_published_to_a_real_hub(hub, staged, tmp_
     monkeypatch.setattr("rexnet_hub.publish.plan._require_trained", lambda repo: None)
     plan = plan_publish(staged, "hf:org")
     assert [stop.partition(":")[0] for stop in plan.stops] == ["its Weights address is of this machine"]
+    assert "`add FILE --to hf:ORG`" in plan.stops[0]
     with pytest.raises(PublishError, match="of this machine: file:///"):
         apply_plan(plan)
     assert plan_publish(staged, tmp_path / "hub").stops == ()
