@@ -150,7 +150,7 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
             [change.name for change in plan.changes if change.kind == "remove"],
             parent=parent,
             title=title,
-            message=_message(plan),
+            message=_message(plan) if CARD_FILE in plan.files else "The weights; the rest follows.",
             as_pr=plan.as_pr,
         )
         if not plan.as_pr:
@@ -179,11 +179,11 @@ def _transient_or(kind: str) -> Callable[[Exception], bool]:
 
 def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
-    marks = {"Card": CARD_FILE, "Weights": WEIGHTS_FILE}
-    digests = (
-        f"{mark}-SHA256: {plan.files[name].sha256}" for mark, name in marks.items() if name in plan.files
+    files = plan.files
+    return (
+        f"Published by rexnet_hub {__version__}.\n\n"
+        f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
     )
-    return f"Published by rexnet_hub {__version__}.\n\n" + "\n".join(digests)
 
 
 def _find_request(plan: Plan, remote: RemoteRepo, title: str) -> tuple[str, str] | None:
@@ -247,7 +247,7 @@ def upload_weights(weights: Path, receipt: Receipt, *, repo_id: str) -> HubFile:
             there now is not what was sent.
         HubError: The Hub does not answer, or refuses.
     """
-    require_trained(weights, stand_in=receipt.stand_in)
+    require_trained(receipt.source.name, stand_in=receipt.stand_in)
     remote = RemoteRepo(repo_id=repo_id)
     state, files = remote.read(), {weights.name: digest_both(weights)}
     plan = Plan(

@@ -354,7 +354,7 @@ def parse_repo_id(to: str, name: str) -> str:
     return repo_id
 
 
-def require_trained(place: Path, *, stand_in: bool) -> None:
+def require_trained(place: Path | str, *, stand_in: bool) -> None:
     """Refuse stand-ins for any Hub but one of this machine; no byte is sent to ask."""
     if stand_in and not is_loopback(hub_url()):
         raise PublishError(

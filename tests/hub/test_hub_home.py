@@ -350,5 +350,6 @@ def test_stand_ins_get_no_home_on_a_real_hub(hub, add, small_index, monkeypatch)
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)
     code, said = add("--to", "hf:org", checkpoint=next(small_index.parent.glob("*.pth")))
     assert code == 1
+    assert said.startswith("error: small-")
     assert "its weights are stand-ins" in said
     assert hub.log == []
