@@ -18,7 +18,7 @@ class HeldError(Exception):
     """A server asked not to be asked before a time; its words say why."""
 
     def __init__(self, seconds: float, words: str) -> None:
-        self.until = time.time() + min(seconds, _LONGEST_SECONDS)
+        self.words, self.until = words, time.time() + min(seconds, _LONGEST_SECONDS)
         when = time.strftime("%Y-%m-%d %H:%M %Z", time.localtime(self.until))
         super().__init__(f"the Hub asks to wait until {when}" + (f" ({words!r})" if words else ""))
 
@@ -46,7 +46,8 @@ def parse_hold(response: Any, words: str = "") -> HeldError | None:
     quota = parse_ratelimit_headers(response.headers)
     if quota is not None and quota.remaining == 0:
         seconds = quota.reset_in_seconds + 1.0 if seconds is None else seconds  # it may be rounded down
-        words = words or f"{quota.limit} {quota.resource_type} requests in {quota.window_seconds} seconds"
+        if quota.limit is not None:
+            words = words or f"{quota.limit} {quota.resource_type} requests in {quota.window_seconds} seconds"
     return None if seconds is None else HeldError(seconds, words)
 
 
@@ -63,10 +64,12 @@ def wait_turn(url: object, patience_seconds: float) -> None:
     Raises:
         HeldError: It asks to wait longer than the patience is.
     """
-    if hold := _held.get(urlsplit(str(url)).netloc):
-        with _turn:  # one waits, and says so; for the others nothing is left to wait for
-            if hold.wait_seconds > patience_seconds:
-                raise hold
-            if hold.wait_seconds:
-                log.warning("waiting %.0f s: %s", hold.wait_seconds, hold)
-                time.sleep(hold.wait_seconds)
+    hold = _held.get(urlsplit(str(url)).netloc)
+    if hold is None or not hold.wait_seconds:
+        return
+    if hold.wait_seconds > patience_seconds:
+        raise HeldError(hold.wait_seconds, hold.words)
+    with _turn:  # one waits, and says so; for the others nothing is left to wait for
+        if seconds := hold.wait_seconds:
+            log.warning("waiting %.0f s: %s", seconds, hold)
+            time.sleep(seconds)

@@ -10,6 +10,7 @@ import time
 import pytest
 from loopback import WRITE
 
+from rexnet_hub.auto import AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub import limits
@@ -124,6 +125,19 @@ def test_each_read_of_a_plan_is_retried(hub, staged, on, status):
     hub.fault(on, "status", status=status, times=QUICK.attempts - 1)
     assert plan_publish(staged, "hf:org", patience=QUICK).edits == ("# theirs",)
     assert [fault.times for fault in hub.faults] == [0]
+
+
+def test_a_load_takes_what_is_cached_while_the_hub_asks_to_wait(hub, files):
+    """Beyond a load's two minutes a cached model is loaded at one request's cost; another fails at none."""
+    for name in ("org/small", "org/other"):
+        hub.create(name, files)
+    AutoModel.from_pretrained("org/small")
+    hub.limit(0, 1800, kind="resolvers")
+    AutoModel.from_pretrained("org/small")
+    assert len(refusals(hub)) == 1
+    with pytest.raises(HubError, match=f"asks to wait {CUT}"):
+        AutoModel.from_pretrained("org/other")
+    assert len(refusals(hub)) == 1
 
 
 def test_a_run_waits_once_for_all(hub, several):
