@@ -23,7 +23,7 @@ from rexnet_hub.index.lock import (
     require_own_index,
     update_lock,
 )
-from rexnet_hub.keys import read_private_key
+from rexnet_hub.keys import SIGSTORE, read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
@@ -31,7 +31,7 @@ from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import render_for, stage
 from rexnet_hub.repo.folder import fetch_released
-from rexnet_hub.signing import sign_repo
+from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -114,7 +114,7 @@ def publish_all(
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
-    sign_key: Path | None = None,
+    sign_key: Path | str | None = None,
     sign_version: int | None = None,
     back_to: str | None = None,
     **options: Unpack[PlanOptions],
@@ -124,7 +124,7 @@ def publish_all(
     Args:
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
-        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_key: As in `sign_repo`: what each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
 
@@ -150,7 +150,7 @@ def publish_all(
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
-        read_private_key(sign_key)
+        read_identity_token() if sign_key == SIGSTORE else read_private_key(sign_key)
     if back_to is not None and not options.get("as_pr"):
         options["tag"] = options.get("tag") or back_to
     outcomes = []
