@@ -9,6 +9,7 @@ configuration, the file that a private instance hands out, makes the library bel
 
 import base64
 import hashlib
+import inspect
 import json
 import struct
 import threading
@@ -25,8 +26,7 @@ ISSUER = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/org/zoo/.github/workflows/models.yml@refs/heads/main"
 REQUEST_TOKEN = "SENTINEL-request-token"
 SCT_OID, ISSUER_OID = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2"), ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
-_USAGES = """digital_signature content_commitment key_encipherment data_encipherment key_agreement
-key_cert_sign crl_sign encipher_only decipher_only""".split()
+_USAGES = tuple(inspect.signature(x509.KeyUsage).parameters)
 
 
 def text64(data):
