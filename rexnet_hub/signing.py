@@ -77,8 +77,10 @@ class Statement:
     metrics: Mapping[str, str] = field(default_factory=dict)
 
 
-def sign_repo(folder: Path, key: Path | str, *, entry: Entry, version: int) -> Statement:
-    """Sign a staged repo; run again with the same version, it is signed anew.
+def sign_repo(
+    folder: Path, key: Path | str, *, entry: Entry, version: int, earlier: Path | None = None
+) -> Statement:
+    """Sign a staged repo, or take over a signature that holds for it already.
 
     Whatever goes wrong before the end leaves neither statement nor signature.
 
@@ -87,6 +89,8 @@ def sign_repo(folder: Path, key: Path | str, *, entry: Entry, version: int) -> S
             identity that the CI proves. That is logged in public, for ever, with the digests of the files.
         entry: Whose repo it is.
         version: At least 1, and more than that of any earlier publication.
+        earlier: Where statement and signature of the last publication are, if there was one. They stay, with
+            their version, where the same signer, known by the key or the index, signed these very files.
 
     Raises:
         UsageError: The version is none, the `sign` extra is not installed, or nobody proves an identity.
@@ -109,6 +113,15 @@ def sign_repo(folder: Path, key: Path | str, *, entry: Entry, version: int) -> S
     with contextlib.ExitStack() as undo:
         for name in SIGNATURE_FILES:
             undo.callback((folder / name).unlink, missing_ok=True)
+        if earlier is not None and trusted is not None:
+            for name in SIGNATURE_FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    write_whole(folder / name, (earlier / name).read_bytes())
+            with contextlib.suppress(SignatureProblem):
+                kept, _ = _read_signed(folder, trusted)
+                if replace(kept, version=version) == statement:
+                    undo.pop_all()
+                    return kept
         write_whole(folder / STATEMENT_FILE, text.encode())
         config = library.signing.Config().set_hashing_config(_hashing(library, folder))
         with tempfile.TemporaryDirectory() as made:

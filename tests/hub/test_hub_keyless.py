@@ -270,7 +270,7 @@ def test_without_an_identity_nothing_is_signed(where, staged, sigstore, entry, m
         monkeypatch.delenv(name)
     for sign in (
         lambda: sign_repo(staged, "sigstore", entry=entry, version=1),
-        lambda: publish_all([str(staged)], tmp_path / "out", sign_key="sigstore", sign_version=1),
+        lambda: publish_all([str(staged)], tmp_path / "out", apply=True, sign_key="sigstore", sign_version=1),
     ):
         with pytest.raises(UsageError, match=r"id-token: write \(") as caught:
             sign()
@@ -371,6 +371,38 @@ def test_a_model_is_published_and_loaded_without_a_secret(
     monkeypatch.delenv("REXNET_HUB_SIGSTORE")
     with pytest.raises(UsageError, match="offline, an identity is checked by Sigstore's keys in a file only"):
         AutoModel.from_pretrained("small", local_files_only=True)
+
+
+@pytest.mark.parametrize("by", ["key", "identity"])
+def test_a_run_that_changes_nothing_signs_nothing(by, hub, own_small_index, sigstore, key, capsys):
+    """A signature that holds for the same files stays, whatever the counter; else it is made anew."""
+    signer = str(key) if by == "key" else "sigstore"
+    if by == "identity":
+        demand(own_small_index)
+    words = ["publish", "small", "--to", "hf:org", "--apply", "--sign", signer, "--version-counter"]
+    assert main([*words, "7"]) == 0
+    head, logged = hub.repos["org/small"].head, len(sigstore.entries)
+    assert main([*words, "8"]) == 0
+    assert "was there" in capsys.readouterr().out
+    assert (hub.repos["org/small"].head, len(sigstore.entries)) == (head, logged)
+    file = own_small_index / "small.yml"
+    file.write_text(file.read_text().replace("77.86%", "77.85%"))
+    assert main([*words, "9"]) == 0
+    now = hub.repos["org/small"]
+    assert now.head != head
+    assert json.loads(now.files()["statement.json"])["version"] == 9
+    unsigned = publish_all(["small"], "hf:org")[0].plan.stops
+    assert any("the signature there would be lost" in stop for stop in unsigned)
+    hub.push("org/small", {"model.sig": b"{}"})
+    assert main([*words, "10"]) == 0
+    assert json.loads(now.files()["statement.json"])["version"] == 10
+
+
+def test_a_plan_is_not_signed_in_public(staged, sigstore, tmp_path):
+    """What is logged stays for ever, so an identity signs only what is applied."""
+    with pytest.raises(UsageError, match=r"logged in public, for ever: --sign sigstore goes with --apply"):
+        publish_all([str(staged)], tmp_path / "out", sign_key="sigstore", sign_version=1)
+    assert sigstore.asked == []
 
 
 def test_verify_takes_an_identity(signed, own_small_index, capsys):
