@@ -172,23 +172,22 @@ def verify_signature(
     return statement
 
 
-def require_signature(repo: Repo, signer: Path | str | Signer, *, name: str | None = None) -> Repo:
+def require_signature(repo: Repo, signer: Signer, *, name: str | None = None) -> Repo:
     """Return a repo as its signature has it: config and receipt of signed bytes, weights still to be read.
 
     Their reader compares the weights with the signature too. Other files of the folder are not looked at.
     Arguments and errors are those of `verify_signature`.
     """
-    trusted = read_signer(signer) if isinstance(signer, Path | str) else signer
     renew = repo.renew
     try:
-        statement, files = _read_signed(repo.folder, trusted)
+        statement, files = _read_signed(repo.folder, signer)
     except SignatureProblem as error:
         statements = repo.identity.statements if renew else ()
         if renew is None or not any(each.contradicts(digest_file(repo.weights)) for each in statements):
             raise
         log.warning("%s; its weights are damaged and fetched again", printable(str(error)))
-        return require_signature(replace(renew(), renew=None), trusted, name=name)
-    _require_current(repo.folder, statement, trusted, name, None)
+        return require_signature(replace(renew(), renew=None), signer, name=name)
+    _require_current(repo.folder, statement, signer, name, None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         for file, data in files.items():
             Path(scratch, file).write_bytes(data)
@@ -199,7 +198,7 @@ def require_signature(repo: Repo, signer: Path | str | Signer, *, name: str | No
         config=config,
         receipt=receipt,
         identity=(repo.identity + signed).agreed(repo.weights),
-        renew=renew and (lambda: require_signature(renew(), trusted, name=name)),
+        renew=renew and (lambda: require_signature(renew(), signer, name=name)),
     )
 
 
@@ -227,11 +226,10 @@ def read_identity_token() -> str:
     Raises:
         UsageError: There is none, or the `sign` extra is not installed.
     """
+    _library()
     try:
         from sigstore.oidc import detect_credential
-    except ImportError:
-        raise UsageError(NEEDS_PACKAGES) from None
-    try:
+
         token, why = detect_credential(), "no CI proves one here"
     except Exception as error:  # down to the library's own client of the CI
         token, why = None, _words_of(error)
@@ -333,12 +331,12 @@ def _read_signed(folder: Path, signer: Signer) -> tuple[Statement, dict[str, byt
         raise SignatureProblem(folder / name, problem) from None
     library = _library()
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as made:
-        signature = Path(made, SIGNATURE_FILE)
-        signature.write_bytes(bundle := files.pop(SIGNATURE_FILE))
+        signature, bundle = Path(made, SIGNATURE_FILE), files.pop(SIGNATURE_FILE)
         config = _use_signer(library.verifying.Config(), signer, Path(made))
         config.set_hashing_config(_hashing(library, folder).set_allow_symlinks(True))
         try:
             digests = _signed_digests(bundle)
+            signature.write_text(json.dumps(json.loads(bundle)))  # no key twice, which two may read as two
             config.set_ignore_unsigned_files(True).verify(folder, signature)
         except Exception as error:  # the library raises what its parts raise, down to its own parsers
             fault = _find_fault(folder, bundle, signer, error)
@@ -356,16 +354,18 @@ def _read_signed(folder: Path, signer: Signer) -> tuple[Statement, dict[str, byt
 
 
 def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
-    """Tell the library whom it is to check by."""
+    """Tell the library whom to check by; Sigstore's keys are in a file, or asked for over the network."""
     if isinstance(signer, PublicKey):
         (made / "key.pem").write_text(signer.pem)
         return config.use_elliptic_key_verifier(public_key=made / "key.pem")
-    names, trust = {"identity": signer.name, "oidc_issuer": signer.issuer}, find_trust_config()
+    trust = find_trust_config()
     try:
-        return config.use_sigstore_verifier(**names, trust_config=trust)
-    except Exception as error:  # as above; the public instance's keys are asked for over the network
-        place = trust or "of the public instance, asked for over the network,"
-        raise FetchError(f"Sigstore's keys {place} cannot be read ({_words_of(error)})") from None
+        return config.use_sigstore_verifier(
+            identity=signer.name, oidc_issuer=signer.issuer, trust_config=trust
+        )
+    except Exception as error:  # as above
+        place = trust or "of the public instance"
+        raise FetchError(f"Sigstore's keys ({place}) cannot be read ({_words_of(error)})") from None
 
 
 def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
@@ -389,20 +389,13 @@ def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -
 
 
 def _signed_digests(signature: bytes) -> dict[str, str]:
-    """Return the SHA-256 of each file out of a bundle; each bit of them counts, and they have one reading."""
-    envelope = json.loads(signature, object_pairs_hook=_plain_keys)["dsseEnvelope"]
+    """Return the SHA-256 of each file out of a bundle; each of their bits counts."""
+    envelope = json.loads(signature)["dsseEnvelope"]
     for text in (envelope["payload"], *(each["sig"] for each in envelope["signatures"])):
         if base64.b64encode(base64.b64decode(text, validate=True)).decode() != text:
             raise ValueError("its base64 has stray bits")
     rows = json.loads(base64.b64decode(envelope["payload"]))["predicate"]["resources"]
     return {row["name"]: row["digest"] for row in rows if row["algorithm"] == "sha256"}
-
-
-def _plain_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse keys that another reader may take otherwise: twice the same, or the library's other spelling."""
-    if len(dict(pairs)) < len(pairs) or any("_" in key for key, _ in pairs):
-        raise ValueError("its keys have two readings")
-    return dict(pairs)
 
 
 def _hashing(library: Any, folder: Path) -> Any:

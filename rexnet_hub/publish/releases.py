@@ -100,12 +100,10 @@ def released_repo(
         HubError: It could not be read.
     """
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-    state = remote.read()
-    if tag is not None:
-        if (commit := state.tags.get(tag)) is None:
-            lists = f"rexnet-hub versions hf:{repo_id} lists them"
-            raise PublishError(f"hf:{repo_id}: has no release {tag}; {lists}")
-        state = remote.read(commit)
+    head = remote.read()
+    if tag is not None and tag not in head.tags:
+        raise PublishError(f"hf:{repo_id}: has no release {tag}; rexnet-hub versions hf:{repo_id} lists them")
+    state = head if tag is None else remote.read(head.tags[tag])
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
         folder = Path(scratch) / repo_id.rpartition("/")[2]
         folder.mkdir()

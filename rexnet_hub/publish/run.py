@@ -144,15 +144,11 @@ def publish_all(
         refuse_unused(f"the folder {place}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
-        refuse_unused("a plan", record=record)
+        refuse_unused("a plan", record=record, **{"--sign sigstore": sign_key == SIGSTORE})  # as it is logged
     if record:
         require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
-    if sign_key == SIGSTORE and not apply:
-        raise UsageError(
-            "what an identity signs is logged in public, for ever: --sign sigstore goes with --apply"
-        )
     if sign_key is not None:
         read_identity_token() if sign_key == SIGSTORE else read_private_key(sign_key)
     if back_to is not None and not options.get("as_pr"):
@@ -169,7 +165,13 @@ def publish_all(
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
-                    _sign(folder, sign_key, to, repo_id, version=sign_version, token=token, patience=patience)
+                    last, entry = Path(to, folder.name), load_index().find(folder.name)
+                    if repo_id is not None:
+                        head = released_repo(
+                            repo_id, None, names=SIGNATURE_FILES, token=token, patience=patience
+                        )
+                        last = stack.enter_context(head)
+                    sign_repo(folder, sign_key, entry=entry, version=sign_version, earlier=last)
                 is_release = back_to is not None
                 plan = plan_publish(
                     folder, to, is_release=is_release, token=token, patience=patience, **options
@@ -187,26 +189,6 @@ def publish_all(
             outcome = replace(outcome, problem=f"{where}{error.strerror or error}")
         outcomes.append(outcome)
     return tuple(outcomes)
-
-
-def _sign(
-    folder: Path,
-    key: Path | str,
-    to: str | Path,
-    repo_id: str | None,
-    *,
-    version: int,
-    token: str | bool | None,
-    patience: Patience | None,
-) -> None:
-    """Sign a staged repo, unless the signature at its target holds for it."""
-    with contextlib.ExitStack() as stack:
-        last = Path(to, folder.name)
-        if repo_id is not None:
-            head = released_repo(repo_id, None, names=SIGNATURE_FILES, token=token, patience=patience)
-            last = stack.enter_context(head)
-        entry = load_index().find(folder.name)
-        sign_repo(folder, key, entry=entry, version=version, earlier=last)
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
