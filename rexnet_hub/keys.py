@@ -1,4 +1,4 @@
-"""Read the keys and identities that sign, and those that signatures are checked by."""
+"""Read the keys and identities that sign, or are trusted."""
 
 from __future__ import annotations
 

@@ -77,10 +77,11 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         SignatureProblem: It must be signed, and is not, or not by the trusted key.
     """
     access, entry = access or Access(), find_entry(source)
+    if access.trusted_key is None and (entry is None or entry.demand is None):
+        return _find_unsigned(source, entry, access)
     given = None if access.trusted_key is None else read_signer(access.trusted_key)
     signer = require_one_signer(entry, given)
-    if signer is None:
-        return _find_unsigned(source, entry, access)
+    assert signer is not None
     offline = access.local_files_only or is_offline()
     if offline and isinstance(signer, CertifiedIdentity) and find_trust_config() is None:
         problem = "offline, an identity is checked by Sigstore's keys in a file only"

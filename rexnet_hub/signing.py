@@ -239,7 +239,7 @@ def read_identity_token() -> str:
 
 
 def _sign_as_identity(config: Any, folder: Path, signature: Path) -> None:
-    """Let the library sign with a key that Sigstore certifies for this run."""
+    """Sign by the library with a key that Sigstore certifies for this run."""
     token = read_identity_token()
     try:
         config.use_sigstore_signer(identity_token=token, trust_config=find_trust_config())
@@ -354,7 +354,7 @@ def _read_signed(folder: Path, signer: Signer) -> tuple[Statement, dict[str, byt
 
 
 def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
-    """Tell the library whom to check by; Sigstore's keys are in a file, or asked for over the network."""
+    """Configure whom the library checks by; Sigstore's keys are in a file, or asked for over the network."""
     if isinstance(signer, PublicKey):
         (made / "key.pem").write_text(signer.pem)
         return config.use_elliptic_key_verifier(public_key=made / "key.pem")
