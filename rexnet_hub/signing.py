@@ -121,6 +121,7 @@ def sign_repo(
                 kept, _ = _read_signed(folder, trusted)
                 if replace(kept, version=version) == statement:
                     undo.pop_all()
+                    log.warning("%s is signed as version %d, which stays", printable(kept.name), kept.version)
                     return kept
         write_whole(folder / STATEMENT_FILE, text.encode())
         config = library.signing.Config().set_hashing_config(_hashing(library, folder))
@@ -283,14 +284,14 @@ def _read_seen(file: Path) -> int:
     """Return the version that was remembered; 0 where none was."""
     try:
         text = file.read_text(encoding="ascii")
-        if re.fullmatch(r"[0-9]{1,18}\n?", text):
-            return int(text)
-        raise ValueError(text)
     except FileNotFoundError:
         return 0
     except (OSError, ValueError):
+        text = ""
+    if not re.fullmatch(r"[0-9]{1,18}\n?", text):
         problem = "does not say which signed version was seen last; delete it, or name --at-least-version"
-        raise SignatureProblem(file, problem) from None
+        raise SignatureProblem(file, problem)
+    return int(text)
 
 
 def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:

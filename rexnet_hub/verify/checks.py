@@ -236,7 +236,7 @@ def check_signature(evidence: Evidence) -> Iterator[Finding]:
         return
     try:
         signed = verify_signature(repo.folder, key.value, name=evidence.entry.name)
-        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, key at {key.location}"
+        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, trusted at {key.location}"
     except SignatureProblem as error:
         found, holds, note = "not so", False, str(error)
     except FetchError as error:
