@@ -16,15 +16,16 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from loopback import CLAIMS, REQUEST_TOKEN, identity
 
 ISSUER = "https://token.actions.githubusercontent.com"
 WORKFLOW = "https://github.com/org/zoo/.github/workflows/models.yml@refs/heads/main"
-REQUEST_TOKEN = "SENTINEL-request-token"
 SCT_OID, ISSUER_OID = ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2"), ObjectIdentifier("1.3.6.1.4.1.57264.1.1")
 _USAGES = tuple(inspect.signature(x509.KeyUsage).parameters)
 
@@ -166,7 +167,8 @@ class LoopbackSigstore:
         if "/.well-known/" in path:
             return {"authorization_endpoint": self.url, "token_endpoint": self.url}
         if path.startswith("/idtoken"):
-            return {"value": write_token()}
+            audience = parse_qs(urlsplit(path).query)["audience"][0]
+            return {"value": write_token() if audience == "sigstore" else identity(**CLAIMS, aud=audience)}
         if path == "/api/v2/signingCert":
             request = x509.load_pem_x509_csr(base64.b64decode(asked["certificateSigningRequest"]))
             chain = [self.certify(request.public_key()), self.authority]

@@ -9,7 +9,8 @@ import sys
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from keyless import ISSUER, REQUEST_TOKEN, WORKFLOW, LoopbackSigstore
+from keyless import ISSUER, WORKFLOW, LoopbackSigstore, write_token
+from loopback import REQUEST_TOKEN
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
@@ -302,7 +303,7 @@ def test_what_sigstore_refuses_leaves_nothing_and_shows_no_secret(
 ):
     """Its words may repeat the token that it was sent: it is blotted out, and the folder is as before."""
     kind, said = REFUSED[on]
-    echo = sigstore.answer("/idtoken", None)["value"]
+    echo = write_token()
     sigstore.refuse = {on: (status, {"message": f"Bearer {REQUEST_TOKEN} {echo}", "code": status})}
     if on == "idtoken" and status == 200:
         said = "malformed"
