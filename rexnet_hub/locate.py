@@ -82,8 +82,8 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
     given = None if access.trusted_key is None else read_signer(access.trusted_key)
     signer = require_one_signer(entry, given)
     assert signer is not None
-    offline = access.local_files_only or is_offline()
-    if offline and isinstance(signer, CertifiedIdentity) and find_trust_config() is None:
+    asks = isinstance(signer, CertifiedIdentity) and find_trust_config() is None
+    if asks and (access.local_files_only or is_offline()):
         problem = "offline, an identity is checked by Sigstore's keys in a file only"
         raise UsageError(f"{problem}: name it in REXNET_HUB_SIGSTORE")
     repo = _find_unsigned(source, entry, replace(access, trusted_key=str(signer)))
