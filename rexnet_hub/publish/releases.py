@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,31 +82,21 @@ def _own(state: RemoteState) -> dict[str, str]:
 
 @contextlib.contextmanager
 def released_repo(
-    repo_id: str,
-    tag: str | None,
-    *,
-    names: Collection[str] = OWN_NAMES,
-    token: str | bool | None = None,
-    patience: Patience | None = None,
+    repo_id: str, tag: str, *, token: str | bool | None = None, patience: Patience | None = None
 ) -> Iterator[Path]:
     """Yield our files of a release in a folder, each compared with the Hub's record of it.
-
-    Args:
-        tag: None for the head; of a repo that is not there the folder is empty.
-        names: Which of our files.
 
     Raises:
         PublishError: The repo has no such tag.
         HubError: It could not be read.
     """
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-    head = remote.read()
-    if tag is not None and tag not in head.tags:
+    if (commit := remote.read().tags.get(tag)) is None:
         raise PublishError(f"hf:{repo_id}: has no release {tag}; rexnet-hub versions hf:{repo_id} lists them")
-    state = head if tag is None else remote.read(head.tags[tag])
+    state = remote.read(commit)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
         folder = Path(scratch) / repo_id.rpartition("/")[2]
         folder.mkdir()
-        for name in state.files.keys() & set(names):
+        for name in OWN_NAMES & state.files.keys():
             shutil.copyfile(read(name), folder / name)
         yield folder

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -30,6 +31,7 @@ from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
@@ -165,12 +167,10 @@ def publish_all(
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
-                    last, entry = Path(to, folder.name), load_index().find(folder.name)
+                    there: RemoteRepo | Path = Path(to, folder.name)
                     if repo_id is not None:
-                        head = released_repo(
-                            repo_id, None, names=SIGNATURE_FILES, token=token, patience=patience
-                        )
-                        last = stack.enter_context(head)
+                        there = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+                    last, entry = stack.enter_context(signature_at(there)), load_index().find(folder.name)
                     sign_repo(folder, sign_key, entry=entry, version=sign_version, earlier=last)
                 is_release = back_to is not None
                 plan = plan_publish(
