@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import HubError, PublishError, RexnetHubError, UsageError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -23,15 +24,16 @@ from rexnet_hub.index.lock import (
     require_own_index,
     update_lock,
 )
-from rexnet_hub.keys import read_private_key
+from rexnet_hub.keys import SIGSTORE, read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
-from rexnet_hub.signing import sign_repo
+from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -122,7 +124,7 @@ class RunSettings:
         to: As of `plan_publish`.
         apply: Whether to publish, and not only to plan.
         record: Whether to write what was published on a Hub into the lock.
-        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_key: As in `sign_repo`: what each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
         options: For each plan.
@@ -133,7 +135,7 @@ class RunSettings:
     token: str | bool | None = None
     patience: Patience | None = None
     record: bool = False
-    sign_key: Path | None = None
+    sign_key: Path | str | None = None
     sign_version: int | None = None
     back_to: str | None = None
     options: PlanOptions = field(default_factory=PlanOptions)
@@ -159,13 +161,14 @@ class RunSettings:
             refuse_unused(f"the folder {place}", back_to=self.back_to)
         check_options(self.to, record=self.record, **self.options)
         if not self.apply:
-            refuse_unused("a plan", record=self.record)
+            signs_in_public = {"--sign sigstore": self.sign_key == SIGSTORE}  # it is logged
+            refuse_unused("a plan", record=self.record, **signs_in_public)
         if self.record:
             require_own_index()
         if len(sources) > 1 and is_hub and "/" in str(self.to):
             raise UsageError(f"{self.to} names one repo, {len(sources)} are to be published; give hf:OWNER")
         if self.sign_key is not None:
-            read_private_key(self.sign_key)
+            read_identity_token() if self.sign_key == SIGSTORE else read_private_key(self.sign_key)
 
     def plan(self, folder: Path) -> Plan:
         """Plan the publication of one prepared folder."""
@@ -245,8 +248,13 @@ def prepared_repo(source: str, run: RunSettings) -> Iterator[Path]:
         given = released_repo(repo_id, run.back_to, token=run.token, patience=run.patience)
     with given as folder:
         if run.sign_key is not None and run.sign_version is not None:
+            there: RemoteRepo | Path = Path(run.to, folder.name)
+            if repo_id is not None:
+                patience = run.patience or Patience()
+                there = RemoteRepo(repo_id=repo_id, token=run.token, patience=patience)
             entry = load_index().find(folder.name)
-            sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version)
+            with signature_at(there) as last:
+                sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder
 
 
