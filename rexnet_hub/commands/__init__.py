@@ -28,6 +28,7 @@ COMMANDS = {
     "convert": "checkpoints",
     "cache": "caching",
     "verify": "checkpoints",
+    "watch": "checkpoints",
     "lock": "checkpoints",
     "card": "repos",
     "stage": "repos",

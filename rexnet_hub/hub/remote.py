@@ -28,9 +28,11 @@ class RemoteState:
 
     Attributes:
         head: The commit; None where there is no such repo.
+        repo_id: As the Hub gives it: another one where the repo was renamed.
     """
 
     head: str | None = None
+    repo_id: str = ""
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_private: bool = False
@@ -69,14 +71,16 @@ class RemoteRepo:
             for row in info.siblings or ()
         }
         tags = {tag.name: tag.target_commit for tag in refs.tags}
-        return RemoteState(head=info.sha, files=files, tags=tags, is_private=bool(info.private))
+        return RemoteState(
+            head=info.sha, repo_id=info.id, files=files, tags=tags, is_private=bool(info.private)
+        )
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
-        """List the history from a commit back: (commit, message)."""
+        """List the history from a commit back: (commit, its title and message)."""
 
         def ask() -> list[tuple[str, str]]:
             rows = self._api.list_repo_commits(self.repo_id, revision=commit)
-            return [(row.commit_id, row.message) for row in rows]
+            return [(row.commit_id, f"{row.title}\n\n{row.message}") for row in rows]
 
         return self._read("could not list its commits", ask, revision=commit)
 
@@ -162,6 +166,14 @@ class RemoteRepo:
         """Make a call that changes nothing; what fails at once is tried once more."""
         patience = replace(self.patience, attempts=2, total_seconds=self.patience.step_seconds)
         return retry(lambda: self._call(doing, call, revision=revision), patience)
+
+
+def list_repos(owner: str, patience: Patience) -> list[str]:
+    """List the ids of an owner's repos, as far as the token of the environment may see them."""
+    remote = RemoteRepo(repo_id=owner, patience=patience)
+    return remote._read(
+        "could not be listed", lambda: [row.id for row in remote._api.list_models(author=owner)]
+    )
 
 
 def hub_url() -> str:

@@ -93,9 +93,19 @@ def released_repo(
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     if (commit := remote.read().tags.get(tag)) is None:
         raise PublishError(f"hf:{repo_id}: has no release {tag}; rexnet-hub versions hf:{repo_id} lists them")
-    state = remote.read(commit)
+    with repo_at(remote, remote.read(commit)) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def repo_at(remote: RemoteRepo, state: RemoteState) -> Iterator[Path]:
+    """Yield our files of one commit in a folder, each compared with the Hub's record of it.
+
+    Raises:
+        HubError: One could not be read.
+    """
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
-        folder = Path(scratch) / repo_id.rpartition("/")[2]
+        folder = Path(scratch) / remote.repo_id.rpartition("/")[2]
         folder.mkdir()
         for name in OWN_NAMES & state.files.keys():
             shutil.copyfile(read(name), folder / name)
