@@ -1,4 +1,4 @@
-"""Compare what is published, and each source that the index cites, with index and lock.
+"""Compare what is published, and what the index cites, with index and lock.
 
 A head that moved, a file beside ours, a line more in a card: what others change of their own is named, and is
 false only where index or lock state otherwise.
@@ -48,7 +48,7 @@ from rexnet_hub.weights.download import FetchPolicy, download
 NOTES = frozenset({"repo", "head", "others", "source"})
 #: Answers that settle that something is not there; any other may be another one tomorrow.
 _GONE = frozenset({404, 410, 451})
-MOST_TITLES = 5
+MOST_TITLES, MAX_TEXT_BYTES = 5, 1 << 24
 PATIENCE = Patience(step_seconds=30, total_seconds=600, attempts=3)
 POLICY = FetchPolicy(total_seconds=600, attempts=3)
 #: A file of a repository, as GitHub, the Hub and others like them address it.
@@ -129,7 +129,7 @@ def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
 
 
 def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
-    state, stated = remote.read(), f"hf:{remote.repo_id}"
+    state, stated, measured = remote.read(), f"hf:{remote.repo_id}", say.measured
     found = f"hf:{state.repo_id}" if state.head else "no such repo, or it is private"
     if state.is_private and found == stated:
         yield say.leave("repo", stated=stated, found="private", note="read with a token")
@@ -137,24 +137,20 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
         yield say.compare("repo", stated=stated, found=found, note="as the Hub names it")
     if state.head is None:
         return
-    hub, published = say.measured.hub, say.measured.published
-    is_locked, remote = (
-        hub is not None and hub.repo_id == remote.repo_id,
-        replace(remote, repo_id=state.repo_id),
-    )
-    if hub is None or not is_locked:
+    if measured.hub is None or measured.hub.repo_id != remote.repo_id:
         yield say.leave("head", stated="nothing", found=state.head, note="not in the lock: publish --record")
     else:
-        for release in (each for each in published if each.repo_id == hub.repo_id):
+        for release in (each for each in measured.published if each.repo_id == remote.repo_id):
             yield _check_release(say, remote, state, release)
-        yield _check_head(say, remote, state, hub.commit)
+        yield _check_head(say, remote, state, measured.hub.commit)
+    remote = replace(remote, repo_id=state.repo_id)
     with reader(remote, state) as read:
         others = sorted(state.files.keys() - find_ours(state.files, read) - {HUBS_OWN})
     if others:
         yield say.leave("others", stated="nothing", found=", ".join(others), note="files that are not ours")
     with repo_at(remote, state) as folder:
         try:
-            yield from verify_model(say.entry, repo=folder, measured=say.measured)
+            yield from verify_model(say.entry, repo=folder, measured=measured)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured
             found = str(error).replace(str(folder), remote.repo_id)
             yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")
@@ -183,27 +179,25 @@ def _check_release(say: Evidence, remote: RemoteRepo, head: RemoteState, release
     then, tagged = _read_commit(remote, release.commit), head.tags.get(release.tag or "")
     at = _read_commit(remote, tagged) if tagged else None
     weights = then.files.get(WEIGHTS_FILE) if then else None
+    found = weights.sha256 if weights else None
     wrong = {
-        "no such commit any more": then is None,
-        f"weights {weights.sha256 if weights else 'gone'}": then
-        and release.weights_sha256 != (weights and weights.sha256),
-        f"no tag {release.tag}": release.tag and tagged is None,
+        "no such commit any more": not then,
+        f"weights {found}": then and release.weights_sha256 != found,
+        f"no tag {release.tag}": release.tag and not tagged,
         f"{release.tag} on {tagged} with other files": then and at and _differing(then, at),
     }
     stated = f"{release.tag or 'no tag'} on {release.commit}, weights {release.weights_sha256}"
-    found = "; ".join(text for text, is_so in wrong.items() if is_so)
-    return say.compare("release", stated=stated, found=found or stated, note=f"lock, {release.date}")
+    found = "; ".join(text for text, is_so in wrong.items() if is_so) or stated
+    return say.compare("release", stated=stated, found=found, note=f"lock, {release.date}")
 
 
 def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: str) -> Finding:
-    """Name the commits since the lock's; false if one changed a file of ours but the card, which has a check."""
+    """Name the commits since the lock's; false if a file of ours changed; the card has a check."""
     if head.head == commit:
         return say.compare("head", stated=commit, found=commit, note="no commit since")
     history, then = remote.messages(str(head.head)), _read_commit(remote, commit)
-    since = list(itertools.takewhile(lambda row: row[0] != commit, history))
-    titles = [
-        text.partition("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for _, text in since
-    ]
+    since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
+    titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
     note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     if then is None:
         return say.leave("head", stated=commit, found=f"{head.head}, of another history", note=note)
@@ -217,14 +211,8 @@ class _Upstream:
     """Reads what the index cites, each text and each state of a repo once."""
 
     def __init__(self) -> None:
-        self.text = functools.cache(self._fetch)
+        self.text = functools.cache(_fetch_text)
         self.state = functools.cache(lambda repo, at: RemoteRepo(repo_id=repo, patience=PATIENCE).read(at))
-
-    @staticmethod
-    def _fetch(url: str) -> str:
-        target = io.BytesIO()
-        download(url, target, identity=Identity(), policy=POLICY)
-        return target.getvalue().decode(errors="replace")
 
     def lines(self, url: str, revision: str = "HEAD") -> list[str]:
         """Read a text as it is at a revision; where its address has none, as it is now."""
@@ -243,6 +231,16 @@ class _Upstream:
         return file
 
 
+def _fetch_text(url: str) -> str:
+    def refuse_large(done: int, total: int | None) -> None:
+        if done > MAX_TEXT_BYTES:
+            raise FetchError(f"{redact_url(url)}: is longer than {MAX_TEXT_BYTES} bytes")
+
+    target = io.BytesIO()
+    download(url, target, identity=Identity(), policy=POLICY, progress=refuse_large)
+    return target.getvalue().decode(errors="replace")
+
+
 def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:
     """Check what the released files, the witnesses, the tables and the cited texts are now."""
     up, cited = _Upstream(), dict[str, tuple[Evidence, list[str]]]()
@@ -254,15 +252,11 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
         for witness in entry.witnesses:
             if str(witness.claim.source).startswith("https:"):
                 yield from asked("witness", witness.claim.text, partial(_check_witness, say, up, witness))
-        for result in entry.results:
-            dates = {
-                _file(table): table for table in sorted(result.snapshots, key=lambda table: table.date or "")
-            }
-            for table in result.snapshots:
-                is_last = dates[_file(table)] is table
-                yield from asked(
-                    "table", redact_url(table.url), partial(_check_table, say, up, table, is_last)
-                )
+        for tables in (result.snapshots for result in entry.results):
+            last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
+            for table in tables:
+                check = partial(_check_table, say, up, table, is_last=last[_file(table.url)] is table)
+                yield from asked("table", redact_url(table.url), check)
         for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
@@ -272,8 +266,8 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
         yield from _asked(say, "source", redact_url(url), partial(_check_text, say, up, url, names))
 
 
-def _file(table: PublishedTable) -> str:
-    return _PINNED.sub(r"\g<host>/\g<repo>/\g<path>", table.url)
+def _file(url: str) -> str:
+    return _PINNED.sub(r"\g<host>/\g<repo>/\g<path>", url)
 
 
 def _check_weights(say: Evidence, up: _Upstream, url: str, is_fetched: bool) -> Iterator[Finding]:
@@ -294,32 +288,28 @@ def _check_weights(say: Evidence, up: _Upstream, url: str, is_fetched: bool) -> 
 
 def _check_witness(say: Evidence, up: _Upstream, witness: Witness) -> Iterator[Finding]:
     """Check that a witness states at its head what it is cited for."""
-    place, text = str(witness.claim.source), witness.claim.text
+    place, text, value = str(witness.claim.source), witness.claim.text, witness.claim.value
     record, note = up.record(place), f"{redact_url(place)}, at its head"
-    if record is None:
-        holds = any(witness.claim.value in line.lower() for line in up.lines(place))
-        yield say.compare("witness", stated=text, found=text if holds else "not in it", note=note)
-    elif witness.algorithm == "sha256" and record.sha256:
-        holds = record.sha256 == witness.claim.value
-        yield say.compare("witness", stated=text, found=record.sha256, holds=holds, note=note)
-    else:
+    if record is not None and (witness.algorithm != "sha256" or record.sha256 is None):
         yield say.leave("witness", stated=text, found="no such digest in the Hub's record", note=note)
+        return
+    found = record.sha256 if record else "another"
+    holds = found == value if record else any(value in line.lower() for line in up.lines(place))
+    yield say.compare("witness", stated=text, found=text if holds else found, note=note)
 
 
-def _check_table(say: Evidence, up: _Upstream, table: PublishedTable, is_last: bool) -> Iterator[Finding]:
-    """Check that a table has the figures: where it is cited, and at its head if it is the last that is cited."""
-    names, at = (say.entry.name, say.entry.architecture), _PINNED.match(table.url)
+def _check_table(say: Evidence, up: _Upstream, table: PublishedTable, *, is_last: bool) -> Iterator[Finding]:
+    """Check that a table has the figures: as it is cited, and at its head if no later one is cited."""
+    names, at = {say.entry.name, say.entry.architecture}, _PINNED.match(table.url)
     named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
+    figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
     for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
         rows = [line for line in up.lines(table.url, revision) if named.search(line)]
         numbers = {Decimal(number) for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)}
-        wrong = [
-            f"{name} {claim.text}" for name, claim in table.metrics.items() if claim.value not in numbers
-        ]
-        stated = ", ".join(wrong or (f"{name} {claim.text}" for name, claim in table.metrics.items()))
+        wrong = [figure for figure, value in figures.items() if value not in numbers]
+        stated = ", ".join(wrong or figures)
         found = ("; ".join(rows) or "no line that names the model") if wrong else stated
-        note = f"{redact_url(table.url)}, at {revision}"
-        yield say.compare("table", stated=stated, found=found, holds=not wrong, note=note)
+        yield say.compare("table", stated=stated, found=found, note=f"{redact_url(table.url)}, at {revision}")
 
 
 def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) -> Iterator[Finding]:
@@ -327,8 +317,7 @@ def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) ->
     at, shown, note = _PINNED.match(url), redact_url(url), f"cited for {', '.join(dict.fromkeys(names))}"
     commit = at["at"] if at else "HEAD"
     record = up.record(url, commit)
-    is_same = record == up.record(url) if record else up.lines(url, commit) == up.lines(url)
-    if is_same:
+    if record == up.record(url) if record else up.lines(url, commit) == up.lines(url):
         yield say.compare("source", stated=shown, found=shown, note=note)
     else:
         yield say.leave("source", stated=shown, found="there; its head has another text", note=note)

@@ -235,9 +235,11 @@ def run_watch(args: argparse.Namespace) -> int:
     """Check what is published, and every source that the index cites, against index and lock.
 
     Each repo on the Hub is downloaded and checked as `verify hf:ORG/NAME` does it. Released files, witnesses,
-    tables and cited texts are asked for where they are. A line is printed for what is not as it is stated,
-    and for what others changed. Exit code 1 is for what is false; 75 if nothing is, but somebody did not answer.
+    tables and cited texts are asked for where they are. A line says what is false, or what others changed of
+    their own. Exit code 1 is for what is false; 75 says that nothing is, but that somebody did not answer.
     """
+    from dataclasses import replace
+
     from rexnet_hub.drift import NOTES, watch
     from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED, exit_code, render_json
 
@@ -248,9 +250,8 @@ def run_watch(args: argparse.Namespace) -> int:
         return exit_code(findings)
     for each in findings:
         if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
-            word = "changed" if each.verdict == NOT_MEASURED else each.verdict
-            note = f" ({each.note})" if each.note else ""
-            show(f"{each.model}: {each.claim} {word}: stated {each.stated}, found {each.found}{note}")
+            told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
+            show(f"{told} ({each.note})" if each.note else told)
     counts = {word: sum(each.verdict == word for each in findings) for word in (HOLDS, FALSE, NOT_REACHED)}
     show(", ".join(f"{count} {word}" for word, count in counts.items()), stream=sys.stderr)
     return exit_code(findings)

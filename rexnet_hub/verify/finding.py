@@ -34,6 +34,10 @@ class Finding:
     found: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        """Return what does not hold, in one line."""
+        return f"{self.model}: {self.claim} is {self.verdict}: stated {self.stated}, found {self.found}"
+
 
 def require_truth(findings: Sequence[Finding]) -> None:
     """Refuse findings that hold a false claim, or none at all.
@@ -44,8 +48,7 @@ def require_truth(findings: Sequence[Finding]) -> None:
     if not findings:
         raise UsageError("there was nothing to verify")
     if wrong := [f for f in findings if f.verdict == FALSE]:
-        lines = (f"{f.model}: {f.claim} is false: stated {f.stated}, found {f.found}" for f in wrong)
-        raise RexnetHubError("\n".join(lines))
+        raise RexnetHubError("\n".join(map(str, wrong)))
 
 
 def exit_code(findings: Sequence[Finding]) -> int:

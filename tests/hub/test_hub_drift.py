@@ -101,8 +101,10 @@ def zoo(hub, origin, published_once, certificate, tmp_path, monkeypatch, capsys)
     (index / "lock.json").write_bytes(published_once["lock"])
     files, repo = origin.server.files, hub.repos["org/small"]
     return SimpleNamespace(
-        hub=hub, server=origin.server, files=files, repo=repo, index=index, released=f"/dir/{origin.released}",
-        text=lambda name: repo.files()[name].decode(), token=lambda value: monkeypatch.setenv("HF_TOKEN", value),
+        hub=hub, server=origin.server, files=files, repo=repo, index=index,
+        released=f"/dir/{origin.released}",
+        text=lambda name: repo.files()[name].decode(),
+        token=lambda value: monkeypatch.setenv("HF_TOKEN", value),
         anonymous=lambda: monkeypatch.delenv("HF_TOKEN"),
     )  # fmt: skip
 
@@ -162,60 +164,81 @@ def publish_unrecorded(zoo):
 PLANTED = {
     "weights": (
         lambda zoo: zoo.hub.push("org/small", {"model.safetensors": OTHER}, title="Better\x1b[2J weights"),
-        r"head false: stated \w{40}, found \w{40}, model\.safetensors changed "
+        r"head is false: stated \w{40}, found \w{40}, model\.safetensors changed "
         r"\(commits since \(1\): Better\\x1b\[2J weights\)",
     ),
     "config": (
         lambda zoo: push(zoo, "config.json", "bicubic", "bilinear"),
-        r"interpolation false: stated bicubic, found bilinear",
+        r"interpolation is false: stated bicubic, found bilinear",
     ),
-    "card": (lambda zoo: push(zoo, "README.md", "77.86", "87.86"), r"card false: stated .*77\.86.*found .*87\.86"),
-    "receipt": (swap_receipt, r"head false: .*receipt\.json changed \(commits since \(1\): Improve it\)"),
-    "licence": (lambda zoo: push(zoo, "README.md", "license: mit", "license: other"), "license false: stated mit, found other"),
-    "licence of the index": (relicense, "license false: stated apache-2.0, found mit"),
-    "not recorded": (publish_unrecorded, r"head false: .*since \(1\): .* \(as we publish\)"),
+    "card": (
+        lambda zoo: push(zoo, "README.md", "77.86", "87.86"),
+        r"card is false: stated .*77\.86.*found .*87\.86",
+    ),
+    "receipt": (swap_receipt, r"head is false: .*receipt\.json changed \(commits since \(1\): Improve it\)"),
+    "licence": (
+        lambda zoo: push(zoo, "README.md", "license: mit", "license: other"),
+        "license is false: stated mit, found other",
+    ),
+    "licence of the index": (relicense, "license is false: stated apache-2.0, found mit"),
+    "not recorded": (publish_unrecorded, r"head is false: .*since \(1\): .* \(as we publish\)"),
     "tag moved": (
         lambda zoo: zoo.repo.tags.update(v1=zoo.repo.commits[zoo.repo.head].parent),
-        r"release false: stated v1 on \w{40}, weights \w{64}, found v1 on \w{40} with other files",
+        r"release is false: stated v1 on \w{40}, weights \w{64}, found v1 on \w{40} with other files",
     ),
-    "tag deleted": (lambda zoo: zoo.repo.tags.clear(), r"release false: .*, found no tag v1 "),
-    "history": (squash, r"release false: .*, found no such commit any more; no tag v1 "),
-    "renamed": (rename, r"repo false: stated hf:org/small, found hf:org/new "),
-    "private": (hide, r"repo false: stated hf:org/small, found no such repo, or it is private "),
-    "removed": (lambda zoo: zoo.hub.repos.pop("org/small"), r"repo false: stated hf:org/small, found no such repo"),
-    "gated": (gate, r"repo false: stated hf:org/small, found .*it is gated"),
+    "tag deleted": (lambda zoo: zoo.repo.tags.clear(), r"release is false: .*, found no tag v1 "),
+    "history": (squash, r"release is false: .*, found no such commit any more; no tag v1 "),
+    "renamed": (rename, r"repo is false: stated hf:org/small, found hf:org/new "),
+    "private": (hide, r"repo is false: stated hf:org/small, found no such repo, or it is private "),
+    "removed": (
+        lambda zoo: zoo.hub.repos.pop("org/small"),
+        r"repo is false: stated hf:org/small, found no such repo",
+    ),
+    "gated": (gate, r"repo is false: stated hf:org/small, found .*it is gated"),
     "half": (
         lambda zoo: zoo.repo.commits[zoo.repo.head].tree.pop("config.json"),
-        r"files false: stated a whole repo, found org/small: .*config\.json",
+        r"files is false: stated a whole repo, found org/small: .*config\.json",
     ),
     "witness on the Hub": (
         lambda zoo: zoo.hub.push("timm/small", {"model.safetensors": OTHER[1:]}),
-        r"witness false: stated sha256:\w{64}, found \w{64} \(https://huggingface\.co/timm/small/blob/main/",
+        r"witness is false: stated sha256:\w{64}, found \w{64} \(https://huggingface\.co/timm/small/blob/",
     ),
-    "witness's repo": (lambda zoo: zoo.hub.repos.pop("timm/small"), r"witness false: .*found timm/small"),
-    "witness": (lambda zoo: zoo.files.update({YML: b"sha384: 00\n"}), r"witness false: stated .*, found not in it"),
-    "witness's file": (lambda zoo: zoo.files.pop(YML), r"witness false: .*answers 404"),
+    "witness's repo": (lambda zoo: zoo.hub.repos.pop("timm/small"), r"witness is false: .*found timm/small"),
+    "witness": (
+        lambda zoo: zoo.files.update({YML: b"sha384: 00\n"}),
+        r"witness is false: stated .*, found another",
+    ),
+    "witness's file": (lambda zoo: zoo.files.pop(YML), r"witness is false: .*answers 404"),
     "figure": (
         lambda zoo: zoo.files.update({TABLE.format("HEAD"): ROW.format("77.9").encode()}),
-        r"table false: stated top1 77\.862, found small\.in1k,77\.9,93\.890,4\.80 \(.*results\.csv, at HEAD\)",
+        r"table is false: stated top1 77\.862, found small\.in1k,77\.9,93\.890,4\.80 \(.*\.csv, at HEAD\)",
     ),
     "row": (
         lambda zoo: zoo.files.update({TABLE.format("HEAD"): b"model,top1\nsmaller,77.862\n"}),
-        r"table false: stated top1 77\.862, found no line that names the model \(.*at HEAD\)",
+        r"table is false: stated top1 77\.862, found no line that names the model \(.*at HEAD\)",
     ),
     "table as cited": (
         lambda zoo: zoo.files.update({TABLE.format("a7d0a8b5"): ROW.format("77.9").encode()}),
-        r"table false: stated top1 77\.858, found small\.in1k,77\.9,.*at a7d0a8b5\)",
+        r"table is false: stated top1 77\.858, found small\.in1k,77\.9,.*at a7d0a8b5\)",
     ),
-    "table": (lambda zoo: zoo.files.pop(TABLE.format("HEAD")), r"table false: stated .*, found .*answers 404"),
-    "source": (lambda zoo: zoo.files.pop(README.format("61debcc")), r"source false: stated .*README\.md, found .*404"),
-    "source's head": (lambda zoo: zoo.files.pop(README.format("HEAD")), r"source false: .*answers 404"),
+    "table": (
+        lambda zoo: zoo.files.pop(TABLE.format("HEAD")),
+        r"table is false: stated .*, found .*answers 404",
+    ),
+    "source": (
+        lambda zoo: zoo.files.pop(README.format("61debcc")),
+        r"source is false: stated .*README\.md, found .*404",
+    ),
+    "source's head": (lambda zoo: zoo.files.pop(README.format("HEAD")), r"source is false: .*answers 404"),
     "released file's size": (
         lambda zoo: zoo.files.update({zoo.released: zoo.files[zoo.released] + b"x"}),
-        r"weights false: stated https://127.*\.pth, found .*its size in bytes is \d+",
+        r"weights is false: stated https://127.*\.pth, found .*its size in bytes is \d+",
     ),
-    "released file": (lambda zoo: zoo.files.pop(zoo.released), r"weights false: stated https.*answers 404"),
-}  # fmt: skip
+    "released file": (
+        lambda zoo: zoo.files.pop(zoo.released),
+        r"weights is false: stated https.*answers 404",
+    ),
+}
 
 
 def test_nothing_planted_is_nothing_said(zoo, capsys):
@@ -251,7 +274,7 @@ def test_drift_is_found(zoo, capsys, plant, line):
 
 
 def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
-    """Commits, files and lines of others, and another text at a source's head, end with 0, each in a line."""
+    """Commits, files and lines of others, and another text at a source's head, end with 0, a line each."""
     zoo.hub.push("org/small", {"README.md": zoo.text("README.md").encode() + b"\nTheirs.\n"}, "Say more")
     zoo.hub.push("org/small", {"onnx/model.onnx": b"\x08"}, "Add ONNX")
     zoo.hub.push("timm/small", {"README.md": b"timm's"})
@@ -259,9 +282,9 @@ def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
     code, lines, said = run(capsys, "watch")
     assert code == 0
     assert [line.partition(":")[2].partition(":")[0] for line in lines] == [
-        " head changed",
-        " others changed",
-        " source changed",
+        " head is changed",
+        " others is changed",
+        " source is changed",
     ]
     assert lines[0].endswith("weights and config the same (commits since (2): Add ONNX; Say more)")
     assert "found onnx/model.onnx" in lines[1]
@@ -275,7 +298,7 @@ def test_a_repo_that_a_token_sees_is_named_private(zoo, capsys):
     code, lines, _ = run(capsys, "watch")
     assert (code, lines) == (
         0,
-        ["small: repo changed: stated hf:org/small, found private (read with a token)"],
+        ["small: repo is changed: stated hf:org/small, found private (read with a token)"],
     )
 
 
@@ -295,7 +318,7 @@ def test_other_bytes_of_the_same_size_need_them_all(zoo, capsys):
     (finding,) = (each for each in json.loads(capsys.readouterr().out) if each["claim"] == "weights")
     assert "its size alone: --fetch compares each byte" in finding["note"]
     code, (line,), _ = run(capsys, "watch", "--fetch")
-    assert (code, "small: weights false: " in line, "SHA-256" in line) == (1, True, True)
+    assert (code, "small: weights is false: " in line, "SHA-256" in line) == (1, True, True)
     zoo.files[zoo.released] = data
     assert run(capsys, "watch", "--fetch")[:2] == (0, [])
 
@@ -325,11 +348,27 @@ def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
         zoo.server.modes = ["status 503"]
     code, lines, said = run(capsys, "watch")
     assert code == 75
-    assert all(" not reached: stated " in line for line in lines)
+    assert all(" is not reached: stated " in line for line in lines)
     assert f"0 false, {len(lines)} not reached" in said
     if who == "server":
         zoo.repo.tags.clear()
         assert run(capsys, "watch")[0] == 1
+
+
+def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
+    """A cited text that is larger than any text is not reached."""
+    monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines)) == (75, 3)
+    assert all("is longer than 10 bytes" in line for line in lines)
+
+
+def test_a_released_file_of_no_length_is_not_reached(zoo, capsys):
+    """A server that does not say how long its file is has not answered the question; read whole, it has."""
+    zoo.server.modes = ["unsized"]
+    code, (line,), _ = run(capsys, "watch")
+    assert (code, "the server does not say how long the file is" in line) == (75, True)
+    assert run(capsys, "watch", "--fetch")[:2] == (0, [])
 
 
 def test_a_watch_that_asks_nobody_is_misuse(zoo, capsys, monkeypatch):

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the workflow's machine is a Linux"),
     pytest.mark.skipif(shutil.which("jq") is None, reason="GitHub's program has a jq of its own"),
 ]
-#: GitHub's own program is not here: this keeps issues as that does, and filters its list with jq as that does.
+#: GitHub's own program is not here: this keeps issues, and filters its list with jq, as that does.
 GH = """\
 #!/usr/bin/env python3
 import argparse, json, os, pathlib, subprocess, sys
@@ -31,7 +31,8 @@ file = pathlib.Path(os.environ["ASKED"])
 issues = json.loads(file.read_text()) if file.exists() else []
 body = pathlib.Path(asked.body_file).read_text() if asked.body_file else ""
 if asked.act == "list":
-    rows = [{key: issue[key] for key in asked.json.split(",")} for issue in issues if issue["state"] == asked.state]
+    found = (issue for issue in issues if issue["state"] == asked.state)
+    rows = [{key: issue[key] for key in asked.json.split(",")} for issue in found]
     subprocess.run(["jq", "-r", asked.jq], input=json.dumps(rows), text=True, check=True)
 elif asked.act == "create":
     author = {"login": "app/github-actions", "is_bot": True}
@@ -61,7 +62,7 @@ def read_issues(workflow):
 
 
 def test_one_issue_says_what_drifted(workflow, hub):
-    """None while all is well, one for what is found, the same one again, closed once it is right; no other is touched."""
+    """None while all is well, one for all that is found, closed once it is right; a stranger's stays."""
     is_green, printed = workflow.run("watch")
     assert is_green, printed
     assert read_issues(workflow) == []
@@ -80,7 +81,7 @@ def test_one_issue_says_what_drifted(workflow, hub):
     assert is_green, printed
     (_, issue) = read_issues(workflow)
     assert issue["state"] == "open"
-    (line,) = re.findall(r"^    small: release false: .*", issue["body"], re.MULTILINE)
+    (line,) = re.findall(r"^    small: release is false: .*", issue["body"], re.MULTILINE)
     assert "found no tag v1" in line
 
     hub.push("org/second", {"config.json": b"{}"}, title="@everybody ``` $(touch ran)")

@@ -21,7 +21,7 @@ GH = '#!/bin/sh\n[ -n "$GH_TOKEN" ] && echo "$@" >> "$ASKED"\n'
 class Workflow:
     """The workflow as its machine runs it: a repository with a remote, and every step of a job in order.
 
-    `github` gives the proof of who runs, where a job asks for it; `gh` is what stands for GitHub's own program.
+    `github` gives the proof of who runs, where a job asks for it; `gh` stands for GitHub's own program.
     """
 
     def __init__(self, name, folder, index, hub, github=None, gh=GH):
