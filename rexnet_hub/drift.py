@@ -1,4 +1,4 @@
-"""Compare what is published, and what the index cites, with index and lock.
+"""Compare what is published, and what is cited, with index and lock.
 
 A head that moved, a file beside ours, a line more in a card: what others change of their own is named, and is
 false only where index or lock state otherwise.
@@ -36,9 +36,9 @@ from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient
-from rexnet_hub.publish.plan import compare_files, parse_repo_id
-from rexnet_hub.publish.releases import repo_at
-from rexnet_hub.publish.there import CARD_MARK, HUBS_OWN, OWN_NAMES, find_ours, reader
+from rexnet_hub.publish.plan import parse_repo_id
+from rexnet_hub.publish.releases import differing, repo_at
+from rexnet_hub.publish.there import CARD_MARK, HUBS_OWN, find_ours, reader
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
@@ -60,7 +60,7 @@ _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 _ASKED = re.compile(r"^weights\.|\bwitnesses\.|\.snapshots\.")
 
 
-def verify_published(target: str) -> tuple[Finding, ...]:
+def verify_published(target: str) -> list[Finding]:
     """Check one repo on the Hub, `hf:OWNER/NAME`, or each of an owner, as it is now, against index and lock.
 
     Raises:
@@ -68,26 +68,28 @@ def verify_published(target: str) -> tuple[Finding, ...]:
         UnknownModelError: The one repo is of no model of the index.
         HubError: The owner's repos cannot be listed.
     """
-    index, lock = load_index(), read_lock()
-    owner = parse_repo_id(target, "any").partition("/")[0]
-    known = {entry.name: entry for entry in index.models}
+    if not target.startswith("hf:"):
+        raise UsageError(f"{target}: is no repo on the Hub; give hf:OWNER or hf:OWNER/NAME, and nothing else")
+    index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
-    repos = {target.removeprefix("hf:")}
-    if "/" not in target:
+    known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
+    if "/" in target:
+        repos = {target.removeprefix("hf:")}
+        if not repos <= known.keys():
+            raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+    else:
         repos = {*list_repos(owner, PATIENCE), *(repo for repo in locked if repo.startswith(f"{owner}/"))}
     findings: list[Finding] = []
-    for repo_id in sorted(repos):
-        if entry := locked.get(repo_id) or known.get(repo_id.partition("/")[2]):
-            findings += _check_published(entry, repo_id)
-        elif "/" in target:
-            raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+    for repo in sorted(repos):
+        if entry := known.get(repo):
+            findings += _check_published(entry, repo)
         else:
-            texts = {"stated": "nothing", "found": repo_id, "note": "of no model of the index"}
-            findings.append(Finding(model=repo_id, claim="repo", verdict=NOT_MEASURED, **texts))
-    return tuple(findings)
+            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
+            findings.append(Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts))
+    return findings
 
 
-def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> tuple[Finding, ...]:
+def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding]:
     """Check each model that the lock has on a Hub, and each source that the entries cite.
 
     Args:
@@ -104,7 +106,7 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> tuple[Findin
     findings += _check_sources(entries, is_fetched=is_fetched)
     if not findings:
         raise UsageError("nothing is published and the index cites no source, so there is nothing to watch")
-    return tuple(findings)
+    return findings
 
 
 def _evidence(entry: Entry) -> Evidence:
@@ -116,10 +118,9 @@ def _asked(say: Evidence, claim: str, stated: str, ask: Callable[[], Iterable[Fi
     try:
         yield from ask()
     except (HubError, FetchError, MismatchError) as error:
+        is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
         finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
-        is_gone = isinstance(error, FetchError) and error.status in _GONE
-        is_passing = isinstance(error, FetchError) or is_transient(error)
-        yield replace(finding, verdict=NOT_REACHED) if is_passing and not is_gone else finding
+        yield replace(finding, verdict=NOT_REACHED) if is_passing else finding
 
 
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
@@ -156,35 +157,16 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
             yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")
 
 
-def _read_commit(remote: RemoteRepo, commit: str) -> RemoteState | None:
-    """Read the repo at a commit; None where its history has no such commit any more."""
-    try:
-        return remote.read(commit)
-    except HubError as error:
-        if error.kind != "no-revision":
-            raise
-        return None
-
-
-def _differing(stated: RemoteState, found: RemoteState) -> list[str]:
-    """List which files of ours two commits hold otherwise, and how, by the Hub's record."""
-    words = {"add": "gone", "remove": "new", "change": "changed"}
-    own = {name: file for name, file in stated.files.items() if name in OWN_NAMES}
-    changes = compare_files(own, found.files, OWN_NAMES)
-    return [f"{change.name} {words[change.kind]}" for change in changes if change.kind != "keep"]
-
-
 def _check_release(say: Evidence, remote: RemoteRepo, head: RemoteState, release: Publication) -> Finding:
     """Check that a release is there: its commit with its weights, and its tag on the files of that commit."""
-    then, tagged = _read_commit(remote, release.commit), head.tags.get(release.tag or "")
-    at = _read_commit(remote, tagged) if tagged else None
-    weights = then.files.get(WEIGHTS_FILE) if then else None
-    found = weights.sha256 if weights else None
+    then, tagged = remote.read(release.commit), head.tags.get(release.tag or "")
+    weights = then.files.get(WEIGHTS_FILE)
+    found = weights.sha256 if weights else "gone"
     wrong = {
-        "no such commit any more": not then,
-        f"weights {found}": then and release.weights_sha256 != found,
+        "no such commit any more": not then.head,
+        f"weights {found}": then.head and release.weights_sha256 != found,
         f"no tag {release.tag}": release.tag and not tagged,
-        f"{release.tag} on {tagged} with other files": then and at and _differing(then, at),
+        f"{release.tag} on {tagged} with other files": tagged and differing(then, remote.read(tagged)),
     }
     stated = f"{release.tag or 'no tag'} on {release.commit}, weights {release.weights_sha256}"
     found = "; ".join(text for text, is_so in wrong.items() if is_so) or stated
@@ -195,16 +177,14 @@ def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: st
     """Name the commits since the lock's; false if a file of ours changed; the card has a check."""
     if head.head == commit:
         return say.compare("head", stated=commit, found=commit, note="no commit since")
-    history, then = remote.messages(str(head.head)), _read_commit(remote, commit)
+    history, then = remote.messages(str(head.head)), remote.read(commit)
     since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
     titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
     note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
-    if then is None:
-        return say.leave("head", stated=commit, found=f"{head.head}, of another history", note=note)
-    wrong = [text for text in _differing(then, head) if not text.startswith(CARD_FILE)]
-    found = f"{head.head}, {', '.join(wrong) or 'weights and config the same'}"
+    wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
+    same = "weights and config the same" if then.head else "of another history"
     make = partial(say.compare, holds=False) if wrong else say.leave
-    return make("head", stated=commit, found=found, note=note)
+    return make("head", stated=commit, found=f"{head.head}, {', '.join(wrong) or same}", note=note)
 
 
 class _Upstream:

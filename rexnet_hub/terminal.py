@@ -12,14 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TextIO
 
-COLOURS = {
-    "holds": "32",
-    "false": "31",
-    "not measured": "33",
-    "not reached": "33",
-    "error": "31",
-    "warning": "33",
-}
+COLOURS = {"holds": "32", "false": "31", "not measured": "33", "error": "31", "warning": "33"}
 
 #: Who an address logs in, also one without a scheme or with slashes that are none: `u:p@host/`, `//u:p@host`.
 _USER = re.compile(

@@ -145,21 +145,23 @@ def run_verify(args: argparse.Namespace) -> int:
     from rexnet_hub.verify.finding import exit_code, render_json, render_junit
     from rexnet_hub.whole_files import write_whole
 
-    repos = [name for name in args.names if name.startswith("hf:")]
-    args.names = [name for name in args.names if name not in repos]
-    findings = [] if repos and not args.names else _verify_here(args)
-    if repos:
-        from rexnet_hub.drift import verify_published
-
-        options = ("weights", "repo", "record", "imagenet", "sample", "signature", "at_least_version")
-        refuse_unused(repos[0], **{name: getattr(args, name) for name in options})
-        findings += [finding for repo in dict.fromkeys(repos) for finding in verify_published(repo)]
+    of_hub = any(name.startswith("hf:") for name in args.names)
+    findings = _verify_there(args) if of_hub else _verify_here(args)
     if not findings:
         raise UsageError("there is no model, in the index or there, so there is nothing to verify")
     if args.junit:
         write_whole(args.junit, render_junit(findings).encode())
     show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
     return exit_code(findings)
+
+
+def _verify_there(args: argparse.Namespace) -> list[Finding]:
+    """Check repos on the Hub."""
+    from rexnet_hub.drift import verify_published
+
+    options = ("weights", "repo", "record", "imagenet", "sample", "signature", "at_least_version")
+    refuse_unused(args.names[0], **{name: getattr(args, name) for name in options})
+    return [finding for name in dict.fromkeys(args.names) for finding in verify_published(name)]
 
 
 def _verify_here(args: argparse.Namespace) -> list[Finding]:

@@ -52,7 +52,7 @@ class RemoteRepo:
     patience: Patience = field(default_factory=Patience)
 
     def read(self, revision: str | None = None) -> RemoteState:
-        """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
+        """Read what there is; a repo or commit that is missing, or that the token cannot see, has no head."""
 
         def ask() -> tuple[ModelInfo, GitRefs]:
             info = self._api.model_info(self.repo_id, revision=revision, files_metadata=True)
@@ -61,7 +61,7 @@ class RemoteRepo:
         try:
             info, refs = self._read("could not be read", ask, revision=revision)
         except HubError as error:
-            if error.kind == "no-repo":
+            if error.kind in ("no-repo", "no-revision"):
                 return RemoteState()
             raise
         files = {

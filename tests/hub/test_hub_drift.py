@@ -292,6 +292,15 @@ def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
     assert ", 0 false, 0 not reached" in said
 
 
+def test_releases_are_listed_after_a_squash(zoo, capsys):
+    """That the lock's commit is gone keeps nobody from listing what is there; the name loads none of it."""
+    squash(zoo)
+    zoo.repo.tags["v2"] = zoo.repo.head
+    assert main(["versions", "small", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["tag"], row["is_head"], row["is_loaded"]) == ("v2", True, False)
+
+
 def test_a_repo_that_a_token_sees_is_named_private(zoo, capsys):
     """Who looks with a token is told that nobody else can, and the rest is checked."""
     zoo.repo.private = True
@@ -420,7 +429,7 @@ def test_a_locked_repo_that_is_gone_from_its_organisation_is_missed(zoo, capsys)
         (["hf:nobody"], 2, "nothing to verify"),
         (["hf:org/a/b"], 2, "is no target"),
         (["hf:org", "--repo", "folder"], 2, "no use for repo"),
-        (["hf:org", "nobody"], 1, "no model is named 'nobody'"),
+        (["small", "hf:org"], 2, "small: is no repo on the Hub"),
     ],
 )
 def test_verify_refuses_what_makes_no_sense(zoo, capsys, words, code, says):
