@@ -144,7 +144,7 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
         for release in (each for each in measured.published if each.repo_id == remote.repo_id):
             yield _check_release(say, remote, state, release)
         yield _check_head(say, remote, state, measured.hub.commit)
-    remote = replace(remote, repo_id=state.repo_id)
+    remote = replace(remote, repo_id=state.repo_id or remote.repo_id)
     with reader(remote, state) as read:
         others = sorted(state.files.keys() - find_ours(state.files, read) - {HUBS_OWN})
     if others:

@@ -28,14 +28,14 @@ class RemoteState:
 
     Attributes:
         head: The commit; None where there is no such repo.
-        repo_id: As the Hub gives it: another one where the repo was renamed.
+        repo_id: By which it answered: another than was asked for where it was renamed.
     """
 
     head: str | None = None
-    repo_id: str = ""
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_private: bool = False
+    repo_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,11 @@ class RemoteRepo:
         }
         tags = {tag.name: tag.target_commit for tag in refs.tags}
         return RemoteState(
-            head=info.sha, repo_id=info.id, files=files, tags=tags, is_private=bool(info.private)
+            head=info.sha,
+            files=files,
+            tags=tags,
+            is_private=bool(info.private),
+            repo_id=info.id,
         )
 
     def messages(self, commit: str) -> list[tuple[str, str]]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.index import load_index, read_lock
-from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
+from rexnet_hub.layout import WEIGHTS_FILE, is_file_name, is_repo_id
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.plan import compare_files
-from rexnet_hub.publish.there import OWN_NAMES, reader
+from rexnet_hub.publish.there import OWN_NAMES, find_ours, reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +112,6 @@ def repo_at(remote: RemoteRepo, state: RemoteState) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
         folder = Path(scratch) / remote.repo_id.rpartition("/")[2]
         folder.mkdir()
-        for name in OWN_NAMES & state.files.keys():
+        for name in filter(is_file_name, find_ours(state.files, read) & state.files.keys()):
             shutil.copyfile(read(name), folder / name)
         yield folder

@@ -451,3 +451,21 @@ def test_a_repo_that_does_not_answer_hides_no_other(zoo, capsys, tmp_path):
     report = "\n".join(lines)
     assert (code, "second" in report, "1 not reached" in report) == (1, True, True)
     assert 'errors="1"' in junit.read_text()
+
+
+@pytest.mark.parametrize(("name", "code"), [("LICENSE", 0), ("../LICENSE", 1), ("a/LICENSE", 1)])
+def test_a_file_that_only_the_receipt_knows_is_ours(zoo, capsys, name, code):
+    """What the receipt states beside the usual files is read and compared; no name leads out of the repo."""
+    from rexnet_hub.weights.receipt import read_receipt, render_receipt
+
+    place = zoo.index / "receipt.json"
+    place.write_text(zoo.text("receipt.json"))
+    receipt, digest = read_receipt(place), hashlib.sha256(b"MIT\n").hexdigest()
+    stated = render_receipt(replace(receipt, files={**receipt.files, name: digest})).encode()
+    zoo.hub.push("org/small", {"receipt.json": stated, name: b"MIT\n"})
+    zoo.repo.tags["v1"] = zoo.repo.head
+    lock = zoo.index / "lock.json"
+    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
+    assert main(["verify", "hf:org/small", "--json"]) == code
+    stated = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
+    assert code == 1 or "LICENSE" in stated[0]
