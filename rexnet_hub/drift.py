@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from decimal import Decimal
 from functools import partial
 
-from rexnet_hub.addresses import host_of, redact_url
+from rexnet_hub.addresses import HubFile, host_of, parse_hub_file, redact_url
 from rexnet_hub.errors import (
     FetchError,
     FileProblem,
@@ -202,13 +202,21 @@ class _Upstream:
 
     def record(self, url: str, revision: str | None = None) -> RepoFile | None:
         """Read the Hub's record of a file at a revision; None where the address is of no Hub."""
-        at = _PINNED.match(url)
-        if at is None or at["host"] not in (*PUBLIC_HUB, host_of(hub_url())):
+        at = _hub_file(url)
+        if at is None:
             return None
-        file = self.state(at["repo"], revision).files.get(at["path"])
+        file = self.state(at.repo_id, revision).files.get(at.name)
         if file is None:
-            raise HubError(at["repo"], f"{at['repo']} shows us no {at['path']}", kind="no-file")
+            raise HubError(at.repo_id, f"{at.repo_id} shows us no {at.name}", kind="no-file")
         return file
+
+
+def _hub_file(url: str) -> HubFile | None:
+    """Parse the address of a file on the Hub, in either form; None for any other."""
+    at = _PINNED.match(url)
+    if at and at["host"] in (*PUBLIC_HUB, host_of(hub_url())):
+        return HubFile(at["repo"], at["at"], at["path"])
+    return parse_hub_file(url)
 
 
 def _fetch_text(url: str) -> str:
@@ -227,7 +235,7 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
     for entry in entries:
         say, url = _evidence(entry), entry.released.url if entry.released else ""
         asked = partial(_asked, say)
-        if url.startswith("https:"):
+        if url.startswith(("https:", "hf:")):
             yield from asked("weights", redact_url(url), partial(_check_weights, say, up, url, is_fetched))
         for witness in entry.witnesses:
             if str(witness.claim.source).startswith("https:"):
@@ -252,9 +260,9 @@ def _file(url: str) -> str:
 
 def _check_weights(say: Evidence, up: _Upstream, url: str, is_fetched: bool) -> Iterator[Finding]:
     """Check the released file where it is: by the Hub's record of it, else by its size, or fetched whole."""
-    shown, at = redact_url(url), _PINNED.match(url)
+    shown, at = redact_url(url), _hub_file(url)
     identity, how = say.released_identity.agreed(shown), "the Hub's record"
-    if at and (record := up.record(url, at["at"])):
+    if at and (record := up.record(url, at.commit)):
         identity.require(shown, StatedFile(by="it", sha256=record.sha256 or "", size_bytes=record.size_bytes))
     else:
         how = "fetched whole" if is_fetched else "its size alone: --fetch compares each byte"

@@ -332,20 +332,21 @@ def test_other_bytes_of_the_same_size_need_them_all(zoo, capsys):
     assert run(capsys, "watch", "--fetch")[:2] == (0, [])
 
 
-def test_weights_on_a_hub_are_checked_by_its_record(zoo, capsys):
+@pytest.mark.parametrize(
+    "place", ["https://huggingface.co/timm/own/resolve/main/w.safetensors", "hf:timm/own@{}#w.safetensors"]
+)
+def test_weights_on_a_hub_are_checked_by_its_record(zoo, capsys, place):
     """Released weights that are a file of a repo on the Hub are not downloaded; other ones are found."""
     file = zoo.index / "small.yml"
-    data, place = zoo.files[zoo.released], "https://huggingface.co/timm/released/resolve/main/small.pth"
-    file.write_text(re.sub(r"  Weights: .*\n", f"  Weights: {place}\n", file.read_text()))
-    repo = zoo.hub.create("timm/released")
-    tree = dict(repo.commits[repo.head].tree)
-    for content in (data, data + b"x"):
-        tree["small.pth"] = repo.put(content, lfs=True)
-        repo.branches["main"] = repo.commit(repo.head, tree)
+    repo = zoo.hub.create("timm/own")
+    for extra, verdict in ((b"", "holds"), (b"x", "false")):
+        zoo.hub.push("timm/own", {"w.safetensors": zoo.files[zoo.released] + extra})
+        address = place.format(repo.head)
+        file.write_text(re.sub(r"  Weights: .*\n", f"  Weights: {address}\n", file.read_text()))
         main(["watch", "--json"])
         (finding,) = (each for each in json.loads(capsys.readouterr().out) if each["claim"] == "weights")
-        assert finding["verdict"] == ("holds" if content == data else "false"), finding
-    assert not zoo.hub.requests("released/resolve")
+        assert finding["verdict"] == verdict, finding
+    assert not zoo.hub.requests("own/resolve")
 
 
 @pytest.mark.parametrize("who", ["hub", "server", "both"])
@@ -467,5 +468,5 @@ def test_a_file_that_only_the_receipt_knows_is_ours(zoo, capsys, name, code):
     lock = zoo.index / "lock.json"
     lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
     assert main(["verify", "hf:org/small", "--json"]) == code
-    stated = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
-    assert code == 1 or "LICENSE" in stated[0]
+    files = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
+    assert code == 1 or "LICENSE" in files[0]
