@@ -29,12 +29,14 @@ class RemoteState:
 
     Attributes:
         head: The commit; None where there is no such repo.
+        repo_id: By which it answered: another than was asked for where it was renamed.
     """
 
     head: str | None = None
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_private: bool = False
+    repo_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class RemoteRepo:
     patience: Patience = field(default_factory=Patience)
 
     def read(self, revision: str | None = None) -> RemoteState:
-        """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
+        """Read what there is; a repo or commit that is missing, or that the token cannot see, has no head."""
 
         def ask() -> tuple[ModelInfo, GitRefs]:
             info = self._api.model_info(self.repo_id, revision=revision, files_metadata=True)
@@ -60,7 +62,7 @@ class RemoteRepo:
         try:
             info, refs = self._read("could not be read", ask, revision=revision)
         except HubError as error:
-            if error.kind == "no-repo":
+            if error.kind in ("no-repo", "no-revision"):
                 return RemoteState()
             raise
         files = {
@@ -70,14 +72,20 @@ class RemoteRepo:
             for row in info.siblings or ()
         }
         tags = {tag.name: tag.target_commit for tag in refs.tags}
-        return RemoteState(head=info.sha, files=files, tags=tags, is_private=bool(info.private))
+        return RemoteState(
+            head=info.sha,
+            files=files,
+            tags=tags,
+            is_private=bool(info.private),
+            repo_id=info.id,
+        )
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
-        """List the history from a commit back: (commit, message)."""
+        """List the history from a commit back: (commit, its title and message)."""
 
         def ask() -> list[tuple[str, str]]:
             rows = self._api.list_repo_commits(self.repo_id, revision=commit)
-            return [(row.commit_id, row.message) for row in rows]
+            return [(row.commit_id, f"{row.title}\n\n{row.message}") for row in rows]
 
         return self._read("could not list its commits", ask, revision=commit)
 
@@ -168,6 +176,14 @@ class RemoteRepo:
             return is_transient(error) and not is_slow
 
         return retry(lambda: self._call(doing, call, revision=revision), self.patience, on=may_fare_better)
+
+
+def list_repos(owner: str, patience: Patience) -> list[str]:
+    """List the ids of an owner's repos, as far as the token of the environment may see them."""
+    remote = RemoteRepo(repo_id=owner, patience=patience)
+    return remote._read(
+        "could not be listed", lambda: [row.id for row in remote._api.list_models(author=owner)]
+    )
 
 
 def hub_url() -> str:

@@ -330,6 +330,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.exchange(json.loads(body))
         if parts[:2] == ["api", "validate-yaml"]:
             return Answer(200, {"errors": [], "warnings": []})
+        if (name := "/".join(parts[2:4])) in self.hub.moved:
+            return Answer(307, b"", {"Location": self.path.replace(name, self.hub.moved[name], 1)})
+        if parts == ["api", "models"]:
+            return self.models(self.query["author"])
         if parts[:2] == ["api", "models"]:
             return self.api("/".join(parts[2:4]), *parts[4:6], body=body, rest="/".join(parts[5:]))
         if parts[-2:] == ["objects", "batch"]:
@@ -379,6 +383,12 @@ class Handler(BaseHTTPRequestHandler):
             case "tag", "POST":
                 return self.tag(self.repo(name, write=True), rest, json.loads(body)["tag"])
         raise refuse(404, f"no route for {what}")
+
+    def models(self, owner):
+        """List an owner's repos, private ones for who may see them."""
+        names = [name for name in sorted(self.hub.repos) if name.startswith(f"{owner}/")]
+        seen = [name for name in names if self.role or not self.hub.repos[name].private]
+        return Answer(200, [{"_id": "1", "id": name, "modelId": name} for name in seen])
 
     def info(self, name, revision):
         repo = self.repo(name, content=False)
@@ -570,6 +580,7 @@ class LoopbackHub:
         self.token_url = self.url
         self.repos, self.log, self.faults, self.quotas, self.xet = {}, [], [], [], XetStore()
         self.trusted, self.tokens = {}, {}  # claims by repo, and the repo of each token given for them
+        self.moved = {}  # old id -> new id
         self.lock, self.stopped = threading.RLock(), threading.Event()
         self.gone = self.forgetful = self.speaks_xet = False
 
