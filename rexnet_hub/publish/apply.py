@@ -46,8 +46,9 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     """Make the target what the plan says, then read it back.
 
     On a Hub it is one commit on top of the head that the plan names; its files are downloaded and
-    compared with the staged ones; then the commit is tagged. A failure leaves the target as it was or
-    at the new commit, never between. After one, plan and apply again: what was done is found done.
+    compared with the staged ones; then the commit is tagged. A repo that is made is private until then. A
+    failure leaves the target as it was or at the new commit, never between. After one, plan and apply again:
+    what was done is found done.
 
     Raises:
         PublishError: The plan must not be applied, the target or the staged files changed since, or what
@@ -119,16 +120,36 @@ def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
     _read_back(plan, remote, commit)
     if plan.tag is not None and not plan.tag_is_set:
         _tag(plan, remote, commit)
+    if plan.opens_repo:
+        retry(remote.make_public, remote.patience)
+    if plan.opens_repo or plan.is_unfinished:
+        retry(remote.mark_finished, remote.patience)
     return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
 
 
 def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
-    """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
-    retry(lambda: remote.create(private=plan.visibility == "private"), remote.patience)
-    state = remote.read()
-    if state.head is None or state.files.keys() - {HUBS_OWN}:
-        raise PublishError(f"{plan.target} appeared since the plan was made; plan again")
-    return state.head
+    """Make the repo and give its first commit; one that somebody else made meanwhile is left alone.
+
+    It is marked before anything else can fail: only one that is marked is known not to be private on purpose.
+    """
+    attempts = itertools.count()
+
+    def make_once() -> None:
+        is_again = next(attempts) > 0
+        try:
+            remote.create()
+        except HubError as error:  # an answer that was lost may have been that it is made
+            if error.kind != "exists":
+                raise
+            if not is_again or remote.read().files.keys() - {HUBS_OWN}:
+                raise PublishError(f"{plan.target} appeared since the plan was made; plan again") from None
+
+    retry(make_once, remote.patience)
+    if plan.opens_repo:
+        retry(remote.mark_unfinished, remote.patience)
+    if (head := remote.read().head) is None:
+        raise PublishError(f"{plan.target} was made and is gone; plan again")
+    return head
 
 
 def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
