@@ -111,7 +111,7 @@ class RemoteRepo:
             yield Path(path)
 
     def whoami(self) -> Mapping[str, Any] | None:
-        """Ask whose token it is and what it may do, at most once a minute; None where there is none."""
+        """Request whose token it is and what it may do, once a minute at most; None where there is none."""
 
         def ask() -> Mapping[str, Any] | None:
             token = self._find_token()
@@ -120,7 +120,7 @@ class RemoteRepo:
         return self._call("was not checked for the right to write", ask)
 
     def may_write(self) -> bool | None:
-        """Ask whether the token may write to the repo, which is there; None where there is no token."""
+        """Request whether the token may write to the repo, which is there; None where there is no token."""
 
         def ask() -> bool | None:
             if not self._find_token():
@@ -131,7 +131,7 @@ class RemoteRepo:
         return self._call("was not checked for the right to write", ask)
 
     def validate_card(self, card: str) -> tuple[list[str], list[str]]:
-        """Ask the Hub what it says of a card: errors, for which it takes no commit, and warnings."""
+        """Request what the Hub says of a card: errors, for which it takes no commit, and warnings."""
 
         def ask() -> tuple[list[str], list[str]]:
             given = {"content": card, "repoType": "model"}

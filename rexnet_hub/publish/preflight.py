@@ -10,11 +10,8 @@ from rexnet_hub.errors import HubError
 from rexnet_hub.hub.faults import clean, hub_faults
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile
-from rexnet_hub.index.reading.hub_metadata import (
-    find_dataset_problem,
-    find_license_problem,
-    read_front_matter,
-)
+from rexnet_hub.index.reading.hub_metadata import read_front_matter
+from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.publish.there import HUBS_OWN
 
 #: Source: https://huggingface.co/docs/hub/storage-limits, "the hard limit for a single file size".

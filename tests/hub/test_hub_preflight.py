@@ -3,6 +3,7 @@
 import pytest
 from loopback import READ, WRITE
 
+from rexnet_hub.cli import main
 from rexnet_hub.errors import PublishError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.hub.snapshot import RepoFile
@@ -51,6 +52,18 @@ def test_a_card_that_the_hub_refuses_is_a_stop(hub, own_small_index, old, new, s
     assert outcome.problem == "\n".join(f"hf:org/small: {stop}" for stop in outcome.plan.stops)
     assert ("the Hub says of the card: " in stops) == answers
     assert ["the Hub did not check" in warning for warning in outcome.plan.warnings] == [True] * (not answers)
+
+
+def test_validate_says_so_before_there_is_anything_to_publish(own_small_index, capsys):
+    """The same two are warnings of the index, at their places, and so fail `--strict`."""
+    assert main(["validate", "--strict", str(own_small_index)]) == 0
+    rewrite(own_small_index / "small.yml", "License: MIT", "License: GPL-3.0-only")
+    rewrite(own_small_index / "small.yml", "Dataset: ImageNet", "Dataset: Flowers 10")
+    capsys.readouterr()
+    assert main(["validate", "--strict", str(own_small_index)]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "small.yml:4:12: warning[refused-by-hub]: the Hub has no licence 'GPL-3.0-only'" in first
+    assert "warning[refused-by-hub]: the Hub takes no data set 'Flowers 10'" in second
 
 
 @pytest.mark.parametrize("answers", [True, False])

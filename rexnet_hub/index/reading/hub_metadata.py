@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
-from rexnet_hub.index.reading.values import as_number
+from rexnet_hub.index.reading.values import OUR_LICENSES, as_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,23 +17,6 @@ if TYPE_CHECKING:
 #: Our name of a data set -> the Hub's id and its name there.
 DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
 _OUR_DATASETS = {theirs: ours for ours, names in DATASETS.items() for theirs in names}
-#: Every licence of the Hub; its id there is this in lower case.
-#: Source: https://huggingface.co/docs/hub/repositories-licenses, 2026-05.
-_LICENSES = (
-    "Apache-2.0 MIT openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 "
-    "bigcode-openrail-m AFL-3.0 Artistic-2.0 BSL-1.0 bsd BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear C-UDA "
-    "cc CC0-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-NC-2.0 CC-BY-NC-3.0 "
-    "CC-BY-NC-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-3.0 "
-    "CC-BY-NC-SA-4.0 CDLA-Sharing-1.0 CDLA-Permissive-1.0 CDLA-Permissive-2.0 WTFPL ECL-2.0 EPL-1.0 EPL-2.0 "
-    "etalab-2.0 EUPL-1.1 EUPL-1.2 AGPL-3.0 gfdl gpl GPL-2.0 GPL-3.0 lgpl LGPL-2.1 LGPL-3.0 ISC h-research "
-    "intel-research LPPL-1.3c MS-PL apple-ascl apple-amlr MPL-2.0 odc-by ODbL openmdw-1.0 openrail++ OSL-3.0 "
-    "PostgreSQL OFL-1.1 NCSA Unlicense Zlib PDDL lgpl-lr deepfloyd-if-license gemma grok2-community "
-    "fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 unknown other"
-)
-_OUR_LICENSES = {name.lower(): name for name in _LICENSES.split()}
-#: Source: the Hub's own words where it refuses an id.
-_DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
-
 #: Characters of metadata of others that are read; ours are some hundreds.
 MAX_FRONT_MATTER = 100_000
 
@@ -55,21 +37,6 @@ def metric_id(label: str) -> tuple[str, dict[str, int]]:
     if row is not None and row.name in ("top1", "top5"):
         return "accuracy", {"top_k": 5} if row.name == "top5" else {}
     return key_name(label), {}
-
-
-def find_license_problem(name: str) -> str | None:
-    """Return why the Hub would refuse a licence, and what it has in its place; None if it would not."""
-    if name.lower() in _OUR_LICENSES:
-        return None
-    near = "-".join(name.lower().split()).removesuffix("-only").removesuffix("-or-later")
-    return f"the Hub has no licence {name!r}; it has {_OUR_LICENSES.get(near, 'other')}"
-
-
-def find_dataset_problem(name: str) -> str | None:
-    """Return why the Hub would refuse the id of a data set; None if it would not."""
-    if _DATASET_ID.fullmatch(name):
-        return None
-    return f"the Hub takes no data set {name!r}; an id there has letters, digits, - _ . and one / at most"
 
 
 def read_front_matter(card: str) -> dict[str, Any]:
@@ -139,7 +106,7 @@ def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[N
     pairs, metadata = [], []
     if "license" in parts:
         key, value = parts["license"]
-        pairs.append((_text(key, "License"), _reworded(value, _OUR_LICENSES)))
+        pairs.append((_text(key, "License"), _reworded(value, OUR_LICENSES)))
     if "datasets" in parts:
         key, value = parts["datasets"]
         items = [_reworded(item, _OUR_DATASETS) for item in value.items] or [_reworded(value, _OUR_DATASETS)]

@@ -36,6 +36,23 @@ NEVER_EMPTY = {
     "key": "a public key on P-256, P-384 or P-521, in PEM",
 }
 
+#: Every licence of the Hub; its id there is this in lower case.
+#: Source: https://huggingface.co/docs/hub/repositories-licenses, 2026-05.
+_LICENSES = (
+    "Apache-2.0 MIT openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 "
+    "bigcode-openrail-m AFL-3.0 Artistic-2.0 BSL-1.0 bsd BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear C-UDA "
+    "cc CC0-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-NC-2.0 CC-BY-NC-3.0 "
+    "CC-BY-NC-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-3.0 "
+    "CC-BY-NC-SA-4.0 CDLA-Sharing-1.0 CDLA-Permissive-1.0 CDLA-Permissive-2.0 WTFPL ECL-2.0 EPL-1.0 EPL-2.0 "
+    "etalab-2.0 EUPL-1.1 EUPL-1.2 AGPL-3.0 gfdl gpl GPL-2.0 GPL-3.0 lgpl LGPL-2.1 LGPL-3.0 ISC h-research "
+    "intel-research LPPL-1.3c MS-PL apple-ascl apple-amlr MPL-2.0 odc-by ODbL openmdw-1.0 openrail++ OSL-3.0 "
+    "PostgreSQL OFL-1.1 NCSA Unlicense Zlib PDDL lgpl-lr deepfloyd-if-license gemma grok2-community "
+    "fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 unknown other"
+)
+OUR_LICENSES = {name.lower(): name for name in _LICENSES.split()}
+#: Source: the Hub's own words where it refuses an id.
+_DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
+
 
 def as_number(text: str) -> Decimal | None:
     """Read a decimal that a float can be near to; None for `1e400`, or for more digits than a model needs."""
@@ -80,6 +97,21 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
             message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
             notes.append(Flaw("unquoted-text", message, new=_quoted(node, text)))
     return text
+
+
+def find_license_problem(name: str) -> str | None:
+    """Return why the Hub would refuse a licence, and what it has in its place; None if it would not."""
+    if name.lower() in OUR_LICENSES:
+        return None
+    near = "-".join(name.lower().split()).removesuffix("-only").removesuffix("-or-later")
+    return f"the Hub has no licence {name[:80]!r}; it has {OUR_LICENSES.get(near, 'other')}"
+
+
+def find_dataset_problem(name: str) -> str | None:
+    """Return why the Hub would refuse the id of a data set; None if it would not."""
+    if _DATASET_ID.fullmatch(name):
+        return None
+    return f"the Hub takes no data set {name[:80]!r}; an id has letters, digits, - _ . and one / at most"
 
 
 def is_null(node: Node) -> bool:
