@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 #: The branch that says of a repo: made for a publication that is not finished, and then to be public.
 UNFINISHED = "not-yet-public"
+#: What a repo is where the Hub did not say what its token may do.
+UNCHECKED = "was not checked for the right to write"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,25 +112,26 @@ class RemoteRepo:
         with folder as path:
             yield Path(path)
 
-    def whoami(self) -> Mapping[str, Any] | None:
-        """Request whose token it is and what it may do, once a minute at most; None where there is none."""
+    def find_token(self) -> str | None:
+        """Return the token that every request sends; None where there is none."""
+        from huggingface_hub import get_token
 
-        def ask() -> Mapping[str, Any] | None:
-            token = self._find_token()
-            return _ask_whoami(hub_url(), token, int(time.monotonic() // 60)) if token else None
+        if self.token is False or isinstance(self.token, str):
+            return self.token or None
+        return self._call(UNCHECKED, get_token)
 
-        return self._call("was not checked for the right to write", ask)
+    def whoami(self, token: str) -> Mapping[str, Any]:
+        """Request whose token it is and what it may do; of one token once a minute at most."""
+        return self._call(UNCHECKED, lambda: _ask_whoami(hub_url(), token, int(time.monotonic() // 60)))
 
-    def may_write(self) -> bool | None:
-        """Request whether the token may write to the repo, which is there; None where there is no token."""
+    def may_write(self) -> bool:
+        """Request whether the token may write to the repo, which is there."""
 
-        def ask() -> bool | None:
-            if not self._find_token():
-                return None
+        def ask() -> bool:
             answer = self._request("GET", f"/api/models/{self.repo_id}/auth-check/write")
             return answer.status_code not in (401, 403) and answer.raise_for_status().is_success
 
-        return self._call("was not checked for the right to write", ask)
+        return self._call(UNCHECKED, ask)
 
     def validate_card(self, card: str) -> tuple[list[str], list[str]]:
         """Request what the Hub says of a card: errors, for which it takes no commit, and warnings."""
@@ -218,11 +221,6 @@ class RemoteRepo:
         import huggingface_hub
 
         return huggingface_hub.HfApi(token=self.token)
-
-    def _find_token(self) -> str | None:
-        from huggingface_hub import get_token
-
-        return self.token if isinstance(self.token, str) else None if self.token is False else get_token()
 
     def _request(self, method: str, path: str, **given: Any) -> Any:
         from huggingface_hub import get_session

@@ -8,7 +8,7 @@ from typing import Any
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.faults import clean, hub_faults
-from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
+from rexnet_hub.hub.remote import UNCHECKED, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
@@ -16,7 +16,6 @@ from rexnet_hub.publish.there import HUBS_OWN
 
 #: Source: https://huggingface.co/docs/hub/storage-limits, "the hard limit for a single file size".
 _MAX_FILE_BYTES = 500 * 10**9
-_WRITERS = frozenset({"admin", "write", "contributor"})
 STOP, WARNING = "stop", "warning"
 Findings = Iterator[tuple[str, str]]
 
@@ -50,21 +49,16 @@ def check_place(state: RemoteState, repo_id: str, *, stays_private: bool) -> Fin
 def _check_right(remote: RemoteRepo, state: RemoteState) -> Findings:
     """Check that the token may write to the repo, or make it."""
     try:
-        if state.head is None:
-            who, owner = remote.whoami(), remote.repo_id.partition("/")[0]
-            with hub_faults("was not checked for the right to write", remote.repo_id):
-                problems = None if who is None else [*_refusals(who, owner)]
-        else:
-            may = remote.may_write()
-            problems = (
-                None if may is None else ["the token may not write to it; use one that may"] * (not may)
-            )
+        if not (token := remote.find_token()):
+            yield WARNING, "there is no token: whether one may write there was not checked"
+        elif state.head is None:
+            with hub_faults(UNCHECKED, remote.repo_id):
+                refusals = [*_refusals(remote.whoami(token), remote.repo_id.partition("/")[0])]
+            yield from ((STOP, refusal) for refusal in refusals)
+        elif not remote.may_write():
+            yield STOP, "the token may not write to it; use one that may"
     except HubError as error:
         yield WARNING, str(error)
-        return
-    if problems is None:
-        yield WARNING, "there is no token: whether one may write there was not checked"
-    yield from ((STOP, problem) for problem in problems or ())
 
 
 def _refusals(who: Mapping[str, Any], owner: str) -> Iterator[str]:
@@ -80,14 +74,14 @@ def _refusals(who: Mapping[str, Any], owner: str) -> Iterator[str]:
         yield f"the token may only read; {make}"
     if token.get("role") == "fineGrained":  # of organisations whoami then names those of its scopes only
         scopes = (token.get("fineGrained") or {}).get("scoped") or ()
-        if owner not in {row["entity"].get("name") for row in scopes if "repo.write" in row["permissions"]}:
+        names = (str(row["entity"].get("name")) for row in scopes if "repo.write" in row["permissions"])
+        if owner.lower() not in map(str.lower, names):
             yield f"the token has not the scope to write (repo.write) in {owner}; {make}"
-    elif auth.get("type") == "access_token" and owner != name:
-        orgs = {org["name"]: org for org in who.get("orgs") or ()}
-        roles = {group.get("role") for group in orgs.get(owner, {}).get("resourceGroups") or ()}
-        if owner not in orgs:
+    elif auth.get("type") == "access_token" and owner.lower() != str(name).lower():
+        org = next((org for org in who.get("orgs") or () if org["name"].lower() == owner.lower()), None)
+        if org is None:
             yield f"{name} is no member of {owner}; ask its people, or publish to hf:{name}"
-        elif orgs[owner].get("roleInOrg") == "read" and not _WRITERS & roles:
+        elif org.get("roleInOrg") == "read" and not org.get("resourceGroups"):  # where it may be another
             yield f"{name} may only read in {owner}; ask its people for the right to write"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,20 +37,9 @@ NEVER_EMPTY = {
     "key": "a public key on P-256, P-384 or P-521, in PEM",
 }
 
-#: Every licence of the Hub; its id there is this in lower case.
-#: Source: https://huggingface.co/docs/hub/repositories-licenses, 2026-05.
-_LICENSES = (
-    "Apache-2.0 MIT openrail bigscience-openrail-m creativeml-openrail-m bigscience-bloom-rail-1.0 "
-    "bigcode-openrail-m AFL-3.0 Artistic-2.0 BSL-1.0 bsd BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear C-UDA "
-    "cc CC0-1.0 CC-BY-2.0 CC-BY-2.5 CC-BY-3.0 CC-BY-4.0 CC-BY-SA-3.0 CC-BY-SA-4.0 CC-BY-NC-2.0 CC-BY-NC-3.0 "
-    "CC-BY-NC-4.0 CC-BY-ND-4.0 CC-BY-NC-ND-3.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-2.0 CC-BY-NC-SA-3.0 "
-    "CC-BY-NC-SA-4.0 CDLA-Sharing-1.0 CDLA-Permissive-1.0 CDLA-Permissive-2.0 WTFPL ECL-2.0 EPL-1.0 EPL-2.0 "
-    "etalab-2.0 EUPL-1.1 EUPL-1.2 AGPL-3.0 gfdl gpl GPL-2.0 GPL-3.0 lgpl LGPL-2.1 LGPL-3.0 ISC h-research "
-    "intel-research LPPL-1.3c MS-PL apple-ascl apple-amlr MPL-2.0 odc-by ODbL openmdw-1.0 openrail++ OSL-3.0 "
-    "PostgreSQL OFL-1.1 NCSA Unlicense Zlib PDDL lgpl-lr deepfloyd-if-license gemma grok2-community "
-    "fair-noncommercial-research-license llama2 llama3 llama3.1 llama3.2 llama3.3 llama4 unknown other"
-)
-OUR_LICENSES = {name.lower(): name for name in _LICENSES.split()}
+_LICENSES = Path(__file__).with_name("licenses.txt").read_text("utf-8").splitlines()
+#: The Hub's id of a licence -> the licence as we write it.
+OUR_LICENSES = {name.lower(): name for line in _LICENSES if line[0] != "#" for name in line.split()}
 #: Source: the Hub's own words where it refuses an id.
 _DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 
