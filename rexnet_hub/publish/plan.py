@@ -16,7 +16,7 @@ from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
-from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
+from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
 from rexnet_hub.publish.there import HUBS_OWN, OWN_NAMES, Read, find_ours, read_cards, reader
@@ -181,7 +181,7 @@ def plan_publish(
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = parse_repo_id(str(to), name)
-    _require_trained(repo)
+    require_trained(repo)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     return _plan_hub(
         partial(plan, as_pr=as_pr, drop_edits=drop_edits),
@@ -206,8 +206,9 @@ def _plan_hub(
 ) -> Plan:
     state = remote.read()
     with reader(remote, state) as read:
-        card_there, base = read_cards(remote, state, files, read)
+        card_there, base = read_cards(remote, state, card, read)
         changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
+    merge = merge_cards(base, card_there, card)
     made = plan(
         name=remote.repo_id.rpartition("/")[2],
         target=f"hf:{remote.repo_id}",
@@ -216,10 +217,10 @@ def _plan_hub(
         fields=compare_cards(card_there, card),
         tag=tag,
         visibility="private" if (state.is_private if state.head else private) else "public",
-        edits=lost_lines(base, card_there, card),
+        edits=merge.added,
         others=_others(changes, state.files),
     )
-    stops = [*claims, *_unreachable(made.model), *_lost(() if made.drop_edits else made.edits)]
+    stops = [*claims, *_unreachable(made.model), *(() if made.drop_edits else _lost(merge, base))]
     stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
     tagged = state.tags.get(tag) if tag else None
     wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
@@ -258,11 +259,16 @@ def _unreachable(model: str | None) -> list[str]:
     return [f"its Weights address is of this machine: {url}; write where others find the file into the entry"]
 
 
-def _lost(edits: tuple[str, ...]) -> list[str]:
-    if not edits:
-        return []
-    lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
-    return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
+def _lost(merge: Merge, base: str | None) -> list[str]:
+    """Return why a card there must not be replaced: it would lose what people wrote."""
+    if merge.conflicts or not merge.added:
+        advice = "write that there too, or let our card win with --drop-edits"
+        return [f"{CARD_FILE}: {conflict}; {advice}" for conflict in merge.conflicts]
+    lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
+    why = "published by name, or signed as it is published (--sign KEY), it keeps them"
+    if base is None:
+        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+    return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 
 def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
@@ -350,7 +356,7 @@ def parse_repo_id(to: str, name: str) -> str:
     return repo_id
 
 
-def _require_trained(repo: Repo) -> None:
+def require_trained(repo: Repo) -> None:
     """Refuse stand-ins for any Hub but one of this machine; no byte is sent to ask."""
     stand_in = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
     if stand_in and not is_loopback(hub_url()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -24,12 +24,12 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
-from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import sign_repo
 from rexnet_hub.terminal import table
@@ -65,22 +65,15 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
     entry = None if _is_folder(source) else load_index().find(source)
     name = entry.name if entry else Path(source).resolve().name
     repo_id = _repo_at(to, name)
-    texts = {}
     if entry is None:
         texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
-        if not texts:
-            yield Path(source)
-            return
+        with repo_with(Path(source), texts) as folder:
+            yield folder
+        return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        folder = Path(scratch) / name
-        if entry is None:
-            shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
-            for file, text in texts.items():
-                (folder / file).write_bytes(text.encode())
-        else:
-            measured = read_lock().of(entry.name)
-            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-            stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        folder, measured = Path(scratch) / name, read_lock().of(entry.name)
+        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
 
@@ -164,6 +157,10 @@ def publish_all(
                 else:
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
+                if repo_id and back_to is None and not options.get("drop_edits"):
+                    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+                    merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
+                    folder = stack.enter_context(merged)
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 is_release = back_to is not None
