@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.index.reading.source import find_blocks
@@ -21,9 +21,8 @@ MAX_LINES = 5000
 _FIELD = re.compile(r"^(?:#.*\n)*[^\s#\-}\]]", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """What we wrote, what people made of it there, and what we write now."""
+class Conflict(NamedTuple):
+    """A place of a card: what we wrote, what people made of it there, and what we write now."""
 
     before: str
     there: str
@@ -34,8 +33,7 @@ class Conflict:
         return "where we wrote {!r} there stands {!r}, and we write {!r}".format(*texts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Merge:
+class Merge(NamedTuple):
     """A card of ours with what people wrote into the one that is there.
 
     Attributes:
@@ -52,8 +50,7 @@ class _ClashError(Exception):
     """People changed or removed what we write."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
+class _Parts(NamedTuple):
     """A card's fields, each as a value and as it is written, and the lines after them."""
 
     fields: Mapping[str, Any]
@@ -79,21 +76,20 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
         known[line] -= 1
         added += [line] * (known[line] < 0)
     if base is None:
-        return Merge(text=ours, added=(*added, *(conflict.there for conflict in conflicts)))
-    text = front + "\n".join(lines)
-    return Merge(text=text, added=tuple(added), conflicts=(*conflicts, *others))
+        return Merge(ours, (*added, *(conflict.there for conflict in conflicts)))
+    return Merge(front + "\n".join(lines), tuple(added), (*conflicts, *others))
 
 
 def _split(card: str) -> _Parts:
     """Split a card; metadata that cannot be read is text."""
     if not (fields := read_front_matter(card)):
-        return _Parts(fields={}, written={}, lines=card.split("\n"))
+        return _Parts({}, {}, card.split("\n"))
     front = find_blocks(card)[0]
     text = card[front.start : front.end] + "\n"
     starts = [match.start() for match in _FIELD.finditer(text)]
     pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
     written = dict(zip(fields, pieces, strict=True)) if len(pieces) == len(fields) else {}
-    return _Parts(fields=fields, written=written, lines=card[front.end :].split("\n"))
+    return _Parts(fields, written, card[front.end :].split("\n"))
 
 
 def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[str], list[Conflict]]:
@@ -104,10 +100,10 @@ def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[s
         try:
             value = _merge_values(before, there, now)
         except _ClashError:
-            value, rows = now, _compare_fields(key, before, there, now)
-            conflicts += [Conflict(*row) for row in rows]
+            value = now
+            conflicts += _compare_fields(key, before, there, now)
         if value != now:
-            added += [there for _, there, _ in _compare_fields(key, now, value, now)]
+            added += [row.there for row in _compare_fields(key, now, value, now)]
         if value is not None:
             by = new if value == now else theirs if before is None and now is None else None
             written.append((by and by.written.get(key)) or dump_fields({key: value}))
@@ -136,14 +132,16 @@ def _merge_values(before: Any, there: Any, now: Any) -> Any:
     return now + extra or None
 
 
-def _compare_fields(key: str, *values: Any) -> list[list[str]]:
-    """Describe a field, or its metrics, of which the second of three values is another, by each of them."""
+def _compare_fields(key: str, *values: Any) -> list[Conflict]:
+    """Write a field, or each metric, of which the second of three values is another."""
     before, there, now = fields = [{} if value is None else _flatten({key: value}) for value in values]
-    names = [
-        name for name in before | there | now if there.get(name) not in (before.get(name), now.get(name))
+    others = {name for name in before | now if there.get(name) in (before.get(name), now.get(name))}
+    rows = [
+        [f"{name}: {each.get(name, 'none')}" for each in fields]
+        for name in before | there | now
+        if name not in others
     ]
-    rows = [[f"{name}: {each.get(name, 'none')}" for each in fields] for name in names]
-    return rows or [[f"{key}: {value}" for value in values]]
+    return [Conflict(*row) for row in rows or [[f"{key}: {value}" for value in values]]]
 
 
 def _merge_lines(

@@ -157,10 +157,11 @@ def publish_all(
                 else:
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
+                remote = None  # a release is its bytes
                 if repo_id and back_to is None and not options.get("drop_edits"):
                     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-                    merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
-                    folder = stack.enter_context(merged)
+                merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
+                folder = stack.enter_context(merged)
                 if sign_key is not None and sign_version is not None:
                     sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
                 is_release = back_to is not None

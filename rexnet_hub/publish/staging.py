@@ -152,12 +152,13 @@ def repo_with(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def merged_repo(folder: Path, remote: RemoteRepo, *, is_signed_next: bool) -> Iterator[Path]:
+def merged_repo(folder: Path, remote: RemoteRepo | None, *, is_signed_next: bool) -> Iterator[Path]:
     """Yield a staged folder, with what people wrote into the card there; the receipt states it without.
 
     What cannot be merged is yielded as it is, and a plan says why it must not be published.
 
     Args:
+        remote: The repo there; without one nothing is merged.
         is_signed_next: Whether a signature of the folder is replaced.
 
     Raises:
@@ -165,7 +166,7 @@ def merged_repo(folder: Path, remote: RemoteRepo, *, is_signed_next: bool) -> It
         HubError: The card there could not be read.
     """
     texts = {}
-    if is_signed_next or not (folder / SIGNATURE_FILE).exists():
+    if remote is not None and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
         require_trained(read_repo(folder, as_stated=False))
         with readable(folder):
             card = (folder / CARD_FILE).read_text("utf-8")
