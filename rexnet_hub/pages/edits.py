@@ -68,9 +68,12 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     Args:
         base: What of the card there we wrote; None where nothing shows it, and then nothing is merged.
     """
-    old, theirs, new = (_split(card) for card in (base or "", there, ours))
+    is_readable = bool(read_front_matter(there) or not read_front_matter(base or ""))
+    old, theirs, new = (_split(card, has_fields=is_readable) for card in (base or "", there, ours))
     front, added, conflicts = _merge_fields(old, theirs, new)
     lines, others = _merge_lines(old.lines, theirs.lines, new.lines)
+    if not is_readable and not others:
+        others = [Conflict("metadata", "metadata that cannot be read", "metadata")]
     known = Counter(old.lines) | Counter(new.lines)
     for line in filter(str.strip, theirs.lines):
         known[line] -= 1
@@ -80,9 +83,9 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     return Merge(front + "\n".join(lines), tuple(added), (*conflicts, *others))
 
 
-def _split(card: str) -> _Parts:
+def _split(card: str, *, has_fields: bool) -> _Parts:
     """Split a card; metadata that cannot be read is text."""
-    if not (fields := read_front_matter(card)):
+    if not (fields := read_front_matter(card) if has_fields else {}):
         return _Parts({}, {}, card.split("\n"))
     front = find_blocks(card)[0]
     text = card[front.start : front.end] + "\n"

@@ -114,7 +114,8 @@ CONFLICTS = {
     "a tag less": (("- timm\n", ""), "tags: image-classification"),
     "a metric": (("value: 77.86", "value: 80"), "ImageNet-1k: Top 1 Accuracy: 80"),
     "verified": (("value: 77.86", "value: 77.86\n      verified: true"), "verified"),
-    "no metadata": (("license: mit", "license: [mit"), "license: none"),
+    "no metadata": (("license: mit", "license: [mit"), "license: [mit"),
+    "a broken field": (("license: mit", "license: mit\nlanguage: [en"), "metadata that cannot be read"),
     "a book": (("MIT.", "GPL.\n" * MAX_LINES), "GPL.\nGPL."),
 }
 
