@@ -85,7 +85,8 @@ def run_convert(args: argparse.Namespace) -> int:
         entry, measured = open_index().find(args.source), read_lock().of(args.source)
         identity = released_identity(entry, measured) + Identity(entry.tensor_statements)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-    out = args.out or source.with_suffix(".safetensors")
+    is_safetensors = source.suffix == ".safetensors"  # which is not written over
+    out = args.out or source.with_suffix(".converted.safetensors" if is_safetensors else ".safetensors")
     expected = entry_tensors(open_index().find(model)) if model else None
     options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
     options["sha256"] = args.sha256
@@ -107,6 +108,8 @@ def run_convert(args: argparse.Namespace) -> int:
         is_own = identity is None and AGREES not in answers.values() and line
         _print_witnesses([line, own if is_own else "", doubt if identity else ""])
     show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if receipt.is_unchanged:
+        show("its bytes are those of the source: nobody converted anything", stream=sys.stderr)
     if receipt.source.left_out:
         show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
     if not receipt.checked_against_network:
@@ -123,7 +126,8 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
-    add("--signature", type=Path, metavar="PUBLIC_KEY", help="check --repo by its signature first (PEM)")
+    signature_help = "check --repo by its signature first: a public key (PEM) or IDENTITY@https://ISSUER"
+    add("--signature", metavar="KEY", help=signature_help)
     add(
         "--at-least-version",
         type=int,
@@ -177,7 +181,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
-    """Check the repo by its signature, offline, before anything else is believed of it."""
+    """Check the repo by its signature before anything else is believed of it."""
     from rexnet_hub.signing import verify_signature
 
     if args.repo is None:

@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.addresses import HUB_FILE
 from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
+from rexnet_hub.keys import SIGNER_PATTERN
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 #: The problems that the schema sees too: a test holds the two together.
@@ -45,6 +47,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
+_OF_WEIGHTS = {"anyOf": [_LINK, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]}
 _KINDS: dict[str, dict[str, Any]] = {
     "text": _TEXT,
     "path": _TEXT,
@@ -52,10 +55,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
     "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
     "hexadecimal": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{7,128}\s*$"}, _NULL]},
-    "key": {
-        "type": "string",
-        "pattern": r"^\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*$",
-    },
+    "key": {"type": "string", "pattern": SIGNER_PATTERN},
     "url": {"anyOf": [_LINK, _ref("link"), _NULL]},
     "count": _number("count", _quoted(_WHOLE), multipleOf=1),
     "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),
@@ -83,10 +83,9 @@ def build_schema() -> dict[str, Any]:
     owners = {owner: _mapping(owner) for owner in {row.owner: None for row in FIELDS} if owner != "index"}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
-    owners["link"] = {
-        "type": "object",
-        "patternProperties": {f"^{_any_case('URL')}$": {"anyOf": [_LINK, _NULL]}},
-    }
+    for name, link in (("link", _LINK), ("weights_link", _OF_WEIGHTS)):
+        pattern = {f"^{_any_case('URL')}$": {"anyOf": [link, _NULL]}}
+        owners[name] = {"type": "object", "patternProperties": pattern}
     lists = {
         name: {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
         for name, owner in (("models", "model"), ("metadata_or_path", "metadata"), ("results", "result"))
@@ -132,6 +131,8 @@ def _of(row: Field) -> dict[str, Any]:
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
     if row.owner == "result" and row.name in ("task", "dataset"):
         return {"anyOf": [*_TEXT["anyOf"], _NAMED]}
+    if row.name == "weights":
+        return {"anyOf": [_OF_WEIGHTS, _ref("weights_link"), _NULL]}
     if row.kind == "url" and row.owner != "model":
         return {"anyOf": [_LINK, _NULL]}
     return _KINDS[row.kind]

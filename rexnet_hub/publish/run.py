@@ -23,15 +23,16 @@ from rexnet_hub.index.lock import (
     require_own_index,
     update_lock,
 )
-from rexnet_hub.keys import read_private_key
+from rexnet_hub.keys import SIGSTORE, read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
+from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
-from rexnet_hub.signing import sign_repo
+from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -50,13 +51,16 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = False) -> Iterator[Path]:
+def staged_repo(
+    source: str, *, to: str | Path = "", is_signed_next: bool = False, token: str | bool | None = None
+) -> Iterator[Path]:
     """Yield a folder that is staged for its target, by either road the same bytes.
 
     Args:
         source: A name of the index, which wins over a folder of that name, or a folder that was staged.
         to: Where it will be published, for the card's snippets.
         is_signed_next: Whether a signature of the folder will be replaced.
+        token: For weights that are on a Hub.
 
     Raises:
         RexnetHubError: A claim about the staged repo is false.
@@ -72,7 +76,7 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
         return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         folder, measured = Path(scratch) / name, read_lock().of(entry.name)
-        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
@@ -107,7 +111,7 @@ def publish_all(
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
-    sign_key: Path | None = None,
+    sign_key: Path | str | None = None,
     sign_version: int | None = None,
     back_to: str | None = None,
     **options: Unpack[PlanOptions],
@@ -117,7 +121,7 @@ def publish_all(
     Args:
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
-        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_key: As in `sign_repo`: what each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
 
@@ -137,13 +141,13 @@ def publish_all(
         refuse_unused(f"the folder {place}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
-        refuse_unused("a plan", record=record)
+        refuse_unused("a plan", record=record, **{"--sign sigstore": sign_key == SIGSTORE})  # as it is logged
     if record:
         require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
-        read_private_key(sign_key)
+        read_identity_token() if sign_key == SIGSTORE else read_private_key(sign_key)
     if back_to is not None and not options.get("as_pr"):
         options["tag"] = options.get("tag") or back_to
     outcomes = []
@@ -153,17 +157,20 @@ def publish_all(
             repo_id = _repo_at(to, Path(source).name)
             with _token_of(repo_id), contextlib.ExitStack() as stack:
                 if back_to is None or repo_id is None:
-                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
+                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None, token=token)
                 else:
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
-                remote = None  # a release is its bytes
-                if repo_id and back_to is None and not options.get("drop_edits"):
+                remote = None
+                if repo_id is not None:
                     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-                merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
-                folder = stack.enter_context(merged)
+                if back_to is None and not options.get("drop_edits"):  # a release is its bytes
+                    merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
+                    folder = stack.enter_context(merged)
                 if sign_key is not None and sign_version is not None:
-                    sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
+                    there = remote or Path(to, folder.name)
+                    last, entry = stack.enter_context(signature_at(there)), load_index().find(folder.name)
+                    sign_repo(folder, sign_key, entry=entry, version=sign_version, earlier=last)
                 is_release = back_to is not None
                 plan = plan_publish(
                     folder, to, is_release=is_release, token=token, patience=patience, **options
@@ -228,7 +235,8 @@ def record_publication(plan: Plan, published: Published) -> None:
 
     def add(lock: Lock) -> Lock:
         before = lock.of(model)
-        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        last = before.published[-1] if before.published else None
+        is_new = last is None or (last.commit, last.tag) != (publication.commit, publication.tag)
         every = (*before.published, publication) if is_new else before.published
         return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
 

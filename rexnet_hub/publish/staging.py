@@ -26,7 +26,7 @@ from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.publish.local import readable
-from rexnet_hub.publish.plan import require_trained
+from rexnet_hub.publish.plan import has_standins, require_trained
 from rexnet_hub.publish.there import read_cards, reader
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo, released_identity, write_repo
@@ -167,7 +167,7 @@ def merged_repo(folder: Path, remote: RemoteRepo | None, *, is_signed_next: bool
     """
     texts = {}
     if remote is not None and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
-        require_trained(read_repo(folder, as_stated=False))
+        require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
         with readable(folder):
             card = (folder / CARD_FILE).read_text("utf-8")
         state = remote.read()

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
@@ -33,7 +34,7 @@ _KIND_NAMES = {
 #: What is never said and left empty: the kind, and what is expected.
 NEVER_EMPTY = {
     "digest": "the 64 hexadecimal digits of a SHA-256",
-    "key": "a public key on P-256, P-384 or P-521, in PEM",
+    "key": "a public key on P-256, P-384 or P-521, in PEM, or IDENTITY@https://ISSUER",
 }
 
 
@@ -180,11 +181,11 @@ def _read_digest(kind: str, node: Node) -> str:
 
 def _read_key(text: str) -> str:
     from rexnet_hub.errors import FileProblem, UsageError
-    from rexnet_hub.keys import read_public_key
+    from rexnet_hub.keys import SIGNER_PATTERN, read_signer
 
     try:
-        if re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*", text):
-            return read_public_key(text)
+        if re.search(SIGNER_PATTERN, text):
+            return str(read_signer(text))
     except UsageError:  # without the packages nobody loads by it
         return text
     except FileProblem:
@@ -217,12 +218,19 @@ def redact_broken_url(text: str) -> str:
 
 
 def require_url(text: str, *, of_weights: bool = False) -> None:
-    """Check that a text is an address of the web or of a file.
+    """Check that a text is an address of the web or of a file; of weights also of a file of a Hub repo.
 
     Raises:
         Flaw: It is not one.
     """
     shown = repr(redact_broken_url(text))
+    if of_weights and text.startswith("hf:"):
+        if parse_hub_file(text):
+            return
+        expected = (
+            "hf:OWNER/NAME@COMMIT#FILE.safetensors, all 40 digits of the commit (branches and tags move)"
+        )
+        raise Flaw("not-a-url", f"{text[:120]!r} is no file of a Hub repo; expected is {expected}")
     try:
         parts = urlsplit(text)
     except ValueError:
