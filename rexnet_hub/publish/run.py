@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,12 +24,12 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import SIGSTORE, read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
-from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
@@ -75,22 +74,15 @@ def staged_repo(
     entry = None if _is_folder(source) else load_index().find(source)
     name = entry.name if entry else Path(source).resolve().name
     repo_id = _repo_at(to, name)
-    texts = {}
     if entry is None:
         texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
-        if not texts:
-            yield Path(source)
-            return
+        with repo_with(Path(source), texts) as folder:
+            yield folder
+        return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        folder = Path(scratch) / name
-        if entry is None:
-            shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
-            for file, text in texts.items():
-                (folder / file).write_bytes(text.encode())
-        else:
-            measured = read_lock().of(entry.name)
-            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
-            stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        folder, measured = Path(scratch) / name, read_lock().of(entry.name)
+        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
+        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
 
@@ -239,22 +231,23 @@ def _steps(source: str, run: RunSettings) -> Iterator[Outcome]:
 
 @contextlib.contextmanager
 def prepared_repo(source: str, run: RunSettings) -> Iterator[Path]:
-    """Yield the folder that is planned and published: staged, or of an earlier release; then signed."""
+    """Yield the folder that is planned and published: staged and merged, or of a release; then signed."""
+    is_signed = run.sign_key is not None
     repo_id = _repo_at(run.to, Path(source).name)
     if run.back_to is None or repo_id is None:
-        is_signed = run.sign_key is not None
         given = staged_repo(source, to=run.to, is_signed_next=is_signed, token=run.token)
     else:
         given = released_repo(repo_id, run.back_to, token=run.token, patience=run.patience)
-    with given as folder:
+    with contextlib.ExitStack() as stack:
+        folder, remote = stack.enter_context(given), None
+        if repo_id is not None:
+            remote = RemoteRepo(repo_id=repo_id, token=run.token, patience=run.patience or Patience())
+        if run.back_to is None and not run.options.get("drop_edits"):  # a release is its bytes
+            folder = stack.enter_context(merged_repo(folder, remote, is_signed_next=is_signed))
         if run.sign_key is not None and run.sign_version is not None:
-            there: RemoteRepo | Path = Path(run.to, folder.name)
-            if repo_id is not None:
-                patience = run.patience or Patience()
-                there = RemoteRepo(repo_id=repo_id, token=run.token, patience=patience)
             entry = load_index().find(folder.name)
-            with signature_at(there) as last:
-                sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
+            last = stack.enter_context(signature_at(remote or Path(run.to, folder.name)))
+            sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder
 
 
