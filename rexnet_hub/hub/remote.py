@@ -122,7 +122,7 @@ class RemoteRepo:
 
     def whoami(self, token: str) -> Mapping[str, Any]:
         """Request whose token it is and what it may do; of one token once a minute at most."""
-        return self._call(UNCHECKED, lambda: _ask_whoami(hub_url(), token, int(time.monotonic() // 60)))
+        return self._read(UNCHECKED, lambda: _ask_whoami(hub_url(), token, int(time.monotonic() // 60)))
 
     def may_write(self) -> bool:
         """Request whether the token may write to the repo, which is there."""
@@ -131,7 +131,7 @@ class RemoteRepo:
             answer = self._request("GET", f"/api/models/{self.repo_id}/auth-check/write")
             return answer.status_code not in (401, 403) and answer.raise_for_status().is_success
 
-        return self._call(UNCHECKED, ask)
+        return self._read(UNCHECKED, ask)
 
     def validate_card(self, card: str) -> tuple[list[str], list[str]]:
         """Request what the Hub says of a card: errors, for which it takes no commit, and warnings."""
@@ -145,7 +145,7 @@ class RemoteRepo:
             )
             return errors, warnings
 
-        return self._call("has a card that the Hub did not check", ask)
+        return self._read("has a card that the Hub did not check", ask)
 
     def create(self) -> None:
         """Make the repo, private."""

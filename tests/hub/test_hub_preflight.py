@@ -160,7 +160,7 @@ def test_a_hub_that_does_not_say_whose_token_it_is(hub, staged, status):
     assert plan.stops == ()
     (warning,) = plan.warnings
     assert "not checked for the right to write" in warning
-    assert str(status) in warning
+    assert ("asks to wait" if status == 429 else str(status)) in warning
 
 
 def test_a_run_asks_once_whose_token_it_is(hub, staged):
