@@ -13,6 +13,7 @@ from pathlib import Path
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError
 from rexnet_hub.index import Index, Lock
 from rexnet_hub.layout import (
+    LICENSE_FILE,
     RELEASED_FOLDER,
     REPO_FILES,
     REPOS_FOLDER,
@@ -28,7 +29,7 @@ from rexnet_hub.whole_files import locked
 
 #: The folders of the cache, and how what is of ours in them is named.
 _NAMES = {RELEASED_FOLDER: re.compile(r"[0-9a-f]{64}"), REPOS_FOLDER: re.compile(r".+-[0-9a-f]{16}")}
-_REPO_FILES = (*REPO_FILES, *SIGNATURE_FILES)
+_REPO_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
 _LEFT = re.compile(r"\.(.+?)\.(part|lock|part\.old)")
 #: A younger one may be of a run that is at it, on a disk that has no locks.
 _LEFT_SECONDS = 86400.0

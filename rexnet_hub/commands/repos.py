@@ -24,7 +24,8 @@ def run_card(args: argparse.Namespace) -> int:
     from rexnet_hub.whole_files import write_whole
 
     entry = open_index().find(args.name)
-    text = render_card(entry, measured=read_lock().of(entry.name))
+    lock = read_lock()
+    text = render_card(entry, measured=lock.of(entry.name), repos=lock.repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0

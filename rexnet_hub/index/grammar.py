@@ -31,8 +31,8 @@ ALIASES = {
 }
 #: What is text; everything else that a query may name is a number.
 TEXT_NAMES = (
-    *("name", "title", "collection", "license"),
-    *(row.name for row in FIELDS if row.owner == "metadata" and row.kind in ("text", "words")),
+    *("collection", "license"),
+    *(r.name for r in FIELDS if r.owner in ("model", "metadata") and r.kind in ("text", "words")),
     *("dataset", "task"),
 )
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.

@@ -167,6 +167,11 @@ class Lock:
         """Return what was measured of a model; an empty record where nothing was."""
         return self.models.get(name, Measured())
 
+    @property
+    def repos(self) -> dict[str, str]:
+        """The repo on the Hub of each model that was published."""
+        return {name: measured.hub.repo_id for name, measured in self.models.items() if measured.hub}
+
     def with_model(self, name: str, measured: Measured) -> Lock:
         """Return a lock in which one model's measurements are these."""
         return Lock(models={**self.models, name: measured})

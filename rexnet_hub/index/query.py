@@ -47,7 +47,7 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
         return (entry.name,)
     if name == "collection":
         return () if entry.collection is None else (entry.collection.name,)
-    claim = entry.license if name == "license" else entry.metadata.get(name) or entry.extra.get(name)
+    claim = entry.named_license if name == "license" else entry.metadata.get(name) or entry.extra.get(name)
     value = None if claim is None else claim.value
     items = value if isinstance(value, tuple) else () if value is None else (value,)
     return tuple(str(item) for item in items)

@@ -14,7 +14,7 @@ from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
 from rexnet_hub.patience import Patience
-from rexnet_hub.publish.there import OWN_NAMES, reader
+from rexnet_hub.publish.there import OWN_NAMES, find_ours, reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +97,6 @@ def released_repo(
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
         folder = Path(scratch) / repo_id.rpartition("/")[2]
         folder.mkdir()
-        for name in OWN_NAMES & state.files.keys():
+        for name in find_ours(state.files, read) & state.files.keys():
             shutil.copyfile(read(name), folder / name)
         yield folder

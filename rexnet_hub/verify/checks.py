@@ -22,6 +22,7 @@ from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
+    LICENSE_FILE,
     RECEIPT_FILE,
     SIGNATURE_FILE,
     SIGNATURE_FILES,
@@ -95,7 +96,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
                 if cited is not None and isinstance(cited.value, Decimal):
                     note = f"table of {table.date or 'unknown date'}"
                     yield evidence.compare_claim(f"{name}_cited", claim, cited.value, note=note)
-            is_run = name in ("top1", "top5") and result.dataset == "ImageNet"
+            is_run = name in ("top1", "top5") and result.known_as == "ImageNet"
             runs = evidence.records if is_run else ()
             if not runs:
                 note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
@@ -208,7 +209,9 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         card: As derived anew: what was staged, if not the one that is there, to which people add lines.
     """
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
-    stated = repo.receipt.files if repo.receipt else {}
+    stated = dict(repo.receipt.files) if repo.receipt else {}
+    if stated and (text := evidence.entry.license_text):
+        stated[LICENSE_FILE] = hashlib.sha256(text.encode()).hexdigest()
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
     if CARD_FILE in known:
         known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
