@@ -127,14 +127,14 @@ def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
         how = words["images"].format(place=place or "its data set") + share if share else ""
         command = words["command"].format(name=shell(entry.name)) if share else ""
         fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, claim)
-        yield replace(fact, dataset=place and str(dataset), where=where)
+        yield replace(fact, dataset=place and canonical_dataset(dataset), where=where)
 
 
 def find_dataset(name: str | None, split: str = "") -> Mapping[str, Any]:
     """Find the words about a data set, or a part of it; those for any where we have none."""
     table = read_words("datasets.yml")
     known: Mapping[str, Any] = table.get(canonical_dataset(name), table[""])
-    return known if split in ("", known["split"]) else table[""]
+    return known if split in ("", *known["splits"]) else table[""]
 
 
 def classes_words(entry: Entry) -> Mapping[str, Any]:

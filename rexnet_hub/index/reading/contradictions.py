@@ -212,8 +212,9 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
     iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
     check("language", entry.said("language") or (), _LANGUAGE.fullmatch, iso)
     widget, text = entry.said("widget"), str(entry.said("license_file"))
-    pictures = widget.values() if isinstance(widget, dict) else [widget]
-    check("widget", pictures, _is_https, "is no https address of a picture: write a title, and its address")
+    pictures = widget if isinstance(widget, dict) else {"": widget}
+    untitled = "is no https address of a picture: write a title, and its address"
+    check("widget", pictures.values(), lambda v: "" not in pictures and _is_https(v), untitled)
     try:
         problem = "is no https address" if "://" in text and not _is_https(text) else ""
         entry.license_text  # noqa: B018 - its file is read
