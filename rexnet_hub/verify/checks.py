@@ -209,9 +209,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         card: As derived anew: what was staged, if not the one that is there, to which people add lines.
     """
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
-    stated = dict(repo.receipt.files) if repo.receipt else {}
-    if stated and (text := evidence.entry.license_text):
-        stated[LICENSE_FILE] = hashlib.sha256(text.encode()).hexdigest()
+    stated = repo.receipt.files if repo.receipt else {}
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
     if CARD_FILE in known:
         known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
@@ -222,6 +220,10 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         text = f"{', '.join(stated)} as written"
         found = f"{', '.join(wrong)} not as written" if wrong else text
         yield evidence.compare("files", stated=text, found=found, holds=not wrong, note="each file's SHA-256")
+    if licence := evidence.entry.license_text:
+        same = LICENSE_FILE in there and there[LICENSE_FILE].read_bytes() == licence.encode()
+        note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
+        yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
     others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
     if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"

@@ -287,7 +287,7 @@ def test_commands_say_what_maintainers_say(read, monkeypatch, capsys, tmp_path):
 
 
 def test_a_collection_says_it_for_its_models(read):
-    """What a collection says for the card its models say, its licence only where they have none themselves."""
+    """What a collection says for the card its models say, its licence only where they have none."""
     shared = "\n".join(line for line in SAID.splitlines() if "Superseded" not in line)
     text = FLOWERS.replace("- Name: RexNet\n", f"- Name: RexNet\n{shared}\n")
     own = read(text, **BESIDE).find("flowers")
