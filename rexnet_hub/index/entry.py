@@ -217,8 +217,8 @@ def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
 
 def _read_beside(claim: Claim) -> str:
     """Read the file that a claim names in the index's folder."""
-    folder, stated = claim.location.file.parent, f"{claim.location}: {claim.label} {claim.text!r}"
-    file = folder / claim.text
+    folder, stated = claim.location.file.parent, f"{claim.location}: {claim.label} {claim.value!r}"
+    file = folder / str(claim.value)
     try:
         if not file.resolve().is_relative_to(folder.resolve()):
             raise IndexReadError(f"{stated} leaves the index's folder")
@@ -341,10 +341,9 @@ class Entry:
             return "other"
         return str(self.license.value).lower() if self.license else None
 
-    def cites(self, text: str) -> bool:
-        """Return whether a text names the entry's paper by its title."""
-        papers = (self.paper, self.current_paper)
-        return any(paper.title in text for paper in papers if paper and paper.title)
+    def cites(self, title: str) -> bool:
+        """Return whether the entry's paper, as it was first given or under its present title, has this one."""
+        return title in (paper.title for paper in (self.paper, self.current_paper) if paper)
 
     @property
     def released(self) -> Released | None:

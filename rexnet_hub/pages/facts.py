@@ -144,16 +144,10 @@ def classes_words(entry: Entry) -> Mapping[str, Any]:
 
 
 def _fact(
-    entry: Entry,
-    measured: Measured,
-    key: str,
-    label: str,
-    how: str,
-    command: str,
-    claim: Claim | None = None,
+    entry: Entry, measured: Measured, key: str, label: str, how: str, command: str, given: Claim | None = None
 ) -> Fact:
     """Compare what is claimed of a figure with what was measured."""
-    claim = claim or (None if key == "macs" else entry.claim(key))
+    claim = given or (None if key == "macs" else entry.claim(key))
     counted = measured.figure(key)
     seconds = tuple(
         CitedSource(words=table_words(table), url=table.url, value=published(claim.field, other.value))

@@ -25,7 +25,7 @@ def introduction(entry: Entry) -> str:
 def citation(entry: Entry) -> str | None:
     """Return BibTeX for an entry: its family's, if that is of its paper, else what its paper amounts to."""
     family, paper = find_family(entry), entry.paper or entry.current_paper
-    if family and entry.cites(one_line(family["bibtex"])):
+    if family and entry.cites(*re.findall(r" title=\{(.*)\}", family["bibtex"])):
         return str(family["bibtex"])
     if paper is None or not paper.title:
         return None

@@ -6,7 +6,6 @@ import html
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from rexnet_hub.agreement import MEANINGS
@@ -99,9 +98,7 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
     return picks
 
 
-def render_model(
-    view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str] = MappingProxyType({})
-) -> str:
+def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str]) -> str:
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
     source = repo_id or entry.name

@@ -118,6 +118,8 @@ def test_a_citation_is_of_the_entrys_own_paper(flowers, read):
     card = render_card(flowers)
     assert "[Flowers with small networks](https://arxiv.org/abs/2101.00001)" in card
     assert "title={Flowers with small networks}" in card
+    short = FLOWERS.replace("Flowers with small networks", "ReXNet")
+    assert "han2020" not in render_card(read(short, **BESIDE).find("flowers"))
     (bare, _) = read(re.sub("  Paper: .*\n", "", FLOWERS), **BESIDE).models
     assert "## Citation" not in render_card(bare)
     for url, shown in (
@@ -296,6 +298,7 @@ def test_a_collection_says_it_for_its_models(read):
     theirs = read(text.replace("  License: CC-BY-4.0\n", ""), **BESIDE).find("flowers")
     assert front_matter(theirs)["license_name"] == "Flower Licence 1.0"
     assert theirs.license_text == "The Flower Licence.\n"
+    assert read(text.replace("LICENCE.txt", "[LICENCE.txt]"), **BESIDE).problems == ()
     assert theirs.extra["description"].inherited
 
 
