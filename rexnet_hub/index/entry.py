@@ -342,7 +342,7 @@ class Entry:
         return str(self.license.value).lower() if self.license else None
 
     def cites(self, title: str) -> bool:
-        """Return whether the entry's paper, as it was first given or under its present title, has this one."""
+        """Return whether the entry's paper has this title, as first given or now."""
         return title in (paper.title for paper in (self.paper, self.current_paper) if paper)
 
     @property
