@@ -26,6 +26,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
+from rexnet_hub.publish.preflight import STOP, check_place, check_push
 from rexnet_hub.publish.there import HUBS_OWN, OWN_NAMES, Read, find_ours, read_cards, reader
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
@@ -73,12 +74,14 @@ class Plan:
         fields: Of the card's metadata, metrics among them.
         tag: To be set on the commit; None for a folder and for a pull request.
         tag_is_set: Whether it is there already, on a commit that has our files as this plan leaves them.
-        visibility: `public` or `private`; None for a folder.
+        visibility: `public` or `private`, when all is done; None for a folder.
+        is_unfinished: Whether the repo was made private for a publication that did not end.
         false_claims: The claims of the staged repo that are false.
         stops: Why it must not be applied: false claims, and whatever else.
         edits: Lines that somebody wrote into the card at the target and that would be lost.
         others: Files at the target that no publication of ours wrote; they stay.
         notes: What card and config of an earlier release say otherwise than the index does now.
+        warnings: What the Hub warns of, and what could not be checked before anything is written.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Plan:
     tag_is_set: bool = False
     license: str | None = None
     visibility: str | None = None
+    is_unfinished: bool = False
     as_pr: bool = False
     drop_edits: bool = False
     drop_files: bool = False
@@ -102,6 +106,7 @@ class Plan:
     edits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -115,8 +120,13 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do: files and tag are there."""
-        return self.holds and (self.tag is None or self.tag_is_set)
+        """Whether nothing is left to do: files and tag are there, in a repo that is finished."""
+        return self.holds and (self.tag is None or self.tag_is_set) and not self.is_unfinished
+
+    @property
+    def opens_repo(self) -> bool:
+        """Whether the repo is private until all is there, and is then turned public."""
+        return self.visibility == "public" and (self.head is None or self.is_unfinished)
 
     @property
     def repo_id(self) -> str | None:
@@ -140,13 +150,13 @@ def plan_publish(
     patience: Patience | None = None,
     checked: Plan | None = None,
 ) -> Plan:
-    """Compare a staged repo with its target; nothing is written, and a token that may read is enough.
+    """Compare a staged repo with its target; nothing is written, and of a public repo no token is needed.
 
     Args:
         to: `hf:OWNER` or `hf:OWNER/NAME`; else a folder of repos, in which the repo becomes `to/name`.
         name: By default the staged folder's own name.
         tag: By default one that names the files' content.
-        private: Whether a repo that is made is private; one that exists stays as it is.
+        private: Whether a repo that is made stays private; one that exists stays as it is.
         as_pr: Whether to open a pull request and not to commit.
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
@@ -213,6 +223,8 @@ def _plan_hub(
     private: bool,
 ) -> Plan:
     state = remote.read()
+    is_unfinished = state.is_unfinished and not plan.keywords["as_pr"]
+    is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
     with reader(remote, state) as read:
         card_there, base = read_cards(remote, state, files, read)
         ours = find_ours(state.files, read)
@@ -224,7 +236,8 @@ def _plan_hub(
         changes=changes,
         fields=compare_cards(card_there, card),
         tag=tag,
-        visibility="private" if (state.is_private if state.head else private) else "public",
+        visibility="private" if is_private else "public",
+        is_unfinished=is_unfinished,
         edits=lost_lines(base, card_there, card),
         others=_others(changes, state.files),
     )
@@ -240,7 +253,12 @@ def _plan_hub(
         )
     if made.as_pr and state.head is None:
         stops.append("there is no repo to open a pull request in")
-    return replace(made, tag_is_set=tagged is not None and not wrong, stops=tuple(stops))
+    made = replace(made, tag_is_set=tagged is not None and not wrong)
+    found = [*check_place(state, remote.repo_id, stays_private=is_private)]
+    if not made.is_done:
+        found += check_push(remote, state, files, card, as_pr=made.as_pr)
+    stops += [text for kind, text in found if kind == STOP]
+    return replace(made, stops=tuple(stops), warnings=tuple(text for kind, text in found if kind != STOP))
 
 
 def check_options(to: str | Path, *, record: bool = False, **options: Unpack[PlanOptions]) -> None:

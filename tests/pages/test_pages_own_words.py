@@ -33,6 +33,7 @@ Models:
   Results:
   - Task: Image Classification
     Dataset: Oxford Flowers
+    Dataset Type: example/oxford-flowers
     Split: test
     Metrics: {{Top 1 Accuracy: 91.20%, Top 5 Accuracy: 98.10%, F1: 0.87}}
 - Name: newer

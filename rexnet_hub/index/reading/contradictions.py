@@ -15,6 +15,8 @@ from rexnet_hub.addresses import find_url_problem
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.index.reading.hub_metadata import DATASETS
+from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
@@ -38,8 +40,9 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     _check_names(entries, report)
     _check_shared_weights(entries, report)
     names = {entry.name for entry in entries}
-    for each in (*entries, *collections):
-        _check_for_card(each, names, report)
+    for entry in (*entries, *collections):
+        _check_for_card(entry, names, report)
+        _check_for_hub(entry, report)
     for entry in entries:
         _check_weights(entry, report)
         _check_witnesses(entry, report)
@@ -225,6 +228,19 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
 
 def _is_https(text: str) -> bool:
     return text.startswith("https://") and find_url_problem(text) is None
+
+
+def _check_for_hub(entry: Entry, report: Report) -> None:
+    """Report what the Hub refuses on a card: a licence that it does not list, a data set of no id."""
+    claim = entry.license if "license_name" not in entry.extra else None
+    if claim and not claim.inherited and (problem := find_license_problem(str(claim.value))):
+        report("refused-by-hub", claim.location, problem)
+    for result in entry.results:
+        known = DATASETS.get(result.known_as, (str(result.dataset),))[0]
+        claim = result.extra.get("dataset_type")
+        if problem := find_dataset_problem(str(claim.value if claim else known)):
+            where = claim.location if claim else result.location
+            report("refused-by-hub", where, f"{problem}; write the id as Dataset Type")
 
 
 def _check_result(result: Result, report: Report) -> None:
