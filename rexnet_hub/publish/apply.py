@@ -14,9 +14,12 @@ from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.pages.edits import mark_added
+from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish, require_trained
+from rexnet_hub.publish.staging import derive_own
 from rexnet_hub.publish.there import HUBS_OWN
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
@@ -201,10 +204,12 @@ def _transient_or(kind: str) -> Callable[[Exception], bool]:
 
 def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
-    files = plan.files
+    files, card = plan.files, (plan.staged / CARD_FILE).read_text("utf-8")
+    added = mark_added(derive_own(plan.staged, find_place(card)) or card, card)
     return (
         f"Published by rexnet_hub {__version__}.\n\n"
         f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
+        + (f"\nCard-Added: {added}" if added else "")
     )
 
 

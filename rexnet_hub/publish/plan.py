@@ -23,7 +23,7 @@ from rexnet_hub.layout import (
     find_name_danger,
     is_repo_id,
 )
-from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
+from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
 from rexnet_hub.publish.preflight import STOP, check_place, check_push
@@ -198,8 +198,7 @@ def plan_publish(
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = parse_repo_id(str(to), name)
-    is_standin_repo = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
-    require_trained(repo.folder, stand_in=is_standin_repo)
+    require_trained(repo.folder, stand_in=has_standins(repo))
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     return _plan_hub(
         partial(plan, as_pr=as_pr, drop_edits=drop_edits),
@@ -226,9 +225,10 @@ def _plan_hub(
     is_unfinished = state.is_unfinished and not plan.keywords["as_pr"]
     is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
     with reader(remote, state) as read:
-        card_there, base = read_cards(remote, state, files, read)
+        card_there, base = read_cards(remote, state, card, read)
         ours = find_ours(state.files, read)
         changes = _with_digests(compare_files(files, state.files, ours), read)
+    merge = merge_cards(base, card_there, card)
     made = plan(
         name=remote.repo_id.rpartition("/")[2],
         target=f"hf:{remote.repo_id}",
@@ -238,10 +238,10 @@ def _plan_hub(
         tag=tag,
         visibility="private" if is_private else "public",
         is_unfinished=is_unfinished,
-        edits=lost_lines(base, card_there, card),
+        edits=merge.added,
         others=_others(changes, state.files),
     )
-    stops = [*claims, *_unreachable(made.model), *_lost(() if made.drop_edits else made.edits)]
+    stops = [*claims, *_unreachable(made.model), *(() if made.drop_edits else _lost(merge, base))]
     stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
     stops += _overwritten(changes, ours)
     tagged = state.tags.get(tag) if tag else None
@@ -289,11 +289,16 @@ def _unreachable(model: str | None) -> list[str]:
     ]
 
 
-def _lost(edits: tuple[str, ...]) -> list[str]:
-    if not edits:
-        return []
-    lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
-    return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
+def _lost(merge: Merge, base: str | None) -> list[str]:
+    """Return why a card there must not be replaced: it would lose what people wrote."""
+    if merge.conflicts or not merge.added:
+        advice = "write that there too, or let our card win with --drop-edits"
+        return [f"{CARD_FILE}: {conflict}; {advice}" for conflict in merge.conflicts]
+    lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
+    why = "published by name, or signed as it is published (--sign KEY), it keeps them"
+    if base is None:
+        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+    return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 
 def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
@@ -386,6 +391,11 @@ def parse_repo_id(to: str, name: str) -> str:
     if not is_repo_id(repo_id):
         raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
     return repo_id
+
+
+def has_standins(repo: Repo) -> bool:
+    """Return whether a repo's weights are stand-ins, by its receipt or by their own mark."""
+    return (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
 
 
 def require_trained(place: Path | str, *, stand_in: bool) -> None:
