@@ -19,6 +19,7 @@ from rexnet_hub.errors import (
     NotAnImageError,
     RepoError,
     UsageError,
+    list_some,
     refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access
@@ -371,8 +372,7 @@ def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
     if torch.stack(sums).isfinite().all():
         return
     if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        more = f" and {len(strange) - 3} more tensors" if len(strange) > 3 else ""
-        problem = f"holds NaN or infinity in {', '.join(strange[:3])}{more}; allow_nonfinite=True loads it"
+        problem = f"holds NaN or infinity in {list_some(strange, 3)}; allow_nonfinite=True loads it"
         raise CheckpointError(file, problem)
 
 

@@ -90,7 +90,7 @@ def _file_chunks(specs: list[TensorSpec], generator: np.random.Generator) -> Ite
             yield _draw(spec, norms, generator).astype("<f4").tobytes()
 
 
-def _draw(spec: TensorSpec, norms: set[str], generator: np.random.Generator) -> NDArray[np.float32]:
+def _draw(spec: TensorSpec, norms: set[str], generator: np.random.Generator) -> NDArray[np.floating]:
     """Draw numbers that suit the tensor: for a norm in 1 to 1.125, else around zero."""
     owner, _, part = spec.name.rpartition(".")
     drawn = generator.random(math.prod(spec.shape), "float32")  # in [0, 1)

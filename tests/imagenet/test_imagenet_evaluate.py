@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def test_in_whatever_company_a_network_is_evaluated_changes_no_byte(data, plain,
 def test_the_cache_changes_no_byte(data, plain, tmp_path):
     """Filling the cache and running from it give the same files, and the second run decodes nothing."""
     cached = dataclasses.replace(
-        data, images=tuple(dataclasses.replace(image, place=Counted(image.place)) for image in data.images)
+        data, images=tuple(dataclasses.replace(image, read=Counted(image.read)) for image in data.images)
     )
     for name in ("filled", "used"):
         Counted.reads = 0
@@ -165,17 +166,17 @@ def test_the_cache_changes_no_byte(data, plain, tmp_path):
 
 
 class Counted:
-    """A place that counts how often it is read."""
+    """Reads an image, and counts how often."""
 
     reads = 0
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, read):
+        self.read = read
 
-    def read_bytes(self):
+    def __call__(self):
         """Read and count."""
         Counted.reads += 1
-        return self.place.read_bytes()
+        return self.read()
 
 
 def test_a_cache_that_could_not_be_filled_is_absent(data, tmp_path, folder):
@@ -354,19 +355,14 @@ def test_equal_logits_go_by_the_lower_class(data, tmp_path):
 
 def replace_bytes(data, number, content):
     """Put other bytes in an image's place."""
-
-    class Fixed:
-        def read_bytes(self):
-            return content
-
     images = list(data.images)
-    images[number] = dataclasses.replace(images[number], place=Fixed())
+    images[number] = dataclasses.replace(images[number], read=partial(bytes, content))
     return dataclasses.replace(data, images=tuple(images))
 
 
 def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
     """A truncated JPEG is named, and no accuracy is written."""
-    broken = replace_bytes(data, 77, data.images[77].place.read_bytes()[:400])
+    broken = replace_bytes(data, 77, data.images[77].read()[:400])
 
     with pytest.raises(NotAnImageError, match=f"{data.images[77].name}: cannot be decoded"):
         evaluate_models(both(), broken, options=QUIET, out_dir=tmp_path)
@@ -375,7 +371,7 @@ def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
 
 def test_a_decoding_process_that_dies_is_said(data):
     """When a worker is killed, as for want of memory, the run ends in an error of ours and does not hang."""
-    images = (dataclasses.replace(data.images[0], place=drawn.Deadly()), *data.images[1:])
+    images = (dataclasses.replace(data.images[0], read=drawn.read_deadly), *data.images[1:])
 
     with pytest.raises(EvaluationError, match="a decoding process died"):
         evaluate_models(

@@ -275,7 +275,7 @@ def test_what_is_no_record_is_refused(files, change, message):
 def test_a_missing_file_is_named(tmp_path):
     """A record or predictions file that is not there is named."""
     for read in (read_record, read_predictions):
-        with pytest.raises(FileProblem, match="gone: No such file"):
+        with pytest.raises(FileProblem, match="gone: cannot be read: No such file"):
             read(tmp_path / "gone")
 
 

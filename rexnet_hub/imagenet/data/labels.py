@@ -131,16 +131,11 @@ def read_class_ids(file: Path) -> Mapping[int, int]:
     return by_id
 
 
-def class_of(synset: str) -> int | None:
-    """Return the index of a synset; None where it is not one of the 1000."""
-    return _INDICES.get(synset)
-
-
-_INDICES = {class_.synset: class_.index for class_ in read_classes()}
+#: The index of each synset.
+CLASSES = {class_.synset: class_.index for class_ in read_classes()}
 
 
 def _index(file: Path, synset: str) -> int:
-    index = class_of(synset)
-    if index is None:
+    if synset not in CLASSES:
         raise DatasetError(file, f"{synset!r} is not a synset of ImageNet-1k")
-    return index
+    return CLASSES[synset]

@@ -80,7 +80,7 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
     unreadable = []
     for row, image in enumerate(tiles.images[tiles.rows(tile)]):
         try:
-            decoded = decode_image(image.place.read_bytes(), name=image.name)
+            decoded = decode_image(image.read(), name=image.name)
             for array, spec in zip(pixels, tiles.geometries, strict=True):
                 array[row] = pixels_uint8(decoded, spec)
         except NotAnImageError as error:

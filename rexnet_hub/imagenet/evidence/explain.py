@@ -213,7 +213,7 @@ def explain_accuracy(
 
 def _try_tile(runner: Runner, changes: Sequence[Deviation], tiles: ImageTiles, tile: int) -> np.ndarray:
     """Return the likeliest class of a tile's images under every change: shape (changes, rows)."""
-    stored = [(image.name, image.place.read_bytes()) for image in tiles.images[tiles.rows(tile)]]
+    stored = [(image.name, image.read()) for image in tiles.images[tiles.rows(tile)]]
     pictures = [Picture(data, decode_image(data, name=name)) for name, data in stored]
     answers = []
     for change in changes:
