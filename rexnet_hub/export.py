@@ -65,8 +65,6 @@ def export_onnx(
     kept beside it.
 
     Args:
-        source: A model, a Hub repo or a repo folder.
-        out: The `.onnx` file to write.
         max_difference: The largest difference of a logit that is let pass.
         trusted_key: As in `AutoModel.from_pretrained`.
 

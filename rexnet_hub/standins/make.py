@@ -41,7 +41,6 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
         stem: What the file's name begins with; the first eight digits of its own SHA-256 follow.
 
     Raises:
-        FileProblem: The file cannot be written.
         UsageError: The tensors cannot be those of a network with batch norms.
     """
     import numpy as np

@@ -32,11 +32,7 @@ class FileDigest:
 
 
 class Digester:
-    """Digests bytes with SHA-256, and in the same pass with each other algorithm that is asked for.
-
-    Attributes:
-        size_bytes: How many bytes there were.
-    """
+    """Digests bytes with SHA-256, and in the same pass with each other algorithm that is asked for."""
 
     def __init__(self, also: Iterable[str] = ()) -> None:
         self.size_bytes = 0
@@ -147,9 +143,7 @@ def private_copy(
     The copy has no name, so it is gone with the process, however that ends.
 
     Args:
-        file: What to read.
         folder: The disk that has room for the copy; the system's temporary folder if none.
-        also: Algorithms to digest with, beside SHA-256.
 
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.

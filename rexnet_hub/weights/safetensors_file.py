@@ -106,7 +106,6 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
     The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 
     Args:
-        file: A safetensors file.
         identity: What is stated of the file; without a digest nothing is checked but the header.
 
     Returns:
@@ -169,7 +168,6 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     """Check the header: tensors in the order of their bytes.
 
     Args:
-        source: The file.
         head: What `read_head` gave, for a caller that must use the very same bytes.
     """
     head = read_head(source) if head is None else head

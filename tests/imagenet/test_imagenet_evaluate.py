@@ -125,19 +125,9 @@ def test_timms_rexnet_is_counted_as_timm_counts(folder, class_map, tmp_path):
     assert_as_timm(model, record, tmp_path / "out", tmp_path / "val", class_map)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"batch_images": 1},
-        {"batch_images": 7, "threads": 2},
-        {"batch_images": 64, "threads": 3},
-        {"workers": 2},
-        {"threads": 1, "batch_images": 500},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("how", [{"threads": 2}, {"threads": 3}, {"workers": 2}], ids=str)
 def test_how_it_is_run_changes_no_byte(data, plain, tmp_path, how):
-    """Any batch size, any number of threads and of decoding processes give the same files."""
+    """Any number of threads and of decoding processes gives the same files."""
     evaluate_models(both(), data, options=dataclasses.replace(QUIET, **how), out_dir=tmp_path)
 
     assert bytes_of(tmp_path) == plain[1]
@@ -449,7 +439,7 @@ def test_requests_that_make_no_sense_are_refused(data, tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             evaluate_models(models, data)
-    for how in ({"dtype": "int8"}, {"workers": -1}, {"threads": 0}, {"batch_images": 0}, {"tile_images": 0}):
+    for how in ({"dtype": "int8"}, {"workers": -1}, {"threads": 0}):
         with pytest.raises(UsageError):
             RunOptions(**how)
     with pytest.raises(UsageError, match="'tpu' is no device"):

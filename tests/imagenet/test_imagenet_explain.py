@@ -144,7 +144,7 @@ def test_every_trial_counts_all_images(pictures):
     model = torn_model()
     labels = answers(model, pictures, CHANGES["channels in BGR order"])
 
-    found = explain_accuracy(model, as_data(pictures, labels), 50.0, threads=2)
+    found = explain_accuracy(model, as_data(pictures, labels), 50.0)
 
     assert [trial.change for trial in found.trials] == list(CHANGES)
     for trial in found.trials:

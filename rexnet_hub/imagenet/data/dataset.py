@@ -43,7 +43,6 @@ class LabelledImage:
 
     Attributes:
         name: `ILSVRC2012_val_00000001.JPEG` however the set is stored, or else the path within the set.
-        label: Index of its class.
         read: Reads it as it is stored; small, and can be handed to another process.
     """
 
@@ -54,11 +53,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The size and seed of a sample.
-
-    Attributes:
-        drawn_from: Images in the set that it was drawn from.
-    """
+    """The size and seed of a sample."""
 
     size: int
     seed: int
@@ -72,7 +67,6 @@ class Dataset:
     Attributes:
         root: The folder or file that it was read from.
         layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
-        images: All of them.
         sample: Set where the images are a sample of what is at `root`.
     """
 
@@ -106,7 +100,6 @@ class DatasetManifest:
 
     Attributes:
         text: A line for each image: the name, the SHA-256 of its bytes and the index of its class, by tabs.
-        sha256: Of the text.
     """
 
     text: str

@@ -29,11 +29,7 @@ _HOW = (
 
 
 def find_label_file(root: Path) -> Path:
-    """Find a known label file in a folder or the one above.
-
-    Raises:
-        DatasetError: There is none; the message says what would do.
-    """
+    """Find a known label file in a folder or the one above."""
     for folder in (root if root.is_dir() else root.parent, root.parent):
         for name in KNOWN_LABEL_FILES:
             if (folder / name).is_file():
