@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from runs import made_up_run
 
 from rexnet_hub.errors import FileProblem, RecordError
 from rexnet_hub.imagenet.data.dataset import Sample
@@ -27,8 +28,6 @@ from rexnet_hub.imagenet.evidence.predictions import (
 )
 from rexnet_hub.imagenet.evidence.record import (
     SCHEMA_FILE,
-    Machine,
-    Record,
     check_record,
     read_record,
     render_record,
@@ -54,42 +53,24 @@ def made_up(seed, images=300, labels=None, unreadable=0):
 def record_of(predictions, **changes):
     """Record predictions truthfully, but for the changes."""
     unreadable = int((predictions.top5[:, 0] == UNREADABLE).sum())
-    machine = Machine(
-        device_type="cpu",
-        device_name="x86_64",
-        dtype="fp32",
-        channels_last=False,
-        compiled=False,
-        tile_images=16,
-        processes=1,
-        versions={"torch": "2.15.0"},
+    preprocessing = Preprocessing(
+        input_px=224, crop_fraction=0.875, interpolation="bicubic", mean=(0.1, 0.2, 0.3), std=(1.0, 1.0, 1.0)
     )
-    truth = Record(
-        model=predictions.head.model,
-        weights_sha256=WEIGHTS,
-        fingerprint=None,
-        tensors_sha256=TENSORS,
-        top1_count=predictions.top1_count,
-        top5_count=predictions.top5_count,
-        images=predictions.head.images,
-        data="a subset",
-        complete=False,
-        sample=Sample(size=300, seed=1, drawn_from=50_000),
-        unreadable=tuple(str(n) for n in range(unreadable)),
-        manifest_sha256=MANIFEST,
-        predictions_sha256=hashlib.sha256(render_predictions(predictions)).hexdigest(),
-        preprocessing=Preprocessing(
-            input_px=224,
-            crop_fraction=0.875,
-            interpolation="bicubic",
-            mean=(0.1, 0.2, 0.3),
-            std=(1.0, 1.0, 1.0),
-        ),
-        machine=machine,
-        seconds=1.5,
-        command="evaluate",
-    )
-    return replace(truth, **changes)
+    truth = {
+        "model": predictions.head.model,
+        "weights_sha256": WEIGHTS,
+        "tensors_sha256": TENSORS,
+        "top1_count": predictions.top1_count,
+        "top5_count": predictions.top5_count,
+        "images": predictions.head.images,
+        "data": "a subset",
+        "complete": False,
+        "sample": Sample(size=300, seed=1, drawn_from=50_000),
+        "unreadable": tuple(str(n) for n in range(unreadable)),
+        "manifest_sha256": MANIFEST,
+        "predictions_sha256": hashlib.sha256(render_predictions(predictions)).hexdigest(),
+    }
+    return made_up_run(preprocessing, **truth | changes)
 
 
 @pytest.fixture
