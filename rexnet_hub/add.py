@@ -8,24 +8,26 @@ guessed; what is missing is named.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
+from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
 from rexnet_hub.whole_files import write_whole
 
 #: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
@@ -42,7 +44,8 @@ class NewModel:
     Attributes:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
-        weights_url: Where others find the checkpoint; by default its address on this machine.
+        weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
+            are uploaded the repo, as hf:OWNER/NAME.
         dataset, split: Of the accuracies; by default ImageNet's validation set.
         top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
@@ -82,20 +85,33 @@ class Added:
 
 @dataclass(frozen=True, kw_only=True)
 class _Contents:
-    """The facts measured of a checkpoint."""
+    """The facts measured of a checkpoint.
+
+    Attributes:
+        released: Of the file that others get: the checkpoint, or what is made of it.
+    """
 
     architecture: str
     num_classes: int
     receipt: Receipt
     parameters: int
+    released: SourceFacts | OutputFacts
 
 
-def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None) -> Added:
+def add_entry(
+    checkpoint: Path,
+    new: NewModel,
+    *,
+    index_file: Path | None = None,
+    upload: Callable[[Path, Receipt], HubFile] | None = None,
+) -> Added:
     """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
             stays as it is.
+        upload: Uploads the converted weights, given their receipt, before the index is touched; they are the
+            entry's released file then.
 
     Raises:
         UsageError: Something is not stated, contradicts the checkpoint, or the name has other weights.
@@ -105,34 +121,38 @@ def add_entry(checkpoint: Path, new: NewModel, *, index_file: Path | None = None
     """
     require_own_index()
     index = load_index()
-    contents = _measure(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
-    if old is not None:
-        _require_same(old, contents)
-        location = old.location
-    else:
-        collection = _find_collection(index, new.collection)
-        if new.supersedes is not None:
-            index.find(new.supersedes)
-        model = _entry(new, contents, checkpoint, collection)
-        location = _append(index_file or collection.location.file, model)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        weights = Path(scratch) / WEIGHTS_FILE
+        contents = _measure(checkpoint, weights)
+        if upload is not None:
+            contents = replace(contents, released=contents.receipt.output)
+        if old is not None:
+            _require_same(old, contents, home=new.weights_url if upload else None)
+            location = old.location
+        else:
+            collection = _find_collection(index, new.collection)
+            if new.supersedes is not None:
+                index.find(new.supersedes)
+            model = _entry(new, contents, checkpoint, collection)
+            if upload is not None:
+                model["Weights"] = str(upload(weights, contents.receipt))
+            location = _append(index_file or collection.location.file, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
     entry = load_index().find(new.name)
-    source, output = contents.receipt.source, contents.receipt.output
     fresh = replace(
         measure_model(entry),
-        released=MeasuredFile.of(source),
-        safetensors=MeasuredFile.of(output),
+        released=MeasuredFile.of(contents.released),
+        safetensors=MeasuredFile.of(contents.receipt.output),
     )
     update_lock(lambda lock: lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh)))
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
-def _measure(checkpoint: Path) -> _Contents:
-    """Convert the checkpoint aside, find which network its tensors are, and count."""
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        receipt = convert_checkpoint(checkpoint, Path(scratch) / "model.safetensors")
+def _measure(checkpoint: Path, weights: Path) -> _Contents:
+    """Convert the checkpoint to a file aside, find which network its tensors are, and count."""
+    receipt = convert_checkpoint(checkpoint, weights)
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
     classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
     planned = {name: expected_tensors(config, num_classes=classifier[0]) for name, config in CONFIGS.items()}
@@ -146,12 +166,17 @@ def _measure(checkpoint: Path) -> _Contents:
         num_classes=classifier[0],
         receipt=receipt,
         parameters=count_planned_parameters(tensors),
+        released=receipt.source,
     )
 
 
-def _require_same(old: Entry, contents: _Contents) -> None:
-    """Refuse another checkpoint under a name that somebody may already rely on."""
-    source, identity = contents.receipt.source, released_identity(old, read_lock().of(old.name))
+def _require_same(old: Entry, contents: _Contents, *, home: str | None) -> None:
+    """Refuse another checkpoint under a name that somebody may already rely on, and another home."""
+    url = old.released.url if old.released else "none"
+    if home is not None and not url.startswith(f"{home}@"):
+        problem = f"has Weights {redact_url(url)}, not in {home}; take the entry out and add it again"
+        raise UsageError(f"{old.location}: {old.name} {problem}, or leave out --to")
+    source, identity = contents.released, released_identity(old, read_lock().of(old.name))
     wrong = [str(each) for each in identity.statements if each.contradicts(source)]
     if identity.sha256 and not wrong:
         return
@@ -178,7 +203,7 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
     metadata: dict[str, Any] = {
         "ID": contents.architecture,
         "Parameters": contents.parameters,
-        "File Size": contents.receipt.source.size_bytes,
+        "File Size": contents.released.size_bytes,
         "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **logged,
@@ -195,7 +220,7 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
     texts = {"Title": new.title, "License": new.license, "Code": new.code}
     model |= {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
-    model["SHA256"] = contents.receipt.source.sha256
+    model["SHA256"] = contents.released.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
         dataset, split = new.dataset or "ImageNet", new.split or "validation"

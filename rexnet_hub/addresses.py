@@ -10,6 +10,7 @@ import re
 import socket
 import urllib.request
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 #: The hosts and networks that a person allows: they may be private, and a Hub may lead to the hosts.
@@ -17,6 +18,8 @@ ALLOW = "REXNET_HUB_ALLOW"
 #: What proxies in fake-ip mode give for every name, by default: those of clash, mihomo and sing-box.
 _FAKE_IP = tuple(map(ipaddress.ip_network, ("198.18.0.0/15", "fc00::/18", "fdfe:dcba:9876::/64")))
 _HOST = re.compile(r"(?:[\w-]+\.)*[a-z_][\w-]*", re.ASCII | re.IGNORECASE)
+#: A commit by all its digits, since branches and tags move.
+HUB_FILE = re.compile(r"hf:(\w[\w.-]*/\w[\w.-]*)@([0-9a-f]{40})#(\w[\w.+-]*\.safetensors)", re.ASCII)
 #: Of a proxy, by its kind.
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
@@ -50,9 +53,28 @@ class Proxy:
         return f"{self} answers {status}{advice if status == 407 else ''}"
 
 
+class HubFile(NamedTuple):
+    """A file of a repo on the Hub, at one commit."""
+
+    repo_id: str
+    commit: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"hf:{self.repo_id}@{self.commit}#{self.name}"
+
+
+def parse_hub_file(address: str) -> HubFile | None:
+    """Parse `hf:OWNER/NAME@COMMIT#FILE.safetensors`; None for an address of another kind."""
+    match = HUB_FILE.fullmatch(address)
+    return HubFile(*match.groups()) if match else None
+
+
 def redact_url(url: str) -> str:
     """Return an address without credentials, query and fragment, which may be secrets."""
     try:
+        if parse_hub_file(url):
+            return url
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"[:300]

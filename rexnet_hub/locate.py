@@ -180,11 +180,11 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     if (repo := _current(entry, measured, folder)) is None:
         if offline:
             raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
-        repo = _make_released(entry, measured, cache_dir, folder)
+        repo = _make_released(entry, measured, cache_dir, folder, access.token)
 
     def renew() -> Repo:
         shutil.rmtree(folder, ignore_errors=True)
-        return _make_released(entry, measured, cache_dir, folder)
+        return _make_released(entry, measured, cache_dir, folder, access.token)
 
     return _locked(entry, measured, replace(repo, renew=None if offline else renew))
 
@@ -220,8 +220,10 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
     return repo
 
 
-def _make_released(entry: Entry, measured: Measured, cache_dir: Path, folder: Path) -> Repo:
-    checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured)
+def _make_released(
+    entry: Entry, measured: Measured, cache_dir: Path, folder: Path, token: str | bool | None
+) -> Repo:
+    checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured, token=token)
     with file_problems(folder, "cannot be written"), locked(folder):
         if (repo := _current(entry, measured, folder)) is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -197,7 +197,7 @@ def test_convert_a_file_and_a_name(run, own_index, checkpoint, tmp_path):
     assert run("convert", "rexnet_100", "--out", tmp_path / "named" / "a.safetensors")[0] == 0
     assert (tmp_path / "named" / "a.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
     assert (tmp_path / "a.receipt.json").is_file()
-    taken = run("convert", tmp_path / "a.safetensors")
+    taken = run("convert", tmp_path / "a.safetensors", "--out", tmp_path / "a.safetensors")
     assert "is the source itself" in refusal(taken)
     (tmp_path / "b.receipt.json").write_text("mine")
     assert "is no receipt" in refusal(run("convert", source, "--out", tmp_path / "b.safetensors"))

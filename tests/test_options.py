@@ -66,7 +66,9 @@ OPTIONS = {
         --version-counter: publish a --to b --version-counter 1""",
     "versions": "repo, --json",
     "add": """
-        checkpoint, --name, --collection, --weights-url, --title, --license, --code, --top1, --top5
+        checkpoint, --name, --collection, --title, --license, --code, --top1, --top5
+        --to: add CHECKPOINT --name new --collection RexNet SETTINGS --to folder
+        --weights-url: add CHECKPOINT --name new --collection RexNet SETTINGS --to hf:a --weights-url u
         --training-data, --image-size, --crop-pct, --interpolation, --training-log, --supersedes
         --index-file
         --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets

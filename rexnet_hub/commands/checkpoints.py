@@ -85,7 +85,8 @@ def run_convert(args: argparse.Namespace) -> int:
         entry, measured = open_index().find(args.source), read_lock().of(args.source)
         identity = released_identity(entry, measured) + Identity(entry.tensor_statements)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
-    out = args.out or source.with_suffix(".safetensors")
+    is_safetensors = source.suffix == ".safetensors"  # which is not written over
+    out = args.out or source.with_suffix(".converted.safetensors" if is_safetensors else ".safetensors")
     expected = entry_tensors(open_index().find(model)) if model else None
     options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
     options["sha256"] = args.sha256
@@ -107,6 +108,8 @@ def run_convert(args: argparse.Namespace) -> int:
         is_own = identity is None and AGREES not in answers.values() and line
         _print_witnesses([line, own if is_own else "", doubt if identity else ""])
     show(f"{out}  {receipt.output.size_bytes} bytes  sha256:{receipt.output.sha256}")
+    if receipt.is_unchanged:
+        show("its bytes are those of the source: nobody converted anything", stream=sys.stderr)
     if receipt.source.left_out:
         show(f"left out: {', '.join(receipt.source.left_out)}", stream=sys.stderr)
     if not receipt.checked_against_network:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem, refuse_unused
+from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
@@ -169,6 +169,7 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--name", required=True, help="it is loaded by this name for ever")
     add("--collection", required=True, metavar="NAME", help="a collection of the index")
     add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
+    add("--to", metavar="hf:ORG", help="upload the weights there first: the repo that is made is private")
     add("--title", help="the name as people write it")
     add("--license", metavar="SPDX", help="of the weights (default: the collection's)")
     add("--code", metavar="URL", help="the source code of the training")
@@ -189,14 +190,24 @@ def run_add(args: argparse.Namespace) -> int:
     """Enter a new checkpoint into the index: measured where it can be, claimed where it cannot.
 
     The network is found by the checkpoint's tensors; counts, sizes and digests are measured. Comments and
-    order of the file stay. A name that has other weights already is refused.
+    order of the file stay. A name that has other weights already is refused. With --to the weights become
+    safetensors on the Hub first, and the entry names them there, at their commit; run again it goes on.
     """
-    from dataclasses import fields
+    from dataclasses import fields, replace
+    from functools import partial
 
     from rexnet_hub.add import NewModel, add_entry
+    from rexnet_hub.publish import parse_repo_id, upload_weights
 
     new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
-    added = add_entry(args.checkpoint, new, index_file=args.index_file)
+    upload = None
+    if args.to:
+        refuse_unused("--to", weights_url=args.weights_url)
+        if not args.to.startswith("hf:"):
+            raise UsageError(f"--to {args.to}: only a Hub is a home for weights; give hf:ORG or hf:ORG/NAME")
+        repo_id = parse_repo_id(args.to, args.name)
+        new, upload = replace(new, weights_url=f"hf:{repo_id}"), partial(upload_weights, repo_id=repo_id)
+    added = add_entry(args.checkpoint, new, index_file=args.index_file, upload=upload)
     word = "was there already" if added.was_there else "added"
     show(f"{added.location}: {new.name} {word}, a {added.architecture}")
     return 0

@@ -7,14 +7,17 @@ with no request and offline too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from rexnet_hub.addresses import HubFile
 from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
@@ -136,6 +139,20 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
     return _checked(pinned, first.commit, first.folder, names)
 
 
+@contextlib.contextmanager
+def downloaded_file(file: HubFile, *, token: str | bool | None = None) -> Iterator[tuple[Path, str | None]]:
+    """Download one file to a folder that is gone after the block; yield it, and the Hub's SHA-256 of it.
+
+    Raises:
+        HubError: It cannot be fetched.
+    """
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        wanted = Wanted(repo_id=file.repo_id, revision=file.commit, cache_dir=scratch, token=token)
+        path = _fetch(wanted, file.name)
+        record = _record(wanted, path) or ""
+        yield path, record if len(record) == 64 else None
+
+
 def fetch_again(snapshot: CachedRepo, name: str) -> None:
     """Fetch a file of a snapshot anew, in place of what the cache holds of it.
 
@@ -228,7 +245,7 @@ def _fetch(wanted: Wanted, name: str, *, again: bool = False) -> Path:
             etag_timeout=PATIENCE.step_seconds,
         )
 
-    patience = replace(PATIENCE, total_seconds=WEIGHTS_SECONDS) if name == WEIGHTS_FILE else PATIENCE
+    patience = replace(PATIENCE, total_seconds=WEIGHTS_SECONDS) if name.endswith(".safetensors") else PATIENCE
     return Path(
         retry(
             lambda: call_client(

@@ -212,7 +212,8 @@ def split_released(url: str) -> tuple[str, str | None]:
     """
     from urllib.parse import unquote, urlsplit
 
-    file_name = unquote(urlsplit(url).path).rpartition("/")[2]
+    parts = urlsplit(url)
+    file_name = unquote(parts.fragment if parts.scheme == "hf" else parts.path).rpartition("/")[2]
     match = re.search(r"(?:-|\A(?=[0-9a-f]{8}))([0-9a-f]*)\.[^.]*\Z", file_name)
     return file_name, match[1] if match else None
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rexnet_hub.addresses import HUB_FILE
 from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -45,6 +46,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
+_OF_WEIGHTS = {"anyOf": [_LINK, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]}
 _KINDS: dict[str, dict[str, Any]] = {
     "text": _TEXT,
     "path": _TEXT,
@@ -83,10 +85,9 @@ def build_schema() -> dict[str, Any]:
     owners = {owner: _mapping(owner) for owner in {row.owner: None for row in FIELDS} if owner != "index"}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
-    owners["link"] = {
-        "type": "object",
-        "patternProperties": {f"^{_any_case('URL')}$": {"anyOf": [_LINK, _NULL]}},
-    }
+    for name, link in (("link", _LINK), ("weights_link", _OF_WEIGHTS)):
+        pattern = {f"^{_any_case('URL')}$": {"anyOf": [link, _NULL]}}
+        owners[name] = {"type": "object", "patternProperties": pattern}
     lists = {
         name: {"anyOf": [*one, {"type": "array", "items": {"anyOf": one}}]}
         for name, owner in (("models", "model"), ("metadata_or_path", "metadata"), ("results", "result"))
@@ -132,6 +133,8 @@ def _of(row: Field) -> dict[str, Any]:
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
     if row.owner == "result" and row.name in ("task", "dataset"):
         return {"anyOf": [*_TEXT["anyOf"], _NAMED]}
+    if row.name == "weights":
+        return {"anyOf": [_OF_WEIGHTS, _ref("weights_link"), _NULL]}
     if row.kind == "url" and row.owner != "model":
         return {"anyOf": [_LINK, _NULL]}
     return _KINDS[row.kind]

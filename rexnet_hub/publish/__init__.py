@@ -1,6 +1,6 @@
 """Stage a repo, plan its publication, apply the plan, read it back."""
 
-from rexnet_hub.publish.apply import apply_plan
+from rexnet_hub.publish.apply import apply_plan, upload_weights
 from rexnet_hub.publish.plan import parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import Release, list_releases
 from rexnet_hub.publish.run import (
@@ -28,4 +28,5 @@ __all__ = [
     "record_publication",
     "stage",
     "staged_repo",
+    "upload_weights",
 ]

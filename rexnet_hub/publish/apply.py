@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub import __version__
+from rexnet_hub.addresses import HubFile
 from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
-from rexnet_hub.publish.plan import Plan, plan_publish
+from rexnet_hub.publish.plan import Plan, compare_files, plan_publish, require_trained
 from rexnet_hub.publish.there import HUBS_OWN
+from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
 
 
@@ -148,7 +150,7 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
             [change.name for change in plan.changes if change.kind == "remove"],
             parent=parent,
             title=title,
-            message=_message(plan),
+            message=_message(plan) if CARD_FILE in plan.files else "The weights; the rest follows.",
             as_pr=plan.as_pr,
         )
         if not plan.as_pr:
@@ -233,3 +235,32 @@ def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
             raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
 
     retry(tag_once, remote.patience, on=_transient_or("exists"))
+
+
+def upload_weights(weights: Path, receipt: Receipt, *, repo_id: str) -> HubFile:
+    """Commit converted weights, and nothing else, to their home; a repo that is made is private.
+
+    Weights that are there, byte for byte, are found done; what else the repo holds stays.
+
+    Raises:
+        PublishError: The repo has other weights, these are stand-ins and the Hub is a real one, or what is
+            there now is not what was sent.
+        HubError: The Hub does not answer, or refuses.
+    """
+    require_trained(receipt.source.name, stand_in=receipt.stand_in)
+    remote = RemoteRepo(repo_id=repo_id)
+    state, files = remote.read(), {weights.name: digest_both(weights)}
+    plan = Plan(
+        name=repo_id.rpartition("/")[2],
+        model=None,
+        staged=weights.parent,
+        target=f"hf:{repo_id}",
+        head=state.head,
+        files=files,
+        changes=compare_files(files, state.files, ()),
+        visibility="private",
+    )
+    if other := next((change.old_digest for change in plan.changes if change.kind == "change"), None):
+        problem = f"has other weights already ({other}), and a name never changes its weights: give a new one"
+        raise PublishError(f"{plan.target}: {problem}")
+    return HubFile(repo_id, str(_apply_to_hub(plan, remote).commit), weights.name)

@@ -181,7 +181,8 @@ def plan_publish(
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = parse_repo_id(str(to), name)
-    _require_trained(repo)
+    is_standin_repo = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
+    require_trained(repo.folder, stand_in=is_standin_repo)
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     return _plan_hub(
         partial(plan, as_pr=as_pr, drop_edits=drop_edits),
@@ -255,7 +256,10 @@ def _unreachable(model: str | None) -> list[str]:
     url = entry.released.url if entry and entry.released else ""
     if is_loopback(hub_url()) or urlsplit(url).scheme != "file":
         return []
-    return [f"its Weights address is of this machine: {url}; write where others find the file into the entry"]
+    return [
+        f"its Weights address is of this machine: {url}; take the entry out and let `add FILE --to hf:ORG` "
+        "give the weights a home on the Hub, or write where others find the file"
+    ]
 
 
 def _lost(edits: tuple[str, ...]) -> list[str]:
@@ -350,12 +354,11 @@ def parse_repo_id(to: str, name: str) -> str:
     return repo_id
 
 
-def _require_trained(repo: Repo) -> None:
+def require_trained(place: Path | str, *, stand_in: bool) -> None:
     """Refuse stand-ins for any Hub but one of this machine; no byte is sent to ask."""
-    stand_in = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
     if stand_in and not is_loopback(hub_url()):
         raise PublishError(
-            f"{repo.folder}: its weights are stand-ins, random numbers, and {hub_url()} is a real Hub; "
+            f"{place}: its weights are stand-ins, random numbers, and {hub_url()} is a real Hub; "
             "publish them to a folder, or stage the released file"
         )
 

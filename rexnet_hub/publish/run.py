@@ -50,13 +50,16 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = False) -> Iterator[Path]:
+def staged_repo(
+    source: str, *, to: str | Path = "", is_signed_next: bool = False, token: str | bool | None = None
+) -> Iterator[Path]:
     """Yield a folder that is staged for its target, by either road the same bytes.
 
     Args:
         source: A name of the index, which wins over a folder of that name, or a folder that was staged.
         to: Where it will be published, for the card's snippets.
         is_signed_next: Whether a signature of the folder will be replaced.
+        token: For weights that are on a Hub.
 
     Raises:
         RexnetHubError: A claim about the staged repo is false.
@@ -79,7 +82,7 @@ def staged_repo(source: str, *, to: str | Path = "", is_signed_next: bool = Fals
                 (folder / file).write_bytes(text.encode())
         else:
             measured = read_lock().of(entry.name)
-            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
             stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
@@ -160,7 +163,7 @@ def publish_all(
             repo_id = _repo_at(to, Path(source).name)
             with _token_of(repo_id), contextlib.ExitStack() as stack:
                 if back_to is None or repo_id is None:
-                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None)
+                    given = staged_repo(source, to=to, is_signed_next=sign_key is not None, token=token)
                 else:
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
@@ -230,7 +233,8 @@ def record_publication(plan: Plan, published: Published) -> None:
 
     def add(lock: Lock) -> Lock:
         before = lock.of(model)
-        is_new = all(publication.commit != earlier.commit for earlier in before.published)
+        last = before.published[-1] if before.published else None
+        is_new = last is None or (last.commit, last.tag) != (publication.commit, publication.tag)
         every = (*before.published, publication) if is_new else before.published
         return lock.with_model(model, replace(before, published=every, hub=hub, safetensors=weights))
 

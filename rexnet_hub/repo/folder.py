@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from rexnet_hub.addresses import HubFile, parse_hub_file
 from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError
-from rexnet_hub.hub.snapshot import is_offline
+from rexnet_hub.hub.snapshot import downloaded_file, is_offline
 from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
@@ -141,15 +145,23 @@ def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witnes
     return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
-def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Path | None = None) -> Path:
+def fetch_released(
+    entry: Entry,
+    *,
+    cache_dir: Path,
+    measured: Measured,
+    to: Path | None = None,
+    token: str | bool | None = None,
+) -> Path:
     """Fetch an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
         measured: What the lock states of the model.
         to: A folder to copy it to, where it has its own name.
+        token: For a file of a Hub repo, as in huggingface_hub.
 
     Raises:
-        FetchError: It cannot be fetched.
+        FetchError, HubError: It cannot be fetched.
         MismatchError: It is not the file that index and lock state, or they state two.
         OutputExistsError: Another file has its name in the folder.
         RepoError: The entry names no weights.
@@ -160,12 +172,16 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
     identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+    hub_file = parse_hub_file(released.url)
+    opened = (
+        partial(_opened_on_hub, file=hub_file, identity=identity, token=token) if hub_file else nullcontext
+    )
     with tqdm(
         desc=released.file_name,
         total=released.size_bytes,
         unit="B",
         unit_scale=True,
-        disable=None,
+        disable=True if hub_file else None,  # the Hub's client has its own
         leave=False,
     ) as bar:
 
@@ -180,8 +196,18 @@ def fetch_released(entry: Entry, *, cache_dir: Path, measured: Measured, to: Pat
             identity=identity,
             progress=show,
             offline=is_offline(),
+            opened=opened,
         )
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
+
+
+@contextlib.contextmanager
+def _opened_on_hub(url: str, *, file: HubFile, identity: Identity, token: str | bool | None) -> Iterator[str]:
+    """Download a file of a Hub repo aside, check it by the Hub's own record too, yield its address there."""
+    with downloaded_file(file, token=token) as (path, recorded):
+        identity += gather("the Hub's own record", recorded, f"{file.repo_id}@{file.commit[:12]}")
+        identity.agreed(url).require(url, digest_file(path, identity.digests))
+        yield path.as_uri()
 
 
 def _copy(fetched: FetchedFile, file: Path) -> Path:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +43,19 @@ def fetch(
     progress: ShowBytes | None = None,
     policy: FetchPolicy | None = None,
     offline: bool = False,
+    opened: Callable[[str], AbstractContextManager[str]] = contextlib.nullcontext,
 ) -> FetchedFile:
     """Fetch a file to the cache, or check the one that is there.
 
     Args:
-        url: An https: or file: address.
+        url: An https: or file: address, or one that `opened` makes one.
         file_name: Its name in the cache.
         cache_dir: Made if it is not there.
         identity: What is stated of the file.
         progress: Called with bytes done and bytes in all, as they come.
         policy: How patient to be, and whom to trust.
-        offline: Whether an https: address is not asked, so that only the cache can give the file.
+        offline: Whether nothing but a file: address is asked, so that only the cache can give the file.
+        opened: Gives the address to fetch from, when the cache has no file.
 
     Raises:
         FetchError: It could not be fetched.
@@ -77,7 +81,8 @@ def fetch(
                 return cached
             part = place.with_name(f".{place.name}.part")
             try:
-                digest = _download(url, part, known, policy, progress)
+                with opened(url) as address:
+                    digest = _download(address, part, known, policy, progress)
                 file = (place if identity.is_whole else place / digest.sha256) / file_name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(file)

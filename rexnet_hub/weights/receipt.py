@@ -91,6 +91,11 @@ class Receipt:
     versions: Mapping[str, str]
     files: Mapping[str, Sha256] = field(default_factory=dict)
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the source was a canonical safetensors file already: every byte is the source's."""
+        return self.source.sha256 == self.output.sha256
+
 
 def render_receipt(receipt: Receipt) -> str:
     """Render a receipt as JSON, one tensor a line, sealed by its own digest."""

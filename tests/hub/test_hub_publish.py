@@ -360,9 +360,10 @@ def test_a_file_of_this_machine_is_not_published_to_a_real_hub(hub, staged, tmp_
     """An entry whose Weights nobody else can fetch stops a plan, unless the Hub is of this machine too."""
     assert plan_publish(staged, "hf:org").stops == ()
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)
-    monkeypatch.setattr("rexnet_hub.publish.plan._require_trained", lambda repo: None)
+    monkeypatch.setattr("rexnet_hub.publish.plan.require_trained", lambda place, stand_in: None)
     plan = plan_publish(staged, "hf:org")
     assert [stop.partition(":")[0] for stop in plan.stops] == ["its Weights address is of this machine"]
+    assert "`add FILE --to hf:ORG`" in plan.stops[0]
     with pytest.raises(PublishError, match="of this machine: file:///"):
         apply_plan(plan)
     assert plan_publish(staged, tmp_path / "hub").stops == ()

@@ -9,6 +9,7 @@ import pytest
 from rexnet_hub.cli import main
 from rexnet_hub.index import Measured, read_lock
 from rexnet_hub.index.lock import MeasuredHub, update_lock
+from rexnet_hub.publish import publish_all
 
 TIMES, NAMES = 10, ("small", "second", "third")
 PROGRAM = """
@@ -104,3 +105,16 @@ def test_nothing_is_dropped_by_who_did_not_see_the_whole_index(with_orphans, bro
     assert main(["lock"] if broken else ["lock", "small"]) == 0
     assert "measured" in read_lock().models
     assert main(["lock", "--check"] if broken else ["lock", "--check", "small"]) == 0
+
+
+def test_a_second_tag_on_the_same_commit_is_recorded(hub, own_small_index):
+    """What was published untagged and is then named: the lock's two parts name the same tag."""
+    for options in ({}, {"tag": "v1"}, {"tag": "v1"}, {"tag": None}):
+        (outcome,) = publish_all(["small"], "hf:org", apply=True, record=True, **options)
+        assert outcome.problem is None
+        measured = read_lock().of("small")
+        assert (measured.published[-1].commit, measured.published[-1].tag) == (
+            measured.hub.commit,
+            measured.hub.tag,
+        )
+    assert len(measured.published) == 3

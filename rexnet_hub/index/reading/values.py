@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
+from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.index.fields import BOUNDS
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.compose import resolve
@@ -217,12 +218,19 @@ def redact_broken_url(text: str) -> str:
 
 
 def require_url(text: str, *, of_weights: bool = False) -> None:
-    """Check that a text is an address of the web or of a file.
+    """Check that a text is an address of the web or of a file; of weights also of a file of a Hub repo.
 
     Raises:
         Flaw: It is not one.
     """
     shown = repr(redact_broken_url(text))
+    if of_weights and text.startswith("hf:"):
+        if parse_hub_file(text):
+            return
+        expected = (
+            "hf:OWNER/NAME@COMMIT#FILE.safetensors, all 40 digits of the commit (branches and tags move)"
+        )
+        raise Flaw("not-a-url", f"{text[:120]!r} is no file of a Hub repo; expected is {expected}")
     try:
         parts = urlsplit(text)
     except ValueError:
