@@ -82,9 +82,9 @@ class AutoModel:
                 for 10 seconds, a small file for two minutes and weights for half an hour, however they drip.
             token: For private Hub repos, as in huggingface_hub.
             allow_nonfinite: Whether weights may hold NaN or infinity; by default they are refused.
-            trusted_key: The public key, a file or its PEM text, that the repo must be signed by: under this
-                name, every byte that is used, no older version than was seen here. An entry's `Trusted Key`
-                demands that of each load by its name.
+            trusted_key: The public key, a file or its PEM text, or the identity, `IDENTITY@https://ISSUER`,
+                that the repo must be signed by: under this name, every byte that is used, no older version
+                than was seen here. An entry's `Trusted Key` demands that of each load by its name.
 
         Returns:
             A `ReXNet` (pictures (B, 3, H, W) -> logits (B, classes)), or with `features_only` a

@@ -18,7 +18,7 @@ from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.weights.digest import digest_file
 
 
-def ready_model(name: str, source: str, *, trusted_key: Path | None = None) -> ModelUnderTest:
+def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None) -> ModelUnderTest:
     """Load a model to be evaluated: an index name, a Hub repo or a folder, with its weights' digest.
 
     Args:

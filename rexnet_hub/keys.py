@@ -1,34 +1,69 @@
-"""Read the keys that sign, and those that signatures are checked by."""
+"""Read the keys and identities that sign, or are trusted."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from rexnet_hub.errors import FileProblem, UsageError
 
 NEEDS_PACKAGES = "signatures need more packages: pip install 'rexnet-hub[sign]'"
+#: In the place of a private key: who runs this signs, as the CI proves it, with a key of a few minutes.
+SIGSTORE = "sigstore"
+#: What an index says: the PEM text, or an identity.
+SIGNER_PATTERN = r"^\s*(-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----|\S+@https://[^\s@]+)\s*$"
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
+_IDENTITY = re.compile(r"\s*(\S+)@(https://[^\s@]+)\s*")
 
 
-def read_private_key(file: Path) -> str:
-    """Check that a file holds a key to sign with, and return its public half; errors as `read_public_key`."""
+@dataclass(frozen=True)
+class PublicKey:
+    """A public key, as PEM in one spelling."""
+
+    pem: str
+    kind: ClassVar = "key"
+
+    def __str__(self) -> str:
+        return self.pem
+
+
+@dataclass(frozen=True)
+class CertifiedIdentity:
+    """Whom Sigstore certified, such as a workflow at a branch, and the issuer that knew who it is."""
+
+    name: str
+    issuer: str
+    kind: ClassVar = "identity"
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.issuer}"
+
+
+#: Whom a signature is trusted of.
+Signer = PublicKey | CertifiedIdentity
+
+
+def read_private_key(file: Path | str) -> PublicKey:
+    """Check that a file holds a key to sign with, and return its public half; errors as `read_signer`."""
     return _read(file, "private", lambda pem, data: pem.load_pem_private_key(data, None).public_key())
 
 
-def read_public_key(key: Path | str) -> str:
-    """Read a key that signatures are checked by, a file or the PEM text itself: as PEM, in one spelling.
+def read_signer(signer: Path | str) -> Signer:
+    """Read whom signatures are checked by: a key's file, its PEM text, or `IDENTITY@https://ISSUER`.
 
     Raises:
         FileProblem: It cannot be read, or is no elliptic-curve key of that kind.
         UsageError: The `sign` extra is not installed.
     """
-    return _read(key, "public", lambda pem, data: pem.load_pem_public_key(data))
+    if isinstance(signer, str) and (parts := _IDENTITY.fullmatch(signer)):
+        return CertifiedIdentity(*parts.groups())
+    return _read(signer, "public", lambda pem, data: pem.load_pem_public_key(data))
 
 
-def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> str:
+def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> PublicKey:
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives import serialization as pem
@@ -36,12 +71,13 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> str:
     except ImportError:
         raise UsageError(NEEDS_PACKAGES) from None
     is_text = isinstance(key, str) and key.lstrip().startswith("-----BEGIN ")
+    place = "the trusted key" if is_text else key
     try:
         data = str(key).encode() if is_text else Path(key).read_bytes()
     except (OSError, ValueError) as error:
-        raise FileProblem(key, f"cannot be read: {getattr(error, 'strerror', error)}") from None
+        hint = "; an identity is written with its issuer: IDENTITY@https://ISSUER" if "@" in str(key) else ""
+        raise FileProblem(key, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
     if kind == "public" and (keys := data.count(b"-----BEGIN ")) > 1:
-        place = "the trusted key" if is_text else key
         raise FileProblem(place, f"holds {keys} keys; give the one that is trusted")
     try:
         public = load(pem, data)
@@ -51,5 +87,5 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> str:
         found = label[1].decode() if label else "no PEM" if data else "nothing"
     if found not in _CURVES:
         problem = f"is no {kind} key on P-256, P-384 or P-521, in PEM and not encrypted; found: {found}"
-        raise FileProblem("the trusted key" if is_text else key, problem)
-    return str(public.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo).decode())
+        raise FileProblem(place, problem)
+    return PublicKey(public.public_bytes(pem.Encoding.PEM, pem.PublicFormat.SubjectPublicKeyInfo).decode())

@@ -100,6 +100,11 @@ def find_cache_dir() -> Path:
     return Path(root) / "rexnet_hub"
 
 
+def find_trust_config() -> Path | None:
+    """Find the trust configuration of a Sigstore, as `REXNET_HUB_SIGSTORE` names it; None: the public one."""
+    return Path(named) if (named := os.environ.get("REXNET_HUB_SIGSTORE")) else None
+
+
 def mark_used(folder: Path) -> None:
     """Set a folder's time to now, which is when the cache last gave it; a cache of others stays as it is."""
     with contextlib.suppress(OSError):

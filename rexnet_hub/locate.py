@@ -26,12 +26,14 @@ from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, f
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
 from rexnet_hub.index.lock import Measured, find_in_lock, read_lock
+from rexnet_hub.keys import CertifiedIdentity, read_signer
 from rexnet_hub.layout import (
     CONFIG_FILE,
     RELEASED_FOLDER,
     REPOS_FOLDER,
     WEIGHTS_FILE,
     find_cache_dir,
+    find_trust_config,
     is_repo_id,
     mark_used,
 )
@@ -46,7 +48,7 @@ from rexnet_hub.repo.folder import (
     released_identity,
     write_repo,
 )
-from rexnet_hub.signing import require_one_key, require_signature
+from rexnet_hub.signing import require_one_signer, require_signature
 from rexnet_hub.terminal import printable
 from rexnet_hub.whole_files import locked
 
@@ -84,10 +86,16 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
     access, entry = access or Access(), find_entry(source)
     if access.trusted_key is None and (entry is None or entry.demand is None):
         return _find_unsigned(source, entry, access)
-    key = require_one_key(entry, access.trusted_key)
-    repo = _find_unsigned(source, entry, replace(access, trusted_key=key))
+    given = None if access.trusted_key is None else read_signer(access.trusted_key)
+    signer = require_one_signer(entry, given)
+    assert signer is not None
+    asks = isinstance(signer, CertifiedIdentity) and find_trust_config() is None
+    if asks and (access.local_files_only or is_offline()):
+        problem = "offline, an identity is checked by Sigstore's keys in a file only"
+        raise UsageError(f"{problem}: name it in REXNET_HUB_SIGSTORE")
+    repo = _find_unsigned(source, entry, replace(access, trusted_key=str(signer)))
     by_id = None if Path(source).is_dir() else str(source).rpartition("/")[2]
-    return require_signature(repo, str(key), name=entry.name if entry else by_id)
+    return require_signature(repo, signer, name=entry.name if entry else by_id)
 
 
 def _find_unsigned(source: str | Path, entry: Entry | None, access: Access) -> Repo:

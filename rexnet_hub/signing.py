@@ -1,10 +1,10 @@
 """Sign a repo folder, and check one against its signature.
 
 A statement says which model this is, which version, and what its files, counts and metrics are. It is
-written into the folder as `statement.json`; then the whole folder, statement included, is signed with
-the OpenSSF's model-signing and a key of one's own, offline. So the signature covers every byte, and
-neither another model nor an older version passes under a name. A load that demands a signature uses the
-very bytes that were compared with it.
+written into the folder as `statement.json`; then the whole folder, statement included, is signed by the
+OpenSSF's model-signing: with a key of one's own, offline, or as the identity that a CI proves and Sigstore
+certifies. So the signature covers every byte, and neither another model nor an older version passes under
+a name. A load that demands a signature uses the very bytes that were compared with it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import FileProblem, MismatchError, SignatureProblem, UsageError
+from rexnet_hub.errors import (
+    FetchError,
+    FileProblem,
+    MismatchError,
+    PublishError,
+    SignatureProblem,
+    UsageError,
+)
+from rexnet_hub.hub.faults import clean
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
-from rexnet_hub.keys import NEEDS_PACKAGES, read_private_key, read_public_key
+from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
 from rexnet_hub.layout import (
     CONFIG_FILE,
     RECEIPT_FILE,
@@ -36,6 +44,7 @@ from rexnet_hub.layout import (
     WEIGHTS_FILE,
     find_cache_dir,
     find_state_dir,
+    find_trust_config,
 )
 from rexnet_hub.nets.shapes import count_planned_parameters
 from rexnet_hub.records import Count, Sha256, parse_record
@@ -68,24 +77,35 @@ class Statement:
     metrics: Mapping[str, str] = field(default_factory=dict)
 
 
-def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Statement:
-    """Sign a staged repo; run again with the same version, it is signed anew.
+def sign_repo(
+    folder: Path, key: Path | str, *, entry: Entry, version: int, earlier: Path | None = None
+) -> Statement:
+    """Sign a staged repo, or take over a signature that holds for it already.
 
     Whatever goes wrong before the end leaves neither statement nor signature.
 
     Args:
-        key: A private elliptic-curve key, PEM; it is not copied anywhere.
+        key: A private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to sign as the
+            identity that the CI proves. That is logged in public, for ever, with the digests of the files.
         entry: Whose repo it is.
         version: At least 1, and more than that of any earlier publication.
+        earlier: Where statement and signature of the last publication are, if there was one. They stay, with
+            their version, where the same signer, known by the key or the index, signed these very files.
 
     Raises:
-        UsageError: The version is none, or the `sign` extra is not installed.
+        UsageError: The version is none, the `sign` extra is not installed, or nobody proves an identity.
         FileProblem, RepoError: The folder is not a whole repo, or the key is none to sign with.
         MismatchError: The key is not the one that the index trusts.
+        SignatureProblem: The identity is not the one that the index trusts.
+        PublishError: Sigstore did not sign.
     """
     if version < 1:
         raise UsageError(f"a version counts from 1, {version} is none")
-    require_one_key(entry, read_private_key(key))
+    given = None if key == SIGSTORE else read_private_key(key)
+    trusted = require_one_signer(entry, given)
+    if given is None and isinstance(trusted, PublicKey):
+        wrong = "the index trusts a key, and sigstore signs as an identity"
+        raise MismatchError(f"the trusted key of {entry.name}", [wrong], advice="Sign with --sign KEY.")
     folder = folder.resolve()  # the library takes a relative path to ignore as one inside the folder
     statement = _make_statement(folder, entry, version)
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
@@ -93,25 +113,42 @@ def sign_repo(folder: Path, key: Path, *, entry: Entry, version: int) -> Stateme
     with contextlib.ExitStack() as undo:
         for name in SIGNATURE_FILES:
             undo.callback((folder / name).unlink, missing_ok=True)
+        if earlier is not None and trusted is not None:
+            for name in SIGNATURE_FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    write_whole(folder / name, (earlier / name).read_bytes())
+            with contextlib.suppress(SignatureProblem):
+                kept, _ = _read_signed(folder, trusted)
+                if replace(kept, version=version) == statement:
+                    undo.pop_all()
+                    log.warning("%s is signed as version %d, which stays", printable(kept.name), kept.version)
+                    return kept
         write_whole(folder / STATEMENT_FILE, text.encode())
-        config = library.signing.Config().use_elliptic_key_signer(private_key=key)
+        config = library.signing.Config().set_hashing_config(_hashing(library, folder))
         with tempfile.TemporaryDirectory() as made:
-            config.set_hashing_config(_hashing(library, folder)).sign(folder, Path(made, SIGNATURE_FILE))
-            write_whole(folder / SIGNATURE_FILE, Path(made, SIGNATURE_FILE).read_bytes())
+            signature = Path(made, SIGNATURE_FILE)
+            if given is None:
+                _sign_as_identity(config, folder, signature)
+            else:
+                config.use_elliptic_key_signer(private_key=key).sign(folder, signature)
+            write_whole(folder / SIGNATURE_FILE, signature.read_bytes())
+        if given is None and trusted is not None:
+            _read_signed(folder, trusted)
         undo.pop_all()
     return statement
 
 
 def verify_signature(
-    folder: Path, public_key: Path | str, *, name: str | None = None, at_least_version: int | None = None
+    folder: Path, signer: Path | str, *, name: str | None = None, at_least_version: int | None = None
 ) -> Statement:
-    """Check a repo folder against its signature, offline.
+    """Check a repo folder against its signature: by a key offline, by an identity with Sigstore's keys.
 
-    The highest version that was seen of a model, by this key, is remembered: an older one is refused from
+    The highest version that was seen of a model, by this signer, is remembered: an older one is refused from
     then on. Where nothing is remembered, the log says so.
 
     Args:
-        public_key: The signer's, from a place that is trusted: a file, or the PEM text itself.
+        signer: From a place that is trusted: a public key's file or its PEM text, or an identity and who
+            knew it, `IDENTITY@https://ISSUER`.
         name: The model that it must be.
         at_least_version: The lowest version that is taken, instead of the highest that was seen here; then
             nothing is remembered.
@@ -123,34 +160,35 @@ def verify_signature(
         SignatureProblem: The folder is not, byte for byte, what was signed; or it is another model, or an
             older version.
         FileProblem: The key cannot be read, or is none to check with.
+        FetchError: Sigstore's keys cannot be read.
         UsageError: The `sign` extra is not installed.
     """
-    public = read_public_key(public_key)
-    statement, _ = _read_signed(folder, public)
+    trusted = read_signer(signer)
+    statement, _ = _read_signed(folder, trusted)
     plain = {path.name: path.is_file() and not path.is_symlink() for path in folder.iterdir()}
     if odd := sorted(plain.items() ^ dict.fromkeys((*REPO_FILES, *SIGNATURE_FILES), True).items()):
         names = ", ".join(dict(odd))
         raise SignatureProblem(folder, f"is not the six plain files of a signed repo: {names}")
-    _require_current(folder, statement, public, name, at_least_version)
+    _require_current(folder, statement, trusted, name, at_least_version)
     return statement
 
 
-def require_signature(repo: Repo, public_key: Path | str, *, name: str | None = None) -> Repo:
+def require_signature(repo: Repo, signer: Signer, *, name: str | None = None) -> Repo:
     """Return a repo as its signature has it: config and receipt of signed bytes, weights still to be read.
 
     Their reader compares the weights with the signature too. Other files of the folder are not looked at.
     Arguments and errors are those of `verify_signature`.
     """
-    public, renew = read_public_key(public_key), repo.renew
+    renew = repo.renew
     try:
-        statement, files = _read_signed(repo.folder, public)
+        statement, files = _read_signed(repo.folder, signer)
     except SignatureProblem as error:
         statements = repo.identity.statements if renew else ()
         if renew is None or not any(each.contradicts(digest_file(repo.weights)) for each in statements):
             raise
         log.warning("%s; its weights are damaged and fetched again", printable(str(error)))
-        return require_signature(replace(renew(), renew=None), public, name=name)
-    _require_current(repo.folder, statement, public, name, None)
+        return require_signature(replace(renew(), renew=None), signer, name=name)
+    _require_current(repo.folder, statement, signer, name, None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         for file, data in files.items():
             Path(scratch, file).write_bytes(data)
@@ -161,36 +199,69 @@ def require_signature(repo: Repo, public_key: Path | str, *, name: str | None = 
         config=config,
         receipt=receipt,
         identity=(repo.identity + signed).agreed(repo.weights),
-        renew=renew and (lambda: require_signature(renew(), public, name=name)),
+        renew=renew and (lambda: require_signature(renew(), signer, name=name)),
     )
 
 
-def require_one_key(entry: Entry | None, given: Path | str | None) -> str | None:
-    """Return the key that a model must be signed by: the caller's, which must be the index's; None for none.
+def require_one_signer(entry: Entry | None, given: Signer | None) -> Signer | None:
+    """Return whom a model must be signed by: the caller's, which must be the index's; None for nobody.
 
     Raises:
-        MismatchError: They are two keys, or the index's cannot be read.
-        FileProblem, UsageError: As of `read_public_key`.
+        MismatchError: They are two, or the index's cannot be read.
+        FileProblem, UsageError: As of `read_signer`.
     """
-    public = None if given is None else read_public_key(given)
     claim = entry.demand if entry else None
     if entry is None or claim is None:
-        return public
-    stated = None if claim.problem else read_public_key(claim.value)
-    if stated is None or public not in (None, stated):
+        return given
+    stated = None if claim.problem else read_signer(claim.value)
+    if stated is None or given not in (None, stated):
         wrong = str(claim) if claim.problem else f"the index ({claim.location}, {claim.label}) states another"
         advice = "Find out which key is the signer's, and correct the other place."
         raise MismatchError(f"the trusted key of {entry.name}", [wrong], advice=advice)
     return stated
 
 
+def read_identity_token() -> str:
+    """Read what a CI proves who runs this with: a secret for some minutes.
+
+    Raises:
+        UsageError: There is none, or the `sign` extra is not installed.
+    """
+    _library()
+    try:
+        from sigstore.oidc import detect_credential
+
+        token, why = detect_credential(), "no CI proves one here"
+    except Exception as error:  # down to the library's own client of the CI
+        token, why = None, _words_of(error)
+    if token is None:
+        raise UsageError(f"--sign sigstore needs an identity, in GitHub Actions id-token: write ({why})")
+    return str(token)
+
+
+def _sign_as_identity(config: Any, folder: Path, signature: Path) -> None:
+    """Sign by the library with a key that Sigstore certifies for this run."""
+    token = read_identity_token()
+    try:
+        config.use_sigstore_signer(identity_token=token, trust_config=find_trust_config())
+        config.sign(folder, signature)
+    except Exception as error:  # the library raises what its parts raise, down to its own parsers
+        raise PublishError(f"{folder}: Sigstore did not sign it ({_words_of(error)})") from None
+
+
+def _words_of(error: BaseException) -> str:
+    """Shorten what the library, or its cause, says to one line without secrets."""
+    said = [f"{type(each).__name__}: {each}" for each in (error, error.__cause__) if each is not None]
+    return clean("; ".join(said))
+
+
 def _require_current(
-    folder: Path, statement: Statement, public: str, name: str | None, at_least: int | None
+    folder: Path, statement: Statement, signer: Signer, name: str | None, at_least: int | None
 ) -> None:
     """Refuse another model, or a version that was replaced; remember the highest version."""
     if name is not None and statement.name != name:
         raise SignatureProblem(folder, f"is {statement.name}, signed as such, not {name}")
-    key = hashlib.sha256(public.encode() + b"\0" + statement.name.encode()).hexdigest()[:32]
+    key = hashlib.sha256(str(signer).encode() + b"\0" + statement.name.encode()).hexdigest()[:32]
     seen, formerly = (place / "signed" / key for place in (find_state_dir(), find_cache_dir()))
     lowest = max(_read_seen(seen), _read_seen(formerly)) if at_least is None else at_least
     if statement.version < lowest:
@@ -199,8 +270,8 @@ def _require_current(
     if at_least is not None or statement.version == lowest:
         return
     if lowest == 0:
-        what = "%s, version %d: no version by this key is remembered here; a newer one may have been withheld"
-        log.warning(what, printable(statement.name), statement.version)
+        what = "%s, version %d: no version by this %s is remembered here; a newer one may have been withheld"
+        log.warning(what, printable(statement.name), statement.version, signer.kind)
     try:
         seen.parent.mkdir(parents=True, exist_ok=True)
         write_whole(seen, f"{statement.version}\n".encode())
@@ -213,14 +284,14 @@ def _read_seen(file: Path) -> int:
     """Return the version that was remembered; 0 where none was."""
     try:
         text = file.read_text(encoding="ascii")
-        if re.fullmatch(r"[0-9]{1,18}\n?", text):
-            return int(text)
-        raise ValueError(text)
     except FileNotFoundError:
         return 0
     except (OSError, ValueError):
+        text = ""
+    if not re.fullmatch(r"[0-9]{1,18}\n?", text):
         problem = "does not say which signed version was seen last; delete it, or name --at-least-version"
-        raise SignatureProblem(file, problem) from None
+        raise SignatureProblem(file, problem)
+    return int(text)
 
 
 def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
@@ -245,8 +316,8 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     )
 
 
-def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]]:
-    """Read the small files of a repo that this key signed: what is returned are the signed bytes.
+def _read_signed(folder: Path, signer: Signer) -> tuple[Statement, dict[str, bytes]]:
+    """Read the small files of a repo that this signer signed: what is returned are the signed bytes.
 
     The weights, too large to keep, were the signed ones when the library read them.
     """
@@ -261,17 +332,16 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
         raise SignatureProblem(folder / name, problem) from None
     library = _library()
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as made:
-        key, signature = Path(made, "key.pem"), Path(made, SIGNATURE_FILE)
-        key.write_text(public)
-        signature.write_bytes(bundle := files.pop(SIGNATURE_FILE))
-        config = library.verifying.Config().use_elliptic_key_verifier(public_key=key)
+        signature, bundle = Path(made, SIGNATURE_FILE), files.pop(SIGNATURE_FILE)
+        config = _use_signer(library.verifying.Config(), signer, Path(made))
         config.set_hashing_config(_hashing(library, folder).set_allow_symlinks(True))
         try:
-            config.set_ignore_unsigned_files(True).verify(folder, signature)
             digests = _signed_digests(bundle)
-        except Exception:  # the library raises what its parts raise, down to its own parsers
-            fault = _find_fault(folder, bundle)
-            problem = f"is not what this key's signature vouches for; do not load it ({fault})"
+            signature.write_text(json.dumps(json.loads(bundle)))  # no key twice, which two may read as two
+            config.set_ignore_unsigned_files(True).verify(folder, signature)
+        except Exception as error:  # the library raises what its parts raise, down to its own parsers
+            fault = _find_fault(folder, bundle, signer, error)
+            problem = f"is not what this {signer.kind}'s signature vouches for; do not load it ({fault})"
             raise SignatureProblem(folder, problem) from None
     try:
         statement = parse_record(Statement, files[STATEMENT_FILE], version=("statement", FORMAT))
@@ -284,10 +354,26 @@ def _read_signed(folder: Path, public: str) -> tuple[Statement, dict[str, bytes]
     return statement, files
 
 
-def _find_fault(folder: Path, bundle: bytes) -> str:
+def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
+    """Configure whom the library checks by; Sigstore's keys are in a file, or asked for over the network."""
+    if isinstance(signer, PublicKey):
+        (made / "key.pem").write_text(signer.pem)
+        return config.use_elliptic_key_verifier(public_key=made / "key.pem")
+    trust = find_trust_config()
+    try:
+        return config.use_sigstore_verifier(
+            identity=signer.name, oidc_issuer=signer.issuer, trust_config=trust
+        )
+    except Exception as error:  # as above
+        place = trust or "of the public instance"
+        raise FetchError(f"Sigstore's keys ({place}) cannot be read ({_words_of(error)})") from None
+
+
+def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
     """Name the files that a refused signature is not of; nothing that it says is believed."""
     try:
         stated = _signed_digests(bundle)
+        is_by_key = "publicKey" in json.loads(bundle)["verificationMaterial"]
         wrong = [
             printable(name)
             for name, sha256 in stated.items()
@@ -295,13 +381,16 @@ def _find_fault(folder: Path, bundle: bytes) -> str:
         ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"
-    if not wrong:
-        return f"{SIGNATURE_FILE} is not by this key, or damaged"
-    return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}"
+    if wrong:
+        return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}"
+    if is_by_key != isinstance(signer, PublicKey):
+        return f"{SIGNATURE_FILE} is by {'a key' if is_by_key else 'an identity'}, not by this {signer.kind}"
+    more = "" if is_by_key else f": {printable(_words_of(error))}"
+    return f"{SIGNATURE_FILE} is not by this {signer.kind}, or damaged{more}"
 
 
 def _signed_digests(signature: bytes) -> dict[str, str]:
-    """Return the SHA-256 of each file out of a bundle that was verified; each of its bits counts."""
+    """Return the SHA-256 of each file out of a bundle; each of their bits counts."""
     envelope = json.loads(signature)["dsseEnvelope"]
     for text in (envelope["payload"], *(each["sig"] for each in envelope["signatures"])):
         if base64.b64encode(base64.b64decode(text, validate=True)).decode() != text:

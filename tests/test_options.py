@@ -63,6 +63,7 @@ OPTIONS = {
         --record: publish a --to b --apply --record
         --record: publish a --to hf:b --apply --pr --record
         --sign: publish a --to b --sign key.pem
+        --sign: publish a --to b --sign sigstore --version-counter 1
         --version-counter: publish a --to b --version-counter 1""",
     "versions": "repo, --json",
     "add": """

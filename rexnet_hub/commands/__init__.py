@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.terminal import show
@@ -67,5 +66,5 @@ def add_json(parser: argparse._ActionsContainer) -> None:
 
 def add_trusted_key(parser: argparse.ArgumentParser) -> None:
     """Add `--trusted-key`, as every command that loads a model has it."""
-    help_text = "load only what this public key (PEM) has signed"
-    parser.add_argument("--trusted-key", type=Path, metavar="KEY", help=help_text)
+    help_text = "load only what this public key (PEM) or IDENTITY@https://ISSUER has signed"
+    parser.add_argument("--trusted-key", metavar="KEY", help=help_text)

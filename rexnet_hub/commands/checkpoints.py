@@ -126,7 +126,8 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
-    add("--signature", type=Path, metavar="PUBLIC_KEY", help="check --repo by its signature first (PEM)")
+    signature_help = "check --repo by its signature first: a public key (PEM) or IDENTITY@https://ISSUER"
+    add("--signature", metavar="KEY", help=signature_help)
     add(
         "--at-least-version",
         type=int,
@@ -180,7 +181,7 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
-    """Check the repo by its signature, offline, before anything else is believed of it."""
+    """Check the repo by its signature before anything else is believed of it."""
     from rexnet_hub.signing import verify_signature
 
     if args.repo is None:

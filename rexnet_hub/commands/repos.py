@@ -77,7 +77,8 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     )
     add("--drop-signature", action="store_true", help="let the signature at the target go")
     add("--record", action="store_true", help="write what was published into lock.json")
-    add("--sign", type=Path, metavar="KEY", help="sign each repo with this private key (PEM) first")
+    sign_help = "sign each repo with this private key (PEM) first; sigstore: as the identity of a CI"
+    add("--sign", metavar="KEY", help=sign_help)
     add(
         "--version-counter",
         type=int,

@@ -12,6 +12,7 @@ from typing import Any
 
 from rexnet_hub.addresses import HUB_FILE
 from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
+from rexnet_hub.keys import SIGNER_PATTERN
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 #: The problems that the schema sees too: a test holds the two together.
@@ -54,10 +55,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "words": {"anyOf": [_PLAIN, {"type": "array", "items": _TEXT}]},
     "digest": {"type": "string", "pattern": r"^\s*[0-9a-fA-F]{64}\s*$"},
     "hexadecimal": {"anyOf": [{"type": "string", "pattern": r"^\s*[0-9a-fA-F]{7,128}\s*$"}, _NULL]},
-    "key": {
-        "type": "string",
-        "pattern": r"^\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*$",
-    },
+    "key": {"type": "string", "pattern": SIGNER_PATTERN},
     "url": {"anyOf": [_LINK, _ref("link"), _NULL]},
     "count": _number("count", _quoted(_WHOLE), multipleOf=1),
     "bytes": _number("bytes", _quoted(rf"0*[1-9]{_WHOLE[2:]}"), multipleOf=1),

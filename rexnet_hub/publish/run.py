@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Unpack
 
 from rexnet_hub.errors import PublishError, RexnetHubError, UsageError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -23,15 +24,16 @@ from rexnet_hub.index.lock import (
     require_own_index,
     update_lock,
 )
-from rexnet_hub.keys import read_private_key
+from rexnet_hub.keys import SIGSTORE, read_private_key
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
-from rexnet_hub.signing import sign_repo
+from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -117,7 +119,7 @@ def publish_all(
     token: str | bool | None = None,
     patience: Patience | None = None,
     record: bool = False,
-    sign_key: Path | None = None,
+    sign_key: Path | str | None = None,
     sign_version: int | None = None,
     back_to: str | None = None,
     **options: Unpack[PlanOptions],
@@ -127,7 +129,7 @@ def publish_all(
     Args:
         sources: Models, or staged folders.
         record: Whether to write what was published on a Hub into the lock.
-        sign_key: A private key (PEM) that each repo is signed with before it is planned.
+        sign_key: As in `sign_repo`: what each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
 
@@ -147,13 +149,13 @@ def publish_all(
         refuse_unused(f"the folder {place}", back_to=back_to)
     check_options(to, record=record, **options)
     if not apply:
-        refuse_unused("a plan", record=record)
+        refuse_unused("a plan", record=record, **{"--sign sigstore": sign_key == SIGSTORE})  # as it is logged
     if record:
         require_own_index()
     if len(sources) > 1 and str(to).startswith("hf:") and "/" in str(to):
         raise UsageError(f"{to} names one repo, {len(sources)} are to be published; give hf:OWNER")
     if sign_key is not None:
-        read_private_key(sign_key)
+        read_identity_token() if sign_key == SIGSTORE else read_private_key(sign_key)
     if back_to is not None and not options.get("as_pr"):
         options["tag"] = options.get("tag") or back_to
     outcomes = []
@@ -168,7 +170,11 @@ def publish_all(
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
                 if sign_key is not None and sign_version is not None:
-                    sign_repo(folder, sign_key, entry=load_index().find(folder.name), version=sign_version)
+                    there: RemoteRepo | Path = Path(to, folder.name)
+                    if repo_id is not None:
+                        there = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+                    last, entry = stack.enter_context(signature_at(there)), load_index().find(folder.name)
+                    sign_repo(folder, sign_key, entry=entry, version=sign_version, earlier=last)
                 is_release = back_to is not None
                 plan = plan_publish(
                     folder, to, is_release=is_release, token=token, patience=patience, **options

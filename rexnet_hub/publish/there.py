@@ -7,6 +7,8 @@ import functools
 import hashlib
 import itertools
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +51,19 @@ def reader(remote: RemoteRepo, state: RemoteState) -> Iterator[Read]:
             return retry(read_once, replace(remote.patience, attempts=2))
 
         yield read
+
+
+@contextlib.contextmanager
+def signature_at(place: RemoteRepo | Path) -> Iterator[Path]:
+    """Yield a folder with statement and signature of a published repo, as far as they are there."""
+    if isinstance(place, Path):
+        yield place
+        return
+    state = place.read()
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(place, state) as read:
+        for name in state.files.keys() & set(SIGNATURE_FILES):
+            shutil.copyfile(read(name), Path(scratch, name))
+        yield Path(scratch)
 
 
 def find_ours(there: Iterable[str], read: Read) -> frozenset[str]:

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from rexnet_hub.agreement import Standing
-from rexnet_hub.errors import SignatureProblem
+from rexnet_hub.errors import FetchError, SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
@@ -226,7 +226,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
 
 
 def check_signature(evidence: Evidence) -> Iterator[Finding]:
-    """Check the repo's signature by the key that the index trusts."""
+    """Check the repo's signature by whom the index trusts."""
     key, repo = evidence.entry.trusted_key, evidence.repo
     if key is None:
         return
@@ -236,9 +236,12 @@ def check_signature(evidence: Evidence) -> Iterator[Finding]:
         return
     try:
         signed = verify_signature(repo.folder, key.value, name=evidence.entry.name)
-        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, key at {key.location}"
+        found, holds, note = f"version {signed.version}", True, f"{SIGNATURE_FILE}, trusted at {key.location}"
     except SignatureProblem as error:
         found, holds, note = "not so", False, str(error)
+    except FetchError as error:
+        yield evidence.leave("signature", stated=key.label, note=str(error))
+        return
     yield evidence.compare("signature", stated=key.label, found=found, holds=holds, note=note)
 
 

@@ -22,6 +22,7 @@ from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, MeasuredHub, write_lock
 from rexnet_hub.index.schema import build_schema
+from rexnet_hub.keys import read_signer
 from rexnet_hub.layout import SIGNATURE_FILES, find_state_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.publish import publish_all
@@ -179,7 +180,7 @@ def test_what_was_read_before_the_signature_was_checked_is_not_believed(signed, 
     found = read_repo(signed, as_stated=False)
     (signed / "config.json").write_text(before)
     assert found.config.preprocessing.crop_fraction == 0.5
-    assert require_signature(found, key.public).config.preprocessing.crop_fraction == 0.875
+    assert require_signature(found, read_signer(key.public)).config.preprocessing.crop_fraction == 0.875
 
 
 def test_a_statement_of_other_files_than_were_signed_is_refused(signed, key):

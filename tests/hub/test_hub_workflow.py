@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from keyless import ISSUER, WORKFLOW, LoopbackSigstore
 from loopback import CLAIMS, REQUEST_TOKEN
+
+from rexnet_hub.signing import verify_signature
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("rexnet_hub", "pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github")
@@ -186,3 +189,35 @@ def test_a_problem_is_shown_at_its_line_of_the_change(workflow):
     is_green, printed = workflow.run("check")
     assert not is_green
     assert re.search(r"^::\w+ file=model_index/small\.yml,line=5,", printed, re.MULTILINE)
+
+
+def test_the_guides_lines_sign_every_model_once(workflow, hub, tmp_path, monkeypatch):
+    """With them in place the job signs as itself; a second run, with a higher number, changes nothing."""
+    guide = (ROOT / "docs" / "guides" / "publish.md").read_text()
+    lines = re.search(r"```yaml\n(xargs.*?--sign sigstore.*?)```", guide, re.DOTALL)[1]
+    for step in workflow.told["jobs"]["publish"]["steps"]:
+        if step.get("name") == "Publish":
+            step["run"], replaced = re.subn(r"xargs.*\n", lambda found: lines, step["run"])
+            assert replaced == 1
+    index = tmp_path / "work" / "model_index" / "small.yml"
+    trusted = f"  License: MIT\n  Trusted Key: {WORKFLOW}@{ISSUER}\n"
+    index.write_text(index.read_text().replace("  License: MIT\n", trusted))
+    workflow.push()
+    with LoopbackSigstore() as sigstore:
+        (tmp_path / "trust.json").write_text(sigstore.trust())
+        workflow.identity = sigstore.job()
+        workflow.environment["REXNET_HUB_SIGSTORE"] = str(tmp_path / "trust.json")
+        heads = []
+        for number in ("41", "42"):
+            workflow.environment["GITHUB_RUN_NUMBER"] = number
+            is_green, printed = workflow.run("publish")
+            assert is_green, printed
+            heads.append({name: repo.head for name, repo in hub.repos.items()})
+        assert heads[0] == heads[1]
+        assert len(sigstore.entries) == 2
+    monkeypatch.setenv("REXNET_HUB_SIGSTORE", str(tmp_path / "trust.json"))
+    for name in ("small", "second"):
+        (tmp_path / name).mkdir()
+        for file, data in hub.repos[f"org/{name}"].files().items():
+            (tmp_path / name / file).write_bytes(data)
+        assert verify_signature(tmp_path / name, f"{WORKFLOW}@{ISSUER}", name=name).version == 41

@@ -34,7 +34,7 @@ _KIND_NAMES = {
 #: What is never said and left empty: the kind, and what is expected.
 NEVER_EMPTY = {
     "digest": "the 64 hexadecimal digits of a SHA-256",
-    "key": "a public key on P-256, P-384 or P-521, in PEM",
+    "key": "a public key on P-256, P-384 or P-521, in PEM, or IDENTITY@https://ISSUER",
 }
 
 
@@ -181,11 +181,11 @@ def _read_digest(kind: str, node: Node) -> str:
 
 def _read_key(text: str) -> str:
     from rexnet_hub.errors import FileProblem, UsageError
-    from rexnet_hub.keys import read_public_key
+    from rexnet_hub.keys import SIGNER_PATTERN, read_signer
 
     try:
-        if re.fullmatch(r"\s*-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----\s*", text):
-            return read_public_key(text)
+        if re.search(SIGNER_PATTERN, text):
+            return str(read_signer(text))
     except UsageError:  # without the packages nobody loads by it
         return text
     except FileProblem:
