@@ -1,7 +1,8 @@
 """Parse a command line, run one command, print what went wrong.
 
-Exit codes: 0 all is well; 1 refused or found false, and said why; 2 misused; 130 interrupted. Data goes to
-standard output, progress and messages to standard error.
+Exit codes: 0 all is well; 1 refused or found false, and said why; 2 misused; 75 nothing is false, but
+somebody did not answer; 130 interrupted. Data goes to standard output, progress and messages to
+standard error.
 """
 
 from __future__ import annotations

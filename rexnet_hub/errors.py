@@ -150,7 +150,15 @@ class MismatchError(RexnetHubError):
 
 
 class FetchError(RexnetHubError):
-    """A file could not be fetched."""
+    """A file could not be fetched.
+
+    Attributes:
+        status: Of the answer that settled it, such as 404; None where there was none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(message)
 
 
 class HubError(RexnetHubError):

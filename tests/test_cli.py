@@ -130,6 +130,7 @@ ENDED = {
     "fetch": "fetch",
     "convert": "convert",
     "verify": "verify",
+    "watch": "watch",
     "lock": "lock",
     "card": "card",
     "stage": "stage --out out",

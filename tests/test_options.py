@@ -33,11 +33,16 @@ OPTIONS = {
         --apply: cache --apply""",
     "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
-        names, --record, --imagenet, --junit, --json, --repo
+        names, --junit, --json
+        --record: verify hf:org --record r
+        --imagenet: verify hf:org --imagenet d
+        --repo: verify hf:org --repo a
+        --weights: verify hf:org --weights a.pth
         --weights: verify --weights a.pth
         --sample: verify rexnet_100 --sample 9
         --signature: verify rexnet_100 --signature key.pem
         --at-least-version: verify rexnet_100 --repo a --at-least-version 3""",
+    "watch": "names, --fetch, --json",
     "lock": """
         names, --check
         --weights: lock --weights a.pth

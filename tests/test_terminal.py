@@ -35,6 +35,7 @@ RUNS = {
     "fetch": ["fetch NAME", "fetch rexnet_100", "fetch HOSTILE"],
     "convert": ["convert NAME", "convert HOSTILE", "convert FILE"],
     "verify": ["verify", "verify --json", "verify rexnet_100 --repo REPO", "verify HOSTILE"],
+    "watch": ["watch HOSTILE"],
     "lock": ["lock --check", "lock HOSTILE"],
     "card": ["card NAME", "card rexnet_100", "card HOSTILE", "card NAME --out OUT/README.md"],
     "stage": ["stage NAME --out OUT/a", "stage rexnet_100 --out OUT/b", "stage rexnet_100 --out HOSTILE"],

@@ -360,10 +360,10 @@ CARD_LIES = {
         "library_name: timm",
         "library_name: ours",
     ),
-    "a field more": (
-        text("library_name: timm", "library_name: timm\nlanguage: en"),
-        "language: none",
-        "language: en",
+    "a tag less": (
+        text("- rexnet_hub\n", ""),
+        "tags: image-classification, timm, transformers, rexnet_hub",
+        "tags: image-classification, timm, transformers",
     ),
     "a figure": (
         text("| 77.86 % |", "| 78.86 % |"),
@@ -396,6 +396,10 @@ def test_lines_that_people_added_to_a_card_are_theirs(truth):
     (finding,) = (f for f in verify(truth) if f.claim == "card")
     assert finding.verdict == HOLDS
     assert finding.note.endswith("lines that people added: 1, the first: Fine-tuned on pictures of our own.")
+    text("library_name: timm", "language: en\nlibrary_name: timm")(truth)
+    (finding,) = (f for f in verify(truth) if f.claim == "card")
+    assert finding.verdict == HOLDS
+    assert finding.note.endswith("lines that people added: 2, the first: language: en")
     text("## Input", "## In")(truth)
     assert false_claims(verify(truth)) == {"card"}
 

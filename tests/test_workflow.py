@@ -11,11 +11,12 @@ import yaml
 
 FOLDER = Path(__file__).resolve().parent.parent / ".github"
 FILES = sorted((FOLDER / "workflows").glob("*.yml"))
-#: The one job of each workflow that may write somewhere, and with what.
+#: The one job of each workflow that may write somewhere, with what, and in which environment.
 WRITING = {
     "docs": ("deploy", {"pages": "write", "id-token": "write"}, "github-pages"),
     "models": ("publish", {"contents": "write", "id-token": "write", "pull-requests": "write"}, "hub"),
     "release": ("publish", {"id-token": "write"}, "pypi"),
+    "watch": ("watch", {"contents": "read", "issues": "write"}, None),
 }
 
 
@@ -62,7 +63,7 @@ def test_a_workflow_may_only_read(workflow):
 
 
 def test_what_is_granted_is_of_one_job_in_an_environment():
-    """Only the jobs that publish site, models and package are granted more, and no secret is stored."""
+    """Only the jobs that publish site, models and package, and the one that opens an issue, may do more."""
     granted = {
         (file.stem, name): job["permissions"]
         for file in FILES
@@ -72,10 +73,18 @@ def test_what_is_granted_is_of_one_job_in_an_environment():
     assert granted == {(name, job): rights for name, (job, rights, _) in WRITING.items()}
     for name, (job, _, environment) in WRITING.items():
         found = read(name)["jobs"][job]
-        given = found["environment"]
+        given = found.get("environment")
         assert (given["name"] if isinstance(given, dict) else given) == environment
-        assert found["needs"] in ("build", "check")
+        assert found.get("needs") in (("build", "check") if environment else (None,))
         assert "secrets." not in yaml.safe_dump(read(name))
+
+
+def test_the_token_of_the_watch_is_of_one_step():
+    """What is installed and what others say never runs beside it; only main's own schedule starts it."""
+    watch = read("watch")
+    steps = watch["jobs"]["watch"]["steps"]
+    assert [step.get("name") for step in steps if "token" in yaml.safe_dump(step.get("env", {}))] == ["Issue"]
+    assert set(watch[True]) == {"schedule", "workflow_dispatch"}
 
 
 def test_the_token_is_of_one_step_on_main(models):

@@ -27,6 +27,7 @@ COMMANDS = {
     "convert": "checkpoints",
     "cache": "caching",
     "verify": "checkpoints",
+    "watch": "checkpoints",
     "lock": "checkpoints",
     "card": "repos",
     "stage": "repos",

@@ -1,4 +1,4 @@
-"""Commands about checkpoint files: fetch, convert, verify, lock."""
+"""Commands about checkpoint files: fetch, convert, verify, watch, lock."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def run_convert(args: argparse.Namespace) -> int:
 def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="models (default: all)")
+    add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
     add("--weights", type=Path, metavar="FILE", help="the released file")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
@@ -141,15 +141,38 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
 def run_verify(args: argparse.Namespace) -> int:
     """Measure every claim of one model, of several or of all; with --repo of the model that it says it is.
 
+    A repo on the Hub is checked as it is now, against index and lock; of an organisation each one.
     Each claim holds, is false, or is not measured; one that is false makes the exit code 1. A record is
     recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
+    from rexnet_hub.verify.finding import exit_code, render_json, render_junit
+    from rexnet_hub.whole_files import write_whole
+
+    of_hub = any(name.startswith("hf:") for name in args.names)
+    findings = _verify_there(args) if of_hub else _verify_here(args)
+    if not findings:
+        raise UsageError("there is no model, in the index or there, so there is nothing to verify")
+    if args.junit:
+        write_whole(args.junit, render_junit(findings).encode())
+    show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
+    return exit_code(findings)
+
+
+def _verify_there(args: argparse.Namespace) -> list[Finding]:
+    """Check repos on the Hub."""
+    from rexnet_hub.drift import verify_published
+
+    options = ("weights", "repo", "record", "imagenet", "sample", "signature", "at_least_version")
+    refuse_unused(args.names[0], **{name: getattr(args, name) for name in options})
+    return [finding for name in dict.fromkeys(args.names) for finding in verify_published(name)]
+
+
+def _verify_here(args: argparse.Namespace) -> list[Finding]:
+    """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.repo.folder import read_repo
-    from rexnet_hub.verify import FALSE, verify_model
-    from rexnet_hub.verify.finding import render_json, render_junit
-    from rexnet_hub.whole_files import write_whole
+    from rexnet_hub.verify import verify_model
 
     index, lock = open_index(), read_lock()
     if args.repo and not args.names:
@@ -167,17 +190,11 @@ def run_verify(args: argparse.Namespace) -> int:
         _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}
-    findings = [
+    return [
         finding
         for entry in entries
         for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
     ]
-    if not findings:
-        raise UsageError("the index holds no model, so there is nothing to verify")
-    if args.junit:
-        write_whole(args.junit, render_junit(findings).encode())
-    show_json(render_json(findings)) if args.json else show_lines(findings_table(findings))
-    return 1 if any(finding.verdict == FALSE for finding in findings) else 0
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
@@ -212,12 +229,46 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     return records
 
 
+def declare_watch(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `watch`."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
+    help_text = "fetch each released file whole, past the cache, instead of asking for its size"
+    parser.add_argument("--fetch", action="store_true", help=help_text)
+    add_json(parser)
+
+
+def run_watch(args: argparse.Namespace) -> int:
+    """Check what is published, and every source that the index cites, against index and lock.
+
+    Each repo on the Hub is downloaded and checked as `verify hf:ORG/NAME` does it. Released files, witnesses,
+    tables and cited texts are asked for where they are. A line says what is false, or what others changed of
+    their own. Exit code 1 is for what is false; 75 says that nothing is, but that somebody did not answer.
+    """
+    from dataclasses import replace
+
+    from rexnet_hub.drift import NOTES, watch
+    from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED, exit_code, render_json
+
+    index = open_index()
+    findings = watch([index.find(name) for name in args.names] or index.models, is_fetched=args.fetch)
+    if args.json:
+        show_json(render_json(findings))
+        return exit_code(findings)
+    for each in findings:
+        if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
+            told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
+            show(f"{told} ({each.note})" if each.note else told)
+    counts = {word: sum(each.verdict == word for each in findings) for word in (HOLDS, FALSE, NOT_REACHED)}
+    show(", ".join(f"{count} {word}" for word, count in counts.items()), stream=sys.stderr)
+    return exit_code(findings)
+
+
 def findings_table(findings: Sequence[Finding]) -> str:
     """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
 
     A note that does not fit beside its finding stands below it. Of which weights it all is, is said once.
     """
-    from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
+    from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED
 
     columns = terminal_columns()
     blocks: list[str] = []
@@ -231,9 +282,9 @@ def findings_table(findings: Sequence[Finding]) -> str:
     for (found, note), models in origins.items():
         said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
         blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
-    words = (HOLDS, FALSE, NOT_MEASURED)
+    words = (HOLDS, FALSE, NOT_MEASURED, NOT_REACHED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
-    total = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    total = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word != NOT_REACHED)
     of = dict.fromkeys(found for found, _ in origins if found)
     return "\n\n".join([*blocks, f"{total}{', of ' if of else ''}{'; of '.join(of)}"])
 

@@ -71,7 +71,7 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add("--back-to", metavar="TAG", help="publish the files of this release again")
     add("--private", action="store_true", help="make the repo private, where it is made")
     add("--pr", action="store_true", help="open a pull request instead of committing to main")
-    add("--drop-edits", action="store_true", help="overwrite what a person wrote into the card at the target")
+    add("--drop-edits", action="store_true", help="publish our card alone, without what people wrote there")
     add(
         "--drop-files", action="store_true", help="remove files of an earlier publication that this one lacks"
     )

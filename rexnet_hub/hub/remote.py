@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rexnet_hub.errors import HubError
 from rexnet_hub.hub.client import call_client
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, GitRefs, HfApi, ModelInfo
 
 T = TypeVar("T")
+#: The branch that says of a repo: made for a publication that is not finished, and then to be public.
+UNFINISHED = "not-yet-public"
+#: What a repo is where the Hub did not say what its token may do.
+UNCHECKED = "was not checked for the right to write"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +34,15 @@ class RemoteState:
 
     Attributes:
         head: The commit; None where there is no such repo.
+        repo_id: By which it answered: another than was asked for where it was renamed.
     """
 
     head: str | None = None
     files: Mapping[str, RepoFile] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     is_private: bool = False
+    is_unfinished: bool = False
+    repo_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +59,7 @@ class RemoteRepo:
     patience: Patience = field(default_factory=Patience)
 
     def read(self, revision: str | None = None) -> RemoteState:
-        """Read what there is; a repo that is missing, or that the token cannot see, has no head."""
+        """Read what there is; a repo or commit that is missing, or that the token cannot see, has no head."""
 
         def ask() -> tuple[ModelInfo, GitRefs]:
             info = self._api.model_info(self.repo_id, revision=revision, files_metadata=True)
@@ -59,7 +68,7 @@ class RemoteRepo:
         try:
             info, refs = self._read("could not be read", ask, revision=revision)
         except HubError as error:
-            if error.kind == "no-repo":
+            if error.kind in ("no-repo", "no-revision"):
                 return RemoteState()
             raise
         files = {
@@ -69,14 +78,21 @@ class RemoteRepo:
             for row in info.siblings or ()
         }
         tags = {tag.name: tag.target_commit for tag in refs.tags}
-        return RemoteState(head=info.sha, files=files, tags=tags, is_private=bool(info.private))
+        return RemoteState(
+            head=info.sha,
+            files=files,
+            tags=tags,
+            is_private=bool(info.private),
+            is_unfinished=any(branch.name == UNFINISHED for branch in refs.branches),
+            repo_id=info.id,
+        )
 
     def messages(self, commit: str) -> list[tuple[str, str]]:
-        """List the history from a commit back: (commit, message)."""
+        """List the history from a commit back: (commit, its title and message)."""
 
         def ask() -> list[tuple[str, str]]:
             rows = self._api.list_repo_commits(self.repo_id, revision=commit)
-            return [(row.commit_id, row.message) for row in rows]
+            return [(row.commit_id, f"{row.title}\n\n{row.message}") for row in rows]
 
         return self._read("could not list its commits", ask, revision=commit)
 
@@ -96,10 +112,63 @@ class RemoteRepo:
         with folder as path:
             yield Path(path)
 
-    def create(self, *, private: bool) -> None:
-        """Make the repo; one that exists is left as it is."""
-        make = partial(self._api.create_repo, self.repo_id, private=private, exist_ok=True)
-        self._call("could not be made", make)
+    def find_token(self) -> str | None:
+        """Return the token that every request sends; None where there is none."""
+        from huggingface_hub import get_token
+
+        if self.token is False or isinstance(self.token, str):
+            return self.token or None
+        return self._call(UNCHECKED, get_token)
+
+    def whoami(self, token: str) -> Mapping[str, Any]:
+        """Request whose token it is and what it may do; of one token once a minute at most."""
+        return self._call(UNCHECKED, lambda: _ask_whoami(hub_url(), token, int(time.monotonic() // 60)))
+
+    def may_write(self) -> bool:
+        """Request whether the token may write to the repo, which is there."""
+
+        def ask() -> bool:
+            answer = self._request("GET", f"/api/models/{self.repo_id}/auth-check/write")
+            return answer.status_code not in (401, 403) and answer.raise_for_status().is_success
+
+        return self._call(UNCHECKED, ask)
+
+    def validate_card(self, card: str) -> tuple[list[str], list[str]]:
+        """Request what the Hub says of a card: errors, for which it takes no commit, and warnings."""
+
+        def ask() -> tuple[list[str], list[str]]:
+            given = {"content": card, "repoType": "model"}
+            answer = self._request("POST", "/api/validate-yaml", json=given)
+            told = (answer if answer.status_code == 400 else answer.raise_for_status()).json()
+            errors, warnings = (
+                [str(row["message"]) for row in told[kind]] for kind in ("errors", "warnings")
+            )
+            return errors, warnings
+
+        return self._call("has a card that the Hub did not check", ask)
+
+    def create(self) -> None:
+        """Make the repo, private."""
+        self._call("could not be made", partial(self._api.create_repo, self.repo_id, private=True))
+
+    def mark_unfinished(self) -> None:
+        """Mark a repo that was made private only until all is there."""
+        make = partial(self._api.create_branch, self.repo_id, branch=UNFINISHED, exist_ok=True)
+        self._call("could not be marked as unfinished", make)
+
+    def make_public(self) -> None:
+        """Turn the repo public."""
+        change = partial(self._api.update_repo_settings, self.repo_id, private=False)
+        self._call("is whole, but could not be turned public", change)
+
+    def mark_finished(self) -> None:
+        """Take that mark away; one that is gone is as good."""
+        try:
+            take = partial(self._api.delete_branch, self.repo_id, branch=UNFINISHED)
+            self._call(f"is whole, but kept its branch {UNFINISHED}", take)
+        except HubError:
+            if self.read().is_unfinished:
+                raise
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Send the content of files to the Hub's store without a commit, where it lacks them."""
@@ -153,6 +222,14 @@ class RemoteRepo:
 
         return huggingface_hub.HfApi(token=self.token)
 
+    def _request(self, method: str, path: str, **given: Any) -> Any:
+        from huggingface_hub import get_session
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+        return get_session().request(
+            method, hub_url() + path, headers=build_hf_headers(token=self.token), **given
+        )
+
     def _call(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
         return call_client(
             call, doing, self.repo_id, patience=self.patience, revision=revision, every_thread=True
@@ -162,6 +239,21 @@ class RemoteRepo:
         """Make a call that changes nothing; what fails at once is tried once more."""
         patience = replace(self.patience, attempts=2, total_seconds=self.patience.step_seconds)
         return retry(lambda: self._call(doing, call, revision=revision), patience)
+
+
+def list_repos(owner: str, patience: Patience) -> list[str]:
+    """List the ids of an owner's repos, as far as the token of the environment may see them."""
+    remote = RemoteRepo(repo_id=owner, patience=patience)
+    return remote._read(
+        "could not be listed", lambda: [row.id for row in remote._api.list_models(author=owner)]
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _ask_whoami(endpoint: str, token: str, minute: int) -> Mapping[str, Any]:
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint, token=token).whoami()
 
 
 def hub_url() -> str:

@@ -1,42 +1,211 @@
-"""Compare and edit cards: fields and metrics that differ, lines of ours, lines that people wrote."""
+"""Merge and compare cards: what people wrote, where two wrote at once, fields and metrics that differ."""
 
 from __future__ import annotations
 
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
+from rexnet_hub.index.reading.source import find_blocks
+from rexnet_hub.pages.front_matter import dump_fields
 
 #: Of a card that is compared; comparing takes longer than in proportion.
 MAX_LINES = 5000
+#: Where a field of the metadata begins, with the comments before it: not within a value or a list.
+_FIELD = re.compile(r"^(?:#.*\n)*[^\s#\-}\]]", re.MULTILINE)
 
 
-def lost_lines(base: str, there: str, new: str) -> tuple[str, ...]:
-    """List the lines that somebody added to what we published (`base`) and that `new` has not."""
-    kept = {*base.splitlines(), *new.splitlines()}
-    return tuple(line for line in dict.fromkeys(there.splitlines()) if line.strip() and line not in kept)
+class Conflict(NamedTuple):
+    """A place of a card: what we wrote, what people made of it there, and what we write now."""
+
+    before: str
+    there: str
+    now: str
+
+    def __str__(self) -> str:
+        texts = (textwrap.shorten(text, 400) for text in (self.before, self.there, self.now))
+        return "where we wrote {!r} there stands {!r}, and we write {!r}".format(*texts)
 
 
-def replace_lines(card: str, before: str, after: str) -> str:
-    """Replace in a card each of our lines that differs between two renderings; people's lines stay."""
-    others: dict[str, list[str]] = {}  # a line that stands twice may become two others, in their order
-    for line, other in zip(before.split("\n"), after.split("\n"), strict=True):
-        others.setdefault(line, []).append(other)
-    return "\n".join(others[line].pop(0) if others.get(line) else line for line in card.split("\n"))
+class Merge(NamedTuple):
+    """A card of ours with what people wrote into the one that is there.
 
-
-def first_difference(own: str, there: str) -> tuple[str, str] | None:
-    """Find the first of a card's own lines that is not there, and what stands in its place.
-
-    Lines that people added between are theirs, and are no difference, up to a length that no card has. Only a
-    line feed ends a line, so that no other byte passes for one.
+    Attributes:
+        text: The merged card; of no use where there are conflicts.
+        added: What people wrote that our card does not have: each line, and each field as it would be.
     """
-    lines, theirs = (text.removesuffix("\n").split("\n")[:MAX_LINES] for text in (own, there))
-    for kind, start, end, place, until in SequenceMatcher(None, lines, theirs, autojunk=False).get_opcodes():
-        if kind in ("replace", "delete") and start < end:
-            return lines[start], theirs[place] if place < until else "no such line"
-    return None
+
+    text: str
+    added: tuple[str, ...]
+    conflicts: tuple[Conflict, ...] = ()
+
+
+class _ClashError(Exception):
+    """People changed or removed what we write."""
+
+
+class _Parts(NamedTuple):
+    """A card's fields, each as a value and as it is written, and the lines after them."""
+
+    fields: Mapping[str, Any]
+    written: Mapping[str, str]
+    lines: Sequence[str]
+
+
+def merge_cards(base: str | None, there: str, ours: str) -> Merge:
+    """Merge what people wrote into a card of ours: all our lines stand, and theirs where they put them.
+
+    Metadata is merged by field, since the Hub's editor and client write the same fields in another layout. In
+    the text a line of people stays behind the line of ours that it follows; a blank line is nobody's. Only a
+    line feed ends a line, so that no other byte passes for one.
+
+    Args:
+        base: What of the card there we wrote; None where nothing shows it, and then nothing is merged.
+    """
+    is_readable = bool(read_front_matter(there) or not read_front_matter(base or ""))
+    old, theirs, new = (_split(card, has_fields=is_readable) for card in (base or "", there, ours))
+    front, added, conflicts = _merge_fields(old, theirs, new)
+    lines, others = _merge_lines(old.lines, theirs.lines, new.lines)
+    if not is_readable and not others:
+        others = [Conflict("metadata", "metadata that cannot be read", "metadata")]
+    known = Counter(old.lines) | Counter(new.lines)
+    for line in filter(str.strip, theirs.lines):
+        known[line] -= 1
+        added += [line] * (known[line] < 0)
+    if base is None:
+        return Merge(ours, (*added, *(conflict.there for conflict in conflicts)))
+    return Merge(front + "\n".join(lines), tuple(added), (*conflicts, *others))
+
+
+def _split(card: str, *, has_fields: bool) -> _Parts:
+    """Split a card; metadata that cannot be read is text."""
+    if not (fields := read_front_matter(card) if has_fields else {}):
+        return _Parts({}, {}, card.split("\n"))
+    front = find_blocks(card)[0]
+    text = card[front.start : front.end] + "\n"
+    starts = [match.start() for match in _FIELD.finditer(text)]
+    pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
+    written = dict(zip(fields, pieces, strict=True)) if len(pieces) == len(fields) else {}
+    return _Parts(fields, written, card[front.end :].split("\n"))
+
+
+def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[str], list[Conflict]]:
+    """Merge the metadata: the card's first lines, what people added, and where they changed what is ours."""
+    written, added, conflicts = ["---\n"], list[str](), list[Conflict]()
+    for key in {**new.fields, **old.fields, **theirs.fields}:
+        before, there, now = (parts.fields.get(key) for parts in (old, theirs, new))
+        try:
+            value = _merge_values(before, there, now)
+        except _ClashError:
+            value = now
+            conflicts += _compare_fields(key, before, there, now)
+        if value != now:
+            added += [row.there for row in _compare_fields(key, now, value, now)]
+        if value is not None:
+            by = new if value == now else theirs if before is None and now is None else None
+            written.append((by and by.written.get(key)) or dump_fields({key: value}))
+    return "".join(written).removesuffix("\n") * (len(written) > 1), added, conflicts
+
+
+def _merge_values(before: Any, there: Any, now: Any) -> Any:
+    """Add what people added to a list of ours, at any depth."""
+    if there in (before, now):
+        return now
+    if before is None and now is None:
+        return there
+    if all(isinstance(value, dict) for value in (before, there, now)):
+        if not there.keys() == before.keys() <= now.keys():
+            raise _ClashError
+        return now | {key: _merge_values(before[key], there[key], now[key]) for key in before}
+    before, now = before or [], now or []
+    if not all(isinstance(value, list) for value in (before, there, now)):
+        raise _ClashError
+    if len(before) == len(there) == len(now) == 1:
+        return [_merge_values(before[0], there[0], now[0])]
+    extra = [item for item in there if item not in before and item not in now]
+    gone = [item for item in before if item not in there]
+    if gone and (extra or any(item in now for item in gone)):
+        raise _ClashError
+    return now + extra or None
+
+
+def _compare_fields(key: str, *values: Any) -> list[Conflict]:
+    """Write a field, or each metric, of which the second of three values is another."""
+    before, there, now = fields = [{} if value is None else _flatten({key: value}) for value in values]
+    others = {name for name in before | now if there.get(name) in (before.get(name), now.get(name))}
+    rows = [
+        [f"{name}: {each.get(name, 'none')}" for each in fields]
+        for name in before | there | now
+        if name not in others
+    ]
+    return [Conflict(*row) for row in rows or [[f"{key}: {value}" for value in values]]]
+
+
+def _merge_lines(
+    old: Sequence[str], theirs: Sequence[str], new: Sequence[str]
+) -> tuple[Sequence[str], list[Conflict]]:
+    """Merge the text line by line, and list where people changed what is ours."""
+    became = SequenceMatcher(None, old[:MAX_LINES], new[:MAX_LINES], autojunk=False).get_opcodes()
+
+    def place(line: int) -> int:
+        """Find the place after what became of the line of the old text before this one."""
+        for _, start, end, first, until in became:
+            if start < line <= end:
+                return until if line == end else min(first + line - start, until)
+        return 0
+
+    if (added := _find_added(old, theirs)) is not None:
+        merged = [*new]
+        for line, first, until in reversed(added):
+            merged[place(line) : place(line)] = theirs[first:until]
+        return merged, []
+    if _find_added(new, theirs) is not None and not ({*old} - {*new}) & {*theirs}:
+        return theirs, []  # they wrote what we write now
+    conflicts = []
+    changes = SequenceMatcher(None, old[:MAX_LINES], theirs[:MAX_LINES], autojunk=False).get_opcodes()
+    for _, start, end, first, until in changes:
+        parts = old[start:end], theirs[first:until], new[place(start) : place(end)]
+        before, there, now = ("\n".join(part).strip("\n") or "no such line" for part in parts)
+        if any(map(str.strip, parts[0])) and there not in (before, now):
+            conflicts.append(Conflict(before, there, now))
+    return new, conflicts
+
+
+def _find_added(own: Sequence[str], lines: Sequence[str]) -> list[tuple[int, int, int]] | None:
+    """Find lines that are not our own: where in ours, from, until; None where a line of ours is missing."""
+    added, place = list[tuple[int, int, int]](), 0
+    blank = [not line.strip() for line in own]
+    for number, line in enumerate(lines):
+        found = place
+        while found < len(own) and blank[found] and own[found] != line:
+            found += 1
+        if found < len(own) and own[found] == line:
+            place = found + 1
+        elif added and added[-1][2] == number:
+            added[-1] = (place, added[-1][1], number + 1)
+        else:
+            added.append((place, number, number + 1))
+    return added if all(blank[place:]) else None
+
+
+def mark_added(own: str, card: str) -> str:
+    """Write which lines of a card are not our own, as `12-14 90-90`; nothing where one of ours is missing."""
+    added = _find_added(own.split("\n"), card.split("\n")) or ()
+    return " ".join(f"{first + 1}-{until}" for _, first, until in added)
+
+
+def remove_added(card: str, marks: str) -> str:
+    """Return a card without the lines that `mark_added` wrote down."""
+    lines = card.split("\n")
+    for first, until in (map(int, span.split("-")) for span in reversed(marks.split())):
+        del lines[first - 1 : until]
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +223,7 @@ class FieldChange:
 
 def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
     """List the fields and metrics that differ between two cards."""
-    before, after = _fields(old), _fields(new)
+    before, after = _flatten(read_front_matter(old)), _flatten(read_front_matter(new))
     names = sorted(before.keys() | after.keys())
     return tuple(
         FieldChange(name=name, old=before.get(name), new=after.get(name))
@@ -63,10 +232,10 @@ def compare_cards(old: str, new: str) -> tuple[FieldChange, ...]:
     )
 
 
-def _fields(card: str) -> dict[str, str]:
-    front = read_front_matter(card)
+def _flatten(front: Mapping[str, Any]) -> dict[str, str]:
+    """Name each field and metric of a card's metadata, with its value as text."""
     fields: dict[str, str] = {}
-    for model in _list(front.pop("model-index", None)):
+    for model in _list(front.get("model-index")):
         for result in _list(model.get("results")):
             dataset = result.get("dataset")
             place = str(dataset.get("name") if isinstance(dataset, dict) else dataset)
@@ -75,7 +244,8 @@ def _fields(card: str) -> dict[str, str]:
                 value = str(metric.get("value"))
                 fields[name] = f"{fields[name]}, {value}" if name in fields else value
     for key, value in front.items():
-        fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if key != "model-index":
+            fields[str(key)] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return fields
 
 

@@ -23,9 +23,13 @@ _DATASET_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 def render_front_matter(entry: Entry, *, standin: bool = False) -> str:
     """Render the card's metadata as YAML."""
-    data = front_matter(entry, standin=standin)
+    return dump_fields(front_matter(entry, standin=standin))
+
+
+def dump_fields(data: Mapping[str, Any]) -> str:
+    """Write fields of a card's metadata as YAML; a list that grows keeps the lines that it had."""
     is_plain = json.dumps(data, ensure_ascii=False).isprintable()
-    return str(yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=is_plain, width=10**6))
+    return str(yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=is_plain, width=10**6))
 
 
 def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:

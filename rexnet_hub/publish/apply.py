@@ -14,9 +14,12 @@ from rexnet_hub.errors import HubError, PublishError
 from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.pages.edits import mark_added
+from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
 from rexnet_hub.publish.plan import Plan, compare_files, plan_publish, require_trained
+from rexnet_hub.publish.staging import derive_own
 from rexnet_hub.publish.there import HUBS_OWN
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
@@ -48,8 +51,9 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     """Make the target what the plan says, then read it back.
 
     On a Hub it is one commit on top of the head that the plan names; its files are downloaded and
-    compared with the staged ones; then the commit is tagged. A failure leaves the target as it was or
-    at the new commit, never between. After one, plan and apply again: what was done is found done.
+    compared with the staged ones; then the commit is tagged. A repo that is made is private until then. A
+    failure leaves the target as it was or at the new commit, never between. After one, plan and apply again:
+    what was done is found done.
 
     Raises:
         PublishError: The plan must not be applied, the target or the staged files changed since, or what
@@ -111,7 +115,8 @@ def replace_folder(target: Path, source: Path, *, keep: Iterable[str] = ()) -> N
             shutil.copy2(target / name, aside / name, follow_symlinks=False)
 
 
-def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
+def _apply_to_hub(plan: Plan, remote: RemoteRepo, *, more_follows: bool = False) -> Published:
+    """Commit, read back, tag, open; where more follows, a repo that is made stays as unfinished."""
     if plan.is_done and plan.head:
         return Published(place=plan.target, commit=plan.head, tag=plan.tag)
     commit, request = plan.head, None
@@ -121,16 +126,36 @@ def _apply_to_hub(plan: Plan, remote: RemoteRepo) -> Published:
     _read_back(plan, remote, commit)
     if plan.tag is not None and not plan.tag_is_set:
         _tag(plan, remote, commit)
+    if plan.opens_repo and not more_follows:
+        retry(remote.make_public, remote.patience)
+    if (plan.opens_repo or plan.is_unfinished) and not more_follows:
+        retry(remote.mark_finished, remote.patience)
     return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
 
 
 def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
-    """Make the repo and give its first commit; one that somebody else filled meanwhile is left alone."""
-    retry(lambda: remote.create(private=plan.visibility == "private"), remote.patience)
-    state = remote.read()
-    if state.head is None or state.files.keys() - {HUBS_OWN}:
-        raise PublishError(f"{plan.target} appeared since the plan was made; plan again")
-    return state.head
+    """Make the repo and give its first commit; one that somebody else made meanwhile is left alone.
+
+    It is marked before anything else can fail: only one that is marked is known not to be private on purpose.
+    """
+    attempts = itertools.count()
+
+    def make_once() -> None:
+        is_again = next(attempts) > 0
+        try:
+            remote.create()
+        except HubError as error:  # an answer that was lost may have been that it is made
+            if error.kind != "exists":
+                raise
+            if not is_again or remote.read().files.keys() - {HUBS_OWN}:
+                raise PublishError(f"{plan.target} appeared since the plan was made; plan again") from None
+
+    retry(make_once, remote.patience)
+    if plan.opens_repo:
+        retry(remote.mark_unfinished, remote.patience)
+    if (head := remote.read().head) is None:
+        raise PublishError(f"{plan.target} was made and is gone; plan again")
+    return head
 
 
 def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
@@ -179,10 +204,12 @@ def _transient_or(kind: str) -> Callable[[Exception], bool]:
 
 def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
-    files = plan.files
+    files, card = plan.files, (plan.staged / CARD_FILE).read_text("utf-8")
+    added = mark_added(derive_own(plan.staged, find_place(card)) or card, card)
     return (
         f"Published by rexnet_hub {__version__}.\n\n"
         f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
+        + (f"\nCard-Added: {added}" if added else "")
     )
 
 
@@ -238,9 +265,10 @@ def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
 
 
 def upload_weights(weights: Path, receipt: Receipt, *, repo_id: str) -> HubFile:
-    """Commit converted weights, and nothing else, to their home; a repo that is made is private.
+    """Commit converted weights, and nothing else, to their home; a repo that is made stays private.
 
-    Weights that are there, byte for byte, are found done; what else the repo holds stays.
+    The publication that follows turns it public. Weights that are there, byte for byte, are found done; what
+    else the repo holds stays.
 
     Raises:
         PublishError: The repo has other weights, these are stand-ins and the Hub is a real one, or what is
@@ -258,9 +286,9 @@ def upload_weights(weights: Path, receipt: Receipt, *, repo_id: str) -> HubFile:
         head=state.head,
         files=files,
         changes=compare_files(files, state.files, ()),
-        visibility="private",
+        visibility="public",
     )
     if other := next((change.old_digest for change in plan.changes if change.kind == "change"), None):
         problem = f"has other weights already ({other}), and a name never changes its weights: give a new one"
         raise PublishError(f"{plan.target}: {problem}")
-    return HubFile(repo_id, str(_apply_to_hub(plan, remote).commit), weights.name)
+    return HubFile(repo_id, str(_apply_to_hub(plan, remote, more_follows=True).commit), weights.name)

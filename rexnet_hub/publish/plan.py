@@ -16,9 +16,10 @@ from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
-from rexnet_hub.pages.edits import FieldChange, compare_cards, lost_lines
+from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
+from rexnet_hub.publish.preflight import STOP, check_place, check_push
 from rexnet_hub.publish.there import HUBS_OWN, OWN_NAMES, Read, find_ours, read_cards, reader
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
@@ -66,12 +67,14 @@ class Plan:
         fields: Of the card's metadata, metrics among them.
         tag: To be set on the commit; None for a folder and for a pull request.
         tag_is_set: Whether it is there already, on a commit that has our files as this plan leaves them.
-        visibility: `public` or `private`; None for a folder.
+        visibility: `public` or `private`, when all is done; None for a folder.
+        is_unfinished: Whether the repo was made private for a publication that did not end.
         false_claims: The claims of the staged repo that are false.
         stops: Why it must not be applied: false claims, and whatever else.
         edits: Lines that somebody wrote into the card at the target and that would be lost.
         others: Files at the target that no publication of ours wrote; they stay.
         notes: What card and config of an earlier release say otherwise than the index does now.
+        warnings: What the Hub warns of, and what could not be checked before anything is written.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Plan:
     tag_is_set: bool = False
     license: str | None = None
     visibility: str | None = None
+    is_unfinished: bool = False
     as_pr: bool = False
     drop_edits: bool = False
     drop_files: bool = False
@@ -95,6 +99,7 @@ class Plan:
     edits: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -108,8 +113,13 @@ class Plan:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to do: files and tag are there."""
-        return self.holds and (self.tag is None or self.tag_is_set)
+        """Whether nothing is left to do: files and tag are there, in a repo that is finished."""
+        return self.holds and (self.tag is None or self.tag_is_set) and not self.is_unfinished
+
+    @property
+    def opens_repo(self) -> bool:
+        """Whether the repo is private until all is there, and is then turned public."""
+        return self.visibility == "public" and (self.head is None or self.is_unfinished)
 
     @property
     def repo_id(self) -> str | None:
@@ -133,13 +143,13 @@ def plan_publish(
     patience: Patience | None = None,
     checked: Plan | None = None,
 ) -> Plan:
-    """Compare a staged repo with its target; nothing is written, and a token that may read is enough.
+    """Compare a staged repo with its target; nothing is written, and of a public repo no token is needed.
 
     Args:
         to: `hf:OWNER` or `hf:OWNER/NAME`; else a folder of repos, in which the repo becomes `to/name`.
         name: By default the staged folder's own name.
         tag: By default one that names the files' content.
-        private: Whether a repo that is made is private; one that exists stays as it is.
+        private: Whether a repo that is made stays private; one that exists stays as it is.
         as_pr: Whether to open a pull request and not to commit.
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
@@ -181,8 +191,7 @@ def plan_publish(
         with readable(Path(to) / name):
             return _plan_folder(plan, files, Path(to) / name, card, claims)
     repo_id = parse_repo_id(str(to), name)
-    is_standin_repo = (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
-    require_trained(repo.folder, stand_in=is_standin_repo)
+    require_trained(repo.folder, stand_in=has_standins(repo))
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     return _plan_hub(
         partial(plan, as_pr=as_pr, drop_edits=drop_edits),
@@ -206,9 +215,12 @@ def _plan_hub(
     private: bool,
 ) -> Plan:
     state = remote.read()
+    is_unfinished = state.is_unfinished and not plan.keywords["as_pr"]
+    is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
     with reader(remote, state) as read:
-        card_there, base = read_cards(remote, state, files, read)
+        card_there, base = read_cards(remote, state, card, read)
         changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
+    merge = merge_cards(base, card_there, card)
     made = plan(
         name=remote.repo_id.rpartition("/")[2],
         target=f"hf:{remote.repo_id}",
@@ -216,11 +228,12 @@ def _plan_hub(
         changes=changes,
         fields=compare_cards(card_there, card),
         tag=tag,
-        visibility="private" if (state.is_private if state.head else private) else "public",
-        edits=lost_lines(base, card_there, card),
+        visibility="private" if is_private else "public",
+        is_unfinished=is_unfinished,
+        edits=merge.added,
         others=_others(changes, state.files),
     )
-    stops = [*claims, *_unreachable(made.model), *_lost(() if made.drop_edits else made.edits)]
+    stops = [*claims, *_unreachable(made.model), *(() if made.drop_edits else _lost(merge, base))]
     stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
     tagged = state.tags.get(tag) if tag else None
     wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
@@ -231,7 +244,12 @@ def _plan_hub(
         )
     if made.as_pr and state.head is None:
         stops.append("there is no repo to open a pull request in")
-    return replace(made, tag_is_set=tagged is not None and not wrong, stops=tuple(stops))
+    made = replace(made, tag_is_set=tagged is not None and not wrong)
+    found = [*check_place(state, remote.repo_id, stays_private=is_private)]
+    if not made.is_done:
+        found += check_push(remote, state, files, card, as_pr=made.as_pr)
+    stops += [text for kind, text in found if kind == STOP]
+    return replace(made, stops=tuple(stops), warnings=tuple(text for kind, text in found if kind != STOP))
 
 
 def check_options(to: str | Path, *, record: bool = False, **options: Unpack[PlanOptions]) -> None:
@@ -262,11 +280,16 @@ def _unreachable(model: str | None) -> list[str]:
     ]
 
 
-def _lost(edits: tuple[str, ...]) -> list[str]:
-    if not edits:
-        return []
-    lines = "1 line" if len(edits) == 1 else f"{len(edits)} lines"
-    return [f"the card would lose {lines} that somebody wrote there; say them in the entry"]
+def _lost(merge: Merge, base: str | None) -> list[str]:
+    """Return why a card there must not be replaced: it would lose what people wrote."""
+    if merge.conflicts or not merge.added:
+        advice = "write that there too, or let our card win with --drop-edits"
+        return [f"{CARD_FILE}: {conflict}; {advice}" for conflict in merge.conflicts]
+    lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
+    why = "published by name, or signed as it is published (--sign KEY), it keeps them"
+    if base is None:
+        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+    return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 
 def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
@@ -352,6 +375,11 @@ def parse_repo_id(to: str, name: str) -> str:
     if not is_repo_id(repo_id):
         raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
     return repo_id
+
+
+def has_standins(repo: Repo) -> bool:
+    """Return whether a repo's weights are stand-ins, by its receipt or by their own mark."""
+    return (repo.receipt is not None and repo.receipt.stand_in) or is_standin(repo.weights)
 
 
 def require_trained(place: Path | str, *, stand_in: bool) -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.index import load_index, read_lock
-from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
+from rexnet_hub.layout import WEIGHTS_FILE, is_file_name, is_repo_id
 from rexnet_hub.patience import Patience
-from rexnet_hub.publish.there import OWN_NAMES, reader
+from rexnet_hub.publish.plan import compare_files
+from rexnet_hub.publish.there import OWN_NAMES, find_ours, reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +70,19 @@ def list_releases(
             tag=tag,
             commit=commit,
             weights_sha256=weights.sha256 if (weights := states[commit].files.get(WEIGHTS_FILE)) else None,
-            is_head=_own(states[commit]) == _own(head),
-            is_loaded=locked is not None and _own(states[commit]) == _own(states[locked]),
+            is_head=not differing(states[commit], head),
+            is_loaded=locked is not None and not differing(states[commit], states[locked]),
         )
         for tag, commit in tags
     )
 
 
-def _own(state: RemoteState) -> dict[str, str]:
-    return {name: file.sha256 or file.git_id for name, file in state.files.items() if name in OWN_NAMES}
+def differing(stated: RemoteState, found: RemoteState) -> list[str]:
+    """List which files of ours two commits hold otherwise, and how, by the Hub's record."""
+    words = {"add": "gone", "remove": "new", "change": "changed"}
+    own = {name: file for name, file in stated.files.items() if name in OWN_NAMES}
+    changes = compare_files(own, found.files, OWN_NAMES)
+    return [f"{change.name} {words[change.kind]}" for change in changes if change.kind != "keep"]
 
 
 @contextlib.contextmanager
@@ -93,10 +98,20 @@ def released_repo(
     remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
     if (commit := remote.read().tags.get(tag)) is None:
         raise PublishError(f"hf:{repo_id}: has no release {tag}; rexnet-hub versions hf:{repo_id} lists them")
-    state = remote.read(commit)
+    with repo_at(remote, remote.read(commit)) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def repo_at(remote: RemoteRepo, state: RemoteState) -> Iterator[Path]:
+    """Yield our files of one commit in a folder, each compared with the Hub's record of it.
+
+    Raises:
+        HubError: One could not be read.
+    """
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
-        folder = Path(scratch) / repo_id.rpartition("/")[2]
+        folder = Path(scratch) / remote.repo_id.rpartition("/")[2]
         folder.mkdir()
-        for name in OWN_NAMES & state.files.keys():
+        for name in filter(is_file_name, find_ours(state.files, read) & state.files.keys()):
             shutil.copyfile(read(name), folder / name)
         yield folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,12 +24,12 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import SIGSTORE, read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
 from rexnet_hub.publish.releases import released_repo
-from rexnet_hub.publish.staging import render_for, stage
+from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import signature_at
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
@@ -70,22 +69,15 @@ def staged_repo(
     entry = None if _is_folder(source) else load_index().find(source)
     name = entry.name if entry else Path(source).resolve().name
     repo_id = _repo_at(to, name)
-    texts = {}
     if entry is None:
         texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
-        if not texts:
-            yield Path(source)
-            return
+        with repo_with(Path(source), texts) as folder:
+            yield folder
+        return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        folder = Path(scratch) / name
-        if entry is None:
-            shutil.copytree(source, folder, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
-            for file, text in texts.items():
-                (folder / file).write_bytes(text.encode())
-        else:
-            measured = read_lock().of(entry.name)
-            checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
-            stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
+        folder, measured = Path(scratch) / name, read_lock().of(entry.name)
+        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
+        stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
 
@@ -169,10 +161,14 @@ def publish_all(
                 else:
                     given = released_repo(repo_id, back_to, token=token, patience=patience)
                 folder = stack.enter_context(given)
+                remote = None
+                if repo_id is not None:
+                    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+                if back_to is None and not options.get("drop_edits"):  # a release is its bytes
+                    merged = merged_repo(folder, remote, is_signed_next=sign_key is not None)
+                    folder = stack.enter_context(merged)
                 if sign_key is not None and sign_version is not None:
-                    there: RemoteRepo | Path = Path(to, folder.name)
-                    if repo_id is not None:
-                        there = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
+                    there = remote or Path(to, folder.name)
                     last, entry = stack.enter_context(signature_at(there)), load_index().find(folder.name)
                     sign_repo(folder, sign_key, entry=entry, version=sign_version, earlier=last)
                 is_release = back_to is not None

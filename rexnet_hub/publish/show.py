@@ -20,7 +20,8 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines = [f"{plan.name} -> {plan.target}" + ("  (nothing to do)" if plan.is_done else "")]
     lines.append(f"  against {plan.head or 'nothing: it would be made'}")
     if plan.visibility:
-        lines.append(f"  {plan.visibility}, licence {plan.license or 'not stated'}")
+        when = ", once all is there" if plan.opens_repo else ""
+        lines.append(f"  {plan.visibility}{when}, licence {plan.license or 'not stated'}")
     lines += [_file_line(change) for change in plan.changes]
     if plan.others:
         more = f" and {len(plan.others) - _SHOWN} more" * (len(plan.others) > _SHOWN)
@@ -34,6 +35,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     if len(plan.edits) > _SHOWN:
         lines.append(f"  written there: and {len(plan.edits) - _SHOWN} lines more")
     lines += [f"  as it was: {note}" for note in plan.notes]
+    lines += [f"  warning: {warning}" for warning in plan.warnings]
     return list(map(printable, lines + [f"  stop: {stop}" for stop in plan.stops]))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError
+from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.identity import Identity
 from rexnet_hub.index import Entry, Measured, load_index, read_lock
 from rexnet_hub.layout import (
@@ -17,13 +20,16 @@ from rexnet_hub.layout import (
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
+    SIGNATURE_FILES,
 )
 from rexnet_hub.pages.card import derive_card
-from rexnet_hub.pages.edits import replace_lines
+from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.publish.local import readable
+from rexnet_hub.publish.plan import has_standins, require_trained
+from rexnet_hub.publish.there import read_cards, reader
 from rexnet_hub.repo.config import read_config
-from rexnet_hub.repo.folder import Repo, released_identity, write_repo
+from rexnet_hub.repo.folder import Repo, read_repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 
@@ -99,22 +105,76 @@ def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = Fals
         return {}
     with readable(folder):
         card = (folder / CARD_FILE).read_text("utf-8")
-    place, model = find_place(card), read_config(folder / CONFIG_FILE).model
-    entry = next((entry for entry in load_index().models if entry.name == model), None)
-    if entry is None or place == repo_id:
+    place = find_place(card)
+    before, after = (derive_own(folder, at) for at in (place, repo_id))
+    if before == after or before is None or after is None:
         return {}
     if (folder / SIGNATURE_FILE).exists() and not is_signed_next:
         raise PublishError(
             f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
             f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
         )
-    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
-    render = partial(derive_card, entry, receipt.output, measured=measured, standin=receipt.stand_in)
-    before, after = render(repo_id=place), render(repo_id=repo_id)
+    merge, receipt = merge_cards(before, card, after), read_receipt(folder / RECEIPT_FILE)
+    if merge.conflicts:  # a plan says which line of the card is false
+        return {}
     stated = dict(receipt.files)
     if CARD_FILE in stated:
         stated[CARD_FILE] = hashlib.sha256(after.encode()).hexdigest()
-    return {
-        CARD_FILE: replace_lines(card, before, after),
-        RECEIPT_FILE: render_receipt(replace(receipt, files=stated)),
-    }
+    return {CARD_FILE: merge.text, RECEIPT_FILE: render_receipt(replace(receipt, files=stated))}
+
+
+def derive_own(folder: Path, repo_id: str | None) -> str | None:
+    """Derive a staged repo's card anew, for a place; None of a model that the index does not have.
+
+    Raises:
+        FileProblem, RepoError: A file of it is not what it must be.
+    """
+    model = read_config(folder / CONFIG_FILE).model
+    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    if entry is None:
+        return None
+    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
+    return derive_card(entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id)
+
+
+@contextlib.contextmanager
+def repo_with(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
+    """Yield a staged folder, or where some of its files are other ones a copy of it with those, unsigned."""
+    if not texts:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        copy = Path(scratch) / folder.resolve().name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(*SIGNATURE_FILES))
+        for name, text in texts.items():
+            (copy / name).write_bytes(text.encode())
+        yield copy
+
+
+@contextlib.contextmanager
+def merged_repo(folder: Path, remote: RemoteRepo | None, *, is_signed_next: bool) -> Iterator[Path]:
+    """Yield a staged folder, with what people wrote into the card there; the receipt states it without.
+
+    What cannot be merged is yielded as it is, and a plan says why it must not be published.
+
+    Args:
+        remote: The repo there; without one nothing is merged.
+        is_signed_next: Whether a signature of the folder is replaced.
+
+    Raises:
+        PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
+        HubError: The card there could not be read.
+    """
+    texts = {}
+    if remote is not None and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
+        require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
+        with readable(folder):
+            card = (folder / CARD_FILE).read_text("utf-8")
+        state = remote.read()
+        with reader(remote, state) as read:
+            there, base = read_cards(remote, state, card, read)
+        merge = merge_cards(base, there, card)
+        if merge.text != card and not merge.conflicts:
+            texts[CARD_FILE] = merge.text
+    with repo_with(folder, texts) as merged:
+        yield merged

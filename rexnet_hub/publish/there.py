@@ -15,8 +15,9 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, HubError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
-from rexnet_hub.hub.snapshot import RepoFile, digest_both
+from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, RECEIPT_FILE, REPO_FILES, SIGNATURE_FILES
+from rexnet_hub.pages.edits import remove_added
 from rexnet_hub.patience import retry
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -24,6 +25,7 @@ from rexnet_hub.weights.receipt import read_receipt
 HUBS_OWN = ".gitattributes"
 OWN_NAMES = frozenset({*REPO_FILES, *SIGNATURE_FILES})
 CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
+ADDED_MARK = re.compile(r"^Card-Added: (\d+-\d+(?: \d+-\d+)*)$", re.MULTILINE)
 Read = Callable[[str], Path]
 
 
@@ -88,27 +90,33 @@ def _read_stated(read: Read) -> Mapping[str, str]:
         return {}
 
 
-def read_cards(
-    remote: RemoteRepo, state: RemoteState, files: Mapping[str, RepoFile], read: Read
-) -> tuple[str, str]:
-    """Read the card that is there, and the one that we published last, to tell a person's lines.
+def read_cards(remote: RemoteRepo, state: RemoteState, card: str, read: Read) -> tuple[str, str | None]:
+    """Read the card that is there, and of the one that we published last what is ours, to tell people's.
 
     Args:
-        files: What is to be published; where the card there is the same, it is the one we published.
+        card: What is to be published; where the card there is the same, nothing is to be told.
+
+    Returns:
+        Both; None where nothing tells: the history was squashed, others wrote the card, or it is no UTF-8.
     """
     if CARD_FILE not in state.files:
         return "", ""
     file = read(CARD_FILE)
     card_there = file.read_text("utf-8", errors="replace")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if digest == files[CARD_FILE].sha256:
+    digest, new_digest = (hashlib.sha256(data).hexdigest() for data in (file.read_bytes(), card.encode()))
+    if digest == new_digest:
         return card_there, card_there
-    for commit, message in remote.messages(str(state.head)):
+    if "\ufffd" in card_there:  # it could not be written back as it was
+        return card_there, None
+    messages = remote.messages(str(state.head))
+    for commit, message in messages:
         if mark := CARD_MARK.search(message):
-            if mark[1] == digest:
-                return card_there, card_there
-            with remote.scratch() as scratch:
-                base = remote.download(CARD_FILE, commit, scratch)
-                return card_there, base.read_text("utf-8", errors="replace")
-    is_ours = RECEIPT_FILE in state.files and _read_stated(read).get(CARD_FILE) == digest
-    return card_there, card_there if is_ours else ""  # the history was squashed, or never ours
+            base = card_there
+            if mark[1] != digest:
+                with remote.scratch() as scratch:
+                    base = remote.download(CARD_FILE, commit, scratch).read_text("utf-8", errors="replace")
+            # A release that was published again is marked where it was published first.
+            marks = (ADDED_MARK.search(message) for _, message in messages if mark[0] in message)
+            return card_there, remove_added(base, next((added[1] for added in marks if added), ""))
+    stated = _read_stated(read).get(CARD_FILE) if RECEIPT_FILE in state.files else None
+    return card_there, {digest: card_there, new_digest: card}.get(str(stated))

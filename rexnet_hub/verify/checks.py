@@ -29,7 +29,7 @@ from rexnet_hub.layout import (
 )
 from rexnet_hub.nets import build_network
 from rexnet_hub.pages.card import derive_card
-from rexnet_hub.pages.edits import first_difference, lost_lines
+from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
@@ -191,12 +191,12 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
     )
-    differing = sorted(key for key in stated.keys() | found.keys() if stated.get(key) != found.get(key))
-    fields = [(f"{key}: {stated.get(key, 'none')}", f"{key}: {found.get(key, 'none')}") for key in differing]
-    lines = f"{len(own.splitlines())} lines"
-    line, there = first_difference(own, card) or (fields or [(lines, lines)])[0]
-    theirs = lost_lines(own, card, own)
-    added = f"; lines that people added: {len(theirs)}, the first: {theirs[0]}" if theirs else ""
+    merge, lines = merge_cards(own, card, own), f"{len(own.splitlines())} lines"
+    pairs = [(each.before.split("\n")[0], each.there.split("\n")[0]) for each in merge.conflicts]
+    line, there = (pairs or [(lines, lines)])[0]
+    added = (
+        f"; lines that people added: {len(merge.added)}, the first: {merge.added[0]}" if merge.added else ""
+    )
     yield evidence.compare("card", stated=line, found=there, note=f"{CARD_FILE}, derived anew{added}")
     yield from _check_files(evidence, repo, own)
 
@@ -218,7 +218,8 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
     if stated or wrong:
         text = f"{', '.join(stated)} as written"
         found = f"{', '.join(wrong)} not as written" if wrong else text
-        yield evidence.compare("files", stated=text, found=found, holds=not wrong, note="each file's SHA-256")
+        note = f"{CARD_FILE}'s SHA-256" if wrong == [CARD_FILE] else "each file's SHA-256"
+        yield evidence.compare("files", stated=text, found=found, holds=not wrong, note=note)
     others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
     if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"

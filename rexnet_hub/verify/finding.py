@@ -10,7 +10,9 @@ from xml.etree import ElementTree
 from rexnet_hub.errors import RexnetHubError, UsageError
 from rexnet_hub.terminal import printable
 
-HOLDS, FALSE, NOT_MEASURED = "holds", "false", "not measured"
+HOLDS, FALSE, NOT_MEASURED, NOT_REACHED = "holds", "false", "not measured", "not reached"
+#: As of sysexits.h: nothing is false, but somebody did not answer; ask again later.
+TRY_AGAIN = 75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Finding:
 
     Attributes:
         claim: The claim's name, such as `parameters`.
-        verdict: `holds`, `false` or `not measured`.
+        verdict: `holds`, `false`, `not measured`, or `not reached` where who would say so did not answer.
         stated: What is claimed.
         found: What was measured; empty where nothing was.
         note: How it was measured, or what is needed to measure it.
@@ -32,6 +34,10 @@ class Finding:
     found: str = ""
     note: str = ""
 
+    def __str__(self) -> str:
+        """Return what does not hold, in one line."""
+        return f"{self.model}: {self.claim} is {self.verdict}: stated {self.stated}, found {self.found}"
+
 
 def require_truth(findings: Sequence[Finding]) -> None:
     """Refuse findings that hold a false claim, or none at all.
@@ -42,8 +48,13 @@ def require_truth(findings: Sequence[Finding]) -> None:
     if not findings:
         raise UsageError("there was nothing to verify")
     if wrong := [f for f in findings if f.verdict == FALSE]:
-        lines = (f"{f.model}: {f.claim} is false: stated {f.stated}, found {f.found}" for f in wrong)
-        raise RexnetHubError("\n".join(lines))
+        raise RexnetHubError("\n".join(map(str, wrong)))
+
+
+def exit_code(findings: Sequence[Finding]) -> int:
+    """Return the exit code of a command that made these findings: 0, 1 for a false one, or TRY_AGAIN."""
+    verdicts = {finding.verdict for finding in findings}
+    return 1 if FALSE in verdicts else TRY_AGAIN * (NOT_REACHED in verdicts)
 
 
 def render_json(findings: Sequence[Finding]) -> str:
@@ -54,7 +65,7 @@ def render_json(findings: Sequence[Finding]) -> str:
 def render_junit(findings: Sequence[Finding]) -> str:
     """Render findings as a JUnit file: a suite for each model, a case for each claim.
 
-    A false claim is a failure, one that is not measured is skipped.
+    A false claim is a failure, one that is not measured is skipped, one that was not reached an error.
     """
     root = ElementTree.Element("testsuites", name="rexnet-hub verify")
     for model in dict.fromkeys(finding.model for finding in findings):
@@ -63,7 +74,7 @@ def render_junit(findings: Sequence[Finding]) -> str:
             "name": printable(model),
             "tests": str(len(own)),
             "failures": str(sum(finding.verdict == FALSE for finding in own)),
-            "errors": "0",
+            "errors": str(sum(finding.verdict == NOT_REACHED for finding in own)),
             "skipped": str(sum(finding.verdict == NOT_MEASURED for finding in own)),
         }
         suite = ElementTree.SubElement(root, "testsuite", counts)
@@ -72,9 +83,7 @@ def render_junit(findings: Sequence[Finding]) -> str:
             case.set("name", printable(finding.claim))
             found = finding.found or "nothing"
             message = printable(f"stated {finding.stated}, found {found}; {finding.note}")
-            if finding.verdict == FALSE:
-                ElementTree.SubElement(case, "failure", message=message)
-            elif finding.verdict == NOT_MEASURED:
-                ElementTree.SubElement(case, "skipped", message=message)
+            if kind := {FALSE: "failure", NOT_MEASURED: "skipped", NOT_REACHED: "error"}.get(finding.verdict):
+                ElementTree.SubElement(case, kind, message=message)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

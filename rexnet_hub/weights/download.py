@@ -85,11 +85,13 @@ class _Transfer:
     identity: Identity
     policy: FetchPolicy
     progress: ShowBytes | None
-    deadline: float
+    is_head_only: bool
+    deadline: float = field(init=False)
     digester: Digester = field(init=False)
     validator: str | None = None
 
     def __post_init__(self) -> None:
+        self.deadline = time.monotonic() + self.policy.total_seconds
         self.restart()
 
     @property
@@ -112,8 +114,8 @@ class _Transfer:
         if self.progress:
             self.progress(self.at, total)
 
-    def error(self, problem: str) -> FetchError:
-        return FetchError(f"{redact_url(self.url)}: {problem}")
+    def error(self, problem: str, *, status: int | None = None) -> FetchError:
+        return FetchError(f"{redact_url(self.url)}: {problem}", status=status)
 
     def remaining_seconds(self) -> float:
         left = self.deadline - time.monotonic()
@@ -123,21 +125,29 @@ class _Transfer:
 
 
 def download(
-    url: str, target: BinaryIO, *, identity: Identity, policy: FetchPolicy, progress: ShowBytes | None
+    url: str,
+    target: BinaryIO,
+    *,
+    identity: Identity,
+    policy: FetchPolicy,
+    progress: ShowBytes | None = None,
+    is_head_only: bool = False,
 ) -> FileDigest:
     """Fetch what an address holds into an open file.
 
     A cut connection goes on where it stopped, if the server can prove that the file is the same, or
     the stated digest will. 429 and 5xx are waited for, as long as the server says.
 
+    Args:
+        is_head_only: Whether only to ask how long the file is, and to leave it where it is.
+
     Raises:
         FetchError: It could not be fetched.
         MismatchError: It is longer or shorter than stated.
         FileProblem: The file could not be read or written.
     """
-    end = time.monotonic() + policy.total_seconds
     transfer = _Transfer(
-        url=url, target=target, identity=identity, policy=policy, progress=progress, deadline=end
+        url=url, target=target, identity=identity, policy=policy, progress=progress, is_head_only=is_head_only
     )
     scheme = urlsplit(url).scheme if "://" in url else ""
     if scheme == "file":
@@ -155,7 +165,7 @@ def download(
             raise transfer.error(str(error)) from None
     else:
         raise FetchError(f"{redact_url(url)}: only https: and file: addresses are fetched")
-    if identity.size_bytes not in (None, transfer.at):
+    if not is_head_only and identity.size_bytes not in (None, transfer.at):
         raise identity.wrong_size(redact_url(url), str(transfer.at))
     return transfer.digester.digest()
 
@@ -272,12 +282,16 @@ def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:
         transfer.restart()
         raise _Interrupted("the server cannot go on where it stopped")
     if status not in (200, 206) or (status == 206 and not transfer.at):
-        raise transfer.error(f"the server answers {status} {response.reason[:40]!a}")
+        raise transfer.error(f"the server answers {status} {response.reason[:40]!a}", status=status)
     if response.headers.get("Content-Encoding", "identity") != "identity":
         raise transfer.error("the server packs the file, which was not asked for")
     total = _total_bytes(transfer, response)
     if total is not None and transfer.identity.size_bytes not in (None, total):
         raise transfer.identity.wrong_size(redact_url(transfer.url), str(total))
+    if transfer.is_head_only:
+        if total is None:
+            raise transfer.error("the server does not say how long the file is")
+        return
     tag = response.headers.get("ETag", "")
     transfer.validator = tag if tag.startswith('"') else None
     _take_chunks(transfer, response, total)

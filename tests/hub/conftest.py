@@ -51,6 +51,9 @@ def transport():
 @pytest.fixture
 def hub(monkeypatch, tmp_path, transport):
     """A loopback Hub, empty; the client's cache is new and the environment's token may write."""
+    from rexnet_hub.hub import remote
+
+    remote._ask_whoami.cache_clear()
     with LoopbackHub() as running:
         point_client_at(running, monkeypatch, tmp_path / "hf")
         if transport == "xet":

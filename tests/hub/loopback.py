@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import yaml
 from xet import TOKEN as XET_TOKEN
 from xet import NotXet, XetStore
 
@@ -29,6 +30,10 @@ ROLES = {WRITE: "write", READ: "read"}
 USER, ORG = "tester", "org"
 TRANSPORTS = ("lfs", "xet")
 SHA = re.compile(r"[0-9a-f]{40}\Z")
+#: What the Hub's rules for a card's metadata take, as far as our tests come to it.
+LICENSES = {"mit", "apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "gpl-3.0", "unknown", "other"}
+DATASET = re.compile(r"(?:[\w-]+/)?[\w.-]+\Z", re.ASCII)
+FRONT = re.compile(r"---\n(.*?)\n---", re.DOTALL)
 
 
 @dataclass
@@ -200,7 +205,7 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.log.append((line, answer.status))
         self.send(answer, fault)
 
-    do_GET = do_HEAD = do_POST = do_PUT = serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
 
     def read_body(self, fault):
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -247,8 +252,8 @@ class Handler(BaseHTTPRequestHandler):
                 raise refuse(400, "a token was sent to the store")
             self.role = None
             return
-        self.only = self.hub.tokens.get(given)
-        self.role = "write" if self.only else ROLES.get(given)
+        self.given, self.only = given, self.hub.tokens.get(given)
+        self.role = "write" if self.only or given in self.hub.scopes else ROLES.get(given)
         if given and self.role is None:
             raise refuse(401, "Invalid credentials in Authorization header")
 
@@ -258,7 +263,7 @@ class Handler(BaseHTTPRequestHandler):
             raise refuse(401 if self.role is None else 404, "Repository not found", "RepoNotFound")
         if repo.gated and content and self.role != "write":
             raise refuse(403, "Access to this model is restricted", "GatedRepo")
-        if write and (self.role != "write" or self.only not in (None, name)):
+        if write and (self.role != "write" or self.only not in (None, name) or not self.in_scope(name)):
             raise refuse(403, "you need the right to write")
         return repo
 
@@ -278,7 +283,13 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["oauth", "token"]:
             return self.exchange(json.loads(body))
         if parts[:2] == ["api", "validate-yaml"]:
-            return Answer(200, {"errors": [], "warnings": []})
+            return self.validate(json.loads(body)["content"])
+        if parts == ["api", "whoami-v2"]:
+            return self.whoami()
+        if (name := "/".join(parts[2:4])) in self.hub.moved:
+            return Answer(307, b"", {"Location": self.path.replace(name, self.hub.moved[name], 1)})
+        if parts == ["api", "models"]:
+            return self.models(self.query["author"])
         if parts[:2] == ["api", "models"]:
             return self.api("/".join(parts[2:4]), *parts[4:6], body=body, rest="/".join(parts[5:]))
         if parts[-2:] == ["objects", "batch"]:
@@ -299,9 +310,44 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.tokens[token] = asked["resource"]
         return Answer(200, {"access_token": token, "token_type": "bearer", "expires_in": 3600})
 
+    def whoami(self):
+        """Say whose token it is: of a member of organisations, with the role or the scopes that it has."""
+        if self.role is None or self.only:
+            raise refuse(401 if self.role is None else 403, "Invalid username or password.")
+        token: dict[str, Any] = {"displayName": "test", "role": ROLES.get(self.given, "fineGrained")}
+        if scopes := self.hub.scopes.get(self.given):
+            rows = [{"entity": {"type": "org", "name": n}, "permissions": may} for n, may in scopes.items()]
+            token["fineGrained"] = {"global": [], "scoped": rows}
+        orgs = [{"type": "org", "name": name, "roleInOrg": role} for name, role in self.hub.roles.items()]
+        auth = {"type": "access_token", "accessToken": token}
+        return Answer(200, {"type": "user", "name": USER, "orgs": orgs, "auth": auth})
+
+    def in_scope(self, name):
+        scopes = self.hub.scopes.get(self.given)
+        return scopes is None or "repo.write" in scopes.get(name.partition("/")[0], ())
+
+    def validate(self, card):
+        """Judge a card's metadata by the rules of the real Hub that a card of ours can break."""
+        found = FRONT.match(card)
+        data = yaml.safe_load(found[1]) if found else None
+        if not data:
+            warnings = [{"message": "empty or missing yaml metadata in repo card"}]
+            return Answer(200, {"errors": [], "warnings": warnings})
+        errors = []
+        if data.get("license", "mit") not in LICENSES:
+            errors.append(f'"license" must be one of [{", ".join(sorted(LICENSES))}, array]')
+        for model in data.get("model-index") or ():
+            for place, result in enumerate(model["results"]):
+                if not DATASET.match(kind := result["dataset"]["type"]):
+                    at = f"model-index[0].results[{place}].dataset.type"
+                    errors.append(f'"{at}" with value "{kind}" fails to match the required pattern')
+        told = {"errors": [{"message": text} for text in errors], "warnings": self.hub.warnings}
+        return Answer(400 if errors else 200, told)
+
     def create(self, asked):
         name = f"{asked.get('organization') or USER}/{asked['name']}"
-        if self.only or self.role != "write" or not name.startswith((f"{ORG}/", f"{USER}/")):
+        mine = self.hub.roles.get(name.partition("/")[0]) not in (None, "read") or name.startswith(f"{USER}/")
+        if self.only or self.role != "write" or not mine or not self.in_scope(name):
             raise refuse(403, "you may not create a repo there")
         if name in self.hub.repos:
             raise Answer(409, {"error": "exists already", "url": f"{self.hub.url}/{name}"})
@@ -325,9 +371,23 @@ class Handler(BaseHTTPRequestHandler):
                 return self.preupload(self.repo(name), rest, json.loads(body))
             case "commit", "POST":
                 return self.commit(name, rest, body)
+            case "auth-check", "GET":
+                self.repo(name, write=argument == "write")
+                return Answer(200)
+            case "branch", "POST" | "DELETE":
+                return self.branch(self.repo(name, write=True), rest, body)
+            case "settings", "PUT":
+                self.repo(name, write=True).private = json.loads(body)["visibility"] == "private"
+                return Answer(200, {})
             case "tag", "POST":
                 return self.tag(self.repo(name, write=True), rest, json.loads(body)["tag"])
         raise refuse(404, f"no route for {what}")
+
+    def models(self, owner):
+        """List an owner's repos, private ones for who may see them."""
+        names = [name for name in sorted(self.hub.repos) if name.startswith(f"{owner}/")]
+        seen = [name for name in names if self.role or not self.hub.repos[name].private]
+        return Answer(200, [{"_id": "1", "id": name, "modelId": name} for name in seen])
 
     def info(self, name, revision):
         repo = self.repo(name, content=False)
@@ -482,6 +542,16 @@ class Handler(BaseHTTPRequestHandler):
         repo.tags[tag] = self.commit_of(repo, revision)
         return Answer(200, {})
 
+    def branch(self, repo, name, body):
+        if self.command == "DELETE":
+            if repo.branches.pop(name, None) is None:
+                raise refuse(404, "Reference does not exist")
+        elif name in repo.branches:
+            raise refuse(409, "Reference already exists")
+        else:
+            repo.branches[name] = self.commit_of(repo, json.loads(body).get("startingPoint", "main"))
+        return Answer(200, {})
+
     def resolve(self, name, revision, path):
         repo = self.repo(name)
         sha = self.commit_of(repo, revision)
@@ -519,6 +589,8 @@ class LoopbackHub:
         self.token_url = self.url
         self.repos, self.log, self.faults, self.xet = {}, [], [], XetStore()
         self.trusted, self.tokens = {}, {}  # claims by repo, and the repo of each token given for them
+        self.roles, self.scopes = {ORG: "admin"}, {}  # by organisation; of fine-grained tokens
+        self.moved, self.warnings = {}, []  # old id -> new id; what is said of each card
         self.lock, self.stopped = threading.RLock(), threading.Event()
         self.gone = self.forgetful = self.speaks_xet = False
 

@@ -281,6 +281,7 @@ def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_
     repo, entry = hub.repos["org/pet"], load_index().find("pet")
     first = repo.head
     assert repo.private
+    assert "not-yet-public" in repo.branches
     assert repo.files() == {WEIGHTS: canonical}
     assert entry.weights.value == f"hf:org/pet@{first}#{WEIGHTS}"
     assert entry.extra["sha256"].value == hashlib.sha256(canonical).hexdigest()
@@ -292,6 +293,8 @@ def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)  # as on a real Hub
     (outcome,) = publish_all(["pet"], "hf:org", apply=True, record=True)
     assert outcome.problem is None
+    assert not repo.private
+    assert "not-yet-public" not in repo.branches
     kinds = {change.name: change.kind for change in outcome.plan.changes}
     assert kinds.pop(WEIGHTS) == "keep"
     assert set(kinds.values()) == {"add"}

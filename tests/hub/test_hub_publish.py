@@ -51,13 +51,13 @@ def rewrite(file, old, new):
 
 
 def test_a_plan_of_a_new_repo_writes_nothing(hub, staged):
-    """A first plan adds four files, says that the repo would be made, and needs the right to read only."""
-    plan = plan_publish(staged, "hf:org", token=READ)
+    """A first plan adds four files, says that the repo would be made, and asks the Hub about the card."""
+    plan = plan_publish(staged, "hf:org")
     assert (plan.head, plan.target, set(kinds(plan).values())) == (None, "hf:org/small", {"add"})
     assert (plan.visibility, plan.license, plan.stops) == ("public", "mit", ())
     assert "it would be made" in "\n".join(describe_plan(plan))
     assert hub.repos == {}
-    assert hub.requests("(POST|PUT|DELETE) .") == []
+    assert hub.requests("(POST|PUT|DELETE) .") == ["POST /api/validate-yaml"]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -332,8 +332,8 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
 
 REFUSALS = {
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
-    "no write right": ({"token": READ}, HubError, "may not do that"),
-    "no right there": ({"to": "hf:strangers"}, HubError, "may not do that"),
+    "no write right": ({"token": READ}, PublishError, "may only read"),
+    "no right there": ({"to": "hf:strangers"}, PublishError, "no member of strangers"),
     "bad id": ({"to": "hf:org/a--b"}, UsageError, "is no target"),
     "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
 }

@@ -25,12 +25,14 @@ pytestmark = [
 ]
 
 #: Every kind of request that a first publication makes.
-CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET = (
-    "POST /api/repos/create", "POST .*/preupload/", "POST .*objects/batch", "PUT ", "POST .*/commit/",
+CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET, MARK, SETTINGS, UNMARK = (
+    "POST /api/repos/create", "POST .*/preupload/", "POST .*objects/batch", "PUT /org/", "POST .*/commit/",
     "POST .*/tag/",
     "GET /api/models/org/small(/revision.*)?$", "GET .*/refs", "HEAD .*/resolve/",
-    "GET /(org/small|xorb)/[0-9a-f]{64}$",
+    "GET /(org/small|xorb)/[0-9a-f]{64}$", "POST .*/branch/", "PUT .*/settings", "DELETE .*/branch/",
 )  # fmt: skip
+#: Those by which a plan asks whether all this will be taken.
+WHOAMI, VALIDATE = "GET .*/whoami-v2", "POST .*/validate-yaml"
 #: Those that it makes over Xet in place of BATCH and PUT, and to read back.
 TO_SEND, XORB, SHARD, TO_READ, PLACES = (
     "GET .*/xet-write-token", "POST .*/xorbs/", "POST .*/shards", "GET .*/xet-read-token",
@@ -38,7 +40,7 @@ TO_SEND, XORB, SHARD, TO_READ, PLACES = (
 )  # fmt: skip
 by_both = pytest.mark.parametrize("transport", TRANSPORTS)
 OVER_XET = (TO_SEND, XORB, SHARD, TO_READ, PLACES)
-REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET)
+REQUESTS = (CREATE, PREUPLOAD, BATCH, PUT, COMMIT, TAG, INFO, REFS, HEAD, GET, MARK, SETTINGS, UNMARK)
 
 
 def publish(staged, patience=QUICK):
@@ -52,31 +54,35 @@ def state(hub):
 
 
 def assert_old_or_new(hub, files):
+    """What others see is nothing, or all of it with its tag; what we see, no half of a commit."""
     found, tags = state(hub)
     assert found in ({}, files)
     assert tags == {} or found == files
+    repo = hub.repos.get("org/small")
+    assert repo is None or repo.private or (found == files and len(tags) == 1)
 
 
-def assert_ends_right(hub, staged, files):
-    """A second run ends in one commit and one tag, with the staged bytes."""
+def assert_ends_right(hub, staged, files, *, is_private=False):
+    """A second run ends in one commit and one tag, with the staged bytes, for all to see."""
     published = publish(staged)
     repo = hub.repos["org/small"]
     assert repo.files() == files
     assert [commit.title for _, commit in repo.history(repo.head)][1:] == ["initial commit"]
     assert len(repo.commits) == 2
     assert repo.tags == {published.tag: repo.head}
+    assert (repo.private, list(repo.branches)) == (is_private, ["main"])
 
 
 @pytest.mark.parametrize(
     ("transport", "on", "action"),
     [
-        *(("lfs", on, "lost") for on in REQUESTS),
-        *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO)),
-        *(("lfs", on, "stall") for on in REQUESTS),
+        *(("lfs", on, "lost") for on in (*REQUESTS, WHOAMI, VALIDATE)),
+        *(("lfs", on, "status") for on in (CREATE, BATCH, COMMIT, TAG, INFO, MARK, SETTINGS, UNMARK, WHOAMI)),
+        *(("lfs", on, "stall") for on in (*REQUESTS, WHOAMI)),
         *(("xet", on, "lost") for on in (*OVER_XET, GET)),
         *(("xet", on, "status") for on in (TO_SEND, XORB, SHARD)),
         *(("xet", on, "stall") for on in (*OVER_XET, GET)),
-        *(("lfs", on, "flip") for on in (CREATE, PREUPLOAD, BATCH, COMMIT, INFO, REFS)),
+        *(("lfs", on, "flip") for on in (CREATE, PREUPLOAD, BATCH, COMMIT, INFO, REFS, WHOAMI, VALIDATE)),
         *(("xet", on, "flip") for on in (TO_SEND, XORB, SHARD, COMMIT, PLACES)),
     ],
 )
@@ -303,6 +309,8 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
     [
         ("lfs", CREATE, "kill"),
         ("lfs", CREATE, "killed_after"),
+        ("lfs", MARK, "kill"),
+        ("lfs", MARK, "killed_after"),
         ("lfs", PREUPLOAD, "kill"),
         ("lfs", PUT, "kill"),
         ("lfs", COMMIT, "kill"),
@@ -310,13 +318,20 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
         ("lfs", GET, "kill"),
         ("lfs", TAG, "kill"),
         ("lfs", TAG, "killed_after"),
+        ("lfs", SETTINGS, "kill"),
+        ("lfs", SETTINGS, "killed_after"),
+        ("lfs", UNMARK, "kill"),
+        ("lfs", UNMARK, "killed_after"),
         ("xet", XORB, "killed_after"),
         ("xet", SHARD, "killed_after"),
         ("xet", COMMIT, "killed_after"),
     ],
 )
 def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_path, own_small_index):
-    """The publishing process is killed before or after each change that it asks for: then it ends right."""
+    """The publishing process is killed before or after each change that it asks for: then it ends right.
+
+    Between making the repo and marking it, nothing tells it from one that somebody made private: it stays so.
+    """
     child: subprocess.Popen[bytes]
 
     def kill():
@@ -330,7 +345,8 @@ def test_a_kill_at_every_step(hub, staged, files, transport, on, action, tmp_pat
     )  # fmt: skip
     assert child.wait(timeout=60) == -signal.SIGKILL
     assert_old_or_new(hub, files)
-    assert_ends_right(hub, staged, files)
+    is_unmarked = (on, action) in ((CREATE, "killed_after"), (MARK, "kill"))
+    assert_ends_right(hub, staged, files, is_private=is_unmarked)
 
 
 @by_both

@@ -180,7 +180,7 @@ def test_a_folder_and_a_name_publish_the_same_bytes(hub, tmp_path, to):
 
 
 def test_lines_that_a_person_wrote_into_a_staged_card_are_published(hub, tmp_path):
-    """Only the lines that name the place are rendered anew."""
+    """Only the lines that name the place are rendered anew; by name the lines are published too."""
     staged = staged_by_command(tmp_path / "staged" / "small")
     with (staged / "README.md").open("a") as card:
         card.write("\nFrom our own pen.\n")
@@ -189,6 +189,8 @@ def test_lines_that_a_person_wrote_into_a_staged_card_are_published(hub, tmp_pat
     card = hub.repos["org/small"].files()["README.md"].decode()
     assert card.endswith("\nFrom our own pen.\n")
     assert '"hf-hub:org/small"' in card
+    (outcome,) = publish_all(["small"], "hf:org")
+    assert outcome.plan.is_done
 
 
 def test_a_folder_that_was_signed_for_another_place_is_refused(hub, tmp_path, private_key):
@@ -207,13 +209,14 @@ def test_a_folder_that_was_signed_for_another_place_is_refused(hub, tmp_path, pr
     assert '"hf-hub:org/small"' in hub.repos["org/small"].files()["README.md"].decode()
 
 
-def test_a_revert_is_published(hub, staged, files):
+def test_a_revert_is_published(hub, own_small_index, staged, files, tmp_path):
     """Published, changed, put back, published again: the old files are the head, their tag is found done."""
+    index = own_small_index / "small.yml"
+    before = index.read_text()
     first = publish(staged)
-    before = (staged / "README.md").read_bytes()
-    changed(staged)
-    second = publish(staged)
-    (staged / "README.md").write_bytes(before)
+    index.write_text(before.replace("License: MIT", "License: Apache-2.0"))
+    second = publish(staged_by_command(tmp_path / "changed" / "small"))
+    index.write_text(before)
     again = publish(staged)
     repo = hub.repos["org/small"]
     assert (repo.head, again.tag, repo.files()) == (again.commit, first.tag, files)

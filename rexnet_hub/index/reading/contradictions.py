@@ -12,6 +12,8 @@ from itertools import combinations
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.index.reading.hub_metadata import DATASETS
+from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
@@ -33,6 +35,8 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     """Check each entry, and all of them against each other."""
     _check_names(entries, report)
     _check_shared_weights(entries, report)
+    for entry in (*entries, *collections):
+        _check_for_hub(entry, report)
     for entry in entries:
         _check_weights(entry, report)
         _check_witnesses(entry, report)
@@ -185,6 +189,19 @@ def _check_labels(entry: Entry, report: Report) -> None:
         entry.labels  # noqa: B018 - its file is read
     except IndexReadError as error:
         report("wrong-labels", claim.location, str(error).removeprefix(f"{claim.location}: "))
+
+
+def _check_for_hub(entry: Entry, report: Report) -> None:
+    """Report what the Hub refuses on a card: a licence that it does not list, a data set of no id."""
+    claim = entry.license if "license_name" not in entry.extra else None
+    if claim and not claim.inherited and (problem := find_license_problem(str(claim.value))):
+        report("refused-by-hub", claim.location, problem)
+    for result in entry.results:
+        known = DATASETS.get(str(result.dataset), (str(result.dataset),))[0]
+        claim = result.extra.get("dataset_type")
+        if problem := find_dataset_problem(str(claim.value if claim else known)):
+            where = claim.location if claim else result.location
+            report("refused-by-hub", where, f"{problem}; write the id as Dataset Type")
 
 
 def _check_result(result: Result, report: Report) -> None:

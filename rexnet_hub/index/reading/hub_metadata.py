@@ -9,7 +9,7 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
-from rexnet_hub.index.reading.values import as_number
+from rexnet_hub.index.reading.values import OUR_LICENSES, as_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,6 @@ if TYPE_CHECKING:
 #: Our name of a data set -> the Hub's id and its name there.
 DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
 _OUR_DATASETS = {theirs: ours for ours, names in DATASETS.items() for theirs in names}
-#: Licences whose id on the Hub is their SPDX id in lower case.
-_LICENSES = (
-    "AFL-3.0 AGPL-3.0 Apache-2.0 BSD-2-Clause BSD-3-Clause BSD-3-Clause-Clear BSL-1.0 CC0-1.0 CC-BY-4.0 "
-    "CC-BY-NC-4.0 CC-BY-NC-ND-4.0 CC-BY-NC-SA-4.0 CC-BY-SA-4.0 GPL-2.0 GPL-3.0 ISC LGPL-3.0 MIT "
-    "MPL-2.0 Unlicense"
-)
-_OUR_LICENSES = {name.lower(): name for name in _LICENSES.split()}
-
 #: Characters of metadata of others that are read; ours are some hundreds.
 MAX_FRONT_MATTER = 100_000
 
@@ -114,7 +106,7 @@ def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[N
     pairs, metadata = [], []
     if "license" in parts:
         key, value = parts["license"]
-        pairs.append((_text(key, "License"), _reworded(value, _OUR_LICENSES)))
+        pairs.append((_text(key, "License"), _reworded(value, OUR_LICENSES)))
     if "datasets" in parts:
         key, value = parts["datasets"]
         items = [_reworded(item, _OUR_DATASETS) for item in value.items] or [_reworded(value, _OUR_DATASETS)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,6 +37,12 @@ NEVER_EMPTY = {
     "digest": "the 64 hexadecimal digits of a SHA-256",
     "key": "a public key on P-256, P-384 or P-521, in PEM, or IDENTITY@https://ISSUER",
 }
+
+_LICENSES = Path(__file__).with_name("licenses.txt").read_text("utf-8").splitlines()
+#: The Hub's id of a licence -> the licence as we write it.
+OUR_LICENSES = {name.lower(): name for line in _LICENSES if line[0] != "#" for name in line.split()}
+#: Source: the Hub's own words where it refuses an id.
+_DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 
 
 def as_number(text: str) -> Decimal | None:
@@ -81,6 +88,21 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
             message = f"{text} is {_OTHER_THAN_TEXT[kind_of_yaml]}, meant is text; quote it"
             notes.append(Flaw("unquoted-text", message, new=_quoted(node, text)))
     return text
+
+
+def find_license_problem(name: str) -> str | None:
+    """Return why the Hub would refuse a licence, and what it has in its place; None if it would not."""
+    if name.lower() in OUR_LICENSES:
+        return None
+    near = "-".join(name.lower().split()).removesuffix("-only").removesuffix("-or-later")
+    return f"the Hub has no licence {name[:80]!r}; it has {OUR_LICENSES.get(near, 'other')}"
+
+
+def find_dataset_problem(name: str) -> str | None:
+    """Return why the Hub would refuse the id of a data set; None if it would not."""
+    if _DATASET_ID.fullmatch(name):
+        return None
+    return f"the Hub takes no data set {name[:80]!r}; an id has letters, digits, - _ . and one / at most"
 
 
 def is_null(node: Node) -> bool:

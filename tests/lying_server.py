@@ -30,7 +30,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.head(int(code), 0, **({"Retry-After": wait} if wait else {}))
         if name == "redirect":
             return self.head(302, 0, Location=value)
-        self.serve(name, server.data, server.etag)
+        if server.files is not None and self.path not in server.files:
+            return self.head(404, 0)
+        self.serve(name, (server.files or {}).get(self.path, server.data), server.etag)
         return None
 
     def head(self, status, length, **headers):
@@ -84,6 +86,7 @@ class Server(ThreadingHTTPServer):
     """Serves until it is closed; remembers every request."""
 
     data: bytes
+    files: dict[str, bytes] | None = None  # by path, where there is more than one
     modes: list[str]
     etag: str
     requests: list[tuple[str, dict[str, str]]]

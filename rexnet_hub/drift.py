@@ -1,0 +1,311 @@
+"""Compare what is published, and what is cited, with index and lock.
+
+A head that moved, a file beside ours, a line more in a card: what others change of their own is named, and is
+false only where index or lock state otherwise.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from decimal import Decimal
+from functools import partial
+
+from rexnet_hub.addresses import HubFile, host_of, parse_hub_file, redact_url
+from rexnet_hub.errors import (
+    FetchError,
+    FileProblem,
+    HubError,
+    MismatchError,
+    RepoError,
+    UnknownModelError,
+    UsageError,
+)
+from rexnet_hub.hub.guard import PUBLIC_HUB
+from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url, list_repos
+from rexnet_hub.hub.snapshot import RepoFile, is_offline
+from rexnet_hub.identity import Identity, StatedFile
+from rexnet_hub.index import Entry, load_index, read_lock
+from rexnet_hub.index.entry import PublishedTable, Witness
+from rexnet_hub.index.lock import Publication, flatten
+from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.patience import Patience, is_transient
+from rexnet_hub.publish.plan import parse_repo_id
+from rexnet_hub.publish.releases import differing, repo_at
+from rexnet_hub.publish.there import CARD_MARK, HUBS_OWN, find_ours, reader
+from rexnet_hub.verify import verify_model
+from rexnet_hub.verify.evidence import Evidence
+from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
+from rexnet_hub.weights.download import FetchPolicy, download
+
+#: The claims whose findings are of what others did, so that they are shown though they are not false.
+NOTES = frozenset({"repo", "head", "others", "source"})
+#: Answers that settle that something is not there; any other may be another one tomorrow.
+_GONE = frozenset({404, 410, 451})
+MOST_TITLES, MAX_TEXT_BYTES = 5, 1 << 24
+PATIENCE = Patience(step_seconds=30, total_seconds=600, attempts=3)
+POLICY = FetchPolicy(total_seconds=600, attempts=3)
+#: A file of a repository, as GitHub, the Hub and others like them address it.
+_PINNED = re.compile(
+    r"https://(?P<host>[^/]+)/(?P<repo>[^/]+/[^/]+)/(?:blob|raw|resolve)/(?P<at>[^/]+)/(?P<path>[^?#]+)"
+)
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+#: Where in an entry addresses stand that are asked for more than their text.
+_ASKED = re.compile(r"^weights\.|\bwitnesses\.|\.snapshots\.")
+
+
+def verify_published(target: str) -> list[Finding]:
+    """Check one repo on the Hub, `hf:OWNER/NAME`, or each of an owner, as it is now, against index and lock.
+
+    Raises:
+        UsageError: The target is neither.
+        UnknownModelError: The one repo is of no model of the index.
+        HubError: The owner's repos cannot be listed.
+    """
+    if not target.startswith("hf:"):
+        raise UsageError(f"{target}: is no repo on the Hub; give hf:OWNER or hf:OWNER/NAME, and nothing else")
+    index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
+    locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
+    known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
+    if "/" in target:
+        repos = {target.removeprefix("hf:")}
+        if not repos <= known.keys():
+            raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+    else:
+        repos = {*list_repos(owner, PATIENCE), *(repo for repo in locked if repo.startswith(f"{owner}/"))}
+    findings: list[Finding] = []
+    for repo in sorted(repos):
+        if entry := known.get(repo):
+            findings += _check_published(entry, repo)
+        else:
+            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
+            findings.append(Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts))
+    return findings
+
+
+def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding]:
+    """Check each model that the lock has on a Hub, and each source that the entries cite.
+
+    Args:
+        is_fetched: Whether released files are fetched whole, past the cache; else their sizes are asked for.
+
+    Raises:
+        UsageError: Nothing may be asked (HF_HUB_OFFLINE), or there is nothing to ask.
+    """
+    if is_offline():
+        raise UsageError("to watch is to ask others, and HF_HUB_OFFLINE forbids that")
+    lock = read_lock()
+    published = [(entry, hub.repo_id) for entry in entries if (hub := lock.of(entry.name).hub)]
+    findings = [finding for entry, repo_id in published for finding in _check_published(entry, repo_id)]
+    findings += _check_sources(entries, is_fetched=is_fetched)
+    if not findings:
+        raise UsageError("nothing is published and the index cites no source, so there is nothing to watch")
+    return findings
+
+
+def _evidence(entry: Entry) -> Evidence:
+    return Evidence(entry=entry, checkpoint=None, repo=None, measured=read_lock().of(entry.name), records=())
+
+
+def _asked(say: Evidence, claim: str, stated: str, ask: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """Yield what asking finds; that something is gone or refused is false, that nobody answered is said."""
+    try:
+        yield from ask()
+    except (HubError, FetchError, MismatchError) as error:
+        is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
+        finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
+        yield replace(finding, verdict=NOT_REACHED) if is_passing else finding
+
+
+def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
+    """Check a model's repo: its releases, who changed what since the last, and all that it claims now."""
+    say, remote = _evidence(entry), RemoteRepo(repo_id=repo_id, patience=PATIENCE)
+    yield from _asked(say, "repo", f"hf:{repo_id}", partial(_check_repo, say, remote))
+
+
+def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
+    state, stated, measured = remote.read(), f"hf:{remote.repo_id}", say.measured
+    found = f"hf:{state.repo_id}" if state.head else "no such repo, or it is private"
+    if state.is_private and found == stated:
+        yield say.leave("repo", stated=stated, found="private", note="read with a token")
+    else:
+        yield say.compare("repo", stated=stated, found=found, note="as the Hub names it")
+    if state.head is None:
+        return
+    if measured.hub is None or measured.hub.repo_id != remote.repo_id:
+        yield say.leave("head", stated="nothing", found=state.head, note="not in the lock: publish --record")
+    else:
+        for release in (each for each in measured.published if each.repo_id == remote.repo_id):
+            yield _check_release(say, remote, state, release)
+        yield _check_head(say, remote, state, measured.hub.commit)
+    remote = replace(remote, repo_id=state.repo_id or remote.repo_id)
+    with reader(remote, state) as read:
+        others = sorted(state.files.keys() - find_ours(state.files, read) - {HUBS_OWN})
+    if others:
+        yield say.leave("others", stated="nothing", found=", ".join(others), note="files that are not ours")
+    with repo_at(remote, state) as folder:
+        try:
+            yield from verify_model(say.entry, repo=folder, measured=measured)
+        except (FileProblem, RepoError) as error:  # of which no claim can be measured
+            found = str(error).replace(str(folder), remote.repo_id)
+            yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")
+
+
+def _check_release(say: Evidence, remote: RemoteRepo, head: RemoteState, release: Publication) -> Finding:
+    """Check that a release is there: its commit with its weights, and its tag on the files of that commit."""
+    then, tagged = remote.read(release.commit), head.tags.get(release.tag or "")
+    weights = then.files.get(WEIGHTS_FILE)
+    found = weights.sha256 if weights else "gone"
+    wrong = {
+        "no such commit any more": not then.head,
+        f"weights {found}": then.head and release.weights_sha256 != found,
+        f"no tag {release.tag}": release.tag and not tagged,
+        f"{release.tag} on {tagged} with other files": tagged and differing(then, remote.read(tagged)),
+    }
+    stated = f"{release.tag or 'no tag'} on {release.commit}, weights {release.weights_sha256}"
+    found = "; ".join(text for text, is_so in wrong.items() if is_so) or stated
+    return say.compare("release", stated=stated, found=found, note=f"lock, {release.date}")
+
+
+def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: str) -> Finding:
+    """Name the commits since the lock's; false if a file of ours changed; the card has a check."""
+    if head.head == commit:
+        return say.compare("head", stated=commit, found=commit, note="no commit since")
+    history, then = remote.messages(str(head.head)), remote.read(commit)
+    since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
+    titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
+    note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
+    wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
+    same = "weights and config the same" if then.head else "of another history"
+    make = partial(say.compare, holds=False) if wrong else say.leave
+    return make("head", stated=commit, found=f"{head.head}, {', '.join(wrong) or same}", note=note)
+
+
+class _Upstream:
+    """Reads what the index cites, each text and each state of a repo once."""
+
+    def __init__(self) -> None:
+        self.text = functools.cache(_fetch_text)
+        self.state = functools.cache(lambda repo, at: RemoteRepo(repo_id=repo, patience=PATIENCE).read(at))
+
+    def lines(self, url: str, revision: str = "HEAD") -> list[str]:
+        """Read a text as it is at a revision; where its address has none, as it is now."""
+        if at := _PINNED.match(url):
+            url = f"https://{at['host']}/{at['repo']}/raw/{revision}/{at['path']}"
+        return self.text(url).splitlines()
+
+    def record(self, url: str, revision: str | None = None) -> RepoFile | None:
+        """Read the Hub's record of a file at a revision; None where the address is of no Hub."""
+        at = _hub_file(url)
+        if at is None:
+            return None
+        file = self.state(at.repo_id, revision).files.get(at.name)
+        if file is None:
+            raise HubError(at.repo_id, f"{at.repo_id} shows us no {at.name}", kind="no-file")
+        return file
+
+
+def _hub_file(url: str) -> HubFile | None:
+    """Parse the address of a file on the Hub, in either form; None for any other."""
+    at = _PINNED.match(url)
+    if at and at["host"] in (*PUBLIC_HUB, host_of(hub_url())):
+        return HubFile(at["repo"], at["at"], at["path"])
+    return parse_hub_file(url)
+
+
+def _fetch_text(url: str) -> str:
+    def refuse_large(done: int, total: int | None) -> None:
+        if done > MAX_TEXT_BYTES:
+            raise FetchError(f"{redact_url(url)}: is longer than {MAX_TEXT_BYTES} bytes")
+
+    target = io.BytesIO()
+    download(url, target, identity=Identity(), policy=POLICY, progress=refuse_large)
+    return target.getvalue().decode(errors="replace")
+
+
+def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:
+    """Check what the released files, the witnesses, the tables and the cited texts are now."""
+    up, cited = _Upstream(), dict[str, tuple[Evidence, list[str]]]()
+    for entry in entries:
+        say, url = _evidence(entry), entry.released.url if entry.released else ""
+        asked = partial(_asked, say)
+        if url.startswith(("https:", "hf:")):
+            yield from asked("weights", redact_url(url), partial(_check_weights, say, up, url, is_fetched))
+        for witness in entry.witnesses:
+            if str(witness.claim.source).startswith("https:"):
+                yield from asked("witness", witness.claim.text, partial(_check_witness, say, up, witness))
+        for tables in (result.snapshots for result in entry.results):
+            last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
+            for table in tables:
+                check = partial(_check_table, say, up, table, is_last=last[_file(table.url)] is table)
+                yield from asked("table", redact_url(table.url), check)
+        for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
+            at = _PINNED.match(str(value))
+            if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
+                label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]
+                cited.setdefault(at[0], (say, []))[1].append(label)
+    for url, (say, names) in cited.items():
+        yield from _asked(say, "source", redact_url(url), partial(_check_text, say, up, url, names))
+
+
+def _file(url: str) -> str:
+    return _PINNED.sub(r"\g<host>/\g<repo>/\g<path>", url)
+
+
+def _check_weights(say: Evidence, up: _Upstream, url: str, is_fetched: bool) -> Iterator[Finding]:
+    """Check the released file where it is: by the Hub's record of it, else by its size, or fetched whole."""
+    shown, at = redact_url(url), _hub_file(url)
+    identity, how = say.released_identity.agreed(shown), "the Hub's record"
+    if at and (record := up.record(url, at.commit)):
+        identity.require(shown, StatedFile(by="it", sha256=record.sha256 or "", size_bytes=record.size_bytes))
+    else:
+        how = "fetched whole" if is_fetched else "its size alone: --fetch compares each byte"
+        with tempfile.TemporaryFile() as target:
+            digest = download(url, target, identity=identity, policy=POLICY, is_head_only=not is_fetched)
+        if is_fetched:
+            identity.require(shown, digest)
+    stated = "; ".join(statement.value for statement in identity.statements)
+    yield say.compare("weights", stated=stated, found=stated, note=f"{shown}, {how}")
+
+
+def _check_witness(say: Evidence, up: _Upstream, witness: Witness) -> Iterator[Finding]:
+    """Check that a witness states at its head what it is cited for."""
+    place, text, value = str(witness.claim.source), witness.claim.text, witness.claim.value
+    record, note = up.record(place), f"{redact_url(place)}, at its head"
+    if record is not None and (witness.algorithm != "sha256" or record.sha256 is None):
+        yield say.leave("witness", stated=text, found="no such digest in the Hub's record", note=note)
+        return
+    found = record.sha256 if record else "another"
+    holds = found == value if record else any(value in line.lower() for line in up.lines(place))
+    yield say.compare("witness", stated=text, found=text if holds else found, note=note)
+
+
+def _check_table(say: Evidence, up: _Upstream, table: PublishedTable, *, is_last: bool) -> Iterator[Finding]:
+    """Check that a table has the figures: as it is cited, and at its head if no later one is cited."""
+    names, at = {say.entry.name, say.entry.architecture}, _PINNED.match(table.url)
+    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
+    figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
+    for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
+        rows = [line for line in up.lines(table.url, revision) if named.search(line)]
+        numbers = {Decimal(number) for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)}
+        wrong = [figure for figure, value in figures.items() if value not in numbers]
+        stated = ", ".join(wrong or figures)
+        found = ("; ".join(rows) or "no line that names the model") if wrong else stated
+        yield say.compare("table", stated=stated, found=found, note=f"{redact_url(table.url)}, at {revision}")
+
+
+def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) -> Iterator[Finding]:
+    """Check that a cited text is still there, and name it where its head has another one."""
+    at, shown, note = _PINNED.match(url), redact_url(url), f"cited for {', '.join(dict.fromkeys(names))}"
+    commit = at["at"] if at else "HEAD"
+    record = up.record(url, commit)
+    if record == up.record(url) if record else up.lines(url, commit) == up.lines(url):
+        yield say.compare("source", stated=shown, found=shown, note=note)
+    else:
+        yield say.leave("source", stated=shown, found="there; its head has another text", note=note)

@@ -1,0 +1,479 @@
+"""What others change of what we published, or of what the index cites, is found and said; nothing else is."""
+
+import copy
+import hashlib
+import json
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from loopback import READ
+from lying_server import serving
+
+from rexnet_hub.cli import main
+
+OTHER, DIGITS = b"weights of somebody else, " * 9, "5ffbf9" * 16
+SOURCES = """\
+  Sources:
+    License: {at}/authors/net/blob/61debcc/README.md#license
+"""
+MORE = """\
+  Witnesses:
+  - Place: https://huggingface.co/timm/small/blob/main/model.safetensors
+    Of: safetensors
+    Algorithm: sha256
+    Digest: {sha256}
+  - Place: {at}/open/zoo/blob/7ef5b91/model.yml
+    Of: other
+    Algorithm: sha384
+    Digest: {sha384}
+    Commit: 7ef5b91
+"""
+TABLES = """\
+    Sources:
+    - URL: {at}/timm/models/blob/a7d0a8b5/results.csv
+      Date: '2021-01-03'
+      Metrics: {{Top 1 Accuracy: 77.858}}
+    - URL: {at}/timm/models/blob/4e5207c7/results.csv
+      Date: '2025-10-30'
+      Metrics: {{Top 1 Accuracy: 77.862}}
+"""
+ROW = "model,top1,top5,param_count\nsmaller,1.000,2.000,0.1\nsmall.in1k,{},93.890,4.80\n"
+README, YML = "/authors/net/raw/{}/README.md", "/open/zoo/raw/HEAD/model.yml"
+TABLE = "/timm/models/raw/{}/results.csv"
+
+
+@pytest.fixture(scope="module")
+def origin(small_index, certificate):
+    """The servers of everybody who is cited, over TLS, and the text of an index that cites them."""
+    released = next(small_index.parent.glob("*.pth"))
+    with serving(b"", certificate) as server:
+        at = f"https://127.0.0.1:{server.server_address[1]}"
+        honest = {
+            f"/dir/{released.name}": released.read_bytes(),
+            README.format("61debcc"): b"MIT\n",
+            README.format("HEAD"): b"MIT\n",
+            YML: f"sha384: {DIGITS.upper()}\n".encode(),
+            TABLE.format("a7d0a8b5"): ROW.format("77.858").encode(),
+            TABLE.format("4e5207c7"): ROW.format("77.862").encode(),
+            TABLE.format("HEAD"): ROW.format("77.862").encode(),
+        }
+        sha256 = hashlib.sha256(OTHER).hexdigest()
+        text = (small_index / "small.yml").read_text()
+        text = text.replace(released.as_uri(), f"{at}/dir/{released.name}")
+        text = text.replace("Models:\n", SOURCES.format(at=at) + "Models:\n")
+        text = text.replace("  Results:\n", MORE.format(at=at, sha256=sha256, sha384=DIGITS) + "  Results:\n")
+        text = text.replace(
+            "    ID: rexnet_100\n", f"    ID: rexnet_100\n    File Size: {released.stat().st_size}\n"
+        )
+        yield SimpleNamespace(
+            server=server, honest=honest, text=text + TABLES.format(at=at), released=released.name
+        )
+
+
+@pytest.fixture(scope="module")
+def published_once():
+    """The Hub's repos and the lock after the one publication of all these tests."""
+    return {}
+
+
+@pytest.fixture
+def zoo(hub, origin, published_once, certificate, tmp_path, monkeypatch, capsys):
+    """A published model with sources of every kind, all as the index states them."""
+    from rexnet_hub import drift
+
+    index = tmp_path / "index"
+    index.mkdir()
+    (index / "small.yml").write_text(origin.text)
+    origin.server.files, origin.server.modes = dict(origin.honest), ["honest"]
+    for name, value in {"INDEX": index, "ALLOW": "127.0.0.1"}.items():
+        monkeypatch.setenv(f"REXNET_HUB_{name}", str(value))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    for name in ("PATIENCE", "POLICY"):
+        monkeypatch.setattr(drift, name, replace(getattr(drift, name), wait_seconds=0))
+    if not published_once:
+        hub.create("timm/small", {"model.safetensors": OTHER})
+        assert main(["publish", "small", "--to", "hf:org", "--apply", "--record", "--tag", "v1"]) == 0
+        published_once.update(repos=copy.deepcopy(hub.repos), lock=(index / "lock.json").read_bytes())
+        capsys.readouterr()
+    hub.repos.update(copy.deepcopy(published_once["repos"]))
+    (index / "lock.json").write_bytes(published_once["lock"])
+    files, repo = origin.server.files, hub.repos["org/small"]
+    return SimpleNamespace(
+        hub=hub, server=origin.server, files=files, repo=repo, index=index,
+        released=f"/dir/{origin.released}",
+        text=lambda name: repo.files()[name].decode(),
+        token=lambda value: monkeypatch.setenv("HF_TOKEN", value),
+        anonymous=lambda: monkeypatch.delenv("HF_TOKEN"),
+    )  # fmt: skip
+
+
+def run(capsys, *words):
+    """Run a command: (exit code, its lines, what it says beside them)."""
+    code = main(list(words))
+    said = capsys.readouterr()
+    return code, said.out.splitlines(), said.err
+
+
+def push(zoo, name, old, new):
+    """Commit a file of ours with other words in it, as somebody else would."""
+    text = zoo.text(name)
+    assert old in text
+    zoo.hub.push("org/small", {name: text.replace(old, new).encode()}, title="Improve it")
+
+
+def rename(zoo):
+    zoo.hub.repos["org/new"] = zoo.hub.repos.pop("org/small")
+    zoo.hub.moved["org/small"] = "org/new"
+
+
+def squash(zoo):
+    tree = zoo.repo.commits[zoo.repo.head].tree
+    zoo.repo.commits.clear()
+    zoo.repo.branches["main"] = zoo.repo.commit(None, tree, "squashed")
+    zoo.repo.tags.clear()
+
+
+def hide(zoo):
+    zoo.repo.private = True
+    zoo.anonymous()
+
+
+def gate(zoo):
+    zoo.repo.gated = True
+    zoo.token(READ)
+
+
+def swap_receipt(zoo):
+    push(zoo, "receipt.json", '"stand_in": true', '"stand_in": false')
+
+
+def relicense(zoo):
+    file = zoo.index / "small.yml"
+    file.write_text(file.read_text().replace("License: MIT", "License: Apache-2.0"))
+
+
+def publish_unrecorded(zoo):
+    repo, head = zoo.repo, zoo.repo.head
+    title, message = repo.commits[head].title, repo.commits[head].message
+    zoo.hub.push("org/small", {"model.safetensors": OTHER}, title, message)
+
+
+def record_others(zoo):
+    """Record other weights of the publication than those that it has."""
+    lock = zoo.index / "lock.json"
+    lock.write_text(re.sub(r'"weights_sha256": "\w+"', f'"weights_sha256": "{"0" * 64}"', lock.read_text()))
+
+
+#: What is planted, and the line that says it.
+PLANTED = {
+    "weights": (
+        lambda zoo: zoo.hub.push("org/small", {"model.safetensors": OTHER}, title="Better\x1b[2J weights"),
+        r"head is false: stated \w{40}, found \w{40}, model\.safetensors changed "
+        r"\(commits since \(1\): Better\\x1b\[2J weights\)",
+    ),
+    "config": (
+        lambda zoo: push(zoo, "config.json", "bicubic", "bilinear"),
+        r"interpolation is false: stated bicubic, found bilinear",
+    ),
+    "card": (
+        lambda zoo: push(zoo, "README.md", "77.86", "87.86"),
+        r"card is false: stated .*77\.86.*found .*87\.86",
+    ),
+    "receipt": (swap_receipt, r"head is false: .*receipt\.json changed \(commits since \(1\): Improve it\)"),
+    "licence": (
+        lambda zoo: push(zoo, "README.md", "license: mit", "license: other"),
+        "license is false: stated mit, found other",
+    ),
+    "licence of the index": (relicense, "license is false: stated apache-2.0, found mit"),
+    "not recorded": (publish_unrecorded, r"head is false: .*since \(1\): .* \(as we publish\)"),
+    "tag moved": (
+        lambda zoo: zoo.repo.tags.update(v1=zoo.repo.commits[zoo.repo.head].parent),
+        r"release is false: stated v1 on \w{40}, weights \w{64}, found v1 on \w{40} with other files",
+    ),
+    "weights of a release": (record_others, r"release is false: .*, weights 0{64}, found weights \w{64}"),
+    "tag deleted": (lambda zoo: zoo.repo.tags.clear(), r"release is false: .*, found no tag v1 "),
+    "history": (squash, r"release is false: .*, found no such commit any more; no tag v1 "),
+    "renamed": (rename, r"repo is false: stated hf:org/small, found hf:org/new "),
+    "private": (hide, r"repo is false: stated hf:org/small, found no such repo, or it is private "),
+    "removed": (
+        lambda zoo: zoo.hub.repos.pop("org/small"),
+        r"repo is false: stated hf:org/small, found no such repo",
+    ),
+    "gated": (gate, r"repo is false: stated hf:org/small, found .*it is gated"),
+    "half": (
+        lambda zoo: zoo.repo.commits[zoo.repo.head].tree.pop("config.json"),
+        r"files is false: stated a whole repo, found org/small: .*config\.json",
+    ),
+    "witness on the Hub": (
+        lambda zoo: zoo.hub.push("timm/small", {"model.safetensors": OTHER[1:]}),
+        r"witness is false: stated sha256:\w{64}, found \w{64} \(https://huggingface\.co/timm/small/blob/",
+    ),
+    "witness's repo": (lambda zoo: zoo.hub.repos.pop("timm/small"), r"witness is false: .*found timm/small"),
+    "witness": (
+        lambda zoo: zoo.files.update({YML: b"sha384: 00\n"}),
+        r"witness is false: stated .*, found another",
+    ),
+    "witness's file": (lambda zoo: zoo.files.pop(YML), r"witness is false: .*answers 404"),
+    "figure": (
+        lambda zoo: zoo.files.update({TABLE.format("HEAD"): ROW.format("77.9").encode()}),
+        r"table is false: stated top1 77\.862, found small\.in1k,77\.9,93\.890,4\.80 \(.*\.csv, at HEAD\)",
+    ),
+    "row": (
+        lambda zoo: zoo.files.update({TABLE.format("HEAD"): b"model,top1\nsmaller,77.862\n"}),
+        r"table is false: stated top1 77\.862, found no line that names the model \(.*at HEAD\)",
+    ),
+    "table as cited": (
+        lambda zoo: zoo.files.update({TABLE.format("a7d0a8b5"): ROW.format("77.9").encode()}),
+        r"table is false: stated top1 77\.858, found small\.in1k,77\.9,.*at a7d0a8b5\)",
+    ),
+    "table": (
+        lambda zoo: zoo.files.pop(TABLE.format("HEAD")),
+        r"table is false: stated .*, found .*answers 404",
+    ),
+    "source": (
+        lambda zoo: zoo.files.pop(README.format("61debcc")),
+        r"source is false: stated .*README\.md, found .*404",
+    ),
+    "source's head": (lambda zoo: zoo.files.pop(README.format("HEAD")), r"source is false: .*answers 404"),
+    "released file's size": (
+        lambda zoo: zoo.files.update({zoo.released: zoo.files[zoo.released] + b"x"}),
+        r"weights is false: stated https://127.*\.pth, found .*its size in bytes is \d+",
+    ),
+    "released file": (
+        lambda zoo: zoo.files.pop(zoo.released),
+        r"weights is false: stated https.*answers 404",
+    ),
+}
+
+
+def test_nothing_planted_is_nothing_said(zoo, capsys):
+    """All is as it is stated: no line, the count of what was asked, exit code 0; as JSON each finding."""
+    code, lines, said = run(capsys, "watch")
+    assert (code, lines) == (0, [])
+    assert re.fullmatch(r"\d+ holds, 0 false, 0 not reached\n", said)
+    assert main(["watch", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    asked = {
+        "repo",
+        "release",
+        "head",
+        "card",
+        "license",
+        "weights_digest",
+        "weights",
+        "witness",
+        "table",
+        "source",
+    }
+    assert asked <= {finding["claim"] for finding in found if finding["verdict"] == "holds"}
+
+
+@pytest.mark.parametrize(("plant", "line"), PLANTED.values(), ids=PLANTED)
+def test_drift_is_found(zoo, capsys, plant, line):
+    """Whatever others changed, watch ends with 1 and a line that says what, stated, found and where."""
+    plant(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert code == 1
+    assert [said for said in lines if re.match(f"small: {line}", said)], "\n".join(lines)
+    assert all(said.startswith("small: ") and said.isprintable() for said in lines)
+
+
+def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
+    """Commits, files and lines of others, and another text at a source's head, end with 0, a line each."""
+    zoo.hub.push("org/small", {"README.md": zoo.text("README.md").encode() + b"\nTheirs.\n"}, "Say more")
+    zoo.hub.push("org/small", {"onnx/model.onnx": b"\x08"}, "Add ONNX")
+    zoo.hub.push("timm/small", {"README.md": b"timm's"})
+    zoo.files[README.format("HEAD")] = b"Apache-2.0\n"
+    code, lines, said = run(capsys, "watch")
+    assert code == 0
+    assert [line.partition(":")[2].partition(":")[0] for line in lines] == [
+        " head is changed",
+        " others is changed",
+        " source is changed",
+    ]
+    assert lines[0].endswith("weights and config the same (commits since (2): Add ONNX; Say more)")
+    assert "found onnx/model.onnx" in lines[1]
+    assert lines[2].endswith("found there; its head has another text (cited for license)")
+    assert ", 0 false, 0 not reached" in said
+
+
+def test_releases_are_listed_after_a_squash(zoo, capsys):
+    """That the lock's commit is gone keeps nobody from listing what is there; the name loads none of it."""
+    squash(zoo)
+    zoo.repo.tags["v2"] = zoo.repo.head
+    assert main(["versions", "small", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["tag"], row["is_head"], row["is_loaded"]) == ("v2", True, False)
+
+
+def test_a_repo_that_a_token_sees_is_named_private(zoo, capsys):
+    """Who looks with a token is told that nobody else can, and the rest is checked."""
+    zoo.repo.private = True
+    code, lines, _ = run(capsys, "watch")
+    assert (code, lines) == (
+        0,
+        ["small: repo is changed: stated hf:org/small, found private (read with a token)"],
+    )
+
+
+def test_a_renamed_repo_is_checked_where_it_is(zoo, capsys):
+    """One line says that it was renamed, none that its files are gone."""
+    rename(zoo)
+    code, lines, said = run(capsys, "watch")
+    assert (code, len(lines), "1 false" in said) == (1, 1, True)
+
+
+def test_other_bytes_of_the_same_size_need_them_all(zoo, capsys):
+    """A size cannot tell them, and the finding says so; --fetch does."""
+    data = zoo.files[zoo.released]
+    zoo.files[zoo.released] = data[:-1] + bytes([data[-1] ^ 1])
+    assert run(capsys, "watch")[:2] == (0, [])
+    main(["watch", "--json"])
+    (finding,) = (each for each in json.loads(capsys.readouterr().out) if each["claim"] == "weights")
+    assert "its size alone: --fetch compares each byte" in finding["note"]
+    code, (line,), _ = run(capsys, "watch", "--fetch")
+    assert (code, "small: weights is false: " in line, "SHA-256" in line) == (1, True, True)
+    zoo.files[zoo.released] = data
+    assert run(capsys, "watch", "--fetch")[:2] == (0, [])
+
+
+@pytest.mark.parametrize(
+    "place", ["https://huggingface.co/timm/own/resolve/main/w.safetensors", "hf:timm/own@{}#w.safetensors"]
+)
+def test_weights_on_a_hub_are_checked_by_its_record(zoo, capsys, place):
+    """Released weights that are a file of a repo on the Hub are not downloaded; other ones are found."""
+    file = zoo.index / "small.yml"
+    repo = zoo.hub.create("timm/own")
+    for extra, verdict in ((b"", "holds"), (b"x", "false")):
+        zoo.hub.push("timm/own", {"w.safetensors": zoo.files[zoo.released] + extra})
+        address = place.format(repo.head)
+        file.write_text(re.sub(r"  Weights: .*\n", f"  Weights: {address}\n", file.read_text()))
+        main(["watch", "--json"])
+        (finding,) = (each for each in json.loads(capsys.readouterr().out) if each["claim"] == "weights")
+        assert finding["verdict"] == verdict, finding
+    assert not zoo.hub.requests("own/resolve")
+
+
+@pytest.mark.parametrize("who", ["hub", "server", "both"])
+def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
+    """No answer is said as that, with exit code 75; where something is false besides, it is 1."""
+    if who in ("hub", "both"):
+        zoo.hub.gone = True
+    if who in ("server", "both"):
+        zoo.server.modes = ["status 503"]
+    code, lines, said = run(capsys, "watch")
+    assert code == 75
+    assert all(" is not reached: stated " in line for line in lines)
+    assert f"0 false, {len(lines)} not reached" in said
+    if who == "server":
+        zoo.repo.tags.clear()
+        assert run(capsys, "watch")[0] == 1
+
+
+def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
+    """A cited text that is larger than any text is not reached."""
+    monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines)) == (75, 3)
+    assert all("is longer than 10 bytes" in line for line in lines)
+
+
+def test_a_released_file_of_no_length_is_not_reached(zoo, capsys):
+    """A server that does not say how long its file is has not answered the question; read whole, it has."""
+    zoo.server.modes = ["unsized"]
+    code, (line,), _ = run(capsys, "watch")
+    assert (code, "the server does not say how long the file is" in line) == (75, True)
+    assert run(capsys, "watch", "--fetch")[:2] == (0, [])
+
+
+def test_a_watch_that_asks_nobody_is_misuse(zoo, capsys, monkeypatch):
+    """Offline, or of an index that cites nobody, it ends with 2; of an unknown model with 1."""
+    assert main(["watch", "nobody"]) == 1
+    file = zoo.index / "small.yml"
+    kept = re.sub(
+        r"  Sources:\n.*\n|  Witnesses:\n(  .*\n)+?(?=  Results)|    Sources:\n(.*\n)+", "", file.read_text()
+    )
+    file.write_text(re.sub("Weights: https://[^/]+", "Weights: file://", kept))
+    (zoo.index / "lock.json").unlink()
+    code, lines, said = run(capsys, "watch")
+    assert (code, lines, "nothing to watch" in said) == (2, [], True)
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    code, lines, said = run(capsys, "watch", "small")
+    assert (code, lines, "HF_HUB_OFFLINE" in said) == (2, [], True)
+
+
+def test_verify_checks_a_repo_or_each_of_an_organisation(zoo, capsys):
+    """`verify hf:ORG` is of every repo there, also of one that the lock does not know; others are named."""
+    assert main(["verify", "hf:org/small", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {each["model"] for each in found} == {"small"}
+    assert {"release", "head", "card", "tensors", "weights_locked"} <= {each["claim"] for each in found}
+    zoo.hub.create("org/stranger", {"README.md": b"ours?"})
+    code, lines, _ = run(capsys, "verify", "hf:org")
+    assert code == 0
+    assert "of no model of the index" in "\n".join(lines)
+    (zoo.index / "lock.json").unlink()
+    code, lines, _ = run(capsys, "verify", "hf:org")
+    assert (code, "not in the lock" in "\n".join(lines)) == (0, True)
+    push(zoo, "config.json", "bicubic", "bilinear")
+    code, lines, _ = run(capsys, "verify", "hf:org")
+    assert (code, "interpolation" in "\n".join(lines)) == (1, True)
+
+
+def test_a_locked_repo_that_is_gone_from_its_organisation_is_missed(zoo, capsys):
+    """What the lock has there is asked for though the Hub lists it no more."""
+    zoo.hub.repos.pop("org/small")
+    assert run(capsys, "verify", "hf:org")[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["hf:org/stranger"], 1, "no model is named 'hf:org/stranger'"),
+        (["hf:nobody"], 2, "nothing to verify"),
+        (["hf:org/a/b"], 2, "is no target"),
+        (["hf:org", "--repo", "folder"], 2, "no use for repo"),
+        (["small", "hf:org"], 2, "small: is no repo on the Hub"),
+    ],
+)
+def test_verify_refuses_what_makes_no_sense(zoo, capsys, words, code, says):
+    """A repo of no model, nothing to check, no target, an option for files: each is said in one line."""
+    found = run(capsys, "verify", *words)
+    assert found[:2] == (code, [])
+    assert says in found[2]
+
+
+def test_a_repo_that_does_not_answer_hides_no_other(zoo, capsys, tmp_path):
+    """It is not reached, in JUnit an error; the others are checked, here one with another model's card."""
+    zoo.hub.create("org/second", zoo.repo.files())
+    file = zoo.index / "small.yml"
+    text = file.read_text()
+    file.write_text(text + text[text.index("- Name: small\n") :].replace("Name: small", "Name: second"))
+    zoo.hub.fault("GET /api/models/org/small", "status", times=99)
+    junit = tmp_path / "junit.xml"
+    code, lines, _ = run(capsys, "verify", "hf:org", "--junit", str(junit))
+    report = "\n".join(lines)
+    assert (code, "second" in report, "1 not reached" in report) == (1, True, True)
+    assert 'errors="1"' in junit.read_text()
+
+
+@pytest.mark.parametrize(("name", "code"), [("LICENSE", 0), ("../LICENSE", 1), ("a/LICENSE", 1)])
+def test_a_file_that_only_the_receipt_knows_is_ours(zoo, capsys, name, code):
+    """What the receipt states beside the usual files is read and compared; no name leads out of the repo."""
+    from rexnet_hub.weights.receipt import read_receipt, render_receipt
+
+    place = zoo.index / "receipt.json"
+    place.write_text(zoo.text("receipt.json"))
+    receipt, digest = read_receipt(place), hashlib.sha256(b"MIT\n").hexdigest()
+    stated = render_receipt(replace(receipt, files={**receipt.files, name: digest})).encode()
+    zoo.hub.push("org/small", {"receipt.json": stated, name: b"MIT\n"})
+    zoo.repo.tags["v1"] = zoo.repo.head
+    lock = zoo.index / "lock.json"
+    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
+    assert main(["verify", "hf:org/small", "--json"]) == code
+    files = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
+    assert code == 1 or "LICENSE" in files[0]
