@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, MismatchError, RepoError
+from rexnet_hub.errors import FileProblem, MismatchError, RepoError, file_problems
 from rexnet_hub.index import Index, Lock
 from rexnet_hub.layout import (
     LICENSE_FILE,
@@ -148,11 +148,9 @@ def remove_cached(item: CachedItem) -> None:
         FileProblem: It is in use, or it cannot be removed.
     """
     left = _LEFT.fullmatch(item.place.name)
-    with locked(item.place.with_name(left[1]) if left else item.place, seconds=0):
-        try:
-            if item.place.is_dir():
-                shutil.rmtree(item.place)
-            else:
-                item.place.unlink(missing_ok=True)
-        except OSError as error:
-            raise FileProblem(item.place, f"cannot be removed: {error.strerror}") from None
+    place = item.place.with_name(left[1]) if left else item.place
+    with locked(place, seconds=0), file_problems(item.place, "cannot be removed"):
+        if item.place.is_dir():
+            shutil.rmtree(item.place)
+        else:
+            item.place.unlink(missing_ok=True)

@@ -118,7 +118,6 @@ class Measured:
 
     Attributes:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
-        parameters: Trainable ones, counted.
         published: Every time that it was, the latest last; `hub` is where it is now.
         witnesses: The place of each that agreed with the files that were measured, by algorithm and digest.
     """

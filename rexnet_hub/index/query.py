@@ -63,7 +63,6 @@ def select(
     """Pick the entries that meet a query, in their order or sorted.
 
     Args:
-        entries: Such as an index's models.
         query: In the language that `grammar` states.
         sort: A name, `-name` for the greatest first, several in a list or with commas between; what is
             unknown comes last.
@@ -90,12 +89,6 @@ def pareto(
     """Pick the entries that no other beats: as good in both numbers and better in one.
 
     An entry of which either number is unknown is left out.
-
-    Args:
-        entries: Such as an index's models.
-        more: The number of which more is better.
-        less: The number of which less is better.
-        measured: What machines measured; preferred to claims.
 
     Raises:
         UsageError: Either name is not a number's.
