@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.making import NAMES, draw_images, make_repo
-from benchmarks.timing import Job, Peer, Program, SelfTimed, Spent
+from benchmarks.timing import Call, Job, Peer, Program, Spent
 
 #: What timm's validation takes by itself; on a CPU an image of a smaller batch costs it less.
 #: Source: `--batch-size` of validate.py, huggingface/pytorch-image-models at 0041cb7b.
@@ -67,10 +67,7 @@ def _timm(folders: Sequence[Path], images: Path, device: str, batch: int = TIMM_
 
     def loop(network: torch.nn.Module) -> Spent:
         config = resolve_data_config({}, model=network)
-        chosen = {
-            key: config[key]
-            for key in ("input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode")
-        }
+        keys = ["input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode"]
         loader = create_loader(
             create_dataset("", str(images)),
             batch_size=batch,
@@ -78,7 +75,7 @@ def _timm(folders: Sequence[Path], images: Path, device: str, batch: int = TIMM_
             use_prefetcher=device != "cpu",
             device=torch.device(device),
             pin_memory=False,
-            **chosen,
+            **{key: config[key] for key in keys},
         )
         done, marks = 0, [_mark(0)]
         with torch.inference_mode():
@@ -96,7 +93,7 @@ def _timm(folders: Sequence[Path], images: Path, device: str, batch: int = TIMM_
     return run
 
 
-def _floor(name: str, macs: int) -> SelfTimed:
+def _floor(name: str, macs: int) -> Call:
     """Multiply large matrices: as many multiply-adds as an image takes, at the best pace of this core."""
     import torch
 
@@ -109,7 +106,7 @@ def _floor(name: str, macs: int) -> SelfTimed:
         part = macs / side**3
         return Spent(cpu_s=(time.process_time() - cpu) * part, wall_s=(time.monotonic() - started) * part)
 
-    return SelfTimed(name=name, call=run)
+    return Call(name=name, call=run)
 
 
 def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, rounds: int) -> Job:
@@ -119,14 +116,14 @@ def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, round
     macs = sum(found.count for found in locked if found)
     what = "one model" if len(folders) == 1 else f"{len(folders)} models at once"
     whole = draw_images(images.parent / "batch", TIMM_BATCH)
-    peers = [Peer(task=SelfTimed(name="timm's loop", call=_timm(folders, whole, "cpu")), at_least=wanted)]
+    peers = [Peer(task=Call(name="timm's loop", call=_timm(folders, whole, "cpu")), at_least=wanted)]
     for batch in SMALLER_BATCHES if len(folders) == 1 else SMALLER_BATCHES[:1]:
         name = f"timm's loop, {batch} at a time"
-        peers.append(Peer(task=SelfTimed(name=name, call=_timm(folders, images, "cpu", batch))))
+        peers.append(Peer(task=Call(name=name, call=_timm(folders, images, "cpu", batch))))
     return Job(
         title=f"evaluate {what}, one image, CPU, fp32, compiled",
         size=f"{', '.join(folder.name for folder in folders)}; {count} images",
-        ours=SelfTimed(name="ours", call=_ours(folders, images, "cpu")),
+        ours=Call(name="ours", call=_ours(folders, images, "cpu")),
         peers=peers,
         floor=_floor("its multiply-adds at the pace of a matrix product", macs),
         rounds=rounds,
@@ -139,8 +136,8 @@ def _by_images(folder: Path, many: Path, few: Path) -> Job:
     return Job(
         title="evaluate more images, each",
         size=f"{folder.name}; 5,000 images",
-        ours=SelfTimed(name="5,000", call=_ours([folder], many, "cpu")),
-        peers=(Peer(task=SelfTimed(name="of 500 images", call=_ours([folder], few, "cpu"))),),
+        ours=Call(name="5,000", call=_ours([folder], many, "cpu")),
+        peers=(Peer(task=Call(name="of 500 images", call=_ours([folder], few, "cpu"))),),
         rounds=1,
         warm_up=False,
     )
@@ -150,23 +147,16 @@ def _by_processes(folder: Path, images: Path, count: int) -> Job:
     """Run the command in two processes of torchrun, beside itself in one: seconds by the clock."""
 
     def command(processes: int) -> Callable[[], Spent]:
-        run = (
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc_per_node={processes}",
-            "-m",
-            "rexnet_hub",
-        )
+        torchrun = f"-m torch.distributed.run --standalone --nproc_per_node={processes} -m rexnet_hub"
         words = ("evaluate", str(folder), "--data", str(images), "--subset", "--json")
-        program = Program(name="evaluate", argv=(*run, *words), env={"HF_HUB_OFFLINE": "1"})
+        program = Program(name="evaluate", argv=(*torchrun.split(), *words), env={"HF_HUB_OFFLINE": "1"})
         return partial(_by_the_clock, program.run)
 
     return Job(
         title="evaluate in two processes",
         size=f"{folder.name}; {count} images",
-        ours=SelfTimed(name="two", call=command(2)),
-        peers=(Peer(task=SelfTimed(name="in one process", call=command(1))),),
+        ours=Call(name="two", call=command(2)),
+        peers=(Peer(task=Call(name="in one process", call=command(1))),),
         rounds=2,
         warm_up=False,
         note="seconds by the clock, of the whole command",
@@ -186,10 +176,10 @@ def _on_a_gpu(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
         yield Job(
             title=f"evaluate on a GPU, {'from the pixel cache' if cache else 'four models at once'}",
             size=f"{count} images",
-            ours=SelfTimed(name="ours", call=partial(_by_the_clock, ours)),
+            ours=Call(name="ours", call=partial(_by_the_clock, ours)),
             peers=(
                 Peer(
-                    task=SelfTimed(name="timm's loop, each in turn", call=partial(_by_the_clock, theirs)),
+                    task=Call(name="timm's loop, each in turn", call=partial(_by_the_clock, theirs)),
                     at_least=wanted,
                 ),
             ),

@@ -8,7 +8,6 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,8 @@ from typing import Any
 from benchmarks.timing import Measured
 
 PACKAGES = (
-    "torch",
-    "timm",
-    "transformers",
-    "safetensors",
-    "huggingface-hub",
-    "PyYAML",
-    "model-index",
-    "mkdocs",
+    *("torch", "timm", "transformers", "safetensors"),
+    *("huggingface-hub", "PyYAML", "model-index", "mkdocs"),
 )
 INTRODUCTION = """\
 ---
@@ -46,25 +39,19 @@ HEAD = (
 
 def describe_machine() -> dict[str, Any]:
     """Render when and on what the numbers were measured."""
-    models = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    import torch
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    models = [line for line in lines if line.startswith("model name")]
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "processor": models[0].partition(": ")[2] if models else platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "gpu": _gpu_name(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
     }
-
-
-def _lines(file: str) -> list[str]:
-    return Path(file).read_text().splitlines() if Path(file).is_file() else []
-
-
-def _gpu_name() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def rows(measured: Measured) -> list[dict[str, Any]]:
@@ -81,7 +68,7 @@ def rows(measured: Measured) -> list[dict[str, Any]]:
                 "peer": peer.task.name,
                 "peer_cpu_s": measured.cpu_s(peer.task),
                 "peer_peak_mb": theirs_mb,
-                "ratio": asdict(measured.ratio(peer.task)),
+                "ratio": measured.ratio(peer.task),
                 "ratio_wanted": peer.at_least,
                 "memory_ratio": theirs_mb / ours_mb if theirs_mb and ours_mb else None,
                 "memory_ratio_wanted": peer.memory_at_least,

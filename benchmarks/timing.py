@@ -64,7 +64,10 @@ class Program:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A function in this process, already warm; `units` is what one call does many of, such as images."""
+    """A function in this process; `units` is what one call does many of, such as images.
+
+    One that times its own steady part returns what that took.
+    """
 
     name: str
     call: Callable[[], object]
@@ -73,24 +76,14 @@ class Call:
     def run(self) -> Spent:
         """Call it once; CPU seconds are of all threads, for one unit."""
         started, cpu = time.monotonic(), time.process_time()
-        self.call()
+        answer = self.call()
         spent = time.process_time() - cpu
+        if isinstance(answer, Spent):
+            return answer
         return Spent(cpu_s=spent / self.units, wall_s=(time.monotonic() - started) / self.units)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SelfTimed:
-    """Work in this process that times its own steady part and returns that."""
-
-    name: str
-    call: Callable[[], Spent]
-
-    def run(self) -> Spent:
-        """Do it once."""
-        return self.call()
-
-
-Task = Program | Call | SelfTimed
+Task = Program | Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,15 +117,6 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ratio:
-    """The ratio of a peer to ours: the median of the rounds' own ratios, the least and the most."""
-
-    median: float
-    least: float
-    most: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Measured:
     """A row with its numbers; seconds and megabytes are medians, keyed by the task's name."""
 
@@ -148,16 +132,14 @@ class Measured:
         peaks = [spent.peak_mb for spent in self.spent[task.name] if spent.peak_mb is not None]
         return statistics.median(peaks) if peaks else None
 
-    def ratio(self, task: Task) -> Ratio:
-        """Divide a task's CPU seconds by ours, round by round."""
-        less = self.spent[self.job.minus.name] if self.job.minus else None
-        ratios = []
-        for number, (theirs, ours) in enumerate(
-            zip(self.spent[task.name], self.spent[self.job.ours.name], strict=True)
-        ):
-            own = ours.cpu_s - (less[number].cpu_s if less else 0)
-            ratios.append(theirs.cpu_s / max(own, 1e-9))
-        return Ratio(median=statistics.median(ratios), least=min(ratios), most=max(ratios))
+    def ratio(self, task: Task) -> dict[str, float]:
+        """Divide a task's CPU seconds by ours, round by round: the median, the least and the most."""
+        ours = [spent.cpu_s for spent in self.spent[self.job.ours.name]]
+        if self.job.minus:
+            ours = [own - less.cpu_s for own, less in zip(ours, self.spent[self.job.minus.name], strict=True)]
+        pairs = zip(self.spent[task.name], ours, strict=True)
+        ratios = [theirs.cpu_s / max(own, 1e-9) for theirs, own in pairs]
+        return {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
 
 
 def measure(job: Job) -> Measured:

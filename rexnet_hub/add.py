@@ -18,6 +18,7 @@ import yaml
 from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
 from rexnet_hub.index import Entry, Index, Location, load_index
+from rexnet_hub.index.entry import is_imagenet
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
@@ -46,7 +47,7 @@ class NewModel:
         collection: A collection of the index.
         weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
             are uploaded the repo, as hf:OWNER/NAME.
-        dataset, split: Of the accuracies; by default ImageNet's validation set.
+        dataset, split: Of the accuracies; of a model that was trained on ImageNet by default that.
         top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
         supersedes: The model that this one replaces; it stays, and says so.
@@ -223,8 +224,12 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
     model["SHA256"] = contents.released.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
-        dataset, split = new.dataset or "ImageNet", new.split or "validation"
-        result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims, "Split": split}
+        if not new.dataset and not any(map(is_imagenet, new.training_data or ())):
+            raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
+        dataset = new.dataset or "ImageNet"
+        split = new.split or ("validation" if is_imagenet(dataset) else None)
+        result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
+        result |= {"Split": split} if split else {}
         model["Results"] = [result]
     else:
         refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)

@@ -19,6 +19,7 @@ from rexnet_hub.errors import (
     NotAnImageError,
     RepoError,
     UsageError,
+    list_some,
     refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access
@@ -169,7 +170,6 @@ class ImageProcessor:
     """Turns pictures into a batch.
 
     Attributes:
-        preprocessing: The numbers.
         labels: A name for each class; empty where the repo has none.
     """
 
@@ -222,16 +222,13 @@ def create_model(
 ) -> ReXNet | ReXNetFeatures:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
+    What is not told here is as in `AutoModel.from_pretrained`.
+
     Args:
         pretrained: Whether to start from the model's weights, else from drawn ones.
-        num_classes: As in `AutoModel.from_pretrained`.
-        in_chans: Likewise.
-        features_only: Likewise.
-        out_indices: Likewise.
         output_stride: 32, 16 or 8; None for what the model's repo says, as a rule 32.
         drop_rate: Dropout before the classifier, in 0..1; None as before, as a rule 0.2.
         drop_path_rate: Stochastic depth of the last block, in 0..1; None as before, as a rule 0.
-        allow_nonfinite: With `pretrained`, as in `AutoModel.from_pretrained`.
 
     Raises:
         UnknownModelError: There is no such model or network.
@@ -371,8 +368,7 @@ def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
     if torch.stack(sums).isfinite().all():
         return
     if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
-        more = f" and {len(strange) - 3} more tensors" if len(strange) > 3 else ""
-        problem = f"holds NaN or infinity in {', '.join(strange[:3])}{more}; allow_nonfinite=True loads it"
+        problem = f"holds NaN or infinity in {list_some(strange, 3)}; allow_nonfinite=True loads it"
         raise CheckpointError(file, problem)
 
 

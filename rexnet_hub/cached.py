@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, MismatchError, RepoError
+from rexnet_hub.errors import FileProblem, MismatchError, RepoError, file_problems
 from rexnet_hub.index import Index, Lock
 from rexnet_hub.layout import (
+    LICENSE_FILE,
     RELEASED_FOLDER,
     REPO_FILES,
     REPOS_FOLDER,
@@ -28,7 +29,7 @@ from rexnet_hub.whole_files import locked
 
 #: The folders of the cache, and how what is of ours in them is named.
 _NAMES = {RELEASED_FOLDER: re.compile(r"[0-9a-f]{64}"), REPOS_FOLDER: re.compile(r".+-[0-9a-f]{16}")}
-_REPO_FILES = (*REPO_FILES, *SIGNATURE_FILES)
+_REPO_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
 _LEFT = re.compile(r"\.(.+?)\.(part|lock|part\.old)")
 #: A younger one may be of a run that is at it, on a disk that has no locks.
 _LEFT_SECONDS = 86400.0
@@ -147,11 +148,9 @@ def remove_cached(item: CachedItem) -> None:
         FileProblem: It is in use, or it cannot be removed.
     """
     left = _LEFT.fullmatch(item.place.name)
-    with locked(item.place.with_name(left[1]) if left else item.place, seconds=0):
-        try:
-            if item.place.is_dir():
-                shutil.rmtree(item.place)
-            else:
-                item.place.unlink(missing_ok=True)
-        except OSError as error:
-            raise FileProblem(item.place, f"cannot be removed: {error.strerror}") from None
+    place = item.place.with_name(left[1]) if left else item.place
+    with locked(place, seconds=0), file_problems(item.place, "cannot be removed"):
+        if item.place.is_dir():
+            shutil.rmtree(item.place)
+        else:
+            item.place.unlink(missing_ok=True)

@@ -22,7 +22,8 @@ RexnetHubError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 
@@ -40,6 +41,12 @@ def suggest(word: str, known: Sequence[str]) -> str:
     if best is not None and likeness(best)[0] >= 0.6:
         return f"Did you mean {best!r}?"
     return f"There are: {', '.join(known) or 'none'}."
+
+
+def list_some(texts: Collection[str], shown: int = 10, *, between: str = ", ") -> str:
+    """Join texts in one line; of very many, the first and how many more."""
+    more = [f"and {len(texts) - shown:,} more"] if len(texts) > shown else []
+    return between.join([*list(texts)[:shown], *more])
 
 
 class RexnetHubError(Exception):
@@ -87,6 +94,15 @@ class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not 
     def __init__(self, file: Path | str, problem: str) -> None:
         self.file, self.problem = file, problem
         super().__init__(f"{file}: {problem}")
+
+
+@contextlib.contextmanager
+def file_problems(file: Path | str, problem: str, *, then: str = "") -> Iterator[None]:
+    """Raise what the system refuses as a problem of a file: in words, the system's reason, what follows."""
+    try:
+        yield
+    except OSError as error:
+        raise FileProblem(file, f"{problem}: {error.strerror or error}{then}") from error
 
 
 class NotAnImageError(FileProblem):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError
+from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.rexnet import ReXNet
@@ -65,8 +65,6 @@ def export_onnx(
     kept beside it.
 
     Args:
-        source: A model, a Hub repo or a repo folder.
-        out: The `.onnx` file to write.
         max_difference: The largest difference of a logit that is let pass.
         trusted_key: As in `AutoModel.from_pretrained`.
 
@@ -140,11 +138,10 @@ def _quiet() -> Iterator[None]:
 def write_onnx(network: ReXNet, file: Path, input_px: int) -> None:
     """Write a network as ONNX: input `pixels` (N, C, H, W), output `logits` (N, classes), N free."""
     pixels = torch.zeros(2, network.in_chans, input_px, input_px)
-    try:  # before minutes of work; torch keeps notes in the temporary folder, and says nothing plain of it
+    # Before minutes of work: torch keeps notes in the temporary folder, and says nothing plain of it.
+    with file_problems(file, "cannot be written"):
         file.write_bytes(b"\0")
         tempfile.TemporaryFile().close()
-    except OSError as error:
-        raise FileProblem(file, f"cannot be written: {error.strerror}") from None
     with _quiet():
         program = torch.onnx.export(
             network,

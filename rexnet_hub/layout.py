@@ -15,11 +15,14 @@ CONFIG_FILE = "config.json"
 CARD_FILE = "README.md"
 RECEIPT_FILE = "receipt.json"
 REPO_FILES = (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, RECEIPT_FILE)
+# Of a repo whose entry names the licence's text, one more; the receipt then states it.
+LICENSE_FILE = "LICENSE"
 
 # Of a signed repo, two more.
 STATEMENT_FILE = "statement.json"
 SIGNATURE_FILE = "model.sig"
 SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
+SIGNED_BESIDE = (CARD_FILE, LICENSE_FILE, *SIGNATURE_FILES)  # what a load needs only to check that
 
 LOCK_FILE = "lock.json"
 

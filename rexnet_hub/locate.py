@@ -14,7 +14,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, MismatchError, RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import (
+    FileProblem,
+    MismatchError,
+    RepoError,
+    UnknownModelError,
+    UsageError,
+    file_problems,
+)
 from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Entry, Index, load_index
@@ -225,12 +232,9 @@ def _make_released(
     entry: Entry, measured: Measured, cache_dir: Path, folder: Path, token: str | bool | None
 ) -> Repo:
     checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured, token=token)
-    try:
-        with locked(folder):
-            if (repo := _current(entry, measured, folder)) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
-                _log_witnesses(entry, measured, repo, checkpoint)
-            return repo
-    except OSError as error:
-        raise FileProblem(folder, f"cannot be written: {error.strerror}") from None
+    with file_problems(folder, "cannot be written"), locked(folder):
+        if (repo := _current(entry, measured, folder)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+            repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
+            _log_witnesses(entry, measured, repo, checkpoint)
+        return repo

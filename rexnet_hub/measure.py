@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem
@@ -22,8 +22,9 @@ from rexnet_hub.index.lock import (
     find_in_lock,
     measurements,
 )
-from rexnet_hub.index.network import entry_network, entry_tensors
+from rexnet_hub.index.network import entry_classes, entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.nets import build_network
 from rexnet_hub.repo.folder import compare_witnesses, released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
@@ -31,6 +32,9 @@ from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.safetensors_file import canonical_order, render_header
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.rexnet import ReXNet
 
 TORCH_FLOPS = "torch_flop_counter"
 FVCORE = "fvcore"
@@ -73,7 +77,8 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
     tensors = entry_tensors(entry)
     specs = canonical_order(specs_of(tensors))
     size_bytes = sum(spec.size_bytes for spec in specs)
-    parameters, macs = count_network(entry)
+    input_px = entry.preprocessing.input_px
+    parameters, macs = count_network(entry.architecture, entry_classes(entry), input_px)
     measured = Measured(
         parameters=parameters,
         tensors=MeasuredTensors(count=len(tensors), size_bytes=size_bytes),
@@ -111,8 +116,11 @@ def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
     return found
 
 
-def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
-    """Count an entry's parameters, and its operations by every counter that is installed.
+@functools.cache  # an index names few networks, and counting one takes seconds
+def count_network(
+    architecture: str, num_classes: int, input_px: int
+) -> tuple[int, Mapping[str, MeasuredMacs]]:
+    """Count a network's parameters, and its operations by every counter that is installed.
 
     Returns:
         The trainable parameters; and by the name of its convention each count for one picture:
@@ -124,9 +132,8 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
 
     from rexnet_hub.nets.counts import count_macs, count_parameters
 
-    input_px = entry.preprocessing.input_px
     with torch.device("meta"):
-        network = entry_network(entry)
+        network = build_network(architecture, num_classes=num_classes, init=False).eval()
         picture = torch.zeros(1, 3, input_px, input_px)
         with FlopCounterMode(display=False) as counter:
             network(picture)
@@ -134,7 +141,8 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
             PREFERRED_MACS: (count_macs(network, input_px=input_px), f"rexnet_hub {__version__}"),
             TORCH_FLOPS: (counter.get_total_flops(), f"torch {torch.__version__.partition('+')[0]}"),
         }
-    if (total := _count_by_fvcore(entry)) is not None:
+    whole = build_network(architecture, num_classes=num_classes, init=False).eval()
+    if (total := _count_by_fvcore(whole, input_px)) is not None:
         counts[FVCORE] = total
     macs = {
         name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
@@ -142,7 +150,7 @@ def count_network(entry: Entry) -> tuple[int, dict[str, MeasuredMacs]]:
     return count_parameters(network), macs
 
 
-def _count_by_fvcore(entry: Entry) -> tuple[int, str] | None:
+def _count_by_fvcore(network: ReXNet, input_px: int) -> tuple[int, str] | None:
     import importlib.metadata
     import warnings
 
@@ -154,8 +162,7 @@ def _count_by_fvcore(entry: Entry) -> tuple[int, str] | None:
             from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
         except ImportError:
             return None
-        input_px = entry.preprocessing.input_px
-        analysis = FlopCountAnalysis(entry_network(entry), torch.zeros(1, 3, input_px, input_px))
+        analysis = FlopCountAnalysis(network, torch.zeros(1, 3, input_px, input_px))
         total = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     return int(total), f"fvcore {importlib.metadata.version('fvcore')}"
 
@@ -196,7 +203,7 @@ def find_orphans(lock: Lock, entries: Sequence[Entry]) -> list[str]:
 
 def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iterator[Disagreement]:
     """Find what the lock states of a model otherwise than a measurement, the index or another part of it."""
-    numbers, differs = dict(measurements(locked)), partial(Disagreement, model=entry.name)
+    numbers, differs = dict(measurements(locked)), functools.partial(Disagreement, model=entry.name)
     for what, number in measurements(measured):
         if not what.endswith(".counter") and numbers.get(what) != number:
             yield differs(what=what, locked=numbers.get(what), measured=number)

@@ -17,12 +17,10 @@ import yaml
 
 from rexnet_hub.index.entry import Entry, Location
 
-#: Where the authors state their own command, for the 1.0x network only.
-AUTHORS_README = "https://github.com/clovaai/rexnet/blob/61debcc/README.md"
-
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 ARGUMENTS: dict[str, str] = _TABLES["arguments"]
 TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
+AUTHORS: dict[str, str] = _TABLES["authors"]
 OPEN: dict[str, tuple[str, str | None]] = _TABLES["open"]
 
 
@@ -139,8 +137,11 @@ def _left_open(entry: Entry, settled: Container[str]) -> Iterator[Unstated]:
     network = "" if entry.architecture == "rexnet_100" else " for 1.0x"
     for field, (argument, theirs) in OPEN.items():
         if field not in settled:
+            if not entry.cites(AUTHORS["paper"]):
+                yield Unstated(argument=argument, note="not stated")
+                continue
             note = "not stated, nor by the authors; train.py has a default of its own"
             if theirs is not None:
-                theirs = f"`{f'{argument} {theirs}'.strip()}` ({AUTHORS_README})"
+                theirs = f"`{f'{argument} {theirs}'.strip()}` ({AUTHORS['readme']})"
                 note = f"not stated; the authors' command{network} has {theirs}"
             yield Unstated(argument=argument, note=note)

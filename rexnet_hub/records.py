@@ -62,6 +62,19 @@ def once(name: str) -> Any:
     return field(metadata={"once": name})
 
 
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON in which no key stands twice in an object and no number is infinite or none.
+
+    Raises:
+        ValueError: It is no such JSON.
+    """
+    text = data if isinstance(data, str) else data.decode()
+    try:
+        return json.loads(text, object_pairs_hook=_no_twins, parse_constant=_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def parse_record(
     kind: type[T], data: bytes | str, *, version: tuple[str, object], max_bytes: int = MAX_BYTES
 ) -> T:
@@ -79,11 +92,7 @@ def parse_record(
     """
     if len(data) > max_bytes:
         raise ValueError(f"it is longer than {max_bytes} bytes")
-    text = data if isinstance(data, str) else data.decode()
-    try:
-        document = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_finite, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    document = parse_json(data)
     key, value = version
     stated = document.pop(key, None) if type(document) is dict else None
     if type(stated) is not type(value) or stated != value:

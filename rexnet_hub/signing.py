@@ -36,6 +36,7 @@ from rexnet_hub.index import Entry
 from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
 from rexnet_hub.layout import (
     CONFIG_FILE,
+    LICENSE_FILE,
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
@@ -49,7 +50,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.nets.shapes import count_planned_parameters
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
-from rexnet_hub.repo.folder import Repo, read_repo
+from rexnet_hub.repo.folder import Repo, read_repo, repo_names
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
@@ -166,9 +167,11 @@ def verify_signature(
     trusted = read_signer(signer)
     statement, _ = _read_signed(folder, trusted)
     plain = {path.name: path.is_file() and not path.is_symlink() for path in folder.iterdir()}
-    if odd := sorted(plain.items() ^ dict.fromkeys((*REPO_FILES, *SIGNATURE_FILES), True).items()):
+    expected = {*REPO_FILES, *SIGNATURE_FILES, *(statement.files.keys() & {LICENSE_FILE})}
+    if odd := sorted(plain.items() ^ dict.fromkeys(expected, True).items()):
         names = ", ".join(dict(odd))
-        raise SignatureProblem(folder, f"is not the six plain files of a signed repo: {names}")
+        problem = f"is not the {len(expected)} plain files of a signed repo: {names}"
+        raise SignatureProblem(folder, problem)
     _require_current(folder, statement, trusted, name, at_least_version)
     return statement
 
@@ -298,7 +301,8 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     repo = read_repo(folder)
     if repo.receipt is None:
         raise FileProblem(folder, "has no receipt.json, so there is nothing to state of its weights")
-    if strange := {file.name for file in folder.iterdir()} - {*REPO_FILES, STATEMENT_FILE, SIGNATURE_FILE}:
+    names = repo_names(folder)
+    if strange := {file.name for file in folder.iterdir()} - {*names, *SIGNATURE_FILES}:
         raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(sorted(strange))}")
     tensors = {tensor.name: (tensor.dtype, tensor.shape) for tensor in repo.receipt.tensors}
     metrics = {
@@ -309,7 +313,7 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     return Statement(
         name=entry.name,
         version=version,
-        files={name: digest_file(folder / name).sha256 for name in sorted(REPO_FILES)},
+        files={name: digest_file(folder / name).sha256 for name in sorted(names)},
         tensors=len(tensors),
         parameters=count_planned_parameters(tensors),
         metrics=metrics,
@@ -377,7 +381,8 @@ def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -
         wrong = [
             printable(name)
             for name, sha256 in stated.items()
-            if name not in REPO_FILES + SIGNATURE_FILES or digest_file(folder / name).sha256 != sha256
+            if name not in (*REPO_FILES, *SIGNATURE_FILES, LICENSE_FILE)
+            or digest_file(folder / name).sha256 != sha256
         ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, file_problems
 
 #: How long another process is waited for: longer than any copy or conversion that it may be at.
 LOCK_SECONDS = 600.0
@@ -32,6 +32,7 @@ _UNSURE = (
     "and this disk has no locks to say whether a process still has it or a killed one left it: "
     "wait for who writes there, or remove it"
 )
+_AS_IT_WAS = "; it is as it was"
 _AT_FDCWD, _EXCHANGE = -100, 2
 _held = threading.local()
 
@@ -58,40 +59,34 @@ def whole_files(*files: Path) -> Iterator[tuple[BinaryIO, ...]]:
             confirm it.
     """
     places = [Path(os.path.realpath(file)) for file in files]
-    try:
-        with contextlib.ExitStack() as stack:
-            for place in places:
-                stack.enter_context(_locked(place, LOCK_SECONDS))
-            for place in places:
-                stack.callback(_remove, _part_of(place))
-            with contextlib.ExitStack() as opened:
-                yield tuple(opened.enter_context(_part(place)) for place in places)
-            for place in places[1:]:
-                place.unlink(missing_ok=True)
-            for place in places:
-                _part_of(place).replace(place)
-    except OSError as error:
-        raise FileProblem(places[0], f"cannot be written: {error.strerror}") from error
+    with file_problems(places[0], "cannot be written"), contextlib.ExitStack() as stack:
+        for place in places:
+            stack.enter_context(_locked(place, LOCK_SECONDS))
+        for place in places:
+            stack.callback(_remove, _part_of(place))
+        with contextlib.ExitStack() as opened:
+            yield tuple(opened.enter_context(_part(place)) for place in places)
+        for place in places[1:]:
+            place.unlink(missing_ok=True)
+        for place in places:
+            _part_of(place).replace(place)
     confirm(places[0])
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[Path]:
+def whole_folder(target: Path) -> Iterator[Path]:
     """Make a folder to fill; at the end, all of it on disk, it takes the target's place.
 
-    Where there is a folder already the two are swapped in one step, if the system can.
-
-    Args:
-        target: The folder that is meant; what it is in is made if it is not there.
-        seconds: How long another process that writes there is waited for.
+    Where there is a folder already the two are swapped in one step, if the system can. What it is in is made
+    if it is not there.
 
     Raises:
         FileProblem: It cannot be written, and the target is as it was; or it is, and the disk does not
             confirm it.
     """
-    with locked(target, seconds=seconds):
+    with locked(target):
         aside = _part_of(target)
-        try:
+        with file_problems(target, "cannot be written", then=_AS_IT_WAS):
             _sweep(target)
             aside.mkdir()
             try:
@@ -101,8 +96,6 @@ def whole_folder(target: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[Pat
                 _swap(aside, target)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-        except OSError as error:
-            raise FileProblem(target, f"cannot be written: {error.strerror}; it is as it was") from None
         confirm(target)
 
 
@@ -127,11 +120,9 @@ def locked(place: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[None]:
         FileProblem: Another process has it for too long, or it cannot be locked.
     """
     with contextlib.ExitStack() as stack:
-        try:
+        with file_problems(place, "cannot be written", then=_AS_IT_WAS):
             place.absolute().parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_locked(place, seconds))
-        except OSError as error:
-            raise FileProblem(place, f"cannot be written: {error.strerror}; it is as it was") from None
         yield
 
 
@@ -158,11 +149,8 @@ def confirm(written: Path) -> None:
     Raises:
         FileProblem: The disk does not confirm it; it is there, whole.
     """
-    try:
+    with file_problems(written, "is written, but the disk does not confirm it", then="; check the disk"):
         sync(written.parent)
-    except OSError as error:
-        problem = f"is written, but the disk does not confirm it: {error.strerror}; check the disk"
-        raise FileProblem(written, problem) from None
 
 
 def sync(place: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import struct
 import sys
 from collections.abc import Iterator
@@ -57,11 +58,8 @@ class Weights:
     @property
     def parameters(self) -> int:
         """Count the trainable numbers: weights and biases."""
-        total = 0
-        for tensor in self.tensors:
-            if tensor.name.rpartition(".")[2] in ("weight", "bias"):
-                total += _product(tensor.shape)
-        return total
+        ends = ("weight", "bias")
+        return sum(math.prod(t.shape) for t in self.tensors if t.name.rpartition(".")[2] in ends)
 
 
 class Unsound(Exception):  # noqa: N818 - says what a file is
@@ -197,7 +195,7 @@ def _read_header(file: Path, data: bytes, data_bytes: int) -> tuple[Tensor, ...]
         numbers = (*tensor.shape, tensor.start, tensor.end)
         if tensor.code not in DTYPES or any(type(n) is not int or n < 0 for n in numbers):
             raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has an odd dtype, shape or offset")
-        if tensor.end - tensor.start != _product(tensor.shape) * DTYPES[tensor.code][1]:
+        if tensor.end - tensor.start != math.prod(tensor.shape) * DTYPES[tensor.code][1]:
             raise Unsound(f"{file}: tensor {tensor.name[:80]!a} has not the bytes that its shape takes")
         if tensor.start != at:
             raise Unsound(f"{file}: there is a gap or an overlap before tensor {tensor.name[:80]!a}")
@@ -234,13 +232,6 @@ def _digest(file: Path) -> tuple[str, int]:
     except OSError as error:
         raise Unsound(f"{file}: cannot be read: {error.strerror}") from None
     return sha256.hexdigest(), size_bytes
-
-
-def _product(shape: tuple[int, ...]) -> int:
-    total = 1
-    for side in shape:
-        total *= side
-    return total
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def test_what_is_superseded_must_exist(index_dir, trained):
 def test_an_entry_that_would_not_be_valid_is_taken_back(index_dir, trained):
     """A value that the index refuses leaves the file as it was, with the reader's own message."""
     with pytest.raises((UsageError, IndexReadError), match=r"top|Accuracy|percent|%"):
-        add(trained, top1_percent="many")
+        add(trained, top1_percent="many", dataset="ImageNet")
     assert (index_dir / "small.yml").read_text() == INDEX
 
 
@@ -198,3 +198,13 @@ def test_a_foreign_checkpoint_is_refused(index_dir, trained, tmp_path):
     with pytest.raises(UsageError, match="no collection 'Other'; there are: Small"):
         add(trained, collection="Other")
     shutil.rmtree(index_dir / "small.yml", ignore_errors=True)
+
+
+@pytest.mark.usefixtures("index_dir")
+def test_an_accuracy_is_of_a_stated_data_set(trained):
+    """Of a model that was not trained on ImageNet nobody is told that its accuracy is ImageNet's."""
+    with pytest.raises(UsageError, match="give --dataset"):
+        add(trained, top1_percent="91.2", training_data=("Oxford Flowers",))
+    add(trained, top1_percent="91.2", dataset="Oxford Flowers")
+    (result,) = load_index().find("new").results
+    assert (result.dataset, result.split) == ("Oxford Flowers", None)

@@ -7,11 +7,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from runs import made_up_run
 
 from rexnet_hub.agreement import MEANINGS, Standing, compare
 from rexnet_hub.cli import main
 from rexnet_hub.evaluation import compare_with_claims
-from rexnet_hub.imagenet.evidence.record import Machine, Record
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, write_lock
 from rexnet_hub.index.network import entry_parameters
@@ -196,46 +196,13 @@ def test_an_accuracy_has_one_answer_everywhere(published, right, read):
     weights = MeasuredFile(sha256=64 * "b", size_bytes=1)
     measured = Measured(evaluation=run, safetensors=weights)
     word, answer = the_answer(entry, measured, "top1")
-    records = [a_record(entry, right)]
+    records = [made_up_run(entry.preprocessing, top1_count=right, top5_count=50000)]
     (finding,) = (f for f in verify_model(entry, measured=measured, records=records) if f.claim == "top1")
 
     assert word == PERCENTS[published, right]
     assert compare_with_claims(entry, records[0])[0] == finding
     assert finding.note.startswith(f"{answer}; ")
     assert (finding.verdict == HOLDS) is (word != DIFFERS)
-
-
-def a_record(entry, right):
-    """Make the record of a run on the whole set."""
-    machine = Machine(
-        device_type="cpu",
-        device_name="a CPU",
-        dtype="fp32",
-        channels_last=False,
-        compiled=False,
-        tile_images=8,
-        processes=1,
-        versions={},
-    )
-    return Record(
-        model="net",
-        weights_sha256=64 * "b",
-        fingerprint=None,
-        tensors_sha256=64 * "0",
-        top1_count=right,
-        top5_count=50000,
-        images=50000,
-        data="ImageNet validation, 50,000 images",
-        complete=True,
-        sample=None,
-        unreadable=(),
-        manifest_sha256=64 * "1",
-        predictions_sha256=64 * "2",
-        preprocessing=entry.preprocessing,
-        machine=machine,
-        seconds=1.0,
-        command="rexnet-hub evaluate net",
-    )
 
 
 @pytest.mark.parametrize("published", [19417552, 19417553, 19420000, 20000000])
@@ -289,7 +256,11 @@ def test_a_run_says_nothing_of_another_data_set(read):
 """
     (entry,) = read(claims(top1=77.86) + other).models
     measured = Measured(safetensors=MeasuredFile(sha256=64 * "b", size_bytes=1))
-    findings = verify_model(entry, measured=measured, records=[a_record(entry, 38930)])
+    findings = verify_model(
+        entry,
+        measured=measured,
+        records=[made_up_run(entry.preprocessing, top1_count=38930, top5_count=50000)],
+    )
     notes = {(f.claim, f.stated): (f.verdict, f.note.split(";")[0]) for f in findings}
 
     assert notes["top1", "77.86"] == (HOLDS, "agrees")

@@ -66,26 +66,32 @@ def open_folder(standins, staged, picture, few_images):
         yield place, {"CHECKPOINT": released} | {word: place / name for word, name in named.items()}
 
 
-@pytest.mark.parametrize(
-    "commands", [QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"]
+@pytest.fixture(
+    scope="module", params=[QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"]
 )
-@pytest.mark.parametrize("fault", ["no locks", "full", "another's"])
-def test_each_command_on_a_disk_with_a_fault(fault, commands, open_folder):
-    """Without locks all of them work; where nothing can be written each is refused, and done when it can."""
+def told(request, open_folder):
+    """What each command did under each fault, all in one process; and the folder that it did it in."""
     place, files = open_folder
-    words = {name: [str(files.get(word, word)) for word in words] for name, words in commands.items()}
+    words = {name: [str(files.get(word, word)) for word in words] for name, words in request.param.items()}
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o755)
         settings = {"PYTHONPATH": str(place), "ZOO": str(place / "zoo"), "TMPDIR": base}
         child = subprocess.run(
-            [sys.executable, SCRIPT, fault, json.dumps(words), base],
+            [sys.executable, SCRIPT, json.dumps(words), base, "no locks", "full", "another's"],
             env=os.environ | settings | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True, text=True, check=False, cwd=place,
         )  # fmt: skip
     assert child.returncode == 0, child.stderr
-    told = json.loads(child.stdout)
-    assert told.keys() == commands.keys()
-    for name, row in told.items():
+    rows = json.loads(child.stdout)
+    assert all(row.keys() == words.keys() for row in rows.values())
+    return rows, base
+
+
+@pytest.mark.parametrize("fault", ["no locks", "full", "another's"])
+def test_each_command_on_a_disk_with_a_fault(fault, told):
+    """Without locks all of them work; where nothing can be written each is refused, and done when it can."""
+    rows, base = told
+    for name, row in rows[fault].items():
         faulty, again = row["faulty"], row["again"]
         assert row["hidden"] == [], name
         if fault == "no locks":
@@ -116,7 +122,9 @@ def test_a_cache_of_others_gives_the_conversion_that_is_there(open_folder):
 
         def convert(*options):
             words = json.dumps({"convert": ["convert", "rexnet_100", *options]})
-            return json.loads(run(SCRIPT, "another's", words, base))["convert"]["faulty"]
+            return json.loads(run(SCRIPT, words, base, "no locks", "another's"))["another's"]["convert"][
+                "faulty"
+            ]
 
         run("-m", "rexnet_hub", "fetch", "rexnet_100")
         refused = convert()

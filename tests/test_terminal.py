@@ -242,6 +242,7 @@ def test_what_is_logged_of_others_is_printable():
 
 OUR_WORDS = {
     "statement.version",
+    "signer.kind",
     "count",
     "first",
     "file.parent.name[:12]",

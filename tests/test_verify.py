@@ -12,11 +12,11 @@ import torch
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from receipts import digest_of, retell
+from runs import made_up_run
 from safetensors.torch import load_file
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
 from rexnet_hub.imagenet.data.dataset import Sample
-from rexnet_hub.imagenet.evidence.record import Machine, Record
 from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index import Measured
 from rexnet_hub.index.entry import Witness
@@ -38,39 +38,18 @@ from rexnet_hub.verify.finding import render_json, render_junit
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
-MACHINE = Machine(
-    device_type="cpu",
-    device_name="a CPU",
-    dtype="fp32",
-    channels_last=False,
-    compiled=False,
-    tile_images=8,
-    processes=1,
-    versions={},
-)
-
 
 @pytest.fixture
 def record(entry, staged):
     """A run on the whole set whose counts are the claimed percentages."""
-    return Record(
+    weights = staged / "model.safetensors"
+    return made_up_run(
+        entry.preprocessing,
         model="rexnet_100",
-        weights_sha256=digest_file(staged / "model.safetensors").sha256,
-        fingerprint=None,
-        tensors_sha256=digest_tensors(load_file(staged / "model.safetensors")),
+        weights_sha256=digest_file(weights).sha256,
+        tensors_sha256=digest_tensors(load_file(weights)),
         top1_count=38930,
         top5_count=46940,
-        images=50000,
-        data="ImageNet validation, 50,000 images",
-        complete=True,
-        sample=None,
-        unreadable=(),
-        manifest_sha256="1" * 64,
-        predictions_sha256="2" * 64,
-        preprocessing=entry.preprocessing,
-        machine=MACHINE,
-        seconds=1.0,
-        command="rexnet-hub evaluate rexnet_100",
     )
 
 

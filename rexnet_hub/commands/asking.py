@@ -100,6 +100,8 @@ def run_show(args: argparse.Namespace) -> int:
         show_json({"name": entry.name, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
+    if newer := entry.said("superseded_by"):
+        show(f"superseded by {newer}", "")
     show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
     show()
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
@@ -110,12 +112,15 @@ def _claims(entry: Entry) -> list[Claim]:
     witnesses = (witness.claim for witness in entry.witnesses)
     named = (entry.license, entry.code, entry.weights, entry.trusted_key, *witnesses)
     metrics = (claim for result in entry.results for claim in result.metrics.values())
-    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim)]
+    more = (claim for name, claim in entry.extra.items() if name != "sources")
+    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim), *more]
 
 
 def _shown(claim: Claim) -> str:
     if claim.problem:
         return f"{claim.text}, unreadable: {claim.problem}"
+    if isinstance(claim.value, dict):
+        return ", ".join(f"{key}: {value}" for key, value in claim.value.items())
     return claim.text or (", ".join(map(str, claim.value)) if isinstance(claim.value, tuple) else "")
 
 
@@ -127,6 +132,8 @@ def _as_json(claim: Claim) -> dict[str, Any]:
     value = claim.value
     if isinstance(value, tuple):
         value = [str(item) for item in value]
+    elif isinstance(value, dict):
+        value = {key: str(item) for key, item in value.items()}
     elif value is not None and not isinstance(value, int | str):
         value = str(value)
     facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}

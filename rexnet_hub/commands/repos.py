@@ -24,7 +24,8 @@ def run_card(args: argparse.Namespace) -> int:
     from rexnet_hub.whole_files import write_whole
 
     entry = open_index().find(args.name)
-    text = render_card(entry, measured=read_lock().of(entry.name))
+    lock = read_lock()
+    text = render_card(entry, measured=lock.of(entry.name), repos=lock.repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0
@@ -191,8 +192,8 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--code", metavar="URL", help="the source code of the training")
     add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
     add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
-    add("--dataset", help="of the claimed accuracies (default: ImageNet)")
-    add("--split", help="of the data set (default: validation)")
+    add("--dataset", help="of the claimed accuracies (default: ImageNet, if trained on it)")
+    add("--split", help="of the data set (default: of ImageNet, validation)")
     add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
     add("--image-size", type=int, metavar="PX", help="side of the square that the network sees")
     add("--crop-pct", metavar="FRACTION", help="part of the resized short side that is kept")

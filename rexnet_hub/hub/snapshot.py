@@ -22,7 +22,7 @@ from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.index import Lock
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, SIGNATURE_FILES, WEIGHTS_FILE
+from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, SIGNED_BESIDE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.terminal import printable
 
@@ -129,7 +129,7 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
             raise RepoError(_without_weights(pinned)) from None
         raise
     names = [CONFIG_FILE, WEIGHTS_FILE]
-    for name in (RECEIPT_FILE, *((CARD_FILE, *SIGNATURE_FILES) if wanted.trusted_key else ())):
+    for name in (RECEIPT_FILE, *(SIGNED_BESIDE if wanted.trusted_key else ())):
         try:
             _fetch(pinned, name)
             names.append(name)

@@ -32,7 +32,7 @@ DIGESTED_FILES = ("released", "safetensors", "other")
 #: How entries write ImageNet-1k, in lower case and without what is no letter or digit; and its classes.
 SPELLINGS = {"imagenet", "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
 IMAGENET_CLASSES = 1000
-MAX_LABEL_BYTES = 16 << 20
+MAX_TEXT_BYTES = 16 << 20  # of a file beside the index
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -121,6 +121,11 @@ class Result:
     snapshots: tuple[PublishedTable, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
 
+    @property
+    def known_as(self) -> str:
+        """The data set by the name that it has here."""
+        return canonical_dataset(self.dataset)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
@@ -199,10 +204,28 @@ def is_imagenet(name: str) -> bool:
     return "".join(letter for letter in name.lower() if letter.isalnum()) in SPELLINGS
 
 
+def canonical_dataset(name: str | None) -> str:
+    """Return the name that a data set is known by here: ImageNet-1k has many."""
+    return "ImageNet" if name and is_imagenet(name) else name or ""
+
+
 def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
     if found != num_classes:
         problem = f"has {found} lines; it needs a name for each of {num_classes} classes, one a line"
         raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
+
+
+def _read_beside(claim: Claim) -> str:
+    """Read the file that a claim names in the index's folder."""
+    folder, stated = claim.location.file.parent, f"{claim.location}: {claim.label} {claim.value!r}"
+    file = folder / str(claim.value)
+    try:
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise IndexReadError(f"{stated} leaves the index's folder")
+        with file.open("rb") as stream:
+            return stream.read(MAX_TEXT_BYTES).decode()
+    except (OSError, ValueError) as error:
+        raise IndexReadError(f"{stated} cannot be read: {error}") from None
 
 
 def split_released(url: str) -> tuple[str, str | None]:
@@ -299,10 +322,29 @@ class Entry:
 
     def metric(self, name: str, *, dataset: str = "ImageNet") -> Claim | None:
         """Find a metric's claim on one data set, such as `top1`."""
-        for result in self.results:
-            if result.dataset == dataset and name in result.metrics:
-                return result.metrics[name]
-        return None
+        rows = (r.metrics for r in self.results if r.known_as == dataset and name in r.metrics)
+        return next((metrics[name] for metrics in rows), None)
+
+    def said(self, name: str) -> Value | None:
+        """Return what maintainers say in a field beside Metadata; None where they say nothing."""
+        claim = self.extra.get(name)
+        return None if claim is None else claim.value
+
+    @property
+    def named_license(self) -> Claim | None:
+        """The licence of the weights as people call it: `License Name`, else `License`."""
+        return self.extra.get("license_name") or self.license
+
+    @property
+    def license_id(self) -> str | None:
+        """The licence's id on the Hub: `other` of one that has a name of its own."""
+        if "license_name" in self.extra:
+            return "other"
+        return str(self.license.value).lower() if self.license else None
+
+    def cites(self, title: str) -> bool:
+        """Return whether the entry's paper has this title, as first given or now."""
+        return title in (paper.title for paper in (self.paper, self.current_paper) if paper)
 
     @property
     def released(self) -> Released | None:
@@ -357,18 +399,20 @@ class Entry:
         if is_imagenet(claim.text):
             _require_each(claim, IMAGENET_CLASSES, num_classes)
             return None
-        folder = claim.location.file.parent
-        file = folder / claim.text
-        try:
-            if not file.resolve().is_relative_to(folder.resolve()):
-                raise IndexReadError(f"{claim.location}: Labels {claim.text!r} leaves the index's folder")
-            with file.open("rb") as stream:
-                labels = tuple(stream.read(MAX_LABEL_BYTES).decode().splitlines())
-        except (OSError, ValueError) as error:
-            raise IndexReadError(f"{claim.location}: Labels {claim.text!r} cannot be read: {error}") from None
+        labels = tuple(_read_beside(claim).splitlines())
         is_named = all(label.strip() and label.isprintable() for label in labels)
         _require_each(claim, len(labels), num_classes if is_named else None)
         return labels
+
+    @property
+    def license_text(self) -> str | None:
+        """The text of the file of `License File`; None where it names none, or an address.
+
+        Raises:
+            IndexReadError: The file cannot be read.
+        """
+        claim = self.extra.get("license_file")
+        return None if claim is None or "://" in claim.value else _read_beside(claim)
 
     @property
     def preprocessing(self) -> Preprocessing:

@@ -31,8 +31,8 @@ ALIASES = {
 }
 #: What is text; everything else that a query may name is a number.
 TEXT_NAMES = (
-    *("name", "title", "collection", "license"),
-    *(row.name for row in FIELDS if row.owner == "metadata" and row.kind in ("text", "words")),
+    *("collection", "license"),
+    *(r.name for r in FIELDS if r.owner in ("model", "metadata") and r.kind in ("text", "words")),
     *("dataset", "task"),
 )
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
@@ -68,10 +68,10 @@ def number_names() -> tuple[str, ...]:
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<word>[A-Za-z_][\w.-]*)|(?P<operator><=|>=|!=|[<>=:])"
-    r"|(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<other>\S))"
+    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[A-Za-z_][\w.-]*)"
+    r"(?:\s*(?P<operator><=|>=|!=|[<>=:])\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]*)))?"
+    r"|(?P<other>\S))"
 )
-_VALUE = re.compile(r"\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]+))")
 _QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)\s*([A-Za-z%]*)")
 _MAX_DEPTH = 50
 
@@ -80,7 +80,6 @@ def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group 
     """Parse a query into conditions and groups; None for one without a word in it.
 
     Args:
-        text: In the language above.
         is_known: Whether some entry has a number of this name, where the table of fields has none.
 
     Raises:
@@ -93,77 +92,71 @@ def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group 
 
 
 class _Parser:
-    """Reads the grammar above, one token ahead."""
+    """Reads the grammar above, one token ahead; a condition is one token."""
 
     def __init__(self, text: str, is_known: Callable[[str], bool]) -> None:
-        self.text, self.place, self.is_known = text, 0, is_known
+        self.text, self.is_known = text, is_known
+        self.tokens: list[re.Match[str] | None] = [*_TOKEN.finditer(text), None]
+        self.place = 0
 
-    def _wrong(self, place: int, what: str) -> UsageError:
-        return UsageError(f"{what}\n  {self.text}\n  {' ' * place}^")
+    def _wrong(self, at: int, what: str) -> UsageError:
+        return UsageError(f"{what}\n  {self.text}\n  {' ' * at}^")
 
-    def _peek(self) -> re.Match[str] | None:
-        return _TOKEN.match(self.text, self.place)
-
-    def _next_word(self) -> str:
-        match = self._peek()
-        after = match and _TOKEN.match(self.text, match.end())
-        is_name = after and after["operator"]  # then even `or` is one
-        return match["word"].lower() if match and match["word"] and not is_name else ""
-
-    def _at(self) -> int:
-        return len(self.text) - len(self.text[self.place :].lstrip())
+    def _peek(self) -> tuple[re.Match[str] | None, str, int]:
+        """Return the next token, the word that it is if no operator follows, and where it begins."""
+        token = self.tokens[self.place]
+        if token is None:
+            return None, "", len(self.text)
+        word = (token["name"] or "").lower() if token["operator"] is None else ""
+        return token, word, token.end() - len(token[0].lstrip())
 
     def require_end(self) -> None:
         """Refuse what is left over."""
-        if self.text[self.place :].strip():
-            closes = self.text[self._at()] == ")"
-            raise self._wrong(self._at(), "this closes nothing" if closes else "this was not expected")
+        token, _, at = self._peek()
+        if token:
+            raise self._wrong(at, "this closes nothing" if token["close"] else "this was not expected")
 
     def any_of(self, depth: int) -> Condition | Group:
         """Read parts with `or` between."""
         parts = [self._all_of(depth)]
-        while self._next_word() == "or":
-            self.place = self._peek().end()  # type: ignore[union-attr]
+        while self._peek()[1] == "or":
+            self.place += 1
             parts.append(self._all_of(depth))
         return parts[0] if len(parts) == 1 else Group(word="or", parts=tuple(parts))
 
     def _all_of(self, depth: int) -> Condition | Group:
         parts = [self._one(depth)]
-        while (match := self._peek()) and not match["close"] and self._next_word() != "or":
-            if self._next_word() == "and":
-                self.place = match.end()
+        while (token := self._peek()[0]) and not token["close"] and self._peek()[1] != "or":
+            if self._peek()[1] == "and":
+                self.place += 1
             parts.append(self._one(depth))
         return parts[0] if len(parts) == 1 else Group(word="and", parts=tuple(parts))
 
     def _one(self, depth: int) -> Condition | Group:
-        match = self._peek()
+        token, word, at = self._peek()
         if depth > _MAX_DEPTH:
-            raise self._wrong(self._at(), f"nested deeper than {_MAX_DEPTH}")
-        if match is None:
-            problem = "the query ends too early: expected is a comparison such as top1>=79"
-            raise self._wrong(len(self.text), problem)
-        if self._next_word() == "not":
-            self.place = match.end()
+            raise self._wrong(at, f"nested deeper than {_MAX_DEPTH}")
+        if token is None:
+            raise self._wrong(at, "the query ends too early: expected is a comparison such as top1>=79")
+        self.place += 1
+        if word == "not":
             return Group(word="not", parts=(self._one(depth + 1),))
-        if match["open"]:
-            opened, self.place = self._at(), match.end()
+        if token["open"]:
             inner = self.any_of(depth + 1)
-            closing = self._peek()
+            closing, _, _ = self._peek()
             if closing is None or not closing["close"]:
-                raise self._wrong(opened, "this parenthesis is not closed")
-            self.place = closing.end()
+                raise self._wrong(at, "this parenthesis is not closed")
+            self.place += 1
             return inner
-        if not match["word"]:
-            raise self._wrong(self._at(), "expected is a name, such as top1 or params")
-        return self._condition(match)
+        if not token["name"]:
+            raise self._wrong(at, "expected is a name, such as top1 or params")
+        return self._condition(token, at)
 
-    def _condition(self, match: re.Match[str]) -> Condition:
-        at, word = match.start("word"), match["word"]
-        self.place = match.end()
+    def _condition(self, token: re.Match[str], at: int) -> Condition:
+        word, operator, quoted = token["name"], token["operator"], token["quoted"]
         name = word.lower().replace("-", "_")
         name = ALIASES.get(name, name)
-        operator = self._peek()
-        if operator is None or not operator["operator"]:
+        if operator is None:
             problem = f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
             raise self._wrong(at, problem)
         try:
@@ -171,19 +164,16 @@ class _Parser:
                 require_known(name, word)
         except UsageError as error:
             raise self._wrong(at, str(error)) from None
-        self.place = operator.end()
-        value = _VALUE.match(self.text, self.place)
-        if value is None:
-            raise self._wrong(len(self.text), f"expected is a value after {word}{operator['operator']}")
-        at_value = value.start("quoted") if value["quoted"] else value.start("bare")
-        self.place = value.end()
-        wanted = value["bare"] if value["quoted"] is None else value["quoted"][1:-1]
-        if name in TEXT_NAMES:
-            if operator["operator"] not in ("=", "!=", ":"):
-                problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
-                raise self._wrong(operator.start("operator"), problem)
-            return Condition(name=name, operator=operator["operator"], pattern=wanted)
-        return Condition(name=name, operator=operator["operator"], number=self._quantity(wanted, at_value))
+        if not quoted and not token["bare"]:
+            raise self._wrong(len(self.text), f"expected is a value after {word}{operator}")
+        wanted = quoted[1:-1] if quoted else token["bare"]
+        if name not in TEXT_NAMES:
+            number = self._quantity(wanted, token.start("quoted" if quoted else "bare"))
+            return Condition(name=name, operator=operator, number=number)
+        if operator not in ("=", "!=", ":"):
+            problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
+            raise self._wrong(token.start("operator"), problem)
+        return Condition(name=name, operator=operator, pattern=wanted)
 
     def _quantity(self, text: str, at: int) -> Decimal:
         match = _QUANTITY.fullmatch(text)

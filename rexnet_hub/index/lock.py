@@ -118,7 +118,6 @@ class Measured:
 
     Attributes:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
-        parameters: Trainable ones, counted.
         published: Every time that it was, the latest last; `hub` is where it is now.
         witnesses: The place of each that agreed with the files that were measured, by algorithm and digest.
     """
@@ -166,6 +165,11 @@ class Lock:
     def of(self, name: str) -> Measured:
         """Return what was measured of a model; an empty record where nothing was."""
         return self.models.get(name, Measured())
+
+    @property
+    def repos(self) -> dict[str, str]:
+        """The repo on the Hub of each model that was published."""
+        return {name: measured.hub.repo_id for name, measured in self.models.items() if measured.hub}
 
     def with_model(self, name: str, measured: Measured) -> Lock:
         """Return a lock in which one model's measurements are these."""

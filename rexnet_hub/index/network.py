@@ -1,16 +1,11 @@
-"""Find the network that an entry names: its tensors and counts, without torch unless it is built."""
+"""Find the network that an entry names: its tensors and counts, without torch."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
-from rexnet_hub.nets import build_network, find_architecture
+from rexnet_hub.nets import find_architecture
 from rexnet_hub.nets.shapes import Shape, count_planned_parameters, expected_tensors
-
-if TYPE_CHECKING:
-    from rexnet_hub.nets.rexnet import ReXNet
 
 
 def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
@@ -20,7 +15,7 @@ def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
         UnknownModelError: The entry's network is not one of ours.
         IndexReadError: The entry does not say how many classes it tells apart.
     """
-    return expected_tensors(find_architecture(entry.architecture), num_classes=_num_classes(entry))
+    return expected_tensors(find_architecture(entry.architecture), num_classes=entry_classes(entry))
 
 
 def entry_parameters(entry: Entry) -> int:
@@ -28,16 +23,12 @@ def entry_parameters(entry: Entry) -> int:
     return count_planned_parameters(entry_tensors(entry))
 
 
-def entry_network(entry: Entry) -> ReXNet:
-    """Build an entry's network with its weights not yet set; under `torch.device("meta")` none are stored.
+def entry_classes(entry: Entry) -> int:
+    """Return how many classes an entry tells apart.
 
     Raises:
-        As `entry_tensors` does.
+        IndexReadError: It does not say.
     """
-    return build_network(entry.architecture, num_classes=_num_classes(entry), init=False).eval()
-
-
-def _num_classes(entry: Entry) -> int:
     if (num_classes := entry.value("num_classes")) is None:
         raise IndexReadError(f"{entry.location}: {entry.name} does not state its Num Classes")
     return int(num_classes)

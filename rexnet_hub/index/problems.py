@@ -54,7 +54,6 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
     """Render problems, one a line, or as one JSON document.
 
     Args:
-        problems: In the order in which they are shown.
         style: `text`, `json` or `github`.
     """
     if style == "json":

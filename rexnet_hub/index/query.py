@@ -47,7 +47,7 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
         return (entry.name,)
     if name == "collection":
         return () if entry.collection is None else (entry.collection.name,)
-    claim = entry.license if name == "license" else entry.metadata.get(name) or entry.extra.get(name)
+    claim = entry.named_license if name == "license" else entry.metadata.get(name) or entry.extra.get(name)
     value = None if claim is None else claim.value
     items = value if isinstance(value, tuple) else () if value is None else (value,)
     return tuple(str(item) for item in items)
@@ -63,7 +63,6 @@ def select(
     """Pick the entries that meet a query, in their order or sorted.
 
     Args:
-        entries: Such as an index's models.
         query: In the language that `grammar` states.
         sort: A name, `-name` for the greatest first, several in a list or with commas between; what is
             unknown comes last.
@@ -90,12 +89,6 @@ def pareto(
     """Pick the entries that no other beats: as good in both numbers and better in one.
 
     An entry of which either number is unknown is left out.
-
-    Args:
-        entries: Such as an index's models.
-        more: The number of which more is better.
-        less: The number of which less is better.
-        measured: What machines measured; preferred to claims.
 
     Raises:
         UsageError: Either name is not a number's.

@@ -227,7 +227,6 @@ class ReXNet(nn.Module):
     Args:
         config: Its width and rounding.
         num_classes: Classes, or 0 for pooled features in place of logits.
-        in_chans: Channels of the input pictures.
         global_pool: `avg`, `max`, `avgmax`, `catavgmax`, or empty for no pooling (then `num_classes=0`).
         output_stride: 32, 16 or 8: how much smaller the last feature map is than the picture.
         drop_rate: Dropout before the classifier, in 0..1.

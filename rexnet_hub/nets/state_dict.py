@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rexnet_hub.errors import StateDictError
-
-MAX_LISTED = 10
+from rexnet_hub.errors import StateDictError, list_some
 
 # Name to dtype (as torch says it without its prefix, such as `float32`) and shape.
 TensorTable = Mapping[str, tuple[str, tuple[int, ...]]]
@@ -28,7 +26,7 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
     floats = [name for name in differing if "float" in tensors[name][0]]
     floats = [name for name in floats if expected[name] == ("float32", tensors[name][1])]
     parts = [
-        f"{len(names)} {what} ({_list(names)})"
+        f"{len(names)} {what} ({list_some(names)})"
         for what, names in (("missing", missing), ("extra", extra), ("of another shape or dtype", unlike))
         if names
     ]
@@ -45,8 +43,3 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
 
 def _render(tensor: tuple[str, Iterable[int]]) -> str:
     return f"{tensor[0]} {list(tensor[1])}"
-
-
-def _list(names: list[str]) -> str:
-    more = f", and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return ", ".join(names[:MAX_LISTED]) + more

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
-from rexnet_hub.index.lock import Measured
+from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
@@ -30,10 +31,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: text goes through `md` or `code`, addresses through `link`
     )
-    filters = (text.code, text.fenced, text.link, text.number, text.shell)
+    filters = (text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
-    asked = (facts.input_sentence, facts.training_rows)
-    known = (families.citation, families.find_family, families.introduction, families.knows_imagenet)
+    asked = (facts.classes_words, facts.input_sentence, facts.training_rows)
+    known = (families.citation, families.find_family, families.introduction, families.papers)
     made.globals |= {f.__name__: f for f in (*asked, *known)}
     return made
 
@@ -50,6 +51,7 @@ def render_card(
     files: Sequence[Mapping[str, Any]] = (),
     standin: bool = False,
     measured: Measured | None = None,
+    repos: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Render an entry as the README.md of its repo.
 
@@ -58,6 +60,7 @@ def render_card(
         files: `name`, `size_bytes` and `sha256` of each file with a known digest.
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
         measured: What the lock has of the model.
+        repos: Where the lock has it that other models were published.
     """
     body = render_template(
         "card.md",
@@ -67,8 +70,9 @@ def render_card(
         files=files,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),
+        repos=repos,
     )
-    return f"---\n{render_front_matter(entry, standin=standin)}---\n\n{body.strip()}\n"
+    return f"---\n{render_front_matter(entry, repos, standin=standin)}---\n\n{body.strip()}\n"
 
 
 def derive_card(
@@ -88,4 +92,5 @@ def derive_card(
     """
     known = measured.of_standin() if measured and standin else measured
     file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}
-    return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known)
+    repos = read_lock().repos if entry.extra.keys() & {"superseded_by", "base_model"} else {}
+    return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known, repos=repos)

@@ -34,11 +34,14 @@ def models_csv(views: Sequence[ModelView]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     units = {"top1": "top1_percent", "top5": "top5_percent", "file_size": "file_size_bytes"}
     standing = [f"{key}_standing" for key in CSV_COLUMNS]
-    writer.writerow(["name", "license", *(units.get(key, key) for key in CSV_COLUMNS), *standing])
+    columns = (units.get(key, key) for key in CSV_COLUMNS)
+    writer.writerow(["name", "license", *columns, *standing, "top1_dataset"])
     for view in views:
         facts = [view.facts[key] for key in CSV_COLUMNS]
         figures = [_cell(fact.claimed or "") if fact.value is None else fact.value for fact in facts]
-        writer.writerow([_cell(view.name), _cell(view.license), *figures, *(fact.standing for fact in facts)])
+        standings = (fact.standing for fact in facts)
+        dataset = _cell(view.facts["top1"].dataset)
+        writer.writerow([_cell(view.name), _cell(view.license), *figures, *standings, dataset])
     return out.getvalue()
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
-from rexnet_hub.index import Claim, Entry, PublishedTable
+from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
+from rexnet_hub.index import Claim, Entry, PublishedTable, Result
+from rexnet_hub.index.entry import canonical_dataset
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
-from rexnet_hub.pages.text import link, markdown, number, shell
+from rexnet_hub.pages.text import link, markdown, number, read_words, shell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class Fact:
         command: What measures it again.
         standing: How the value stands, one of the words of `agreement`; empty where there is none.
         agreement: Of claim and measurement, where there are both.
+        dataset: Of a stated accuracy; empty of what is measured on none.
+        where: What the label says of that; empty where it goes without saying.
     """
 
     key: str
@@ -58,6 +63,8 @@ class Fact:
     command: str = ""
     standing: str = ""
     agreement: Agreement | None = None
+    dataset: str = ""
+    where: str = ""
 
     @property
     def sources(self) -> tuple[CitedSource, ...]:
@@ -66,20 +73,17 @@ class Fact:
 
 
 def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ...]:
-    """List the figures that people compare models by; what nobody states or measured stays empty.
+    """List the figures that people compare models by, and every number of the entry's results.
 
-    Multiply-adds are only ever our own count. Published FLOPs are nobody's count that we could repeat, so no
-    measurement stands beside them.
+    What nobody states or measured stays empty. Multiply-adds are only ever our own count. Published FLOPs are
+    nobody's count that we could repeat, so no measurement stands beside them.
     """
-    ours, name = measured or Measured(), shell(entry.name)
-    verify, evaluate = f"rexnet-hub verify {name}", f"rexnet-hub evaluate {name} --data DIR"
-    pictures = "images of ImageNet-1k's validation set whose right class is"
+    ours, verify = measured or Measured(), f"rexnet-hub verify {shell(entry.name)}"
     trained = "numbers that are trained; the batch norms' running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
     flops = "as published; how they were counted is not stated, and no counter known to us gives them"
     return (
-        _fact(entry, ours, "top1", "Top-1 accuracy", f"{pictures} the first guess", evaluate),
-        _fact(entry, ours, "top5", "Top-5 accuracy", f"{pictures} among the first five guesses", evaluate),
+        *_accuracies(entry, ours),
         _fact(entry, ours, "parameters", "Parameters", trained, verify),
         _fact(entry, ours, "macs", "MACs", macs, verify),
         _fact(entry, ours, "flops", "FLOPs", flops, ""),
@@ -87,16 +91,70 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
     )
 
 
-def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, command: str) -> Fact:
+#: The accuracies that models are compared by: the label, and what an image is counted for.
+_ACCURACIES = {
+    "top1": ("Top-1 accuracy", " whose right class is the first guess"),
+    "top5": ("Top-5 accuracy", " whose right class is among the first five guesses"),
+}
+
+
+def list_numbers(entry: Entry) -> list[tuple[Result, list[Claim]]]:
+    """List the numbers of an entry's results: the card's metadata has them from here, and so has its body."""
+    return [(r, [c for c in r.metrics.values() if isinstance(c.value, Decimal)]) for r in entry.results]
+
+
+def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
+    """Describe the numbers of an entry's results, each in the words of its data set.
+
+    Top-1 and top-5 are always among them: on ImageNet if stated or measured there, else the first stated.
+    """
+    stated = {f"{c.field}@{at}": c for at, (_, row) in enumerate(list_numbers(entry), 1) for c in row}
+    main: dict[str, Claim | None] = {}
+    for key in _ACCURACIES:
+        elsewhere = (c for c in (*stated.values(), *entry.unread) if c.field.split(" on ")[0] == key)
+        main[key] = entry.claim(key) or (None if measured.figure(key) is not None else next(elsewhere, None))
+    others = {key: claim for key, claim in stated.items() if not any(claim is m for m in main.values())}
+    for key, claim in (main | others).items():
+        label, share = _ACCURACIES.get(key.partition("@")[0], (claim.label if claim else key, ""))
+        if claim is None:
+            words, place = classes_words(entry), ""
+        else:
+            result = next((r for r in entry.results if r.metrics.get(claim.field) is claim), None)
+            dataset = result.dataset if result else claim.field.partition(" on ")[2] or "ImageNet"
+            split = str(result.split.value) if result and result.split else ""
+            words, place = find_dataset(dataset, split), ", ".join(filter(None, (dataset, split)))
+        where = words["where"].format(place=place) if place else ""
+        how = words["images"].format(place=place or "its data set") + share if share else ""
+        command = words["command"].format(name=shell(entry.name)) if share else ""
+        fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, claim)
+        yield replace(fact, dataset=place and canonical_dataset(dataset), where=where)
+
+
+def find_dataset(name: str | None, split: str = "") -> Mapping[str, Any]:
+    """Find the words about a data set, or a part of it; those for any where we have none."""
+    table = read_words("datasets.yml")
+    known: Mapping[str, Any] = table.get(canonical_dataset(name), table[""])
+    return known if split in ("", *known["splits"]) else table[""]
+
+
+def classes_words(entry: Entry) -> Mapping[str, Any]:
+    """Find the words about the data set whose classes an entry has, in their order."""
+    is_imagenets = entry_labels(entry) == tuple(row.label for row in read_classes())
+    return find_dataset("ImageNet" if is_imagenets else None)
+
+
+def _fact(
+    entry: Entry, measured: Measured, key: str, label: str, how: str, command: str, given: Claim | None = None
+) -> Fact:
     """Compare what is claimed of a figure with what was measured."""
-    claim = None if key == "macs" else entry.claim(key)
+    claim = given or (None if key == "macs" else entry.claim(key))
     counted = measured.figure(key)
     seconds = tuple(
-        CitedSource(words=table_words(table), url=table.url, value=published(key, other.value))
+        CitedSource(words=table_words(table), url=table.url, value=published(claim.field, other.value))
         for result in entry.results
-        if claim is not None and result.metrics.get(key) is claim
+        if claim is not None and result.metrics.get(claim.field) is claim
         for table in result.snapshots
-        if (other := table.metrics.get(key)) is not None
+        if (other := table.metrics.get(claim.field)) is not None
     )
     agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
     if claim and claim.problem:
@@ -110,7 +168,7 @@ def _fact(entry: Entry, measured: Measured, key: str, label: str, how: str, comm
         key=key,
         label=label,
         value=counted if counted is not None else claim.value if claim else None,
-        claimed=(claim.text if claim.problem else published(key, claim.value)) if claim else None,
+        claimed=(claim.text if claim.problem else published(claim.field, claim.value)) if claim else None,
         stated_by=_stated_by(claim) if claim else None,
         second_sources=seconds,
         measured=shown,
@@ -173,10 +231,10 @@ TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.i
 
 def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
     """List what the entry says of its training: the label, the value."""
+    base = ", ".join(entry.said("base_model") or ())
     claims = [claim for name in TRAINING_FIELDS if (claim := entry.claim(name))]
-    return tuple(
-        (c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims
-    )
+    rows = ((c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims)
+    return (*([("Fine-tuned From", base)] if base else []), *rows)
 
 
 def input_sentence(entry: Entry) -> str:

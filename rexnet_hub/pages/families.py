@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry
-from rexnet_hub.pages.text import one_line, read_words
+from rexnet_hub.pages.facts import classes_words
+from rexnet_hub.pages.text import one_line, read_words, safe_url
 
 
 def find_family(entry: Entry) -> Any:
@@ -14,23 +15,18 @@ def find_family(entry: Entry) -> Any:
     return read_words("families.yml").get(entry.collection.name) if entry.collection else None
 
 
-def knows_imagenet(entry: Entry) -> bool:
-    """Return whether an entry's classes are ImageNet's, in their order."""
-    return entry_labels(entry) == tuple(row.label for row in read_classes())
-
-
 def introduction(entry: Entry) -> str:
     """Return what an entry is in a sentence or two, without its name, as Markdown."""
     if not (family := find_family(entry)):
         return "is an image classifier."
-    return str(family["sentences"]).format(classes=" for ImageNet's 1,000 classes" * knows_imagenet(entry))
+    return str(family["sentences"]).format(classes=classes_words(entry)["classes"])
 
 
 def citation(entry: Entry) -> str | None:
-    """Return BibTeX for an entry: its family's, else what its paper's title and address amount to."""
-    if family := find_family(entry):
+    """Return BibTeX for an entry: its family's, if that is of its paper, else what its paper amounts to."""
+    family, paper = find_family(entry), entry.paper or entry.current_paper
+    if family and entry.cites(*re.findall(r" title=\{(.*)\}", family["bibtex"])):
         return str(family["bibtex"])
-    paper = entry.paper or entry.current_paper
     if paper is None or not paper.title:
         return None
     fields = {"title": paper.title, "howpublished": paper.url}
@@ -38,3 +34,17 @@ def citation(entry: Entry) -> str | None:
     lines = (f"  {key}={{{one_line(text).translate(drop)}}}" for key, text in fields.items() if text)
     key = "".join(char for char in entry.name if char.isascii() and char.isalnum()) or "model"
     return f"@misc{{{key},\n" + ",\n".join(lines) + "\n}"
+
+
+_ARXIV = "https://arxiv.org/abs/"
+_ON_ARXIV = re.compile(r"https?://(?:\w+\.)?arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5}|[\w.-]+/\d{7})(?:\D.*)?")
+
+
+def papers(entry: Entry) -> list[tuple[str, str]]:
+    """List an entry's papers, address and title: those on arXiv, as the Hub finds them, else the first."""
+    stated = {
+        url: paper.title or url
+        for paper in (entry.paper, entry.current_paper)
+        if paper and paper.url and (url := safe_url(_ON_ARXIV.sub(rf"{_ARXIV}\1", paper.url)))
+    }
+    return [row for row in stated.items() if row[0].startswith(_ARXIV)] or list(stated.items())[:1]

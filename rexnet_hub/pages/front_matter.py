@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from rexnet_hub.index import Claim, Entry, Result
+from rexnet_hub.index.entry import canonical_dataset
 from rexnet_hub.index.reading.hub_metadata import DATASETS, metric_id, task_id
-from rexnet_hub.pages.facts import table_words
-from rexnet_hub.pages.text import plain, safe_url
+from rexnet_hub.layout import LICENSE_FILE, is_repo_id
+from rexnet_hub.pages.facts import list_numbers, table_words
+from rexnet_hub.pages.text import one_line, plain, safe_url
 
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -21,9 +23,9 @@ Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _DATASET_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
-def render_front_matter(entry: Entry, *, standin: bool = False) -> str:
+def render_front_matter(entry: Entry, repos: Mapping[str, str], *, standin: bool = False) -> str:
     """Render the card's metadata as YAML."""
-    return dump_fields(front_matter(entry, standin=standin))
+    return dump_fields(front_matter(entry, repos, standin=standin))
 
 
 def dump_fields(data: Mapping[str, Any]) -> str:
@@ -32,36 +34,66 @@ def dump_fields(data: Mapping[str, Any]) -> str:
     return str(yaml.dump(dict(data), Dumper=Dumper, sort_keys=False, allow_unicode=is_plain, width=10**6))
 
 
-def front_matter(entry: Entry, *, standin: bool = False) -> dict[str, Any]:
+def front_matter(
+    entry: Entry, repos: Mapping[str, str] = MappingProxyType({}), *, standin: bool = False
+) -> dict[str, Any]:
     """Build the card's metadata for the Hub, one model a card.
 
     Numbers are percentage points, as the entry has them (`79.49%` is 79.49, never 0.7949), and `verified` is
     never set: the Hub does that. A stand-in has no results.
+
+    Args:
+        repos: Where each model was published; of one that was not, nothing is said that takes a repo.
     """
-    data: dict[str, Any] = {}
-    if entry.license:
-        data["license"] = str(entry.license.value).lower()
-    data["library_name"] = "timm"
-    data["pipeline_tag"] = "image-classification"
-    data["tags"] = ["image-classification", "timm", "transformers", "rexnet_hub"]
-    names = [str(name) for name in entry.value("training_data") or ()]
-    known = [name for name in names if name in DATASETS or _DATASET_ID.fullmatch(name)]
+    data: dict[str, Any] = {
+        **_license(entry),
+        "library_name": "timm",
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "timm", "transformers", "rexnet_hub"],
+        **_said(entry, repos),
+    }
+    names = [canonical_dataset(str(name)) for name in entry.value("training_data") or ()]
+    known = [name for name in dict.fromkeys(names) if name in DATASETS or _DATASET_ID.fullmatch(name)]
     if datasets := [DATASETS.get(name, (name,))[0] for name in known]:
         data["datasets"] = datasets
-    rows = [] if standin else [_result(result) for result in entry.results if result.task and result.dataset]
-    if results := [row for row in rows if row["metrics"]]:
+    rows = [] if standin else list_numbers(entry)
+    if results := [_result(*row) for row in rows if row[0].task and row[0].dataset and row[1]]:
         types = (metric["type"] for row in results for metric in row["metrics"])
         data["metrics"] = list(dict.fromkeys(types))
         data["model-index"] = [{"name": entry.name, "results": results}]
     return data
 
 
-def _result(result: Result) -> dict[str, Any]:
+def _license(entry: Entry) -> dict[str, Any]:
+    """Return the licence's id on the Hub; of another its name and where its text is."""
+    name, text = entry.said("license_name"), entry.said("license_file")
+    named = {"license": entry.license_id, "license_name": name and one_line(name)}
+    link = LICENSE_FILE if text and "://" not in text else text
+    return {key: value for key, value in (named | {"license_link": name and link}).items() if value}
+
+
+def _said(entry: Entry, repos: Mapping[str, str]) -> dict[str, Any]:
+    """Return what maintainers say in fields that the Hub has keys for."""
+    bases = [repos.get(name, name) for name in entry.said("base_model") or ()]
+    bases = [base for base in bases if is_repo_id(base)]
+    widget = entry.said("widget")
+    titled = widget.items() if isinstance(widget, dict) else ()
+    pictures = [(title, url) for title, text in titled if (url := safe_url(text))]
+    said = {
+        "language": list(entry.said("language") or ()),
+        "base_model": bases[0] if len(bases) == 1 else bases,
+        "base_model_relation": "finetune" if bases else "",
+        "new_version": repos.get(str(entry.said("superseded_by"))),
+        "widget": [{"src": url, "example_title": one_line(title)} for title, url in pictures],
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def _result(result: Result, numbers: Iterable[Claim]) -> dict[str, Any]:
     task, dataset = str(result.task), str(result.dataset)
     extra = {name: claim.value for name, claim in result.extra.items()}
-    identifier, name = DATASETS.get(dataset, (dataset, dataset))
+    identifier, name = DATASETS.get(result.known_as, (dataset, dataset))
     types = {key: str(value) for key, value in (extra.get("metric_types") or {}).items()}
-    numbers = [claim for claim in result.metrics.values() if isinstance(claim.value, Decimal)]
     row: dict[str, Any] = {
         "task": {"type": extra.get("task_type") or task_id(task), "name": task},
         "dataset": {"name": name, "type": extra.get("dataset_type") or identifier},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
+from rexnet_hub.pages.text import markdown
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
@@ -37,9 +38,11 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     files = {"index.md": render_overview(views, lock)}
     siblings = nearest_siblings(views)
     for view in views:
-        files[f"models/{view.file}.md"] = render_model(view, siblings[view.file])
+        files[f"models/{view.file}.md"] = render_model(view, siblings[view.file], lock.repos)
         files[f"models/{view.file}.json"] = data.as_json(view.record)
-        files[f"models/{view.file}.card.txt"] = render_card(view.entry, measured=view.measured)
+        files[f"models/{view.file}.card.txt"] = render_card(
+            view.entry, measured=view.measured, repos=lock.repos
+        )
     files |= {
         "reference/index-format.md": reference.render_fields(),
         "reference/problems.md": reference.render_codes(),
@@ -49,7 +52,7 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
         LOCK_FILE: render_lock(lock),
-        "llms.txt": render_template("llms.txt", views=views),
+        "llms.txt": render_template("llms.txt", views=views, heading=family_title(views)),
     }
     files |= {
         f"assets/{file.name}": file.read_text(encoding="utf-8") for file in sorted(ASSETS_DIR.iterdir())
@@ -67,6 +70,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
     }
     return render_template(
         "overview.md",
+        heading=family_title(views),
         views=views,
         columns=columns,
         known=html.escape(json.dumps(known, separators=(",", ":"))),
@@ -75,10 +79,17 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
     )
 
 
+def family_title(views: Sequence[ModelView]) -> str:
+    """Return what all models are, as Markdown: their collection's, if they are of one."""
+    (family, *others) = {view.family: view.entry.collection for view in views}.values() or [None]
+    title = None if others or family is None else family.said("title") or family.name
+    return f"{markdown(title)} models" if title else "Models"
+
+
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
     """Return the most accurate model and the smallest, with their figures, for a reader in a hurry."""
     picks = []
-    if rated := [view for view in views if view.facts["top1"].value is not None]:
+    if rated := [view for view in _comparable(views) if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
         picks.append(("The most accurate", best, f"{best.percent('top1')} % top-1"))
     if sized := [view for view in views if view.facts["parameters"].value is not None]:
@@ -87,7 +98,7 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
     return picks
 
 
-def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
+def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str]) -> str:
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
     source = repo_id or entry.name
@@ -105,6 +116,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView]) -> str:
         cost_key=cost_key(siblings),
         picture=draw_picture(siblings, here=entry.name),
         raw=data.raw_entry(entry),
+        repos=repos,
     )
 
 
@@ -139,12 +151,19 @@ def cost_key(views: Sequence[ModelView]) -> str:
     return "macs" if all(view.facts["macs"].value is not None for view in views) else "flops"
 
 
+def _comparable(views: Sequence[ModelView], here: str | None = None) -> list[ModelView]:
+    """List the models whose accuracies are of the same data set: as of the one named, else of the first."""
+    places = {view.name: view.facts["top1"].where for view in reversed(views) if view.facts["top1"].claimed}
+    place = places.get(here or "", next(reversed(places.values()), ""))
+    return [view for view in views if view.facts["top1"].where == place]
+
+
 def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> dict[str, Any]:
     """Return the picture of accuracy against multiply-adds for the models that have both."""
     key = cost_key(views)
     points = [
         Point(name=v.name, x=float(x), y=float(y), size=float(v.facts["parameters"].value or 0))
-        for v in views
+        for v in _comparable(views, here)
         if (x := v.facts[key].value) is not None and (y := v.facts["top1"].value) is not None
     ]
     label = "MACs (G)" if key == "macs" else "FLOPs as published (G)"

@@ -62,6 +62,11 @@ def markdown(text: Any) -> str:
     return re.sub(r"#(?=#*\Z)", "&#35;", escaped)
 
 
+def paragraphs(text: Any) -> str:
+    """Escape text of several paragraphs, which empty lines part."""
+    return "\n\n".join(markdown(part) for part in re.split(r"\n\s*\n", str(text).strip()))
+
+
 def code(text: Any) -> str:
     """Render text as a code span whose fence is longer than any within."""
     flat = one_line(text).replace("|", "\N{BROKEN BAR}")

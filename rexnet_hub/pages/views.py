@@ -46,7 +46,7 @@ class ModelView:
     @property
     def license(self) -> str:
         """The licence of the weights."""
-        return str(self.entry.license.value) if self.entry.license else NOT_STATED
+        return str(self.entry.named_license.value) if self.entry.named_license else NOT_STATED
 
     @property
     def repo_id(self) -> str | None:
@@ -56,7 +56,9 @@ class ModelView:
     @property
     def ours(self) -> str:
         """The figures that we measured ourselves, in words."""
-        return ", ".join(fact.label for fact in self.facts.values() if fact.measured) or "nothing yet"
+        return (
+            ", ".join(markdown(fact.label) for fact in self.facts.values() if fact.measured) or "nothing yet"
+        )
 
     def cell(self, key: str) -> str:
         """Render one cell of the overview, as Markdown."""
@@ -64,7 +66,7 @@ class ModelView:
             case "name":
                 return f"[{markdown(self.name)}](models/{self.file}.md)"
             case "top1" | "top5":
-                return self.percent(key)
+                return f"{self.percent(key)} {markdown(self.facts[key].where)}".strip()
             case "license":
                 return markdown(self.license)
             case "measured":
@@ -111,7 +113,7 @@ class ModelView:
             "name": entry.name,
             "collection": self.family,
             "architecture": entry.architecture,
-            "license": str(entry.license.value) if entry.license else None,
+            "license": str(entry.named_license.value) if entry.named_license else None,
             "page": f"models/{self.file}.html",
             "weights_url": entry.released.url if entry.released else None,
             "hub_repo": self.repo_id,
@@ -132,6 +134,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     """Return a figure as JSON."""
     return {
         "value": plain(fact.value),
+        "dataset": fact.dataset or None,
         "standing": fact.standing or None,
         "agreement": str(fact.agreement) if fact.agreement else None,
         "as_published": fact.claimed,

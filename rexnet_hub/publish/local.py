@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
-from rexnet_hub.layout import REPO_FILES, SIGNATURE_FILES
+from rexnet_hub.layout import SIGNATURE_FILES
+from rexnet_hub.repo.folder import repo_names
 
 
 @contextlib.contextmanager
@@ -34,10 +35,10 @@ def list_staged(folder: Path) -> dict[str, RepoFile]:
     Raises:
         FileProblem: A file is missing, or one is there that belongs to no repo.
     """
-    there = {file.name for file in folder.iterdir()}
-    if missing := [name for name in REPO_FILES if not (folder / name).is_file()]:
+    there, names = {file.name for file in folder.iterdir()}, repo_names(folder)
+    if missing := [name for name in names if not (folder / name).is_file()]:
         raise FileProblem(folder, f"is not a whole repo: {', '.join(missing)} missing")
-    if strange := sorted(there - set(REPO_FILES) - set(SIGNATURE_FILES)):
+    if strange := sorted(there - {*names, *SIGNATURE_FILES}):
         raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(strange)}; move it away")
     return list_files(folder)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,14 @@ from rexnet_hub.hub.remote import RemoteRepo, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, SIGNATURE_FILES, find_name_danger, is_repo_id
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    LICENSE_FILE,
+    SIGNATURE_FILES,
+    find_name_danger,
+    is_repo_id,
+)
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
@@ -219,7 +226,8 @@ def _plan_hub(
     is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
     with reader(remote, state) as read:
         card_there, base = read_cards(remote, state, card, read)
-        changes = _with_digests(compare_files(files, state.files, find_ours(state.files, read)), read)
+        ours = find_ours(state.files, read)
+        changes = _with_digests(compare_files(files, state.files, ours), read)
     merge = merge_cards(base, card_there, card)
     made = plan(
         name=remote.repo_id.rpartition("/")[2],
@@ -235,6 +243,7 @@ def _plan_hub(
     )
     stops = [*claims, *_unreachable(made.model), *(() if made.drop_edits else _lost(merge, base))]
     stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
+    stops += _overwritten(changes, ours)
     tagged = state.tags.get(tag) if tag else None
     wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
     if wrong:
@@ -305,6 +314,12 @@ def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature
         )
 
 
+def _overwritten(changes: Iterable[FileChange], ours: Container[str]) -> list[str]:
+    names = [change.name for change in changes if change.kind == "change" and change.name not in ours]
+    whose = "there is of others and would be overwritten; take its text into the index, or remove it there"
+    return [f"{', '.join(names)} {whose}"] if names else []
+
+
 def _others(changes: Iterable[FileChange], there: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*there} - {HUBS_OWN} - {change.name for change in changes}))
 
@@ -313,7 +328,8 @@ def _plan_folder(
     plan: partial[Plan], files: dict[str, RepoFile], target: Path, card: str, claims: tuple[str, ...]
 ) -> Plan:
     there = list_files(target) if target.is_dir() else {}
-    changes = compare_files(files, there, find_ours(there, target.joinpath))
+    ours = find_ours(there, target.joinpath)
+    changes = compare_files(files, there, ours)
     allowed = {name: plan.keywords[name] for name in ("drop_files", "drop_signature")}
     old = target / CARD_FILE
     card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
@@ -323,7 +339,7 @@ def _plan_folder(
         head=content_tag(there).removeprefix("files-") if target.is_dir() else None,
         changes=changes,
         fields=compare_cards(card_there, card),
-        stops=(*claims, *_removals(changes, **allowed)),
+        stops=(*claims, *_removals(changes, **allowed), *_overwritten(changes, ours)),
         others=_others(changes, there),
     )
 
@@ -409,7 +425,7 @@ def _false_claims(repo: Repo) -> dict[str, bool]:
     findings = verify_model(entry, repo=repo.folder, measured=measured)
     stops = {
         f"{finding.claim} is false: stated {finding.stated}, found {finding.found}": finding.note.startswith(
-            (CARD_FILE, CONFIG_FILE)
+            (CARD_FILE, CONFIG_FILE, LICENSE_FILE)
         )
         for finding in findings
         if finding.verdict == FALSE

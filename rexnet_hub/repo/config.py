@@ -108,8 +108,8 @@ def render_config(entry: Entry) -> str:
     }
     if labels:  # timm reads them here, and drops them when it replaces the classifier
         config["pretrained_cfg"]["label_names"] = labels
-    if entry.license:
-        config["pretrained_cfg"]["license"] = str(entry.license.value).lower()
+    if entry.license_id:
+        config["pretrained_cfg"]["license"] = entry.license_id
     config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json"}
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 

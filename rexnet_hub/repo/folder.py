@@ -21,7 +21,7 @@ from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, RECEIPT_FILE, REPO_FILES, WEIGHTS_FILE
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -73,6 +73,17 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
     identity = gather("the receipt", receipt.output if receipt else None, f"{folder / RECEIPT_FILE}, output")
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
+
+
+def repo_names(folder: Path) -> tuple[str, ...]:
+    """List the files that a repo of ours must have: a licence too, where its receipt states one.
+
+    Raises:
+        FileProblem: Its receipt is none.
+    """
+    file = folder / RECEIPT_FILE
+    is_licensed = file.is_file() and LICENSE_FILE in read_receipt(file).files
+    return (*REPO_FILES, LICENSE_FILE) if is_licensed else REPO_FILES
 
 
 def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
@@ -236,7 +247,7 @@ def write_repo(
     card: Callable[[Receipt], str] | None = None,
     check: Callable[[Path], None] | None = None,
 ) -> Repo:
-    """Write an entry's repo, weights, config, card and the receipt of all: aside, then moved into place.
+    """Write an entry's repo, the weights and what lies beside them: aside, then moved into place.
 
     What an earlier run left aside when it was killed is swept.
 
@@ -262,6 +273,8 @@ def write_repo(
             weights = aside / WEIGHTS_FILE
             receipt = convert_checkpoint(checkpoint, weights, expected=expected, identity=identity)
             texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
+            if text := entry.license_text:
+                texts[LICENSE_FILE] = text
             for name, text in texts.items():
                 write_whole(aside / name, text.encode())
             digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

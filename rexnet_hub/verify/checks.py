@@ -22,6 +22,7 @@ from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
+    LICENSE_FILE,
     RECEIPT_FILE,
     SIGNATURE_FILE,
     SIGNATURE_FILES,
@@ -95,7 +96,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
                 if cited is not None and isinstance(cited.value, Decimal):
                     note = f"table of {table.date or 'unknown date'}"
                     yield evidence.compare_claim(f"{name}_cited", claim, cited.value, note=note)
-            is_run = name in ("top1", "top5") and result.dataset == "ImageNet"
+            is_run = name in ("top1", "top5") and result.known_as == "ImageNet"
             runs = evidence.records if is_run else ()
             if not runs:
                 note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
@@ -220,6 +221,10 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         found = f"{', '.join(wrong)} not as written" if wrong else text
         note = f"{CARD_FILE}'s SHA-256" if wrong == [CARD_FILE] else "each file's SHA-256"
         yield evidence.compare("files", stated=text, found=found, holds=not wrong, note=note)
+    if licence := evidence.entry.license_text:
+        same = LICENSE_FILE in there and there[LICENSE_FILE].read_bytes() == licence.encode()
+        note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
+        yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
     others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
     if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"

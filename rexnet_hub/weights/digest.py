@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rexnet_hub.errors import CheckpointError, FileProblem
+from rexnet_hub.errors import CheckpointError, FileProblem, file_problems
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
 # Memory is bounded whatever the size. This bounds the disk (a private copy beside what is written) and the
@@ -32,11 +32,7 @@ class FileDigest:
 
 
 class Digester:
-    """Digests bytes with SHA-256, and in the same pass with each other algorithm that is asked for.
-
-    Attributes:
-        size_bytes: How many bytes there were.
-    """
+    """Digests bytes with SHA-256, and in the same pass with each other algorithm that is asked for."""
 
     def __init__(self, also: Iterable[str] = ()) -> None:
         self.size_bytes = 0
@@ -69,10 +65,8 @@ class ByteSource:
             raise self.refuse(f"is cut short: {needed}, it has {self.size_bytes}")
         parts, at = [], offset
         while length > 0:
-            try:
+            with file_problems(self.name, "cannot be read"):
                 part = read_at(self.descriptor, length, at)
-            except OSError as error:
-                raise FileProblem(self.name, f"cannot be read: {error.strerror}") from None
             if not part:
                 raise self.refuse(f"ended at byte {at} while it was read")
             parts.append(part)
@@ -102,10 +96,8 @@ def open_source(file: Path) -> Iterator[ByteSource]:
     Raises:
         FileProblem: It cannot be read, or is no regular file.
     """
-    try:
+    with file_problems(file, "cannot be read"):
         descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -133,15 +125,12 @@ def _digest(
     source: ByteSource, also: Iterable[str], copy: int | None = None, place: Path | str = ""
 ) -> FileDigest:
     """Digest all that is in a file now, and write it to an open copy in a place, if there is one."""
-    digester = Digester(also)
-    try:
+    digester, how = Digester(also), "read" if copy is None else f"copied to {place} to be read"
+    with file_problems(source.name, f"cannot be {how}"):
         while chunk := read_at(source.descriptor, CHUNK_BYTES, digester.size_bytes):
             digester.update(chunk)
             if copy is not None:
                 write_all(copy, chunk)
-    except OSError as error:
-        how = "read" if copy is None else f"copied to {place} to be read"
-        raise FileProblem(source.name, f"cannot be {how}: {error.strerror}") from None
     return digester.digest()
 
 
@@ -154,9 +143,7 @@ def private_copy(
     The copy has no name, so it is gone with the process, however that ends.
 
     Args:
-        file: What to read.
         folder: The disk that has room for the copy; the system's temporary folder if none.
-        also: Algorithms to digest with, beside SHA-256.
 
     Raises:
         FileProblem: The file cannot be read, the copy not written, or the file changed meanwhile.

@@ -30,7 +30,7 @@ from rexnet_hub.addresses import (
     read_allowed,
     redact_url,
 )
-from rexnet_hub.errors import FetchError, FileProblem
+from rexnet_hub.errors import FetchError, file_problems
 from rexnet_hub.identity import Identity
 from rexnet_hub.patience import Patience, parse_retry_after, retry
 from rexnet_hub.weights.digest import CHUNK_BYTES, MAX_FILE_BYTES, Digester, FileDigest, open_source
@@ -108,10 +108,8 @@ class _Transfer:
         limit = MAX_FILE_BYTES if stated is None else stated
         if self.at + len(chunk) > limit:
             raise self.identity.wrong_size(redact_url(self.url), f"more than {limit}")
-        try:
+        with file_problems(self.target.name, "cannot be written"):
             self.target.write(chunk)
-        except OSError as error:
-            raise FileProblem(self.target.name, f"cannot be written: {error.strerror}") from None
         self.digester.update(chunk)
         if self.progress:
             self.progress(self.at, total)

@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.records import MAX_BYTES, Count, Sha256, once, parse_record
 from rexnet_hub.weights.fingerprint import TensorDigest, fingerprint_of
 
@@ -119,11 +119,8 @@ def read_receipt(file: Path) -> Receipt:
     Raises:
         FileProblem: The file cannot be read, or is not a receipt whose parts agree.
     """
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
+    with file_problems(file, "cannot be read"), file.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
     try:
         return _parse(data)
     except ValueError as error:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity
+from rexnet_hub.records import parse_json
 from rexnet_hub.weights.checkpoint.manifest import (
     METADATA_KEY,
     Manifest,
@@ -105,7 +106,6 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
     The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 
     Args:
-        file: A safetensors file.
         identity: What is stated of the file; without a digest nothing is checked but the header.
 
     Returns:
@@ -168,7 +168,6 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
     """Check the header: tensors in the order of their bytes.
 
     Args:
-        source: The file.
         head: What `read_head` gave, for a caller that must use the very same bytes.
     """
     head = read_head(source) if head is None else head
@@ -192,28 +191,14 @@ def read_safetensors(source: ByteSource, head: bytes | None = None) -> Manifest:
 
 
 def parse_header(source: ByteSource, data: bytes) -> dict[str, Any]:
-    """Parse the header's JSON; twice the same key is refused, and so is a number that is no integer."""
-
-    def refuse_number(text: str) -> None:
-        raise ValueError(f"the number {text[:20]} is not an integer")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(items)
-        if len(members) != len(items):
-            raise ValueError("a key stands twice in one object")
-        return members
-
+    """Parse the header's JSON: an object, padded with spaces alone."""
     body = data.rstrip(b" ")
     try:
         if not data.startswith(b"{"):
             raise ValueError("it does not begin with {")
-        header = json.loads(
-            body.decode(), object_pairs_hook=pairs, parse_float=refuse_number, parse_constant=refuse_number
-        )
+        header = parse_json(body)
         if not body.endswith(b"}"):
             raise ValueError("it is padded with something else than spaces")
-    except RecursionError:
-        raise source.refuse("its safetensors header is nested too deeply") from None
     except ValueError as error:
         raise source.refuse(f"its safetensors header is not sound: {str(error)[:120]}") from None
     assert isinstance(header, dict)

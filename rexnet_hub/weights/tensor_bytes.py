@@ -26,7 +26,6 @@ def tensor_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:
 
     Args:
         source: A private copy: a tensor that is not contiguous is read through a memory map.
-        tensor: As a sound manifest lists it.
     """
     if tensor.count == 0:
         return iter(())

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     records = evaluate_models(
         [drawn.small_model("first"), drawn.small_model("second", seed=1)],
         read_dataset(data_dir, allow_subset=True),
-        options=RunOptions(threads=1, batch_images=1),
+        options=RunOptions(threads=1),
         out_dir=out_dir,
         on_progress=lambda progress: time.sleep(pause_seconds),
         command="evaluate_drawn",

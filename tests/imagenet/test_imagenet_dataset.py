@@ -18,7 +18,7 @@ from rexnet_hub.imagenet.data.dataset import (
     read_manifest,
     sample_dataset,
 )
-from rexnet_hub.imagenet.data.layouts import FilePlace, read_dataset
+from rexnet_hub.imagenet.data.layouts import read_dataset
 
 SYNSETS = [class_.synset for class_ in read_classes()]
 
@@ -121,9 +121,8 @@ def test_any_change_of_an_image_changes_the_manifest(tmp_path, images, change):
 
 def many(counts):
     """List images by class without drawing them."""
-    place = FilePlace(None)
     return [
-        LabelledImage(name=drawn.val_name(label * 2000 + n), label=label, place=place)
+        LabelledImage(name=drawn.val_name(label * 2000 + n), label=label, read=bytes)
         for label, count in counts.items()
         for n in range(count)
     ]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,19 +125,9 @@ def test_timms_rexnet_is_counted_as_timm_counts(folder, class_map, tmp_path):
     assert_as_timm(model, record, tmp_path / "out", tmp_path / "val", class_map)
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"batch_images": 1},
-        {"batch_images": 7, "threads": 2},
-        {"batch_images": 64, "threads": 3},
-        {"workers": 2},
-        {"threads": 1, "batch_images": 500},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("how", [{"threads": 2}, {"threads": 3}, {"workers": 2}], ids=str)
 def test_how_it_is_run_changes_no_byte(data, plain, tmp_path, how):
-    """Any batch size, any number of threads and of decoding processes give the same files."""
+    """Any number of threads and of decoding processes gives the same files."""
     evaluate_models(both(), data, options=dataclasses.replace(QUIET, **how), out_dir=tmp_path)
 
     assert bytes_of(tmp_path) == plain[1]
@@ -154,7 +145,7 @@ def test_in_whatever_company_a_network_is_evaluated_changes_no_byte(data, plain,
 def test_the_cache_changes_no_byte(data, plain, tmp_path):
     """Filling the cache and running from it give the same files, and the second run decodes nothing."""
     cached = dataclasses.replace(
-        data, images=tuple(dataclasses.replace(image, place=Counted(image.place)) for image in data.images)
+        data, images=tuple(dataclasses.replace(image, read=Counted(image.read)) for image in data.images)
     )
     for name in ("filled", "used"):
         Counted.reads = 0
@@ -165,17 +156,17 @@ def test_the_cache_changes_no_byte(data, plain, tmp_path):
 
 
 class Counted:
-    """A place that counts how often it is read."""
+    """Reads an image, and counts how often."""
 
     reads = 0
 
-    def __init__(self, place):
-        self.place = place
+    def __init__(self, read):
+        self.read = read
 
-    def read_bytes(self):
+    def __call__(self):
         """Read and count."""
         Counted.reads += 1
-        return self.place.read_bytes()
+        return self.read()
 
 
 def test_a_cache_that_could_not_be_filled_is_absent(data, tmp_path, folder):
@@ -354,19 +345,14 @@ def test_equal_logits_go_by_the_lower_class(data, tmp_path):
 
 def replace_bytes(data, number, content):
     """Put other bytes in an image's place."""
-
-    class Fixed:
-        def read_bytes(self):
-            return content
-
     images = list(data.images)
-    images[number] = dataclasses.replace(images[number], place=Fixed())
+    images[number] = dataclasses.replace(images[number], read=partial(bytes, content))
     return dataclasses.replace(data, images=tuple(images))
 
 
 def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
     """A truncated JPEG is named, and no accuracy is written."""
-    broken = replace_bytes(data, 77, data.images[77].place.read_bytes()[:400])
+    broken = replace_bytes(data, 77, data.images[77].read()[:400])
 
     with pytest.raises(NotAnImageError, match=f"{data.images[77].name}: cannot be decoded"):
         evaluate_models(both(), broken, options=QUIET, out_dir=tmp_path)
@@ -375,7 +361,7 @@ def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
 
 def test_a_decoding_process_that_dies_is_said(data):
     """When a worker is killed, as for want of memory, the run ends in an error of ours and does not hang."""
-    images = (dataclasses.replace(data.images[0], place=drawn.Deadly()), *data.images[1:])
+    images = (dataclasses.replace(data.images[0], read=drawn.read_deadly), *data.images[1:])
 
     with pytest.raises(EvaluationError, match="a decoding process died"):
         evaluate_models(
@@ -453,7 +439,7 @@ def test_requests_that_make_no_sense_are_refused(data, tmp_path):
     ):
         with pytest.raises(UsageError, match=message):
             evaluate_models(models, data)
-    for how in ({"dtype": "int8"}, {"workers": -1}, {"threads": 0}, {"batch_images": 0}, {"tile_images": 0}):
+    for how in ({"dtype": "int8"}, {"workers": -1}, {"threads": 0}):
         with pytest.raises(UsageError):
             RunOptions(**how)
     with pytest.raises(UsageError, match="'tpu' is no device"):

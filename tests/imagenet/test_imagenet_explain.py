@@ -1,6 +1,7 @@
 """A planted fault is found among the changes, and no fault where there is none."""
 
 import dataclasses
+from functools import partial
 
 import drawn
 import numpy as np
@@ -18,17 +19,6 @@ from rexnet_hub.imagenet.evidence.explain import Picture, explain_accuracy, list
 from rexnet_hub.imagenet.evidence.verdict import exact_interval
 
 CHANGES = {change.name: change for change in list_changes(drawn.SPEC)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """An image in memory."""
-
-    data: bytes
-
-    def read_bytes(self):
-        """Give it."""
-        return self.data
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +61,7 @@ def answers(model, pictures, change):
 def as_data(pictures, labels):
     """Label pictures."""
     images = tuple(
-        LabelledImage(name=drawn.val_name(n), label=label, place=Stored(data))
+        LabelledImage(name=drawn.val_name(n), label=label, read=partial(bytes, data))
         for n, (data, label) in enumerate(zip(pictures, labels, strict=True))
     )
     return Dataset(root=None, layout="memory", images=images)
@@ -154,7 +144,7 @@ def test_every_trial_counts_all_images(pictures):
     model = torn_model()
     labels = answers(model, pictures, CHANGES["channels in BGR order"])
 
-    found = explain_accuracy(model, as_data(pictures, labels), 50.0, threads=2)
+    found = explain_accuracy(model, as_data(pictures, labels), 50.0)
 
     assert [trial.change for trial in found.trials] == list(CHANGES)
     for trial in found.trials:

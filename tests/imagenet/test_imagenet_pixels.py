@@ -247,7 +247,7 @@ def test_a_mode_without_rgb_is_refused():
 
 def test_a_missing_file_is_named(tmp_path):
     """A path that leads nowhere is a FileProblem that names it."""
-    with pytest.raises(FileProblem, match=r"gone\.jpg: No such file"):
+    with pytest.raises(FileProblem, match=r"gone\.jpg: cannot be read: No such file"):
         open_image(tmp_path / "gone.jpg")
 
 

@@ -75,6 +75,15 @@ def write_hostile_index(folder: Path, texts=HOSTILE):
             "License": text,
             "Weights": "https://example.org/a-01234567.pth",
             "Code": "javascript:window.hit=1",
+            "Description": text.replace("\r\n\r\n", "\r\n"),  # which would part two paragraphs
+            "Intended Use": text.replace("\r\n\r\n", "\r\n"),
+            "Limitations": [text],
+            "Base Model": [text],
+            "Superseded By": text,
+            "License Name": text,
+            "License File": "https://example.org/" + text,
+            "Language": [text],
+            "Widget": {text: "javascript:window.hit=1"},
             "Paper": {"Title": text, "URL": "javascript:window.hit=1"},
             "Metadata": {
                 "ID": "rexnet_100",

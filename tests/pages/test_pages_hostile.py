@@ -126,7 +126,7 @@ def test_pages_of_a_hostile_index_have_the_skeleton_of_a_plain_one(tmp_path):
     hostile = write_hostile_index(tmp_path)
     assert len(hostile.models) == len(HOSTILE)
     (tmp_path / "plain").mkdir()
-    plain = write_hostile_index(tmp_path / "plain", texts=["word"] * len(HOSTILE))
+    plain = write_hostile_index(tmp_path / "plain", texts=[f"word {n}" for n in range(len(HOSTILE))])
     found, expected = (render_site(index.models, Lock()) for index in (hostile, plain))
     for name in ("index.md", *(f for f in found if f.startswith("models/") and f.endswith(".md"))):
         assert "javascript" not in schemes(found[name]), name

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
-from rexnet_hub.errors import DatasetError, FileProblem, UsageError
+from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
 from rexnet_hub.imagenet.data.classes import read_classes
 
 #: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
@@ -22,13 +21,14 @@ def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
 
     Raises:
         FileProblem: It cannot be read.
+        DatasetError: It ends within the span.
     """
-    try:
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(size_bytes)
-    except OSError as error:
-        raise FileProblem(file, error.strerror or str(error)) from error
+    with file_problems(file, "cannot be read"), file.open("rb") as stream:
+        stream.seek(offset)
+        data = stream.read(size_bytes)
+    if len(data) < size_bytes:
+        raise DatasetError(file, f"ends before its image at byte {offset}")
+    return data
 
 
 def is_whole_set(labels: Iterable[int]) -> bool:
@@ -37,36 +37,23 @@ def is_whole_set(labels: Iterable[int]) -> bool:
     return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
 
 
-class Place(Protocol):
-    """The place of the bytes of one image; small, and can be handed to another process."""
-
-    def read_bytes(self) -> bytes:
-        """Read the image as it is stored."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImage:
     """One image.
 
     Attributes:
         name: `ILSVRC2012_val_00000001.JPEG` however the set is stored, or else the path within the set.
-        label: Index of its class.
-        place: Where it is stored.
+        read: Reads it as it is stored; small, and can be handed to another process.
     """
 
     name: str
     label: int
-    place: Place
+    read: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The size and seed of a sample.
-
-    Attributes:
-        drawn_from: Images in the set that it was drawn from.
-    """
+    """The size and seed of a sample."""
 
     size: int
     seed: int
@@ -80,7 +67,6 @@ class Dataset:
     Attributes:
         root: The folder or file that it was read from.
         layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
-        images: All of them.
         sample: Set where the images are a sample of what is at `root`.
     """
 
@@ -114,7 +100,6 @@ class DatasetManifest:
 
     Attributes:
         text: A line for each image: the name, the SHA-256 of its bytes and the index of its class, by tabs.
-        sha256: Of the text.
     """
 
     text: str
@@ -127,7 +112,7 @@ def read_manifest(data: Dataset) -> DatasetManifest:
     The same images have the same manifest in whatever layout they are stored.
     """
     with ThreadPoolExecutor(4) as pool:
-        digests = pool.map(lambda image: hashlib.sha256(image.place.read_bytes()).hexdigest(), data.images)
+        digests = pool.map(lambda image: hashlib.sha256(image.read()).hexdigest(), data.images)
         lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
     text = "".join(lines)
     return DatasetManifest(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
@@ -165,10 +150,9 @@ def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> lis
     return problems
 
 
-def list_problems(problems: Sequence[str], *, shown: int = 8) -> str:
+def list_problems(problems: Sequence[str]) -> str:
     """Join problems in one line; of very many, the first and how many more."""
-    text = "; ".join(problems[:shown])
-    return text if len(problems) <= shown else f"{text}; and {len(problems) - shown:,} more"
+    return list_some(problems, 8, between="; ")
 
 
 def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:

@@ -29,11 +29,7 @@ _HOW = (
 
 
 def find_label_file(root: Path) -> Path:
-    """Find a known label file in a folder or the one above.
-
-    Raises:
-        DatasetError: There is none; the message says what would do.
-    """
+    """Find a known label file in a folder or the one above."""
     for folder in (root if root.is_dir() else root.parent, root.parent):
         for name in KNOWN_LABEL_FILES:
             if (folder / name).is_file():
@@ -131,16 +127,11 @@ def read_class_ids(file: Path) -> Mapping[int, int]:
     return by_id
 
 
-def class_of(synset: str) -> int | None:
-    """Return the index of a synset; None where it is not one of the 1000."""
-    return _INDICES.get(synset)
-
-
-_INDICES = {class_.synset: class_.index for class_ in read_classes()}
+#: The index of each synset.
+CLASSES = {class_.synset: class_.index for class_ in read_classes()}
 
 
 def _index(file: Path, synset: str) -> int:
-    index = class_of(synset)
-    if index is None:
+    if synset not in CLASSES:
         raise DatasetError(file, f"{synset!r} is not a synset of ImageNet-1k")
-    return index
+    return CLASSES[synset]

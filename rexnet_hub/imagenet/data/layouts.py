@@ -7,7 +7,7 @@ import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,46 +16,19 @@ from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import (
     Dataset,
     LabelledImage,
-    Place,
     gather_dataset,
     list_problems,
     read_file,
 )
-from rexnet_hub.imagenet.data.labels import NUMBERED, SYNSET, class_of, find_label_file, read_labels
+from rexnet_hub.imagenet.data.labels import CLASSES, NUMBERED, SYNSET, find_label_file, read_labels
 
 IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlace:
-    """An image that is a file of its own, or with an offset and a size a span of an archive."""
-
-    file: Path
-    offset: int = 0
-    size_bytes: int = -1
-
-    def read_bytes(self) -> bytes:
-        """Read the file or the span."""
-        data = read_file(self.file, self.offset, self.size_bytes)
-        if len(data) < self.size_bytes:
-            raise DatasetError(self.file, f"ends before its image at byte {self.offset}")
-        return data
-
-
-@dataclass(frozen=True, slots=True)
-class RowPlace:
-    """An image that is a cell of a parquet file."""
-
-    file: Path
-    group: int
-    row: int
-
-    def read_bytes(self) -> bytes:
-        """Read the row's group, or find it among those that were read last."""
-        data = _read_group(self.file, self.group)[self.row].as_py()
-        if not isinstance(data, bytes):
-            raise DatasetError(self.file, f"row {self.row} of group {self.group} holds no image")
-        return data
+#: Reads one image.
+_Read = Callable[[], bytes]
+#: The name of an image, what reads it, and its class; or in the class's place what is wrong.
+_Row = tuple[str, _Read, int | str]
 
 
 def read_dataset(
@@ -79,11 +52,11 @@ def read_dataset(
         raise FileProblem(root, "does not exist")
     given = {"labels": labels, "class_ids": class_ids}
 
-    def from_label_file(root: Path, places: dict[str, Place]) -> list[LabelledImage]:
+    def from_label_file(root: Path, reads: dict[str, _Read]) -> list[LabelledImage]:
         given.clear()
         file = labels or find_label_file(root)
-        known = read_labels(file, list(places), class_ids=class_ids, allow_subset=allow_subset)
-        return [LabelledImage(name=name, label=known[name], place=place) for name, place in places.items()]
+        known = read_labels(file, list(reads), class_ids=class_ids, allow_subset=allow_subset)
+        return [LabelledImage(name=name, label=known[name], read=read) for name, read in reads.items()]
 
     layout, images = _find_layout(root, from_label_file)
     refuse_unused(f"{root}, whose images say their classes,", **given)
@@ -91,7 +64,7 @@ def read_dataset(
 
 
 def _find_layout(
-    root: Path, from_label_file: Callable[[Path, dict[str, Place]], list[LabelledImage]]
+    root: Path, from_label_file: Callable[[Path, dict[str, _Read]], list[LabelledImage]]
 ) -> tuple[str, list[LabelledImage]]:
     if root.is_file():
         shards = [root]
@@ -102,8 +75,8 @@ def _find_layout(
         if parquets := sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet")):
             parquets = [file for file in parquets if file.name.startswith("val")] or parquets
             return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
-        if flat := {file.name: FilePlace(file) for file in sorted(root.iterdir()) if _is_image(file.name)}:
-            return "flat", from_label_file(root, {_canonical(name): place for name, place in flat.items()})
+        if flat := [file for file in sorted(root.iterdir()) if _is_image(file.name)]:
+            return "flat", from_label_file(root, {_canonical(f.name): partial(read_file, f) for f in flat})
         if "val" in (folder.name for folder in folders):
             return _find_layout(root / "val", from_label_file)
         shards = sorted(root.glob("*.tar"))
@@ -112,7 +85,7 @@ def _find_layout(
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
     if any(member.name.endswith(".cls") for _, member in members):
         return "webdataset", _label_images(root, _read_webdataset(members))
-    spans = {m.name: FilePlace(shard, m.offset_data, m.size) for shard, m in members if _is_image(m.name)}
+    spans: dict[str, _Read] = {m.name: _span(shard, m) for shard, m in members if _is_image(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
     return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
@@ -136,18 +109,14 @@ def _canonical(name: str) -> str:
     return f"{numbered[0]}.JPEG" if numbered else name
 
 
-#: The name of an image, where it is, and its class; or in the class's place what is wrong.
-_Row = tuple[str, Place, int | str]
-
-
 def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
     """Label images, or refuse the set with all that is wrong."""
     images, problems = [], []
-    for name, place, label in rows:
+    for name, read, label in rows:
         if isinstance(label, str):
             problems.append(label)
         else:
-            images.append(LabelledImage(name=_canonical(name), label=label, place=place))
+            images.append(LabelledImage(name=_canonical(name), label=label, read=read))
     if problems:
         raise DatasetError(root, list_problems(problems))
     return images
@@ -156,17 +125,17 @@ def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
 def _read_folders(folders: list[Path]) -> Iterator[_Row]:
     """Read a folder for each synset."""
     for folder in folders:
-        label = class_of(folder.name)
+        label = CLASSES.get(folder.name)
         if label is None:
-            yield "", FilePlace(folder), f"{folder.name} is not a synset of ImageNet-1k"
+            yield "", folder.read_bytes, f"{folder.name} is not a synset of ImageNet-1k"
         for file in sorted(folder.iterdir()):
-            name = f"{folder.name}/{file.name}"
+            name, read = f"{folder.name}/{file.name}", partial(read_file, file)
             if file.name.startswith("."):
                 continue
             if not _is_image(file.name) or not file.is_file():
-                yield name, FilePlace(file), f"{name} is not an image by its name"
+                yield name, read, f"{name} is not an image by its name"
             elif label is not None:
-                yield name, FilePlace(file), label
+                yield name, read, label
 
 
 def _read_tar(file: Path) -> list[tarfile.TarInfo]:
@@ -182,30 +151,35 @@ def _read_tar(file: Path) -> list[tarfile.TarInfo]:
     return members
 
 
-def _by_parent(places: dict[str, FilePlace]) -> Iterator[_Row]:
+def _span(shard: Path, member: tarfile.TarInfo) -> _Read:
+    """Return what reads a member of a tar."""
+    return partial(read_file, shard, member.offset_data, member.size)
+
+
+def _by_parent(reads: dict[str, _Read]) -> Iterator[_Row]:
     """Label the images of a tar by their folders."""
-    for name, place in places.items():
-        label = class_of(PurePosixPath(name).parent.name)
-        yield name, place, f"{name} is not in the folder of a synset" if label is None else label
+    for name, read in reads.items():
+        label = CLASSES.get(PurePosixPath(name).parent.name)
+        yield name, read, f"{name} is not in the folder of a synset" if label is None else label
 
 
 def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_Row]:
     """Pair each image with the `.cls` of its key."""
     images, labels = {}, {}
     for shard, member in members:
-        place = FilePlace(shard, member.offset_data, member.size)
+        read = _span(shard, member)
         stem, _, extension = member.name.rpartition("/")[2].partition(".")
         key = f"{member.name.rpartition('/')[0]}/{stem}".removeprefix("/")
         if _is_image(f"{stem}.{extension}"):
-            images[key] = (f"{key}.{extension}", place)
+            images[key] = (f"{key}.{extension}", read)
         elif extension == "cls":
-            text = place.read_bytes().decode("ascii", "replace").strip()
+            text = read().decode("ascii", "replace").strip()
             is_class = text.isdecimal() and int(text) < len(read_classes())
             labels[key] = int(text) if is_class else text
     for key in sorted(images.keys() | labels.keys()):
-        name, place = images.get(key, (key, FilePlace(Path(key))))
+        name, read = images.get(key, (key, bytes))
         both, missing = key in images and key in labels, "image" if key in labels else ".cls"
-        yield name, place, _stated_class(key, labels[key]) if both else f"{key} has no {missing}"
+        yield name, read, _stated_class(key, labels[key]) if both else f"{key} has no {missing}"
 
 
 def _stated_class(name: str, label: object) -> int | str:
@@ -237,9 +211,9 @@ def _read_parquet(file: Path) -> Iterator[_Row]:
                 table = shard.read_row_group(group, columns=["image.path", "label"])
                 rows = zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True)
                 for row, (image, label) in enumerate(rows):
-                    name, place = image["path"] or f"row {row} of group {group}", RowPlace(file, group, row)
-                    label = _stated_class(name, label)
-                    yield image["path"] or f"{file.stem}-{group:05d}-{row:05d}", place, label
+                    label = _stated_class(image["path"] or f"row {row} of group {group}", label)
+                    name = image["path"] or f"{file.stem}-{group:05d}-{row:05d}"
+                    yield name, partial(_read_cell, file, group, row), label
     except (OSError, KeyError, ValueError, TypeError) as error:  # pyarrow's own errors are ValueErrors
         raise DatasetError(file, f"is not a parquet file of images and labels ({error})") from error
 
@@ -260,6 +234,14 @@ def _wrong_order(metadata: dict[bytes, bytes] | None) -> list[str]:
         for index, name in enumerate(names)
         if name in places and index not in places[name]
     ]
+
+
+def _read_cell(file: Path, group: int, row: int) -> bytes:
+    """Read a row's group, or find it among those that were read last."""
+    data = _read_group(file, group)[row].as_py()
+    if not isinstance(data, bytes):
+        raise DatasetError(file, f"row {row} of group {group} holds no image")
+    return data
 
 
 @functools.lru_cache(maxsize=8)

@@ -136,7 +136,6 @@ def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
 
     Args:
         pixels: uint8, shape (N, H, W, 3), on any device.
-        spec: Mean and std are taken from it.
 
     Returns:
         float32, shape (N, 3, H, W), on the same device, laid out channels last.

@@ -28,7 +28,6 @@ class ImageTiles:
     """Images a tile at a time, and how they are decoded.
 
     Attributes:
-        images: In the manifest's order.
         geometries: What each image is resized by.
         tile_images: Images of a tile; the last may have fewer.
         skip_unreadable: Whether an image that cannot be decoded is a black row, or an error.
@@ -57,7 +56,6 @@ class DecodedTile:
 
     Attributes:
         pixels: For each geometry, uint8 of shape (tile, px, px, 3), RGB; rows that hold no image are black.
-        unreadable: Rows whose image could not be decoded.
     """
 
     pixels: tuple[np.ndarray, ...]
@@ -80,7 +78,7 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
     unreadable = []
     for row, image in enumerate(tiles.images[tiles.rows(tile)]):
         try:
-            decoded = decode_image(image.place.read_bytes(), name=image.name)
+            decoded = decode_image(image.read(), name=image.name)
             for array, spec in zip(pixels, tiles.geometries, strict=True):
                 array[row] = pixels_uint8(decoded, spec)
         except NotAnImageError as error:

@@ -43,11 +43,8 @@ class Deviation:
     """One way in which an evaluation can differ from the one that was published.
 
     Attributes:
-        name: In few words.
         pixels: Turns a picture, under settings, into uint8 (px, px, 3).
         settings: Those that are other than stated.
-        bgr: Whether the channels are swapped.
-        dtype: Of the network's arithmetic.
     """
 
     name: str
@@ -119,7 +116,6 @@ class Trial:
 
     Attributes:
         change: Its name; the first trial is `as stated`.
-        top1_count: Images that the network had right.
         interval: Of the accuracy that the images were drawn from.
         changed: Images whose likeliest class is another than as stated.
     """
@@ -167,12 +163,7 @@ class Explanation:
 
 
 def explain_accuracy(
-    model: ModelUnderTest,
-    data: Dataset,
-    expected_percent: float,
-    *,
-    device: str = "cpu",
-    threads: int | None = None,
+    model: ModelUnderTest, data: Dataset, expected_percent: float, *, device: str = "cpu"
 ) -> Explanation:
     """Evaluate the same images under each change, and say which gives the expected number.
 
@@ -191,7 +182,7 @@ def explain_accuracy(
         tiles = ImageTiles(images=data.images, geometries=(), tile_images=TILE_IMAGES[where.type])
         jobs = (partial(_try_tile, runner, changes, tiles, tile) for tile in range(len(tiles)))
         on_cpu = where.type == "cpu"
-        threads = (threads or count_cores()) if on_cpu else 1
+        threads = count_cores() if on_cpu else 1
         start = use_one_thread if on_cpu else None
         answers = run_ahead(jobs, threads=threads, ahead=2 * threads, initializer=start)
         classes = np.concatenate(list(answers), axis=1)  # (changes, images)
@@ -213,7 +204,7 @@ def explain_accuracy(
 
 def _try_tile(runner: Runner, changes: Sequence[Deviation], tiles: ImageTiles, tile: int) -> np.ndarray:
     """Return the likeliest class of a tile's images under every change: shape (changes, rows)."""
-    stored = [(image.name, image.place.read_bytes()) for image in tiles.images[tiles.rows(tile)]]
+    stored = [(image.name, image.read()) for image in tiles.images[tiles.rows(tile)]]
     pictures = [Picture(data, decode_image(data, name=name)) for name, data in stored]
     answers = []
     for change in changes:

@@ -30,10 +30,8 @@ class PredictionsHead:
     """The model and data that a predictions file is of.
 
     Attributes:
-        model: Its name.
         tensors_sha256: Of every tensor of the network: see `runner.digest_tensors`.
         manifest_sha256: Of the data set's manifest, whose order the answers have.
-        images: How many there are.
     """
 
     model: str
@@ -47,7 +45,6 @@ class Predictions:
     """The five likeliest classes of every image, and the true one.
 
     Attributes:
-        head: What they are of.
         labels: uint16, shape (images,).
         top5: uint16, shape (images, 5), likeliest first; of equally likely classes the lower index first.
     """
@@ -128,8 +125,6 @@ class Comparison:
     """Two networks on the same images, one by one, by their likeliest class.
 
     Attributes:
-        complete: Whether the images are the whole validation set.
-        both_right: Images that both have right; and so on.
         changed: Places, in the manifest's order, of the images on which only one is right.
         p_value: McNemar's exact test, two-sided: how often two networks that are equally good
             would differ by this much.

@@ -56,8 +56,6 @@ def evaluate_models(
 
     Args:
         models: The networks; each has a name of its own.
-        data: The images.
-        options: How to run.
         out_dir: Where to keep each model's record and predictions, and the manifest. A run that is killed
             goes on from there when it is started again.
         cache_dir: Where to keep decoded pixels for further runs (7.5 GB for 50,000 images of 224 pixels).
@@ -121,8 +119,6 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
         for m in run.models
     ]
     ahead = 2 * max(run.threads, how.workers)
-    if how.batch_images:
-        ahead = -(-how.batch_images // run.tiles.tile_images)
     start = use_one_thread if run.device.type == "cpu" else None
     with _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (

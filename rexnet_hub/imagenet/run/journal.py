@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import file_problems
 from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.predictions import TOP
 
@@ -25,13 +25,13 @@ def open_journal(file: Path) -> Iterator[Callable[[int, np.ndarray], None]]:
     Raises:
         FileProblem: It cannot be written, now or when a tile is added.
     """
-    with _writing(file):
+    with file_problems(file, "cannot be written"):
         file.parent.mkdir(parents=True, exist_ok=True)
         stream = file.open("ab")
 
     def add(tile: int, classes: np.ndarray) -> None:
         payload = classes.astype("<u2").tobytes()
-        with _writing(file):
+        with file_problems(file, "cannot be written"):
             stream.write(_ENTRY.pack(tile, zlib.crc32(payload, tile)) + payload)
             stream.flush()
 
@@ -40,14 +40,6 @@ def open_journal(file: Path) -> Iterator[Callable[[int, np.ndarray], None]]:
     finally:
         with suppress(OSError):  # it was told of when a tile was added
             stream.close()
-
-
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise FileProblem(file, f"cannot be written: {error.strerror or error}") from error
 
 
 def read_journals(folder: Path, tiles: ImageTiles, models: int) -> dict[int, np.ndarray]:

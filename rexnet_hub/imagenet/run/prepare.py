@@ -34,18 +34,14 @@ from rexnet_hub.layout import find_name_danger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The settings of a run; only the first five can change a bit of the result, and the record names them.
+    """The settings of a run; only the first four can change a bit of the result, and the record names them.
 
     Attributes:
         device: `cpu`, `cuda` or `cuda:1`; with `torchrun`, `cuda` is each process's own GPU.
         dtype: `fp32`; `bf16` and `fp16` mean autocast, and a number that may not enter the index.
-        channels_last: Run in that memory format.
-        compiled: Run through `torch.compile`.
-        tile_images: Images that go through a network together; None: the device type's own, see `runner`.
         skip_unreadable: Count an image that cannot be decoded as wrong, and record it, instead of stopping.
         workers: Processes that decode; with none, the threads that compute decode too.
         threads: Tiles that are computed at a time on a CPU; None: one for each core.
-        batch_images: Images in hand at a time, rounded up to whole tiles; None: two tiles for each thread.
         quiet: Show no bar, even on a terminal.
     """
 
@@ -53,11 +49,9 @@ class RunOptions:
     dtype: str = "fp32"
     channels_last: bool = False
     compiled: bool = False
-    tile_images: int | None = None
     skip_unreadable: bool = False
     workers: int = 0
     threads: int | None = None
-    batch_images: int | None = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -65,10 +59,8 @@ class RunOptions:
             raise UsageError(f"{self.dtype!r} is no dtype to evaluate in; there are: {', '.join(DTYPES)}")
         if self.workers < 0:
             raise UsageError(f"{self.workers} decoding processes cannot be had")
-        for name in ("tile_images", "threads", "batch_images"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
+        if self.threads is not None and self.threads < 1:
+            raise UsageError(f"threads must be at least 1, not {self.threads}")
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -130,7 +122,7 @@ def prepare_run(
     tiles = ImageTiles(
         images=data.images,
         geometries=list(dict.fromkeys(geometry(model.preprocessing) for model in models)),
-        tile_images=options.tile_images or TILE_IMAGES[device.type],
+        tile_images=TILE_IMAGES[device.type],
         skip_unreadable=options.skip_unreadable,
     )
     manifest = ranks.share(read_manifest(data) if ranks.rank == 0 else None)

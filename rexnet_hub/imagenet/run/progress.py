@@ -26,6 +26,10 @@ class RunningAccuracy:
     top1_percent: float
     interval: Interval
 
+    def __str__(self) -> str:
+        low, high = self.interval.low_percent, self.interval.high_percent
+        return f"{self.model} top-1 {self.top1_percent:.2f} [{low:.2f}, {high:.2f}]"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
@@ -33,10 +37,8 @@ class RunProgress:
 
     Attributes:
         images_done: Of this process's share, those of an earlier run that was killed included.
-        images_total: Its share.
         images_per_second: In this run.
         seconds_left: At that pace.
-        accuracies: One for each model.
     """
 
     images_done: int
@@ -61,30 +63,28 @@ def open_meter(
     images_done, images_new, started = 0, 0, time.monotonic()
     top1_counts = np.zeros(len(models), np.int64)
 
+    def accuracy_of(number: int) -> RunningAccuracy:
+        count = int(top1_counts[number])
+        percent, interval = 100 * count / images_done, exact_interval(count, images_done)
+        return RunningAccuracy(model=models[number], top1_percent=percent, interval=interval)
+
     def add(classes: np.ndarray, labels: np.ndarray, *, is_new: bool = True) -> None:
         nonlocal images_done, images_new, top1_counts
         top1_counts += (classes[:, :, 0] == labels).sum(axis=1)
         images_done += len(labels)
         images_new += len(labels) if is_new else 0
         if not bar.disable:
-            count = int(top1_counts[0])
-            interval = exact_interval(count, images_done)
-            text = f"[{interval.low_percent:.2f}, {interval.high_percent:.2f}]"
-            bar.set_postfix_str(f"{models[0]} top-1 {100 * count / images_done:.2f} {text}")
+            bar.set_postfix_str(str(accuracy_of(0)))
             bar.update(len(labels))
         if on_progress and is_new:
             pace = images_new / max(time.monotonic() - started, 1e-9)
-            accuracies = []
-            for model, count in zip(models, top1_counts.tolist(), strict=True):
-                percent, interval = 100 * count / images_done, exact_interval(count, images_done)
-                accuracies.append(RunningAccuracy(model=model, top1_percent=percent, interval=interval))
             on_progress(
                 RunProgress(
                     images_done=images_done,
                     images_total=images_total,
                     images_per_second=pace,
                     seconds_left=(images_total - images_done) / pace,
-                    accuracies=tuple(accuracies),
+                    accuracies=tuple(map(accuracy_of, range(len(models)))),
                 )
             )
 

@@ -22,7 +22,6 @@ class Ranks:
 
     Attributes:
         rank: Its number; 0 writes the files.
-        world: How many there are.
         local_rank: Its number on this machine, and so its GPU's.
         local_world: How many are on this machine, and share its cores.
     """

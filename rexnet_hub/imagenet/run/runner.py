@@ -38,7 +38,6 @@ class ModelUnderTest:
     Attributes:
         name: What its record is called.
         network: Takes a batch (N, 3, input_px, input_px), gives logits (N, 1000). A copy of it runs.
-        preprocessing: The pixels to give it.
         weights_sha256: Of its weights file, for the record.
         fingerprint: Of its weights in whatever layout, for the record.
     """
@@ -67,7 +66,6 @@ class Runner:
     Attributes:
         network: The copy that runs.
         dtype: One of `DTYPES`; other than `fp32` means autocast.
-        channels_last: The memory format of its input.
     """
 
     model: ModelUnderTest

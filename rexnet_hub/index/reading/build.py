@@ -375,7 +375,7 @@ class Builder:
             snapshots=self._snapshots(pairs.get("sources")),
             extra={claim.field: claim for claim in rest if claim is not None},
         )
-        if result.dataset != "ImageNet":
+        if result.known_as != "ImageNet":
             self._rename_unread(before, f" on {result.dataset}")
         return result
 

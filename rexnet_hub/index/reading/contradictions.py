@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
+from typing import Any
 
+from rexnet_hub.addresses import find_url_problem
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.reading.hub_metadata import DATASETS
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
-from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name
+from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
 Report = Callable[..., None]
@@ -28,6 +31,7 @@ _TECHNIQUES = {
     "random erasing": "random_erasing",
 }
 #: A file holds each parameter in 2, 4 or 8 bytes, and names and shapes beside them: at most a twentieth.
+_LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
 
@@ -35,7 +39,9 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     """Check each entry, and all of them against each other."""
     _check_names(entries, report)
     _check_shared_weights(entries, report)
+    names = {entry.name for entry in entries}
     for entry in (*entries, *collections):
+        _check_for_card(entry, names, report)
         _check_for_hub(entry, report)
     for entry in entries:
         _check_weights(entry, report)
@@ -191,13 +197,46 @@ def _check_labels(entry: Entry, report: Report) -> None:
         report("wrong-labels", claim.location, str(error).removeprefix(f"{claim.location}: "))
 
 
+def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> None:
+    """Check what is said for the card: models that there are, codes and addresses that the Hub takes."""
+
+    def check(name: str, values: Iterable[Any], holds: Callable[[str], Any], problem: str) -> None:
+        claim = entry.extra.get(name)
+        for value in values:
+            if claim and not claim.inherited and not holds(str(value)):
+                report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {problem}")
+
+    def is_other(value: str) -> bool:
+        return value in names and value != entry.name
+
+    unknown = "is neither another model of this index nor a repo of the Hub, such as owner/name"
+    check("base_model", entry.said("base_model") or (), lambda v: is_other(v) or is_repo_id(v), unknown)
+    check("superseded_by", [entry.said("superseded_by")], is_other, "is no other model of this index")
+    iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
+    check("language", entry.said("language") or (), _LANGUAGE.fullmatch, iso)
+    widget, text = entry.said("widget"), str(entry.said("license_file"))
+    pictures = widget if isinstance(widget, dict) else {"": widget}
+    untitled = "is no https address of a picture: write a title, and its address"
+    check("widget", pictures.values(), lambda v: "" not in pictures and _is_https(v), untitled)
+    try:
+        problem = "is no https address" if "://" in text and not _is_https(text) else ""
+        entry.license_text  # noqa: B018 - its file is read
+    except IndexReadError as error:
+        problem = f"is not there to read: {error}"
+    check("license_file", [text], lambda _: not problem, problem)
+
+
+def _is_https(text: str) -> bool:
+    return text.startswith("https://") and find_url_problem(text) is None
+
+
 def _check_for_hub(entry: Entry, report: Report) -> None:
     """Report what the Hub refuses on a card: a licence that it does not list, a data set of no id."""
     claim = entry.license if "license_name" not in entry.extra else None
     if claim and not claim.inherited and (problem := find_license_problem(str(claim.value))):
         report("refused-by-hub", claim.location, problem)
     for result in entry.results:
-        known = DATASETS.get(str(result.dataset), (str(result.dataset),))[0]
+        known = DATASETS.get(result.known_as, (str(result.dataset),))[0]
         claim = result.extra.get("dataset_type")
         if problem := find_dataset_problem(str(claim.value if claim else known)):
             where = claim.location if claim else result.location

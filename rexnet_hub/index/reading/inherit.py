@@ -12,6 +12,10 @@ from rexnet_hub.index.problems import Fix
 
 Report = Callable[..., None]
 
+#: What a collection says for the cards of its models; of the licence only where they have no other.
+_SHARED = ("description", "intended_use", "limitations", "language", "base_model", "widget")
+_OF_LICENSE = {"license_name", "license_file"}
+
 
 def inherit(models: Iterable[Entry], collections: Iterable[Entry], report: Report) -> list[Entry]:
     """Merge each model with its collection, wherever that was read from.
@@ -43,6 +47,8 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     results = (*(replace(r, metrics=_inherited(r.metrics)) for r in collection.results), *entry.results)
     own: dict[str, Any] = {name: getattr(entry, name) for name in ATTRIBUTES}
     theirs = {name: getattr(collection, name) for name in ATTRIBUTES if not own[name]}
+    shared = _SHARED if own["license"] or _OF_LICENSE & entry.extra.keys() else (*_SHARED, *_OF_LICENSE)
+    extra = {name: collection.extra[name] for name in shared if name in collection.extra}
     known = {**entry.metadata, **entry.extra, **own, **{claim.field: claim for claim in entry.unread}}
     return replace(
         entry,
@@ -50,6 +56,7 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         paper=entry.paper or collection.paper,
         current_paper=entry.current_paper or collection.current_paper,
         metadata=_merge(collection, entry),
+        extra={**_inherited(extra), **entry.extra},
         results=tuple(_with_source(result, collection) for result in results),
         unread=(
             *entry.unread,

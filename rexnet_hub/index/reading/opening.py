@@ -41,11 +41,7 @@ class Files:
         return YamlSource(file, read_bytes(file))
 
     def require_inside(self, file: Path) -> None:
-        """Refuse a path that, links followed, leaves the root.
-
-        Raises:
-            Flaw: It does.
-        """
+        """Refuse a path that, links followed, leaves the root."""
         try:
             inside = file.resolve().is_relative_to(self.root)
         except (OSError, RuntimeError, ValueError) as error:

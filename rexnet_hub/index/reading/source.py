@@ -23,7 +23,6 @@ class YamlSource:
         file: As the reader was asked for it.
         is_json: Whether the file is JSON by its name.
         text: As it stands, line ends included.
-        bom: Whether the file opens with a byte order mark.
     """
 
     __slots__ = ("_starts", "bom", "file", "is_json", "text")

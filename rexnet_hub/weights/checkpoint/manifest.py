@@ -69,7 +69,6 @@ class Manifest:
         format: `legacy`, `zip` or `safetensors`.
         wrapper: The key of the outer dict that the tensors were under, if any.
         prefix: What was taken off every name, such as `module.`.
-        metadata: Of a safetensors file.
         left_out: What else a pickle holds, each with its kind.
     """
 

@@ -12,18 +12,17 @@ from __future__ import annotations
 import io
 import pickletools
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rexnet_hub.errors import CheckpointError
+from rexnet_hub.errors import CheckpointError, list_some
 from rexnet_hub.weights.checkpoint.manifest import MAX_DIMENSIONS
 from rexnet_hub.weights.checkpoint.pickled_names import is_function, is_of_programs, modern_name
 from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.weights.dtypes import BY_STORAGE, DTYPES
 
 MAX_OPERATIONS = 1_000_000
-MAX_LISTED = 10
 
 _DTYPES = {f"torch.{name}": name for name in DTYPES}
 # Where a storage lived when it was saved; its numbers are in the file all the same, but of "meta" none are.
@@ -127,12 +126,6 @@ def read_pickle(source: ByteSource, data: bytes, start: int) -> Unpickled:
     if result is None:
         raise problem or source.refuse("its pickle has no end")
     return result
-
-
-def list_some(texts: Collection[str]) -> str:
-    """Join the first ten of some texts, and say how many more there are."""
-    more = f" and {len(texts) - MAX_LISTED} more" if len(texts) > MAX_LISTED else ""
-    return ", ".join(list(texts)[:MAX_LISTED]) + more
 
 
 def render_text(text: object) -> str:

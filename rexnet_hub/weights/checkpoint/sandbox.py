@@ -49,7 +49,6 @@ def opened_weights(
 
     Args:
         folder: The disk that has room for a private copy.
-        identity: What is stated of the file.
         wrapper: The key of the state dict that is meant, where the file has several.
 
     Raises:
@@ -68,7 +67,6 @@ def list_in_child(source: ByteSource, *, wrapper: str | None = None) -> Manifest
 
     Args:
         source: A private copy; the child reads the same open file.
-        wrapper: The key of the state dict that is meant, where a file has several.
 
     Raises:
         CheckpointError: The file was refused, or reading it broke a limit.

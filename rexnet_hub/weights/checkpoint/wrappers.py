@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rexnet_hub.errors import list_some
 from rexnet_hub.weights.checkpoint.manifest import MAX_NAME, MAX_TENSORS
 from rexnet_hub.weights.checkpoint.pickle_reader import (
     MAX_OPERATIONS,
@@ -21,7 +22,6 @@ from rexnet_hub.weights.checkpoint.pickle_reader import (
     Opaque,
     StorageNote,
     TensorNote,
-    list_some,
     render_text,
 )
 from rexnet_hub.weights.digest import ByteSource
