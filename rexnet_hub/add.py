@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
-from rexnet_hub.errors import FileProblem, StateDictError, UsageError, refuse_unused
-from rexnet_hub.index import Entry, Index, Location, load_index
-from rexnet_hub.index.entry import is_imagenet
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
+from rexnet_hub.index import Entry, Index, load_index
+from rexnet_hub.index.entry import INPUT_FIELDS, Location, is_imagenet
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
@@ -159,8 +159,7 @@ def _measure(checkpoint: Path, weights: Path) -> _Contents:
     planned = {name: expected_tensors(config, num_classes=classifier[0]) for name, config in CONFIGS.items()}
     fitting = [name for name, expected in planned.items() if expected == tensors]
     if len(fitting) != 1:
-        known = ", ".join(CONFIGS)
-        problem = f"its {len(tensors)} tensors are those of no network of ours: {known}"
+        problem = f"its {len(tensors)} tensors are those of no network of ours: {', '.join(CONFIGS)}"
         raise StateDictError(checkpoint, problem)
     return _Contents(
         architecture=fitting[0],
@@ -210,7 +209,7 @@ def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Ent
         **logged,
         **{_label(field): value for field, value in stated.items() if value},
     }
-    labels = map(_label, ("image_size", "crop_pct", "interpolation", "image_mean", "image_std"))
+    labels = map(_label, INPUT_FIELDS.values())
     shared = collection.metadata
     if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
         raise UsageError(
@@ -246,10 +245,8 @@ def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        with file.open("rb") as stream:
+        with file_problems(file, "cannot be read"), file.open("rb") as stream:
             log = yaml.safe_load(stream.read(MAX_LOG_BYTES))
-    except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, RecursionError, ValueError):
         problem = "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
         raise FileProblem(file, problem) from None
@@ -291,9 +288,8 @@ def _mark_superseded(old: Entry, name: str) -> None:
     lines.insert(old.location.line, f"{indent}Superseded By: {name}{newline}")
     write_whole(file, "".join(lines).encode())
     index = load_index()
-    now = next((entry for entry in index.models if entry.name == old.name), None)
-    mark = now.extra.get("superseded_by") if now else None
-    if mark is None or mark.text != name or index.errors:
+    marks = [entry.said("superseded_by") for entry in index.models if entry.name == old.name]
+    if marks[:1] != [name] or index.errors:
         write_whole(file, before)
         problem = f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
         raise UsageError(problem)

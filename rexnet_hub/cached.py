@@ -12,15 +12,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, file_problems
 from rexnet_hub.index import Index, Lock
-from rexnet_hub.layout import (
-    LICENSE_FILE,
-    RELEASED_FOLDER,
-    REPO_FILES,
-    REPOS_FOLDER,
-    SIGNATURE_FILES,
-    is_file_name,
-    receipt_of,
-)
+from rexnet_hub.layout import ALL_FILES, RELEASED_FOLDER, REPOS_FOLDER, is_file_name, receipt_of
 from rexnet_hub.locate import find_places
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
@@ -29,7 +21,6 @@ from rexnet_hub.whole_files import locked
 
 #: The folders of the cache, and how what is of ours in them is named.
 _NAMES = {RELEASED_FOLDER: re.compile(r"[0-9a-f]{64}"), REPOS_FOLDER: re.compile(r".+-[0-9a-f]{16}")}
-_REPO_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
 _LEFT = re.compile(r"\.(.+?)\.(part|lock|part\.old)")
 #: A younger one may be of a run that is at it, on a disk that has no locks.
 _LEFT_SECONDS = 86400.0
@@ -113,7 +104,7 @@ def _is_ours(place: Path, names: re.Pattern[str], inside: list[Path]) -> bool:
         if is_released and file.parent == place and names.fullmatch(file.name) and _is_folder(file):
             continue  # named by the digest of the first fetch
         name = left[1] if (left := _LEFT.fullmatch(file.name)) else file.name
-        if not _is_file(file) or not (is_file_name(name) if is_released else name in _REPO_FILES):
+        if not _is_file(file) or not (is_file_name(name) if is_released else name in ALL_FILES):
             return False
     return True
 

@@ -84,7 +84,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         SignatureProblem: It must be signed, and is not, or not by the trusted key.
     """
     access, entry = access or Access(), find_entry(source)
-    if access.trusted_key is None and (entry is None or entry.demand is None):
+    if access.trusted_key is None and (entry is None or entry.claim("trusted_key") is None):
         return _find_unsigned(source, entry, access)
     given = None if access.trusted_key is None else read_signer(access.trusted_key)
     signer = require_one_signer(entry, given)

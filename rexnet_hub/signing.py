@@ -35,6 +35,7 @@ from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
 from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
 from rexnet_hub.layout import (
+    ALL_FILES,
     CONFIG_FILE,
     LICENSE_FILE,
     RECEIPT_FILE,
@@ -50,7 +51,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.nets.shapes import count_planned_parameters
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
-from rexnet_hub.repo.folder import Repo, read_repo, repo_names
+from rexnet_hub.repo.folder import Repo, read_repo, require_own_files
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import read_receipt
@@ -115,10 +116,9 @@ def sign_repo(
         for name in SIGNATURE_FILES:
             undo.callback((folder / name).unlink, missing_ok=True)
         if earlier is not None and trusted is not None:
-            for name in SIGNATURE_FILES:
-                with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, SignatureProblem):
+                for name in SIGNATURE_FILES:
                     write_whole(folder / name, (earlier / name).read_bytes())
-            with contextlib.suppress(SignatureProblem):
                 kept, _ = _read_signed(folder, trusted)
                 if replace(kept, version=version) == statement:
                     undo.pop_all()
@@ -170,8 +170,7 @@ def verify_signature(
     expected = {*REPO_FILES, *SIGNATURE_FILES, *(statement.files.keys() & {LICENSE_FILE})}
     if odd := sorted(plain.items() ^ dict.fromkeys(expected, True).items()):
         names = ", ".join(dict(odd))
-        problem = f"is not the {len(expected)} plain files of a signed repo: {names}"
-        raise SignatureProblem(folder, problem)
+        raise SignatureProblem(folder, f"is not the {len(expected)} plain files of a signed repo: {names}")
     _require_current(folder, statement, trusted, name, at_least_version)
     return statement
 
@@ -213,7 +212,7 @@ def require_one_signer(entry: Entry | None, given: Signer | None) -> Signer | No
         MismatchError: They are two, or the index's cannot be read.
         FileProblem, UsageError: As of `read_signer`.
     """
-    claim = entry.demand if entry else None
+    claim = entry.claim("trusted_key") if entry else None
     if entry is None or claim is None:
         return given
     stated = None if claim.problem else read_signer(claim.value)
@@ -301,9 +300,7 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     repo = read_repo(folder)
     if repo.receipt is None:
         raise FileProblem(folder, "has no receipt.json, so there is nothing to state of its weights")
-    names = repo_names(folder)
-    if strange := {file.name for file in folder.iterdir()} - {*names, *SIGNATURE_FILES}:
-        raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(sorted(strange))}")
+    names = require_own_files(folder)
     tensors = {tensor.name: (tensor.dtype, tensor.shape) for tensor in repo.receipt.tensors}
     metrics = {
         f"{result.dataset}: {name}": str(claim.value)
@@ -381,8 +378,7 @@ def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -
         wrong = [
             printable(name)
             for name, sha256 in stated.items()
-            if name not in (*REPO_FILES, *SIGNATURE_FILES, LICENSE_FILE)
-            or digest_file(folder / name).sha256 != sha256
+            if name not in ALL_FILES or digest_file(folder / name).sha256 != sha256
         ]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"

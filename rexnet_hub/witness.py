@@ -108,10 +108,9 @@ def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
     """Compare the receipt's output and every one of its tensors with the file."""
     output = receipt.get("output")
     output = output if isinstance(output, dict) else {}
-    if output.get("sha256") != weights.sha256:
-        yield f"receipt.json: output.sha256 is {output.get('sha256')}, found {weights.sha256}"
-    if output.get("size_bytes") != weights.size_bytes:
-        yield f"receipt.json: output.size_bytes is {output.get('size_bytes')}, found {weights.size_bytes}"
+    for key, found in (("sha256", weights.sha256), ("size_bytes", weights.size_bytes)):
+        if output.get(key) != found:
+            yield f"receipt.json: output.{key} is {output.get(key)}, found {found}"
     lines = receipt.get("tensors")
     lines = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
     stated = {line.get("name"): line for line in lines}
@@ -165,17 +164,10 @@ def read_and_digest(file: Path) -> Weights:
         if length > min(MAX_HEADER_BYTES, size_bytes - 8):
             raise Unsound(f"{file}: says that its header has {length} bytes")
         tensors = _read_header(file, stream.read(length), size_bytes - 8 - length)
-        digests = {}
-        for tensor in tensors:
-            stream.seek(8 + length + tensor.start)
-            digest, left = hashlib.sha256(), tensor.end - tensor.start
-            while left:
-                chunk = stream.read(min(left, CHUNK_BYTES))
-                if not chunk:
-                    raise Unsound(f"{file}: became shorter while it was read")
-                digest.update(chunk)
-                left -= len(chunk)
-            digests[tensor.name] = digest.hexdigest()
+    digests = {
+        tensor.name: _digest(file, 8 + length + tensor.start, tensor.end - tensor.start)[0]
+        for tensor in tensors
+    }
     return Weights(sha256=sha256, size_bytes=size_bytes, tensors=tensors, tensor_sha256=digests)
 
 
@@ -222,15 +214,19 @@ def _read_json(file: Path) -> dict[str, Any]:
     return document
 
 
-def _digest(file: Path) -> tuple[str, int]:
+def _digest(file: Path, start: int = 0, length: int = sys.maxsize) -> tuple[str, int]:
+    """Digest a file, or a part of it, and count its bytes."""
     sha256, size_bytes = hashlib.sha256(), 0
     try:
         with file.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
+            stream.seek(start)
+            while chunk := stream.read(min(CHUNK_BYTES, length - size_bytes)):
                 sha256.update(chunk)
                 size_bytes += len(chunk)
     except OSError as error:
         raise Unsound(f"{file}: cannot be read: {error.strerror}") from None
+    if size_bytes < length < sys.maxsize:
+        raise Unsound(f"{file}: became shorter while it was read")
     return sha256.hexdigest(), size_bytes
 
 

@@ -263,6 +263,13 @@ class Preprocessing:
     crop_mode: str = CROP_MODES[0]
 
 
+#: The fields that state a `Preprocessing`, by its attributes; its crop mode has none.
+INPUT_FIELDS = {
+    "input_px": "image_size", "crop_fraction": "crop_pct", "interpolation": "interpolation",
+    "mean": "image_mean", "std": "image_std",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """All that is claimed of a model, its collection's claims included; or what a family shares.
@@ -292,9 +299,10 @@ class Entry:
     unread: tuple[Claim, ...] = ()
 
     def claim(self, name: str) -> Claim | None:
-        """Find what is stated of a figure: one that cannot be read hides what else is stated."""
+        """Find what is stated of a figure or an attribute: what cannot be read hides what else is stated."""
         unread = (claim for claim in self.unread if claim.field == name)
-        return next(unread, None) or self.metadata.get(name) or self.metric(name)
+        own = getattr(self, name) if name in ATTRIBUTES else self.metadata.get(name)
+        return next(unread, None) or own or self.metric(name)
 
     def value(self, name: str) -> Value | None:
         """Return a metadata value by canonical field name; None where nothing is claimed."""
@@ -309,11 +317,6 @@ class Entry:
         """
         if danger := find_name_danger(self.name):
             raise IndexReadError(f"{self.location}: {self.name[:80]!a} can name no folder: it {danger}")
-
-    @property
-    def demand(self) -> Claim | None:
-        """The claim that a signature is demanded, whether it can be read or not."""
-        return next((claim for claim in self.unread if claim.field == "trusted_key"), self.trusted_key)
 
     @property
     def architecture(self) -> str:
@@ -421,8 +424,7 @@ class Entry:
         Raises:
             IndexReadError: A setting is missing; all that are missing are named.
         """
-        names = ("image_size", "crop_pct", "interpolation", "image_mean", "image_std")
-        values: dict[str, Any] = {name: self.value(name) for name in names}
+        values: dict[str, Any] = {name: self.value(name) for name in INPUT_FIELDS.values()}
         if absent := [
             name for name, value in values.items() if not value or (name == "image_std" and 0 in value)
         ]:

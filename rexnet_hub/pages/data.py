@@ -68,13 +68,9 @@ def feed_json(views: Sequence[ModelView]) -> str:
 def _changes(view: ModelView) -> Iterator[dict[str, Any]]:
     """List what each publication of a model changed, the latest first."""
     published = view.measured.published
-    for place in range(len(published) - 1, -1, -1):
-        now, before = published[place], published[place - 1] if place else None
+    for before, now in reversed([*zip((None, *published), published, strict=False)]):
         same = before is not None and before.weights_sha256 == now.weights_sha256
-        if before is None:
-            what = "is published"
-        else:
-            what = "has a new card or new settings" if same else "has new weights"
+        what = "has a new card or new settings" if same else "has new weights" if before else "is published"
         weights = "the same weights" if same else f"weights sha256 {now.weights_sha256}"
         tagged = f", tagged {now.tag}" if now.tag else ""
         was = f", before {before.weights_sha256}" if before and not same else ""

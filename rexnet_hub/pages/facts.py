@@ -10,8 +10,8 @@ from typing import Any
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
-from rexnet_hub.index import Claim, Entry, PublishedTable, Result
-from rexnet_hub.index.entry import canonical_dataset
+from rexnet_hub.index import Claim, Entry
+from rexnet_hub.index.entry import PublishedTable, Result, canonical_dataset
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.pages.text import link, markdown, number, read_words, shell

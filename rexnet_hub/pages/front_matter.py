@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from rexnet_hub.index import Claim, Entry, Result
-from rexnet_hub.index.entry import canonical_dataset
+from rexnet_hub.index import Claim, Entry
+from rexnet_hub.index.entry import Result, canonical_dataset
 from rexnet_hub.index.reading.hub_metadata import DATASETS, metric_id, task_id
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
 from rexnet_hub.pages.facts import list_numbers, table_words

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
-from rexnet_hub.layout import SIGNATURE_FILES
-from rexnet_hub.repo.folder import repo_names
+from rexnet_hub.repo.folder import require_own_files
 
 
 @contextlib.contextmanager
@@ -35,11 +34,7 @@ def list_staged(folder: Path) -> dict[str, RepoFile]:
     Raises:
         FileProblem: A file is missing, or one is there that belongs to no repo.
     """
-    there, names = {file.name for file in folder.iterdir()}, repo_names(folder)
-    if missing := [name for name in names if not (folder / name).is_file()]:
-        raise FileProblem(folder, f"is not a whole repo: {', '.join(missing)} missing")
-    if strange := sorted(there - {*names, *SIGNATURE_FILES}):
-        raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(strange)}; move it away")
+    require_own_files(folder)
     return list_files(folder)
 
 

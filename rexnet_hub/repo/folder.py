@@ -14,14 +14,22 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rexnet_hub.addresses import HubFile, parse_hub_file
-from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError
+from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError, file_problems
 from rexnet_hub.hub.snapshot import downloaded_file, is_offline
 from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_tensors
-from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, RECEIPT_FILE, REPO_FILES, WEIGHTS_FILE
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    LICENSE_FILE,
+    RECEIPT_FILE,
+    REPO_FILES,
+    SIGNATURE_FILES,
+    WEIGHTS_FILE,
+)
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -75,15 +83,20 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
 
 
-def repo_names(folder: Path) -> tuple[str, ...]:
-    """List the files that a repo of ours must have: a licence too, where its receipt states one.
+def require_own_files(folder: Path) -> tuple[str, ...]:
+    """Return the files of a repo of ours, signature aside: a licence too, where its receipt states one.
 
     Raises:
-        FileProblem: Its receipt is none.
+        FileProblem: One is missing, one is there that belongs to no repo, or the receipt is none.
     """
-    file = folder / RECEIPT_FILE
+    file, there = folder / RECEIPT_FILE, {each.name for each in folder.iterdir()}
     is_licensed = file.is_file() and LICENSE_FILE in read_receipt(file).files
-    return (*REPO_FILES, LICENSE_FILE) if is_licensed else REPO_FILES
+    names = (*REPO_FILES, LICENSE_FILE) if is_licensed else REPO_FILES
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise FileProblem(folder, f"is not a whole repo: {', '.join(missing)} missing")
+    if strange := sorted(there - {*names, *SIGNATURE_FILES}):
+        raise FileProblem(folder, f"holds what belongs to no repo: {', '.join(strange)}; move it away")
+    return names
 
 
 def read_stated(folder: Path, *, as_stated: bool = True) -> tuple[RepoConfig, Receipt | None]:
@@ -227,11 +240,9 @@ def _copy(fetched: FetchedFile, file: Path) -> Path:
         return file
     if file.exists():
         raise OutputExistsError(file, "is another file; move it away")
-    try:
+    with file_problems(file, "cannot be written"):
         file.parent.mkdir(parents=True, exist_ok=True)
         data = fetched.path.read_bytes()
-    except OSError as error:
-        raise FileProblem(file, f"cannot be written: {error.strerror}") from None
     copied = FileDigest(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
     gather("the cache", fetched.sha256).require(fetched.path, copied)
     write_whole(file, data)

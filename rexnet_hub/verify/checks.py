@@ -16,6 +16,7 @@ from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
+from rexnet_hub.index.entry import INPUT_FIELDS
 from rexnet_hub.index.lock import PREFERRED_MACS
 from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
@@ -35,7 +36,7 @@ from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import verify_signature
-from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, Evidence
+from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
 from rexnet_hub.verify.files import (
     check_origin,
     check_records,
@@ -108,8 +109,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
 def _compare_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
     """Compare a metric with one run, if it is of these weights."""
     if evidence.weights is None:
-        note = "a run is of some weights: name them with --repo, or lock them"
-        return evidence.leave(name, stated=claim.text, note=note)
+        return evidence.leave(name, stated=claim.text, note=NEEDS_WEIGHTS)
     if record.weights_sha256 != evidence.weights.sha256:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
         note = f"these weights are {evidence.weights.sha256[:12]}…"
@@ -160,16 +160,9 @@ def check_config(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _config_claims(architecture: str, num_classes: int | None, spec: Preprocessing) -> dict[str, Any]:
-    return {
-        "architecture": architecture,
-        "num_classes": num_classes,
-        "image_size": spec.input_px,
-        "crop_pct": spec.crop_fraction,
-        "crop_mode": spec.crop_mode,
-        "interpolation": spec.interpolation,
-        "image_mean": spec.mean,
-        "image_std": spec.std,
-    }
+    pixels = {field: getattr(spec, name) for name, field in INPUT_FIELDS.items()}
+    claims = {"architecture": architecture, "num_classes": num_classes, "crop_mode": spec.crop_mode}
+    return claims | pixels
 
 
 def check_card(evidence: Evidence) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerp
 
 NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
 NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
+NEEDS_WEIGHTS = "a run is of some weights: name them with --repo, or lock them"
 NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
 
 

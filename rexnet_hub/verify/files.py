@@ -19,7 +19,7 @@ from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
 from rexnet_hub.index.network import entry_tensors
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
-from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, Evidence
+from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.fingerprint import TensorDigest
@@ -159,13 +159,12 @@ def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: R
     """Check the receipt's lines of the tensors against the file."""
     lines = {line.name: (line.dtype, line.shape, line.sha256) for line in receipt.tensors}
     there = {tensor.name: (tensor.dtype, tensor.shape, tensor.sha256) for tensor in found}
-    wrong = _differing(lines, there)
-    if receipt.stand_in != evidence.has_standin_weights:
-        wrong.append("stand_in")
-    if not receipt.checked_against_network:
-        wrong.append("checked_against_network")
-    if receipt.output.name != WEIGHTS_FILE:
-        wrong.append("output.name")
+    facts = {
+        "stand_in": receipt.stand_in == evidence.has_standin_weights,
+        "checked_against_network": receipt.checked_against_network,
+        "output.name": receipt.output.name == WEIGHTS_FILE,
+    }
+    wrong = _differing(lines, there) + [name for name, holds in facts.items() if not holds]
     text = f"{', '.join(wrong[:3])} differ" if wrong else f"{len(found)} tensors"
     stated, note = f"{len(lines)} tensors", "each tensor's name, dtype, shape and SHA-256"
     return evidence.compare("receipt", stated=stated, found=text, holds=not wrong, note=note)
@@ -240,8 +239,7 @@ def check_records(evidence: Evidence) -> Iterator[Finding]:
     for record in evidence.records:
         facts = dict(_record_facts(evidence, record))
         if not facts:
-            note = "a run is of some weights: name them with --repo, or lock them"
-            yield evidence.leave("record", stated=record.weights_sha256, note=note)
+            yield evidence.leave("record", stated=record.weights_sha256, note=NEEDS_WEIGHTS)
             continue
         wrong = {name: pair for name, pair in facts.items() if pair[0] != pair[1]}
         texts = [", ".join(f"{name} {pair[at]}" for name, pair in (wrong or facts).items()) for at in (0, 1)]

@@ -13,6 +13,12 @@ from rexnet_hub.terminal import printable
 HOLDS, FALSE, NOT_MEASURED, NOT_REACHED = "holds", "false", "not measured", "not reached"
 #: As of sysexits.h: nothing is false, but somebody did not answer; ask again later.
 TRY_AGAIN = 75
+#: How JUnit counts the cases of a verdict, and marks one; what holds it only counts among all.
+_JUNIT = {
+    FALSE: ("failures", "failure"),
+    NOT_REACHED: ("errors", "error"),
+    NOT_MEASURED: ("skipped", "skipped"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +76,16 @@ def render_junit(findings: Sequence[Finding]) -> str:
     root = ElementTree.Element("testsuites", name="rexnet-hub verify")
     for model in dict.fromkeys(finding.model for finding in findings):
         own = [finding for finding in findings if finding.model == model]
-        counts = {
-            "name": printable(model),
-            "tests": str(len(own)),
-            "failures": str(sum(finding.verdict == FALSE for finding in own)),
-            "errors": str(sum(finding.verdict == NOT_REACHED for finding in own)),
-            "skipped": str(sum(finding.verdict == NOT_MEASURED for finding in own)),
-        }
+        counts = {"name": printable(model), "tests": str(len(own))}
+        for verdict, (plural, _) in _JUNIT.items():
+            counts[plural] = str(sum(finding.verdict == verdict for finding in own))
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for finding in own:
             case = ElementTree.SubElement(suite, "testcase", classname=counts["name"])
             case.set("name", printable(finding.claim))
             found = finding.found or "nothing"
             message = printable(f"stated {finding.stated}, found {found}; {finding.note}")
-            if kind := {FALSE: "failure", NOT_MEASURED: "skipped", NOT_REACHED: "error"}.get(finding.verdict):
-                ElementTree.SubElement(case, kind, message=message)
+            if finding.verdict in _JUNIT:
+                ElementTree.SubElement(case, _JUNIT[finding.verdict][1], message=message)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
