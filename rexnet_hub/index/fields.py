@@ -7,7 +7,6 @@ field is one row.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -58,14 +57,12 @@ def key_name(label: str) -> str:
     return "_".join(label.replace("_", " ").replace("-", " ").lower().split())
 
 
-def _read_fields() -> Iterator[Field]:
-    table = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
-    for owner, rows in table.items():
-        for label, facts in rows.items():
-            yield Field(owner=owner, label=label, **facts | {"aliases": tuple(facts.get("aliases", ()))})
-
-
-FIELDS = tuple(_read_fields())
+_TABLE = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
+FIELDS = tuple(
+    Field(owner=owner, label=label, **facts | {"aliases": tuple(facts.get("aliases", ()))})
+    for owner, rows in _TABLE.items()
+    for label, facts in rows.items()
+)
 
 
 @cache

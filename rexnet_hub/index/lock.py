@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from rexnet_hub.errors import FileProblem, IndexReadError, UsageError
+from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
 from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
@@ -207,10 +207,9 @@ def read_lock(path: Path | str | None = None) -> Lock:
     if path is None and not file.exists():
         return Lock()
     try:
-        text = file.read_text(encoding="utf-8")
+        with file_problems(file, "cannot be read"):
+            text = file.read_text(encoding="utf-8")
         return parse_record(Lock, text, version=("version", VERSION))
-    except OSError as error:
-        raise FileProblem(file, f"cannot be read: {error.strerror}") from error
     except UnfitError as error:
         placed = [(*_find_line(text, at), render_problem(at, what)) for at, what in error.problems]
         raise IndexReadError("\n".join(f"{file}:{line}:{at}: {what}" for line, at, what in placed)) from None
@@ -270,10 +269,8 @@ def write_lock(lock: Lock, path: Path | str) -> None:
 def render_lock(lock: Lock) -> str:
     """Render a lock as the text of its file."""
     models = {name: _dropped(asdict(measured)) for name, measured in lock.models.items()}
-    return (
-        json.dumps({"version": VERSION, "models": models}, indent=2, sort_keys=True, ensure_ascii=False)
-        + "\n"
-    )
+    document = {"version": VERSION, "models": models}
+    return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _dropped(value: Any) -> Any:

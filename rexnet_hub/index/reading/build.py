@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rexnet_hub.index.codes import make_problem
@@ -32,6 +33,7 @@ _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
 _CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
 _NO_TEXT = ("int", "float", "bool", "null", "timestamp")
+_NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
 
 #: A key that is known: its row, its key node, its value node.
@@ -213,13 +215,10 @@ class Builder:
             source=sources.get(key_name(key.text)),
         )
 
-    def claims(self, owner: str, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
+    def claims(self, owner: str, node: Node, sources: Mapping[str, str] = _NO_SOURCES) -> dict[str, Claim]:
         """Read a mapping of fields."""
-        claims = {}
-        for pair in self.pairs(owner, node).values():
-            if (claim := self.claim(pair, sources, owner)) is not None:
-                claims[claim.field] = claim
-        return claims
+        claims = (self.claim(pair, sources, owner) for pair in self.pairs(owner, node).values())
+        return {claim.field: claim for claim in claims if claim is not None}
 
     # Models and collections
 
@@ -257,17 +256,11 @@ class Builder:
         )
 
     def _sources(self, pair: Pair | None) -> dict[str, str]:
-        if pair is None:
-            return {}
-        if pair[2].kind != "mapping":
+        if pair is not None and pair[2].kind != "mapping":
             self.refuse(pair[2], "a mapping of fields to URLs")
-            return {}
-        urls = {}
-        for key, node in pair[2].pairs:
-            url = self.value(None, node, "url") if node.kind == "scalar" else None
-            if isinstance(url, str):
-                urls[key_name(key.text)] = url
-        return urls
+        pairs = pair[2].pairs if pair else []
+        urls = ((key, self.value(None, node, "url")) for key, node in pairs if node.kind == "scalar")
+        return {key_name(key.text): url for key, url in urls if isinstance(url, str)}
 
     def _take_url(self, rest: dict[str, Claim | None], extra: dict[str, Claim]) -> None:
         """Split the address out of `Code: {URL, Version}`; what else it says is kept beside it."""
@@ -316,7 +309,7 @@ class Builder:
         if node.kind == "scalar":
             title, url = None, self.value(None, node, "url")
         else:
-            values = {claim.field: claim.value for claim in self.claims("paper", node, {}).values()}
+            values = {claim.field: claim.value for claim in self.claims("paper", node).values()}
             title, url = values.get("title"), values.get("url")
         return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
 
@@ -326,10 +319,9 @@ class Builder:
             return ()
         before, unread = len(self.problems), len(self._unread)
         each = "a witness: a mapping with Place, Of, Algorithm and Digest"
-        items = self._mappings(pair[2], "a list of witnesses", each)
         witnesses = []
-        for item in items:
-            witness = make_witness(self.claims("witness", item, {}))
+        for item in self._mappings(pair, "a list of witnesses", each):
+            witness = make_witness(self.claims("witness", item))
             if isinstance(witness, Witness):
                 witnesses.append(witness)
             else:
@@ -341,15 +333,18 @@ class Builder:
     # Results
 
     def _results(self, pair: Pair | None, sources: Mapping[str, str]) -> tuple[Result, ...]:
-        if pair is None or is_null(pair[2]):
-            return ()
         expected = "results: a list of mappings, or the path of a file that holds it"
         each = "a result: a mapping with Task, Dataset and Metrics"
-        items = self._mappings(pair[2], expected, each, nulls=True)
+        items = self._mappings(pair, expected, each, nulls=True)
         return tuple(self._result(item, sources) for item in items)
 
-    def _mappings(self, node: Node, expected: str, each: str, *, nulls: bool = False) -> Iterator[Node]:
+    def _mappings(
+        self, pair: Pair | None, expected: str, each: str, *, nulls: bool = False
+    ) -> Iterator[Node]:
         """List the mappings of a list, or the one that stands in its place; refuse whatever else is there."""
+        if pair is None or is_null(pair[2]):
+            return
+        node = pair[2]
         for item in [node] if node.kind == "mapping" else node.items:
             if item.kind == "mapping":
                 yield item
@@ -370,9 +365,9 @@ class Builder:
             task=self._name(pairs.get("task")),
             dataset=self._name(pairs.get("dataset")),
             split=self.claim(split, sources) if split else None,
-            metrics=self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {},
+            metrics=self._metrics(pairs.get("metrics")),
             location=node.location,
-            snapshots=self._snapshots(pairs.get("sources")),
+            snapshots=tuple(self._snapshots(pairs.get("sources"))),
             extra={claim.field: claim for claim in rest if claim is not None},
         )
         if result.known_as != "ImageNet":
@@ -395,11 +390,14 @@ class Builder:
         value = self.value(row, node, "text")
         return None if value is None else str(value)
 
-    def _metrics(self, node: Node, sources: Mapping[str, str]) -> dict[str, Claim]:
+    def _metrics(self, pair: Pair | None) -> dict[str, Claim]:
         """Read metrics: a mapping, or a list of mappings with name and value, or with metrics."""
+        if pair is None or is_null(pair[2]):
+            return {}
+        node = pair[2]
         if node.kind == "mapping":
-            return self.claims("metrics", node, sources)
-        if not is_null(node) and node.kind == "scalar":
+            return self.claims("metrics", node)
+        if node.kind == "scalar":
             self.refuse(node, "metrics: a mapping of names to numbers")
         metrics: dict[str, Claim] = {}
         for item in node.items:
@@ -409,19 +407,17 @@ class Builder:
                 item = Node(node.source, "mapping", [(key, value)], item.start, item.end)
             elif item.kind != "mapping":
                 self.refuse(item, "a metric: a mapping with name and value")
-            for name, claim in self.claims("metrics", item, sources).items():
+            for name, claim in self.claims("metrics", item).items():
                 if name in metrics:
                     message = f"the metric {claim.label!r} stands here twice; keep one"
                     self.report("duplicate-key", item, message)
                 metrics[name] = claim
         return metrics
 
-    def _snapshots(self, pair: Pair | None) -> tuple[PublishedTable, ...]:
-        if pair is None or is_null(pair[2]):
-            return ()
-        each, tables = "another table: a mapping with URL, Date and Metrics", []
+    def _snapshots(self, pair: Pair | None) -> Iterator[PublishedTable]:
+        each = "another table: a mapping with URL, Date and Metrics"
         expected = "a list of other tables, each with URL, Date and Metrics"
-        for item in self._mappings(pair[2], expected, each):
+        for item in self._mappings(pair, expected, each):
             before = len(self._unread)
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
@@ -430,10 +426,9 @@ class Builder:
                 self.refuse(item, each)
                 continue
             day = self._text(date[2], date[0]) if date else None
-            metrics = self._metrics(pairs["metrics"][2], {}) if "metrics" in pairs else {}
-            tables.append(PublishedTable(url=str(url), date=day, metrics=metrics, location=item.location))
+            metrics = self._metrics(pairs.get("metrics"))
             self._rename_unread(before, "_cited")
-        return tuple(tables)
+            yield PublishedTable(url=str(url), date=day, metrics=metrics, location=item.location)
 
 
 def _claim(field: str, label: str, value: Any, location: Location) -> Claim:

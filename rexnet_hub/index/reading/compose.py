@@ -27,7 +27,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # What YAML 1.1 calls printable; a file with anything else is not YAML.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_STANDARD_TAGS = {
+_STANDARD_TAGS: dict[str | None, str | None] = {None: None, "!": "str"} | {
     f"tag:yaml.org,2002:{word}": word for word in ("str", "int", "float", "bool", "null", "map", "seq")
 }
 
@@ -99,8 +99,6 @@ class _Composer:
         return Flaw(code, message, self.base + event.start_mark.index)
 
     def _tag(self, event: Any) -> str | None:
-        if event.tag is None or event.tag == "!":
-            return None if event.tag is None else "str"
         if event.tag not in _STANDARD_TAGS:
             problem = f"the tag {event.tag!r} is not one of plain data; delete it"
             raise self._flaw(event, "foreign-tag", problem)
@@ -124,8 +122,8 @@ class _Composer:
             what = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
             raise self._flaw(event, "too-large", what)
         start, end = self.base + event.start_mark.index, self.base + event.end_mark.index
-        tag = None if event.tag is None else self._tag(event)
-        node = Node(self.source, "scalar", event.value, start, end, plain=event.style in (None, ""), tag=tag)
+        plain, tag = event.style in (None, ""), self._tag(event)
+        node = Node(self.source, "scalar", event.value, start, end, plain=plain, tag=tag)
         if event.anchor:
             self.anchors[event.anchor] = (node, 1)
         self._add(node)
@@ -162,16 +160,13 @@ class _Composer:
 
 def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
     """Write merge keys (`<<: *shared`) out; what the mapping itself says wins."""
-    if not any(key.plain and key.value == "<<" for key, _ in pairs):
-        return pairs
     own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
-    taken = {key.text for key, _ in own}
-    for key, value in pairs:
-        if key.plain and key.value == "<<":
-            for mapping in value.items or [value]:
-                fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in taken]
-                own += fresh
-                taken |= {inner.text for inner, _ in fresh}
+    shared = [value for key, value in pairs if key.plain and key.value == "<<"]
+    taken = {key.text for key, _ in own} if shared else set()
+    for mapping in (mapping for value in shared for mapping in value.items or [value]):
+        fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in taken]
+        own += fresh
+        taken |= {inner.text for inner, _ in fresh}
     return own
 
 

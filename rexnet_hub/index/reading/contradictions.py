@@ -30,8 +30,8 @@ _TECHNIQUES = {
     "nesterov accelerated gradient": "momentum",
     "random erasing": "random_erasing",
 }
-#: A file holds each parameter in 2, 4 or 8 bytes, and names and shapes beside them: at most a twentieth.
 _LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
+#: A file holds each parameter in 2, 4 or 8 bytes, and names and shapes beside them: at most a twentieth.
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
 
@@ -43,21 +43,16 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
     for entry in (*entries, *collections):
         _check_for_card(entry, names, report)
         _check_for_hub(entry, report)
-    for entry in entries:
-        _check_weights(entry, report)
-        _check_witnesses(entry, report)
-        _check_size(entry, report)
-        _check_recipe(entry, report)
-        _check_input(entry, report)
-        _check_labels(entry, report)
         for result in entry.results:
             _check_result(result, report)
+    checks = (_check_weights, _check_witnesses, _check_size, _check_recipe, _check_input, _check_labels)
+    for entry in entries:
+        for check in checks:
+            check(entry, report)
     for collection in collections:
         for witness in collection.witnesses[:1]:
             message = "Witnesses of a collection are of no one file; state them with the model"
             report("unfit-witness", witness.claim.location, message)
-        for result in collection.results:
-            _check_result(result, report)
 
 
 def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
@@ -94,15 +89,12 @@ def _check_names(entries: Sequence[Entry], report: Report) -> None:
 
 
 def _check_shared_weights(entries: Sequence[Entry], report: Report) -> None:
-    first: dict[str, Entry] = {}
+    first: dict[str, str] = {}
     for entry in entries:
-        if entry.weights is None or entry.weights.inherited:
+        if (claim := entry.weights) is None or claim.inherited:
             continue
-        url = str(entry.weights.value)
-        other = first.setdefault(url, entry)
-        if other is not entry and other.name != entry.name:
-            message = f"{entry.name} has the same weights as {other.name}"
-            report("same-weights", entry.weights.location, message)
+        if (other := first.setdefault(str(claim.value), entry.name)) != entry.name:
+            report("same-weights", claim.location, f"{entry.name} has the same weights as {other}")
 
 
 def _check_weights(entry: Entry, report: Report) -> None:
@@ -133,14 +125,17 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
 
 def _check_size(entry: Entry, report: Report) -> None:
     """Compare parameters, file size and operations with each other and with the network."""
-    classes = entry.value("num_classes")
-    exact = _count_parameters(entry.architecture, 1000 if classes is None else int(classes))
+    network, classes = entry.architecture, entry.value("num_classes")
+    exact = _count_parameters(network, 1000 if classes is None else int(classes))
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
-        message = f"{entry.architecture} has {exact} parameters, {stated.text} {agreement}"
+        message = f"{network} has {exact} parameters, {stated.text} {agreement}"
         report("impossible-parameters", stated.location, message)
     if exact is not None and size is not None:
-        _check_file_size(size, exact, entry, report)
+        fits = any(each * exact <= size.value <= each * exact * _OVERHEAD for each in _BYTES_EACH)
+        if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
+            message = f"{network} takes {4 * exact} bytes and some, or half, {size.text} is neither"
+            report("impossible-file-size", size.location, message)
     elif size is not None and stated is not None and stated.value:
         ratio = Decimal(size.value) / (4 * Decimal(stated.value))
         if not Decimal("0.45") <= ratio <= Decimal("1.25"):
@@ -157,13 +152,6 @@ def _count_parameters(architecture: str, num_classes: int) -> int | None:
     if (config := CONFIGS.get(architecture)) is None:
         return None
     return count_planned_parameters(expected_tensors(config, num_classes=num_classes))
-
-
-def _check_file_size(size: Claim, exact: int, entry: Entry, report: Report) -> None:
-    fits = any(each * exact <= size.value <= each * exact * _OVERHEAD for each in _BYTES_EACH)
-    if not fits and size.value < 8 * exact:  # Above that an optimiser's state may be in the file.
-        message = f"{entry.architecture} takes {4 * exact} bytes and some, or half, {size.text} is neither"
-        report("impossible-file-size", size.location, message)
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:
@@ -206,12 +194,12 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
             if claim and not claim.inherited and not holds(str(value)):
                 report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {problem}")
 
-    def is_other(value: str) -> bool:
-        return value in names and value != entry.name
-
+    others = {*names} - {entry.name}
     unknown = "is neither another model of this index nor a repo of the Hub, such as owner/name"
-    check("base_model", entry.said("base_model") or (), lambda v: is_other(v) or is_repo_id(v), unknown)
-    check("superseded_by", [entry.said("superseded_by")], is_other, "is no other model of this index")
+    check("base_model", entry.said("base_model") or (), lambda v: v in others or is_repo_id(v), unknown)
+    check(
+        "superseded_by", [entry.said("superseded_by")], others.__contains__, "is no other model of this index"
+    )
     iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
     check("language", entry.said("language") or (), _LANGUAGE.fullmatch, iso)
     widget, text = entry.said("widget"), str(entry.said("license_file"))

@@ -136,7 +136,8 @@ def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int
     newline = "\r\n" if "\r\n" in source.text else "\n"
     if models is not None and models.kind == "list" and source.text[models.start] == "[":
         last = models.items[-1].end if models.items else models.start + 1
-        return last, (", " if models.items else "") + json.dumps(_plain(model), ensure_ascii=False)
+        text = json.dumps(model, ensure_ascii=False, default=_as_number)
+        return last, (", " if models.items else "") + text
     if models is None:
         if source.text[root.start] == "{":
             raise IndexReadError(f"{source.file}: has no Models to add to; write `Models: []` into it first")
@@ -145,7 +146,7 @@ def _plan(source: YamlSource, root: Node, model: Mapping[str, Any]) -> tuple[int
         at, head, column = _line_after(source, _last_end(models)), "", models.location.column - 1
     else:
         raise IndexReadError(f"{models.location}: Models is not a list, so nothing can be added to it")
-    body = yaml.dump([_plain(model)], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    body = yaml.dump([model], Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
     lines = [*head.splitlines(), *body.splitlines()]
     text = "".join(f"{' ' * column}{line}{newline}" for line in lines)
     opens_line = at == 0 or source.text[at - 1] == "\n"
@@ -169,15 +170,9 @@ def _line_after(source: YamlSource, end: int) -> int:
     return len(source.text) if newline < 0 else newline + 1
 
 
-def _plain(value: Any) -> Any:
-    """Convert records' values into what YAML and JSON write; exact numbers stay exact as text or whole."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Decimal):
-        return int(value) if value.as_tuple().exponent == 0 else float(value)
-    return value
+def _as_number(value: Decimal) -> int | float:
+    """Convert an exact number into one that YAML and JSON write."""
+    return int(value) if value.as_tuple().exponent == 0 else float(value)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -193,3 +188,4 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 _Dumper.add_representer(str, _represent_text)
+_Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_data(_as_number(value)))

@@ -51,7 +51,7 @@ class Files:
             raise Flaw("outside-root", problem)
 
     def find(self, folder: Path, pattern: str) -> tuple[Path, ...]:
-        """List the files that a path or pattern means, sorted; `**` crosses folders.
+        """List the files that a path or pattern (`**` crosses folders) means from a folder, else the root.
 
         Raises:
             Flaw: The pattern leaves the root or means too many files.
@@ -60,12 +60,14 @@ class Files:
             raise Flaw("unreadable-file", "this cannot be a path")
         parts = Path(pattern).parts
         fixed = next((i for i, part in enumerate(parts) if any(c in part for c in _MAGIC)), len(parts))
-        start = folder.joinpath(*parts[:fixed])
         if ".." in parts[fixed:]:
             raise Flaw("outside-root", f"{pattern!r} climbs after a wildcard")
-        self.require_inside(start)
-        self._looks = 0
-        return tuple(sorted(set(self._expand(start, parts[fixed:]))))
+        for place in (folder, self.root):
+            start, self._looks = place.joinpath(*parts[:fixed]), 0
+            self.require_inside(start)
+            if found := set(self._expand(start, parts[fixed:])):
+                return tuple(sorted(found))
+        return ()
 
     def _expand(self, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         if not parts:

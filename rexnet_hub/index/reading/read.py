@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, UnknownModelError
+from rexnet_hub.errors import FileProblem, UnknownModelError, file_problems
 from rexnet_hub.index.entry import Claim, Entry, Location
 from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Flaw, Problem
@@ -97,10 +97,8 @@ def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathL
 
 
 def _holds_index(folder: Path) -> bool:
-    try:
+    with file_problems(folder, "cannot be listed"):
         return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
-    except OSError as error:
-        raise FileProblem(folder, f"cannot be listed: {error.strerror}") from None
 
 
 class _Reader:
@@ -203,7 +201,7 @@ class _Reader:
     def _exists(self, folder: Path, path: str) -> bool:
         """Return whether a path names a file, from the folder that wrote it or from the root."""
         try:
-            return bool(self.files.find(folder, path) or self.files.find(self.files.root, path))
+            return bool(self.files.find(folder, path))
         except Flaw:
             return False
 
@@ -294,11 +292,9 @@ class _Reader:
             return Node(node.source, "mapping", [], node.start, node.end)
         merged: dict[str, tuple[Node, Node]] = {}
         for part in parts:
-            if part.source is not node.source:
-                self.stack.append(part.source.file.resolve())
+            self.stack.append(part.source.file.resolve())
             inner = self._metadata(part)
-            if part.source is not node.source:
-                self.stack.pop()
+            self.stack.pop()
             if inner.kind != "mapping" and not is_null(inner):
                 self.builder.refuse(inner, "Metadata as a mapping, a list of them, or a path")
             merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
@@ -318,21 +314,17 @@ class _Reader:
                 self.builder.refuse(item, "the path of a file to import")
 
     def _find(self, node: Node) -> tuple[Path, ...]:
-        if "://" in node.text:
-            message = f"{node.text[:80]!r} is an address; only files are read"
-            self.builder.report("import-missing", node, message)
-            return ()
         folder = node.source.file.parent
         try:
-            files = self.files.find(folder, node.text) or self.files.find(self.files.root, node.text)
+            if "://" in node.text:
+                raise Flaw("import-missing", f"{node.text[:80]!r} is an address; only files are read")
+            if files := self.files.find(folder, node.text):
+                return files
+            where = folder if str(folder) != "." else "this folder"
+            raise Flaw("import-missing", f"no file is called {node.text!r}, from {where} or the root")
         except Flaw as flaw:
             self.builder.report(flaw.code, node, flaw.message)
             return ()
-        if not files:
-            where = folder if str(folder) != "." else "this folder"
-            message = f"no file is called {node.text!r}, from {where} or the root"
-            self.builder.report("import-missing", node, message)
-        return files
 
     # Entries
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,9 +147,8 @@ def find_blocks(text: str) -> list[Block]:
     return blocks
 
 
-def _comments(text: str, place: int) -> list[tuple[int, int]]:
+def _comments(text: str, place: int) -> Iterator[tuple[int, int]]:
     """List the inside of each HTML comment that no code block or code span holds."""
-    stretches: list[tuple[int, int]] = []
     fence, in_list = "", False
     while place < len(text):
         end = text.find("\n", place) + 1 or len(text)
@@ -169,11 +169,10 @@ def _comments(text: str, place: int) -> list[tuple[int, int]]:
             if at >= 0:
                 close = text.find("-->", place + at + 4)
                 if close < 0:
-                    return stretches
-                stretches.append((place + at + 4, close))
+                    return
+                yield place + at + 4, close
                 end = close + 3
         place = end
-    return stretches
 
 
 def _find_opening(line: str) -> int:
