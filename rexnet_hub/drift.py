@@ -71,12 +71,10 @@ def verify_published(target: str) -> list[Finding]:
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
-    if "/" in target:
-        repos = {target.removeprefix("hf:")}
-        if not repos <= known.keys():
-            raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
-    else:
-        repos = {*list_repos(owner, PATIENCE), *(repo for repo in locked if repo.startswith(f"{owner}/"))}
+    if "/" in target and target.removeprefix("hf:") not in known:
+        raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+    of_owner = {repo for repo in locked if repo.startswith(f"{owner}/")}
+    repos = {target.removeprefix("hf:")} if "/" in target else {*list_repos(owner, PATIENCE), *of_owner}
     findings: list[Finding] = []
     for repo in sorted(repos):
         if entry := known.get(repo):

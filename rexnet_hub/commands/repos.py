@@ -37,12 +37,11 @@ def run_card(args: argparse.Namespace) -> int:
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `stage`."""
-    parser.add_argument("name", help="a model")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
-    parser.add_argument("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
+    add = parser.add_argument
+    add("name", help="a model")
+    add("--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
+    add("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
+    add("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
 
 
 def run_stage(args: argparse.Namespace) -> int:
@@ -73,9 +72,8 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add("--private", action="store_true", help="make the repo private, where it is made")
     add("--pr", dest="as_pr", action="store_true", help="open a pull request instead of committing to main")
     add("--drop-edits", action="store_true", help="publish our card alone, without what people wrote there")
-    add(
-        "--drop-files", action="store_true", help="remove files of an earlier publication that this one lacks"
-    )
+    files_help = "remove files of an earlier publication that this one lacks"
+    add("--drop-files", action="store_true", help=files_help)
     add("--drop-signature", action="store_true", help="let the signature at the target go")
     add("--record", action="store_true", help="write what was published into lock.json")
     sign_help = "sign each repo with this private key (PEM) first; sigstore: as the identity of a CI"
@@ -83,9 +81,8 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     version_help = "with --sign: which publication it is, one more than the last"
     add("--version-counter", dest="sign_version", type=int, metavar="N", help=version_help)
     printed = parser.add_mutually_exclusive_group()
-    printed.add_argument(
-        "--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary"
-    )
+    markdown_help = "print the plans as Markdown, for a CI's summary"
+    printed.add_argument("--markdown", action="store_true", help=markdown_help)
     add_json(printed)
 
 
