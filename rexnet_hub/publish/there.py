@@ -56,7 +56,7 @@ class Target(contextlib.ExitStack):
     @property
     def name(self) -> str:
         """The repo's, without its owner."""
-        return str(self).rpartition("/")[2] if self.remote else Path(str(self)).name
+        return Path(str(self)).name
 
     @functools.cached_property
     def state(self) -> RemoteState:
