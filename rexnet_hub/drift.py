@@ -12,10 +12,9 @@ import itertools
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
-from functools import partial
 
 from rexnet_hub.addresses import HubFile, host_of, parse_hub_file, redact_url
 from rexnet_hub.errors import (
@@ -36,9 +35,8 @@ from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient
-from rexnet_hub.publish.plan import parse_repo_id
-from rexnet_hub.publish.releases import differing, repo_at
-from rexnet_hub.publish.there import CARD_MARK, HUBS_OWN, find_ours, reader
+from rexnet_hub.publish.releases import differing
+from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
@@ -73,12 +71,10 @@ def verify_published(target: str) -> list[Finding]:
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
-    if "/" in target:
-        repos = {target.removeprefix("hf:")}
-        if not repos <= known.keys():
-            raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
-    else:
-        repos = {*list_repos(owner, PATIENCE), *(repo for repo in locked if repo.startswith(f"{owner}/"))}
+    if "/" in target and target.removeprefix("hf:") not in known:
+        raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+    of_owner = {repo for repo in locked if repo.startswith(f"{owner}/")}
+    repos = {target.removeprefix("hf:")} if "/" in target else {*list_repos(owner, PATIENCE), *of_owner}
     findings: list[Finding] = []
     for repo in sorted(repos):
         if entry := known.get(repo):
@@ -113,10 +109,10 @@ def _evidence(entry: Entry) -> Evidence:
     return Evidence(entry=entry, checkpoint=None, repo=None, measured=read_lock().of(entry.name), records=())
 
 
-def _asked(say: Evidence, claim: str, stated: str, ask: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
-    """Yield what asking finds; that something is gone or refused is false, that nobody answered is said."""
+def _asked(say: Evidence, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield what a check finds; that something is gone or refused is false, that nobody answered is said."""
     try:
-        yield from ask()
+        yield from check
     except (HubError, FetchError, MismatchError) as error:
         is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
         finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
@@ -126,7 +122,7 @@ def _asked(say: Evidence, claim: str, stated: str, ask: Callable[[], Iterable[Fi
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
     """Check a model's repo: its releases, who changed what since the last, and all that it claims now."""
     say, remote = _evidence(entry), RemoteRepo(repo_id=repo_id, patience=PATIENCE)
-    yield from _asked(say, "repo", f"hf:{repo_id}", partial(_check_repo, say, remote))
+    yield from _asked(say, "repo", f"hf:{repo_id}", _check_repo(say, remote))
 
 
 def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
@@ -145,11 +141,11 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
             yield _check_release(say, remote, state, release)
         yield _check_head(say, remote, state, measured.hub.commit)
     remote = replace(remote, repo_id=state.repo_id or remote.repo_id)
-    with reader(remote, state) as read:
-        others = sorted(state.files.keys() - find_ours(state.files, read) - {HUBS_OWN})
-    if others:
-        yield say.leave("others", stated="nothing", found=", ".join(others), note="files that are not ours")
-    with repo_at(remote, state) as folder:
+    with Target(remote, state) as there:
+        if there.others:
+            others = ", ".join(sorted(there.others))
+            yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
+        folder = there.copy(there.ours)
         try:
             yield from verify_model(say.entry, repo=folder, measured=measured)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured
@@ -183,8 +179,10 @@ def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: st
     note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
     same = "weights and config the same" if then.head else "of another history"
-    make = partial(say.compare, holds=False) if wrong else say.leave
-    return make("head", stated=commit, found=f"{head.head}, {', '.join(wrong) or same}", note=note)
+    found = f"{head.head}, {', '.join(wrong) or same}"
+    if wrong:
+        return say.compare("head", stated=commit, found=found, note=note)
+    return say.leave("head", stated=commit, found=found, note=note)
 
 
 class _Upstream:
@@ -234,24 +232,23 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
     up, cited = _Upstream(), dict[str, tuple[Evidence, list[str]]]()
     for entry in entries:
         say, url = _evidence(entry), entry.released.url if entry.released else ""
-        asked = partial(_asked, say)
         if url.startswith(("https:", "hf:")):
-            yield from asked("weights", redact_url(url), partial(_check_weights, say, up, url, is_fetched))
+            yield from _asked(say, "weights", redact_url(url), _check_weights(say, up, url, is_fetched))
         for witness in entry.witnesses:
             if str(witness.claim.source).startswith("https:"):
-                yield from asked("witness", witness.claim.text, partial(_check_witness, say, up, witness))
+                yield from _asked(say, "witness", witness.claim.text, _check_witness(say, up, witness))
         for tables in (result.snapshots for result in entry.results):
             last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
             for table in tables:
-                check = partial(_check_table, say, up, table, is_last=last[_file(table.url)] is table)
-                yield from asked("table", redact_url(table.url), check)
+                check = _check_table(say, up, table, is_last=last[_file(table.url)] is table)
+                yield from _asked(say, "table", redact_url(table.url), check)
         for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
                 label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]
                 cited.setdefault(at[0], (say, []))[1].append(label)
     for url, (say, names) in cited.items():
-        yield from _asked(say, "source", redact_url(url), partial(_check_text, say, up, url, names))
+        yield from _asked(say, "source", redact_url(url), _check_text(say, up, url, names))
 
 
 def _file(url: str) -> str:

@@ -190,7 +190,7 @@ FUNCTIONS = {
     "list_models": ("sort", {}),
     "load_index": ("root", {}),
     "plan_publish": (
-        "name token patience checked drop_files drop_signature is_release",
+        "name token patience drop_files drop_signature",
         {
             "tag": lambda call, staged: call(staged, "folder", tag="v1"),
             "private": lambda call, staged: call(staged, "folder", private=True),

@@ -46,11 +46,8 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `convert`."""
     add = parser.add_argument
     add("source", metavar="NAME|FILE", help="a model, or a checkpoint on disk")
-    add(
-        "--model",
-        metavar="NAME",
-        help="compare a file's tensors with this model's network, and ask its witnesses",
-    )
+    model_help = "compare a file's tensors with this model's network, and ask its witnesses"
+    add("--model", metavar="NAME", help=model_help)
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
     add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
     add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
@@ -128,12 +125,8 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
     signature_help = "check --repo by its signature first: a public key (PEM) or IDENTITY@https://ISSUER"
     add("--signature", metavar="KEY", help=signature_help)
-    add(
-        "--at-least-version",
-        type=int,
-        metavar="N",
-        help="the lowest signed version that is taken (default: the highest that was seen here)",
-    )
+    version_help = "the lowest signed version that is taken (default: the highest that was seen here)"
+    add("--at-least-version", type=int, metavar="N", help=version_help)
     add("--junit", type=Path, metavar="FILE", help="write a JUnit file for CI too")
     add_json(parser)
 
@@ -311,12 +304,11 @@ def _short(text: str, longest: int) -> str:
 
 def declare_lock(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `lock`."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="models (default: all)")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
-    parser.add_argument(
-        "--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size"
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing, fail where the lock disagrees")
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="models (default: all)")
+    add("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
+    add("--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size")
+    add("--check", action="store_true", help="write nothing, fail where the lock disagrees")
 
 
 def run_lock(args: argparse.Namespace) -> int:

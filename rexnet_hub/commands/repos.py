@@ -37,12 +37,11 @@ def run_card(args: argparse.Namespace) -> int:
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `stage`."""
-    parser.add_argument("name", help="a model")
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty"
-    )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
-    parser.add_argument("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
+    add = parser.add_argument
+    add("name", help="a model")
+    add("--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
+    add("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
+    add("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
 
 
 def run_stage(args: argparse.Namespace) -> int:
@@ -71,25 +70,19 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add("--tag", metavar="TAG", help="to be set on the commit (default: one of the content)")
     add("--back-to", metavar="TAG", help="publish the files of this release again")
     add("--private", action="store_true", help="make the repo private, where it is made")
-    add("--pr", action="store_true", help="open a pull request instead of committing to main")
+    add("--pr", dest="as_pr", action="store_true", help="open a pull request instead of committing to main")
     add("--drop-edits", action="store_true", help="publish our card alone, without what people wrote there")
-    add(
-        "--drop-files", action="store_true", help="remove files of an earlier publication that this one lacks"
-    )
+    files_help = "remove files of an earlier publication that this one lacks"
+    add("--drop-files", action="store_true", help=files_help)
     add("--drop-signature", action="store_true", help="let the signature at the target go")
     add("--record", action="store_true", help="write what was published into lock.json")
     sign_help = "sign each repo with this private key (PEM) first; sigstore: as the identity of a CI"
-    add("--sign", metavar="KEY", help=sign_help)
-    add(
-        "--version-counter",
-        type=int,
-        metavar="N",
-        help="with --sign: which publication it is, one more than the last",
-    )
+    add("--sign", dest="sign_key", metavar="KEY", help=sign_help)
+    version_help = "with --sign: which publication it is, one more than the last"
+    add("--version-counter", dest="sign_version", type=int, metavar="N", help=version_help)
     printed = parser.add_mutually_exclusive_group()
-    printed.add_argument(
-        "--markdown", action="store_true", help="print the plans as Markdown, for a CI's summary"
-    )
+    markdown_help = "print the plans as Markdown, for a CI's summary"
+    printed.add_argument("--markdown", action="store_true", help=markdown_help)
     add_json(printed)
 
 
@@ -100,31 +93,15 @@ def run_publish(args: argparse.Namespace) -> int:
     tag would change, against which commit, and what forbids it; nothing is written. Applying makes that one
     commit and one tag and reads the repo back; run again after any failure it ends in the same.
     """
+    from dataclasses import fields
+
     from tqdm import tqdm
 
-    from rexnet_hub.publish import (
-        describe_outcome,
-        outcomes_as_json,
-        outcomes_as_markdown,
-        outcomes_table,
-        publish_each,
-    )
+    from rexnet_hub.publish import describe_outcome, outcomes_as_json, outcomes_as_markdown, outcomes_table
+    from rexnet_hub.publish.run import RunSettings, publish_each
 
-    run = publish_each(
-        args.repos,
-        args.to,
-        apply=args.apply,
-        tag=args.tag,
-        private=args.private,
-        as_pr=args.pr,
-        drop_edits=args.drop_edits,
-        drop_files=args.drop_files,
-        drop_signature=args.drop_signature,
-        record=args.record,
-        sign_key=args.sign,
-        sign_version=args.version_counter,
-        back_to=args.back_to,
-    )
+    names = [each.name for each in fields(RunSettings) if each.name in args]
+    run = publish_each(args.repos, **{name: getattr(args, name) for name in names})
     outcomes, total, is_interrupted = [], len(args.repos), False
     is_whole = args.json or args.markdown  # printed whole in the end, and not line by line
     # None: a bar on a terminal only.

@@ -17,7 +17,7 @@ from typing import Any
 
 from rexnet_hub.addresses import find_proxy, host_of
 from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
-from rexnet_hub.hub.limits import HeldError, note_hold, parse_hold
+from rexnet_hub.hub.limits import HeldError, note_hold
 
 _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
@@ -80,8 +80,8 @@ def _explain(error: BaseException, doing: str, repo_id: str, revision: str) -> R
         return error
     hold = error if isinstance(error, HeldError) else None
     words, response = clean(getattr(error, "server_message", None) or ""), getattr(error, "response", None)
-    if response is not None and (hold := parse_hold(response, words)):
-        note_hold(response.url, hold)
+    if response is not None:
+        hold = note_hold(response, words)
     kind, reason = (
         _by_type(error, repo_id, revision) or _by_status(response, words, hold) or _by_transport(error)
     )

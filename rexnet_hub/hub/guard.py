@@ -32,7 +32,7 @@ from rexnet_hub.addresses import (
     redact_url,
     require_proxies,
 )
-from rexnet_hub.hub.limits import note_hold, parse_hold, wait_turn
+from rexnet_hub.hub.limits import note_hold, wait_turn
 from rexnet_hub.patience import Patience
 
 #: The public Hub, and where its stores are: cdn-lfs.huggingface.co, cas-bridge.xethub.hf.co and the like.
@@ -149,8 +149,7 @@ def guarded_client(patience: Patience, *, every_thread: bool) -> Iterator[None]:
     def check_response(response: Any) -> None:
         if every_thread or threading.get_ident() == own:
             refuse_foreign_store(response)
-            if hold := parse_hold(response):
-                note_hold(response.url, hold)
+            hold = note_hold(response)
             is_busy = response.status_code in (408, 429) or response.status_code >= 500
             if is_busy and (every_thread or (hold and hold.wait_seconds > patience.total_seconds)):
                 hf_raise_for_status(response)

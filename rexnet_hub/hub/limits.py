@@ -32,10 +32,11 @@ _held: dict[str, HeldError] = {}  # by server, as host and port
 _turn = threading.Lock()
 
 
-def parse_hold(response: Any, words: str = "") -> HeldError | None:
-    """Parse how long an answer asks to wait, if it does: https://huggingface.co/docs/hub/rate-limits.
+def note_hold(response: Any, words: str = "") -> HeldError | None:
+    """Note and return how long an answer asks to wait, if it does: https://huggingface.co/docs/hub/rate-limits.
 
-    A refusal says so in Retry-After. Any answer may say in RateLimit that it was the last of its window.
+    A refusal says so in Retry-After. Any answer may say in RateLimit that it was the last of its window. Of
+    several waits for a server the longest holds, with the words that came last.
 
     Args:
         words: The answer's own; without any, they are the quota's numbers.
@@ -48,14 +49,12 @@ def parse_hold(response: Any, words: str = "") -> HeldError | None:
         seconds = quota.reset_in_seconds + 1.0 if seconds is None else seconds  # it may be rounded down
         if quota.limit is not None:
             words = words or f"{quota.limit} {quota.resource_type} requests in {quota.window_seconds} seconds"
-    return None if seconds is None else HeldError(seconds, words)
-
-
-def note_hold(url: object, hold: HeldError) -> None:
-    """Note that a server asks to wait; of several waits the longest holds, with the words that came last."""
-    server = urlsplit(str(url)).netloc
+    if seconds is None:
+        return None
+    server, hold = urlsplit(str(response.url)).netloc, HeldError(seconds, words)
     if server not in _held or hold.until > _held[server].until - 1:
         _held[server] = hold
+    return hold
 
 
 def wait_turn(url: object, patience_seconds: float) -> None:

@@ -1,7 +1,7 @@
 """Stage a repo, plan its publication, apply the plan, read it back."""
 
 from rexnet_hub.publish.apply import apply_plan, upload_weights
-from rexnet_hub.publish.plan import parse_repo_id, plan_publish
+from rexnet_hub.publish.plan import plan_publish
 from rexnet_hub.publish.releases import Release, list_releases
 from rexnet_hub.publish.run import (
     Outcome,
@@ -13,6 +13,7 @@ from rexnet_hub.publish.run import (
 )
 from rexnet_hub.publish.show import describe_outcome, describe_plan, outcomes_as_json, outcomes_as_markdown
 from rexnet_hub.publish.staging import stage
+from rexnet_hub.publish.there import parse_repo_id
 
 __all__ = [
     "Outcome",

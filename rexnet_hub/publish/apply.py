@@ -18,9 +18,9 @@ from rexnet_hub.pages.edits import mark_added
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
-from rexnet_hub.publish.plan import Plan, compare_files, plan_publish, require_trained
+from rexnet_hub.publish.plan import Plan, compare_files, plan_for, require_trained
 from rexnet_hub.publish.staging import derive_own
-from rexnet_hub.publish.there import HUBS_OWN
+from rexnet_hub.publish.there import HUBS_OWN, find_target
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
 
@@ -61,21 +61,10 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         HubError: The Hub does not answer, or refuses.
         FileProblem: A folder cannot be written.
     """
-    patience = patience or Patience()
-    fresh = plan_publish(
-        plan.staged,
-        plan.target if plan.repo_id else Path(plan.target).parent,
-        name=plan.name,
-        tag=plan.tag,
-        private=plan.visibility == "private" and not plan.as_pr,
-        as_pr=plan.as_pr,
-        drop_edits=plan.drop_edits,
-        drop_files=plan.drop_files,
-        drop_signature=plan.drop_signature,
-        token=token,
-        patience=patience,
-        checked=plan,
-    )
+    with find_target(
+        plan.target if plan.repo_id else Path(plan.target).parent, plan.name, token=token, patience=patience
+    ) as target:
+        fresh = plan_for(plan.staged, target, plan.options, checked=plan)
     if fresh.files != plan.files or fresh.target != plan.target:
         raise PublishError(f"{plan.staged} changed since the plan was made; plan again")
     if fresh.stops:
@@ -85,7 +74,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             f"{plan.target} changed since the plan was made: it was at {plan.head}, it is at {fresh.head}; "
             "plan again"
         )
-    if fresh.repo_id is None:
+    if target.remote is None:
         if fresh.holds:
             sweep_beside(Path(plan.target))
         else:
@@ -94,7 +83,7 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
             problem = f"{', '.join(wrong)} did not read back as written; publish again"
             raise PublishError(f"{plan.target}: {problem}")
         return Published(place=plan.target)
-    return _apply_to_hub(fresh, RemoteRepo(repo_id=fresh.repo_id, token=token, patience=patience))
+    return _apply_to_hub(fresh, target.remote)
 
 
 def replace_folder(target: Path, source: Path, *, keep: Iterable[str] = ()) -> None:
@@ -166,9 +155,9 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
 
     def commit_once() -> tuple[str, str | None]:
         is_again = next(attempts) > 0
-        if plan.as_pr and (request := _find_request(plan, remote, title)):
+        if plan.options.as_pr and (request := _find_request(plan, remote, title)):
             return request
-        if is_again and not plan.as_pr and (landed := _find_landed(plan, remote, parent)):
+        if is_again and not plan.options.as_pr and (landed := _find_landed(plan, remote, parent)):
             return landed, None
         commit = remote.commit(
             {name: plan.staged / name for name in sending},
@@ -176,9 +165,9 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
             parent=parent,
             title=title,
             message=_message(plan) if CARD_FILE in plan.files else "The weights; the rest follows.",
-            as_pr=plan.as_pr,
+            as_pr=plan.options.as_pr,
         )
-        if not plan.as_pr:
+        if not plan.options.as_pr:
             return commit, None
         if request := _find_request(plan, remote, title):
             return request

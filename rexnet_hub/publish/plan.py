@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import PublishError, UnknownModelError, UsageError, refuse_unused
-from rexnet_hub.hub.remote import RemoteRepo, hub_url
+from rexnet_hub.errors import PublishError, UnknownModelError, refuse_unused
+from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
@@ -20,28 +18,39 @@ from rexnet_hub.layout import (
     CONFIG_FILE,
     LICENSE_FILE,
     SIGNATURE_FILES,
-    find_name_danger,
-    is_repo_id,
 )
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
-from rexnet_hub.publish.local import content_tag, list_files, list_staged, readable
+from rexnet_hub.publish.local import content_tag, list_staged, readable
 from rexnet_hub.publish.preflight import STOP, check_place, check_push
-from rexnet_hub.publish.there import HUBS_OWN, OWN_NAMES, Read, find_ours, read_cards, reader
+from rexnet_hub.publish.there import OWN_NAMES, Target, find_target
 from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
 
 
-class PlanOptions(TypedDict, total=False):
-    """The settings for publishing; as the arguments of `plan_publish`."""
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """The settings for publishing; attributes as the arguments of `plan_publish`."""
 
-    tag: str | None
-    private: bool
-    as_pr: bool
-    drop_edits: bool
-    drop_files: bool
-    drop_signature: bool
+    tag: str | None = None
+    private: bool = False
+    as_pr: bool = False
+    drop_edits: bool = False
+    drop_files: bool = False
+    drop_signature: bool = False
+
+    def check_use(self, to: str | Path, *, record: bool = False) -> None:
+        """Refuse options of which this target has no use.
+
+        Args:
+            record: Whether the lock is to be written.
+        """
+        of_commit = {"tag": self.tag, "private": self.private, "record": record}
+        if not str(to).startswith("hf:"):
+            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr, drop_edits=self.drop_edits)
+        if self.as_pr:
+            refuse_unused("a pull request", **of_commit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +106,7 @@ class Plan:
     license: str | None = None
     visibility: str | None = None
     is_unfinished: bool = False
-    as_pr: bool = False
-    drop_edits: bool = False
-    drop_files: bool = False
-    drop_signature: bool = False
+    options: PlanOptions = PlanOptions()
     false_claims: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     edits: tuple[str, ...] = ()
@@ -145,10 +151,8 @@ def plan_publish(
     drop_edits: bool = False,
     drop_files: bool = False,
     drop_signature: bool = False,
-    is_release: bool = False,
     token: str | bool | None = None,
     patience: Patience | None = None,
-    checked: Plan | None = None,
 ) -> Plan:
     """Compare a staged repo with its target; nothing is written, and of a public repo no token is needed.
 
@@ -161,8 +165,6 @@ def plan_publish(
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
         drop_signature: Whether the signature at the target may be lost.
-        is_release: Whether it was published before: then card and config may say what the index said then.
-        checked: An earlier plan; while the staged files are those, their claims are not measured again.
 
     Raises:
         UsageError: The target makes no sense, or has no use for one of the others.
@@ -170,8 +172,36 @@ def plan_publish(
         PublishError: The weights are stand-ins and the target is a real Hub; nothing was asked of it.
         HubError: The target could not be read.
     """
-    check_options(to, tag=tag, private=private, as_pr=as_pr, drop_edits=drop_edits)
+    options = PlanOptions(
+        tag=tag,
+        private=private,
+        as_pr=as_pr,
+        drop_edits=drop_edits,
+        drop_files=drop_files,
+        drop_signature=drop_signature,
+    )
+    options.check_use(to)
+    with find_target(to, name or staged.resolve().name, token=token, patience=patience) as target:
+        return plan_for(staged, target, options)
+
+
+def plan_for(
+    staged: Path,
+    target: Target,
+    options: PlanOptions,
+    *,
+    is_release: bool = False,
+    checked: Plan | None = None,
+) -> Plan:
+    """Compare a staged repo with a target that was found; errors as of `plan_publish`.
+
+    Args:
+        is_release: Whether it was published before: then card and config may say what the index said then.
+        checked: An earlier plan; while the staged files are those, their claims are not measured again.
+    """
     repo, files = read_repo(staged, as_stated=False), list_staged(staged)  # its claims say what is not
+    if target.remote:
+        require_trained(repo.folder, stand_in=has_standins(repo))
     if checked and checked.files == files:
         claims, notes = checked.false_claims, checked.notes
     else:
@@ -180,101 +210,59 @@ def plan_publish(
         claims = tuple(claim for claim in found if claim not in notes)
     with readable(staged):
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
-    plan = partial(
-        Plan,
-        model=repo.config.model,
+    card_there, base = target.read_cards(card)
+    changes = _with_digests(compare_files(files, target.state.files, target.ours), target)
+    merge = merge_cards(base, card_there, card) if target.remote else Merge(card, ())
+    model = repo.config.model
+    stops = [*claims, *(_unreachable(model) if target.remote else ())]
+    stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]
+    plan = Plan(
+        name=target.name,
+        model=model,
         staged=staged,
+        target=str(target),
+        head=target.state.head,
         files=files,
-        license=read_front_matter(card).get("license"),
-        drop_files=drop_files,
-        drop_signature=drop_signature,
-        false_claims=claims,
-        notes=notes,
-    )
-    name = name or staged.resolve().name
-    if danger := find_name_danger(name):
-        raise UsageError(f"{name[:80]!a} can name no repo: it {danger}")
-    if not str(to).startswith("hf:"):
-        with readable(Path(to) / name):
-            return _plan_folder(plan, files, Path(to) / name, card, claims)
-    repo_id = parse_repo_id(str(to), name)
-    require_trained(repo.folder, stand_in=has_standins(repo))
-    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-    return _plan_hub(
-        partial(plan, as_pr=as_pr, drop_edits=drop_edits),
-        files,
-        remote,
-        card,
-        claims,
-        tag=None if as_pr else tag or content_tag(files),
-        private=private,
-    )
-
-
-def _plan_hub(
-    plan: partial[Plan],
-    files: dict[str, RepoFile],
-    remote: RemoteRepo,
-    card: str,
-    claims: tuple[str, ...],
-    *,
-    tag: str | None,
-    private: bool,
-) -> Plan:
-    state = remote.read()
-    is_unfinished = state.is_unfinished and not plan.keywords["as_pr"]
-    is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
-    with reader(remote, state) as read:
-        card_there, base = read_cards(remote, state, card, read)
-        ours = find_ours(state.files, read)
-        changes = _with_digests(compare_files(files, state.files, ours), read)
-    merge = merge_cards(base, card_there, card)
-    made = plan(
-        name=remote.repo_id.rpartition("/")[2],
-        target=f"hf:{remote.repo_id}",
-        head=state.head,
         changes=changes,
         fields=compare_cards(card_there, card),
-        tag=tag,
-        visibility="private" if is_private else "public",
-        is_unfinished=is_unfinished,
+        license=read_front_matter(card).get("license"),
+        options=options,
+        false_claims=claims,
+        stops=(*stops, *_overwritten(changes, target.ours)),
         edits=merge.added,
-        others=_others(changes, state.files),
+        others=tuple(sorted(target.others - files.keys())),
+        notes=notes,
     )
-    stops = [*claims, *_unreachable(made.model), *(() if made.drop_edits else _lost(merge, base))]
-    stops += _removals(changes, drop_files=made.drop_files, drop_signature=made.drop_signature)
-    stops += _overwritten(changes, ours)
+    return _plan_commit(plan, target.remote, target.state, card) if target.remote else plan
+
+
+def _plan_commit(plan: Plan, remote: RemoteRepo, state: RemoteState, card: str) -> Plan:
+    """Add what a Hub has beside files: tag, visibility and rights, and what it says of the card."""
+    as_pr, private = plan.options.as_pr, plan.options.private
+    is_unfinished = state.is_unfinished and not as_pr
+    is_private = private if state.head is None else state.is_private and (private or not is_unfinished)
+    tag, stops = None if as_pr else plan.options.tag or content_tag(plan.files), [*plan.stops]
     tagged = state.tags.get(tag) if tag else None
-    wrong = made.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
+    wrong = plan.missing_in((state if tagged == state.head else remote.read(tagged)).files) if tagged else []
     if wrong:
         stops.append(
             f"the tag {tag} is on {str(tagged)[:12]} with another {', '.join(wrong)} "
             "and is never moved; name another tag"
         )
-    if made.as_pr and state.head is None:
+    if as_pr and state.head is None:
         stops.append("there is no repo to open a pull request in")
-    made = replace(made, tag_is_set=tagged is not None and not wrong)
+    plan = replace(
+        plan,
+        tag=tag,
+        tag_is_set=tagged is not None and not wrong,
+        visibility="private" if is_private else "public",
+        is_unfinished=is_unfinished,
+    )
     found = [*check_place(state, remote.repo_id, stays_private=is_private)]
-    if not made.is_done:
-        found += check_push(remote, state, files, card, as_pr=made.as_pr)
+    if not plan.is_done:
+        found += check_push(remote, state, plan.files, card, as_pr=as_pr)
     stops += [text for kind, text in found if kind == STOP]
-    return replace(made, stops=tuple(stops), warnings=tuple(text for kind, text in found if kind != STOP))
-
-
-def check_options(to: str | Path, *, record: bool = False, **options: Unpack[PlanOptions]) -> None:
-    """Refuse options of which this target has no use.
-
-    Args:
-        record: Whether the lock is to be written.
-    """
-    everywhere = ("drop_files", "drop_signature")
-    options_of_hub = {
-        "pr" if name == "as_pr" else name: value for name, value in options.items() if name not in everywhere
-    }
-    if not str(to).startswith("hf:"):
-        refuse_unused(f"the folder {to}", **options_of_hub, record=record)
-    if options.get("as_pr"):
-        refuse_unused("a pull request", tag=options.get("tag"), private=options.get("private"), record=record)
+    return replace(plan, stops=tuple(stops), warnings=tuple(text for kind, text in found if kind != STOP))
 
 
 def _unreachable(model: str | None) -> list[str]:
@@ -301,13 +289,13 @@ def _lost(merge: Merge, base: str | None) -> list[str]:
     return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 
-def _removals(changes: Iterable[FileChange], *, drop_files: bool, drop_signature: bool) -> Iterator[str]:
+def _removals(changes: Iterable[FileChange], options: PlanOptions) -> Iterator[str]:
     """List what of an earlier publication a plan would remove without leave."""
     names = [change.name for change in changes if change.kind == "remove"]
     files = [name for name in names if name not in SIGNATURE_FILES]
-    if files and not drop_files:
+    if files and not options.drop_files:
         yield f"{', '.join(files)} of an earlier publication would be removed; --drop-files lets them go"
-    if len(files) < len(names) and not drop_signature:
+    if len(files) < len(names) and not options.drop_signature:
         yield (
             "the signature there would be lost; sign this too with --sign KEY --version-counter N, "
             "or let it go with --drop-signature"
@@ -318,30 +306,6 @@ def _overwritten(changes: Iterable[FileChange], ours: Container[str]) -> list[st
     names = [change.name for change in changes if change.kind == "change" and change.name not in ours]
     whose = "there is of others and would be overwritten; take its text into the index, or remove it there"
     return [f"{', '.join(names)} {whose}"] if names else []
-
-
-def _others(changes: Iterable[FileChange], there: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({*there} - {HUBS_OWN} - {change.name for change in changes}))
-
-
-def _plan_folder(
-    plan: partial[Plan], files: dict[str, RepoFile], target: Path, card: str, claims: tuple[str, ...]
-) -> Plan:
-    there = list_files(target) if target.is_dir() else {}
-    ours = find_ours(there, target.joinpath)
-    changes = compare_files(files, there, ours)
-    allowed = {name: plan.keywords[name] for name in ("drop_files", "drop_signature")}
-    old = target / CARD_FILE
-    card_there = old.read_text(encoding="utf-8", errors="replace") if old.is_file() else ""
-    return plan(
-        name=target.name,
-        target=str(target),
-        head=content_tag(there).removeprefix("files-") if target.is_dir() else None,
-        changes=changes,
-        fields=compare_cards(card_there, card),
-        stops=(*claims, *_removals(changes, **allowed), *_overwritten(changes, ours)),
-        others=_others(changes, there),
-    )
 
 
 def compare_files(
@@ -357,40 +321,25 @@ def compare_files(
 
 
 def _compare_file(name: str, new: RepoFile | None, old: RepoFile | None) -> FileChange:
-    size_bytes = new.size_bytes if new else old.size_bytes if old else 0
-    change = partial(FileChange, name=name, size_bytes=size_bytes)
+    kind = "add" if old is None else "remove" if new is None else "change"
     new_digest = f"sha256:{new.sha256}" if new else None
-    if old is None:
-        return change(kind="add", old_digest=None, new_digest=new_digest)
-    old_digest = f"sha256:{old.sha256}" if old.sha256 else f"git:{old.git_id}"
-    if new is None:
-        return change(kind="remove", old_digest=old_digest, new_digest=None)
-    if old_digest in (new_digest, f"git:{new.git_id}"):
-        return change(kind="keep", old_digest=new_digest, new_digest=new_digest)
-    return change(kind="change", old_digest=old_digest, new_digest=new_digest)
+    old_digest = f"sha256:{old.sha256}" if old and old.sha256 else f"git:{old.git_id}" if old else None
+    if new and old_digest in (new_digest, f"git:{new.git_id}"):
+        kind, old_digest = "keep", new_digest
+    size_bytes = new.size_bytes if new else old.size_bytes if old else 0
+    return FileChange(
+        kind=kind, name=name, size_bytes=size_bytes, old_digest=old_digest, new_digest=new_digest
+    )
 
 
-def _with_digests(changes: tuple[FileChange, ...], read: Read) -> tuple[FileChange, ...]:
+def _with_digests(changes: tuple[FileChange, ...], target: Target) -> tuple[FileChange, ...]:
     """Read the old file of each change that the Hub records by git's id only, for its SHA-256."""
     return tuple(
-        replace(change, old_digest=f"sha256:{digest_both(read(change.name)).sha256}")
+        replace(change, old_digest=f"sha256:{digest_both(target.read(change.name)).sha256}")
         if change.kind == "change" and str(change.old_digest).startswith("git:")
         else change
         for change in changes
     )
-
-
-def parse_repo_id(to: str, name: str) -> str:
-    """Parse `hf:OWNER` or `hf:OWNER/NAME` as the id of a repo, by default of this name.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    owner, _, given = to.removeprefix("hf:").partition("/")
-    repo_id = f"{owner}/{given or name}"
-    if not is_repo_id(repo_id):
-        raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
-    return repo_id
 
 
 def has_standins(repo: Repo) -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,10 @@ from pathlib import Path
 from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.index import load_index, read_lock
-from rexnet_hub.layout import WEIGHTS_FILE, is_file_name, is_repo_id
+from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.plan import compare_files
-from rexnet_hub.publish.there import OWN_NAMES, find_ours, reader
+from rexnet_hub.publish.there import OWN_NAMES, Target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,32 +84,14 @@ def differing(stated: RemoteState, found: RemoteState) -> list[str]:
 
 
 @contextlib.contextmanager
-def released_repo(
-    repo_id: str, tag: str, *, token: str | bool | None = None, patience: Patience | None = None
-) -> Iterator[Path]:
+def released_repo(target: Target, tag: str) -> Iterator[Path]:
     """Yield our files of a release in a folder, each compared with the Hub's record of it.
 
     Raises:
-        PublishError: The repo has no such tag.
+        PublishError: The repo has no such tag, or is no repo on a Hub.
         HubError: It could not be read.
     """
-    remote = RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience())
-    if (commit := remote.read().tags.get(tag)) is None:
-        raise PublishError(f"hf:{repo_id}: has no release {tag}; rexnet-hub versions hf:{repo_id} lists them")
-    with repo_at(remote, remote.read(commit)) as folder:
-        yield folder
-
-
-@contextlib.contextmanager
-def repo_at(remote: RemoteRepo, state: RemoteState) -> Iterator[Path]:
-    """Yield our files of one commit in a folder, each compared with the Hub's record of it.
-
-    Raises:
-        HubError: One could not be read.
-    """
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(remote, state) as read:
-        folder = Path(scratch) / remote.repo_id.rpartition("/")[2]
-        folder.mkdir()
-        for name in filter(is_file_name, find_ours(state.files, read) & state.files.keys()):
-            shutil.copyfile(read(name), folder / name)
-        yield folder
+    if target.remote is None or (commit := target.state.tags.get(tag)) is None:
+        raise PublishError(f"{target}: has no release {tag}; rexnet-hub versions {target} lists them")
+    with Target(target.remote, target.remote.read(commit)) as then:
+        yield then.copy(then.ours)

@@ -6,13 +6,12 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import HubError, PublishError, RexnetHubError, UsageError, refuse_unused
-from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import (
     Lock,
@@ -24,13 +23,13 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import SIGSTORE, read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, find_cache_dir
+from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
-from rexnet_hub.publish.plan import Plan, PlanOptions, check_options, parse_repo_id, plan_publish
+from rexnet_hub.publish.plan import Plan, PlanOptions, plan_for
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
-from rexnet_hub.publish.there import signature_at
+from rexnet_hub.publish.there import Target, find_target
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
@@ -71,32 +70,31 @@ def staged_repo(
         RexnetHubError: A claim about the staged repo is false.
         PublishError: A folder is signed for another place.
     """
-    entry = None if _is_folder(source) else load_index().find(source)
-    name = entry.name if entry else Path(source).resolve().name
-    repo_id = _repo_at(to, name)
-    if entry is None:
+    name = _name_of(source)
+    remote = find_target(to, name).remote
+    repo_id = remote.repo_id if remote else None
+    if _is_folder(source):
         texts = render_for(Path(source), repo_id, is_signed_next=is_signed_next)
         with repo_with(Path(source), texts) as folder:
             yield folder
         return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        folder, measured = Path(scratch) / name, read_lock().of(entry.name)
+        entry, folder, measured = load_index().find(name), Path(scratch) / name, read_lock().of(name)
         checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 
 
-def _repo_at(to: str | Path, name: str) -> str | None:
-    """Return the id of the repo that a target on a Hub means for a model; None for a folder."""
-    return parse_repo_id(str(to), name) if str(to).startswith("hf:") else None
+def _name_of(source: str) -> str:
+    return Path(source).resolve().name if _is_folder(source) else load_index().find(source).name
 
 
 @contextlib.contextmanager
-def _token_of(repo_id: str | None) -> Iterator[None]:
+def _token_for(target: Target) -> Iterator[None]:
     """Scope the token that a CI is given for its proof of who runs (Trusted Publishers) to this repo."""
     asked = os.environ.get(TRUSTED)
-    if asked and repo_id:
-        os.environ[TRUSTED] = repo_id
+    if asked and target.remote:
+        os.environ[TRUSTED] = target.remote.repo_id
     try:
         yield
     finally:
@@ -109,8 +107,8 @@ def _is_folder(source: str) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """The settings of a run, the same for each of its repos.
+class RunSettings(PlanOptions):
+    """The settings of a run, the same for each of its repos; those of a plan among them.
 
     Attributes:
         to: As of `plan_publish`.
@@ -119,7 +117,6 @@ class RunSettings:
         sign_key: As in `sign_repo`: what each repo is signed with before it is planned.
         sign_version: Which publication the signature states, from 1; with `sign_key`, and only then.
         back_to: A tag of each repo whose files are published again, instead of what would be staged.
-        options: For each plan.
     """
 
     to: str | Path
@@ -130,7 +127,12 @@ class RunSettings:
     sign_key: Path | str | None = None
     sign_version: int | None = None
     back_to: str | None = None
-    options: PlanOptions = field(default_factory=PlanOptions)
+
+    @property
+    def options(self) -> PlanOptions:
+        """The options of each plan; the tag of a release stays the one that it has."""
+        options = PlanOptions(**{each.name: getattr(self, each.name) for each in fields(PlanOptions)})
+        return options if options.as_pr else replace(options, tag=options.tag or self.back_to)
 
     def check(self, sources: Sequence[str]) -> None:
         """Refuse what makes no sense together, before anything is read or asked.
@@ -147,11 +149,10 @@ class RunSettings:
                 "N is one more than the last publication's, at first 1"
             )
         if self.sign_key is not None:
-            drops = self.options.get("drop_signature")
-            refuse_unused("--sign", drop_signature=drops, back_to=self.back_to)
+            refuse_unused("--sign", drop_signature=self.drop_signature, back_to=self.back_to)
         for place in (*([] if is_hub else [self.to]), *filter(_is_folder, sources)):
             refuse_unused(f"the folder {place}", back_to=self.back_to)
-        check_options(self.to, record=self.record, **self.options)
+        self.check_use(self.to, record=self.record)
         if not self.apply:
             signs_in_public = {"--sign sigstore": self.sign_key == SIGSTORE}  # it is logged
             refuse_unused("a plan", record=self.record, **signs_in_public)
@@ -161,20 +162,6 @@ class RunSettings:
             raise UsageError(f"{self.to} names one repo, {len(sources)} are to be published; give hf:OWNER")
         if self.sign_key is not None:
             read_identity_token() if self.sign_key == SIGSTORE else read_private_key(self.sign_key)
-
-    def plan(self, folder: Path) -> Plan:
-        """Plan the publication of one prepared folder."""
-        options = self.options
-        if self.back_to is not None and not options.get("as_pr"):
-            options = {**options, "tag": options.get("tag") or self.back_to}
-        return plan_publish(
-            folder,
-            self.to,
-            is_release=self.back_to is not None,
-            token=self.token,
-            patience=self.patience,
-            **options,
-        )
 
 
 def publish_all(sources: Sequence[str], to: str | Path, **settings: Any) -> tuple[Outcome, ...]:
@@ -190,13 +177,12 @@ def publish_each(sources: Sequence[str], to: str | Path, **settings: Any) -> Ite
 
     Args:
         sources: Models, or staged folders.
-        settings: As of `RunSettings`, and of a plan.
+        settings: As of `RunSettings`.
 
     Raises:
         UsageError, FileProblem: As of `RunSettings.check`.
     """
-    of_plan: Any = {name: settings.pop(name) for name in PlanOptions.__annotations__ if name in settings}
-    run = RunSettings(to=to, options=of_plan, **settings)
+    run = RunSettings(to=to, **settings)
     run.check(sources)
     limit = ""
     for source in sources:
@@ -219,8 +205,9 @@ def publish_each(sources: Sequence[str], to: str | Path, **settings: Any) -> Ite
 
 def _steps(source: str, run: RunSettings) -> Iterator[Outcome]:
     """Take one repo of a run as far as is asked, and yield the outcome after each step."""
-    with _token_of(_repo_at(run.to, Path(source).name)), prepared_repo(source, run) as folder:
-        plan = run.plan(folder)
+    target = find_target(run.to, _name_of(source), token=run.token, patience=run.patience)
+    with _token_for(target), target, prepared_repo(source, target, run) as folder:
+        plan = plan_for(folder, target, run.options, is_release=run.back_to is not None)
         yield (outcome := Outcome(source=source, plan=plan))
         if run.apply:
             published = apply_plan(plan, token=run.token, patience=run.patience)
@@ -230,23 +217,20 @@ def _steps(source: str, run: RunSettings) -> Iterator[Outcome]:
 
 
 @contextlib.contextmanager
-def prepared_repo(source: str, run: RunSettings) -> Iterator[Path]:
+def prepared_repo(source: str, target: Target, run: RunSettings) -> Iterator[Path]:
     """Yield the folder that is planned and published: staged and merged, or of a release; then signed."""
     is_signed = run.sign_key is not None
-    repo_id = _repo_at(run.to, Path(source).name)
-    if run.back_to is None or repo_id is None:
-        given = staged_repo(source, to=run.to, is_signed_next=is_signed, token=run.token)
-    else:
-        given = released_repo(repo_id, run.back_to, token=run.token, patience=run.patience)
     with contextlib.ExitStack() as stack:
-        folder, remote = stack.enter_context(given), None
-        if repo_id is not None:
-            remote = RemoteRepo(repo_id=repo_id, token=run.token, patience=run.patience or Patience())
-        if run.back_to is None and not run.options.get("drop_edits"):  # a release is its bytes
-            folder = stack.enter_context(merged_repo(folder, remote, is_signed_next=is_signed))
+        if run.back_to is not None:  # a release is its bytes
+            folder = stack.enter_context(released_repo(target, run.back_to))
+        else:
+            given = staged_repo(source, to=run.to, is_signed_next=is_signed, token=run.token)
+            folder = stack.enter_context(given)
+            if not run.drop_edits:
+                folder = stack.enter_context(merged_repo(folder, target, is_signed_next=is_signed))
         if run.sign_key is not None and run.sign_version is not None:
             entry = load_index().find(folder.name)
-            last = stack.enter_context(signature_at(remote or Path(run.to, folder.name)))
+            last = target.copy(SIGNATURE_FILES)
             sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder
 

@@ -29,7 +29,7 @@ def describe_plan(plan: Plan) -> Sequence[str]:
     lines += [f"  card {field.name}: {_short(field.old)} -> {_short(field.new)}" for field in plan.fields]
     if plan.tag:
         lines.append(f"  tag {plan.tag}" + ("  (is set)" if plan.tag_is_set else ""))
-    if plan.as_pr:
+    if plan.options.as_pr:
         lines.append("  as a pull request")
     lines += [f"  written there: {line}" for line in plan.edits[:_SHOWN]]
     if len(plan.edits) > _SHOWN:
@@ -70,6 +70,7 @@ def _plain(outcome: Outcome) -> dict[str, object]:
         files = {
             name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
         }
+        fields["plan"] = fields["plan"].pop("options") | fields["plan"]
         fields["plan"] |= {"staged": str(plan.staged), "files": files, "is_done": plan.is_done}
     return fields
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.errors import PublishError
-from rexnet_hub.hub.remote import RemoteRepo
 from rexnet_hub.identity import Identity
 from rexnet_hub.index import Entry, Measured, load_index, read_lock
 from rexnet_hub.layout import (
@@ -27,7 +26,7 @@ from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.publish.local import readable
 from rexnet_hub.publish.plan import has_standins, require_trained
-from rexnet_hub.publish.there import read_cards, reader
+from rexnet_hub.publish.there import Target
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
@@ -152,13 +151,13 @@ def repo_with(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def merged_repo(folder: Path, remote: RemoteRepo | None, *, is_signed_next: bool) -> Iterator[Path]:
+def merged_repo(folder: Path, target: Target, *, is_signed_next: bool) -> Iterator[Path]:
     """Yield a staged folder, with what people wrote into the card there; the receipt states it without.
 
-    What cannot be merged is yielded as it is, and a plan says why it must not be published.
+    What cannot be merged is yielded as it is, and a plan says why it must not be published. In a folder of
+    repos people write nothing.
 
     Args:
-        remote: The repo there; without one nothing is merged.
         is_signed_next: Whether a signature of the folder is replaced.
 
     Raises:
@@ -166,13 +165,11 @@ def merged_repo(folder: Path, remote: RemoteRepo | None, *, is_signed_next: bool
         HubError: The card there could not be read.
     """
     texts = {}
-    if remote is not None and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
+    if target.remote and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
         require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
         with readable(folder):
             card = (folder / CARD_FILE).read_text("utf-8")
-        state = remote.read()
-        with reader(remote, state) as read:
-            there, base = read_cards(remote, state, card, read)
+        there, base = target.read_cards(card)
         merge = merge_cards(base, there, card)
         if merge.text != card and not merge.conflicts:
             texts[CARD_FILE] = merge.text

@@ -5,20 +5,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import itertools
 import re
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem, HubError
+from rexnet_hub.errors import FileProblem, HubError, UsageError
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState
 from rexnet_hub.hub.snapshot import digest_both
-from rexnet_hub.layout import CARD_FILE, RECEIPT_FILE, REPO_FILES, SIGNATURE_FILES
+from rexnet_hub.layout import (
+    CARD_FILE,
+    RECEIPT_FILE,
+    REPO_FILES,
+    SIGNATURE_FILES,
+    find_name_danger,
+    is_file_name,
+    is_repo_id,
+)
 from rexnet_hub.pages.edits import remove_added
-from rexnet_hub.patience import retry
+from rexnet_hub.patience import Patience, retry
+from rexnet_hub.publish.local import content_tag, list_files, readable
 from rexnet_hub.weights.receipt import read_receipt
 
 #: What the Hub itself keeps in a repo.
@@ -26,100 +33,165 @@ HUBS_OWN = ".gitattributes"
 OWN_NAMES = frozenset({*REPO_FILES, *SIGNATURE_FILES})
 CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
 ADDED_MARK = re.compile(r"^Card-Added: (\d+-\d+(?: \d+-\d+)*)$", re.MULTILINE)
-Read = Callable[[str], Path]
 
 
-@contextlib.contextmanager
-def reader(remote: RemoteRepo, state: RemoteState) -> Iterator[Read]:
-    """Yield a function that downloads a file of a commit, once, to a folder that is gone after the block.
+class Target(contextlib.ExitStack):
+    """A folder, or a repo on a Hub at one commit, each file of it read once, for as long as the block runs.
 
-    What is not what the Hub records of it is asked for once more.
+    Attributes:
+        place: The one or the other.
+        remote: The repo on a Hub; None of a folder.
     """
-    with contextlib.ExitStack() as stack:
-        scratch = functools.cache(lambda: stack.enter_context(remote.scratch()))
 
-        @functools.cache
-        def read(name: str) -> Path:
-            recorded, attempts = state.files[name], itertools.count()
+    def __init__(self, place: Path | RemoteRepo, state: RemoteState | None = None) -> None:
+        super().__init__()
+        self.place, self._files = place, dict[str, Path]()
+        self.remote = place if isinstance(place, RemoteRepo) else None
+        if state is not None:
+            self.state = state
 
-            def read_once() -> Path:
-                file = remote.download(name, str(state.head), scratch() / str(next(attempts)))
-                digests = digest_both(file)
-                if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
-                    return file
-                problem = f"{name} at {state.head} reads otherwise than the Hub records it; plan again"
-                raise HubError(remote.repo_id, f"{remote.repo_id}: {problem}", kind="no-answer")
+    def __str__(self) -> str:
+        return str(self.place) if isinstance(self.place, Path) else f"hf:{self.place.repo_id}"
 
-            return retry(read_once, replace(remote.patience, attempts=2))
+    @property
+    def name(self) -> str:
+        """The repo's, without its owner."""
+        return Path(str(self)).name
 
-        yield read
+    @functools.cached_property
+    def state(self) -> RemoteState:
+        """What is there; of a folder its files alone, and a digest of them as the head."""
+        if isinstance(self.place, RemoteRepo):
+            return self.place.read()
+        with readable(self.place):
+            if not self.place.is_dir():
+                return RemoteState()
+        files = list_files(self.place)
+        return RemoteState(head=content_tag(files).removeprefix("files-"), files=files)
+
+    @functools.cached_property
+    def _scratch(self) -> Path:
+        assert self.remote is not None
+        return self.enter_context(self.remote.scratch())
+
+    def read(self, name: str) -> Path:
+        """Return a file of it, downloaded; what is not what the Hub records of it is asked for once more."""
+        if isinstance(self.place, Path):
+            return self.place / name
+        if name not in self._files:
+            folders = (self._scratch / attempt for attempt in ("first", "again"))
+            patience = replace(self.place.patience, attempts=2)
+            self._files[name] = retry(lambda: self._download(name, next(folders)), patience)
+        return self._files[name]
+
+    def _download(self, name: str, folder: Path) -> Path:
+        assert self.remote is not None
+        recorded, head = self.state.files[name], str(self.state.head)
+        digests = digest_both(file := self.remote.download(name, head, folder))
+        if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
+            return file
+        problem = f"{name} at {head} reads otherwise than the Hub records it; plan again"
+        raise HubError(self.remote.repo_id, f"{self.remote.repo_id}: {problem}", kind="no-answer")
+
+    def copy(self, names: Iterable[str]) -> Path:
+        """Return a folder with those of these files that are there; of a folder itself."""
+        if isinstance(self.place, Path):
+            return self.place
+        folder = self._scratch / "copy" / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in filter(is_file_name, self.state.files.keys() & set(names)):
+            shutil.copyfile(self.read(name), folder / name)
+        return folder
+
+    @functools.cached_property
+    def ours(self) -> frozenset[str]:
+        """The files there that are a publication's; all others are other people's.
+
+        They are those that every repo has, its signature, and what the receipt there states and is still as
+        it states. A receipt of an earlier release states no file, and then wrote no other.
+        """
+        names = self.state.files.keys() - OWN_NAMES - {HUBS_OWN}
+        stated = self._read_stated() if names else {}
+        is_as_stated = {
+            name: digest_both(self.read(name)).sha256 == stated[name] for name in names & stated.keys()
+        }
+        return OWN_NAMES | {name for name, holds in is_as_stated.items() if holds}
+
+    @property
+    def others(self) -> set[str]:
+        """The files there that are other people's."""
+        return self.state.files.keys() - self.ours - {HUBS_OWN}
+
+    def _read_stated(self) -> Mapping[str, str]:
+        if RECEIPT_FILE not in self.state.files:
+            return {}
+        try:
+            return read_receipt(self.read(RECEIPT_FILE)).files
+        except FileProblem:  # none of ours
+            return {}
+
+    def read_cards(self, card: str) -> tuple[str, str | None]:
+        """Read the card that is there, and of the one that we published last what is ours, to tell people's.
+
+        A folder is ours, and so is its card.
+
+        Args:
+            card: What is to be published; where the card there is the same, nothing is to be told.
+
+        Returns:
+            Both; None where nothing tells: the history is squashed, others wrote the card, it is no UTF-8.
+        """
+        if CARD_FILE not in self.state.files:
+            return "", ""
+        blob = b"blob %d\0" % len(card.encode()) + card.encode()
+        if self.state.files[CARD_FILE].git_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest():
+            return card, card  # which needs no download
+        file = self.read(CARD_FILE)
+        card_there = file.read_text("utf-8", errors="replace")
+        digest, new_digest = (hashlib.sha256(data).hexdigest() for data in (file.read_bytes(), card.encode()))
+        if digest == new_digest or self.remote is None:
+            return card_there, card_there
+        if "\ufffd" in card_there:  # it could not be written back as it was
+            return card_there, None
+        messages = self.remote.messages(str(self.state.head))
+        for commit, message in messages:
+            if mark := CARD_MARK.search(message):
+                base = card_there
+                if mark[1] != digest:
+                    with self.remote.scratch() as scratch:
+                        old = self.remote.download(CARD_FILE, commit, scratch)
+                        base = old.read_text("utf-8", errors="replace")
+                # A release that was published again is marked where it was published first.
+                marks = (ADDED_MARK.search(message) for _, message in messages if mark[0] in message)
+                return card_there, remove_added(base, next((added[1] for added in marks if added), ""))
+        stated = self._read_stated().get(CARD_FILE)
+        return card_there, {digest: card_there, new_digest: card}.get(str(stated))
 
 
-@contextlib.contextmanager
-def signature_at(place: RemoteRepo | Path) -> Iterator[Path]:
-    """Yield a folder with statement and signature of a published repo, as far as they are there."""
-    if isinstance(place, Path):
-        yield place
-        return
-    state = place.read()
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch, reader(place, state) as read:
-        for name in state.files.keys() & set(SIGNATURE_FILES):
-            shutil.copyfile(read(name), Path(scratch, name))
-        yield Path(scratch)
+def parse_repo_id(to: str, name: str) -> str:
+    """Parse `hf:OWNER` or `hf:OWNER/NAME` as the id of a repo, by default of this name.
 
-
-def find_ours(there: Iterable[str], read: Read) -> frozenset[str]:
-    """Find the files there that are a publication's; all others are other people's.
-
-    They are those that every repo has, its signature, and what the receipt there states and is still as it
-    states. A receipt of an earlier release states no file, and then wrote no other.
+    Raises:
+        UsageError: It is neither.
     """
-    names = set(there)
-    if RECEIPT_FILE not in names or not (unknown := names - OWN_NAMES - {HUBS_OWN}):
-        return OWN_NAMES
-    stated = _read_stated(read)
-    return OWN_NAMES | {
-        name for name in unknown & stated.keys() if digest_both(read(name)).sha256 == stated[name]
-    }
+    owner, _, given = to.removeprefix("hf:").partition("/")
+    repo_id = f"{owner}/{given or name}"
+    if not is_repo_id(repo_id):
+        raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
+    return repo_id
 
 
-def _read_stated(read: Read) -> Mapping[str, str]:
-    try:
-        return read_receipt(read(RECEIPT_FILE)).files
-    except FileProblem:  # none of ours
-        return {}
+def find_target(
+    to: str | Path, name: str, *, token: str | bool | None = None, patience: Patience | None = None
+) -> Target:
+    """Find the place that a target means for a repo of this name; nothing is asked of it yet.
 
-
-def read_cards(remote: RemoteRepo, state: RemoteState, card: str, read: Read) -> tuple[str, str | None]:
-    """Read the card that is there, and of the one that we published last what is ours, to tell people's.
-
-    Args:
-        card: What is to be published; where the card there is the same, nothing is to be told.
-
-    Returns:
-        Both; None where nothing tells: the history was squashed, others wrote the card, or it is no UTF-8.
+    Raises:
+        UsageError: The target or the name makes no sense.
     """
-    if CARD_FILE not in state.files:
-        return "", ""
-    blob = b"blob %d\0" % len(card.encode()) + card.encode()
-    if state.files[CARD_FILE].git_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest():
-        return card, card  # which needs no download
-    file = read(CARD_FILE)
-    card_there = file.read_text("utf-8", errors="replace")
-    digest, new_digest = (hashlib.sha256(data).hexdigest() for data in (file.read_bytes(), card.encode()))
-    if digest == new_digest:
-        return card_there, card_there
-    if "\ufffd" in card_there:  # it could not be written back as it was
-        return card_there, None
-    messages = remote.messages(str(state.head))
-    for commit, message in messages:
-        if mark := CARD_MARK.search(message):
-            base = card_there
-            if mark[1] != digest:
-                with remote.scratch() as scratch:
-                    base = remote.download(CARD_FILE, commit, scratch).read_text("utf-8", errors="replace")
-            # A release that was published again is marked where it was published first.
-            marks = (ADDED_MARK.search(message) for _, message in messages if mark[0] in message)
-            return card_there, remove_added(base, next((added[1] for added in marks if added), ""))
-    stated = _read_stated(read).get(CARD_FILE) if RECEIPT_FILE in state.files else None
-    return card_there, {digest: card_there, new_digest: card}.get(str(stated))
+    if danger := find_name_danger(name):
+        raise UsageError(f"{name[:80]!a} can name no repo: it {danger}")
+    if not str(to).startswith("hf:"):
+        return Target(Path(to) / name)
+    repo_id = parse_repo_id(str(to), name)
+    return Target(RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience()))

@@ -108,7 +108,7 @@ class _Transfer:
         limit = MAX_FILE_BYTES if stated is None else stated
         if self.at + len(chunk) > limit:
             raise self.identity.wrong_size(redact_url(self.url), f"more than {limit}")
-        with file_problems(self.target.name, "cannot be written"):
+        with file_problems(getattr(self.target, "name", "memory"), "cannot be written"):
             self.target.write(chunk)
         self.digester.update(chunk)
         if self.progress:

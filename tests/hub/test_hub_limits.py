@@ -163,7 +163,7 @@ def test_a_run_stops_at_a_limit_and_is_resumed(hub, several, monkeypatch):
     assert [len(repo.tags) for repo in hub.repos.values()] == [1] * 4
     before = len(hub.log)
     publish_all(several, "hf:org", apply=True, patience=QUICK)
-    assert len(hub.log) - before == 4 * 6
+    assert len(hub.log) - before == 4 * 4
 
 
 def test_an_interrupted_run_says_what_was_done(hub, several, capsys):

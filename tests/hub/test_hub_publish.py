@@ -77,6 +77,18 @@ def test_applied_is_one_commit_and_one_tag_of_the_staged_bytes(hub, staged, file
     assert hub.requests("(POST|PUT) .") == []
 
 
+def test_a_plan_asks_once_what_is_there(hub, staged):
+    """To merge people's lines, and to plan, is one look at a finished repo: its files, and its tags."""
+    publish_all([str(staged)], "hf:org", apply=True, patience=QUICK)
+    hub.log.clear()
+    (outcome,) = publish_all([str(staged)], "hf:org", patience=QUICK)
+    assert outcome.plan.is_done
+    assert sorted(line.partition("?")[0] for line in hub.requests()) == [
+        "GET /api/models/org/small",
+        "GET /api/models/org/small/refs",
+    ]
+
+
 def test_what_was_published_loads_by_name(hub, staged, own_small_index):
     """A publication in the lock makes the model's name load from there, at that commit."""
     plan = plan_publish(staged, "hf:org/another-name")
