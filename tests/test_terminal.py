@@ -243,6 +243,7 @@ def test_what_is_logged_of_others_is_printable():
 OUR_WORDS = {
     "statement.version",
     "signer.kind",
+    "kept.version",
     "count",
     "first",
     "file.parent.name[:12]",
