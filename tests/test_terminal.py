@@ -244,6 +244,8 @@ OUR_WORDS = {
     "statement.version",
     "signer.kind",
     "kept.version",
+    "asked",
+    "seconds",
     "count",
     "first",
     "file.parent.name[:12]",

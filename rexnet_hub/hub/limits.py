@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rexnet_hub.patience import parse_retry_after
+from rexnet_hub.terminal import printable
 
 log = logging.getLogger(__name__)
 _LONGEST_SECONDS = 10.0**9  # so that its end is a date
@@ -70,5 +71,5 @@ def wait_turn(url: object, patience_seconds: float) -> None:
         raise HeldError(hold.wait_seconds, hold.words)
     with _turn:  # one waits, and says so; for the others nothing is left to wait for
         if seconds := hold.wait_seconds:
-            log.warning("waiting %.0f s: %s", seconds, hold)
+            log.warning("waiting %.0f s: %s", seconds, printable(str(hold)))
             time.sleep(seconds)
