@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
@@ -47,6 +49,16 @@ class RexnetHubPlugin(BasePlugin[Options]):
             level = InclusionLevel.NOT_IN_NAV if path.startswith("models/") else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
+
+    def on_post_build(self, *, config: MkDocsConfig) -> None:
+        """Mend the theme's search, which takes some words with digits for others, and then fails on a digit typed.
+
+        lunr 2.3.9, lib/token_set.js, `toString`: a branch is written as its letter and a number with nothing
+        between, so that two branches may read like one.
+        """
+        for worker in Path(config.site_dir).glob("assets/javascripts/workers/search.*.js"):
+            script = worker.read_text("utf-8")
+            worker.write_text(re.sub(r"(\w)=\1\+(\w)\+(\w)\.id\b", r"\1=\1+\2+\3.id+','", script), "utf-8")
 
     def on_serve(self, server: object, **_: object) -> None:
         """Render again when the index changes."""
