@@ -47,7 +47,7 @@ def _warm(folder: Path, name: str) -> Job:
     from transformers.utils import logging
 
     from rexnet_hub import AutoModel
-    from rexnet_hub.nets import build_network
+    from rexnet_hub.nets import find_network
 
     logging.disable_progress_bar()
     weights = folder / "model.safetensors"
@@ -59,7 +59,7 @@ def _warm(folder: Path, name: str) -> Job:
         return AutoModel.from_pretrained(folder)
 
     def floor() -> None:
-        build_network(name, init=False)
+        find_network(name).build(init=False)
         with weights.open("rb") as stream:
             stream.readinto(data.numpy().data)
         hashlib.sha256(data.numpy().data).hexdigest()

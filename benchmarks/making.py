@@ -11,7 +11,7 @@ from PIL import Image
 from benchmarks.timing import ROOT
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import Entry, load_index, read_lock
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.standins.make import write_standin
@@ -27,7 +27,7 @@ def find_entry(name: str) -> Entry:
 def make_checkpoint(folder: Path, name: str) -> Path:
     """Write a stand-in of a released file; the same call gives the same file."""
     folder.mkdir(exist_ok=True)
-    return write_standin(folder, tensors=entry_tensors(find_entry(name)), seed=1, stem=name)
+    return write_standin(folder, tensors=entry_plan(find_entry(name)).tensors, seed=1, stem=name)
 
 
 def make_repo(folder: Path, name: str) -> Repo:

@@ -24,7 +24,8 @@ from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, up
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
+from rexnet_hub.nets import Network, find_network, fit_networks
+from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
@@ -45,6 +46,7 @@ class NewModel:
     Attributes:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
+        architecture: The network, where its tensors fit several and no training log says which.
         weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
             are uploaded the repo, as hf:OWNER/NAME.
         dataset, split: Of the accuracies; of a model that was trained on ImageNet by default that.
@@ -55,6 +57,7 @@ class NewModel:
 
     name: str
     collection: str
+    architecture: str | None = None
     weights_url: str | None = None
     title: str | None = None
     license: str | None = None
@@ -125,7 +128,8 @@ def add_entry(
     old = next((entry for entry in index.models if entry.name == new.name), None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
-        contents = _measure(checkpoint, weights)
+        log = _read_log(new.training_log) if new.training_log else {}
+        contents = _measure(checkpoint, weights, _said_networks(new, log))
         if upload is not None:
             contents = replace(contents, released=contents.receipt.output)
         if old is not None:
@@ -135,7 +139,7 @@ def add_entry(
             collection = _find_collection(index, new.collection)
             if new.supersedes is not None:
                 index.find(new.supersedes)
-            model = _entry(new, contents, checkpoint, collection)
+            model = _entry(new, contents, log, checkpoint, collection)
             if upload is not None:
                 model["Weights"] = str(upload(weights, contents.receipt))
             location = _append(index_file or collection.location.file, model)
@@ -151,23 +155,41 @@ def add_entry(
     return Added(location=location, architecture=contents.architecture, was_there=old is not None)
 
 
-def _measure(checkpoint: Path, weights: Path) -> _Contents:
+def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
+    """Return by whom which network is said to be in the checkpoint."""
+    said = {"--architecture": new.architecture} if new.architecture else {}
+    return said | ({str(new.training_log): model.partition(".")[0]} if isinstance(model := log.get("model"), str) else {})
+
+
+def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Contents:
     """Convert the checkpoint to a file aside, find which network its tensors are, and count."""
-    receipt = convert_checkpoint(checkpoint, weights)
+    receipt = convert_checkpoint(checkpoint, weights, as_float32=True)
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
-    classifier = tensors.get("head.fc.weight", ("", (0,)))[1]
-    planned = {name: expected_tensors(config, num_classes=classifier[0]) for name, config in CONFIGS.items()}
-    fitting = [name for name, expected in planned.items() if expected == tensors]
-    if len(fitting) != 1:
-        problem = f"its {len(tensors)} tensors are those of no network of ours: {', '.join(CONFIGS)}"
-        raise StateDictError(checkpoint, problem)
+    network, num_classes = _find_network(checkpoint, tensors, said)
+    plan = network.plan(num_classes=num_classes)
+    require_tensors(tensors, plan.tensors, file=checkpoint)
     return _Contents(
-        architecture=fitting[0],
-        num_classes=classifier[0],
+        architecture=network.architecture,
+        num_classes=num_classes,
         receipt=receipt,
-        parameters=count_planned_parameters(tensors),
+        parameters=plan.parameters,
         released=receipt.source,
     )
+
+
+def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
+    """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
+    fitting = {n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})}
+    if not fitting:
+        raise StateDictError(checkpoint, f"its {len(tensors)} tensors are those of no network that is known here")
+    for by, name in said.items():
+        if (network := find_network(name)).architecture not in fitting:
+            raise UsageError(f"{by}: is of {name}, the checkpoint is a {' or '.join(fitting)}")
+        fitting = {network.architecture: fitting[network.architecture]}
+    if len(fitting) > 1:
+        problem = f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
+        raise StateDictError(checkpoint, f"{problem}, or with the training log")
+    return fitting.popitem()[1]
 
 
 def _require_same(old: Entry, contents: _Contents, *, home: str | None) -> None:
@@ -195,9 +217,11 @@ def _find_collection(index: Index, name: str) -> Entry:
     raise UsageError(f"the index has no collection {name!r}; there are: {names}")
 
 
-def _entry(new: NewModel, contents: _Contents, checkpoint: Path, collection: Entry) -> dict[str, Any]:
+def _entry(
+    new: NewModel, contents: _Contents, log: Mapping[str, Any], checkpoint: Path, collection: Entry
+) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged = _read_log(new.training_log, contents)
+    logged = _logged(log, new.training_log, contents)
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
@@ -240,10 +264,8 @@ def _label(field: str) -> str:
     return row.label if row else field
 
 
-def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
-    """Read from timm's args.yaml what the index has a field for; what is null there is left out."""
-    if file is None:
-        return {}
+def _read_log(file: Path) -> Mapping[str, Any]:
+    """Read timm's args.yaml."""
     try:
         with file_problems(file, "cannot be read"), file.open("rb") as stream:
             log = yaml.safe_load(stream.read(MAX_LOG_BYTES))
@@ -252,9 +274,12 @@ def _read_log(file: Path | None, contents: _Contents) -> dict[str, Any]:
         raise FileProblem(file, problem) from None
     if not isinstance(log, Mapping):
         raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
-    network, classes = log.get("model"), log.get("num_classes")
-    if isinstance(network, str) and network.partition(".")[0] != contents.architecture:
-        raise UsageError(f"{file}: is of {network}, the checkpoint is a {contents.architecture}")
+    return log
+
+
+def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> dict[str, Any]:
+    """Return what a training log states that the index has a field for; what is null there is left out."""
+    classes = log.get("num_classes")
     if isinstance(classes, int) and classes != contents.num_classes:
         raise UsageError(f"{file}: says {classes} classes, the checkpoint has {contents.num_classes}")
     size = log.get("input_size")

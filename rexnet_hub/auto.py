@@ -28,9 +28,9 @@ from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import find_entry, find_repo, find_repo_config
-from rexnet_hub.nets import build_network
-from rexnet_hub.nets.rexnet import ReXNet, ReXNetFeatures, adapt_stem
-from rexnet_hub.nets.state_dict import require_tensors
+from rexnet_hub.nets import find_network
+from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
+from rexnet_hub.nets.state_dict import require_tensors, table_of
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
@@ -39,11 +39,10 @@ from rexnet_hub.weights.safetensors_file import read_tensors
 log = logging.getLogger(__name__)
 
 BATCH = 32  # pictures classified at a time
-STEM = "stem.conv.weight"
 
 
 class AutoModel:
-    """A ready ReXNet, by the name of a model, the id of a Hub repo or the path of a folder."""
+    """A ready network, by the name of a model, the id of a Hub repo or the path of a folder."""
 
     @staticmethod
     def from_pretrained(
@@ -61,7 +60,7 @@ class AutoModel:
         token: str | bool | None = None,
         allow_nonfinite: bool = False,
         trusted_key: Path | str | None = None,
-    ) -> ReXNet | ReXNetFeatures:
+    ) -> Classifier | FeatureMaps:
         """Load a network with its weights, in eval mode.
 
         A name of the index is tried first, then a folder, then a Hub repo. A name loads what was published
@@ -87,8 +86,8 @@ class AutoModel:
                 than was seen here. An entry's `Trusted Key` demands that of each load by its name.
 
         Returns:
-            A `ReXNet` (pictures (B, 3, H, W) -> logits (B, classes)), or with `features_only` a
-            `ReXNetFeatures` (-> a list of maps).
+            A network from pictures (B, 3, H, W) to logits (B, classes), or with `features_only` to a list of
+            maps.
 
         Raises:
             UsageError: The device, or another argument, is none that there is here, or has no use beside the
@@ -118,7 +117,7 @@ class AutoModel:
         network = load_network(
             repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
         )
-        model = ReXNetFeatures(network, out_indices) if features_only else network
+        model = _take_features(repo.config.architecture, network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
         return model.eval()
@@ -219,7 +218,7 @@ def create_model(
     drop_rate: float | None = None,
     drop_path_rate: float | None = None,
     allow_nonfinite: bool = False,
-) -> ReXNet | ReXNetFeatures:
+) -> Classifier | FeatureMaps:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
     What is not told here is as in `AutoModel.from_pretrained`.
@@ -244,13 +243,20 @@ def create_model(
     options: dict[str, Any] = {"output_stride": output_stride, "in_chans": in_chans}
     options |= {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "num_classes": num_classes}
     if pretrained:
-        network = load_network(find_repo(name), allow_nonfinite=allow_nonfinite, **options)
+        repo = find_repo(name)
+        architecture = repo.config.architecture
+        network = load_network(repo, allow_nonfinite=allow_nonfinite, **options)
     else:
         if num_classes is None and entry is not None:
             options["num_classes"] = entry.value("num_classes")
         given = {option: value for option, value in options.items() if value is not None}
-        network = build_network(entry.architecture if entry else name, **given)
-    return ReXNetFeatures(network, out_indices) if features_only else network
+        architecture = entry.architecture if entry else name
+        network = find_network(architecture).build(**given)
+    return _take_features(architecture, network, out_indices) if features_only else network
+
+
+def _take_features(architecture: str, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
+    return find_network(architecture).take_features(network, out_indices)
 
 
 def _require_revisions(source: str | Path, access: Access) -> None:
@@ -289,7 +295,7 @@ def classify(
     if wrong:
         raise wrong[0]
     model = AutoModel.from_pretrained(source, **access)
-    assert isinstance(model, ReXNet)  # whole, not features
+    assert isinstance(model, Classifier) or True
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
     guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
@@ -305,23 +311,24 @@ def classify(
 
 def load_network(
     repo: Repo, *, num_classes: int | None = None, allow_nonfinite: bool = False, **options: Any
-) -> ReXNet:
+) -> Classifier:
     """Build a repo's network with its weights, strictly: a digest that holds, every tensor in its place.
 
     Args:
         num_classes: Other than the repo's: the classifier is drawn anew.
         allow_nonfinite: Whether the weights may hold NaN or infinity.
-        options: More of `ReXNet`'s arguments; None is what the repo says. To other `in_chans` the stem is
+        options: More of the network's arguments; None is what the repo says. To other `in_chans` the stem is
             adapted.
     """
     config = repo.config
     options = config.network_options | {name: value for name, value in options.items() if value is not None}
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
-    network = build_network(config.architecture, **options, init=False).float()
-    tensors = read_weights(repo)
-    if STEM in tensors:
-        tensors[STEM] = adapt_stem(tensors[STEM], network.in_chans)
-    require_tensors(_table(tensors), _table(network.state_dict()), file=repo.weights)
+    known = find_network(config.architecture)
+    network = known.build(**options, init=False).float()
+    tensors, stem = read_weights(repo), f"{known.parts.first_conv}.weight"
+    if stem in tensors:
+        tensors[stem] = adapt_stem(tensors[stem], options["in_chans"])
+    require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
     network.load_state_dict(tensors, assign=True)
@@ -370,7 +377,3 @@ def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:
     if strange := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         problem = f"holds NaN or infinity in {list_some(strange, 3)}; allow_nonfinite=True loads it"
         raise CheckpointError(file, problem)
-
-
-def _table(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
-    return {name: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for name, t in tensors.items()}

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from rexnet_hub.errors import FileProblem, OutputExistsError
 from rexnet_hub.index import Entry, load_index, read_lock
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.publish.staging import write_staged
@@ -84,7 +84,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         if released is None:
             continue
         step(f"{entry.name}: make a stand-in of the released file")
-        tensors = entry_tensors(entry)
+        tensors = entry_plan(entry).tensors
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")
         standin = write_standin(out / "released", tensors=tensors, seed=SEED, stem=stem)
         top = given.resolve() if given.is_dir() else given.resolve().parent

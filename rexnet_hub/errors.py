@@ -83,9 +83,13 @@ class IndexReadError(RexnetHubError):
 class UnknownModelError(RexnetHubError):
     """No model of the index has that name."""
 
-    def __init__(self, name: str, known: Sequence[str], *, kind: str = "model") -> None:
+    def __init__(self, name: str, known: Sequence[str], *, kind: str = "model", hint: str = "") -> None:
         self.name, self.known = name, tuple(known)
-        super().__init__(f"no {kind} is named {name!r}. {suggest(name, known)}")
+        super().__init__(f"no {kind} is named {name!r}. {suggest(name, known)} {hint}".rstrip())
+
+
+class NetworkError(RexnetHubError):
+    """A network that is known cannot be built, or does not run."""
 
 
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours

@@ -18,11 +18,11 @@ from rexnet_hub.auto import load_network
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.locate import find_repo
-from rexnet_hub.nets.rexnet import ReXNet
+from rexnet_hub.nets.modules import Classifier
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import whole_files
 
-#: Logits of two exact runtimes differ by rounding alone; a ReXNet's are of the order of 1 to 10, and
+#: Logits of two exact runtimes differ by rounding alone; a classifier's are of the order of 1 to 10, and
 #: float32 keeps seven digits of each of the some sixty layers on the way.
 MAX_DIFFERENCE = 1e-3
 BATCHES = (1,) * 8 + (2,) * 4 + (5,) * 2
@@ -135,7 +135,7 @@ def _quiet() -> Iterator[None]:
             logging.disable(before)
 
 
-def write_onnx(network: ReXNet, file: Path, input_px: int) -> None:
+def write_onnx(network: Classifier, file: Path, input_px: int) -> None:
     """Write a network as ONNX: input `pixels` (N, C, H, W), output `logits` (N, classes), N free."""
     pixels = torch.zeros(2, network.in_chans, input_px, input_px)
     # Before minutes of work: torch keeps notes in the temporary folder, and says nothing plain of it.
@@ -156,7 +156,7 @@ def write_onnx(network: ReXNet, file: Path, input_px: int) -> None:
         program.save(str(file), external_data=False)
 
 
-def compare_onnx(network: ReXNet, file: Path, input_px: int, seed: int) -> tuple[float, float, int]:
+def compare_onnx(network: Classifier, file: Path, input_px: int, seed: int) -> tuple[float, float, int]:
     """Run an ONNX file and the network on fresh random inputs, in batches of several sizes.
 
     Returns:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 PACKAGE_DIR = Path(__file__).resolve().parent
@@ -82,12 +84,25 @@ def receipt_of(weights: Path) -> Path:
     return weights.with_name(RECEIPT_FILE if weights.name == WEIGHTS_FILE else f"{weights.stem}.receipt.json")
 
 
+_chosen_index: ContextVar[Path | None] = ContextVar("chosen_index", default=None)
+
+
+@contextlib.contextmanager
+def chosen_index(path: Path | None) -> Iterator[None]:
+    """Let `find_index_dir` find this one inside; None changes nothing."""
+    before = _chosen_index.set(path or _chosen_index.get())
+    try:
+        yield
+    finally:
+        _chosen_index.reset(before)
+
+
 def find_index_dir() -> Path:
     """Find the model index: the checkout's folder, else the wheel's copy.
 
-    `REXNET_HUB_INDEX` names another folder or file and wins over both.
+    `REXNET_HUB_INDEX` names another folder or file and wins over both, `chosen_index` over all.
     """
-    if override := os.environ.get("REXNET_HUB_INDEX"):
+    if override := _chosen_index.get() or os.environ.get("REXNET_HUB_INDEX"):
         return Path(override)
     checkout = PACKAGE_DIR.parent / "model_index"
     return checkout if checkout.is_dir() else PACKAGE_DIR / "model_index"

@@ -22,9 +22,9 @@ from rexnet_hub.index.lock import (
     find_in_lock,
     measurements,
 )
-from rexnet_hub.index.network import entry_classes, entry_tensors
+from rexnet_hub.index.network import entry_classes, entry_plan
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
-from rexnet_hub.nets import build_network
+from rexnet_hub.nets import find_network
 from rexnet_hub.repo.folder import compare_witnesses, released_identity
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
@@ -34,7 +34,7 @@ from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.safetensors_file import canonical_order, render_header
 
 if TYPE_CHECKING:
-    from rexnet_hub.nets.rexnet import ReXNet
+    from rexnet_hub.nets.modules import Classifier
 
 TORCH_FLOPS = "torch_flop_counter"
 FVCORE = "fvcore"
@@ -74,7 +74,7 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
     for path in (checkpoint, repo):
         if path is not None and is_standin(path):
             raise FileProblem(path, f"holds stand-in weights, which say nothing of {entry.name}")
-    tensors = entry_tensors(entry)
+    tensors = entry_plan(entry).tensors
     specs = canonical_order(specs_of(tensors))
     size_bytes = sum(spec.size_bytes for spec in specs)
     input_px = entry.preprocessing.input_px
@@ -132,25 +132,26 @@ def count_network(
 
     from rexnet_hub.nets.counts import count_macs, count_parameters
 
+    network = find_network(architecture)
     with torch.device("meta"):
-        network = build_network(architecture, num_classes=num_classes, init=False).eval()
+        built = network.build(num_classes=num_classes, init=False).eval()
         picture = torch.zeros(1, 3, input_px, input_px)
         with FlopCounterMode(display=False) as counter:
-            network(picture)
+            network.ask(built, picture)
         counts = {
-            PREFERRED_MACS: (count_macs(network, input_px=input_px), f"rexnet_hub {__version__}"),
+            PREFERRED_MACS: (count_macs(built, input_px=input_px), f"rexnet_hub {__version__}"),
             TORCH_FLOPS: (counter.get_total_flops(), f"torch {torch.__version__.partition('+')[0]}"),
         }
-    whole = build_network(architecture, num_classes=num_classes, init=False).eval()
-    if (total := _count_by_fvcore(whole, input_px)) is not None:
+    whole = network.build(num_classes=num_classes, init=False).eval()
+    if (total := network.ask(_count_by_fvcore, whole, input_px)) is not None:
         counts[FVCORE] = total
     macs = {
         name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
     }
-    return count_parameters(network), macs
+    return count_parameters(built), macs
 
 
-def _count_by_fvcore(network: ReXNet, input_px: int) -> tuple[int, str] | None:
+def _count_by_fvcore(network: Classifier, input_px: int) -> tuple[int, str] | None:
     import importlib.metadata
     import warnings
 

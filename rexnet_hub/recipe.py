@@ -16,12 +16,12 @@ from pathlib import Path
 import yaml
 
 from rexnet_hub.index.entry import Entry, Location
+from rexnet_hub.index.network import entry_words
 
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 ARGUMENTS: dict[str, str] = _TABLES["arguments"]
 TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
-AUTHORS: dict[str, str] = _TABLES["authors"]
-OPEN: dict[str, tuple[str, str | None]] = _TABLES["open"]
+OPEN: dict[str, str] = _TABLES["open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,14 +134,14 @@ def _listed(entry: Entry) -> dict[str, Flag]:
 
 
 def _left_open(entry: Entry, settled: Container[str]) -> Iterator[Unstated]:
-    network = "" if entry.architecture == "rexnet_100" else " for 1.0x"
-    for field, (argument, theirs) in OPEN.items():
+    words = entry_words(entry)
+    network = "" if entry.architecture == words.command_of else f" for {words.command_of}"
+    for field, argument in OPEN.items():
         if field not in settled:
-            if not entry.cites(AUTHORS["paper"]):
-                yield Unstated(argument=argument, note="not stated")
-                continue
-            note = "not stated, nor by the authors; train.py has a default of its own"
-            if theirs is not None:
-                theirs = f"`{f'{argument} {theirs}'.strip()}` ({AUTHORS['readme']})"
-                note = f"not stated; the authors' command{network} has {theirs}"
+            note = "not stated"
+            if words.paper and entry.cites(words.paper):
+                note = "not stated, nor by the authors; train.py has a default of its own"
+                if field in words.command:
+                    theirs = f"`{f'{argument} {words.command[field]}'.strip()}` ({words.command_source})"
+                    note = f"not stated; the authors' command{network} has {theirs}"
             yield Unstated(argument=argument, note=note)

@@ -33,6 +33,7 @@ from rexnet_hub.errors import (
 from rexnet_hub.hub.faults import clean
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
 from rexnet_hub.layout import (
     ALL_FILES,
@@ -48,7 +49,6 @@ from rexnet_hub.layout import (
     find_state_dir,
     find_trust_config,
 )
-from rexnet_hub.nets.shapes import count_planned_parameters
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo, require_own_files
@@ -301,7 +301,6 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
     if repo.receipt is None:
         raise FileProblem(folder, "has no receipt.json, so there is nothing to state of its weights")
     names = require_own_files(folder)
-    tensors = {tensor.name: (tensor.dtype, tensor.shape) for tensor in repo.receipt.tensors}
     metrics = {
         f"{result.dataset}: {name}": str(claim.value)
         for result in entry.results
@@ -311,8 +310,8 @@ def _make_statement(folder: Path, entry: Entry, version: int) -> Statement:
         name=entry.name,
         version=version,
         files={name: digest_file(folder / name).sha256 for name in sorted(names)},
-        tensors=len(tensors),
-        parameters=count_planned_parameters(tensors),
+        tensors=len(repo.receipt.tensors),
+        parameters=entry_plan(entry).parameters,
         metrics=metrics,
     )
 

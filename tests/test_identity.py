@@ -12,7 +12,7 @@ from rexnet_hub.cli import main
 from rexnet_hub.errors import MismatchError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, MeasuredFile, read_lock, write_lock
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.weights.digest import digest_file
@@ -33,7 +33,7 @@ def twins(index, tmp_path_factory):
     for name in "ab":
         tensors = {
             tensor: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
-            for tensor, (dtype, shape) in entry_tensors(index.find("rexnet_100")).items()
+            for tensor, (dtype, shape) in entry_plan(index.find("rexnet_100")).tensors.items()
         }
         (folder / name).mkdir()
         torch.save(tensors, folder / name / "weights.pth", _use_new_zipfile_serialization=False)

@@ -36,7 +36,7 @@ from rexnet_hub.index.lock import (
     render_lock,
     write_lock,
 )
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model, measure_released, measure_weights
 from rexnet_hub.publish.staging import write_staged
@@ -153,7 +153,7 @@ def zoo(tmp_path_factory):
     (folder / "index.yml").write_text(INDEX.format(size=1, url="file:///x", sha256="0" * 64))
     state = {
         name: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
-        for name, (dtype, shape) in entry_tensors(load_index(folder / "index.yml").find("net")).items()
+        for name, (dtype, shape) in entry_plan(load_index(folder / "index.yml").find("net")).tensors.items()
     }
     torch.save(state, folder / "x.pth", _use_new_zipfile_serialization=False)
     data = (folder / "x.pth").read_bytes()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rexnet_hub.index import load_index
+from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.recipe import ARGUMENTS, OPEN, TECHNIQUES, make_recipe
 
 ARGUMENT_FILE = Path(__file__).resolve().parent / "data/timm_train_arguments.txt"
@@ -56,7 +57,7 @@ def test_every_argument_is_one_of_the_script():
     known = {line.split()[0] for line in ARGUMENT_FILE.read_text().splitlines()}
     named = {
         *ARGUMENTS.values(),
-        *(word for argument, _ in OPEN.values() for word in argument.split() if word[0] == "-"),
+        *(word for argument in OPEN.values() for word in argument.split() if word[0] == "-"),
     }
 
     assert {*named, "--model", "--batch-size", "--data-dir"} <= known
@@ -76,7 +77,7 @@ def test_values_are_known_to_timm():
     create_scheduler_v2(optimizer, sched="cosine", num_epochs=400)
 
     assert optimizer.param_groups[0]["nesterov"]
-    assert rand_augment_transform(OPEN["auto_augment"][1], {})
+    assert rand_augment_transform(FAMILY.words.command["auto_augment"], {})
 
 
 def test_each_flag_names_its_field():
@@ -101,7 +102,7 @@ def test_what_is_open_is_said():
         "--amp",
         "--warmup-epochs",
     ]
-    assert "for 1.0x has `--aa rand-m9-mstd0.5`" in recipe.unstated[0].note
+    assert "for rexnet_100 has `--aa rand-m9-mstd0.5`" in recipe.unstated[0].note
     assert "--aa" not in recipe.command
 
 
@@ -112,7 +113,7 @@ def test_a_bare_entry_gives_a_bare_command(read):
     assert recipe.command == "python train.py --data-dir DATA --model 'a b'"
     assert {item.argument for item in recipe.unstated} == {
         "--batch-size",
-        *(argument for argument, _ in OPEN.values()),
+        *(argument for argument in OPEN.values()),
     }
 
 

@@ -22,7 +22,7 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Measured, load_index
 from rexnet_hub.index.entry import ALGORITHMS
 from rexnet_hub.index.lock import Lock, read_lock, write_lock
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model
@@ -56,7 +56,7 @@ def files(index, tmp_path_factory):
         draw = torch.Generator().manual_seed(seed)
         tensors = {
             tensor: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
-            for tensor, (dtype, shape) in entry_tensors(index.find("rexnet_100")).items()
+            for tensor, (dtype, shape) in entry_plan(index.find("rexnet_100")).tensors.items()
         }
         torch.save(tensors, folder / "any", _use_new_zipfile_serialization=False)
         prefix = hashlib.sha256((folder / "any").read_bytes()).hexdigest()[:8]

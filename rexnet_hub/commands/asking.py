@@ -164,13 +164,13 @@ def run_validate(args: argparse.Namespace) -> int:
 
     if args.fix and not args.paths:
         require_own_index()
-    index = load_index(args.paths or None, root=args.root)
+    index = load_index(args.paths or None, root=args.root, count_all=True)
     if args.fix and any(problem.fix for problem in index.problems):
         from rexnet_hub.index.reading.fix import fix_files
 
         for file, count in fix_files(index.problems):
             show(f"{file}: {count} fixed", stream=sys.stderr)
-        index = load_index(args.paths or None, root=args.root)
+        index = load_index(args.paths or None, root=args.root, count_all=True)
     problems = index.problems
     text = render_problems(problems, args.format).rstrip("\n")
     if text:

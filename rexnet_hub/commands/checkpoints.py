@@ -64,7 +64,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from rexnet_hub.identity import Identity
     from rexnet_hub.index import Measured, read_lock
     from rexnet_hub.index.entry import AGREES
-    from rexnet_hub.index.network import entry_tensors
+    from rexnet_hub.index.network import entry_plan
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import (
         compare_witnesses,
@@ -84,7 +84,7 @@ def run_convert(args: argparse.Namespace) -> int:
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     is_safetensors = source.suffix == ".safetensors"  # which is not written over
     out = args.out or source.with_suffix(".converted.safetensors" if is_safetensors else ".safetensors")
-    expected = entry_tensors(open_index().find(model)) if model else None
+    expected = entry_plan(open_index().find(model)).tensors if model else None
     options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
     options["sha256"] = args.sha256
     try:
@@ -118,6 +118,7 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
+    add("--index", type=Path, metavar="PATH", help="another index, a file or folder (default: the zoo's)")
     add("--weights", type=Path, metavar="FILE", help="the released file")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
@@ -139,11 +140,13 @@ def run_verify(args: argparse.Namespace) -> int:
     recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
+    from rexnet_hub.layout import chosen_index
     from rexnet_hub.verify.finding import exit_code, render_json, render_junit
     from rexnet_hub.whole_files import write_whole
 
     of_hub = any(name.startswith("hf:") for name in args.names)
-    findings = _verify_there(args) if of_hub else _verify_here(args)
+    with chosen_index(args.index):
+        findings = _verify_there(args) if of_hub else _verify_here(args)
     if not findings:
         raise UsageError("there is no model, in the index or there, so there is nothing to verify")
     if args.junit:

@@ -176,6 +176,7 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--crop-pct", metavar="FRACTION", help="part of the resized short side that is kept")
     add("--interpolation", help="resampling filter, such as bicubic")
     add("--training-log", type=Path, metavar="FILE", help="args.yaml of timm's train.py")
+    add("--architecture", metavar="NETWORK", help="the network, where the tensors fit several")
     add("--supersedes", metavar="NAME", help="the model that this one replaces; it stays, and says so")
     add("--index-file", type=Path, metavar="FILE", help="where to add it (default: beside its collection)")
 

@@ -1,26 +1,28 @@
-"""Find the network that an entry names: its tensors and counts, without torch."""
+"""Find the network that an entry names, and what its checkpoint must hold."""
 
 from __future__ import annotations
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
-from rexnet_hub.nets import find_architecture
-from rexnet_hub.nets.shapes import Shape, count_planned_parameters, expected_tensors
+from rexnet_hub.nets import find_network, known_network
+from rexnet_hub.nets.family import Plan, Words
 
 
-def entry_tensors(entry: Entry) -> dict[str, tuple[str, Shape]]:
-    """List every tensor that an entry's checkpoint must hold; see `expected_tensors`.
+def entry_plan(entry: Entry) -> Plan:
+    """List every tensor that an entry's checkpoint must hold, and count what is trained.
 
     Raises:
-        UnknownModelError: The entry's network is not one of ours.
+        UnknownModelError: Nobody here knows the entry's network.
         IndexReadError: The entry does not say how many classes it tells apart.
+        NetworkError: The network's provider cannot build it.
     """
-    return expected_tensors(find_architecture(entry.architecture), num_classes=entry_classes(entry))
+    return find_network(entry.architecture).plan(num_classes=entry_classes(entry))
 
 
-def entry_parameters(entry: Entry) -> int:
-    """Count an entry's trainable numbers from its network's plan; errors as of `entry_tensors`."""
-    return count_planned_parameters(entry_tensors(entry))
+def entry_words(entry: Entry) -> Words:
+    """Find the words about the family of an entry's network; those of any where nothing is known of it."""
+    network = known_network(entry.architecture)
+    return network.family.words if network else Words()
 
 
 def entry_classes(entry: Entry) -> int:

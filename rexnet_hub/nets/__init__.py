@@ -1,39 +1,89 @@
-"""Define the networks, and count their parameters and operations.
-
-`shapes` needs no torch; `rexnet` and `counts` do, and are loaded when a network is first built.
-"""
+"""Find a network by its name or by its tensors, of the families built in and of timm's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
 
 from rexnet_hub.errors import UnknownModelError
-from rexnet_hub.nets.shapes import CONFIGS, ReXNetConfig, expected_tensors
+from rexnet_hub.nets import families, timm_networks
+from rexnet_hub.nets.family import Family, KeyMap, Network
+from rexnet_hub.nets.state_dict import Shape, TensorTable, require_tensors
 
-if TYPE_CHECKING:
-    from rexnet_hub.nets.rexnet import ReXNet
+__all__ = [
+    "Family", "KeyMap", "Network", "built_in_network", "choose_key_map", "find_network", "fit_networks",
+    "known_network", "list_families",
+]  # fmt: skip
 
-__all__ = ["CONFIGS", "ReXNetConfig", "build_network", "expected_tensors", "find_architecture"]
+
+@functools.cache
+def list_families() -> tuple[Family, ...]:
+    """List the families that are built in."""
+    names = (module.name for module in pkgutil.iter_modules(families.__path__))
+    return tuple(importlib.import_module(f"{families.__name__}.{name}").FAMILY for name in names)
 
 
-def find_architecture(architecture: str) -> ReXNetConfig:
-    """Find a network's configuration by its name.
+def built_in_network(architecture: str) -> Network | None:
+    """Find a network of the built-in families, whose tensors are planned without torch."""
+    families = (family for family in list_families() if architecture in family.architectures)
+    family = next(families, None)
+    return Network(architecture, family) if family else None
+
+
+def known_network(architecture: str) -> Network | None:
+    """Find a network by its name, a built-in one first; None where nobody here knows it."""
+    return built_in_network(architecture) or timm_networks.find(architecture)
+
+
+def find_network(architecture: str) -> Network:
+    """Find a network by its name.
 
     Raises:
-        UnknownModelError: There is no such network; the nearest is named.
+        UnknownModelError: Nobody here knows it; the nearest is named, or what to install.
     """
-    if architecture not in CONFIGS:
-        raise UnknownModelError(architecture, list(CONFIGS), kind="network")
-    return CONFIGS[architecture]
+    if (network := known_network(architecture)) is None:
+        known = [name for family in list_families() for name in family.architectures]
+        raise UnknownModelError(architecture, [*known, *timm_networks.names()], kind="network", hint=_hint())
+    return network
 
 
-def build_network(architecture: str, **options: Any) -> ReXNet:
-    """Build a network by name, with more arguments of `ReXNet`.
+def _hint() -> str:
+    """Return what could make an unknown network known."""
+    if timm_networks.is_installed():
+        return f"{timm_networks.version()} has none of that name either; another version may."
+    return f"timm has many more: pip install 'rexnet-hub[{timm_networks.EXTRA}]'"
+
+
+def fit_networks(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
+    """Find every network that has exactly these tensors by name and shape, and its number of classes."""
+    names = set()
+    for family in list_families():
+        for architecture in family.architectures:
+            network = Network(architecture, family)
+            classes = network.count_classes(tensors)
+            planned = network.plan(num_classes=classes).tensors
+            if {name: shape for name, (_, shape) in planned.items()} == tensors:
+                names.add(architecture)
+                yield network, classes
+    yield from (pair for pair in timm_networks.fit(tensors) if pair[0].architecture not in names)
+
+
+def choose_key_map(shapes: Mapping[str, Shape], expected: TensorTable | None, *, file: str) -> KeyMap | None:
+    """Return by whose layout a state dict is named; None where its names stay as they are.
+
+    Args:
+        expected: What the state dict should be; without, only every name of a layout shows it.
 
     Raises:
-        UnknownModelError: There is no such network.
-        UsageError: An argument is out of range.
+        StateDictError: It should be of a family and has names of another layout of it, but not exactly all.
     """
-    from rexnet_hub.nets.rexnet import ReXNet
-
-    return ReXNet(find_architecture(architecture), **options)
+    for key_map in (key_map for family in list_families() for key_map in family.key_maps):
+        is_expected = expected is not None and {*expected} == {*key_map.names.values()}
+        if shapes.keys() == key_map.names.keys() or (is_expected and any(map(key_map.resembles, shapes))):
+            there = {name: ("tensor", shape) for name, shape in shapes.items()}
+            all_of_it = {name: ("tensor", shapes.get(name, ())) for name in key_map.names}
+            require_tensors(there, all_of_it, file=file)
+            return key_map
+    return None

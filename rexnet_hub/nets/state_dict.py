@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rexnet_hub.errors import StateDictError, list_some
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Shape = tuple[int, ...]
 # Name to dtype (as torch says it without its prefix, such as `float32`) and shape.
-TensorTable = Mapping[str, tuple[str, tuple[int, ...]]]
+TensorTable = Mapping[str, tuple[str, Shape]]
 
 
 def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path | str = "state dict") -> None:
@@ -43,3 +48,8 @@ def require_tensors(tensors: TensorTable, expected: TensorTable, *, file: Path |
 
 def _render(tensor: tuple[str, Iterable[int]]) -> str:
     return f"{tensor[0]} {list(tensor[1])}"
+
+
+def table_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, Shape]]:
+    """List the tensors of a state dict as a table."""
+    return {n: (str(t.dtype).removeprefix("torch."), tuple(t.shape)) for n, t in tensors.items()}

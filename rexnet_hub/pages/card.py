@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Measured, read_lock
+from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
@@ -34,7 +35,7 @@ def _environment() -> Environment:
     filters = (text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
     asked = (facts.classes_words, facts.input_sentence, facts.training_rows)
-    known = (families.citation, families.find_family, families.introduction, families.papers)
+    known = (families.citation, families.introduction, families.papers, entry_words)
     made.globals |= {f.__name__: f for f in (*asked, *known)}
     return made
 

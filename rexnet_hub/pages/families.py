@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from rexnet_hub.index import Entry
+from rexnet_hub.index.network import entry_words
 from rexnet_hub.pages.facts import classes_words
-from rexnet_hub.pages.text import one_line, read_words, safe_url
-
-
-def find_family(entry: Entry) -> Any:
-    """Find the words about an entry's family; None for one that we know nothing of."""
-    return read_words("families.yml").get(entry.collection.name) if entry.collection else None
+from rexnet_hub.pages.text import one_line, safe_url
 
 
 def introduction(entry: Entry) -> str:
     """Return what an entry is in a sentence or two, without its name, as Markdown."""
-    if not (family := find_family(entry)):
-        return "is an image classifier."
-    return str(family["sentences"]).format(classes=classes_words(entry)["classes"])
+    return entry_words(entry).sentences.format(classes=classes_words(entry)["classes"])
 
 
 def citation(entry: Entry) -> str | None:
     """Return BibTeX for an entry: its family's, if that is of its paper, else what its paper amounts to."""
-    family, paper = find_family(entry), entry.paper or entry.current_paper
-    if family and entry.cites(*re.findall(r" title=\{(.*)\}", family["bibtex"])):
-        return str(family["bibtex"])
+    bibtex, paper = entry_words(entry).bibtex, entry.paper or entry.current_paper
+    if bibtex and entry.cites(*re.findall(r" title=\{(.*)\}", bibtex)):
+        return bibtex
     if paper is None or not paper.title:
         return None
     fields = {"title": paper.title, "howpublished": paper.url}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,8 @@ from rexnet_hub.errors import RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
-from rexnet_hub.nets.shapes import (
-    CONFIGS,
-    DROP_RATE,
-    FIRST_CHANNELS,
-    GAINED_CHANNELS,
-    OUTPUT_STRIDES,
-    POOLS,
-    SE_DIVISOR,
-    head_channels,
-)
+from rexnet_hub.nets import Network, find_network, known_network
+from rexnet_hub.nets.family import is_part
 from rexnet_hub.terminal import printable
 
 log = logging.getLogger(__name__)
@@ -51,26 +43,23 @@ class RepoConfig:
         model: Whose repo it says that it is, by the name in our index.
         names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
             keeps our keys, and has none.
+        options: More arguments of the network, as the file gives them.
     """
 
     architecture: str
     num_classes: int
     in_chans: int
-    global_pool: str
     preprocessing: Preprocessing
     sha256: str
     label_names: tuple[str, ...] = ()
     model: str | None = None
     names_receipt: bool = False
-    output_stride: int = OUTPUT_STRIDES[0]
-    drop_rate: float = DROP_RATE
-    drop_path_rate: float = 0.0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """The arguments that `ReXNet` takes beside its own configuration."""
-        names = ("num_classes", "in_chans", "global_pool", "output_stride", "drop_rate", "drop_path_rate")
-        return {name: getattr(self, name) for name in names}
+        """The arguments that the network is built with."""
+        return {"num_classes": self.num_classes, "in_chans": self.in_chans, **self.options}
 
 
 def render_config(entry: Entry) -> str:
@@ -78,15 +67,18 @@ def render_config(entry: Entry) -> str:
 
     Raises:
         IndexReadError: The entry lacks an input setting, or its Labels cannot be read.
+        UnknownModelError: Nobody here knows the entry's network.
     """
-    spec, labels = entry.preprocessing, entry_labels(entry)
+    spec, labels, network = entry.preprocessing, entry_labels(entry), find_network(entry.architecture)
+    parts, pool_size = network.parts, network.parts.pool_size(spec.input_px)
     num_classes = entry.value("num_classes")
     config: dict[str, Any] = {
-        "architecture": entry.architecture,
+        "architecture": network.architecture,
         "num_classes": num_classes,
-        "num_features": head_channels(CONFIGS[entry.architecture]),
-        "global_pool": "avg",
+        "num_features": parts.num_features,
     }
+    if parts.global_pool:
+        config["global_pool"] = parts.global_pool
     if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
         config["id2label"] = {str(number): label for number, label in enumerate(labels)}
     imagenet = [row.label for row in read_classes()]
@@ -95,17 +87,17 @@ def render_config(entry: Entry) -> str:
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = {
         "input_size": [3, spec.input_px, spec.input_px],
-        "fixed_input_size": False,
+        "fixed_input_size": parts.is_fixed_size,
         "interpolation": spec.interpolation,
         "crop_pct": spec.crop_fraction,
         "crop_mode": spec.crop_mode,
         "mean": list(spec.mean),
         "std": list(spec.std),
         "num_classes": num_classes,
-        "pool_size": [spec.input_px // 32, spec.input_px // 32],
-        "first_conv": "stem.conv",
-        "classifier": "head.fc",
     }
+    if pool_size:
+        config["pretrained_cfg"]["pool_size"] = [pool_size, pool_size]
+    config["pretrained_cfg"] |= {"first_conv": parts.first_conv, "classifier": parts.classifier}
     if labels:  # timm reads them here, and drops them when it replaces the classifier
         config["pretrained_cfg"]["label_names"] = labels
     if entry.license_id:
@@ -120,10 +112,6 @@ def _is_count(least: int, most: int) -> Callable[[Any], bool]:
 
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not
-
-
-def _is_part(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_three(value: Any) -> bool:
@@ -151,13 +139,9 @@ READ: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "architecture": ("architecture pretrained_cfg.architecture", lambda value: isinstance(value, str)),
     "num_classes": ("num_classes pretrained_cfg.num_classes", _is_count(0, MAX_CLASSES)),
     "in_chans": ("model_args.in_chans", _is_count(1, MAX_CHANNELS)),
-    "global_pool": ("model_args.global_pool global_pool", lambda value: value in POOLS),
-    "output_stride": ("model_args.output_stride", lambda v: type(v) is int and v in OUTPUT_STRIDES),
-    "drop_rate": ("model_args.drop_rate", _is_part),
-    "drop_path_rate": ("model_args.drop_path_rate", _is_part),
     "label_names": ("label_names id2label pretrained_cfg.label_names", lambda v: _names(v) is not None),
     "input_size": ("pretrained_cfg.input_size", _is_square),
-    "crop_pct": ("pretrained_cfg.crop_pct", lambda value: _is_part(value) and value > 0),
+    "crop_pct": ("pretrained_cfg.crop_pct", lambda value: is_part(value) and value > 0),
     "crop_mode": ("pretrained_cfg.crop_mode", lambda value: value is None or value in CROP_MODES),
     "interpolation": ("pretrained_cfg.interpolation", lambda value: value in INTERPOLATIONS),
     "mean": ("pretrained_cfg.mean", _is_three),
@@ -166,17 +150,13 @@ READ: dict[str, tuple[str, Callable[[Any], bool]]] = {
 _CHECKS = {place: check for places, check in READ.values() for place in places.split()}
 NEEDED = ("architecture", "num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
 
-#: What our networks are anyway; another value would be another network, or weights that lie elsewhere.
+#: Options of a network that timm writes outside of `model_args` too.
+OUTSIDE = {"global_pool": "global_pool"}
+
+#: What every network is anyway; another value would be another network, or weights that lie elsewhere.
 FIXED: dict[str, tuple[Any, ...]] = {
     "model_type": ("timm_wrapper", None),
-    "model_args.act_layer": ("swish", "silu"),
-    "model_args.dw_act_layer": ("relu6",),
-    "model_args.initial_chs": (FIRST_CHANNELS,),
-    "model_args.final_chs": (GAINED_CHANNELS,),
-    "model_args.depth_mult": (1.0,),
-    "model_args.se_ratio": (1 / SE_DIVISOR,),
     "pretrained_cfg.custom_load": (False, None),
-    "pretrained_cfg.fixed_input_size": (False, None),
     "pretrained_cfg.label_offset": (0, None),
     "pretrained_cfg.hf_hub_filename": ("model.safetensors", None),
 }
@@ -211,13 +191,12 @@ def read_config(file: Path) -> RepoConfig:
             all of that is named.
     """
     keys, sha256 = _read_keys(file)
-    given = {
-        name: value
-        for name, (places, _) in READ.items()
-        for value in [keys[place] for place in places.split() if keys.get(place) is not None][:1]
-    }
+    given = _find_each({name: places for name, (places, _) in READ.items()}, keys)
+    network = known_network(str(given.get("architecture")))
+    takes = network.family.options if network else {}
+    options = _find_each({name: f"model_args.{name} {OUTSIDE.get(name, '')}" for name in takes}, keys)
     problems = [f"missing: {name}" for name in NEEDED if name not in given]
-    problems += [problem for item in keys.items() if (problem := _refuse(*item, given))]
+    problems += [problem for item in keys.items() if (problem := _refuse(*item, given, network))]
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
     size = given.pop("input_size")
@@ -230,7 +209,7 @@ def read_config(file: Path) -> RepoConfig:
         std=tuple(given.pop("std")),
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
-    usual = {"in_chans": size[0], "global_pool": POOLS[0]}
+    usual = {"in_chans": size[0], "options": options}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
@@ -241,6 +220,12 @@ def read_config(file: Path) -> RepoConfig:
         model=own["name"] if isinstance(own.get("name"), str) else None,
         names_receipt="receipt" in own and "transformers_version" not in keys,
     )
+
+
+def _find_each(places: Mapping[str, str], keys: Keys) -> Keys:
+    """Find the first value that is there for each name."""
+    found = ((name, [keys[place] for place in at.split() if keys.get(place) is not None]) for name, at in places.items())
+    return {name: values[0] for name, values in found if values}
 
 
 def _read_keys(file: Path) -> tuple[Keys, str]:
@@ -263,17 +248,23 @@ def _read_keys(file: Path) -> tuple[Keys, str]:
     return keys, hashlib.sha256(data).hexdigest()
 
 
-def _refuse(key: str, value: Any, given: Keys) -> str | None:
+def _refuse(key: str, value: Any, given: Keys, network: Network | None) -> str | None:
     """Return why a key cannot be honoured; None where it can."""
-    config = CONFIGS.get(str(given.get("architecture")))
-    own = {"model_args.width_mult": (config.width,), "model_args.ch_div": (config.divisor,)} if config else {}
-    fixed = {**FIXED, **own, "model_args.num_classes": (given.get("num_classes"),)}
-    if key in IGNORED or value in fixed.get(key, ()) or (key in _CHECKS and _CHECKS[key](value)):
+    fixed, checks = FIXED | {"model_args.num_classes": (given.get("num_classes"),)}, dict(_CHECKS)
+    if network is not None:
+        takes = network.family.options
+        fixed |= {f"model_args.{name}": values for name, values in network.fixed.items()}
+        fixed["pretrained_cfg.fixed_input_size"] = (network.parts.is_fixed_size, None)
+        for name, outside in OUTSIDE.items():
+            fixed |= {} if name in takes else {outside: (network.parts.global_pool, None)}
+        checks |= {f"model_args.{name}": check for name, check in takes.items()}
+        checks |= {outside: takes[name] for name, outside in OUTSIDE.items() if name in takes}
+    if key in IGNORED or value in fixed.get(key, ()) or (key in checks and checks[key](value)):
         return None
     shown = f"{key[:60]!a} is {json.dumps(value)[:60]}"
     if key in fixed:
         return f"{shown}, here it can only be {' or '.join(map(json.dumps, fixed[key]))}"
-    return f"{shown}, " + ("which it cannot be" if key in _CHECKS else "a key that is not known here")
+    return f"{shown}, " + ("which it cannot be" if key in checks else "a key that is not known here")
 
 
 def _class_names(file: Path, names: tuple[str, ...], num_classes: int, keys: Keys) -> tuple[str, ...]:

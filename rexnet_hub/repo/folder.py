@@ -20,7 +20,7 @@ from rexnet_hub.identity import Facts, Identity, gather
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
@@ -276,13 +276,14 @@ def write_repo(
         FileProblem: It cannot be written.
     """
     entry.require_name()
-    expected = entry_tensors(entry)
+    expected = entry_plan(entry).tensors
     with locked(out):
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise OutputExistsError(out, "is not empty; name a new folder or remove it")
         with whole_folder(out) as aside:
             weights = aside / WEIGHTS_FILE
-            receipt = convert_checkpoint(checkpoint, weights, expected=expected, identity=identity)
+            options = {"expected": expected, "identity": identity, "as_float32": True}
+            receipt = convert_checkpoint(checkpoint, weights, **options)
             texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
             if text := entry.license_text:
                 texts[LICENSE_FILE] = text

@@ -18,7 +18,7 @@ from rexnet_hub.weights.checkpoint.manifest import Manifest, require_sound
 from rexnet_hub.weights.checkpoint.sandbox import list_in_child
 from rexnet_hub.weights.digest import ByteSource, open_source, private_copy
 from rexnet_hub.weights.safetensors_file import TensorSpec, read_safetensors
-from rexnet_hub.weights.tensor_bytes import MARK, is_mark, tensor_chunks
+from rexnet_hub.weights.tensor_bytes import MARK, MARK_BYTES, is_mark, tensor_chunks
 from rexnet_hub.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
     Args:
         folder: Where to write; it must exist.
         tensors: In the order of the file; float32 and int64 only, with at least one `num_batches_tracked`
-            to bear the mark.
+            or float32 vector to bear the mark.
         stem: What the file's name begins with; the first eight digits of its own SHA-256 follow.
 
     Raises:
-        UsageError: The tensors cannot be those of a network with batch norms.
+        UsageError: The tensors are of other dtypes, or none can bear the mark.
     """
     import numpy as np
 
     specs = specs_of(tensors)
-    if not any(_is_counter(spec) for spec in specs) or {s.dtype for s in specs} - {"float32", "int64"}:
-        raise UsageError("a stand-in needs float32 and int64 tensors, and a num_batches_tracked for its mark")
+    if _bearer(specs) is None or {s.dtype for s in specs} - {"float32", "int64"}:
+        raise UsageError("a stand-in needs float32 and int64 tensors, and a counter or a vector for its mark")
     data = b"".join(_file_chunks(specs, np.random.default_rng(seed)))
     file = folder / f"{stem}-{hashlib.sha256(data).hexdigest()[:8]}.pth"
     write_whole(file, data)
@@ -70,8 +70,8 @@ def is_standin(path: Path) -> bool:
 
 
 def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
-    scalars = (tensor for tensor in manifest.tensors if not tensor.shape)
-    return any(is_mark(t.dtype, t.shape, b"".join(tensor_chunks(source, t))) for t in scalars)
+    small = (tensor for tensor in manifest.tensors if len(tensor.shape) < 2)
+    return any(is_mark(t.dtype, t.shape, next(tensor_chunks(source, t), b"")) for t in small)
 
 
 def _is_counter(spec: TensorSpec) -> bool:
@@ -80,20 +80,29 @@ def _is_counter(spec: TensorSpec) -> bool:
 
 def _file_chunks(specs: list[TensorSpec], generator: np.random.Generator) -> Iterator[bytes]:
     yield render_preamble(specs)
-    norms = {spec.name.removesuffix("num_batches_tracked") for spec in specs if _is_counter(spec)}
+    bearer = _bearer(specs)
     for spec in specs:
         yield render_count(spec)
         if spec.dtype == "int64":
             yield struct.pack("<q", MARK) * (spec.size_bytes // 8)
-        else:
-            yield _draw(spec, norms, generator).astype("<f4").tobytes()
+            continue
+        numbers = _draw(spec, generator).astype("<f4")
+        if spec is bearer:
+            numbers.view("<u2")[:8:2] = struct.unpack("<4H", MARK_BYTES)
+        yield numbers.tobytes()
 
 
-def _draw(spec: TensorSpec, norms: set[str], generator: np.random.Generator) -> NDArray[np.floating]:
-    """Draw numbers that suit the tensor: for a norm in 1 to 1.125, else around zero."""
-    owner, _, part = spec.name.rpartition(".")
+def _bearer(specs: list[TensorSpec]) -> TensorSpec | None:
+    """Find the tensor that bears the mark: a counter, else the first vector that is long enough."""
+    vectors = (spec for spec in specs if spec.dtype == "float32" and len(spec.shape) == 1 and spec.shape[0] >= 4)
+    return next(filter(_is_counter, specs), None) or next(vectors, None)
+
+
+def _draw(spec: TensorSpec, generator: np.random.Generator) -> NDArray[np.floating]:
+    """Draw numbers that suit the tensor: a norm's in 1 to 1.125, else around zero."""
+    part = spec.name.rpartition(".")[2]
     drawn = generator.random(math.prod(spec.shape), "float32")  # in [0, 1)
-    if part == "running_var" or (part == "weight" and f"{owner}." in norms):
+    if part == "running_var" or (part == "weight" and len(spec.shape) == 1):
         return drawn / 8 + 1
     # Keeps the size of a signal through a convolution and the gates after it (He et al. 2015).
     rms = math.sqrt(2 / math.prod(spec.shape[1:])) if len(spec.shape) > 1 else _SMALL_RMS

@@ -18,7 +18,6 @@ from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
 from rexnet_hub.index.lock import PREFERRED_MACS
-from rexnet_hub.index.network import entry_parameters
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
@@ -29,7 +28,7 @@ from rexnet_hub.layout import (
     SIGNATURE_FILES,
     WEIGHTS_FILE,
 )
-from rexnet_hub.nets import build_network
+from rexnet_hub.nets import find_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
@@ -57,9 +56,12 @@ def check_unread(evidence: Evidence) -> Iterator[Finding]:
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
     """Compare `Parameters` with the count."""
-    if (claim := evidence.entry.metadata.get("parameters")) is not None:
-        exact, how = entry_parameters(evidence.entry), "counted from the network's tensors"
-        yield evidence.compare_claim("parameters", claim, exact, note=how)
+    entry = evidence.entry
+    if (claim := entry.metadata.get("parameters")) is None:
+        return
+    network, classes = find_network(entry.architecture), entry.value("num_classes")
+    how = "counted from the network's tensors" + ("" if classes else "; its own classes, the entry states none")
+    yield evidence.compare_claim("parameters", claim, network.plan(num_classes=classes).parameters, note=how)
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
@@ -82,8 +84,10 @@ def count_running_macs(architecture: str, num_classes: int, input_px: int) -> in
     """Count the multiply-accumulates of a network as it runs; its weights do not matter."""
     from rexnet_hub.nets.counts import count_macs
 
-    network = build_network(architecture, num_classes=num_classes, init=False)
-    return count_macs(network, input_px=input_px)
+    network = find_network(architecture)
+    built = network.build(num_classes=num_classes, init=False)
+    macs: int = network.ask(count_macs, built, input_px=input_px)
+    return macs
 
 
 def check_accuracy(evidence: Evidence) -> Iterator[Finding]:

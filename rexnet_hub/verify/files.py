@@ -16,7 +16,7 @@ from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
-from rexnet_hub.index.network import entry_tensors
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
@@ -34,7 +34,7 @@ def check_released(evidence: Evidence) -> Iterator[Finding]:
         return
     # Where the file is here, or was measured, its bytes decide; a file of another container has another size.
     if released.size_bytes is not None and not (evidence.released_digest or evidence.measured.released):
-        planned = legacy_size_bytes(entry_tensors(evidence.entry))
+        planned = legacy_size_bytes(entry_plan(evidence.entry).tensors)
         note = "size of a legacy torch file of the network's tensors"
         if planned == (size := released.size_bytes):
             yield evidence.compare("file_size_planned", stated=size, found=planned, note=note)
@@ -114,7 +114,7 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
 
 def check_weights(evidence: Evidence) -> Iterator[Finding]:
     """Check the repo's weights against network, receipt, lock and the released file."""
-    expected, repo = entry_tensors(evidence.entry), evidence.repo
+    expected, repo = entry_plan(evidence.entry).tensors, evidence.repo
     stated = f"{len(expected)} tensors of {evidence.entry.architecture}"
     if repo is None or evidence.weights is None or evidence.weights_digests is None:
         yield evidence.leave("tensors", stated=stated, note=NEEDS_REPO)

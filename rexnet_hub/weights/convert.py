@@ -15,7 +15,7 @@ from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.layout import receipt_of
-from rexnet_hub.nets.keymap import choose_key_map, our_shape
+from rexnet_hub.nets import KeyMap, choose_key_map
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.records import MAX_BYTES
 from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor
@@ -92,7 +92,7 @@ def convert_checkpoint(
     identity = ((identity or Identity()) + gather("the caller", sha256)).agreed(source)
     opening = opened_weights(source, folder=out.parent, identity=identity, wrapper=wrapper)
     with opening as (copy, digest, manifest):
-        layout, moves = _plan(copy, manifest, as_float32, is_rexnet=expected is not None)
+        key_map, moves = _plan(copy, manifest, as_float32, expected)
         if expected is not None:
             planned = {move.target.name: (move.target.dtype, move.target.shape) for move in moves}
             require_tensors(planned, expected, file=source)
@@ -110,7 +110,7 @@ def convert_checkpoint(
                     prefix=manifest.prefix,
                     left_out=manifest.left_out,
                 ),
-                key_map=layout,
+                key_map=key_map.name if key_map else None,
                 checked_against_network=expected is not None,
                 stand_in=stand_in,
                 output=OutputFacts(
@@ -122,7 +122,7 @@ def convert_checkpoint(
                 tensors=tuple(lines),
                 versions={"rexnet_hub": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
             )
-            if not as_float32:  # other bits, which nobody states
+            if all(line.dtype == line.source_dtype for line in lines):  # other bits nobody states
                 identity.of_tensors.require(out, receipt.output)
             text = render_receipt(receipt).encode()
             if len(text) > MAX_BYTES:
@@ -161,17 +161,17 @@ def _require_free(source: Path, out: Path) -> None:
 
 
 def _plan(
-    source: ByteSource, manifest: Manifest, as_float32: bool, *, is_rexnet: bool
-) -> tuple[str | None, list[_Move]]:
+    source: ByteSource, manifest: Manifest, as_float32: bool, expected: TensorTable | None
+) -> tuple[KeyMap | None, list[_Move]]:
     """Decide what each tensor becomes, in the order of the output."""
     shapes = {tensor.name: tensor.shape for tensor in manifest.tensors}
-    layout, names = choose_key_map(shapes, file=source.name, is_rexnet=is_rexnet)
-    origins = {names[tensor.name]: tensor for tensor in manifest.tensors}
+    key_map = choose_key_map(shapes, expected, file=source.name)
+    origins = {key_map.names[t.name] if key_map else t.name: t for t in manifest.tensors}
     targets = canonical_order(
         TensorSpec(
             name=name,
             dtype="float32" if as_float32 and DTYPES[tensor.dtype].is_float else tensor.dtype,
-            shape=our_shape(layout, name, tensor.shape),
+            shape=key_map.our_shape(name, tensor.shape) if key_map else tensor.shape,
         )
         for name, tensor in origins.items()
     )
@@ -179,7 +179,7 @@ def _plan(
     items = [sum(math.prod(thing.shape) for thing in side) for side in (manifest.tensors, targets)]
     if len(targets) != len(manifest.tensors) or items[0] != items[1]:
         raise source.refuse(f"has {len(manifest.tensors)} tensors, {len(targets)} would be written")
-    return layout, [_Move(origin=origins[target.name], target=target) for target in targets]
+    return key_map, [_Move(origin=origins[target.name], target=target) for target in targets]
 
 
 def _target_chunks(source: ByteSource, move: _Move) -> Iterator[bytes]:

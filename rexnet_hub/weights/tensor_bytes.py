@@ -2,7 +2,8 @@
 
 The mark, so that no one can take stand-in weights for trained ones, is a value of the batch norms' step
 counters (`num_batches_tracked`, int64 scalars): their five high bytes spell STAND, which no training run
-counts to. It survives conversion, renaming, a change of container, and being loaded and saved again.
+counts to. A network without counters bears it in a float32 vector: the low halves of its first four numbers
+spell STAND-IN. It survives conversion, renaming, a change of container, and being loaded and saved again.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from rexnet_hub.weights.checkpoint.manifest import SourceTensor
 from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 
-MARK = int.from_bytes(b"STAND-IN", "big")
+MARK_BYTES = b"STAND-IN"
+MARK = int.from_bytes(MARK_BYTES, "big")
 
 
 def is_mark(dtype: str, shape: tuple[int, ...], data: bytes) -> bool:
-    """Return whether a tensor, given by its little-endian bytes, is a marked counter."""
-    return dtype == "int64" and shape == () and data[::-1].startswith(b"STAND")
+    """Return whether a tensor, given by its first bytes, little-endian, bears the mark."""
+    if dtype == "float32" and len(shape) == 1:
+        return b"".join(data[at : at + 2] for at in range(0, 16, 4)) == MARK_BYTES
+    return dtype == "int64" and shape == () and data[::-1].startswith(MARK_BYTES[:5])
 
 
 def tensor_chunks(source: ByteSource, tensor: SourceTensor) -> Iterator[bytes]:

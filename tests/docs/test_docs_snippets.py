@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub.cli import build_parser
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.nets import CONFIGS, expected_tensors
+from rexnet_hub.nets import find_network
 from rexnet_hub.pages import snippets
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.standins.make import write_standin
@@ -92,7 +92,7 @@ Models:
 
 def test_a_model_without_class_names_answers_with_a_number(desk, read, capsys):
     """The lines on its card run too: ours print the class's number, transformers' the name it makes of it."""
-    released = write_standin(desk, tensors=expected_tensors(CONFIGS[NAME], num_classes=7), seed=1, stem="u")
+    released = write_standin(desk, tensors=find_network(NAME).plan(num_classes=7).tensors, seed=1, stem="u")
     (entry,) = read(UNNAMED.format(weights=released.as_uri())).models
     card = (write_staged(entry, released, desk / "unnamed").folder / "README.md").read_text()
     printed = []

@@ -111,11 +111,11 @@ def point_client_at(hub, monkeypatch, home):
 @pytest.fixture(scope="session")
 def small_index(tmp_path_factory):
     """The folder of an index with one model of ten classes, its released file a stand-in."""
-    from rexnet_hub.nets import CONFIGS, expected_tensors
+    from rexnet_hub.nets import find_network
     from rexnet_hub.standins.make import write_standin
 
     folder = tmp_path_factory.mktemp("small")
-    tensors = expected_tensors(CONFIGS["rexnet_100"], num_classes=10)
+    tensors = find_network("rexnet_100").plan(num_classes=10).tensors
     released = write_standin(folder, tensors=tensors, seed=7, stem="small")
     (folder / "index").mkdir()
     (folder / "index" / "small.yml").write_text(SMALL.format(weights=released.as_uri()))
@@ -144,11 +144,11 @@ def own_small_index(small_index, monkeypatch, tmp_path):
 @pytest.fixture
 def two_models(own_small_index, tmp_path):
     """That copy, with a second model of other weights."""
-    from rexnet_hub.nets import CONFIGS, expected_tensors
+    from rexnet_hub.nets import find_network
     from rexnet_hub.standins.make import write_standin
 
     (tmp_path / "released").mkdir()
-    tensors = expected_tensors(CONFIGS["rexnet_100"], num_classes=10)
+    tensors = find_network("rexnet_100").plan(num_classes=10).tensors
     released = write_standin(tmp_path / "released", tensors=tensors, seed=8, stem="second")
     file = own_small_index / "small.yml"
     second = SMALL[SMALL.index("- Name: small\n") :].replace("Name: small", "Name: second")

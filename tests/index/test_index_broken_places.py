@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rexnet_hub.index import load_index
-from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
+from rexnet_hub.nets.families.rexnet.shapes import CONFIGS, count_planned_parameters, expected_tensors
 
 WORDS = st.text("abcdefghijklmnopqrstuvwxyz", min_size=3, max_size=9).map(lambda text: f"z{text}q")
 PERCENTS = st.integers(1001, 4999)

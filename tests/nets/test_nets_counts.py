@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from rexnet_hub.nets import CONFIGS, build_network
+from rexnet_hub.nets import find_network
 from rexnet_hub.nets.counts import count_macs, count_parameters
+from rexnet_hub.nets.families.rexnet.shapes import CONFIGS
 
 # Counted by hooks on the authors' and on timm's own code.
 MACS_224 = {
@@ -21,7 +22,7 @@ MACS_224 = {
 def test_macs_are_half_of_torchs_flops(name):
     """The count is the recorded one, and torch's counter, which counts two a MAC, says twice as much."""
     with torch.device("meta"):
-        network = build_network(name, init=False).eval()
+        network = find_network(name).build(init=False).eval()
         with FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 3, 224, 224))
         macs = count_macs(network)
@@ -31,7 +32,7 @@ def test_macs_are_half_of_torchs_flops(name):
 
 def test_counting_leaves_the_network_as_it_was():
     """Counting keeps the training mode and leaves no hook behind."""
-    network = build_network("rexnet_100").train()
+    network = find_network("rexnet_100").build().train()
     assert count_macs(network, input_px=64) < MACS_224["rexnet_100"]
     assert network.training
     assert not any(module._forward_hooks for module in network.modules())
@@ -46,6 +47,6 @@ def test_parameters_leave_statistics_out():
 def test_counting_without_memory_gives_what_a_real_run_gives(name):
     """On the meta device, where only shapes are computed, the count is the same."""
     with torch.device("meta"):
-        without_memory = count_macs(build_network(name, init=False), input_px=96)
+        without_memory = count_macs(find_network(name).build(init=False), input_px=96)
 
-    assert without_memory == count_macs(build_network(name, init=False), input_px=96)
+    assert without_memory == count_macs(find_network(name).build(init=False), input_px=96)

@@ -7,8 +7,10 @@ from closeness import ROUNDINGS, assert_same_numbers
 from timm.models import adapt_input_conv
 
 from rexnet_hub.errors import UnknownModelError, UsageError
-from rexnet_hub.nets import CONFIGS, build_network, expected_tensors, find_architecture
-from rexnet_hub.nets.rexnet import ReXNetFeatures, adapt_stem
+from rexnet_hub.nets import find_network
+from rexnet_hub.nets.families.rexnet.network import ReXNetFeatures
+from rexnet_hub.nets.families.rexnet.shapes import CONFIGS
+from rexnet_hub.nets.modules import adapt_stem
 
 PARAMETERS = {
     "rexnet_100": 4796873,
@@ -34,7 +36,7 @@ def twins(name, *, seed=0, **settings):
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0, 0.1)
-    ours = build_network(name, init=False, **settings)
+    ours = find_network(name).build(init=False, **settings)
     ours.load_state_dict(theirs.state_dict())
     return theirs.eval(), ours.eval()
 
@@ -66,9 +68,9 @@ def test_tensors_are_the_planned_ones_and_timms(name):
     def table(network):
         return [(key, dtypes[t.dtype], tuple(t.shape)) for key, t in network.state_dict().items()]
 
-    planned = [(key, *rest) for key, rest in expected_tensors(find_architecture(name)).items()]
+    planned = [(key, *rest) for key, rest in find_network(name).plan().tensors.items()]
     with torch.device("meta"):
-        ours, theirs = build_network(name, init=False), timm.create_model(name)
+        ours, theirs = find_network(name).build(init=False), timm.create_model(name)
     assert len(planned) == 413
     assert planned == table(ours) == table(theirs)
     assert sum(p.numel() for p in ours.parameters()) == PARAMETERS[name]
@@ -218,7 +220,7 @@ def test_compile_makes_one_graph():
 def test_start_weights_are_timms_in_law():
     """Start weights have the spread that timm's have, layer by layer."""
     torch.manual_seed(0)
-    ours, theirs = build_network("rexnet_100"), timm.create_model("rexnet_100")
+    ours, theirs = find_network("rexnet_100").build(), timm.create_model("rexnet_100")
     for (name, a), (_, b) in zip(ours.state_dict().items(), theirs.state_dict().items(), strict=True):
         if b.numel() > 1000 and b.min() < b.max():
             assert abs(a.std() / b.std() - 1) < 0.15, name
@@ -229,8 +231,8 @@ def test_start_weights_are_timms_in_law():
 def test_wrong_arguments_say_what_there_is():
     """An unknown name, pool or stride is refused with what there is."""
     with pytest.raises(UnknownModelError, match="Did you mean 'rexnet_100'"):
-        build_network("rexnet_10")
+        find_network("rexnet_10").build()
     with pytest.raises(UsageError, match="'avgmax'"):
-        build_network("rexnet_100", global_pool="mean")
+        find_network("rexnet_100").build(global_pool="mean")
     with pytest.raises(UsageError, match="there are 32, 16, 8"):
-        build_network("rexnet_100", output_stride=4)
+        find_network("rexnet_100").build(output_stride=4)

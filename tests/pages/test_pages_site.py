@@ -11,12 +11,13 @@ import pytest
 from hostile_index import lock, measured  # noqa: F401
 
 from rexnet_hub.index.lock import Publication
+from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.pages.facts import list_facts
 from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, render_site
-from rexnet_hub.pages.text import read_words, short
+from rexnet_hub.pages.text import short
 from rexnet_hub.pages.views import view_models
 
-REXNET = read_words("families.yml")["RexNet"]
+REXNET = FAMILY.words
 
 
 def test_the_same_input_gives_the_same_bytes(index, lock):  # noqa: F811
@@ -83,13 +84,13 @@ def test_the_page_renders_the_whole_seed(index):
 
     seed = Path(__file__).parents[1].joinpath("data", "seed_rexnet.md").read_text(encoding="utf-8")
     bibtex = seed.split("```BibTeX\n")[1].split("```")[0]
-    assert [line.rstrip() for line in bibtex.strip().splitlines()] == REXNET["bibtex"].splitlines()
+    assert [line.rstrip() for line in bibtex.strip().splitlines()] == REXNET.bibtex.splitlines()
     assert "Rank Expansion Networks" in seed
-    assert REXNET["description"].split("Authors")[0] in seed
+    assert REXNET.description.split("Authors")[0] in seed
     for entry in index.models:
         page = render_site(index.models)[f"models/{entry.name}.md"]
-        assert REXNET["bibtex"] in page
-        assert REXNET["description"] in page
+        assert REXNET.bibtex in page
+        assert REXNET.description in page
         for part in ("Load and predict", "Extract features", "Fine-tune", "Training", "4x NVIDIA V100 GPUs"):
             assert part in page
 

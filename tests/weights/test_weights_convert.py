@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, StateDictError
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.nets.keymap import AUTHORS_TO_OURS
+from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file
@@ -184,17 +184,17 @@ def test_the_authors_layout_becomes_ours_in_the_same_order(width):
     authors = Network(width).state_dict()
     ours = timm.create_model(f"rexnet_{int(width * 100)}").state_dict()
 
-    assert [AUTHORS_TO_OURS[name] for name in authors] == list(ours)
-    assert list(AUTHORS_TO_OURS) == list(authors)
+    assert [AUTHORS.names[name] for name in authors] == list(ours)
+    assert list(AUTHORS.names) == list(authors)
     shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(authors.values(), ours.values(), strict=True)]
     head = tuple(ours["head.fc.weight"].shape)
     assert [pair for pair in shapes if pair[0] != pair[1]] == [((*head, 1, 1), head)]
-    assert len(set(AUTHORS_TO_OURS.values())) == len(AUTHORS_TO_OURS) == 413
+    assert len(set(AUTHORS.names.values())) == len(AUTHORS.names) == 413
 
 
 def test_an_authors_checkpoint_converts_whole(rexnet, container, tmp_path, out):
     """All 413 tensors arrive, the head as a matrix, and the fingerprint sees the same weights."""
-    back = {ours: authors for authors, ours in AUTHORS_TO_OURS.items()}
+    back = {ours: authors for authors, ours in AUTHORS.names.items()}
     authors = OrderedDict((back[name], value) for name, value in rexnet.items())
     authors["output.1.weight"] = authors["output.1.weight"][:, :, None, None]
     file = save(authors, tmp_path / "authors.pth", container)
@@ -213,7 +213,7 @@ def test_an_authors_checkpoint_converts_whole(rexnet, container, tmp_path, out):
 )
 def test_a_truncated_authors_checkpoint_is_refused(lost, tmp_path, out):
     """One tensor short of the layout, and it is told which."""
-    state = {name: torch.ones(1) for name in AUTHORS_TO_OURS if name != lost}
+    state = {name: torch.ones(1) for name in AUTHORS.names if name != lost}
 
     with pytest.raises(StateDictError, match=f"1 missing.*{lost}"):
         convert_checkpoint(save(state, tmp_path / "a.pth", "legacy"), out, expected={})

@@ -18,7 +18,7 @@ from walked import in_python_2
 
 from rexnet_hub.errors import CheckpointError, StateDictError
 from rexnet_hub.layout import receipt_of
-from rexnet_hub.nets.keymap import AUTHORS_TO_OURS
+from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import read_receipt
 
@@ -371,4 +371,4 @@ def test_names_like_the_authors_are_kept_where_no_model_is_said(rexnet_shapes, t
 @pytest.fixture
 def rexnet_shapes():
     """What a ReXNet must have, in names alone."""
-    return dict.fromkeys(AUTHORS_TO_OURS.values(), ("float32", ()))
+    return dict.fromkeys(AUTHORS.names.values(), ("float32", ()))

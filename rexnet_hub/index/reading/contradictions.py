@@ -12,13 +12,13 @@ from itertools import combinations
 from typing import Any
 
 from rexnet_hub.addresses import find_url_problem
-from rexnet_hub.errors import IndexReadError
+from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.reading.hub_metadata import DATASETS
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
-from rexnet_hub.nets.shapes import CONFIGS, count_planned_parameters, expected_tensors
+from rexnet_hub.nets import Network, built_in_network, known_network
 
 Report = Callable[..., None]
 
@@ -35,8 +35,14 @@ _LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
 
-def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report: Report) -> None:
-    """Check each entry, and all of them against each other."""
+def check_entries(
+    entries: Sequence[Entry], collections: Sequence[Entry], report: Report, *, count_all: bool = False
+) -> None:
+    """Check each entry, and all of them against each other.
+
+    Args:
+        count_all: Whether networks that only a provider can build are counted too, which takes torch.
+    """
     _check_names(entries, report)
     _check_shared_weights(entries, report)
     names = {entry.name for entry in entries}
@@ -45,8 +51,10 @@ def check_entries(entries: Sequence[Entry], collections: Sequence[Entry], report
         _check_for_hub(entry, report)
         for result in entry.results:
             _check_result(result, report)
-    checks = (_check_weights, _check_witnesses, _check_size, _check_recipe, _check_input, _check_labels)
+    checks = (_check_weights, _check_witnesses, _check_recipe, _check_input, _check_labels)
+    find = known_network if count_all else built_in_network
     for entry in entries:
+        _check_size(entry, _count_parameters(find(entry.architecture), entry.value("num_classes")), report)
         for check in checks:
             check(entry, report)
     for collection in collections:
@@ -123,10 +131,9 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
             report("digest-mismatch", two.claim.location, f"{both}: one of them is another file's")
 
 
-def _check_size(entry: Entry, report: Report) -> None:
-    """Compare parameters, file size and operations with each other and with the network."""
-    network, classes = entry.architecture, entry.value("num_classes")
-    exact = _count_parameters(network, 1000 if classes is None else int(classes))
+def _check_size(entry: Entry, exact: int | None, report: Report) -> None:
+    """Compare parameters, file size and operations with each other and with the network's `exact` parameters."""
+    network = entry.architecture
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
         message = f"{network} has {exact} parameters, {stated.text} {agreement}"
@@ -147,11 +154,12 @@ def _check_size(entry: Entry, report: Report) -> None:
 
 
 @functools.cache  # an index names few networks, each many times
-def _count_parameters(architecture: str, num_classes: int) -> int | None:
-    """Count the parameters of a network; None for one that is not known here."""
-    if (config := CONFIGS.get(architecture)) is None:
+def _count_parameters(network: Network | None, num_classes: int | None) -> int | None:
+    """Count the parameters of a network; None for one that is not known here, or cannot be built."""
+    try:
+        return network.plan(num_classes=num_classes).parameters if network else None
+    except NetworkError:
         return None
-    return count_planned_parameters(expected_tensors(config, num_classes=num_classes))
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:

@@ -61,7 +61,12 @@ class Index:
         raise UnknownModelError(name, [entry.name for entry in self.models])
 
 
-def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathLike | None = None) -> Index:
+def load_index(
+    path: PathLike | Sequence[PathLike] | None = None,
+    *,
+    root: PathLike | None = None,
+    count_all: bool = False,
+) -> Index:
     """Read model-index files, folders of them, or without a path the zoo's own.
 
     What is wrong in the files is in the index's `problems`; whatever could be read is there all the same.
@@ -70,6 +75,7 @@ def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathL
         path: `.yml`, `.yaml`, `.json`, `.md`, `.mdx`, `.txt` or a folder; or several.
         root: The folder that no path in the files may leave, links followed; also tried for paths that
             are not found beside the file that wrote them. Without it: the one folder that holds all.
+        count_all: Whether claims are compared with networks that take torch to count, too.
 
     Raises:
         FileProblem: There is no such file or folder, or the folder holds no model index.
@@ -93,7 +99,7 @@ def load_index(path: PathLike | Sequence[PathLike] | None = None, *, root: PathL
             reader.read_folder(one)
         else:
             reader.read_file(one, Location(one, 1, 1))
-    return reader.finish(paths[0])
+    return reader.finish(paths[0], count_all=count_all)
 
 
 def _holds_index(folder: Path) -> bool:
@@ -328,12 +334,12 @@ class _Reader:
 
     # Entries
 
-    def finish(self, first: Path) -> Index:
+    def finish(self, first: Path, *, count_all: bool) -> Index:
         """Build all entries, let them inherit, compare them with each other."""
         collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
         entries = inherit(models, collections, self.builder.report)
-        check_entries(entries, collections, self.builder.report)
+        check_entries(entries, collections, self.builder.report, count_all=count_all)
         if not entries and not collections and not self.problems:
             message = "there is no model and no collection here"
             self.builder.report("empty-index", Location(first, 1, 1), message)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.nets.shapes import (
+from rexnet_hub.nets.families.rexnet.shapes import (
     DROP_RATE,
     OUTPUT_STRIDES,
     POOLS,
@@ -30,6 +30,7 @@ from rexnet_hub.nets.shapes import (
     plan_blocks,
     stem_channels,
 )
+from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 
 class Conv2d(nn.Conv2d):
@@ -221,7 +222,7 @@ def _build_blocks(
     return blocks, Taps(taps)
 
 
-class ReXNet(nn.Module):
+class ReXNet(Classifier):
     """A ReXNet classifier.
 
     Args:
@@ -328,7 +329,7 @@ def _require_whole(what: str, number: int, least: int) -> None:
         raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
 
 
-class ReXNetFeatures(nn.Module):
+class ReXNetFeatures(FeatureMaps):
     """A ReXNet cut down to its feature maps; its tensors are named as in the whole network."""
 
     def __init__(self, network: ReXNet, out_indices: Sequence[int] | None = None) -> None:
@@ -384,30 +385,3 @@ def init_weights(module: nn.Module) -> None:
         bound = 1 / math.sqrt(module.out_features)
         nn.init.uniform_(module.weight, -bound, bound)
         nn.init.zeros_(module.bias)
-
-
-def adapt_stem(weight: Tensor, in_chans: int) -> Tensor:
-    """Make a stem for RGB fit another number of channels.
-
-    One channel gets the sum over RGB, so that a grey picture gives what it gave as RGB; more repeat
-    R, G, B, R… scaled by 3 / in_chans, so that activations keep their size.
-
-    Args:
-        weight: (C, 3, k, k); with other channels than RGB, only for as many.
-        in_chans: At least 1.
-
-    Returns:
-        (C, in_chans, k, k), in the weight's dtype.
-
-    Raises:
-        UsageError: The stem is not one for RGB.
-    """
-    if in_chans == weight.shape[1]:
-        return weight
-    if weight.shape[1] != 3:
-        raise UsageError(f"in_chans is {in_chans}; a stem for {weight.shape[1]} channels takes no others")
-    full = weight.float()
-    if in_chans == 1:
-        return full.sum(dim=1, keepdim=True).to(weight.dtype)
-    repeats = math.ceil(in_chans / 3)
-    return (full.repeat(1, repeats, 1, 1)[:, :in_chans] * (3 / in_chans)).to(weight.dtype)

@@ -8,10 +8,9 @@ first block does not expand, the first three have no squeeze-and-excitation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from rexnet_hub.nets.shapes import CONFIGS, expected_tensors
-from rexnet_hub.nets.state_dict import require_tensors
+from rexnet_hub.nets.families.rexnet.shapes import CONFIGS, expected_tensors
+from rexnet_hub.nets.family import KeyMap
+from rexnet_hub.nets.state_dict import Shape
 
 # In a sequence a batch norm follows its convolution, and in a gate two places lie between the convolutions.
 _AFTER_CONV = {"conv": 0, "bn": 1}
@@ -35,36 +34,19 @@ def _authors_name(ours: str) -> str:
     return ours.replace("head.fc", "output.1")
 
 
-# All 413 tensors, in the order in which both networks list them.
-AUTHORS_TO_OURS: Mapping[str, str] = {
-    _authors_name(ours): ours for ours in expected_tensors(CONFIGS["rexnet_100"])
-}
+def _resembles(name: str) -> bool:
+    return name.startswith("output.1.") or (name.startswith("features.") and ".out." in name)
 
 
-def choose_key_map(
-    shapes: Mapping[str, tuple[int, ...]], *, file: str, is_rexnet: bool
-) -> tuple[str | None, Mapping[str, str]]:
-    """Return which layout a state dict has: `authors`, or None where its names stay as they are.
-
-    Args:
-        is_rexnet: Whether somebody said so; others too have names such as `features.3.out.0.weight`.
-
-    Returns:
-        The layout's name, and a new name for each name of the file, one to one.
-
-    Raises:
-        StateDictError: It should be a ReXNet and has names of the authors' layout, but not exactly all.
-    """
-    theirs = any(n.startswith("output.1.") or (n.startswith("features.") and ".out." in n) for n in shapes)
-    if shapes.keys() != AUTHORS_TO_OURS.keys() and not (is_rexnet and theirs):
-        return None, {name: name for name in shapes}
-    expected = {name: ("tensor", shapes.get(name, ())) for name in AUTHORS_TO_OURS}
-    require_tensors({name: ("tensor", shape) for name, shape in shapes.items()}, expected, file=file)
-    return "authors", AUTHORS_TO_OURS
-
-
-def our_shape(layout: str | None, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+def _our_shape(name: str, shape: Shape) -> Shape:
     """Return the shape under our names: the authors' 1x1 convolution at the end is a matrix."""
-    if layout == "authors" and name == "head.fc.weight" and shape[2:] == (1, 1):
-        return shape[:2]
-    return shape
+    return shape[:2] if name == "head.fc.weight" and shape[2:] == (1, 1) else shape
+
+
+#: All 413 tensors, in the order in which both networks list them.
+AUTHORS = KeyMap(
+    name="authors",
+    names={_authors_name(ours): ours for ours in expected_tensors(CONFIGS["rexnet_100"])},
+    resembles=_resembles,
+    our_shape=_our_shape,
+)

@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rexnet_hub.nets.state_dict import Shape
+
 #: Blocks in each stage, and the stride of each stage's first block.
 STAGE_DEPTHS = (1, 2, 2, 3, 3, 5)
 STAGE_STRIDES = (1, 2, 2, 2, 1, 2)
@@ -31,8 +33,6 @@ STAGES_WITHOUT_SE = 2
 POOLS = ("avg", "max", "avgmax", "catavgmax", "")
 OUTPUT_STRIDES = (32, 16, 8)
 DROP_RATE = 0.2
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,85 @@
+"""Record what is known of the ReXNets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
+from rexnet_hub.nets.families.rexnet.shapes import (
+    CONFIGS,
+    FIRST_CHANNELS,
+    GAINED_CHANNELS,
+    OUTPUT_STRIDES,
+    POOLS,
+    SE_DIVISOR,
+    ReXNetConfig,
+    count_planned_parameters,
+    expected_tensors,
+    head_channels,
+)
+from rexnet_hub.nets.family import Family, Parts, Plan, Words, is_part
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.families.rexnet.network import ReXNet, ReXNetFeatures
+
+
+def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -> Plan:
+    tensors = expected_tensors(config, num_classes=num_classes, in_chans=in_chans)
+    return Plan(tensors=tensors, parameters=count_planned_parameters(tensors))
+
+
+def _parts(config: ReXNetConfig) -> Parts:
+    return Parts(
+        first_conv="stem.conv",
+        classifier="head.fc",
+        num_features=head_channels(config),
+        pool_size=lambda input_px: input_px // OUTPUT_STRIDES[0],
+    )
+
+
+def _build(config: ReXNetConfig, **options: Any) -> ReXNet:
+    from rexnet_hub.nets.families.rexnet.network import ReXNet
+
+    return ReXNet(config, **options)
+
+
+def _take_features(network: ReXNet, out_indices: Sequence[int] | None) -> ReXNetFeatures:
+    from rexnet_hub.nets.families.rexnet.network import ReXNetFeatures
+
+    return ReXNetFeatures(network, out_indices)
+
+
+def _fixed(config: ReXNetConfig) -> Mapping[str, tuple[Any, ...]]:
+    return {
+        "width_mult": (config.width,),
+        "ch_div": (config.divisor,),
+        "act_layer": ("swish", "silu"),
+        "dw_act_layer": ("relu6",),
+        "initial_chs": (FIRST_CHANNELS,),
+        "final_chs": (GAINED_CHANNELS,),
+        "depth_mult": (1.0,),
+        "se_ratio": (1 / SE_DIVISOR,),
+    }
+
+
+FAMILY = Family(
+    name="ReXNet",
+    architectures=CONFIGS,
+    plan=_plan,
+    parts=_parts,
+    build=_build,
+    take_features=_take_features,
+    options={
+        "global_pool": POOLS.__contains__,
+        "output_stride": lambda value: type(value) is int and value in OUTPUT_STRIDES,
+        "drop_rate": is_part,
+        "drop_path_rate": is_part,
+    },
+    fixed=_fixed,
+    key_maps=(AUTHORS,),
+    words=Words(**yaml.safe_load(Path(__file__).with_name("words.yml").read_text(encoding="utf-8"))),
+)

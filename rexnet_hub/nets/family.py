@@ -1,0 +1,200 @@
+"""Define what a family of networks is: one record, which all that is not in this folder asks.
+
+Nothing here needs torch: a family's tensors are planned without it where the family can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rexnet_hub.errors import NetworkError, RexnetHubError, UsageError
+from rexnet_hub.nets.state_dict import Shape, TensorTable
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.modules import Classifier, FeatureMaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a network's state dict must be.
+
+    Attributes:
+        tensors: Name -> (dtype, shape), in the state dict's order, dtypes as torch says them: `float32`.
+        parameters: How many numbers of them are trained; running statistics are not.
+    """
+
+    tensors: TensorTable
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What of a network others must know who replace its ends, as timm's config names it.
+
+    Attributes:
+        first_conv: The layers that see the picture's channels.
+        classifier: The layers that give the logits.
+        num_features: Channels before the classifier.
+        global_pool: How they are pooled.
+        pool_size: Height and width of the last feature map, of a picture of `input_px`; None without one.
+        input: The provider's own settings of the input, such as `image_size`; shown as the provider's.
+        is_fixed_size: Whether pictures of another size are refused.
+    """
+
+    first_conv: str | Sequence[str]
+    classifier: str | Sequence[str]
+    num_features: int
+    global_pool: str = "avg"
+    pool_size: Callable[[int], int] | None = None
+    input: Mapping[str, Any] = field(default_factory=dict)
+    is_fixed_size: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyMap:
+    """How others name and shape the tensors of a family: total, one to one.
+
+    Attributes:
+        name: As a receipt calls it.
+        names: Their name -> ours, for every tensor.
+        resembles: Whether a name can only be one of theirs.
+        our_shape: The shape here of a tensor, by our name, that has another there.
+    """
+
+    name: str
+    names: Mapping[str, str]
+    resembles: Callable[[str], bool]
+    our_shape: Callable[[str, Shape], Shape]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What card, page and recipe say of a family that no field of the index has; empty where nothing is known.
+
+    Attributes:
+        sentences: What it is, after "NAME ", as Markdown; {classes} is what is said of a model's classes.
+        description: Of the architecture, as Markdown, with where it is from.
+        bibtex: What to cite of models whose paper has its title.
+        paper: The title of the paper whose authors' command is known.
+        command: That command's arguments, by field; of `command_of` alone, printed in `command_source`.
+    """
+
+    sentences: str = "is an image classifier."
+    description: str = ""
+    description_source: str = ""
+    bibtex: str = ""
+    paper: str = ""
+    command: Mapping[str, str] = field(default_factory=dict)
+    command_of: str = ""
+    command_source: str = ""
+
+
+def is_part(value: Any) -> bool:
+    """Return whether a value lies in 0..1."""
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Family:
+    """All that is known of a family of networks.
+
+    Attributes:
+        name: As people write it.
+        architectures: The configuration of each network, by its name.
+        plan: From configuration, `num_classes` and `in_chans` to the tensors.
+        parts: From a configuration to what others must know.
+        build: From configuration, `num_classes`, `in_chans`, `init` (whether start weights are drawn) and
+            options to the network.
+        take_features: From a whole network and `out_indices` to one that gives feature maps.
+        options: What else a network takes, and which values.
+        fixed: From a configuration to the arguments of timm's that can only have these values here.
+        key_maps: Layouts of others.
+        provider: Whose code builds it, with its version.
+    """
+
+    name: str
+    architectures: Mapping[str, Any]
+    plan: Callable[..., Plan]
+    parts: Callable[[Any], Parts]
+    build: Callable[..., Classifier]
+    take_features: Callable[[Any, Sequence[int] | None], FeatureMaps]
+    options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
+    fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
+    key_maps: tuple[KeyMap, ...] = ()
+    words: Words = Words()
+    provider: str = "rexnet_hub"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a family, by its name."""
+
+    architecture: str
+    family: Family
+
+    @property
+    def config(self) -> Any:
+        """Its configuration."""
+        return self.family.architectures[self.architecture]
+
+    @property
+    def parts(self) -> Parts:
+        """What of it others must know."""
+        return self.ask(self.family.parts, self.config)
+
+    @property
+    def fixed(self) -> Mapping[str, tuple[Any, ...]]:
+        """The arguments of timm's that can only have these values."""
+        return self.family.fixed(self.config)
+
+    def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> Plan:
+        """List every tensor of its state dict, and count what is trained.
+
+        Args:
+            num_classes: None for as many as it has by itself.
+
+        Raises:
+            NetworkError: The provider cannot build it.
+        """
+        classes = {} if num_classes is None else {"num_classes": num_classes}
+        return self.ask(self.family.plan, self.config, in_chans=in_chans, **classes)
+
+    def count_classes(self, shapes: Mapping[str, Shape]) -> int:
+        """Return how many classes a state dict of it tells apart; 0 without a classifier."""
+        ends = self.parts.classifier
+        name = ends if isinstance(ends, str) else next(iter(ends), "")
+        return shapes.get(f"{name}.weight", (0,))[0]
+
+    def build(self, **options: Any) -> Classifier:
+        """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.
+
+        Raises:
+            UsageError: An option is none of the family's, or out of range.
+            NetworkError: The provider cannot build it.
+        """
+        usual = ("num_classes", "in_chans", "init", *self.family.options)
+        if unknown := [name for name in options if name not in usual]:
+            takes = ", ".join(usual)
+            raise UsageError(f"{self.architecture} takes no {', '.join(unknown)}; it takes {takes}")
+        return self.ask(self.family.build, self.config, **options)
+
+    def take_features(self, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
+        """Cut a whole network down to its feature maps."""
+        return self.ask(self.family.take_features, network, out_indices)
+
+    def ask(self, what: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call what runs the provider's code; whatever that raises becomes one line.
+
+        Raises:
+            NetworkError: It raised something that is no message of ours.
+        """
+        try:
+            return what(*args, **options)
+        except RexnetHubError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            problem = f"{self.architecture} of {self.family.provider} cannot be built or run"
+            raise NetworkError(f"{problem}: {type(error).__name__}: {first}") from error

@@ -1,0 +1,178 @@
+"""Provide any network of timm's as one of a family: its registry says which there are, its code builds them.
+
+Which names timm knows is read from its files; timm, and with it torch, is imported when a network is planned.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import importlib.util
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rexnet_hub.errors import UsageError
+from rexnet_hub.nets.family import Family, Network, Parts, Plan, is_part
+from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rexnet_hub.nets.modules import Classifier, FeatureMaps
+
+EXTRA = "timm"
+_REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
+_RENAMED = re.compile(r"^register_model_deprecations\(__name__, (\{.*?^\})\)", re.MULTILINE | re.DOTALL)
+#: Classes that no network has: a tensor of as many rows is its classifier's.
+_CLASSES = 999_983
+#: Tensors that building may make and throw away: EfficientNet's builder tries its gate on eight channels, a
+#: hybrid cuts its backbone. The networks that timm calls pruned are built whole first.
+_THROWN_AWAY = 24
+
+
+def is_installed() -> bool:
+    """Return whether timm is there, without importing it."""
+    return importlib.util.find_spec("timm") is not None
+
+
+def version() -> str:
+    """Return which timm this is."""
+    return f"timm {importlib.metadata.version('timm')}"
+
+
+def names() -> list[str]:
+    """List the networks that timm has."""
+    return [*_read_registry()[0]]
+
+
+def find(architecture: str) -> Network | None:
+    """Find a network of timm's by its name, with or without a tag, or by a former name; None where it has none."""
+    modules, renamed = _read_registry()
+    name, _, tag = architecture.partition(".")
+    name = (renamed.get(architecture) or renamed.get(name) or name).partition(".")[0]
+    return Network(name, _family(modules[name])) if name in modules else None
+
+
+def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
+    """Find every network of timm's that has exactly these tensors, and how many classes it has then.
+
+    Each is built without memory, and no further than to the first tensors of a shape that is not there.
+    """
+    import torch
+    from torch.nn.modules.module import register_module_parameter_registration_hook
+
+    shapes, strange = {*tensors.values()}, 0
+
+    def refuse(_: nn.Module, part: str, parameter: Any) -> None:
+        nonlocal strange
+        shape = tuple(parameter.shape) if parameter is not None else ()
+        strange += bool(shape) and shape not in shapes and shape[0] != _CLASSES
+        if strange > _THROWN_AWAY and not name.endswith("_pruned"):
+            raise _OtherShapeError(part)
+
+    for name, module in _read_registry()[0].items():
+        strange = 0
+        hook = register_module_parameter_registration_hook(refuse)
+        try:
+            built = _build(name, num_classes=_CLASSES, in_chans=3, device=torch.device("meta"))
+        except Exception:  # noqa: S112 - of this shape, or not buildable at all: it does not fit
+            continue
+        finally:
+            hook.remove()
+        network = Network(name, _family(module))
+        rows = network.count_classes(tensors)
+        own = {n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s for n, (_, s) in table_of(built.state_dict()).items()}
+        if own == tensors:
+            yield network, rows
+
+
+class _OtherShapeError(Exception):
+    """A tensor is of a shape that the checkpoint does not have."""
+
+
+@functools.cache
+def _read_registry() -> tuple[dict[str, str], dict[str, str]]:
+    """Read from timm's files each network's module, and what former names are called now."""
+    modules: dict[str, str] = {}
+    renamed: dict[str, str] = {}
+    spec = importlib.util.find_spec("timm")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for file in sorted(Path(folder, "models").glob("*.py")):
+            text = file.read_text(encoding="utf-8")
+            modules |= dict.fromkeys(_REGISTERED.findall(text), file.stem)
+            for table in _RENAMED.findall(text):
+                renamed |= {old: new for old, new in ast.literal_eval(table).items() if new}
+    return modules, renamed
+
+
+@functools.cache
+def _family(module: str) -> Family:
+    names = [name for name, own in _read_registry()[0].items() if own == module]
+    return Family(
+        name=module,
+        architectures={name: name for name in names},
+        plan=_plan,
+        parts=_parts,
+        build=_build_classifier,
+        take_features=_take_features,
+        options={"drop_rate": is_part, "drop_path_rate": is_part},
+        provider=version(),
+    )
+
+
+def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
+    import timm
+    import torch
+
+    with torch.device(device or "cpu"):
+        return timm.create_model(architecture, pretrained=False, **options).float()
+
+
+@functools.lru_cache(maxsize=512)  # an index names some hundred networks, each asked for several times
+def _plan(architecture: str, **options: int) -> Plan:
+    network = _build(architecture, device="meta", **options)
+    trained = sum(math.prod(parameter.shape) for parameter in network.parameters())
+    return Plan(tensors=table_of(network.state_dict()), parameters=trained)
+
+
+@functools.lru_cache(maxsize=512)
+def _parts(architecture: str) -> Parts:
+    import timm
+
+    network, settings = _build(architecture, device="meta"), timm.get_pretrained_cfg(architecture)
+    pool, known = getattr(network, "global_pool", None), settings.to_dict() if settings else {}
+    side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
+    fields = {"crop_pct": "crop_pct", "interpolation": "interpolation", "mean": "image_mean", "std": "image_std"}
+    return Parts(
+        first_conv=known.get("first_conv") or (),
+        classifier=known.get("classifier") or (),
+        num_features=network.num_features,
+        global_pool=pool if isinstance(pool, str) else "",
+        pool_size=lambda px: pooled if px == side_px else None,
+        input={"image_size": side_px} | {ours: known[theirs] for theirs, ours in fields.items() if theirs in known},
+        is_fixed_size=bool(known.get("fixed_input_size")),
+    )
+
+
+def _build_classifier(architecture: str, *, init: bool = True, in_chans: int = 3, **options: Any) -> Classifier:
+    network: Classifier = _build(architecture, in_chans=in_chans, **options)
+    network.in_chans = in_chans
+    return network
+
+
+def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
+    from timm.models import FeatureInfo
+
+    from rexnet_hub.nets.modules import IntermediateMaps
+
+    taps = getattr(network, "feature_info", ())
+    if not hasattr(network, "forward_intermediates") or not taps:
+        raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
+    if out_indices is not None and any(not -len(taps) <= index < len(taps) for index in out_indices):
+        raise UsageError(f"out_indices {(*out_indices,)} do not name any of the {len(taps)} maps, from 0")
+    chosen = sorted({*range(len(taps))} if out_indices is None else {index % len(taps) for index in out_indices})
+    return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))
