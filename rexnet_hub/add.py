@@ -158,7 +158,9 @@ def add_entry(
 def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
     """Return by whom which network is said to be in the checkpoint."""
     said = {"--architecture": new.architecture} if new.architecture else {}
-    return said | ({str(new.training_log): model.partition(".")[0]} if isinstance(model := log.get("model"), str) else {})
+    return said | (
+        {str(new.training_log): model.partition(".")[0]} if isinstance(model := log.get("model"), str) else {}
+    )
 
 
 def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Contents:
@@ -179,15 +181,21 @@ def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Conte
 
 def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
     """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
-    fitting = {n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})}
+    fitting = {
+        n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})
+    }
     if not fitting:
-        raise StateDictError(checkpoint, f"its {len(tensors)} tensors are those of no network that is known here")
+        raise StateDictError(
+            checkpoint, f"its {len(tensors)} tensors are those of no network that is known here"
+        )
     for by, name in said.items():
         if (network := find_network(name)).architecture not in fitting:
             raise UsageError(f"{by}: is of {name}, the checkpoint is a {' or '.join(fitting)}")
         fitting = {network.architecture: fitting[network.architecture]}
     if len(fitting) > 1:
-        problem = f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
+        problem = (
+            f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
+        )
         raise StateDictError(checkpoint, f"{problem}, or with the training log")
     return fitting.popitem()[1]
 

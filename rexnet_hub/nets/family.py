@@ -167,6 +167,13 @@ class Network:
         name = ends if isinstance(ends, str) else next(iter(ends), "")
         return shapes.get(f"{name}.weight", (0,))[0]
 
+    def find_size_problem(self, input_px: int) -> str | None:
+        """Return why it does not take pictures of a size; None where it does."""
+        own_px = self.parts.input.get("image_size")
+        if not self.parts.is_fixed_size or input_px == own_px:
+            return None
+        return f"{self.architecture} takes pictures of {own_px} px alone, not of {input_px}"
+
     def build(self, **options: Any) -> Classifier:
         """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.
 

@@ -6,6 +6,7 @@ Which names timm knows is read from its files; timm, and with it torch, is impor
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.nets.family import Family, Network, Parts, Plan, is_part
-from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
+from rexnet_hub.nets.state_dict import Shape, table_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,13 +80,16 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
         hook = register_module_parameter_registration_hook(refuse)
         try:
             built = _build(name, num_classes=_CLASSES, in_chans=3, device=torch.device("meta"))
-        except Exception:  # noqa: S112 - of this shape, or not buildable at all: it does not fit
+        except Exception:
             continue
         finally:
             hook.remove()
         network = Network(name, _family(module))
         rows = network.count_classes(tensors)
-        own = {n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s for n, (_, s) in table_of(built.state_dict()).items()}
+        own = {
+            n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
+            for n, (_, s) in table_of(built.state_dict()).items()
+        }
         if own == tensors:
             yield network, rows
 
@@ -128,7 +132,7 @@ def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
     import timm
     import torch
 
-    with torch.device(device or "cpu"):
+    with torch.device(device) if device else contextlib.nullcontext():
         return timm.create_model(architecture, pretrained=False, **options).float()
 
 
@@ -146,19 +150,27 @@ def _parts(architecture: str) -> Parts:
     network, settings = _build(architecture, device="meta"), timm.get_pretrained_cfg(architecture)
     pool, known = getattr(network, "global_pool", None), settings.to_dict() if settings else {}
     side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
-    fields = {"crop_pct": "crop_pct", "interpolation": "interpolation", "mean": "image_mean", "std": "image_std"}
+    fields = {
+        "crop_pct": "crop_pct",
+        "interpolation": "interpolation",
+        "mean": "image_mean",
+        "std": "image_std",
+    }
     return Parts(
         first_conv=known.get("first_conv") or (),
         classifier=known.get("classifier") or (),
         num_features=network.num_features,
         global_pool=pool if isinstance(pool, str) else "",
         pool_size=lambda px: pooled if px == side_px else None,
-        input={"image_size": side_px} | {ours: known[theirs] for theirs, ours in fields.items() if theirs in known},
+        input={"image_size": side_px}
+        | {ours: known[theirs] for theirs, ours in fields.items() if theirs in known},
         is_fixed_size=bool(known.get("fixed_input_size")),
     )
 
 
-def _build_classifier(architecture: str, *, init: bool = True, in_chans: int = 3, **options: Any) -> Classifier:
+def _build_classifier(
+    architecture: str, *, init: bool = True, in_chans: int = 3, **options: Any
+) -> Classifier:
     network: Classifier = _build(architecture, in_chans=in_chans, **options)
     network.in_chans = in_chans
     return network
@@ -174,5 +186,7 @@ def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> Fe
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
     if out_indices is not None and any(not -len(taps) <= index < len(taps) for index in out_indices):
         raise UsageError(f"out_indices {(*out_indices,)} do not name any of the {len(taps)} maps, from 0")
-    chosen = sorted({*range(len(taps))} if out_indices is None else {index % len(taps) for index in out_indices})
+    chosen = sorted(
+        {*range(len(taps))} if out_indices is None else {index % len(taps) for index in out_indices}
+    )
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))

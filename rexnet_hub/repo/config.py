@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import RepoError
+from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
@@ -66,11 +66,15 @@ def render_config(entry: Entry) -> str:
     """Render an entry as its config.json.
 
     Raises:
-        IndexReadError: The entry lacks an input setting, or its Labels cannot be read.
+        IndexReadError: The entry lacks an input setting, states one that its network does not take, or its Labels
+            cannot be read.
         UnknownModelError: Nobody here knows the entry's network.
     """
     spec, labels, network = entry.preprocessing, entry_labels(entry), find_network(entry.architecture)
-    parts, pool_size = network.parts, network.parts.pool_size(spec.input_px)
+    if problem := network.find_size_problem(spec.input_px):
+        raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
+    parts = network.parts
+    pool_size = parts.pool_size(spec.input_px) if parts.pool_size else None
     num_classes = entry.value("num_classes")
     config: dict[str, Any] = {
         "architecture": network.architecture,
@@ -197,9 +201,11 @@ def read_config(file: Path) -> RepoConfig:
     options = _find_each({name: f"model_args.{name} {OUTSIDE.get(name, '')}" for name in takes}, keys)
     problems = [f"missing: {name}" for name in NEEDED if name not in given]
     problems += [problem for item in keys.items() if (problem := _refuse(*item, given, network))]
+    size = given.get("input_size", (3, 0, 0))
+    problems += [problem] if network and size[1] and (problem := network.find_size_problem(size[1])) else []
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
-    size = given.pop("input_size")
+    del given["input_size"]
     preprocessing = Preprocessing(
         input_px=size[1],
         crop_fraction=float(given.pop("crop_pct")),
@@ -224,7 +230,10 @@ def read_config(file: Path) -> RepoConfig:
 
 def _find_each(places: Mapping[str, str], keys: Keys) -> Keys:
     """Find the first value that is there for each name."""
-    found = ((name, [keys[place] for place in at.split() if keys.get(place) is not None]) for name, at in places.items())
+    found = (
+        (name, [keys[place] for place in at.split() if keys.get(place) is not None])
+        for name, at in places.items()
+    )
     return {name: values[0] for name, values in found if values}
 
 

@@ -94,7 +94,9 @@ def _file_chunks(specs: list[TensorSpec], generator: np.random.Generator) -> Ite
 
 def _bearer(specs: list[TensorSpec]) -> TensorSpec | None:
     """Find the tensor that bears the mark: a counter, else the first vector that is long enough."""
-    vectors = (spec for spec in specs if spec.dtype == "float32" and len(spec.shape) == 1 and spec.shape[0] >= 4)
+    vectors = (
+        spec for spec in specs if spec.dtype == "float32" and len(spec.shape) == 1 and spec.shape[0] >= 4
+    )
     return next(filter(_is_counter, specs), None) or next(vectors, None)
 
 

@@ -60,7 +60,9 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
     if (claim := entry.metadata.get("parameters")) is None:
         return
     network, classes = find_network(entry.architecture), entry.value("num_classes")
-    how = "counted from the network's tensors" + ("" if classes else "; its own classes, the entry states none")
+    how = "counted from the network's tensors" + (
+        "" if classes else "; its own classes, the entry states none"
+    )
     yield evidence.compare_claim("parameters", claim, network.plan(num_classes=classes).parameters, note=how)
 
 

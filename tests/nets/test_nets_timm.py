@@ -116,7 +116,9 @@ def test_a_provider_that_raises_is_one_line(monkeypatch):
 
     network = find_network("resnet18")
     monkeypatch.setattr(timm, "create_model", fail)
-    with pytest.raises(NetworkError, match=r"resnet18 of timm [\d.]+\S* cannot be built or run: ValueError: first$"):
+    with pytest.raises(
+        NetworkError, match=r"resnet18 of timm [\d.]+\S* cannot be built or run: ValueError: first$"
+    ):
         network.build()
 
 
