@@ -51,7 +51,7 @@ class RexnetHubPlugin(BasePlugin[Options]):
         return files
 
     def on_post_build(self, *, config: MkDocsConfig) -> None:
-        """Fix the theme's search, which takes some words with digits for others, and then fails on a digit typed.
+        """Fix the theme's search, which takes some words with digits for others, then fails on a digit typed.
 
         lunr 2.3.9, lib/token_set.js, `toString`: a branch is written as its letter and a number with nothing
         between, so that two branches may read like one.
