@@ -294,7 +294,7 @@ def classify(
         raise NotAnImageError(f"{len(wrong)} files", "\n".join(map(str, wrong)))
     if wrong:
         raise wrong[0]
-    model = AutoModel.from_pretrained(source, **access)
+    model: Any = AutoModel.from_pretrained(source, **access)
     assert isinstance(model, Classifier) or True
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")

@@ -14,7 +14,7 @@ from rexnet_hub.cli import main
 from rexnet_hub.evaluation import compare_with_claims
 from rexnet_hub.index import Lock, Measured, read_lock
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, write_lock
-from rexnet_hub.index.network import entry_parameters
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.measure import compare_claims
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
@@ -170,7 +170,7 @@ def spellings(exact):
 @pytest.mark.parametrize("classes", [1000, 2, 17, 867, 9367])
 def test_a_count_has_one_answer_everywhere(classes, read):
     """Validate, verify, page, JSON, CSV, card and lock say the same of each spelling of a network's count."""
-    exact = entry_parameters(read(claims(classes=classes)).models[0])
+    exact = entry_plan(read(claims(classes=classes)).models[0]).parameters
     words = set()
     for published in dict.fromkeys(spellings(exact)):
         index = read(claims(classes=classes, parameters=published))

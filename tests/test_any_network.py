@@ -1,6 +1,7 @@
 """The whole chain holds for networks of timm's: from a released file to a repo that others load."""
 
 import json
+from typing import Any
 
 import pytest
 import timm
@@ -86,7 +87,7 @@ def test_the_chain_holds(mine, tmp_path, name, capsys):
     assert is_standin(repo)
 
     ours = AutoModel.from_pretrained(repo)
-    theirs = timm.create_model(f"local-dir:{repo}", pretrained=True).eval()
+    theirs: Any = timm.create_model(f"local-dir:{repo}", pretrained=True).eval()
     pixels = AutoImageProcessor.from_pretrained(repo)(picture(tmp_path))
     assert pixels.shape[-1] == NETWORKS[name]
     settings = timm.data.resolve_model_data_config(theirs)
@@ -133,7 +134,7 @@ def test_half_precision_weights_are_widened(mine, tmp_path):
 
 
 def test_a_network_that_the_tensors_deny_is_refused(mine, tmp_path, capsys):
-    """Weights of another network than the entry names are refused, tensor by tensor, and nothing is written."""
+    """Weights of another network than the entry names are refused by their tensors; nothing is written."""
     index = mine("test_resnet")
     file = next(index.iterdir())
     file.write_text(file.read_text().replace("ID: test_resnet", "ID: test_convnext"))

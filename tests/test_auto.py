@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 import socket
+from typing import Any
 
 import pytest
 import timm
@@ -113,10 +114,11 @@ def test_what_a_repo_says_of_its_network_is_kept_unless_it_is_asked_otherwise(re
     config["model_args"] = {"output_stride": 16, "drop_rate": 0.5, "drop_path_rate": 0.1}
     (repo / "config.json").write_text(json.dumps(config))
     (repo / "receipt.json").unlink()  # which is of another config
+    model: Any
     for model in (AutoModel.from_pretrained(repo), create_model(str(repo), pretrained=True)):
         assert (model.feature_info[-1].reduction, model.drop_rate) == (16, 0.5)
-        assert model.features[15].drop_path.drop_prob == 0.1  # type: ignore[union-attr] # a DropPath
-    other = create_model(str(repo), pretrained=True, output_stride=8, drop_rate=0.0, drop_path_rate=0.0)
+        assert model.features[15].drop_path.drop_prob == 0.1
+    other: Any = create_model(str(repo), pretrained=True, output_stride=8, drop_rate=0.0, drop_path_rate=0.0)
     assert (other.feature_info[-1].reduction, other.drop_rate) == (8, 0.0)
     with pytest.raises(UsageError, match=r"drop_rate is 1\.5"):
         create_model("rexnet_100", drop_rate=1.5)

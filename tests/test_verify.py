@@ -21,7 +21,7 @@ from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index import Measured
 from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
-from rexnet_hub.index.network import entry_parameters
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import read_repo
@@ -510,7 +510,7 @@ def test_parameters_are_counted_as_timm_counts(index):
     for entry in index.models:
         with torch.device("meta"):
             theirs = timm.create_model(entry.name)
-        assert entry_parameters(entry) == sum(p.numel() for p in theirs.parameters())
+        assert entry_plan(entry).parameters == sum(p.numel() for p in theirs.parameters())
 
 
 ROUNDINGS = {4796873: True, 4796870: True, 4797000: True, 4800000: True}

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rexnet_hub.errors import NetworkError, RexnetHubError, UsageError
 from rexnet_hub.nets.state_dict import Shape, TensorTable
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.modules import Classifier, FeatureMaps
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class Parts:
         classifier: The layers that give the logits.
         num_features: Channels before the classifier.
         global_pool: How they are pooled.
-        pool_size: Height and width of the last feature map, of a picture of `input_px`; None without one.
+        pool_size: From a picture's height to that of the last feature map; None where it is not known.
         input: The provider's own settings of the input, such as `image_size`; shown as the provider's.
         is_fixed_size: Whether pictures of another size are refused.
     """
@@ -47,7 +50,7 @@ class Parts:
     classifier: str | Sequence[str]
     num_features: int
     global_pool: str = "avg"
-    pool_size: Callable[[int], int] | None = None
+    pool_size: Callable[[int], int | None] = lambda input_px: None
     input: Mapping[str, Any] = field(default_factory=dict)
     is_fixed_size: bool = False
 
@@ -71,7 +74,7 @@ class KeyMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What card, page and recipe say of a family that no field of the index has; empty where nothing is known.
+    """What card, page and recipe say of a family that no field of the index has; empty where unknown.
 
     Attributes:
         sentences: What it is, after "NAME ", as Markdown; {classes} is what is said of a model's classes.
@@ -191,7 +194,7 @@ class Network:
         """Cut a whole network down to its feature maps."""
         return self.ask(self.family.take_features, network, out_indices)
 
-    def ask(self, what: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def ask(self, what: Callable[..., Answer], *args: Any, **options: Any) -> Answer:
         """Call what runs the provider's code; whatever that raises becomes one line.
 
         Raises:

@@ -55,7 +55,7 @@ class FeatureMaps(nn.Module):
 
 
 class IntermediateMaps(FeatureMaps):
-    """A network whose maps are what its own `forward_intermediates` gives; what lies behind the last one is gone."""
+    """A network whose maps its own `forward_intermediates` gives; what lies behind the last one is gone."""
 
     def __init__(self, network: Any, indices: list[int], feature_info: Any) -> None:
         super().__init__()

@@ -51,9 +51,9 @@ def names() -> list[str]:
 
 
 def find(architecture: str) -> Network | None:
-    """Find a network of timm's by its name, with or without a tag, or by a former name; None where it has none."""
+    """Find a network of timm's by its name, perhaps with a tag, or by a former name; None where it has none."""
     modules, renamed = _read_registry()
-    name, _, tag = architecture.partition(".")
+    name = architecture.partition(".")[0]
     name = (renamed.get(architecture) or renamed.get(name) or name).partition(".")[0]
     return Network(name, _family(modules[name])) if name in modules else None
 

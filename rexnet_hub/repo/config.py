@@ -66,15 +66,15 @@ def render_config(entry: Entry) -> str:
     """Render an entry as its config.json.
 
     Raises:
-        IndexReadError: The entry lacks an input setting, states one that its network does not take, or its Labels
-            cannot be read.
+        IndexReadError: The entry lacks an input setting, or states one that its network does not take, or
+            its Labels cannot be read.
         UnknownModelError: Nobody here knows the entry's network.
     """
     spec, labels, network = entry.preprocessing, entry_labels(entry), find_network(entry.architecture)
     if problem := network.find_size_problem(spec.input_px):
         raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
     parts = network.parts
-    pool_size = parts.pool_size(spec.input_px) if parts.pool_size else None
+    pool_size = parts.pool_size(spec.input_px)
     num_classes = entry.value("num_classes")
     config: dict[str, Any] = {
         "architecture": network.architecture,

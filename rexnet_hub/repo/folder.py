@@ -282,8 +282,9 @@ def write_repo(
             raise OutputExistsError(out, "is not empty; name a new folder or remove it")
         with whole_folder(out) as aside:
             weights = aside / WEIGHTS_FILE
-            options = {"expected": expected, "identity": identity, "as_float32": True}
-            receipt = convert_checkpoint(checkpoint, weights, **options)
+            receipt = convert_checkpoint(
+                checkpoint, weights, expected=expected, identity=identity, as_float32=True
+            )
             texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
             if text := entry.license_text:
                 texts[LICENSE_FILE] = text

@@ -49,7 +49,7 @@ def verify_model(
 
 
 def _run(check: Check, evidence: Evidence) -> list[Finding]:
-    """Run one check; what an entry does not state, or nobody here can build, is not checked and stops no other."""
+    """Run one check; what an entry does not state, or nobody can build, is not checked and stops no other."""
     try:
         return list(check(evidence))
     except (IndexReadError, NetworkError, UnknownModelError) as error:

@@ -1,7 +1,8 @@
-"""Any network of timm's is one of a family: found, planned, built and told by its tensors, with timm as the oracle."""
+"""Any network of timm's is one of a family: found, planned, built, told by its tensors; timm is the oracle."""
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import timm
@@ -19,7 +20,7 @@ def test_the_names_are_timms():
     from timm.models import _registry
 
     registered, renamed = timm_networks._read_registry()
-    assert [*registered] and set(registered) == set(timm.list_models())
+    assert set(registered) == set(timm.list_models())
     assert renamed == {old: new for old, new in _registry._deprecated_models.items() if new}
 
 
@@ -35,7 +36,7 @@ def test_names_are_known_without_torch():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_plan_is_timms_network(name):
-    """Tensors and parameters of the plan are those of timm's network as it is built, for other classes too."""
+    """Tensors and parameters of the plan are those of timm's network as it is built."""
     theirs = timm.create_model(name, num_classes=7)
     plan = find_network(name).plan(num_classes=7)
 
@@ -50,7 +51,7 @@ def test_features_are_timms(name):
     """Feature maps of a whole network are those of timm's own features."""
     network = find_network(name)
     whole, side_px = network.build(), network.parts.input["image_size"]
-    theirs = timm.create_model(name).eval()
+    theirs: Any = timm.create_model(name).eval()
     theirs.load_state_dict(whole.state_dict())
     pixels = torch.randn(2, 3, side_px, side_px)
     with torch.inference_mode():
@@ -98,7 +99,7 @@ def test_an_unknown_network_is_named_with_what_there_is():
 
 def test_without_timm_the_extra_is_named(monkeypatch):
     """Where timm is not installed, the message says what installs it, and the built-in networks are there."""
-    monkeypatch.setattr(timm_networks.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     timm_networks._read_registry.cache_clear()
     try:
         assert find_network("rexnet_100").plan().parameters

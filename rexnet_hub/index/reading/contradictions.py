@@ -132,7 +132,7 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
 
 
 def _check_size(entry: Entry, exact: int | None, report: Report) -> None:
-    """Compare parameters, file size and operations with each other and with the network's `exact` parameters."""
+    """Compare parameters, file size and operations with each other and with the `exact` parameters."""
     network = entry.architecture
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
