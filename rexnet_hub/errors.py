@@ -4,6 +4,7 @@ RexnetHubError
 ├── UsageError             the request itself makes no sense, whatever the files say
 ├── IndexReadError         a model-index file does not say what it must
 ├── UnknownModelError      no model of the index has that name
+├── NetworkError           a network that is known cannot be built, or does not run
 ├── FileProblem            a file or folder is missing, unreadable or in the way
 │   ├── NotAnImageError    a file is not a picture that can be decoded
 │   ├── OutputExistsError  the place to write to already holds something

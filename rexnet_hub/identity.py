@@ -39,7 +39,7 @@ class StatedFile:
 
     Attributes:
         by: Who states it, such as `the lock`.
-        place: Where, such as `model_index/rexnet.yml:93:3, SHA256`; empty where there is no place.
+        place: Where, such as `model_index/zoo.yml:93:3, SHA256`; empty where there is no place.
         sha256: The digest, or its first digits, lower case; empty where it is not stated.
         fingerprint: Of weights, what no container changes.
         digests: Whole digests by other algorithms, such as `sha384`.

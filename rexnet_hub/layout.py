@@ -89,7 +89,7 @@ _chosen_index: ContextVar[Path | None] = ContextVar("chosen_index", default=None
 
 @contextlib.contextmanager
 def chosen_index(path: Path | None) -> Iterator[None]:
-    """Let `find_index_dir` find this one inside; None changes nothing."""
+    """Make `find_index_dir` find this one inside; None changes nothing."""
     before = _chosen_index.set(path or _chosen_index.get())
     try:
         yield

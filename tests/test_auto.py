@@ -33,7 +33,7 @@ from rexnet_hub.errors import (
     UsageError,
 )
 from rexnet_hub.locate import find_repo
-from rexnet_hub.nets.families.rexnet.network import ReXNet
+from rexnet_hub.nets.families.rexnet.blocks import ReXNet
 
 
 @torch.inference_mode()

@@ -154,3 +154,22 @@ def test_the_tree_of_errors_is_the_one_drawn():
     }
 
     assert drawn_errors(errors.__doc__) == real
+
+
+#: The family that is built in, by its name; not this repository's own, nor the prose that says what it is of.
+FAMILY_NAME = re.compile(r"rexnet(?!_hub|-hub|hub)(?! model zoo)", re.IGNORECASE)
+
+
+def test_a_family_is_named_in_its_own_folder_alone():
+    """What is special about a family stands in `nets/`: no other module or template names one."""
+    modules = [file for file in package_files() if file.relative_to(PACKAGE).parts[0] != "nets"]
+    texts = [*modules, *PACKAGE.rglob("*.jinja"), *PACKAGE.rglob("*.js"), PACKAGE / "recipe.yml"]
+    lines = [f"{file.name}: {line}" for file in texts for line in file.read_text().splitlines()]
+
+    assert [line for line in lines if FAMILY_NAME.search(line)] == []
+
+
+def test_a_familys_name_is_found():
+    """The search says no to the name of a network, and not to the repository's own."""
+    assert FAMILY_NAME.search('if architecture == "rexnet_100":')
+    assert not FAMILY_NAME.search("from rexnet_hub.nets import RexnetHubError, the ReXNet model zoo")

@@ -8,7 +8,7 @@ import torch
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError
 from rexnet_hub.export import compare_onnx, export_onnx
-from rexnet_hub.nets.families.rexnet.network import ReXNet
+from rexnet_hub.nets.families.rexnet.blocks import ReXNet
 from rexnet_hub.weights.digest import digest_file
 
 

@@ -42,7 +42,7 @@ def declare_list(parser: argparse.ArgumentParser) -> None:
 def run_list(args: argparse.Namespace) -> int:
     """List the models that meet a query.
 
-    A query compares figures and words: 'top1>=79 params<10M', 'name:rexnet_1* and not license:gpl*'.
+    A query compares figures and words: 'top1>=79 params<10M', 'name:*_1* and not license:gpl*'.
     Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
     """
     from rexnet_hub.index import read_lock

@@ -1,4 +1,4 @@
-"""Parse the query language of the index: `top1>=79 params<10M`, `name:rexnet_* and not license:mit`.
+"""Parse the query language of the index: `top1>=79 params<10M`, `name:*_100 and not license:mit`.
 
     query   = all { "or" all }
     all     = one { ["and"] one }              side by side means and

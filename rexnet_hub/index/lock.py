@@ -220,7 +220,7 @@ def read_lock(path: Path | str | None = None) -> Lock:
 
 
 def find_in_lock(*keys: str) -> str:
-    """Return the place of a part of the zoo's own lock, such as `find_in_lock("rexnet_100", "released")`."""
+    """Return the place of a part of the zoo's own lock, such as `find_in_lock(name, "released")`."""
     file = find_lock()
     text = file.read_text(encoding="utf-8") if file.is_file() else ""
     return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.nets import find_network, known_network
-from rexnet_hub.nets.family import Plan, Words
+from rexnet_hub.nets.family import TensorPlan, Words
 
 
-def entry_plan(entry: Entry) -> Plan:
+def entry_plan(entry: Entry) -> TensorPlan:
     """List every tensor that an entry's checkpoint must hold, and count what is trained.
 
     Raises:

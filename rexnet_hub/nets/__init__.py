@@ -1,4 +1,8 @@
-"""Find a network by its name or by its tensors, of the families built in and of timm's."""
+"""Find networks by name or tensors; count parameters and operations.
+
+A built-in family is one record, `family.Family`, in `families/`; every other network is timm's. What is not
+in this folder asks here, and knows no family by its name.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +83,7 @@ def choose_key_map(shapes: Mapping[str, Shape], expected: TensorTable | None, *,
     Raises:
         StateDictError: It should be of a family and has names of another layout of it, but not exactly all.
     """
-    for key_map in (key_map for family in list_families() for key_map in family.key_maps):
+    for key_map in (key_map for family in list_families() for key_map in family.key_maps()):
         is_expected = expected is not None and {*expected} == {*key_map.names.values()}
         if shapes.keys() == key_map.names.keys() or (is_expected and any(map(key_map.resembles, shapes))):
             there = {name: ("tensor", shape) for name, shape in shapes.items()}

@@ -20,8 +20,8 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a network's state dict must be.
+class TensorPlan:
+    """The tensors of a network's state dict.
 
     Attributes:
         tensors: Name -> (dtype, shape), in the state dict's order, dtypes as torch says them: `float32`.
@@ -34,7 +34,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What of a network others must know who replace its ends, as timm's config names it.
+    """The ends of a network and the input it takes, as timm's config names them.
 
     Attributes:
         first_conv: The layers that see the picture's channels.
@@ -57,7 +57,7 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyMap:
-    """How others name and shape the tensors of a family: total, one to one.
+    """Names and shapes that others give the tensors of a family: total, one to one.
 
     Attributes:
         name: As a receipt calls it.
@@ -74,7 +74,7 @@ class KeyMap:
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """What card, page and recipe say of a family that no field of the index has; empty where unknown.
+    """Sentences of card, page and recipe about a family that no field of the index has; empty where unknown.
 
     Attributes:
         sentences: What it is, after "NAME ", as Markdown; {classes} is what is said of a model's classes.
@@ -113,19 +113,19 @@ class Family:
         take_features: From a whole network and `out_indices` to one that gives feature maps.
         options: What else a network takes, and which values.
         fixed: From a configuration to the arguments of timm's that can only have these values here.
-        key_maps: Layouts of others.
+        key_maps: Returns the layouts of others.
         provider: Whose code builds it, with its version.
     """
 
     name: str
     architectures: Mapping[str, Any]
-    plan: Callable[..., Plan]
+    plan: Callable[..., TensorPlan]
     parts: Callable[[Any], Parts]
     build: Callable[..., Classifier]
     take_features: Callable[[Any, Sequence[int] | None], FeatureMaps]
     options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
     fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
-    key_maps: tuple[KeyMap, ...] = ()
+    key_maps: Callable[[], tuple[KeyMap, ...]] = tuple
     words: Words = Words()
     provider: str = "rexnet_hub"
 
@@ -152,7 +152,7 @@ class Network:
         """The arguments of timm's that can only have these values."""
         return self.family.fixed(self.config)
 
-    def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> Plan:
+    def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
 
         Args:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.nets.family import Family, Network, Parts, Plan, is_part
+from rexnet_hub.nets.family import Family, Network, Parts, TensorPlan, is_part
 from rexnet_hub.nets.state_dict import Shape, table_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def names() -> list[str]:
 
 
 def find(architecture: str) -> Network | None:
-    """Find a network of timm's by its name, perhaps with a tag, or by a former name; None where it has none."""
+    """Find a network of timm's by its name, perhaps with a tag, or by a former one; None if it has none."""
     modules, renamed = _read_registry()
     name = architecture.partition(".")[0]
     name = (renamed.get(architecture) or renamed.get(name) or name).partition(".")[0]
@@ -137,10 +137,10 @@ def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=512)  # an index names some hundred networks, each asked for several times
-def _plan(architecture: str, **options: int) -> Plan:
+def _plan(architecture: str, **options: int) -> TensorPlan:
     network = _build(architecture, device="meta", **options)
     trained = sum(math.prod(parameter.shape) for parameter in network.parameters())
-    return Plan(tensors=table_of(network.state_dict()), parameters=trained)
+    return TensorPlan(tensors=table_of(network.state_dict()), parameters=trained)
 
 
 @functools.lru_cache(maxsize=512)

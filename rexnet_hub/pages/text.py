@@ -2,7 +2,7 @@
 
 Text of an index is data wherever it lands. A character that could mean something becomes a character
 reference: no Markdown parser takes one for structure, while backslashes are not understood by all. A name
-such as `rexnet_100` needs none.
+such as `net_100` needs none.
 """
 
 from __future__ import annotations

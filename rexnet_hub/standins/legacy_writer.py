@@ -84,7 +84,7 @@ def render_preamble(tensors: Iterable[TensorSpec]) -> bytes:
 def legacy_size_bytes(tensors: TensorTable) -> int:
     """Count the bytes of torch's legacy, non-zip file of an `OrderedDict` of these tensors in this order.
 
-    That is how the released ReXNets were saved: the sizes that their index gives come out to the byte.
+    Files of before torch 1.6 were saved so: the sizes that an index gives of them come out to the byte.
     """
     specs = specs_of(tensors)
     return len(render_preamble(specs)) + sum(len(render_count(spec)) + spec.size_bytes for spec in specs)

@@ -8,7 +8,7 @@ from timm.models import adapt_input_conv
 
 from rexnet_hub.errors import UnknownModelError, UsageError
 from rexnet_hub.nets import find_network
-from rexnet_hub.nets.families.rexnet.network import ReXNetFeatures
+from rexnet_hub.nets.families.rexnet.blocks import ReXNetFeatures
 from rexnet_hub.nets.families.rexnet.shapes import CONFIGS
 from rexnet_hub.nets.modules import adapt_stem
 

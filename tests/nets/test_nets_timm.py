@@ -1,4 +1,4 @@
-"""Any network of timm's is one of a family: found, planned, built, told by its tensors; timm is the oracle."""
+"""Any network of timm's is of a family: found, planned, built, told by its tensors; timm is the oracle."""
 
 import subprocess
 import sys

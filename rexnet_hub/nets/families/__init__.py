@@ -1,1 +1,1 @@
-"""Hold the families that are built in: each is a module with one record, `FAMILY`."""
+"""Define the families that are built in: each is a module with one record, `FAMILY`."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
 from rexnet_hub.nets.families.rexnet.shapes import (
     CONFIGS,
     FIRST_CHANNELS,
@@ -21,15 +20,15 @@ from rexnet_hub.nets.families.rexnet.shapes import (
     expected_tensors,
     head_channels,
 )
-from rexnet_hub.nets.family import Family, Parts, Plan, Words, is_part
+from rexnet_hub.nets.family import Family, KeyMap, Parts, TensorPlan, Words, is_part
 
 if TYPE_CHECKING:
-    from rexnet_hub.nets.families.rexnet.network import ReXNet, ReXNetFeatures
+    from rexnet_hub.nets.families.rexnet.blocks import ReXNet, ReXNetFeatures
 
 
-def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -> Plan:
+def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -> TensorPlan:
     tensors = expected_tensors(config, num_classes=num_classes, in_chans=in_chans)
-    return Plan(tensors=tensors, parameters=count_planned_parameters(tensors))
+    return TensorPlan(tensors=tensors, parameters=count_planned_parameters(tensors))
 
 
 def _parts(config: ReXNetConfig) -> Parts:
@@ -42,15 +41,21 @@ def _parts(config: ReXNetConfig) -> Parts:
 
 
 def _build(config: ReXNetConfig, **options: Any) -> ReXNet:
-    from rexnet_hub.nets.families.rexnet.network import ReXNet
+    from rexnet_hub.nets.families.rexnet.blocks import ReXNet
 
     return ReXNet(config, **options)
 
 
 def _take_features(network: ReXNet, out_indices: Sequence[int] | None) -> ReXNetFeatures:
-    from rexnet_hub.nets.families.rexnet.network import ReXNetFeatures
+    from rexnet_hub.nets.families.rexnet.blocks import ReXNetFeatures
 
     return ReXNetFeatures(network, out_indices)
+
+
+def _key_maps() -> tuple[KeyMap, ...]:
+    from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
+
+    return (AUTHORS,)
 
 
 def _fixed(config: ReXNetConfig) -> Mapping[str, tuple[Any, ...]]:
@@ -80,6 +85,6 @@ FAMILY = Family(
         "drop_path_rate": is_part,
     },
     fixed=_fixed,
-    key_maps=(AUTHORS,),
+    key_maps=_key_maps,
     words=Words(**yaml.safe_load(Path(__file__).with_name("words.yml").read_text(encoding="utf-8"))),
 )
