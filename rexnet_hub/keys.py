@@ -17,6 +17,8 @@ SIGSTORE = "sigstore"
 SIGNER_PATTERN = r"^\s*(-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----|\S+@https://[^\s@]+)\s*$"
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _IDENTITY = re.compile(r"\s*(\S+)@(https://[^\s@]+)\s*")
+#: What no message shows in the place of a file's name: nothing, and what may be a key itself.
+_NO_NAME = re.compile(r"\A\Z|-----BEGIN |\A[\w+/=\s-]{64,}\Z")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ Signer = PublicKey | CertifiedIdentity
 
 
 def read_private_key(file: Path | str) -> PublicKey:
-    """Check that a file holds a key to sign with, and return its public half; errors as `read_signer`."""
+    """Check that a file holds a key to sign with, and return its public half; errors as of `read_signer`."""
     return _read(file, "private", lambda pem, data: pem.load_pem_private_key(data, None).public_key())
 
 
@@ -70,13 +72,15 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> Publ
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError:
         raise UsageError(NEEDS_PACKAGES) from None
-    is_text = isinstance(key, str) and key.lstrip().startswith("-----BEGIN ")
+    is_text = kind == "public" and str(key).lstrip().startswith("-----BEGIN ")
     place = "the trusted key" if is_text else key
     try:
         data = str(key).encode() if is_text else Path(key).read_bytes()
     except (OSError, ValueError) as error:
         hint = "; an identity is written with its issuer: IDENTITY@https://ISSUER" if "@" in str(key) else ""
-        raise FileProblem(key, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
+        if _NO_NAME.search(str(key)):
+            place, hint = f"the {kind} key", "; give the name of its file"
+        raise FileProblem(place, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
     if kind == "public" and (keys := data.count(b"-----BEGIN ")) > 1:
         raise FileProblem(place, f"holds {keys} keys; give the one that is trusted")
     try:

@@ -87,8 +87,9 @@ def sign_repo(
     Whatever goes wrong before the end leaves neither statement nor signature.
 
     Args:
-        key: A private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to sign as the
-            identity that the CI proves. That is logged in public, for ever, with the digests of the files.
+        key: The file of a private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to
+            sign as the identity that the CI proves. That is logged in public, for ever, with the digests of
+            the files.
         entry: Whose repo it is.
         version: At least 1, and more than that of any earlier publication.
         earlier: Where statement and signature of the last publication are, if there was one. They stay, with

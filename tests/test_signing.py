@@ -1,5 +1,6 @@
 """A signed repo passes as the model and version that was signed, and as nothing else."""
 
+import base64
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from rexnet_hub import witness
+from rexnet_hub.cli import main
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.layout import PACKAGE_DIR, SIGNATURE_FILES, find_cache_dir, find_state_dir
 from rexnet_hub.publish.run import publish_all
@@ -197,6 +199,40 @@ def test_an_encrypted_key_is_refused(repo, entry, tmp_path):
     private, _ = write_keys(tmp_path, lock=serialization.BestAvailableEncryption(b"secret"))
     with pytest.raises(FileProblem, match="not encrypted; found: ENCRYPTED PRIVATE KEY"):
         sign_repo(repo, private, entry=entry, version=1)
+
+
+#: How a key itself is given in the place of its file: by a CI's variable, pasted, encoded.
+SPELLED = {
+    "as it is": str,
+    "in one line": lambda text: text.replace("\n", " "),
+    "with a mark": lambda text: f"\ufeff{text}",
+    "in quotes": lambda text: f'"{text}"',
+    "escaped": lambda text: text.replace("\n", "\\n"),
+    "encoded": lambda text: base64.b64encode(text.encode()).decode(),
+    "without its frame": lambda text: "".join(text.splitlines()[1:-1]),
+}
+
+
+@pytest.mark.parametrize("how", SPELLED)
+def test_a_private_key_is_named_by_its_file_and_never_shown(how, repo, keys, own_index, capsys, tmp_path):
+    """The key itself in the place of its file is refused in one line that has nothing of it."""
+    given = SPELLED[how](keys[0].read_text())
+    words = ["publish", str(repo), "--to", str(tmp_path / "out"), "--sign", given, "--version-counter", "1"]
+    for line in (words, ["verify", "rexnet_100", "--repo", str(repo), "--signature", given]):
+        assert main(line) == 1
+        said = "".join(capsys.readouterr())
+        assert said.startswith("error: the ")
+        assert said.count("\n") == 1
+        assert not any(given[at : at + 12] in said for at in range(len(given) // 3, len(given) - 40))
+    assert len(list(repo.iterdir())) == 4
+
+
+def test_an_empty_name_is_no_key(signed, own_index, capsys, tmp_path):
+    """What a CI's unset variable gives is refused, and nothing passes as checked."""
+    words = ["verify", "rexnet_100", "--repo", str(signed), "--signature", ""]
+    for line in (words, ["publish", str(signed), "--to", "out", "--sign", "", "--version-counter", "1"]):
+        assert main(line) == 1
+        assert "key: cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("found", UNFIT)
