@@ -84,14 +84,14 @@ def sign_repo(
 ) -> Statement:
     """Sign a staged repo, or take over a signature that holds for it already.
 
-    Whatever goes wrong before the end leaves neither statement nor signature.
+    Whatever goes wrong before the end leaves statement and signature as they were.
 
     Args:
         key: The file of a private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to
             sign as the identity that the CI proves. That is logged in public, for ever, with the digests of
             the files.
         entry: Whose repo it is.
-        version: At least 1, and more than that of any earlier publication.
+        version: From 1, and more than that of any earlier publication.
         earlier: Where statement and signature of the last publication are, if there was one. They stay, with
             their version, where the same signer, known by the key or the index, signed these very files.
 
@@ -102,8 +102,8 @@ def sign_repo(
         SignatureProblem: The identity is not the one that the index trusts.
         PublishError: Sigstore did not sign.
     """
-    if version < 1:
-        raise UsageError(f"a version counts from 1, {version} is none")
+    if not 0 < version < 1 << 63:
+        raise UsageError(f"a version counts from 1 to 2^63 - 1, {version} is none")
     given = None if key == SIGSTORE else read_private_key(key)
     trusted = require_one_signer(entry, given)
     if given is None and isinstance(trusted, PublicKey):
@@ -114,8 +114,11 @@ def sign_repo(
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     library = _library()
     with contextlib.ExitStack() as undo:
-        for name in SIGNATURE_FILES:
-            undo.callback((folder / name).unlink, missing_ok=True)
+        for file in (folder / name for name in SIGNATURE_FILES):
+            if file.exists():
+                undo.callback(write_whole, file, file.read_bytes())
+            else:
+                undo.callback(file.unlink, missing_ok=True)
         if earlier is not None and trusted is not None:
             with contextlib.suppress(FileNotFoundError, SignatureProblem):
                 for name in SIGNATURE_FILES:
@@ -291,7 +294,7 @@ def _read_seen(file: Path) -> int:
         return 0
     except (OSError, ValueError):
         text = ""
-    if not re.fullmatch(r"[0-9]{1,18}\n?", text):
+    if not re.fullmatch(r"[0-9]{1,19}\n?", text):
         problem = "does not say which signed version was seen last; delete it, or name --at-least-version"
         raise SignatureProblem(file, problem)
     return int(text)

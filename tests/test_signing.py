@@ -203,7 +203,7 @@ def test_an_encrypted_key_is_refused(repo, entry, tmp_path):
 
 #: How a key itself is given in the place of its file: by a CI's variable, pasted, encoded.
 SPELLED = {
-    "as it is": str,
+    "as it is": lambda text: text,
     "in one line": lambda text: text.replace("\n", " "),
     "with a mark": lambda text: f"\ufeff{text}",
     "in quotes": lambda text: f'"{text}"',
@@ -264,6 +264,12 @@ def test_what_fails_while_signing_leaves_no_statement(repo, entry, keys):
     assert not (repo / "statement.json").exists()
 
 
+def test_the_highest_version_is_signed_and_remembered(repo, entry, keys):
+    """What can be signed can be checked, and checked again."""
+    sign_repo(repo, keys[0], entry=entry, version=(1 << 63) - 1)
+    assert verify_signature(repo, keys[1]) == verify_signature(repo, keys[1])
+
+
 @pytest.mark.parametrize("package", ["model_signing", "cryptography.hazmat.primitives"])
 def test_missing_packages_are_named_by_their_extra(repo, signed_once, entry, keys, package, monkeypatch):
     """Without them one line says what to install, before anything is written."""
@@ -277,8 +283,9 @@ def test_missing_packages_are_named_by_their_extra(repo, signed_once, entry, key
 
 def test_what_cannot_be_signed_is_said(repo, entry, keys):
     """A version that is none, a strange file: one line each, nothing left behind."""
-    with pytest.raises(UsageError, match="counts from 1"):
-        sign_repo(repo, keys[0], entry=entry, version=0)
+    for version in (0, 1 << 63):
+        with pytest.raises(UsageError, match="counts from 1"):
+            sign_repo(repo, keys[0], entry=entry, version=version)
     (repo / "notes.txt").write_text("mine")
     with pytest.raises(FileProblem, match="belongs to no repo"):
         sign_repo(repo, keys[0], entry=entry, version=1)

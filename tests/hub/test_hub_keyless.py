@@ -319,6 +319,16 @@ def test_what_sigstore_refuses_leaves_nothing_and_shows_no_secret(
     assert not (staged.parent / "out").exists()
 
 
+def test_what_fails_leaves_the_signature_that_was_there(staged, sigstore, entry, key):
+    """A folder that is signed already stays as it was, whoever did not sign it again."""
+    sign_repo(staged, key, entry=entry, version=1)
+    before = {file.name: file.read_bytes() for file in staged.iterdir()}
+    sigstore.refuse = {"signingCert": (500, {})}
+    with pytest.raises(PublishError, match="Sigstore did not sign it"):
+        sign_repo(staged, "sigstore", entry=entry, version=2)
+    assert {file.name: file.read_bytes() for file in staged.iterdir()} == before
+
+
 def test_missing_packages_are_named_by_their_extra(staged, sigstore, entry, monkeypatch):
     """Without the library one line says what to install."""
     monkeypatch.setitem(sys.modules, "model_signing", None)
