@@ -374,20 +374,28 @@ def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
         raise FetchError(f"Sigstore's keys ({place}) cannot be read ({_words_of(error)})") from None
 
 
-def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
-    """Name the files that a refused signature is not of; nothing that it says is believed."""
+def find_damage(folder: Path) -> str | None:
+    """Name the files that a folder's signature is not of, whoever signed; None if it is of all.
+
+    Nothing else that it says is believed.
+    """
     try:
-        stated = _signed_digests(bundle)
-        is_by_key = "publicKey" in json.loads(bundle)["verificationMaterial"]
+        stated = _signed_digests((folder / SIGNATURE_FILE).read_bytes())
         wrong = [
             printable(name)
-            for name, sha256 in stated.items()
-            if name not in ALL_FILES or digest_file(folder / name).sha256 != sha256
+            for name in sorted({*stated, *REPO_FILES, STATEMENT_FILE})
+            if name not in ALL_FILES or digest_file(folder / name).sha256 != stated.get(name)
         ]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"
-    if wrong:
-        return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}"
+    return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}" if wrong else None
+
+
+def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
+    """Return why a signature is refused, in words of ours."""
+    if damage := find_damage(folder):
+        return damage
+    is_by_key = b'"publicKey"' in bundle
     if is_by_key != isinstance(signer, PublicKey):
         return f"{SIGNATURE_FILE} is by {'a key' if is_by_key else 'an identity'}, not by this {signer.kind}"
     more = "" if is_by_key else f": {printable(_words_of(error))}"
