@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ NEEDS_PACKAGES = "signatures need more packages: pip install 'rexnet-hub[sign]'"
 SIGSTORE = "sigstore"
 #: What an index says: the PEM text, or an identity.
 SIGNER_PATTERN = r"^\s*(-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----|\S+@https://[^\s@]+)\s*$"
+_ISSUER_OID = "1.3.6.1.4.1.57264.1.1"  # of Fulcio's certificates, with whom the issuer is as text
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _IDENTITY = re.compile(r"\s*(\S+)@(https://[^\s@]+)\s*")
 #: What no message shows in the place of a file's name: nothing, and what may be a key itself.
@@ -63,6 +65,21 @@ def read_signer(signer: Path | str) -> Signer:
     if isinstance(signer, str) and (parts := _IDENTITY.fullmatch(signer)):
         return CertifiedIdentity(*parts.groups())
     return _read(signer, "public", lambda pem, data: pem.load_pem_public_key(data))
+
+
+def name_claimed(material: Any) -> str:
+    """Return whom a signature says that it is by, from what it brings to be checked with; nothing is.
+
+    A key is named by the beginning of its SHA-256, an identity as the index writes it.
+    """
+    if "publicKey" in material:
+        return f"the key {material['publicKey']['hint'][:12]}"
+    from cryptography import x509
+
+    certificate = x509.load_der_x509_certificate(base64.b64decode(material["certificate"]["rawBytes"]))
+    (name,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    issuer = certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier(_ISSUER_OID)).value
+    return f"{name.value}@{issuer.public_bytes().decode()}"
 
 
 def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> PublicKey:

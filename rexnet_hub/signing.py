@@ -33,7 +33,15 @@ from rexnet_hub.errors import (
 from rexnet_hub.hub.faults import clean
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
-from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
+from rexnet_hub.keys import (
+    NEEDS_PACKAGES,
+    SIGSTORE,
+    PublicKey,
+    Signer,
+    name_claimed,
+    read_private_key,
+    read_signer,
+)
 from rexnet_hub.layout import (
     ALL_FILES,
     CONFIG_FILE,
@@ -372,6 +380,21 @@ def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
     except Exception as error:  # as above
         place = trust or "of the public instance"
         raise FetchError(f"Sigstore's keys ({place}) cannot be read ({_words_of(error)})") from None
+
+
+def read_claimed(folder: Path) -> tuple[str, Statement] | None:
+    """Read who says to have signed a folder, and what, and check neither; None if that cannot be read.
+
+    Raises:
+        UsageError: The `sign` extra is not installed.
+    """
+    _library()
+    try:
+        text, bundle = (folder / STATEMENT_FILE).read_bytes(), (folder / SIGNATURE_FILE).read_bytes()
+        who = name_claimed(json.loads(bundle)["verificationMaterial"])
+        return printable(who), parse_record(Statement, text, version=("statement", FORMAT))
+    except Exception:  # of what is no signature its parsers raise anything
+        return None
 
 
 def find_damage(folder: Path) -> str | None:

@@ -130,9 +130,10 @@ class RunSettings(PlanOptions):
 
     @property
     def options(self) -> PlanOptions:
-        """The options of each plan; the tag of a release stays the one that it has."""
+        """The options of each plan; a release that is not signed anew keeps the tag that it has."""
         options = PlanOptions(**{each.name: getattr(self, each.name) for each in fields(PlanOptions)})
-        return options if options.as_pr else replace(options, tag=options.tag or self.back_to)
+        keeps_tag = self.sign_key is None and not options.as_pr
+        return replace(options, tag=options.tag or self.back_to) if keeps_tag else options
 
     def check(self, sources: Sequence[str]) -> None:
         """Refuse what makes no sense together, before anything is read or asked.
@@ -148,8 +149,6 @@ class RunSettings(PlanOptions):
                 "--sign KEY and --version-counter N go together; "
                 "N is one more than the last publication's, at first 1"
             )
-        if self.sign_key is not None:
-            refuse_unused("--sign", drop_signature=self.drop_signature, back_to=self.back_to)
         for place in (*([] if is_hub else [self.to]), *filter(_is_folder, sources)):
             refuse_unused(f"the folder {place}", back_to=self.back_to)
         self.check_use(self.to, record=self.record)

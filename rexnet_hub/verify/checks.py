@@ -225,7 +225,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
 
 
 def check_signature(evidence: Evidence) -> Iterator[Finding]:
-    """Check the repo's signature by whom the index trusts; where that is nobody, that it is of these files."""
+    """Check the signature by whom the index trusts; where that is nobody, that it is of these files."""
     key, repo = evidence.entry.trusted_key, evidence.repo
     if repo is None or not (repo.folder / SIGNATURE_FILE).exists():
         note = NEEDS_REPO if repo is None else "not signed yet: rexnet-hub publish --sign"

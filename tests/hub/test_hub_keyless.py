@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import re
 import shutil
 import sys
 
@@ -68,12 +69,17 @@ def signed(staged, sigstore, entry):
 @pytest.fixture
 def key(tmp_path):
     """A private key's file; the public one lies beside it."""
+    return write_key(tmp_path / "key")
+
+
+def write_key(stem):
+    """Write a key pair, the private half as PEM."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem, kinds = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     kind = serialization.PrivateFormat.PKCS8
-    (tmp_path / "key.pem").write_bytes(private.private_bytes(pem, kind, serialization.NoEncryption()))
-    (tmp_path / "key.pub").write_bytes(private.public_key().public_bytes(pem, kinds))
-    return tmp_path / "key.pem"
+    stem.with_suffix(".pem").write_bytes(private.private_bytes(pem, kind, serialization.NoEncryption()))
+    stem.with_suffix(".pub").write_bytes(private.public_key().public_bytes(pem, kinds))
+    return stem.with_suffix(".pem")
 
 
 def one_line(caught):
@@ -415,6 +421,76 @@ def test_a_run_that_changes_nothing_signs_nothing(by, hub, own_small_index, sigs
     hub.push("org/small", {"model.sig": b"{}"})
     assert main([*words, "10"]) == 0
     assert json.loads(now.files()["statement.json"])["version"] == 10
+
+
+#: Who signs after whom, and how the plan names them.
+SIGNERS = {
+    "key": r"the key [0-9a-f]{12}",
+    "another key": r"the key [0-9a-f]{12}",
+    "identity": re.escape(IDENTITY),
+    "another identity": re.escape(IDENTITY.replace("main", "beta")),
+}
+
+
+@pytest.mark.parametrize("first", ["key", "identity"])
+@pytest.mark.parametrize("then", ["another key", "another identity"])
+def test_another_signer_is_a_stop_that_names_both(first, then, hub, own_small_index, sigstore, tmp_path):
+    """Whoever trusts the one would refuse the other: nothing is published until an option says so."""
+
+    def publish(by, version, **more):
+        sigstore.workflow = WORKFLOW.replace("main", "beta") if by == "another identity" else WORKFLOW
+        file = write_key(tmp_path / by.replace(" ", "-")) if by.endswith("key") else "sigstore"
+        settings = {"apply": True, "sign_key": file, "sign_version": version} | more
+        return publish_all(["small"], "hf:org", **settings)[0].problem
+
+    assert publish(first, 5) is None
+    head = hub.repos["org/small"].head
+    problem = publish(then, 6)
+    assert re.search(f"is by {SIGNERS[first]}, this one by {SIGNERS[then]}; .*--drop-signature", problem)
+    assert "\n" not in problem
+    assert hub.repos["org/small"].head == head
+    assert publish(then, 1, drop_signature=True) is None
+    assert json.loads(hub.repos["org/small"].files()["statement.json"])["version"] == 1
+
+
+@pytest.mark.parametrize("to", ["hf:org", "folder"])
+def test_a_counter_that_does_not_count_up_is_a_stop(to, hub, own_small_index, key, tmp_path):
+    """A lower number, or the same for other files, would be refused by whoever saw the last."""
+    to = to if to.startswith("hf:") else tmp_path / "out"
+    file = own_small_index / "small.yml"
+    signed = {"apply": True, "sign_key": key}
+    assert publish_all(["small"], to, sign_version=7, **signed)[0].problem is None
+    file.write_text(file.read_text().replace("77.86%", "77.85%"))
+    for version in (6, 7):
+        problem = publish_all(["small"], to, sign_version=version, **signed)[0].problem
+        assert f"version 7, this one version {version}; " in problem
+        assert "--version-counter 8" in problem
+    assert publish_all(["small"], to, sign_version=8, **signed)[0].problem is None
+
+
+def test_a_run_of_the_same_number_may_be_run_again(hub, own_small_index, sigstore):
+    """Whom no index trusts signs anew each time: the same files under the same number are no stop."""
+    settings = {"apply": True, "sign_key": "sigstore", "sign_version": 7}
+    for _ in range(2):
+        assert publish_all(["small"], "hf:org", **settings)[0].problem is None
+
+
+def test_a_release_that_was_signed_goes_back_signed_anew(hub, own_small_index, key):
+    """As it was, those who saw a later one would refuse it: its files are signed as the newest version."""
+    file = own_small_index / "small.yml"
+    for version, tag in ((1, "v1"), (2, "v2")):
+        signed = {"apply": True, "sign_key": key, "sign_version": version}
+        assert publish_all(["small"], "hf:org", tag=tag, **signed)[0].problem is None
+        file.write_text(file.read_text().replace("77.86%", "77.85%"))
+    repo = hub.repos["org/small"]
+    back = {"back_to": "v1", "apply": True}
+    assert "version 2, this one version 1; " in publish_all(["small"], "hf:org", **back)[0].problem
+    (outcome,) = publish_all(["small"], "hf:org", sign_key=key, sign_version=3, **back)
+    assert outcome.problem is None
+    then = repo.commits[repo.tags["v1"]].tree
+    now = repo.commits[repo.head].tree
+    assert {name for name in now if now[name] != then.get(name)} == set(SIGNATURE_FILES)
+    assert AutoModel.from_pretrained("org/small", trusted_key=key.with_suffix(".pub")).num_classes == 10
 
 
 def test_a_plan_is_not_signed_in_public(staged, sigstore, tmp_path):
