@@ -23,13 +23,14 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import SIGSTORE, read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
+from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, plan_for
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import Target, find_target
+from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
@@ -228,7 +229,7 @@ def prepared_repo(source: str, target: Target, run: RunSettings) -> Iterator[Pat
             if not run.drop_edits:
                 folder = stack.enter_context(merged_repo(folder, target, is_signed_next=is_signed))
         if run.sign_key is not None and run.sign_version is not None:
-            entry = load_index().find(folder.name)
+            entry = load_index().find(str(read_config(folder / CONFIG_FILE).model))
             last = target.copy(SIGNATURE_FILES)
             sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder

@@ -475,22 +475,23 @@ def test_a_run_of_the_same_number_may_be_run_again(hub, own_small_index, sigstor
         assert publish_all(["small"], "hf:org", **settings)[0].problem is None
 
 
-def test_a_release_that_was_signed_goes_back_signed_anew(hub, own_small_index, key):
+@pytest.mark.parametrize("name", ["small", "renamed"])
+def test_a_release_that_was_signed_goes_back_signed_anew(name, hub, own_small_index, key):
     """As it was, those who saw a later one would refuse it: its files are signed as the newest version."""
     file = own_small_index / "small.yml"
     for version, tag in ((1, "v1"), (2, "v2")):
         signed = {"apply": True, "sign_key": key, "sign_version": version}
-        assert publish_all(["small"], "hf:org", tag=tag, **signed)[0].problem is None
+        assert publish_all(["small"], f"hf:org/{name}", tag=tag, **signed)[0].problem is None
         file.write_text(file.read_text().replace("77.86%", "77.85%"))
-    repo = hub.repos["org/small"]
+    repo = hub.repos[f"org/{name}"]
     back = {"back_to": "v1", "apply": True}
-    assert "version 2, this one version 1; " in publish_all(["small"], "hf:org", **back)[0].problem
-    (outcome,) = publish_all(["small"], "hf:org", sign_key=key, sign_version=3, **back)
+    assert "version 2, this one version 1; " in publish_all(["small"], f"hf:org/{name}", **back)[0].problem
+    (outcome,) = publish_all(["small"], f"hf:org/{name}", sign_key=key, sign_version=3, **back)
     assert outcome.problem is None
     then = repo.commits[repo.tags["v1"]].tree
     now = repo.commits[repo.head].tree
     assert {name for name in now if now[name] != then.get(name)} == set(SIGNATURE_FILES)
-    assert AutoModel.from_pretrained("org/small", trusted_key=key.with_suffix(".pub")).num_classes == 10
+    assert json.loads(repo.files()["statement.json"])["version"] == 3
 
 
 def test_a_plan_is_not_signed_in_public(staged, sigstore, tmp_path):
