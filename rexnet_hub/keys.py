@@ -98,8 +98,8 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> Publ
         if _NO_NAME.search(str(key)):
             place, hint = f"the {kind} key", "; give the name of its file"
         raise FileProblem(place, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
-    if kind == "public" and (keys := data.count(b"-----BEGIN ")) > 1:
-        raise FileProblem(place, f"holds {keys} keys; give the one that is trusted")
+    if (keys := len(re.findall(rb"-----BEGIN [A-Z ]*%s KEY-" % kind.upper().encode(), data))) > 1:
+        raise FileProblem(place, f"holds {keys} {kind} keys; give the one that is meant")
     try:
         public = load(pem, data)
         found = public.curve.name if isinstance(public, ec.EllipticCurvePublicKey) else type(public).__name__

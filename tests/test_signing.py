@@ -227,6 +227,18 @@ def test_a_private_key_is_named_by_its_file_and_never_shown(how, repo, keys, own
     assert len(list(repo.iterdir())) == 4
 
 
+def test_a_file_of_two_private_keys_is_refused(repo, entry, keys, tmp_path):
+    """Which of them signs is not left to their order; what openssl writes before a key is none."""
+    both, one = tmp_path / "both.pem", tmp_path / "one.pem"
+    both.write_bytes(keys[0].read_bytes() + write_keys(tmp_path)[0].read_bytes())
+    with pytest.raises(FileProblem, match="holds 2 private keys"):
+        sign_repo(repo, both, entry=entry, version=1)
+    parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    one.write_text(parameters + keys[0].read_text() + keys[1].read_text())
+    sign_repo(repo, one, entry=entry, version=1)
+    assert verify_signature(repo, keys[1]).version == 1
+
+
 def test_an_empty_name_is_no_key(signed, own_index, capsys, tmp_path):
     """What a CI's unset variable gives is refused, and nothing passes as checked."""
     words = ["verify", "rexnet_100", "--repo", str(signed), "--signature", ""]

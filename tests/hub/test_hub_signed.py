@@ -123,7 +123,7 @@ def test_an_unsigned_folder_and_another_key_are_refused(staged, signed, key, oth
 def test_two_keys_in_one_text_are_refused(signed, key, other_key):
     """Which of them would be trusted is not left to their order."""
     for first, second in ((key, other_key), (other_key, key)):
-        with pytest.raises(FileProblem, match="holds 2 keys"):
+        with pytest.raises(FileProblem, match="holds 2 public keys"):
             AutoModel.from_pretrained(signed, trusted_key=first.text + second.text)
 
 
