@@ -30,6 +30,7 @@ from rexnet_hub.errors import (
     SignatureProblem,
     UsageError,
 )
+from rexnet_hub.hub.client import return_within
 from rexnet_hub.hub.faults import clean
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
@@ -66,6 +67,8 @@ from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.whole_files import write_whole
 
 FORMAT = 1
+#: How long Sigstore is waited for, where the library would wait for ever.
+SIGSTORE_SECONDS = 300.0
 log = logging.getLogger(__name__)
 
 
@@ -256,9 +259,13 @@ def read_identity_token() -> str:
 def _sign_as_identity(config: Any, folder: Path, signature: Path) -> None:
     """Sign by the library with a key that Sigstore certifies for this run."""
     token = read_identity_token()
-    try:
+
+    def sign() -> None:
         config.use_sigstore_signer(identity_token=token, trust_config=find_trust_config())
         config.sign(folder, signature)
+
+    try:
+        return_within(SIGSTORE_SECONDS, sign)
     except Exception as error:  # the library raises what its parts raise, down to its own parsers
         raise PublishError(f"{folder}: Sigstore did not sign it ({_words_of(error)})") from None
 

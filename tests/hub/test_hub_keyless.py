@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import sys
+import threading
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -323,6 +324,22 @@ def test_what_sigstore_refuses_leaves_nothing_and_shows_no_secret(
     assert "SENTINEL" not in printed
     assert "eyJ" not in printed
     assert not (staged.parent / "out").exists()
+
+
+@pytest.mark.parametrize("on", ["signingCert", "log/entries"])
+def test_what_does_not_answer_is_not_waited_for(on, staged, sigstore, entry, monkeypatch):
+    """The library bounds none of these requests: after some minutes, here less, one line says so."""
+    answer, released = sigstore.answer, threading.Event()
+
+    def silent(path, asked):
+        return released.wait(60) if on in path else answer(path, asked)
+
+    monkeypatch.setattr(sigstore, "answer", silent)
+    monkeypatch.setattr("rexnet_hub.signing.SIGSTORE_SECONDS", 2.0)
+    with pytest.raises(PublishError, match=r"did not sign it \(TimeoutError: not done within 2 seconds\)"):
+        sign_repo(staged, "sigstore", entry=entry, version=1)
+    released.set()
+    assert len(list(staged.iterdir())) == 4
 
 
 def test_what_fails_leaves_the_signature_that_was_there(staged, sigstore, entry, key):
