@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ NEEDS_PACKAGES = "signatures need more packages: pip install 'rexnet-hub[sign]'"
 SIGSTORE = "sigstore"
 #: What an index says: the PEM text, or an identity.
 SIGNER_PATTERN = r"^\s*(-----BEGIN PUBLIC KEY-----[\w+/=\s]+-----END PUBLIC KEY-----|\S+@https://[^\s@]+)\s*$"
+_ISSUER_OID = "1.3.6.1.4.1.57264.1.1"  # of Fulcio's certificates, with whom the issuer is as text
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 _IDENTITY = re.compile(r"\s*(\S+)@(https://[^\s@]+)\s*")
+#: What no message shows in the place of a file's name: nothing, and what may be a key itself.
+_NO_NAME = re.compile(r"\A\Z|-----BEGIN |\A[\w+/=\s-]{64,}\Z")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ Signer = PublicKey | CertifiedIdentity
 
 
 def read_private_key(file: Path | str) -> PublicKey:
-    """Check that a file holds a key to sign with, and return its public half; errors as `read_signer`."""
+    """Check that a file holds a key to sign with, and return its public half; errors as of `read_signer`."""
     return _read(file, "private", lambda pem, data: pem.load_pem_private_key(data, None).public_key())
 
 
@@ -63,6 +67,21 @@ def read_signer(signer: Path | str) -> Signer:
     return _read(signer, "public", lambda pem, data: pem.load_pem_public_key(data))
 
 
+def name_claimed(material: Any) -> str:
+    """Return whom a signature says that it is by, from what it brings to be checked with; nothing is.
+
+    A key is named by the beginning of its SHA-256, an identity as the index writes it.
+    """
+    if "publicKey" in material:
+        return f"the key {material['publicKey']['hint'][:12]}"
+    from cryptography import x509
+
+    certificate = x509.load_der_x509_certificate(base64.b64decode(material["certificate"]["rawBytes"]))
+    (name,) = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    issuer = certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier(_ISSUER_OID)).value
+    return f"{name.value}@{issuer.public_bytes().decode()}"
+
+
 def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> PublicKey:
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
@@ -70,15 +89,17 @@ def _read(key: Path | str, kind: str, load: Callable[[Any, bytes], Any]) -> Publ
         from cryptography.hazmat.primitives.asymmetric import ec
     except ImportError:
         raise UsageError(NEEDS_PACKAGES) from None
-    is_text = isinstance(key, str) and key.lstrip().startswith("-----BEGIN ")
+    is_text = kind == "public" and str(key).lstrip().startswith("-----BEGIN ")
     place = "the trusted key" if is_text else key
     try:
         data = str(key).encode() if is_text else Path(key).read_bytes()
     except (OSError, ValueError) as error:
         hint = "; an identity is written with its issuer: IDENTITY@https://ISSUER" if "@" in str(key) else ""
-        raise FileProblem(key, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
-    if kind == "public" and (keys := data.count(b"-----BEGIN ")) > 1:
-        raise FileProblem(place, f"holds {keys} keys; give the one that is trusted")
+        if _NO_NAME.search(str(key)):
+            place, hint = f"the {kind} key", "; give the name of its file"
+        raise FileProblem(place, f"cannot be read: {getattr(error, 'strerror', error)}{hint}") from None
+    if (keys := len(re.findall(rb"-----BEGIN [A-Z ]*%s KEY-" % kind.upper().encode(), data))) > 1:
+        raise FileProblem(place, f"holds {keys} {kind} keys; give the one that is meant")
     try:
         public = load(pem, data)
         found = public.curve.name if isinstance(public, ec.EllipticCurvePublicKey) else type(public).__name__

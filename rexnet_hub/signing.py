@@ -30,11 +30,20 @@ from rexnet_hub.errors import (
     SignatureProblem,
     UsageError,
 )
+from rexnet_hub.hub.client import return_within
 from rexnet_hub.hub.faults import clean
 from rexnet_hub.identity import gather
 from rexnet_hub.index import Entry
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.keys import NEEDS_PACKAGES, SIGSTORE, PublicKey, Signer, read_private_key, read_signer
+from rexnet_hub.keys import (
+    NEEDS_PACKAGES,
+    SIGSTORE,
+    PublicKey,
+    Signer,
+    name_claimed,
+    read_private_key,
+    read_signer,
+)
 from rexnet_hub.layout import (
     ALL_FILES,
     CONFIG_FILE,
@@ -58,6 +67,8 @@ from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.whole_files import write_whole
 
 FORMAT = 1
+#: How long Sigstore is waited for, where the library would wait for ever.
+SIGSTORE_SECONDS = 300.0
 log = logging.getLogger(__name__)
 
 
@@ -84,13 +95,14 @@ def sign_repo(
 ) -> Statement:
     """Sign a staged repo, or take over a signature that holds for it already.
 
-    Whatever goes wrong before the end leaves neither statement nor signature.
+    Whatever goes wrong before the end leaves statement and signature as they were.
 
     Args:
-        key: A private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to sign as the
-            identity that the CI proves. That is logged in public, for ever, with the digests of the files.
+        key: The file of a private elliptic-curve key, PEM, which is not copied anywhere; or `sigstore`, to
+            sign as the identity that the CI proves. That is logged in public, for ever, with the digests of
+            the files.
         entry: Whose repo it is.
-        version: At least 1, and more than that of any earlier publication.
+        version: From 1, and more than that of any earlier publication.
         earlier: Where statement and signature of the last publication are, if there was one. They stay, with
             their version, where the same signer, known by the key or the index, signed these very files.
 
@@ -101,8 +113,8 @@ def sign_repo(
         SignatureProblem: The identity is not the one that the index trusts.
         PublishError: Sigstore did not sign.
     """
-    if version < 1:
-        raise UsageError(f"a version counts from 1, {version} is none")
+    if not 0 < version < 1 << 63:
+        raise UsageError(f"a version counts from 1 to 2^63 - 1, {version} is none")
     given = None if key == SIGSTORE else read_private_key(key)
     trusted = require_one_signer(entry, given)
     if given is None and isinstance(trusted, PublicKey):
@@ -113,8 +125,11 @@ def sign_repo(
     text = json.dumps({"statement": FORMAT} | asdict(statement), indent=1, sort_keys=True) + "\n"
     library = _library()
     with contextlib.ExitStack() as undo:
-        for name in SIGNATURE_FILES:
-            undo.callback((folder / name).unlink, missing_ok=True)
+        for file in (folder / name for name in SIGNATURE_FILES):
+            if file.exists():
+                undo.callback(write_whole, file, file.read_bytes())
+            else:
+                undo.callback(file.unlink, missing_ok=True)
         if earlier is not None and trusted is not None:
             with contextlib.suppress(FileNotFoundError, SignatureProblem):
                 for name in SIGNATURE_FILES:
@@ -244,9 +259,13 @@ def read_identity_token() -> str:
 def _sign_as_identity(config: Any, folder: Path, signature: Path) -> None:
     """Sign by the library with a key that Sigstore certifies for this run."""
     token = read_identity_token()
-    try:
+
+    def sign() -> None:
         config.use_sigstore_signer(identity_token=token, trust_config=find_trust_config())
         config.sign(folder, signature)
+
+    try:
+        return_within(SIGSTORE_SECONDS, sign)
     except Exception as error:  # the library raises what its parts raise, down to its own parsers
         raise PublishError(f"{folder}: Sigstore did not sign it ({_words_of(error)})") from None
 
@@ -290,7 +309,7 @@ def _read_seen(file: Path) -> int:
         return 0
     except (OSError, ValueError):
         text = ""
-    if not re.fullmatch(r"[0-9]{1,18}\n?", text):
+    if not re.fullmatch(r"[0-9]{1,19}\n?", text):
         problem = "does not say which signed version was seen last; delete it, or name --at-least-version"
         raise SignatureProblem(file, problem)
     return int(text)
@@ -369,20 +388,43 @@ def _use_signer(config: Any, signer: Signer, made: Path) -> Any:
         raise FetchError(f"Sigstore's keys ({place}) cannot be read ({_words_of(error)})") from None
 
 
-def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
-    """Name the files that a refused signature is not of; nothing that it says is believed."""
+def read_claimed(folder: Path) -> tuple[str, Statement] | None:
+    """Read who says to have signed a folder, and what, and check neither; None if that cannot be read.
+
+    Raises:
+        UsageError: The `sign` extra is not installed.
+    """
+    _library()
     try:
-        stated = _signed_digests(bundle)
-        is_by_key = "publicKey" in json.loads(bundle)["verificationMaterial"]
+        text, bundle = (folder / STATEMENT_FILE).read_bytes(), (folder / SIGNATURE_FILE).read_bytes()
+        who = name_claimed(json.loads(bundle)["verificationMaterial"])
+        return printable(who), parse_record(Statement, text, version=("statement", FORMAT))
+    except Exception:  # of what is no signature its parsers raise anything
+        return None
+
+
+def find_damage(folder: Path) -> str | None:
+    """Name the files that a folder's signature is not of, whoever signed; None if it is of all.
+
+    Nothing else that it says is believed.
+    """
+    try:
+        stated = _signed_digests((folder / SIGNATURE_FILE).read_bytes())
         wrong = [
             printable(name)
-            for name, sha256 in stated.items()
-            if name not in ALL_FILES or digest_file(folder / name).sha256 != sha256
+            for name in sorted({*stated, *REPO_FILES, STATEMENT_FILE})
+            if name not in ALL_FILES or digest_file(folder / name).sha256 != stated.get(name)
         ]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"
-    if wrong:
-        return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}"
+    return f"not the signed {'one' if len(wrong) == 1 else 'ones'}: {', '.join(wrong)}" if wrong else None
+
+
+def _find_fault(folder: Path, bundle: bytes, signer: Signer, error: Exception) -> str:
+    """Return why a signature is refused, in words of ours."""
+    if damage := find_damage(folder):
+        return damage
+    is_by_key = b'"publicKey"' in bundle
     if is_by_key != isinstance(signer, PublicKey):
         return f"{SIGNATURE_FILE} is by {'a key' if is_by_key else 'an identity'}, not by this {signer.kind}"
     more = "" if is_by_key else f": {printable(_words_of(error))}"

@@ -52,14 +52,12 @@ OPTIONS = {
         name, --out, --weights
         --to: stage rexnet_100 --out a --to folder""",
     "publish": """
-        repos, --to, --apply, --drop-files
-        --drop-signature: publish a --to b --sign key.pem --version-counter 1 --drop-signature
+        repos, --to, --apply, --drop-files, --drop-signature
         --json: publish a --to b --markdown --json
         --markdown: publish a --to b --json --markdown
         --tag: publish a --to b --tag v1
         --tag: publish a --to hf:b --pr --tag v1
         --back-to: publish a --to b --back-to v1
-        --back-to: publish a --to hf:b --sign key.pem --version-counter 1 --back-to v1
         --private: publish a --to b --private
         --private: publish a --to hf:b --pr --private
         --pr: publish a --to b --pr

@@ -1,5 +1,6 @@
 """A signed repo passes as the model and version that was signed, and as nothing else."""
 
+import base64
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from rexnet_hub import witness
+from rexnet_hub.cli import main
 from rexnet_hub.errors import FileProblem, SignatureProblem, UsageError
 from rexnet_hub.layout import PACKAGE_DIR, SIGNATURE_FILES, find_cache_dir, find_state_dir
 from rexnet_hub.publish.run import publish_all
@@ -199,6 +201,52 @@ def test_an_encrypted_key_is_refused(repo, entry, tmp_path):
         sign_repo(repo, private, entry=entry, version=1)
 
 
+#: How a key itself is given in the place of its file: by a CI's variable, pasted, encoded.
+SPELLED = {
+    "as it is": lambda text: text,
+    "in one line": lambda text: text.replace("\n", " "),
+    "with a mark": lambda text: f"\ufeff{text}",
+    "in quotes": lambda text: f'"{text}"',
+    "escaped": lambda text: text.replace("\n", "\\n"),
+    "encoded": lambda text: base64.b64encode(text.encode()).decode(),
+    "without its frame": lambda text: "".join(text.splitlines()[1:-1]),
+}
+
+
+@pytest.mark.parametrize("how", SPELLED)
+def test_a_private_key_is_named_by_its_file_and_never_shown(how, repo, keys, own_index, capsys, tmp_path):
+    """The key itself in the place of its file is refused in one line that has nothing of it."""
+    given = SPELLED[how](keys[0].read_text())
+    words = ["publish", str(repo), "--to", str(tmp_path / "out"), "--sign", given, "--version-counter", "1"]
+    for line in (words, ["verify", "rexnet_100", "--repo", str(repo), "--signature", given]):
+        assert main(line) == 1
+        said = "".join(capsys.readouterr())
+        assert said.startswith("error: the ")
+        assert said.count("\n") == 1
+        assert not any(given[at : at + 12] in said for at in range(len(given) // 3, len(given) - 40))
+    assert len(list(repo.iterdir())) == 4
+
+
+def test_a_file_of_two_private_keys_is_refused(repo, entry, keys, tmp_path):
+    """Which of them signs is not left to their order; what openssl writes before a key is none."""
+    both, one = tmp_path / "both.pem", tmp_path / "one.pem"
+    both.write_bytes(keys[0].read_bytes() + write_keys(tmp_path)[0].read_bytes())
+    with pytest.raises(FileProblem, match="holds 2 private keys"):
+        sign_repo(repo, both, entry=entry, version=1)
+    parameters = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n"
+    one.write_text(parameters + keys[0].read_text() + keys[1].read_text())
+    sign_repo(repo, one, entry=entry, version=1)
+    assert verify_signature(repo, keys[1]).version == 1
+
+
+def test_an_empty_name_is_no_key(signed, own_index, capsys, tmp_path):
+    """What a CI's unset variable gives is refused, and nothing passes as checked."""
+    words = ["verify", "rexnet_100", "--repo", str(signed), "--signature", ""]
+    for line in (words, ["publish", str(signed), "--to", "out", "--sign", "", "--version-counter", "1"]):
+        assert main(line) == 1
+        assert "key: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("found", UNFIT)
 def test_a_key_that_does_not_fit_is_refused_before_anything_is_written(
     found, repo, signed_once, entry, own_index, tmp_path
@@ -228,6 +276,12 @@ def test_what_fails_while_signing_leaves_no_statement(repo, entry, keys):
     assert not (repo / "statement.json").exists()
 
 
+def test_the_highest_version_is_signed_and_remembered(repo, entry, keys):
+    """What can be signed can be checked, and checked again."""
+    sign_repo(repo, keys[0], entry=entry, version=(1 << 63) - 1)
+    assert verify_signature(repo, keys[1]) == verify_signature(repo, keys[1])
+
+
 @pytest.mark.parametrize("package", ["model_signing", "cryptography.hazmat.primitives"])
 def test_missing_packages_are_named_by_their_extra(repo, signed_once, entry, keys, package, monkeypatch):
     """Without them one line says what to install, before anything is written."""
@@ -241,8 +295,9 @@ def test_missing_packages_are_named_by_their_extra(repo, signed_once, entry, key
 
 def test_what_cannot_be_signed_is_said(repo, entry, keys):
     """A version that is none, a strange file: one line each, nothing left behind."""
-    with pytest.raises(UsageError, match="counts from 1"):
-        sign_repo(repo, keys[0], entry=entry, version=0)
+    for version in (0, 1 << 63):
+        with pytest.raises(UsageError, match="counts from 1"):
+            sign_repo(repo, keys[0], entry=entry, version=version)
     (repo / "notes.txt").write_text("mine")
     with pytest.raises(FileProblem, match="belongs to no repo"):
         sign_repo(repo, keys[0], entry=entry, version=1)

@@ -182,7 +182,7 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
         refuse_unused("verify without --imagenet", sample=args.sample)
     if args.signature is None:
         refuse_unused("verify without --signature", at_least_version=args.at_least_version)
-    if args.signature:
+    else:
         _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
     files = {"checkpoint": args.weights, "repo": args.repo}

@@ -74,7 +74,7 @@ def declare_publish(parser: argparse.ArgumentParser) -> None:
     add("--drop-edits", action="store_true", help="publish our card alone, without what people wrote there")
     files_help = "remove files of an earlier publication that this one lacks"
     add("--drop-files", action="store_true", help=files_help)
-    add("--drop-signature", action="store_true", help="let the signature at the target go")
+    add("--drop-signature", action="store_true", help="let the signature there go, or be of another")
     add("--record", action="store_true", help="write what was published into lock.json")
     sign_help = "sign each repo with this private key (PEM) first; sigstore: as the identity of a CI"
     add("--sign", dest="sign_key", metavar="KEY", help=sign_help)

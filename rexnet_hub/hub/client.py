@@ -46,10 +46,10 @@ def call_client(
 
     with hub_faults(doing, repo_id, revision=revision), _progress_on_terminals():
         wait_turn(constants.ENDPOINT, patience.total_seconds)  # which is no part of the call's own time
-        return _return_within(patience.total_seconds, guarded)
+        return return_within(patience.total_seconds, guarded)
 
 
-def _return_within(seconds: float, call: Callable[[], T]) -> T:
+def return_within(seconds: float, call: Callable[[], T]) -> T:
     """Return what a call returns, and wait no longer for it than this.
 
     The client bounds each wait for bytes, but not their sum; Xet and the look-up of a name it bounds not at

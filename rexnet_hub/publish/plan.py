@@ -25,6 +25,7 @@ from rexnet_hub.publish.local import content_tag, list_staged, readable
 from rexnet_hub.publish.preflight import STOP, check_place, check_push
 from rexnet_hub.publish.there import OWN_NAMES, Target, find_target
 from rexnet_hub.repo.folder import Repo, read_repo
+from rexnet_hub.signing import read_claimed
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
 
@@ -164,7 +165,7 @@ def plan_publish(
         as_pr: Whether to open a pull request and not to commit.
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
-        drop_signature: Whether the signature at the target may be lost.
+        drop_signature: Whether the signature at the target may be lost, or be another's or an older one.
 
     Raises:
         UsageError: The target makes no sense, or has no use for one of the others.
@@ -216,6 +217,7 @@ def plan_for(
     model = repo.config.model
     stops = [*claims, *(_unreachable(model) if target.remote else ())]
     stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]
+    stops += () if options.drop_signature else _signed_otherwise(changes, staged, target)
     plan = Plan(
         name=target.name,
         model=model,
@@ -299,6 +301,24 @@ def _removals(changes: Iterable[FileChange], options: PlanOptions) -> Iterator[s
         yield (
             "the signature there would be lost; sign this too with --sign KEY --version-counter N, "
             "or let it go with --drop-signature"
+        )
+
+
+def _signed_otherwise(changes: Iterable[FileChange], staged: Path, target: Target) -> Iterator[str]:
+    """Return why whoever trusts the signature there would refuse this one: another's, or no newer version."""
+    if not any(change.kind == "change" and change.name in SIGNATURE_FILES for change in changes):
+        return
+    there, ours = read_claimed(target.copy(SIGNATURE_FILES)), read_claimed(staged)
+    if there is None or ours is None:  # nothing to lose, or a false claim
+        return
+    (who, last), (by, this) = there, ours
+    advice = "or let the one there go with --drop-signature"
+    if who != by:
+        yield f"the signature there is by {who}, this one by {by}; sign it as that one, {advice}"
+    elif this.version <= last.version and this != last:
+        yield (
+            f"signed there is version {last.version}, this one version {this.version}; "
+            f"sign it with --sign KEY --version-counter {last.version + 1}, {advice}"
         )
 
 

@@ -23,13 +23,14 @@ from rexnet_hub.index.lock import (
     update_lock,
 )
 from rexnet_hub.keys import SIGSTORE, read_private_key
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
+from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, SIGNATURE_FILES, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.apply import Published, apply_plan
 from rexnet_hub.publish.plan import Plan, PlanOptions, plan_for
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import Target, find_target
+from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
@@ -130,9 +131,10 @@ class RunSettings(PlanOptions):
 
     @property
     def options(self) -> PlanOptions:
-        """The options of each plan; the tag of a release stays the one that it has."""
+        """The options of each plan; a release that is not signed anew keeps the tag that it has."""
         options = PlanOptions(**{each.name: getattr(self, each.name) for each in fields(PlanOptions)})
-        return options if options.as_pr else replace(options, tag=options.tag or self.back_to)
+        keeps_tag = self.sign_key is None and not options.as_pr
+        return replace(options, tag=options.tag or self.back_to) if keeps_tag else options
 
     def check(self, sources: Sequence[str]) -> None:
         """Refuse what makes no sense together, before anything is read or asked.
@@ -148,8 +150,6 @@ class RunSettings(PlanOptions):
                 "--sign KEY and --version-counter N go together; "
                 "N is one more than the last publication's, at first 1"
             )
-        if self.sign_key is not None:
-            refuse_unused("--sign", drop_signature=self.drop_signature, back_to=self.back_to)
         for place in (*([] if is_hub else [self.to]), *filter(_is_folder, sources)):
             refuse_unused(f"the folder {place}", back_to=self.back_to)
         self.check_use(self.to, record=self.record)
@@ -229,7 +229,7 @@ def prepared_repo(source: str, target: Target, run: RunSettings) -> Iterator[Pat
             if not run.drop_edits:
                 folder = stack.enter_context(merged_repo(folder, target, is_signed_next=is_signed))
         if run.sign_key is not None and run.sign_version is not None:
-            entry = load_index().find(folder.name)
+            entry = load_index().find(str(read_config(folder / CONFIG_FILE).model))
             last = target.copy(SIGNATURE_FILES)
             sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder

@@ -34,7 +34,7 @@ from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import Repo
-from rexnet_hub.signing import verify_signature
+from rexnet_hub.signing import find_damage, verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
 from rexnet_hub.verify.files import (
     check_origin,
@@ -224,20 +224,26 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         same = LICENSE_FILE in there and there[LICENSE_FILE].read_bytes() == licence.encode()
         note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
         yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
-    others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
+    others = SIGNATURE_FILES if SIGNATURE_FILE in there else ()  # which `check_signature` is about
     if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
         yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
 
 
 def check_signature(evidence: Evidence) -> Iterator[Finding]:
-    """Check the repo's signature by whom the index trusts."""
+    """Check the signature by whom the index trusts; where that is nobody, that it is of these files."""
     key, repo = evidence.entry.trusted_key, evidence.repo
-    if key is None:
-        return
     if repo is None or not (repo.folder / SIGNATURE_FILE).exists():
         note = NEEDS_REPO if repo is None else "not signed yet: rexnet-hub publish --sign"
-        yield evidence.leave("signature", stated=key.label, note=note)
+        if key is not None:
+            yield evidence.leave("signature", stated=key.label, note=note)
+        return
+    if key is None:
+        texts = {"stated": "of these files", "note": "the index has no Trusted Key that says by whom"}
+        if damage := find_damage(repo.folder):
+            yield evidence.compare("signature", found=damage, holds=False, **texts)
+        else:
+            yield evidence.leave("signature", found="of these files", **texts)
         return
     try:
         signed = verify_signature(repo.folder, key.value, name=evidence.entry.name)

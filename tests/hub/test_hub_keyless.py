@@ -3,8 +3,10 @@
 import base64
 import json
 import random
+import re
 import shutil
 import sys
+import threading
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -68,12 +70,17 @@ def signed(staged, sigstore, entry):
 @pytest.fixture
 def key(tmp_path):
     """A private key's file; the public one lies beside it."""
+    return write_key(tmp_path / "key")
+
+
+def write_key(stem):
+    """Write a key pair, the private half as PEM."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem, kinds = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     kind = serialization.PrivateFormat.PKCS8
-    (tmp_path / "key.pem").write_bytes(private.private_bytes(pem, kind, serialization.NoEncryption()))
-    (tmp_path / "key.pub").write_bytes(private.public_key().public_bytes(pem, kinds))
-    return tmp_path / "key.pem"
+    stem.with_suffix(".pem").write_bytes(private.private_bytes(pem, kind, serialization.NoEncryption()))
+    stem.with_suffix(".pub").write_bytes(private.public_key().public_bytes(pem, kinds))
+    return stem.with_suffix(".pem")
 
 
 def one_line(caught):
@@ -319,6 +326,32 @@ def test_what_sigstore_refuses_leaves_nothing_and_shows_no_secret(
     assert not (staged.parent / "out").exists()
 
 
+@pytest.mark.parametrize("on", ["signingCert", "log/entries"])
+def test_what_does_not_answer_is_not_waited_for(on, staged, sigstore, entry, monkeypatch):
+    """The library bounds none of these requests: after some minutes, here less, one line says so."""
+    answer, released = sigstore.answer, threading.Event()
+
+    def silent(path, asked):
+        return released.wait(60) if on in path else answer(path, asked)
+
+    monkeypatch.setattr(sigstore, "answer", silent)
+    monkeypatch.setattr("rexnet_hub.signing.SIGSTORE_SECONDS", 2.0)
+    with pytest.raises(PublishError, match=r"did not sign it \(TimeoutError: not done within 2 seconds\)"):
+        sign_repo(staged, "sigstore", entry=entry, version=1)
+    released.set()
+    assert len(list(staged.iterdir())) == 4
+
+
+def test_what_fails_leaves_the_signature_that_was_there(staged, sigstore, entry, key):
+    """A folder that is signed already stays as it was, whoever did not sign it again."""
+    sign_repo(staged, key, entry=entry, version=1)
+    before = {file.name: file.read_bytes() for file in staged.iterdir()}
+    sigstore.refuse = {"signingCert": (500, {})}
+    with pytest.raises(PublishError, match="Sigstore did not sign it"):
+        sign_repo(staged, "sigstore", entry=entry, version=2)
+    assert {file.name: file.read_bytes() for file in staged.iterdir()} == before
+
+
 def test_missing_packages_are_named_by_their_extra(staged, sigstore, entry, monkeypatch):
     """Without the library one line says what to install."""
     monkeypatch.setitem(sys.modules, "model_signing", None)
@@ -405,6 +438,77 @@ def test_a_run_that_changes_nothing_signs_nothing(by, hub, own_small_index, sigs
     hub.push("org/small", {"model.sig": b"{}"})
     assert main([*words, "10"]) == 0
     assert json.loads(now.files()["statement.json"])["version"] == 10
+
+
+#: Who signs after whom, and how the plan names them.
+SIGNERS = {
+    "key": r"the key [0-9a-f]{12}",
+    "another key": r"the key [0-9a-f]{12}",
+    "identity": re.escape(IDENTITY),
+    "another identity": re.escape(IDENTITY.replace("main", "beta")),
+}
+
+
+@pytest.mark.parametrize("first", ["key", "identity"])
+@pytest.mark.parametrize("then", ["another key", "another identity"])
+def test_another_signer_is_a_stop_that_names_both(first, then, hub, own_small_index, sigstore, tmp_path):
+    """Whoever trusts the one would refuse the other: nothing is published until an option says so."""
+
+    def publish(by, version, **more):
+        sigstore.workflow = WORKFLOW.replace("main", "beta") if by == "another identity" else WORKFLOW
+        file = write_key(tmp_path / by.replace(" ", "-")) if by.endswith("key") else "sigstore"
+        settings = {"apply": True, "sign_key": file, "sign_version": version} | more
+        return publish_all(["small"], "hf:org", **settings)[0].problem
+
+    assert publish(first, 5) is None
+    head = hub.repos["org/small"].head
+    problem = publish(then, 6)
+    assert re.search(f"is by {SIGNERS[first]}, this one by {SIGNERS[then]}; .*--drop-signature", problem)
+    assert "\n" not in problem
+    assert hub.repos["org/small"].head == head
+    assert publish(then, 1, drop_signature=True) is None
+    assert json.loads(hub.repos["org/small"].files()["statement.json"])["version"] == 1
+
+
+@pytest.mark.parametrize("to", ["hf:org", "folder"])
+def test_a_counter_that_does_not_count_up_is_a_stop(to, hub, own_small_index, key, tmp_path):
+    """A lower number, or the same for other files, would be refused by whoever saw the last."""
+    to = to if to.startswith("hf:") else tmp_path / "out"
+    file = own_small_index / "small.yml"
+    signed = {"apply": True, "sign_key": key}
+    assert publish_all(["small"], to, sign_version=7, **signed)[0].problem is None
+    file.write_text(file.read_text().replace("77.86%", "77.85%"))
+    for version in (6, 7):
+        problem = publish_all(["small"], to, sign_version=version, **signed)[0].problem
+        assert f"version 7, this one version {version}; " in problem
+        assert "--version-counter 8" in problem
+    assert publish_all(["small"], to, sign_version=8, **signed)[0].problem is None
+
+
+def test_a_run_of_the_same_number_may_be_run_again(hub, own_small_index, sigstore):
+    """Whom no index trusts signs anew each time: the same files under the same number are no stop."""
+    settings = {"apply": True, "sign_key": "sigstore", "sign_version": 7}
+    for _ in range(2):
+        assert publish_all(["small"], "hf:org", **settings)[0].problem is None
+
+
+@pytest.mark.parametrize("name", ["small", "renamed"])
+def test_a_release_that_was_signed_goes_back_signed_anew(name, hub, own_small_index, key):
+    """As it was, those who saw a later one would refuse it: its files are signed as the newest version."""
+    file = own_small_index / "small.yml"
+    for version, tag in ((1, "v1"), (2, "v2")):
+        signed = {"apply": True, "sign_key": key, "sign_version": version}
+        assert publish_all(["small"], f"hf:org/{name}", tag=tag, **signed)[0].problem is None
+        file.write_text(file.read_text().replace("77.86%", "77.85%"))
+    repo = hub.repos[f"org/{name}"]
+    back = {"back_to": "v1", "apply": True}
+    assert "version 2, this one version 1; " in publish_all(["small"], f"hf:org/{name}", **back)[0].problem
+    (outcome,) = publish_all(["small"], f"hf:org/{name}", sign_key=key, sign_version=3, **back)
+    assert outcome.problem is None
+    then = repo.commits[repo.tags["v1"]].tree
+    now = repo.commits[repo.head].tree
+    assert {name for name in now if now[name] != then.get(name)} == set(SIGNATURE_FILES)
+    assert json.loads(repo.files()["statement.json"])["version"] == 3
 
 
 def test_a_plan_is_not_signed_in_public(staged, sigstore, tmp_path):

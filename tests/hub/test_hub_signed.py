@@ -123,7 +123,7 @@ def test_an_unsigned_folder_and_another_key_are_refused(staged, signed, key, oth
 def test_two_keys_in_one_text_are_refused(signed, key, other_key):
     """Which of them would be trusted is not left to their order."""
     for first, second in ((key, other_key), (other_key, key)):
-        with pytest.raises(FileProblem, match="holds 2 keys"):
+        with pytest.raises(FileProblem, match="holds 2 public keys"):
             AutoModel.from_pretrained(signed, trusted_key=first.text + second.text)
 
 
@@ -335,6 +335,22 @@ def test_publishing_and_verifying_heed_the_index(versions, staged, own_small_ind
     (finding,) = (f for f in verify_model(entry, repo=staged) if f.claim == "signature")
     assert finding.verdict == FALSE
     assert "README.md" in finding.note
+
+
+@pytest.mark.parametrize("name", ["README.md", *SIGNATURE_FILES])
+def test_a_signature_of_other_files_is_false_whoever_signed(name, signed, own_small_index, tmp_path):
+    """Where the index trusts nobody, `verify` says so, and what has a broken signature is not published."""
+    entry = load_index(own_small_index).find("small")
+    (finding,) = (f for f in verify_model(entry, repo=signed) if f.claim == "signature")
+    assert (finding.verdict, finding.found) == (NOT_MEASURED, "of these files")
+    assert publish_all([str(signed)], tmp_path / "hub")[0].plan.stops == ()
+    with (signed / name).open("ab") as file:
+        file.write(b"\n" if name != "model.sig" else b"}")
+    (finding,) = (f for f in verify_model(entry, repo=signed) if f.claim == "signature")
+    assert (finding.verdict, name in finding.found) == (FALSE, True)
+    (outcome,) = publish_all([str(signed)], tmp_path / "hub")
+    assert "signature is false" in str(outcome)
+    assert name in str(outcome)
 
 
 def test_commands_take_a_trusted_key(versions, staged, key, picture, capsys, tmp_path):
