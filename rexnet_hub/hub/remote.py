@@ -153,7 +153,7 @@ class RemoteRepo:
 
     def mark_unfinished(self) -> None:
         """Mark a repo that was made private only until all is there."""
-        make = partial(self._api.create_branch, self.repo_id, branch=UNFINISHED, exist_ok=True)
+        make = partial(self._api.create_branch, self.repo_id, branch=UNFINISHED)
         self._call("could not be marked as unfinished", make)
 
     def make_public(self) -> None:
@@ -162,13 +162,9 @@ class RemoteRepo:
         self._call("is whole, but could not be turned public", change)
 
     def mark_finished(self) -> None:
-        """Take that mark away; one that is gone is as good."""
-        try:
-            take = partial(self._api.delete_branch, self.repo_id, branch=UNFINISHED)
-            self._call(f"is whole, but kept its branch {UNFINISHED}", take)
-        except HubError:
-            if self.read().is_unfinished:
-                raise
+        """Take that mark away."""
+        take = partial(self._api.delete_branch, self.repo_id, branch=UNFINISHED)
+        self._call(f"is whole, but kept its branch {UNFINISHED}", take)
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Send the content of files to the Hub's store without a commit, where it lacks them."""
