@@ -6,6 +6,7 @@ import contextlib
 import functools
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -194,7 +195,9 @@ class RemoteRepo:
             parent_commit=parent,
             create_pr=as_pr,
         )
-        return str(self._call("could not be committed to", make).oid)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Warnings while validating metadata")  # the plan has shown them
+            return str(self._call("could not be committed to", make).oid)
 
     def open_requests(self, title: str) -> list[str]:
         """List the open pull requests with this title, as `refs/pr/N`."""
