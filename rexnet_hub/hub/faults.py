@@ -149,6 +149,8 @@ def _by_transport(error: BaseException) -> tuple[str, str]:
     from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     at, name, words = constants.ENDPOINT, type(error).__name__, clean(str(error))
+    if isinstance(error, (httpx.LocalProtocolError, UnicodeEncodeError)):  # its words would show the header
+        return "refused", f"the token has a character that no token has; {LOG_IN}"
     if isinstance(error, (httpx.TransportError, ConnectionError, TimeoutError)):
         if proxy := find_proxy(host_of(at), at.partition(":")[0], "all"):
             at += f", through {proxy},"

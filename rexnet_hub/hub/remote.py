@@ -6,6 +6,7 @@ import contextlib
 import functools
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -153,7 +154,7 @@ class RemoteRepo:
 
     def mark_unfinished(self) -> None:
         """Mark a repo that was made private only until all is there."""
-        make = partial(self._api.create_branch, self.repo_id, branch=UNFINISHED, exist_ok=True)
+        make = partial(self._api.create_branch, self.repo_id, branch=UNFINISHED)
         self._call("could not be marked as unfinished", make)
 
     def make_public(self) -> None:
@@ -162,13 +163,9 @@ class RemoteRepo:
         self._call("is whole, but could not be turned public", change)
 
     def mark_finished(self) -> None:
-        """Take that mark away; one that is gone is as good."""
-        try:
-            take = partial(self._api.delete_branch, self.repo_id, branch=UNFINISHED)
-            self._call(f"is whole, but kept its branch {UNFINISHED}", take)
-        except HubError:
-            if self.read().is_unfinished:
-                raise
+        """Take that mark away."""
+        take = partial(self._api.delete_branch, self.repo_id, branch=UNFINISHED)
+        self._call(f"is whole, but kept its branch {UNFINISHED}", take)
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Send the content of files to the Hub's store without a commit, where it lacks them."""
@@ -198,7 +195,9 @@ class RemoteRepo:
             parent_commit=parent,
             create_pr=as_pr,
         )
-        return str(self._call("could not be committed to", make).oid)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Warnings while validating metadata")  # the plan has shown them
+            return str(self._call("could not be committed to", make).oid)
 
     def open_requests(self, title: str) -> list[str]:
         """List the open pull requests with this title, as `refs/pr/N`."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from rexnet_hub import __version__
 from rexnet_hub.addresses import HubFile
 from rexnet_hub.errors import HubError, PublishError
-from rexnet_hub.hub.remote import RemoteRepo
+from rexnet_hub.hub.remote import UNFINISHED, RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import digest_both
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.pages.edits import mark_added
@@ -23,6 +23,8 @@ from rexnet_hub.publish.staging import derive_own
 from rexnet_hub.publish.there import HUBS_OWN, find_target
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,16 +112,50 @@ def _apply_to_hub(plan: Plan, remote: RemoteRepo, *, more_follows: bool = False)
         return Published(place=plan.target, commit=plan.head, tag=plan.tag)
     commit, request = plan.head, None
     if not plan.holds or commit is None:
-        parent = commit or _make_repo(plan, remote)
-        commit, request = _commit(plan, remote, parent)
+        commit, request = _commit(plan, remote, commit or _make_repo(plan, remote))
     _read_back(plan, remote, commit)
     if plan.tag is not None and not plan.tag_is_set:
         _tag(plan, remote, commit)
     if plan.opens_repo and not more_follows:
-        retry(remote.make_public, remote.patience)
+        _do(remote, remote.make_public, lambda state, _: not state.is_private, "is public")
     if (plan.opens_repo or plan.is_unfinished) and not more_follows:
-        retry(remote.mark_finished, remote.patience)
+        lost = f"lost its branch {UNFINISHED}"
+        _do(remote, remote.mark_finished, lambda state, _: not state.is_unfinished, lost)
     return Published(place=plan.target, commit=commit, tag=plan.tag, request=request)
+
+
+def _do(
+    remote: RemoteRepo, act: Callable[[], object], find: Callable[[RemoteState, object], T | None], said: str
+) -> T:
+    """Act, and return what shows that it is done: an answer may be lost, or say yes where nothing was done.
+
+    Args:
+        find: Find that in the repo as it then is, given what the act returned: None where it failed.
+        said: What the Hub says of the repo with its yes.
+
+    Raises:
+        PublishError: As `find` does, of what trying again cannot change.
+        HubError: It is not done.
+    """
+
+    def attempt() -> T:
+        answer, failure = None, None
+        try:
+            answer = act()
+        except HubError as error:
+            if error.kind == "limited":  # it is not done, and is not asked before its time
+                raise
+            failure = error
+        state = remote.read()
+        if state.head and (found := find(state, answer)):
+            return found
+        problem = f"{remote.repo_id}: the Hub says that it {said}, and it is not so; run it again"
+        raise failure or HubError(remote.repo_id, problem, kind="no-answer")
+
+    def may_fare_better(error: Exception) -> bool:  # it may be done, and not be shown yet
+        return is_transient(error) or getattr(error, "kind", None) in ("exists", "moved")
+
+    return retry(attempt, remote.patience, on=may_fare_better)
 
 
 def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
@@ -127,39 +163,31 @@ def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
 
     It is marked before anything else can fail: only one that is marked is known not to be private on purpose.
     """
-    attempts = itertools.count()
 
-    def make_once() -> None:
-        is_again = next(attempts) > 0
-        try:
-            remote.create()
-        except HubError as error:  # an answer that was lost may have been that it is made
-            if error.kind != "exists":
-                raise
-            if not is_again or remote.read().files.keys() - {HUBS_OWN}:
-                raise PublishError(f"{plan.target} appeared since the plan was made; plan again") from None
+    def find(state: RemoteState, _: object) -> str | None:
+        if state.files.keys() - {HUBS_OWN}:
+            raise PublishError(f"{plan.target} appeared since the plan was made; plan again")
+        if not state.is_private:
+            settings = f"{hub_url()}/{remote.repo_id}/settings"
+            raise PublishError(f"{plan.target} was to be private and is public; {settings} changes that")
+        return state.head
 
-    retry(make_once, remote.patience)
+    head = _do(remote, remote.create, find, "was made")
     if plan.opens_repo:
-        retry(remote.mark_unfinished, remote.patience)
-    if (head := remote.read().head) is None:
-        raise PublishError(f"{plan.target} was made and is gone; plan again")
+        has = f"has a branch {UNFINISHED}"
+        _do(remote, remote.mark_unfinished, lambda state, _: state.is_unfinished, has)
     return head
 
 
 def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
-    """Commit once: after each failure the target is asked whether the commit landed all the same."""
+    """Commit once, or open one pull request, and give the commit and the request."""
     title = f"Publish {plan.name}" + (f" ({plan.tag})" if plan.tag else "")
     sending = sorted(change.name for change in plan.changes if change.kind in ("add", "change"))
-    attempts = itertools.count()
 
-    def commit_once() -> tuple[str, str | None]:
-        is_again = next(attempts) > 0
-        if plan.options.as_pr and (request := _find_request(plan, remote, title)):
-            return request
-        if is_again and not plan.options.as_pr and (landed := _find_landed(plan, remote, parent)):
-            return landed, None
-        commit = remote.commit(
+    def commit() -> str | None:
+        if plan.options.as_pr and _find_request(plan, remote, title):
+            return None
+        return remote.commit(
             {name: plan.staged / name for name in sending},
             [change.name for change in plan.changes if change.kind == "remove"],
             parent=parent,
@@ -167,28 +195,18 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
             message=_message(plan) if CARD_FILE in plan.files else "The weights; the rest follows.",
             as_pr=plan.options.as_pr,
         )
-        if not plan.options.as_pr:
-            return commit, None
-        if request := _find_request(plan, remote, title):
-            return request
-        problem = f"{plan.target}: the pull request is not listed yet; run it again later"
-        raise HubError(remote.repo_id, problem, kind="no-answer")
 
-    return retry(commit_once, remote.patience, on=_transient_or("moved"))
-
-
-def _find_landed(plan: Plan, remote: RemoteRepo, parent: str) -> str | None:
-    """Find the plan's own commit at the head; None while the head is still its parent."""
-    state = remote.read()
-    if state.head and not plan.missing_in(state.files):
-        return state.head
-    if state.head != parent:
+    def find(state: RemoteState, commit: object) -> tuple[str, str | None] | None:
+        if plan.options.as_pr:
+            return _find_request(plan, remote, title)
+        if state.head in (None, parent):
+            return None
+        if state.head == commit or not plan.missing_in(state.files):
+            return state.head, None
         raise PublishError(f"{plan.target}: somebody committed in between, it is at {state.head}; plan again")
-    return None
 
-
-def _transient_or(kind: str) -> Callable[[Exception], bool]:
-    return lambda error: is_transient(error) or getattr(error, "kind", None) == kind
+    said = "has the pull request" if plan.options.as_pr else "has the commit"
+    return _do(remote, commit, find, said)
 
 
 def _message(plan: Plan) -> str:
@@ -241,16 +259,15 @@ def _differing(plan: Plan, remote: RemoteRepo, commit: str) -> list[str]:
 
 def _tag(plan: Plan, remote: RemoteRepo, commit: str) -> None:
     """Tag the commit; a tag that is on equal files already is as good, one on others is not moved."""
-    attempts, tag = itertools.count(), str(plan.tag)
+    tag = str(plan.tag)
 
-    def tag_once() -> None:
-        tagged = remote.read().tags.get(tag) if next(attempts) else None
-        if tagged is None:
-            remote.tag(tag, commit)
-        elif plan.missing_in(remote.read(tagged).files):
+    def find(state: RemoteState, _: object) -> str | None:
+        tagged = state.tags.get(tag)
+        if tagged not in (None, commit) and plan.missing_in(remote.read(tagged).files):
             raise PublishError(f"{plan.target}: the tag {tag} is on {tagged}, and is not moved")
+        return tagged
 
-    retry(tag_once, remote.patience, on=_transient_or("exists"))
+    _do(remote, lambda: remote.tag(tag, commit), find, f"was tagged {tag}")
 
 
 def upload_weights(weights: Path, receipt: Receipt, *, repo_id: str) -> HubFile:

@@ -140,11 +140,11 @@ class RunSettings(PlanOptions):
         """Refuse what makes no sense together, before anything is read or asked.
 
         Raises:
-            UsageError: Several repos cannot have one name, one of key and version lacks the other, or an
-                option would change nothing.
+            UsageError: The target is none, several repos cannot have one name, one of key and version lacks
+                the other, or an option would change nothing.
             FileProblem: The key is none to sign with.
         """
-        is_hub = str(self.to).startswith("hf:")
+        is_hub = find_target(self.to, "any").remote is not None
         if (self.sign_key is None) != (self.sign_version is None):
             raise UsageError(
                 "--sign KEY and --version-counter N go together; "

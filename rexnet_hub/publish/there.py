@@ -31,6 +31,8 @@ from rexnet_hub.weights.receipt import read_receipt
 #: What the Hub itself keeps in a repo.
 HUBS_OWN = ".gitattributes"
 OWN_NAMES = frozenset({*REPO_FILES, *SIGNATURE_FILES})
+#: Of hf: and what is no target, such as HF: and https:, but of no folder: a drive has one letter.
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")
 CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
 ADDED_MARK = re.compile(r"^Card-Added: (\d+-\d+(?: \d+-\d+)*)$", re.MULTILINE)
 
@@ -191,7 +193,7 @@ def find_target(
     """
     if danger := find_name_danger(name):
         raise UsageError(f"{name[:80]!a} can name no repo: it {danger}")
-    if not str(to).startswith("hf:"):
+    if not _SCHEME.match(str(to)):
         return Target(Path(to) / name)
     repo_id = parse_repo_id(str(to), name)
     return Target(RemoteRepo(repo_id=repo_id, token=token, patience=patience or Patience()))

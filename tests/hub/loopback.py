@@ -44,7 +44,8 @@ class Fault:
     """What goes wrong with the requests that match: `on` is searched for in "METHOD path"."""
 
     on: str
-    action: str  # status, drop, lost, stall, drip, flip, forget, race, before, kill, killed_after, redirect
+    # status, drop, lost, stall, drip, flip, forget, race, yes, before, after, kill, killed_after, redirect
+    action: str
     times: int = 1
     skip: int = 0
     status: int = 503
@@ -230,12 +231,12 @@ class Handler(BaseHTTPRequestHandler):
             self.authenticate()
             with self.hub.lock:
                 self.meter(line)
-                answer = self.route(body)
+                answer = self.yes() if fault and fault.action == "yes" else self.route(body)
             if fault and fault.action == "redirect":  # with whatever else the answer says
                 answer = Answer(
                     307, b"", answer.headers | {"Location": fault.location, "Content-Length": "0"}
                 )
-            if fault and fault.action == "killed_after":
+            if fault and fault.action in ("after", "killed_after"):
                 fault.call()
             if fault and fault.action in ("lost", "killed_after"):
                 raise Cut
@@ -249,6 +250,12 @@ class Handler(BaseHTTPRequestHandler):
         self.send(answer, fault)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
+
+    def yes(self):
+        """Say that it is done, whatever was asked for, and do nothing."""
+        url, commit = f"{self.hub.url}/org/small", "f" * 40
+        told = {"url": url, "commitUrl": f"{url}/commit/{commit}", "commitOid": commit}
+        return Answer(200, told | {"pullRequestUrl": f"{url}/discussions/1"})
 
     def meter(self, line):
         for quota in self.hub.quotas:

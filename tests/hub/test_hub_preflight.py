@@ -90,12 +90,13 @@ model-index: [{name: a, results: [{task: {type: x}, dataset: {name: F, type: DAT
 
 
 def test_what_the_hub_warns_of_is_shown(hub, staged):
-    """A warning of the Hub is a line of the plan, cut to one line, and stops nothing."""
+    """A warning of the Hub is a line of the plan, cut to one line, said once, and stops nothing."""
     hub.warnings = [{"message": 'The pipeline tag "x"\nis not in the official list'}]
     plan = plan_publish(staged, "hf:org")
     assert plan.stops == ()
     shown = '  warning: the Hub says of the card: The pipeline tag "x" is not in the official list'
     assert shown in describe_plan(plan)
+    apply_plan(plan, patience=QUICK)  # where a warning of the client would be an error
 
 
 RIGHTS = {

@@ -340,6 +340,8 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
     assert second.published
     with pytest.raises(UsageError, match="names one repo, 2 are"):
         publish_all(["a", "b"], "hf:org/one")
+    with pytest.raises(UsageError, match="hf:org/a/b: is no target"):  # told once
+        publish_all(["a", "b"], "hf:org/a/b")
 
 
 REFUSALS = {
@@ -348,6 +350,10 @@ REFUSALS = {
     "no right there": ({"to": "hf:strangers"}, PublishError, "no member of strangers"),
     "bad id": ({"to": "hf:org/a--b"}, UsageError, "is no target"),
     "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
+    "capitals": ({"to": "HF:org"}, UsageError, "is no target"),
+    "an address": ({"to": "https://huggingface.co/org"}, UsageError, "is no target"),
+    "a token of two lines": ({"token": "SENTINEL\n SENTINEL"}, HubError, "the token has a character that no"),
+    "a token with an accent": ({"token": "hf_SENTINELé"}, HubError, "the token has a character that no"),
 }
 
 
