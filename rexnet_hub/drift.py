@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
 
@@ -34,18 +34,16 @@ from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
-from rexnet_hub.patience import Patience, is_transient
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
-from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
+from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
 from rexnet_hub.weights.download import FetchPolicy, download
 
 #: The claims whose findings are of what others did, so that they are shown though they are not false.
 NOTES = frozenset({"repo", "head", "others", "source"})
-#: Answers that settle that something is not there; any other may be another one tomorrow.
-_GONE = frozenset({404, 410, 451})
 MOST_TITLES, MAX_TEXT_BYTES = 5, 1 << 24
 PATIENCE = Patience(step_seconds=30, total_seconds=600, attempts=3)
 POLICY = FetchPolicy(total_seconds=600, attempts=3)
@@ -62,27 +60,36 @@ def verify_published(target: str) -> list[Finding]:
     """Check one repo on the Hub, `hf:OWNER/NAME`, or each of an owner, as it is now, against index and lock.
 
     Raises:
-        UsageError: The target is neither.
+        UsageError: The target is neither, or nothing may be asked (HF_HUB_OFFLINE).
         UnknownModelError: The one repo is of no model of the index.
-        HubError: The owner's repos cannot be listed.
     """
     if not target.startswith("hf:"):
         raise UsageError(f"{target}: is no repo on the Hub; give hf:OWNER or hf:OWNER/NAME, and nothing else")
+    _require_network()
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
     if "/" in target and target.removeprefix("hf:") not in known:
         raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
-    of_owner = {repo for repo in locked if repo.startswith(f"{owner}/")}
-    repos = {target.removeprefix("hf:")} if "/" in target else {*list_repos(owner, PATIENCE), *of_owner}
-    findings: list[Finding] = []
-    for repo in sorted(repos):
-        if entry := known.get(repo):
-            findings += _check_published(entry, repo)
-        else:
-            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
-            findings.append(Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts))
+    of_owner = [repo for repo in sorted(locked) if repo.startswith(f"{owner}/")]
+    repos = [target.removeprefix("hf:")] if "/" in target else of_owner
+    findings = [finding for repo in repos for finding in _check_published(known[repo], repo)]
+    if "/" not in target:
+        seen = {finding.found for finding in findings if finding.claim == "repo"}  # also where it was renamed
+        findings += _asked(owner, "repo", target, _check_others(owner, {*of_owner}, seen, known))
     return findings
+
+
+def _check_others(
+    owner: str, locked: set[str], seen: set[str], known: Mapping[str, Entry]
+) -> Iterator[Finding]:
+    """Check the repos of an owner that the lock does not have there, and name those of no model."""
+    for repo in sorted({*list_repos(owner, PATIENCE)} - locked):
+        if entry := known.get(repo):
+            yield from _check_published(entry, repo)
+        elif f"hf:{repo}" not in seen:
+            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
+            yield Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts)
 
 
 def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding]:
@@ -94,8 +101,7 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     Raises:
         UsageError: Nothing may be asked (HF_HUB_OFFLINE), or there is nothing to ask.
     """
-    if is_offline():
-        raise UsageError("to watch is to ask others, and HF_HUB_OFFLINE forbids that")
+    _require_network()
     lock = read_lock()
     published = [(entry, hub.repo_id) for entry in entries if (hub := lock.of(entry.name).hub)]
     findings = [finding for entry, repo_id in published for finding in _check_published(entry, repo_id)]
@@ -105,24 +111,28 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     return findings
 
 
+def _require_network() -> None:
+    if is_offline():
+        raise UsageError("what others changed is known to them alone, and HF_HUB_OFFLINE forbids to ask")
+
+
 def _evidence(entry: Entry) -> Evidence:
     return Evidence(entry=entry, checkpoint=None, repo=None, measured=read_lock().of(entry.name), records=())
 
 
-def _asked(say: Evidence, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield what a check finds; that something is gone or refused is false, that nobody answered is said."""
+def _asked(model: str, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield what a check finds; that something is gone is false, that nobody answered or may ask is said."""
     try:
         yield from check
     except (HubError, FetchError, MismatchError) as error:
-        is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
-        finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
-        yield replace(finding, verdict=NOT_REACHED) if is_passing else finding
+        verdict = FALSE if isinstance(error, MismatchError) or error.is_gone else NOT_REACHED
+        yield Finding(model=model, claim=claim, verdict=verdict, stated=stated, found=str(error))
 
 
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
     """Check a model's repo: its releases, who changed what since the last, and all that it claims now."""
     say, remote = _evidence(entry), RemoteRepo(repo_id=repo_id, patience=PATIENCE)
-    yield from _asked(say, "repo", f"hf:{repo_id}", _check_repo(say, remote))
+    yield from _asked(entry.name, "repo", f"hf:{repo_id}", _check_repo(say, remote))
 
 
 def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
@@ -233,22 +243,23 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
     for entry in entries:
         say, url = _evidence(entry), entry.released.url if entry.released else ""
         if url.startswith(("https:", "hf:")):
-            yield from _asked(say, "weights", redact_url(url), _check_weights(say, up, url, is_fetched))
+            check = _check_weights(say, up, url, is_fetched)
+            yield from _asked(entry.name, "weights", redact_url(url), check)
         for witness in entry.witnesses:
             if str(witness.claim.source).startswith("https:"):
-                yield from _asked(say, "witness", witness.claim.text, _check_witness(say, up, witness))
+                yield from _asked(entry.name, "witness", witness.claim.text, _check_witness(say, up, witness))
         for tables in (result.snapshots for result in entry.results):
             last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
             for table in tables:
                 check = _check_table(say, up, table, is_last=last[_file(table.url)] is table)
-                yield from _asked(say, "table", redact_url(table.url), check)
+                yield from _asked(entry.name, "table", redact_url(table.url), check)
         for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
                 label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]
                 cited.setdefault(at[0], (say, []))[1].append(label)
     for url, (say, names) in cited.items():
-        yield from _asked(say, "source", redact_url(url), _check_text(say, up, url, names))
+        yield from _asked(say.entry.name, "source", redact_url(url), _check_text(say, up, url, names))
 
 
 def _file(url: str) -> str:

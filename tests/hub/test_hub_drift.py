@@ -372,6 +372,38 @@ def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
         assert run(capsys, "watch")[0] == 1
 
 
+def refuse(on, status):
+    return lambda zoo: zoo.hub.fault(on, "status", status=status, times=-1)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda zoo: zoo.token("hf_unknown"),
+        *(refuse("GET /api/models/org/small", status) for status in (400, 401, 403, 418)),
+        refuse("/org/small/resolve/", 403),
+        refuse("GET /org/small/", 403),  # the store
+        refuse("GET /api/models/timm/small", 403),
+        lambda zoo: zoo.hub.fault("/api/models/org", "redirect", location="https://example.org/", times=-1),
+    ],
+)
+def test_a_hub_that_refuses_to_answer_is_not_reached(zoo, capsys, plant):
+    """A token that it does not know, a wall before it, a redirect elsewhere: none settles what is there."""
+    plant(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines) >= 1) == (75, True)
+    assert all(" is not reached: " in line for line in lines), lines
+
+
+@pytest.mark.parametrize("on", ["GET /api/models/org/small", "/org/small/resolve/", "GET /org/small/"])
+@pytest.mark.parametrize("status", [404, 410, 451])
+def test_what_the_hub_says_is_gone_is_missed(zoo, capsys, on, status):
+    """Repo, file or stored object: that it is not there is an answer."""
+    refuse(on, status)(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, [line for line in lines if " is not reached: " in line]) == (1, [])
+
+
 def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
     """A cited text that is larger than any text is not reached."""
     monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
@@ -404,6 +436,9 @@ def test_a_watch_that_asks_nobody_is_misuse(zoo, capsys, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     code, lines, said = run(capsys, "watch", "small")
     assert (code, lines, "HF_HUB_OFFLINE" in said) == (2, [], True)
+    for target in ("hf:org", "hf:org/small"):
+        code, lines, said = run(capsys, "verify", target)
+        assert (code, lines, "HF_HUB_OFFLINE" in said) == (2, [], True)
 
 
 def test_verify_checks_a_repo_or_each_of_an_organisation(zoo, capsys):
@@ -428,6 +463,25 @@ def test_a_locked_repo_that_is_gone_from_its_organisation_is_missed(zoo, capsys)
     """What the lock has there is asked for though the Hub lists it no more."""
     zoo.hub.repos.pop("org/small")
     assert run(capsys, "verify", "hf:org")[0] == 1
+
+
+def test_a_renamed_repo_is_of_its_model_in_its_organisation_too(zoo, capsys):
+    """It is no repo of no model: one finding is false, and nothing else is said of the new name."""
+    rename(zoo)
+    assert main(["verify", "hf:org", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {each["model"] for each in found} == {"small"}
+    assert [each["found"] for each in found if each["verdict"] == "false"] == ["hf:org/new"]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_organisation_that_is_not_listed_is_not_reached(zoo, capsys, status):
+    """What the lock has there is checked all the same; the exit code says to ask again."""
+    refuse("GET /api/models$", status)(zoo)
+    assert main(["verify", "hf:org", "--json"]) == 75
+    found = json.loads(capsys.readouterr().out)
+    assert [each["model"] for each in found if each["verdict"] == "not reached"] == ["org"]
+    assert "release" in {each["claim"] for each in found if each["verdict"] == "holds"}
 
 
 @pytest.mark.parametrize(
