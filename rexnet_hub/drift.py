@@ -25,6 +25,7 @@ from rexnet_hub.errors import (
     RepoError,
     UnknownModelError,
     UsageError,
+    list_some,
 )
 from rexnet_hub.hub.guard import PUBLIC_HUB
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url, list_repos
@@ -153,7 +154,7 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
     remote = replace(remote, repo_id=state.repo_id or remote.repo_id)
     with Target(remote, state) as there:
         if there.others:
-            others = ", ".join(sorted(there.others))
+            others = list_some(sorted(there.others))
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
         folder = there.copy(there.ours)
         try:
@@ -166,27 +167,34 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
 def _check_release(say: Evidence, remote: RemoteRepo, head: RemoteState, release: Publication) -> Finding:
     """Check that a release is there: its commit with its weights, and its tag on the files of that commit."""
     then, tagged = remote.read(release.commit), head.tags.get(release.tag or "")
-    weights = then.files.get(WEIGHTS_FILE)
-    found = weights.sha256 if weights else "gone"
+    at_tag = remote.read(tagged) if tagged else then
+    found = _weights_of(then)
+    is_other = differing(then, at_tag) if then.head else _weights_of(at_tag) != release.weights_sha256
     wrong = {
         "no such commit any more": not then.head,
         f"weights {found}": then.head and release.weights_sha256 != found,
         f"no tag {release.tag}": release.tag and not tagged,
-        f"{release.tag} on {tagged} with other files": tagged and differing(then, remote.read(tagged)),
+        f"{release.tag} on {tagged} with other files": tagged and is_other,
     }
     stated = f"{release.tag or 'no tag'} on {release.commit}, weights {release.weights_sha256}"
     found = "; ".join(text for text, is_so in wrong.items() if is_so) or stated
     return say.compare("release", stated=stated, found=found, note=f"lock, {release.date}")
 
 
+def _weights_of(state: RemoteState) -> str:
+    weights = state.files.get(WEIGHTS_FILE)
+    return (weights and weights.sha256) or "gone"
+
+
 def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: str) -> Finding:
     """Name the commits since the lock's; false if a file of ours changed; the card has a check."""
     if head.head == commit:
         return say.compare("head", stated=commit, found=commit, note="no commit since")
-    history, then = remote.messages(str(head.head)), remote.read(commit)
-    since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
+    history, then = dict(remote.messages(str(head.head))), remote.read(commit)
+    since = [history[at] for at in itertools.takewhile(lambda at: at != commit, history)]
     titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
-    note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
+    what = "commits since" if commit in history else "not after the lock's commit; the last"
+    note = f"{what} ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
     same = "weights and config the same" if then.head else "of another history"
     found = f"{head.head}, {', '.join(wrong) or same}"

@@ -181,11 +181,16 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
         standin=evidence.has_standin_weights,
         repo_id=find_place(card),
     )
+    lines = f"{len(own.splitlines())} lines"
+    if not card:
+        yield evidence.compare("card", stated=lines, found="none to read", note=CARD_FILE)
+        yield from _check_files(evidence, repo, own)
+        return
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
     )
-    merge, lines = merge_cards(own, card, own), f"{len(own.splitlines())} lines"
+    merge = merge_cards(own, card, own)
     pairs = [(each.before.split("\n")[0], each.there.split("\n")[0]) for each in merge.conflicts]
     line, there = (pairs or [(lines, lines)])[0]
     added = (
@@ -202,7 +207,9 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         card: As derived anew: what was staged, if not the one that is there, to which people add lines.
     """
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
-    stated = repo.receipt.files if repo.receipt else {}
+    stated = dict(repo.receipt.files) if repo.receipt else {}
+    if CARD_FILE not in there:
+        stated.pop(CARD_FILE, None)  # which has its own finding
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
     if CARD_FILE in known:
         known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
@@ -210,7 +217,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
     if repo.receipt is None and repo.config.names_receipt:
         wrong.append(f"{RECEIPT_FILE}, which {CONFIG_FILE} names,")
     if stated or wrong:
-        text = f"{', '.join(stated)} as written"
+        text = f"{', '.join(stated) or 'all'} as written"
         found = f"{', '.join(wrong)} not as written" if wrong else text
         note = f"{CARD_FILE}'s SHA-256" if wrong == [CARD_FILE] else "each file's SHA-256"
         yield evidence.compare("files", stated=text, found=found, holds=not wrong, note=note)

@@ -140,6 +140,39 @@ def hide(zoo):
     zoo.anonymous()
 
 
+def squash_tagged(zoo):
+    squash(zoo)
+    zoo.repo.tags["v1"] = zoo.repo.head
+
+
+def move_tag_and_squash(zoo):
+    squash(zoo)
+    zoo.repo.tags["v1"] = zoo.hub.push("org/small", {"model.safetensors": OTHER})
+
+
+def remove(*names):
+    """Delete files as somebody else would."""
+
+    def plant(zoo):
+        tree = {
+            path: stored for path, stored in zoo.repo.commits[zoo.repo.head].tree.items() if path not in names
+        }
+        zoo.repo.branches["main"] = zoo.repo.commit(zoo.repo.head, tree, "Tidy up")
+
+    return plant
+
+
+def point(zoo):
+    """Publish the text that git-lfs keeps in place of the weights, as who pushes without it does."""
+    text = b"version https://git-lfs.github.com/spec/v1\n"
+    tree = zoo.repo.commits[zoo.repo.head].tree
+    tree["model.safetensors"] = zoo.repo.put(text)
+
+
+def go_back(zoo):
+    zoo.repo.branches["main"] = zoo.repo.commits[zoo.repo.head].parent
+
+
 def gate(zoo):
     zoo.repo.gated = True
     zoo.token(READ)
@@ -195,6 +228,27 @@ PLANTED = {
     "weights of a release": (record_others, r"release is false: .*, weights 0{64}, found weights \w{64}"),
     "tag deleted": (lambda zoo: zoo.repo.tags.clear(), r"release is false: .*, found no tag v1 "),
     "history": (squash, r"release is false: .*, found no such commit any more; no tag v1 "),
+    "history, the tag as it was": (
+        squash_tagged,
+        r"release is false: .*, found no such commit any more \(lock",
+    ),
+    "history, the tag on others": (
+        move_tag_and_squash,
+        r"release is false: .*, found no such commit any more; v1 on \w{40} with other files \(",
+    ),
+    "a pointer for the weights": (point, r"release is false: .*, found weights gone \("),
+    "set back": (
+        go_back,
+        r"head is false: .* gone \(not after the lock's commit; the last \(1\): initial commit\)",
+    ),
+    "card removed": (
+        remove("README.md"),
+        r"card is false: stated \d+ lines, found none to read \(README\.md",
+    ),
+    "receipt removed": (
+        remove("receipt.json"),
+        r"files is false: stated all as written, found receipt\.json, which",
+    ),
     "renamed": (rename, r"repo is false: stated hf:org/small, found hf:org/new "),
     "private": (hide, r"repo is false: stated hf:org/small, found no such repo, or it is private "),
     "removed": (
@@ -297,6 +351,36 @@ def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
     assert "found onnx/model.onnx" in lines[1]
     assert lines[2].endswith("found there; its head has another text (cited for license)")
     assert ", 0 false, 0 not reached" in said
+
+
+def test_a_card_that_is_gone_is_one_claim(zoo, capsys):
+    """Neither its licence nor the receipt's digest of it is said besides."""
+    remove("README.md")(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, [line.split(" is ")[0] for line in lines]) == (1, ["small: head", "small: card"])
+
+
+def test_another_commit_of_the_same_files_has_none_since(zoo, capsys):
+    """After a force-push the lock's commit is in no history, so nothing is counted from it."""
+    head = zoo.repo.commits[zoo.repo.head]
+    zoo.repo.branches["main"] = zoo.repo.commit(head.parent, head.tree, "Said again")
+    code, (line,), _ = run(capsys, "watch")
+    assert code == 0
+    assert line.endswith("the same (not after the lock's commit; the last (2): Said again; initial commit)")
+
+
+def test_very_much_is_said_in_short(zoo, capsys):
+    """A title, a table's line or a list of files without end leaves a line to read; JSON has it whole."""
+    added = {f"data/{number:04}.txt": b"" for number in range(2000)}
+    zoo.hub.push("org/small", added, title="Add " + "data" * 9999)
+    zoo.files[TABLE.format("HEAD")] = b"<html>" + b" small" * 99999
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines)) == (1, 3)
+    assert max(map(len, lines)) < 2000
+    assert "data/0001.txt" in lines[1]
+    assert "and 1,990 more" in lines[1]
+    main(["watch", "--json"])
+    assert "data" * 9999 in capsys.readouterr().out
 
 
 def test_releases_are_listed_after_a_squash(zoo, capsys):
@@ -457,6 +541,22 @@ def test_verify_checks_a_repo_or_each_of_an_organisation(zoo, capsys):
     push(zoo, "config.json", "bicubic", "bilinear")
     code, lines, _ = run(capsys, "verify", "hf:org")
     assert (code, "interpolation" in "\n".join(lines)) == (1, True)
+
+
+def test_the_table_says_what_is_wrong_in_full(zoo, capsys, monkeypatch):
+    """A cause that no column holds stands below it, as wide as the terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    zoo.hub.push(
+        "org/small", {"model.safetensors": zoo.repo.files()["model.safetensors"], "config.json": b"{"}
+    )
+    for plant, code, cause in (
+        (lambda: None, 1, "config.json changed"),
+        (lambda: setattr(zoo.hub, "gone", True), 75, "does not answer"),
+    ):
+        plant()
+        found, lines, _ = run(capsys, "verify", "hf:org/small")
+        assert (found, max(map(len, lines)) <= 80) == (code, True)
+        assert cause in " ".join(line.strip() for line in lines)
 
 
 def test_a_locked_repo_that_is_gone_from_its_organisation_is_missed(zoo, capsys):
