@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
+from pathlib import Path
 
 from rexnet_hub.addresses import HubFile, host_of, parse_hub_file, redact_url
 from rexnet_hub.errors import (
@@ -34,7 +35,7 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
-from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
@@ -156,11 +157,19 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
         if there.others:
             others = list_some(sorted(there.others))
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
-        folder = there.copy(there.ours)
+        folder = str(there.copy(there.ours))
         try:
-            yield from verify_model(say.entry, repo=folder, measured=measured)
+            for each in verify_model(say.entry, repo=Path(folder), measured=measured):
+                texts = {
+                    name: getattr(each, name).replace(folder, remote.repo_id) for name in ("found", "note")
+                }
+                if (
+                    each.claim == "signature" and each.verdict == NOT_MEASURED
+                ):  # nobody can load it by its name
+                    texts |= {"verdict": FALSE, "found": f"no {SIGNATURE_FILE}"}
+                yield replace(each, **texts)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured
-            found = str(error).replace(str(folder), remote.repo_id)
+            found = str(error).replace(folder, remote.repo_id)
             yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")
 
 
@@ -248,6 +257,7 @@ def _fetch_text(url: str) -> str:
 def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:
     """Check what the released files, the witnesses, the tables and the cited texts are now."""
     up, cited = _Upstream(), dict[str, tuple[Evidence, list[str]]]()
+    shown = dict[tuple[str, str], list[tuple[Evidence, PublishedTable]]]()
     for entry in entries:
         say, url = _evidence(entry), entry.released.url if entry.released else ""
         if url.startswith(("https:", "hf:")):
@@ -259,13 +269,17 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
         for tables in (result.snapshots for result in entry.results):
             last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
             for table in tables:
-                check = _check_table(say, up, table, is_last=last[_file(table.url)] is table)
-                yield from _asked(entry.name, "table", redact_url(table.url), check)
+                at, is_last = _PINNED.match(table.url), last[_file(table.url)] is table
+                for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
+                    shown.setdefault((table.url, revision), []).append((say, table))
         for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
                 label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]
                 cited.setdefault(at[0], (say, []))[1].append(label)
+    for (url, revision), rows in shown.items():
+        check = _check_table(rows, up, url, revision)
+        yield from _asked(rows[0][0].entry.name, "table", redact_url(url), check)
     for url, (say, names) in cited.items():
         yield from _asked(say.entry.name, "source", redact_url(url), _check_text(say, up, url, names))
 
@@ -302,18 +316,21 @@ def _check_witness(say: Evidence, up: _Upstream, witness: Witness) -> Iterator[F
     yield say.compare("witness", stated=text, found=text if holds else found, note=note)
 
 
-def _check_table(say: Evidence, up: _Upstream, table: PublishedTable, *, is_last: bool) -> Iterator[Finding]:
-    """Check that a table has the figures: as it is cited, and at its head if no later one is cited."""
-    names, at = {say.entry.name, say.entry.architecture}, _PINNED.match(table.url)
-    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
-    figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
-    for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
-        rows = [line for line in up.lines(table.url, revision) if named.search(line)]
+def _check_table(
+    cited: Sequence[tuple[Evidence, PublishedTable]], up: _Upstream, url: str, revision: str
+) -> Iterator[Finding]:
+    """Check that a table, as it is at a revision, has each figure that it is cited for."""
+    lines, note = up.lines(url, revision), f"{redact_url(url)}, at {revision}"
+    for say, table in cited:
+        names = {say.entry.name, say.entry.architecture}
+        named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
+        figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
+        rows = [line for line in lines if named.search(line)]
         numbers = {Decimal(number) for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)}
         wrong = [figure for figure, value in figures.items() if value not in numbers]
         stated = ", ".join(wrong or figures)
         found = ("; ".join(rows) or "no line that names the model") if wrong else stated
-        yield say.compare("table", stated=stated, found=found, note=f"{redact_url(table.url)}, at {revision}")
+        yield say.compare("table", stated=stated, found=found, note=note)
 
 
 def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from itertools import zip_longest
@@ -44,7 +45,7 @@ from rexnet_hub.verify.files import (
     check_weights,
     check_witnesses,
 )
-from rexnet_hub.verify.finding import Finding
+from rexnet_hub.verify.finding import NOT_REACHED, Finding
 from rexnet_hub.weights.digest import digest_file
 
 
@@ -246,7 +247,8 @@ def check_signature(evidence: Evidence) -> Iterator[Finding]:
     except SignatureProblem as error:
         found, holds, note = "not so", False, str(error)
     except FetchError as error:
-        yield evidence.leave("signature", stated=key.label, note=str(error))
+        unknown = evidence.leave("signature", stated=key.label, found=str(error), note="ask again later")
+        yield replace(unknown, verdict=NOT_REACHED)
         return
     yield evidence.compare("signature", stated=key.label, found=found, holds=holds, note=note)
 

@@ -4,10 +4,13 @@ import copy
 import hashlib
 import json
 import re
+import textwrap
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import READ
 from lying_server import serving
 
@@ -191,6 +194,13 @@ def publish_unrecorded(zoo):
     repo, head = zoo.repo, zoo.repo.head
     title, message = repo.commits[head].title, repo.commits[head].message
     zoo.hub.push("org/small", {"model.safetensors": OTHER}, title, message)
+
+
+def relock(zoo):
+    """Record what is there now as the release v1."""
+    zoo.repo.tags["v1"] = zoo.repo.head
+    lock = zoo.index / "lock.json"
+    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
 
 
 def record_others(zoo):
@@ -383,6 +393,74 @@ def test_very_much_is_said_in_short(zoo, capsys):
     assert "data" * 9999 in capsys.readouterr().out
 
 
+@pytest.fixture
+def trusted(zoo, capsys, monkeypatch, tmp_path):
+    """The index demands a key's signature, and the published model has it."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key.pem").write_bytes(private.private_bytes(pem, *plain))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    text = private.public_key().public_bytes(pem, public).decode()
+    trust(zoo, "|\n" + textwrap.indent(text, "    ").rstrip())
+    sign = ["--sign", str(tmp_path / "key.pem"), "--version-counter", "1", "--tag", "signed"]
+    assert main(["publish", "small", "--to", "hf:org", "--apply", "--record", *sign]) == 0
+    capsys.readouterr()
+    return zoo
+
+
+def trust(zoo, signer):
+    file = zoo.index / "small.yml"
+    file.write_text(file.read_text().replace("  Weights:", f"  Trusted Key: {signer}\n  Weights:", 1))
+
+
+def test_a_signature_is_checked_where_it_is_published(trusted, capsys):
+    """It holds; one of other bytes is false, and the repo is named, not the folder that it was read to."""
+    assert run(capsys, "watch")[:2] == (0, [])
+    trusted.hub.push("org/small", {"README.md": trusted.text("README.md").encode() + b"\nTheirs.\n"})
+    code, lines, _ = run(capsys, "watch")
+    assert code == 1
+    (line,) = (line for line in lines if line.startswith("small: signature is false: "))
+    assert "not the signed one: README.md" in line
+    assert "(org/small: is not what" in line
+
+
+def test_a_published_model_without_the_signature_that_the_index_demands_is_false(trusted, capsys):
+    """Whoever took it away, or never gave it: nobody can load that by its name."""
+    remove("model.sig", "statement.json")(trusted)
+    code, lines, _ = run(capsys, "watch")
+    assert code == 1
+    assert "small: signature is false: stated Trusted Key, found no model.sig" in lines[-1]
+
+
+def test_a_signature_that_nobody_can_check_now_is_not_reached(zoo, capsys, monkeypatch, tmp_path):
+    """Where Sigstore's keys cannot be read, a signature by an identity neither holds nor is false."""
+    monkeypatch.setenv("REXNET_HUB_SIGSTORE", str(tmp_path / "none.json"))
+    trust(zoo, "https://github.com/org/zoo/.github/workflows/m.yml@refs/heads/main@https://example.org")
+    zoo.hub.push("org/small", {"model.sig": b"{}", "statement.json": b"{}"})
+    relock(zoo)
+    code, (line,), _ = run(capsys, "watch")
+    assert (
+        code,
+        line.startswith("small: signature is not reached: stated Trusted Key, found Sigstore's"),
+    ) == (75, True)
+
+
+def test_a_table_that_is_gone_is_one_finding_for_all_its_models(zoo, capsys):
+    """Two models are cited from the same table: that it is not there is said once, another figure of each."""
+    file = zoo.index / "small.yml"
+    text = file.read_text()
+    file.write_text(text + text[text.index("- Name: small\n") :].replace("Name: small", "Name: small.in1k"))
+    other = {TABLE.format("HEAD"): ROW.format("77.9").encode()}
+    for answer, count in (
+        (lambda: zoo.files.pop(TABLE.format("HEAD")), 1),
+        (lambda: zoo.files.update(other), 2),
+    ):
+        answer()
+        code, lines, _ = run(capsys, "watch")
+        assert (code, len([line for line in lines if " table is false: " in line])) == (1, count)
+
+
 def test_releases_are_listed_after_a_squash(zoo, capsys):
     """That the lock's commit is gone keeps nobody from listing what is there; the name loads none of it."""
     squash(zoo)
@@ -492,7 +570,7 @@ def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
     """A cited text that is larger than any text is not reached."""
     monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
     code, lines, _ = run(capsys, "watch")
-    assert (code, len(lines)) == (75, 3)
+    assert (code, len(lines)) == (75, 4)
     assert all("is longer than 10 bytes" in line for line in lines)
 
 
@@ -625,9 +703,7 @@ def test_a_file_that_only_the_receipt_knows_is_ours(zoo, capsys, name, code):
     receipt, digest = read_receipt(place), hashlib.sha256(b"MIT\n").hexdigest()
     stated = render_receipt(replace(receipt, files={**receipt.files, name: digest})).encode()
     zoo.hub.push("org/small", {"receipt.json": stated, name: b"MIT\n"})
-    zoo.repo.tags["v1"] = zoo.repo.head
-    lock = zoo.index / "lock.json"
-    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
+    relock(zoo)
     assert main(["verify", "hf:org/small", "--json"]) == code
     files = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
     assert code == 1 or "LICENSE" in files[0]
