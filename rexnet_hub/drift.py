@@ -323,8 +323,9 @@ def _check_table(
     lines, note = up.lines(url, revision), f"{redact_url(url)}, at {revision}"
     for say, table in cited:
         names = {say.entry.name, say.entry.architecture}
-        named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
+        named = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
         figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
+        figures = {name: value for name, value in figures.items() if isinstance(value, Decimal | int)}
         rows = [line for line in lines if named.search(line)]
         numbers = {Decimal(number) for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)}
         wrong = [figure for figure, value in figures.items() if value not in numbers]

@@ -185,7 +185,7 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     lines = f"{len(own.splitlines())} lines"
     if not card:
         yield evidence.compare("card", stated=lines, found="none to read", note=CARD_FILE)
-        yield from _check_files(evidence, repo, own)
+        yield from _check_files(evidence, repo, None)
         return
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
@@ -201,18 +201,18 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
     yield from _check_files(evidence, repo, own)
 
 
-def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]:
+def _check_files(evidence: Evidence, repo: Repo, card: str | None) -> Iterator[Finding]:
     """Compare each file with the digest that the receipt states; name what it does not state.
 
     Args:
-        card: As derived anew: what was staged, if not the one that is there, to which people add lines.
+        card: As derived anew: what was staged, if not the one that is there, to which people add lines. None
+            where that is none to read, which has its own finding.
     """
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
-    stated = dict(repo.receipt.files) if repo.receipt else {}
-    if CARD_FILE not in there:
-        stated.pop(CARD_FILE, None)  # which has its own finding
+    receipt_files = repo.receipt.files if repo.receipt else {}
+    stated = {name: receipt_files[name] for name in receipt_files if card is not None or name != CARD_FILE}
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
-    if CARD_FILE in known:
+    if card is not None and CARD_FILE in known:
         known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
     wrong = [name for name, sha256 in stated.items() if sha256 not in known.get(name, ())]
     if repo.receipt is None and repo.config.names_receipt:
@@ -227,7 +227,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
         yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
     others = SIGNATURE_FILES if evidence.entry.trusted_key else ()  # which `check_signature` is about
-    if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
+    if omitted := sorted(there.keys() - receipt_files.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
         yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
 

@@ -288,6 +288,12 @@ PLANTED = {
         lambda zoo: zoo.files.update({TABLE.format("HEAD"): b"model,top1\nsmaller,77.862\n"}),
         r"table is false: stated top1 77\.862, found no line that names the model \(.*at HEAD\)",
     ),
+    "another's row": (
+        lambda zoo: zoo.files.update(
+            {TABLE.format("HEAD"): ROW.format("77.9").encode() + b"not-small,77.862\n"}
+        ),
+        r"table is false: stated top1 77\.862, found small\.in1k,77\.9,93\.890,4\.80 \(",
+    ),
     "table as cited": (
         lambda zoo: zoo.files.update({TABLE.format("a7d0a8b5"): ROW.format("77.9").encode()}),
         r"table is false: stated top1 77\.858, found small\.in1k,77\.9,.*at a7d0a8b5\)",
@@ -363,9 +369,12 @@ def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
     assert ", 0 false, 0 not reached" in said
 
 
-def test_a_card_that_is_gone_is_one_claim(zoo, capsys):
-    """Neither its licence nor the receipt's digest of it is said besides."""
-    remove("README.md")(zoo)
+@pytest.mark.parametrize(
+    "plant", [remove("README.md"), lambda zoo: zoo.hub.push("org/small", {"README.md": b"\xff"}, "Tidy up")]
+)
+def test_a_card_that_is_gone_is_one_claim(zoo, capsys, plant):
+    """Neither its licence nor the receipt's digest of it is said besides; nor of one that is no text."""
+    plant(zoo)
     code, lines, _ = run(capsys, "watch")
     assert (code, [line.split(" is ")[0] for line in lines]) == (1, ["small: head", "small: card"])
 
@@ -444,6 +453,13 @@ def test_a_signature_that_nobody_can_check_now_is_not_reached(zoo, capsys, monke
         code,
         line.startswith("small: signature is not reached: stated Trusted Key, found Sigstore's"),
     ) == (75, True)
+
+
+def test_a_word_in_a_table_is_no_figure(zoo, capsys):
+    """What is cited beside the numbers is looked for in no row."""
+    file = zoo.index / "small.yml"
+    file.write_text(file.read_text().replace("Accuracy: 77.862}", "Accuracy: 77.862, Note: fast}"))
+    assert run(capsys, "watch")[:2] == (0, [])
 
 
 def test_a_table_that_is_gone_is_one_finding_for_all_its_models(zoo, capsys):
