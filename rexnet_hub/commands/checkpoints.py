@@ -250,7 +250,7 @@ def run_watch(args: argparse.Namespace) -> int:
     for each in findings:
         if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
             told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
-            show(f"{told} ({each.note})" if each.note else told)
+            show(f"{_short(str(told))} ({_short(each.note)})" if each.note else _short(str(told)))
     counts = {word: sum(each.verdict == word for each in findings) for word in (HOLDS, FALSE, NOT_REACHED)}
     show(", ".join(f"{count} {word}" for word, count in counts.items()), stream=sys.stderr)
     return exit_code(findings)
@@ -259,7 +259,8 @@ def run_watch(args: argparse.Namespace) -> int:
 def findings_table(findings: Sequence[Finding]) -> str:
     """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
 
-    A note that does not fit beside its finding stands below it. Of which weights it all is, is said once.
+    A note that does not fit beside its finding stands below it; where something is false or not reached, with
+    all that is stated and found. Of which weights it all is, is said once.
     """
     from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED
 
@@ -283,12 +284,16 @@ def findings_table(findings: Sequence[Finding]) -> str:
 
 
 def _model_table(findings: Sequence[Finding], columns: int) -> str:
+    from rexnet_hub.verify.finding import FALSE, NOT_REACHED
+
     longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
     rows = [(f.claim, f.verdict, _short(f.stated, longest), _short(f.found, longest)) for f in findings]
     head, rule, *lines = table(("claim", "verdict", "stated", "found"), rows).split("\n")
     shown = [f"{head.ljust(len(rule))}  how", f"{rule}  ---"]
     for line, finding in zip(lines, findings, strict=True):
         note = printable(finding.note)
+        if finding.verdict in (FALSE, NOT_REACHED) and "…" in line:
+            note = f"stated {_short(finding.stated)}, found {_short(finding.found)}{note and f' ({note})'}"
         if len(rule) + 2 + len(note) <= columns:
             shown.append(f"{line.ljust(len(rule))}  {note}".rstrip())
         else:
@@ -297,7 +302,7 @@ def _model_table(findings: Sequence[Finding], columns: int) -> str:
     return "\n".join(shown)
 
 
-def _short(text: str, longest: int) -> str:
+def _short(text: str, longest: int = 900) -> str:
     text = printable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

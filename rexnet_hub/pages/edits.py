@@ -84,7 +84,8 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
 
 
 def _split(card: str, *, has_fields: bool) -> _Parts:
-    """Split a card; metadata that cannot be read is text."""
+    """Split a card; metadata that cannot be read is text, and a byte order mark is nobody's."""
+    card = card.removeprefix("\ufeff")
     if not (fields := read_front_matter(card) if has_fields else {}):
         return _Parts({}, {}, card.split("\n"))
     front = find_blocks(card)[0]

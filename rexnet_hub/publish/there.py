@@ -92,7 +92,7 @@ class Target(contextlib.ExitStack):
         digests = digest_both(file := self.remote.download(name, head, folder))
         if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
             return file
-        problem = f"{name} at {head} reads otherwise than the Hub records it; plan again"
+        problem = f"{name} at {head} reads otherwise than the Hub records it; run it again"
         raise HubError(self.remote.repo_id, f"{self.remote.repo_id}: {problem}", kind="no-answer")
 
     def copy(self, names: Iterable[str]) -> Path:
@@ -101,7 +101,7 @@ class Target(contextlib.ExitStack):
             return self.place
         folder = self._scratch / "copy" / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        for name in filter(is_file_name, self.state.files.keys() & set(names)):
+        for name in self.state.files.keys() & set(names):
             shutil.copyfile(self.read(name), folder / name)
         return folder
 
@@ -112,7 +112,7 @@ class Target(contextlib.ExitStack):
         They are those that every repo has, its signature, and what the receipt there states and is still as
         it states. A receipt of an earlier release states no file, and then wrote no other.
         """
-        names = self.state.files.keys() - OWN_NAMES - {HUBS_OWN}
+        names = set(filter(is_file_name, self.state.files.keys() - OWN_NAMES - {HUBS_OWN}))
         stated = self._read_stated() if names else {}
         is_as_stated = {
             name: digest_both(self.read(name)).sha256 == stated[name] for name in names & stated.keys()

@@ -158,7 +158,7 @@ def test_a_card_that_is_served_damaged_is_not_a_persons(hub, staged, own_small_i
         assert plan_publish(again, "hf:org").edits == ()
         return
     with pytest.raises(
-        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; plan again"
+        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; run it again"
     ):
         plan_publish(again, "hf:org")
 

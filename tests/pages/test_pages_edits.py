@@ -103,6 +103,7 @@ def test_another_layout_is_nobodys_change():
     assert front not in OURS
     assert merge_cards(OURS, there, NEW) == merge_cards(OURS, OURS, NEW)
     assert merge_cards(OURS, OURS, NEW).text == NEW
+    assert merge_cards(OURS, f"\ufeff{OURS}", NEW) == merge_cards(OURS, OURS, NEW)
 
 
 #: What people did to a line of ours, and what of it a conflict must show.
