@@ -36,7 +36,7 @@ from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience, is_transient
 from rexnet_hub.publish.releases import differing
-from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
+from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
@@ -175,7 +175,7 @@ def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: st
         return say.compare("head", stated=commit, found=commit, note="no commit since")
     history, then = remote.messages(str(head.head)), remote.read(commit)
     since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
-    titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
+    titles = [text.split("\n")[0] + " (as we publish)" * text.startswith(TITLE) for text in since]
     note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
     same = "weights and config the same" if then.head else "of another history"

@@ -48,7 +48,7 @@ class PlanOptions:
         """
         of_commit = {"tag": self.tag, "private": self.private, "record": record}
         if not str(to).startswith("hf:"):
-            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr, drop_edits=self.drop_edits)
+            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr)
         if self.as_pr:
             refuse_unused("a pull request", **of_commit)
 
@@ -212,7 +212,7 @@ def plan_for(
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     card_there, base = target.read_cards(card)
     changes = _with_digests(compare_files(files, target.state.files, target.ours), target)
-    merge = merge_cards(base, card_there, card) if target.remote else Merge(card, ())
+    merge = merge_cards(base, card_there, card)
     model = repo.config.model
     stops = [*claims, *(_unreachable(model) if target.remote else ())]
     stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]

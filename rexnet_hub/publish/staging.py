@@ -154,8 +154,7 @@ def repo_with(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 def merged_repo(folder: Path, target: Target, *, is_signed_next: bool) -> Iterator[Path]:
     """Yield a staged folder, with what people wrote into the card there; the receipt states it without.
 
-    What cannot be merged is yielded as it is, and a plan says why it must not be published. In a folder of
-    repos people write nothing.
+    What cannot be merged is yielded as it is, and a plan says why it must not be published.
 
     Args:
         is_signed_next: Whether a signature of the folder is replaced.
@@ -165,8 +164,9 @@ def merged_repo(folder: Path, target: Target, *, is_signed_next: bool) -> Iterat
         HubError: The card there could not be read.
     """
     texts = {}
-    if target.remote and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
-        require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
+    if is_signed_next or not (folder / SIGNATURE_FILE).exists():
+        if target.remote:
+            require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
         with readable(folder):
             card = (folder / CARD_FILE).read_text("utf-8")
         there, base = target.read_cards(card)
