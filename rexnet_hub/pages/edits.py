@@ -55,7 +55,10 @@ class _ClashError(Exception):
 
 
 class _Parts(NamedTuple):
-    """A card's fields, each as a value and as it is written, and the lines after them."""
+    """A card's fields, each as a value and as it is written, and the lines after them.
+
+    What is written behind the last field, comments alone, has no name.
+    """
 
     fields: Mapping[str, Any]
     written: Mapping[str, str]
@@ -100,9 +103,9 @@ def _split(card: str, *, has_fields: bool) -> _Parts:
         held, at = held + line, at + len(line)
         if key and not line.startswith("#"):  # comments are of the field that follows
             written[key], held = written[key] + held, ""
-    written[key] += held
     values = {key: "" if value is None else value for key, (value, _) in fields.items()}
-    return _Parts(values, written if all(written.values()) else {}, card[front.end :].split("\n"))
+    written = written | {"": held} if all(written.values()) else {}
+    return _Parts(values, written, card[front.end :].split("\n"))
 
 
 def _find_comments(text: str) -> Iterator[str]:
@@ -116,7 +119,7 @@ def _find_comments(text: str) -> Iterator[str]:
 def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[str], list[Conflict]]:
     """Merge the metadata: the card's first lines, what people added, and where they changed what is ours."""
     written, added, conflicts = ["---\n"], list[str](), list[Conflict]()
-    for key in {**new.fields, **old.fields, **theirs.fields}:
+    for key in {**new.fields, **old.fields, **theirs.fields, "": None}:
         before, there, now = (parts.fields.get(key) for parts in (old, theirs, new))
         try:
             value = _merge_values(before, there, now)
@@ -125,15 +128,12 @@ def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[s
             conflicts += _compare_fields(key, before, there, now)
         if value != now:
             added += [row.there for row in _compare_fields(key, now, value, now)]
-        if value is not None:
-            by = new if value == now else theirs if before is None and now is None else None
-            text = (by and by.written.get(key)) or dump_fields({key: value})
-        else:
-            text = ""
+        by = new if value == now else theirs if before is None and now is None else None
+        text = (by and by.written.get(key)) or ("" if value is None else dump_fields({key: value}))
         comments = [each for each in _find_comments(theirs.written.get(key, "")) if each not in text]
         added += comments
         written += [*(f"{each}\n" for each in comments), text]
-    return "".join(written).removesuffix("\n") * (len(written) > 1), added, conflicts
+    return "".join(written).removesuffix("\n") * any(written[1:]), added, conflicts
 
 
 def _merge_values(before: Any, there: Any, now: Any) -> Any:

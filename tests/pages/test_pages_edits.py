@@ -124,11 +124,19 @@ def test_metadata_of_people_stays_as_written(case, bom):
 
 
 def test_comments_on_fields_of_ours_stay():
-    """They stand before the field, which keeps our layout; a `#` in a value is none."""
+    """They stand before the field, which keeps our layout, or at the end; a `#` in a value is none."""
     there = OURS.replace("- timm\n", "- timm # theirs\n# more\n- 'C #'\n").replace("mit\n", "mit # MIT\n", 1)
+    there = there.replace("Accuracy\n---", "Accuracy\n# The end.\n---").replace(
+        "library", "# Whose?\nlibrary", 1
+    )
     merge = merge_cards(OURS, there, NEW)
-    assert "---\n# MIT\nlicense: mit\nlibrary_name: timm\n# theirs\n# more\ntags:\n- image-c" in merge.text
+    assert (
+        "---\n# MIT\nlicense: mit\n# Whose?\nlibrary_name: timm\n# theirs\n# more\ntags:\n- image-c"
+        in merge.text
+    )
     assert "- timm\n- 'C #'\nmodel-index:" in merge.text
+    dropped = merge_cards(OURS, there, NEW.replace("library_name: timm\n", ""))
+    assert dropped.text.count("\n# Whose?\n") == dropped.text.count("\n# The end.\n---") == 1
     assert merge_cards(NEW, merge.text, NEW).text == merge.text
 
 
