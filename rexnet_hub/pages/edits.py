@@ -75,8 +75,9 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     Args:
         base: What of the card there we wrote; None where nothing shows it, and then nothing is merged.
     """
-    is_readable = bool(read_front_matter(there) or not read_front_matter(base or ""))
-    old, theirs, new = (_split(card, has_fields=is_readable) for card in (base or "", there, ours))
+    theirs = _split(there)
+    is_readable = bool(theirs.fields or not read_fields(base or ""))
+    old, new = (_split(card, has_fields=is_readable) for card in (base or "", ours))
     front, added, conflicts = _merge_fields(old, theirs, new)
     lines, others = _merge_lines(old.lines, theirs.lines, new.lines)
     if not is_readable and not others:
@@ -90,22 +91,21 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     return Merge(front + "\n".join(lines), tuple(added), (*conflicts, *others))
 
 
-def _split(card: str, *, has_fields: bool) -> _Parts:
-    """Split a card; metadata that cannot be read is text."""
+def _split(card: str, *, has_fields: bool = True) -> _Parts:
+    """Split a card; metadata that cannot be read, or not field by field, is text."""
     card = card.removeprefix("\ufeff")
-    if not (fields := read_fields(card) if has_fields else {}):
-        return _Parts({}, {}, card.split("\n"))
-    front = find_blocks(card)[0]
-    keys = {at: key for key, (_, at) in fields.items()}
-    written, key, held, at = dict.fromkeys(fields, ""), "", "", front.start
-    for line in re.findall(r".*\n", card[front.start : front.end] + "\n"):
-        key = keys.get(at, key)
-        held, at = held + line, at + len(line)
-        if key and not line.startswith("#"):  # comments are of the field that follows
-            written[key], held = written[key] + held, ""
-    values = {key: "" if value is None else value for key, (value, _) in fields.items()}
-    written = written | {"": held} if all(written.values()) else {}
-    return _Parts(values, written, card[front.end :].split("\n"))
+    if has_fields and (fields := read_fields(card)):
+        front, keys = find_blocks(card)[0], {at: key for key, (_, at) in fields.items()}
+        written, key, held, at = dict.fromkeys(fields, ""), "", "", front.start
+        for line in re.findall(r".*\n", card[front.start : front.end] + "\n"):
+            key = keys.get(at, key)
+            held, at = held + line * bool(key or line.strip()), at + len(line)
+            if key and not line.startswith("#"):  # comments are of the field that follows
+                written[key], held = written[key] + held, ""
+        if all(written.values()):
+            values = {key: "" if value is None else value for key, (value, _) in fields.items()}
+            return _Parts(values, written | {"": held}, card[front.end :].split("\n"))
+    return _Parts({}, {}, card.split("\n"))
 
 
 def _find_comments(text: str) -> Iterator[str]:

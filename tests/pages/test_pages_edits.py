@@ -160,9 +160,11 @@ def test_a_value_is_as_good_as_a_list_of_it():
     assert not merge_cards(OURS, OURS.replace("license", "language: en\nlicense", 1), NEW).conflicts
 
 
-@pytest.mark.parametrize("field", ["language: en\nlanguage: ko\n", "? [a, b]\n: c\n", "license: bsd\n"])
-def test_metadata_that_the_hub_refuses_is_no_metadata(field):
-    """A key that stands twice, or is none: which of them is meant nobody knows, so it is a stop."""
+@pytest.mark.parametrize(
+    "field", ["language: en\nlanguage: ko\n", "? [a, b]\n: c\n", "license: bsd\n", "? a\n: b\n"]
+)
+def test_metadata_that_cannot_be_taken_apart_is_a_stop(field):
+    """A key that stands twice, is none, or not at the start of a line: which lines are ours nobody knows."""
     assert merge_cards(OURS, OURS.replace("library_name", f"{field}library_name", 1), NEW).conflicts
 
 
