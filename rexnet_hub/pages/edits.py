@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from os.path import commonprefix
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import yaml
@@ -31,8 +31,9 @@ class Conflict(NamedTuple):
     now: str
 
     def __str__(self) -> str:
-        same = len(commonprefix([self.before, self.there])) if max(map(len, self)) > MAX_SHOWN else 0
-        start = max(0, same - MAX_SHOWN // 4)
+        pairs = enumerate(zip_longest(self.before, self.there))
+        part = next((place for place, (ours, theirs) in pairs if ours != theirs), 0)
+        start = max(0, part - MAX_SHOWN // 4) if max(map(len, self)) > MAX_SHOWN else 0
         texts = ("…" * (start > 0) + text[start : start + MAX_SHOWN] for text in self)
         return "where we wrote {!r} there stands {!r}, and we write {!r}".format(*texts)
 
