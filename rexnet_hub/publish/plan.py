@@ -285,7 +285,9 @@ def _lost(merge: Merge, base: str | None) -> list[str]:
     lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
     why = "published by name, or signed as it is published (--sign KEY), it keeps them"
     if base is None:
-        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+        why = (
+            "nothing shows which are ours (squashed, a folder, by others, or no UTF-8), so none can be merged"
+        )
     return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 

@@ -102,6 +102,21 @@ def test_a_staged_folder_takes_in_what_people_wrote(hub, own_small_index, tmp_pa
     assert {file.name: file.read_bytes() for file in staged.iterdir()} == before
 
 
+def test_a_staged_card_in_another_layout_is_ours_later(hub, own_small_index, tmp_path):
+    """What the client or a person wrote anew in a staged folder is published in our layout, and known."""
+    staged = tmp_path / "staged" / "small"
+    assert main(["stage", "small", "--out", str(staged), "--to", "hf:org"]) == 0
+    card = str(ModelCard((staged / "README.md").read_text())).replace(
+        "license: mit\n", "license: mit # all\n"
+    )
+    (staged / "README.md").write_text(card)
+    assert publish(staged).problem is None
+    reindex(own_small_index, "77.86", "78.5")
+    assert publish().problem is None
+    assert "\n# all\nlicense: mit\n" in card_of(hub)
+    assert "| 78.5 % |" in card_of(hub)
+
+
 def test_a_request_takes_in_what_people_wrote(hub, own_small_index):
     """A pull request keeps their lines, and is opened once."""
     publish()
