@@ -38,7 +38,7 @@ from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
-from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
+from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
@@ -201,7 +201,7 @@ def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: st
         return say.compare("head", stated=commit, found=commit, note="no commit since")
     history, then = dict(remote.messages(str(head.head))), remote.read(commit)
     since = [history[at] for at in itertools.takewhile(lambda at: at != commit, history)]
-    titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
+    titles = [text.split("\n")[0] + " (as we publish)" * text.startswith(TITLE) for text in since]
     what = "commits since" if commit in history else "not after the lock's commit; the last"
     note = f"{what} ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []

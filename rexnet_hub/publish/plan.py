@@ -49,7 +49,7 @@ class PlanOptions:
         """
         of_commit = {"tag": self.tag, "private": self.private, "record": record}
         if not str(to).startswith("hf:"):
-            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr, drop_edits=self.drop_edits)
+            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr)
         if self.as_pr:
             refuse_unused("a pull request", **of_commit)
 
@@ -213,7 +213,7 @@ def plan_for(
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     card_there, base = target.read_cards(card)
     changes = _with_digests(compare_files(files, target.state.files, target.ours), target)
-    merge = merge_cards(base, card_there, card) if target.remote else Merge(card, ())
+    merge = merge_cards(base, card_there, card)
     model = repo.config.model
     stops = [*claims, *(_unreachable(model) if target.remote else ())]
     stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]
@@ -287,7 +287,9 @@ def _lost(merge: Merge, base: str | None) -> list[str]:
     lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
     why = "published by name, or signed as it is published (--sign KEY), it keeps them"
     if base is None:
-        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+        why = (
+            "nothing shows which are ours (squashed, a folder, by others, or no UTF-8), so none can be merged"
+        )
     return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 
