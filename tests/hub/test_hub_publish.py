@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,6 +11,7 @@ import pytest
 from loopback import READ, TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
+from rexnet_hub.cli import main
 from rexnet_hub.errors import HubError, PublishError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
@@ -314,6 +316,15 @@ def test_a_pull_request_is_opened_once(hub, staged, files):
         apply_plan(plan_publish(staged, "hf:org/none", as_pr=True))
 
 
+def test_a_request_is_said_to_be_proposed(hub, staged, capsys):
+    """Nobody reads of a pull request that it is published."""
+    hub.create("org/small")
+    assert main(["publish", str(staged), "--to", "hf:org", "--pr", "--apply"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r" proposed +hf:org/small@\w+ \(refs/pr/1\)\n", out)
+    assert "published" not in out
+
+
 def test_a_private_repo_is_made_private(hub, staged):
     """Visibility is planned, and is that of a repo that exists already."""
     assert plan_publish(staged, "hf:org", private=True).visibility == "private"
@@ -331,7 +342,7 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
     assert "no model is named 'nobody'" in outcomes[1].problem
     lines = outcomes_table(outcomes).splitlines()
     assert lines[2].split()[:2] == ["small", "published"]
-    assert lines[3].split()[:2] == ["nobody", "error"]
+    assert lines[3].split(maxsplit=2) == ["nobody", "error", outcomes[1].problem]
     assert read_lock().of("small").hub.commit == outcomes[2].published.commit
     with monkeypatch.context() as full:
         full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
