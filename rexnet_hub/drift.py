@@ -33,10 +33,11 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
-from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.patience import Patience, is_transient
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
+from rexnet_hub.repo.folder import find_fetched
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
@@ -147,7 +148,8 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
         folder = there.copy(there.ours)
         try:
-            yield from verify_model(say.entry, repo=folder, measured=measured)
+            fetched = find_fetched(say.entry, cache_dir=find_cache_dir(), measured=measured)
+            yield from verify_model(say.entry, checkpoint=fetched, repo=folder, measured=measured)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured
             found = str(error).replace(str(folder), remote.repo_id)
             yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,6 +280,20 @@ def test_a_false_claim_makes_verify_fail(run, own_index, repo):
     code, out, _ = run("verify", "rexnet_100", "--repo", repo)
     assert code == 1
     assert any(line.split()[:2] == ["license", "false"] for line in out.splitlines() if line)
+
+
+def test_verify_measures_what_was_fetched(run, own_index):
+    """Until the released file is fetched its claims are not measured; then they are, without --weights."""
+
+    def verdicts():
+        found = json.loads(run("verify", "rexnet_100", "--json")[1])
+        return {f["claim"]: f["verdict"] for f in found if f["claim"] in ("file_size", "released_digest")}
+
+    assert set(verdicts().values()) == {"not measured"}
+    file = Path(run("fetch", "rexnet_100")[1].strip())
+    assert set(verdicts().values()) == {"holds"}
+    file.write_bytes(b"damaged")  # which is no file that was fetched
+    assert set(verdicts().values()) == {"not measured"}
 
 
 def test_verify_without_a_name_verifies_all(run):
