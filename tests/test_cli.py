@@ -287,7 +287,7 @@ def test_verify_measures_what_was_fetched(run, own_index):
 
     def verdicts():
         found = json.loads(run("verify", "rexnet_100", "--json")[1])
-        return {f["claim"]: f["verdict"] for f in found if f["claim"] in ("file_size", "released_digest")}
+        return {f["claim"]: f["verdict"] for f in found if f["claim"] in ("file_size", "digest_prefix")}
 
     assert set(verdicts().values()) == {"not measured"}
     file = Path(run("fetch", "rexnet_100")[1].strip())
