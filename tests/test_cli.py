@@ -475,10 +475,21 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     monkeypatch.setenv("REXNET_HUB_INDEX", str(shutil.copytree(standins[0], tmp_path / "index")))
     torch.manual_seed(0)
     torch.save(create_model("rexnet_100", num_classes=7).state_dict(), tmp_path / "flowers.pth")
-    said = ("--name", "flowers", "--collection", "RexNet", "--top1", "91.25", "--dataset", "flowers")
+    said = (
+        "--name",
+        "flowers",
+        "--collection",
+        "RexNet",
+        "--license",
+        "MIT",
+        "--top1",
+        "91.25",
+        "--dataset",
+        "flowers",
+    )
     settings = ("--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic")
     code, out, err = run("add", tmp_path / "flowers.pth", *said, *settings)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "next: rexnet-hub publish flowers --to hf:ORG\n")
     assert "flowers added, a rexnet_100" in out
     assert "was there already" in run("add", tmp_path / "flowers.pth", *said, *settings)[1]
     assert run("validate")[0] == 0

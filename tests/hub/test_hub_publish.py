@@ -357,6 +357,7 @@ REFUSALS = {
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
     "no write right": ({"token": READ}, PublishError, "may only read"),
     "no right there": ({"to": "hf:strangers"}, PublishError, "no member of strangers"),
+    "an address": ({"to": "https://huggingface.co/org"}, UsageError, "is no target"),
     "bad id": ({"to": "hf:org/a--b"}, UsageError, "is no target"),
     "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
 }
