@@ -354,6 +354,7 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
 
 
 REFUSALS = {
+    "no token": ({"token": False}, HubError, "there is no token .*; log in"),
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
     "no write right": ({"token": READ}, PublishError, "may only read"),
     "no right there": ({"to": "hf:strangers"}, PublishError, "no member of strangers"),
