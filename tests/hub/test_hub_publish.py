@@ -5,6 +5,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -353,7 +354,7 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
         publish_all(["a", "b"], "hf:org/one")
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no token": ({"token": False}, HubError, "there is no token .*; log in"),
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
     "no write right": ({"token": READ}, PublishError, "may only read"),
@@ -379,6 +380,15 @@ def test_each_refusal_says_what_to_do(hub, staged, case):
     assert "\n" not in str(caught.value)
     assert "SENTINEL" not in str(caught.value)
     assert hub.repos == {}
+
+
+@pytest.mark.parametrize("tag", ["v 1", "v..1", "-v1", "v1.lock", "v1/", "v~1", "a/.b", "v:1"])
+def test_a_tag_that_git_would_refuse_is_refused_first(hub, staged, tag):
+    """Before anything is asked: else the commit would be there, and never be tagged."""
+    with pytest.raises(UsageError, match="git takes no such tag"):
+        plan_publish(staged, "hf:org", tag=tag)
+    assert hub.requests() == []
+    assert plan_publish(staged, "hf:org", tag="release/v1.1-rc_2").stops == ()
 
 
 def test_a_file_of_this_machine_is_not_published_to_a_real_hub(hub, staged, tmp_path, monkeypatch):
