@@ -115,9 +115,10 @@ def _asked(say: Evidence, claim: str, stated: str, check: Iterator[Finding]) -> 
     try:
         yield from check
     except (HubError, FetchError, MismatchError) as error:
+        is_bad_token = getattr(error, "kind", "") == "bad-token"  # which says nothing of what is there
         is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
         finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
-        yield replace(finding, verdict=NOT_REACHED) if is_passing else finding
+        yield replace(finding, verdict=NOT_REACHED) if is_passing or is_bad_token else finding
 
 
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:

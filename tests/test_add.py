@@ -131,7 +131,7 @@ def test_what_is_not_said_is_named(index_dir, trained):
     """Input settings that nobody states are listed, not guessed."""
     with pytest.raises(
         UsageError,
-        match="Image Size, Crop Pct, Interpolation not stated.* give --license; the collection's is MIT",
+        match=r"Image Size, Crop Pct, Interpolation not stated.* give --license; the collection's is MIT",
     ):
         add_entry(trained / "one.pth", NewModel(name="new", collection="Small"))
     assert (index_dir / "small.yml").read_text() == INDEX

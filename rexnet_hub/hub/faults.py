@@ -131,7 +131,7 @@ def _by_status(response: Any, words: str, hold: HeldError | None) -> tuple[str, 
         case 401 | 403 if "authorization" not in response.request.headers:
             return "refused", f"there is no token ({status}); {LOG_IN}"
         case 401:
-            return "refused", f"the token is not valid (401); {LOG_IN}"
+            return "bad-token", f"the token is not valid (401); {LOG_IN}"
         case 403:
             return "refused", f"the token may not do that (403){stated}; use one that may write there"
         case 409:
