@@ -35,10 +35,11 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
-from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE, find_cache_dir
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
+from rexnet_hub.repo.folder import find_fetched
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
@@ -159,13 +160,11 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
         folder = str(there.copy(there.ours))
         try:
-            for each in verify_model(say.entry, repo=Path(folder), measured=measured):
-                texts = {
-                    name: getattr(each, name).replace(folder, remote.repo_id) for name in ("found", "note")
-                }
-                if (
-                    each.claim == "signature" and each.verdict == NOT_MEASURED
-                ):  # nobody can load it by its name
+            fetched = find_fetched(say.entry, cache_dir=find_cache_dir(), measured=measured)
+            for each in verify_model(say.entry, checkpoint=fetched, repo=Path(folder), measured=measured):
+                texts = {n: getattr(each, n).replace(folder, remote.repo_id) for n in ("found", "note")}
+                unsigned = each.claim == "signature" and each.verdict == NOT_MEASURED
+                if unsigned and say.entry.trusted_key:  # nobody can load it by its name
                     texts |= {"verdict": FALSE, "found": f"no {SIGNATURE_FILE}"}
                 yield replace(each, **texts)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured

@@ -135,7 +135,16 @@ def places(tmp_path, checkpoint, picture):
     (tmp_path / "labels.txt").write_text("n01440764\n")
     return {
         "CHECKPOINT": [checkpoint],
-        "SETTINGS": ["--image-size", 224, "--crop-pct", 0.9, "--interpolation", "bicubic"],
+        "SETTINGS": [
+            "--license",
+            "MIT",
+            "--image-size",
+            224,
+            "--crop-pct",
+            0.9,
+            "--interpolation",
+            "bicubic",
+        ],
         "FOLDERS": [tmp_path / "folders"],
         "FLAT": [tmp_path / "flat"],
         "LABELS": [tmp_path / "labels.txt"],

@@ -118,7 +118,7 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
-    add("--weights", type=Path, metavar="FILE", help="the released file")
+    add("--weights", type=Path, metavar="FILE", help="the released file (default: as fetched)")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
@@ -164,7 +164,8 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
 def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
-    from rexnet_hub.repo.folder import read_repo
+    from rexnet_hub.layout import find_cache_dir
+    from rexnet_hub.repo.folder import find_fetched, read_repo
     from rexnet_hub.verify import verify_model
 
     index, lock = open_index(), read_lock()
@@ -182,12 +183,12 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     else:
         _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
-    files = {"checkpoint": args.weights, "repo": args.repo}
-    return [
-        finding
-        for entry in entries
-        for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
-    ]
+    findings: list[Finding] = []
+    for entry in entries:
+        measured = lock.of(entry.name)
+        file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
+        findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
+    return findings
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:

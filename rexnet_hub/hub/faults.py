@@ -128,8 +128,10 @@ def _by_status(response: Any, words: str, hold: HeldError | None) -> tuple[str, 
             return "limited", str(hold)
         case None:
             return None
+        case 401 | 403 if "authorization" not in response.request.headers:
+            return "refused", f"there is no token ({status}); {LOG_IN}"
         case 401:
-            return "refused", f"the token is not valid (401); {LOG_IN}"
+            return "bad-token", f"the token is not valid (401); {LOG_IN}"
         case 403:
             return "refused", f"the token may not do that (403){stated}; use one that may"
         case 409:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import PublishError, UnknownModelError, refuse_unused
+from rexnet_hub.errors import PublishError, UnknownModelError, UsageError, refuse_unused
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
@@ -28,6 +29,9 @@ from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.signing import read_claimed
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
+
+#: A stricter rule than git's own, so that no name is refused once the commit is there.
+_TAG = re.compile(r"(?!.*(\.\.|//|/\.|\./|\.lock(/|$)))[A-Za-z0-9_][\w./+-]*(?<![./])", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,10 @@ class PlanOptions:
             refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr)
         if self.as_pr:
             refuse_unused("a pull request", **of_commit)
+        if self.tag and not _TAG.fullmatch(self.tag):
+            raise UsageError(
+                f"--tag {self.tag!a}: git takes no such tag; give letters, digits and . - _ such as v1.1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

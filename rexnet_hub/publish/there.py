@@ -20,6 +20,7 @@ from rexnet_hub.layout import (
     REPO_FILES,
     SIGNATURE_FILES,
     find_name_danger,
+    find_name_problem,
     is_file_name,
     is_repo_id,
 )
@@ -184,6 +185,8 @@ def parse_repo_id(to: str, name: str) -> str:
     """
     owner, _, given = to.removeprefix("hf:").partition("/")
     repo_id = f"{owner}/{given or name}"
+    if not given and (problem := find_name_problem(name)):
+        raise UsageError(f"{name[:80]!a} can name no repo: it {problem}")
     if not is_repo_id(repo_id):
         raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
     return repo_id

@@ -534,9 +534,11 @@ def test_weights_on_a_hub_are_checked_by_its_record(zoo, capsys, place):
     assert not zoo.hub.requests("own/resolve")
 
 
-@pytest.mark.parametrize("who", ["hub", "server", "both"])
-def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
+@pytest.mark.parametrize("who", ["hub", "server", "both", "token"])
+def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, monkeypatch, who):
     """No answer is said as that, with exit code 75; where something is false besides, it is 1."""
+    if who == "token":
+        monkeypatch.setenv("HF_TOKEN", "hf_SENTINELexpired")
     if who in ("hub", "both"):
         zoo.hub.gone = True
     if who in ("server", "both"):
