@@ -47,6 +47,7 @@ class NewModel:
         name: It is loaded by this name for ever.
         collection: A collection of the index.
         architecture: The network, where its tensors fit several and no training log says which.
+        license: Of the weights; that others of the collection have one says nothing of these.
         weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
             are uploaded the repo, as hf:OWNER/NAME.
         dataset, split: Of the accuracies; of a model that was trained on ImageNet by default that.
@@ -243,11 +244,19 @@ def _entry(
     }
     labels = map(_label, INPUT_FIELDS.values())
     shared = collection.metadata
+    problems = []
     if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
-        raise UsageError(
-            f"{new.name}: {', '.join(absent)} not stated; give them, or the training log (args.yaml), "
-            f"or let the collection {new.collection} say them"
+        problems.append(
+            f"{', '.join(absent)} not stated: by no option, no training log (args.yaml), nor the Metadata of "
+            f"the collection {new.collection}"
         )
+    if not new.license:
+        problems.append(
+            "under which licence are these weights? give --license"
+            + (f"; the collection's is {common.text}" if (common := collection.named_license) else "")
+        )
+    if problems:
+        raise UsageError(f"{new.name}: {'; '.join(problems)}")
     model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
     texts = {"Title": new.title, "License": new.license, "Code": new.code}
     model |= {label: text for label, text in texts.items() if text}

@@ -12,9 +12,10 @@ import itertools
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from decimal import Decimal
+from pathlib import Path
 
 from rexnet_hub.addresses import HubFile, host_of, parse_hub_file, redact_url
 from rexnet_hub.errors import (
@@ -25,6 +26,7 @@ from rexnet_hub.errors import (
     RepoError,
     UnknownModelError,
     UsageError,
+    list_some,
 )
 from rexnet_hub.hub.guard import PUBLIC_HUB
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url, list_repos
@@ -33,19 +35,18 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
-from rexnet_hub.layout import CARD_FILE, WEIGHTS_FILE
-from rexnet_hub.patience import Patience, is_transient
+from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
-from rexnet_hub.publish.there import CARD_MARK, Target, parse_repo_id
+from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
+from rexnet_hub.repo.folder import find_fetched
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
-from rexnet_hub.verify.finding import NOT_MEASURED, NOT_REACHED, Finding
+from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
 from rexnet_hub.weights.download import FetchPolicy, download
 
 #: The claims whose findings are of what others did, so that they are shown though they are not false.
 NOTES = frozenset({"repo", "head", "others", "source"})
-#: Answers that settle that something is not there; any other may be another one tomorrow.
-_GONE = frozenset({404, 410, 451})
 MOST_TITLES, MAX_TEXT_BYTES = 5, 1 << 24
 PATIENCE = Patience(step_seconds=30, total_seconds=600, attempts=3)
 POLICY = FetchPolicy(total_seconds=600, attempts=3)
@@ -62,27 +63,36 @@ def verify_published(target: str) -> list[Finding]:
     """Check one repo on the Hub, `hf:OWNER/NAME`, or each of an owner, as it is now, against index and lock.
 
     Raises:
-        UsageError: The target is neither.
+        UsageError: The target is neither, or nothing may be asked (HF_HUB_OFFLINE).
         UnknownModelError: The one repo is of no model of the index.
-        HubError: The owner's repos cannot be listed.
     """
     if not target.startswith("hf:"):
         raise UsageError(f"{target}: is no repo on the Hub; give hf:OWNER or hf:OWNER/NAME, and nothing else")
+    _require_network()
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
     if "/" in target and target.removeprefix("hf:") not in known:
         raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
-    of_owner = {repo for repo in locked if repo.startswith(f"{owner}/")}
-    repos = {target.removeprefix("hf:")} if "/" in target else {*list_repos(owner, PATIENCE), *of_owner}
-    findings: list[Finding] = []
-    for repo in sorted(repos):
-        if entry := known.get(repo):
-            findings += _check_published(entry, repo)
-        else:
-            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
-            findings.append(Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts))
+    of_owner = [repo for repo in sorted(locked) if repo.startswith(f"{owner}/")]
+    repos = [target.removeprefix("hf:")] if "/" in target else of_owner
+    findings = [finding for repo in repos for finding in _check_published(known[repo], repo)]
+    if "/" not in target:
+        seen = {finding.found for finding in findings if finding.claim == "repo"}  # also where it was renamed
+        findings += _asked(owner, "repo", target, _check_others(owner, {*of_owner}, seen, known))
     return findings
+
+
+def _check_others(
+    owner: str, locked: set[str], seen: set[str], known: Mapping[str, Entry]
+) -> Iterator[Finding]:
+    """Check the repos of an owner that the lock does not have there, and name those of no model."""
+    for repo in sorted({*list_repos(owner, PATIENCE)} - locked):
+        if entry := known.get(repo):
+            yield from _check_published(entry, repo)
+        elif f"hf:{repo}" not in seen:
+            texts = {"stated": "nothing", "found": repo, "note": "of no model of the index"}
+            yield Finding(model=repo, claim="repo", verdict=NOT_MEASURED, **texts)
 
 
 def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding]:
@@ -94,8 +104,7 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     Raises:
         UsageError: Nothing may be asked (HF_HUB_OFFLINE), or there is nothing to ask.
     """
-    if is_offline():
-        raise UsageError("to watch is to ask others, and HF_HUB_OFFLINE forbids that")
+    _require_network()
     lock = read_lock()
     published = [(entry, hub.repo_id) for entry in entries if (hub := lock.of(entry.name).hub)]
     findings = [finding for entry, repo_id in published for finding in _check_published(entry, repo_id)]
@@ -105,24 +114,28 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     return findings
 
 
+def _require_network() -> None:
+    if is_offline():
+        raise UsageError("what others changed is known to them alone, and HF_HUB_OFFLINE forbids to ask")
+
+
 def _evidence(entry: Entry) -> Evidence:
     return Evidence(entry=entry, checkpoint=None, repo=None, measured=read_lock().of(entry.name), records=())
 
 
-def _asked(say: Evidence, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
-    """Yield what a check finds; that something is gone or refused is false, that nobody answered is said."""
+def _asked(model: str, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
+    """Yield what a check finds; that something is gone is false, that nobody answered or may ask is said."""
     try:
         yield from check
     except (HubError, FetchError, MismatchError) as error:
-        is_passing = error.status not in _GONE if isinstance(error, FetchError) else is_transient(error)
-        finding = say.compare(claim, stated=stated, found=error, note="", holds=False)
-        yield replace(finding, verdict=NOT_REACHED) if is_passing else finding
+        verdict = FALSE if isinstance(error, MismatchError) or error.is_gone else NOT_REACHED
+        yield Finding(model=model, claim=claim, verdict=verdict, stated=stated, found=str(error))
 
 
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:
     """Check a model's repo: its releases, who changed what since the last, and all that it claims now."""
     say, remote = _evidence(entry), RemoteRepo(repo_id=repo_id, patience=PATIENCE)
-    yield from _asked(say, "repo", f"hf:{repo_id}", _check_repo(say, remote))
+    yield from _asked(entry.name, "repo", f"hf:{repo_id}", _check_repo(say, remote))
 
 
 def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
@@ -143,40 +156,53 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
     remote = replace(remote, repo_id=state.repo_id or remote.repo_id)
     with Target(remote, state) as there:
         if there.others:
-            others = ", ".join(sorted(there.others))
+            others = list_some(sorted(there.others))
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
-        folder = there.copy(there.ours)
+        folder = str(there.copy(there.ours))
         try:
-            yield from verify_model(say.entry, repo=folder, measured=measured)
+            fetched = find_fetched(say.entry, cache_dir=find_cache_dir(), measured=measured)
+            for each in verify_model(say.entry, checkpoint=fetched, repo=Path(folder), measured=measured):
+                texts = {n: getattr(each, n).replace(folder, remote.repo_id) for n in ("found", "note")}
+                unsigned = each.claim == "signature" and each.verdict == NOT_MEASURED
+                if unsigned and say.entry.trusted_key:  # nobody can load it by its name
+                    texts |= {"verdict": FALSE, "found": f"no {SIGNATURE_FILE}"}
+                yield replace(each, **texts)
         except (FileProblem, RepoError) as error:  # of which no claim can be measured
-            found = str(error).replace(str(folder), remote.repo_id)
+            found = str(error).replace(folder, remote.repo_id)
             yield say.compare("files", stated="a whole repo", found=found, note=f"at {state.head}")
 
 
 def _check_release(say: Evidence, remote: RemoteRepo, head: RemoteState, release: Publication) -> Finding:
     """Check that a release is there: its commit with its weights, and its tag on the files of that commit."""
     then, tagged = remote.read(release.commit), head.tags.get(release.tag or "")
-    weights = then.files.get(WEIGHTS_FILE)
-    found = weights.sha256 if weights else "gone"
+    at_tag = remote.read(tagged) if tagged else then
+    found = _weights_of(then)
+    is_other = differing(then, at_tag) if then.head else _weights_of(at_tag) != release.weights_sha256
     wrong = {
         "no such commit any more": not then.head,
         f"weights {found}": then.head and release.weights_sha256 != found,
         f"no tag {release.tag}": release.tag and not tagged,
-        f"{release.tag} on {tagged} with other files": tagged and differing(then, remote.read(tagged)),
+        f"{release.tag} on {tagged} with other files": tagged and is_other,
     }
     stated = f"{release.tag or 'no tag'} on {release.commit}, weights {release.weights_sha256}"
     found = "; ".join(text for text, is_so in wrong.items() if is_so) or stated
     return say.compare("release", stated=stated, found=found, note=f"lock, {release.date}")
 
 
+def _weights_of(state: RemoteState) -> str:
+    weights = state.files.get(WEIGHTS_FILE)
+    return (weights and weights.sha256) or "gone"
+
+
 def _check_head(say: Evidence, remote: RemoteRepo, head: RemoteState, commit: str) -> Finding:
     """Name the commits since the lock's; false if a file of ours changed; the card has a check."""
     if head.head == commit:
         return say.compare("head", stated=commit, found=commit, note="no commit since")
-    history, then = remote.messages(str(head.head)), remote.read(commit)
-    since = [text for _, text in itertools.takewhile(lambda row: row[0] != commit, history)]
-    titles = [text.split("\n")[0] + " (as we publish)" * bool(CARD_MARK.search(text)) for text in since]
-    note = f"commits since ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
+    history, then = dict(remote.messages(str(head.head))), remote.read(commit)
+    since = [history[at] for at in itertools.takewhile(lambda at: at != commit, history)]
+    titles = [text.split("\n")[0] + " (as we publish)" * text.startswith(TITLE) for text in since]
+    what = "commits since" if commit in history else "not after the lock's commit; the last"
+    note = f"{what} ({len(titles)}): {'; '.join(titles[:MOST_TITLES])}"
     wrong = [text for text in differing(then, head) if not text.startswith(CARD_FILE)] if then.head else []
     same = "weights and config the same" if then.head else "of another history"
     found = f"{head.head}, {', '.join(wrong) or same}"
@@ -230,25 +256,31 @@ def _fetch_text(url: str) -> str:
 def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:
     """Check what the released files, the witnesses, the tables and the cited texts are now."""
     up, cited = _Upstream(), dict[str, tuple[Evidence, list[str]]]()
+    shown = dict[tuple[str, str], list[tuple[Evidence, PublishedTable]]]()
     for entry in entries:
         say, url = _evidence(entry), entry.released.url if entry.released else ""
         if url.startswith(("https:", "hf:")):
-            yield from _asked(say, "weights", redact_url(url), _check_weights(say, up, url, is_fetched))
+            check = _check_weights(say, up, url, is_fetched)
+            yield from _asked(entry.name, "weights", redact_url(url), check)
         for witness in entry.witnesses:
             if str(witness.claim.source).startswith("https:"):
-                yield from _asked(say, "witness", witness.claim.text, _check_witness(say, up, witness))
+                yield from _asked(entry.name, "witness", witness.claim.text, _check_witness(say, up, witness))
         for tables in (result.snapshots for result in entry.results):
             last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
             for table in tables:
-                check = _check_table(say, up, table, is_last=last[_file(table.url)] is table)
-                yield from _asked(say, "table", redact_url(table.url), check)
+                at, is_last = _PINNED.match(table.url), last[_file(table.url)] is table
+                for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
+                    shown.setdefault((table.url, revision), []).append((say, table))
         for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
                 label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]
                 cited.setdefault(at[0], (say, []))[1].append(label)
+    for (url, revision), rows in shown.items():
+        check = _check_table(rows, up, url, revision)
+        yield from _asked(rows[0][0].entry.name, "table", redact_url(url), check)
     for url, (say, names) in cited.items():
-        yield from _asked(say, "source", redact_url(url), _check_text(say, up, url, names))
+        yield from _asked(say.entry.name, "source", redact_url(url), _check_text(say, up, url, names))
 
 
 def _file(url: str) -> str:
@@ -283,18 +315,22 @@ def _check_witness(say: Evidence, up: _Upstream, witness: Witness) -> Iterator[F
     yield say.compare("witness", stated=text, found=text if holds else found, note=note)
 
 
-def _check_table(say: Evidence, up: _Upstream, table: PublishedTable, *, is_last: bool) -> Iterator[Finding]:
-    """Check that a table has the figures: as it is cited, and at its head if no later one is cited."""
-    names, at = {say.entry.name, say.entry.architecture}, _PINNED.match(table.url)
-    named = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, names))})(?!\w)")
-    figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
-    for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
-        rows = [line for line in up.lines(table.url, revision) if named.search(line)]
+def _check_table(
+    cited: Sequence[tuple[Evidence, PublishedTable]], up: _Upstream, url: str, revision: str
+) -> Iterator[Finding]:
+    """Check that a table, as it is at a revision, has each figure that it is cited for."""
+    lines, note = up.lines(url, revision), f"{redact_url(url)}, at {revision}"
+    for say, table in cited:
+        names = {say.entry.name, say.entry.architecture}
+        named = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])")
+        figures = {f"{name} {claim.text}": claim.value for name, claim in table.metrics.items()}
+        figures = {name: value for name, value in figures.items() if isinstance(value, Decimal | int)}
+        rows = [line for line in lines if named.search(line)]
         numbers = {Decimal(number) for row in rows for number in re.findall(r"\d+(?:\.\d+)?", row)}
         wrong = [figure for figure, value in figures.items() if value not in numbers]
         stated = ", ".join(wrong or figures)
         found = ("; ".join(rows) or "no line that names the model") if wrong else stated
-        yield say.compare("table", stated=stated, found=found, note=f"{redact_url(table.url)}, at {revision}")
+        yield say.compare("table", stated=stated, found=found, note=note)
 
 
 def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) -> Iterator[Finding]:

@@ -27,6 +27,9 @@ import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+#: Answers that settle that something is not there; any other may be another one tomorrow.
+GONE = frozenset({404, 410, 451})
+
 
 def suggest(word: str, known: Sequence[str]) -> str:
     """Render a hint: the known word that was probably meant, else all that there are."""
@@ -165,13 +168,19 @@ class FetchError(RexnetHubError):
         self.status = status
         super().__init__(message)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the answer settles that what was asked for is not there, or is for nobody."""
+        return self.status in GONE
+
 
 class HubError(RexnetHubError):
     """A Hub did not answer, or refused.
 
     Attributes:
         kind: `no-answer`, `busy` (5xx), `limited` (429, or it asked to wait), `no-repo`, `no-revision`,
-            `no-file`, `moved` (412), `exists` (409) or `refused`.
+            `no-file`, `gone` (gated, disabled, 404), `moved` (412), `exists` (409), `bad-token` (401) or
+            `refused`.
         wait_seconds: How long the Hub asks to wait, where it says so.
     """
 
@@ -185,6 +194,11 @@ class HubError(RexnetHubError):
     def is_transient(self) -> bool:
         """Whether the same request may fare better later."""
         return self.kind in {"no-answer", "busy", "limited"}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the answer settles that what was asked for is not there, or not for us."""
+        return self.kind in {"no-repo", "no-revision", "no-file", "gone"}
 
 
 class RepoError(RexnetHubError):

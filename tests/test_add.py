@@ -33,6 +33,7 @@ Models:
 """
 SAID: dict[str, Any] = {
     "collection": "Small",
+    "license": "MIT",
     "image_size": 224,
     "crop_pct": "0.875",
     "interpolation": "bicubic",
@@ -108,7 +109,7 @@ def test_the_rest_of_the_way_needs_no_hand(index_dir, trained, tmp_path):
 def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
     """A training log, args.yaml, gives recipe and input settings; null and empty values are left out."""
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(LOG))
-    new = NewModel(name="new", collection="Small", training_log=tmp_path / "args.yaml")
+    new = NewModel(name="new", collection="Small", license="MIT", training_log=tmp_path / "args.yaml")
     add_entry(trained / "one.pth", new)
     entry = load_index().find("new")
     assert entry.preprocessing.input_px == 224
@@ -128,7 +129,10 @@ def test_a_training_log_says_recipe_and_input(index_dir, trained, tmp_path):
 
 def test_what_is_not_said_is_named(index_dir, trained):
     """Input settings that nobody states are listed, not guessed."""
-    with pytest.raises(UsageError, match="Image Size, Crop Pct, Interpolation not stated"):
+    with pytest.raises(
+        UsageError,
+        match=r"Image Size, Crop Pct, Interpolation not stated.* give --license; the collection's is MIT",
+    ):
         add_entry(trained / "one.pth", NewModel(name="new", collection="Small"))
     assert (index_dir / "small.yml").read_text() == INDEX
 

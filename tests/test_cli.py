@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,6 +282,20 @@ def test_a_false_claim_makes_verify_fail(run, own_index, repo):
     assert any(line.split()[:2] == ["license", "false"] for line in out.splitlines() if line)
 
 
+def test_verify_measures_what_was_fetched(run, own_index):
+    """Until the released file is fetched its claims are not measured; then they are, without --weights."""
+
+    def verdicts():
+        found = json.loads(run("verify", "rexnet_100", "--json")[1])
+        return {f["claim"]: f["verdict"] for f in found if f["claim"] in ("file_size", "digest_prefix")}
+
+    assert set(verdicts().values()) == {"not measured"}
+    file = Path(run("fetch", "rexnet_100")[1].strip())
+    assert set(verdicts().values()) == {"holds"}
+    file.write_bytes(b"damaged")  # which is no file that was fetched
+    assert set(verdicts().values()) == {"not measured"}
+
+
 def test_verify_without_a_name_verifies_all(run):
     """All models are verified; files go with one model only."""
     code, out, _ = run("verify")
@@ -460,10 +475,21 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     monkeypatch.setenv("REXNET_HUB_INDEX", str(shutil.copytree(standins[0], tmp_path / "index")))
     torch.manual_seed(0)
     torch.save(create_model("rexnet_100", num_classes=7).state_dict(), tmp_path / "flowers.pth")
-    said = ("--name", "flowers", "--collection", "RexNet", "--top1", "91.25", "--dataset", "flowers")
+    said = (
+        "--name",
+        "flowers",
+        "--collection",
+        "RexNet",
+        "--license",
+        "MIT",
+        "--top1",
+        "91.25",
+        "--dataset",
+        "flowers",
+    )
     settings = ("--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic")
     code, out, err = run("add", tmp_path / "flowers.pth", *said, *settings)
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "next: rexnet-hub publish flowers --to hf:ORG\n")
     assert "flowers added, a rexnet_100" in out
     assert "was there already" in run("add", tmp_path / "flowers.pth", *said, *settings)[1]
     assert run("validate")[0] == 0

@@ -23,7 +23,7 @@ QUICK = {
     "stage": ["stage", "rexnet_100", "--weights", "CHECKPOINT", "--out", "OUT/repo"],
     "publish": ["publish", "STAGED", "--to", "OUT/published", "--apply"],
     "lock": ["lock", "rexnet_100"],
-    "add": ["add", "WEIGHTS", "--name", "new", "--collection", "RexNet", *INPUT],
+    "add": ["add", "WEIGHTS", "--name", "new", "--collection", "RexNet", "--license", "MIT", *INPUT],
     "evaluate": ["evaluate", "STAGED", "--data", "IMAGES", "--subset", "--record", "OUT/run"],
     "pixel cache": ["evaluate", "STAGED", "--data", "IMAGES", "--subset", "--pixel-cache", "OUT/pixels"],
     "card": ["card", "rexnet_100", "--out", "OUT/README.md"],

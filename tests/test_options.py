@@ -52,7 +52,7 @@ OPTIONS = {
         name, --out, --weights
         --to: stage rexnet_100 --out a --to folder""",
     "publish": """
-        repos, --to, --apply, --drop-files, --drop-signature
+        repos, --to, --apply, --drop-edits, --drop-files, --drop-signature
         --json: publish a --to b --markdown --json
         --markdown: publish a --to b --json --markdown
         --tag: publish a --to b --tag v1
@@ -61,7 +61,6 @@ OPTIONS = {
         --private: publish a --to b --private
         --private: publish a --to hf:b --pr --private
         --pr: publish a --to b --pr
-        --drop-edits: publish a --to b --drop-edits
         --record: publish a --to hf:b --record
         --record: publish a --to b --apply --record
         --record: publish a --to hf:b --apply --pr --record
@@ -136,7 +135,16 @@ def places(tmp_path, checkpoint, picture):
     (tmp_path / "labels.txt").write_text("n01440764\n")
     return {
         "CHECKPOINT": [checkpoint],
-        "SETTINGS": ["--image-size", 224, "--crop-pct", 0.9, "--interpolation", "bicubic"],
+        "SETTINGS": [
+            "--license",
+            "MIT",
+            "--image-size",
+            224,
+            "--crop-pct",
+            0.9,
+            "--interpolation",
+            "bicubic",
+        ],
         "FOLDERS": [tmp_path / "folders"],
         "FLAT": [tmp_path / "flat"],
         "LABELS": [tmp_path / "labels.txt"],
@@ -188,12 +196,11 @@ FUNCTIONS = {
     "list_models": ("sort", {}),
     "load_index": ("root", {}),
     "plan_publish": (
-        "name token patience drop_files drop_signature",
+        "name token patience drop_edits drop_files drop_signature",
         {
             "tag": lambda call, staged: call(staged, "folder", tag="v1"),
             "private": lambda call, staged: call(staged, "folder", private=True),
             "as_pr": lambda call, staged: call(staged, "folder", as_pr=True),
-            "drop_edits": lambda call, staged: call(staged, "folder", drop_edits=True),
         },
     ),
     "verify_model": ("checkpoint repo measured records", {}),

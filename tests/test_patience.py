@@ -81,7 +81,16 @@ def test_an_attempt_that_got_further_starts_the_count_anew():
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [(None, None), ("", None), ("soon", None), ("-1", None), ("0", 0), (" 7 ", 7), ("9" * 30, 999_999_999)],
+    [
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-1", None),
+        ("0", 0),
+        (" 7 ", 7),
+        ("9" * 30, 999_999_999),
+        ("Fri, 31 Dec 99999999999 23:59:59 GMT", None),
+    ],
 )
 def test_a_wait_is_parsed(value, seconds):
     """Seconds are read as they stand; what is neither seconds nor a date says nothing."""

@@ -51,7 +51,7 @@ def test_a_second_plan_says_what_changes(staged, tmp_path):
     target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("another")
     (target / "statement.json").write_bytes(b"old")
-    plan = plan_publish(staged, tmp_path / "hub", drop_signature=True)
+    plan = plan_publish(staged, tmp_path / "hub", drop_edits=True, drop_signature=True)
     assert kinds(plan) == {
         "README.md": "change",
         "config.json": "keep",
@@ -70,7 +70,7 @@ def test_a_plan_is_refused_when_the_target_moved(staged, tmp_path):
     """A change at the target after the plan is not overwritten."""
     target = published(staged, tmp_path / "hub")
     (target / "README.md").write_text("before")
-    plan = plan_publish(staged, tmp_path / "hub")
+    plan = plan_publish(staged, tmp_path / "hub", drop_edits=True)
     (target / "README.md").write_text("somebody was here")
     with pytest.raises(PublishError, match="changed since the plan"):
         apply_plan(plan)

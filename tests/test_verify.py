@@ -607,3 +607,9 @@ def test_junit_says_what_the_findings_say():
     (failure,) = root.iter("failure")
     assert "stated <1>, found" in failure.get("message")
     assert [row["verdict"] for row in json.loads(render_json(findings))] == [HOLDS, FALSE, NOT_MEASURED]
+
+
+def test_a_card_as_it_was_staged_has_no_lines_of_people(entry, repo):
+    """Where the entry changed since, the card is false, and what we wrote then is nobody else's."""
+    (card,) = (f for f in verify_model(replace(entry, license=None), repo=repo) if f.claim == "card")
+    assert (card.verdict, "people" in card.note) == ("false", False)

@@ -119,7 +119,7 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
     add("--index", type=Path, metavar="PATH", help="another index, a file or folder (default: the zoo's)")
-    add("--weights", type=Path, metavar="FILE", help="the released file")
+    add("--weights", type=Path, metavar="FILE", help="the released file (default: as fetched)")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
     add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
@@ -167,7 +167,8 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
 def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
-    from rexnet_hub.repo.folder import read_repo
+    from rexnet_hub.layout import find_cache_dir
+    from rexnet_hub.repo.folder import find_fetched, read_repo
     from rexnet_hub.verify import verify_model
 
     index, lock = open_index(), read_lock()
@@ -185,12 +186,12 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     else:
         _check_signature(args, entries[0].name)
     records = _records(args, [entry.name for entry in entries])
-    files = {"checkpoint": args.weights, "repo": args.repo}
-    return [
-        finding
-        for entry in entries
-        for finding in verify_model(entry, **files, measured=lock.of(entry.name), records=records)
-    ]
+    findings: list[Finding] = []
+    for entry in entries:
+        measured = lock.of(entry.name)
+        file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
+        findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
+    return findings
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
@@ -253,7 +254,7 @@ def run_watch(args: argparse.Namespace) -> int:
     for each in findings:
         if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
             told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
-            show(f"{told} ({each.note})" if each.note else told)
+            show(f"{_short(str(told))} ({_short(each.note)})" if each.note else _short(str(told)))
     counts = {word: sum(each.verdict == word for each in findings) for word in (HOLDS, FALSE, NOT_REACHED)}
     show(", ".join(f"{count} {word}" for word, count in counts.items()), stream=sys.stderr)
     return exit_code(findings)
@@ -262,7 +263,8 @@ def run_watch(args: argparse.Namespace) -> int:
 def findings_table(findings: Sequence[Finding]) -> str:
     """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
 
-    A note that does not fit beside its finding stands below it. Of which weights it all is, is said once.
+    A note that does not fit beside its finding stands below it; where something is false or not reached, with
+    all that is stated and found. Of which weights it all is, is said once.
     """
     from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED
 
@@ -286,12 +288,16 @@ def findings_table(findings: Sequence[Finding]) -> str:
 
 
 def _model_table(findings: Sequence[Finding], columns: int) -> str:
+    from rexnet_hub.verify.finding import FALSE, NOT_REACHED
+
     longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
     rows = [(f.claim, f.verdict, _short(f.stated, longest), _short(f.found, longest)) for f in findings]
     head, rule, *lines = table(("claim", "verdict", "stated", "found"), rows).split("\n")
     shown = [f"{head.ljust(len(rule))}  how", f"{rule}  ---"]
     for line, finding in zip(lines, findings, strict=True):
         note = printable(finding.note)
+        if finding.verdict in (FALSE, NOT_REACHED) and "…" in line:
+            note = f"stated {_short(finding.stated)}, found {_short(finding.found)}{note and f' ({note})'}"
         if len(rule) + 2 + len(note) <= columns:
             shown.append(f"{line.ljust(len(rule))}  {note}".rstrip())
         else:
@@ -300,7 +306,7 @@ def _model_table(findings: Sequence[Finding], columns: int) -> str:
     return "\n".join(shown)
 
 
-def _short(text: str, longest: int) -> str:
+def _short(text: str, longest: int = 900) -> str:
     text = printable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

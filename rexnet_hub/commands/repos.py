@@ -165,7 +165,7 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
     add("--to", metavar="hf:ORG", help="upload the weights there first: the repo that is made is private")
     add("--title", help="the name as people write it")
-    add("--license", metavar="SPDX", help="of the weights (default: the collection's)")
+    add("--license", metavar="SPDX", help="of these weights, such as apache-2.0")
     add("--code", metavar="URL", help="the source code of the training")
     add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
     add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
@@ -203,6 +203,7 @@ def run_add(args: argparse.Namespace) -> int:
         repo_id = parse_repo_id(args.to, args.name)
         new, upload = replace(new, weights_url=f"hf:{repo_id}"), partial(upload_weights, repo_id=repo_id)
     added = add_entry(args.checkpoint, new, index_file=args.index_file, upload=upload)
-    word = "was there already" if added.was_there else "added"
+    word = "was there already, and stays as it is" if added.was_there else "added"
     show(f"{added.location}: {new.name} {word}, a {added.architecture}")
+    show(f"next: rexnet-hub publish {new.name} --to {args.to or 'hf:ORG'}", stream=sys.stderr)
     return 0

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rexnet_hub.addresses import find_proxy, host_of
-from rexnet_hub.errors import FileProblem, HubError, RexnetHubError
+from rexnet_hub.errors import GONE, FileProblem, HubError, RexnetHubError
 from rexnet_hub.hub.limits import HeldError, note_hold
 
 _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
@@ -96,9 +96,9 @@ def _by_type(error: BaseException, repo_id: str, revision: str) -> tuple[str, st
     page = f"{constants.ENDPOINT}/{repo_id}"
     match error:
         case errors.GatedRepoError():
-            return "refused", f"it is gated; ask for access at {page}, then {LOG_IN}"
+            return "gone", f"it is gated; ask for access at {page}, then {LOG_IN}"
         case errors.DisabledRepoError():
-            return "refused", "the Hub has disabled it"
+            return "gone", "the Hub has disabled it"
         case errors.RepositoryNotFoundError():
             return "no-repo", f"there is no such repo, or it is private; check the id, or {LOG_IN}"
         case errors.RevisionNotFoundError():
@@ -128,10 +128,12 @@ def _by_status(response: Any, words: str, hold: HeldError | None) -> tuple[str, 
             return "limited", str(hold)
         case None:
             return None
+        case 401 | 403 if "authorization" not in response.request.headers:
+            return "refused", f"there is no token ({status}); {LOG_IN}"
         case 401:
-            return "refused", f"the token is not valid (401); {LOG_IN}"
+            return "bad-token", f"the token is not valid (401); {LOG_IN}"
         case 403:
-            return "refused", f"the token may not do that (403){stated}; use one that may write there"
+            return "refused", f"the token may not do that (403){stated}; use one that may"
         case 409:
             return "exists", f"the Hub refused ({status}){stated}"
         case 412:
@@ -140,7 +142,7 @@ def _by_status(response: Any, words: str, hold: HeldError | None) -> tuple[str, 
             return "limited", f"too many requests (429){stated}; wait, then run it again"
         case _ if status == 408 or status >= 500:
             return "busy", f"the Hub failed ({status}){stated}; run it again later"
-    return "refused", f"the Hub refused ({status}){stated}"
+    return "gone" if status in GONE else "refused", f"the Hub refused ({status}){stated}"
 
 
 def _by_transport(error: BaseException) -> tuple[str, str]:

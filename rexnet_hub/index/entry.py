@@ -223,7 +223,10 @@ def _read_beside(claim: Claim) -> str:
         if not file.resolve().is_relative_to(folder.resolve()):
             raise IndexReadError(f"{stated} leaves the index's folder")
         with file.open("rb") as stream:
-            return stream.read(MAX_TEXT_BYTES).decode()
+            data = stream.read(MAX_TEXT_BYTES + 1)
+        if not 0 < len(data) <= MAX_TEXT_BYTES:
+            raise IndexReadError(f"{stated} is empty, or longer than {MAX_TEXT_BYTES} bytes")
+        return data.decode()
     except (OSError, ValueError) as error:
         raise IndexReadError(f"{stated} cannot be read: {error}") from None
 

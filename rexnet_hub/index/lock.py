@@ -235,7 +235,7 @@ def require_own_index() -> None:
     if (found := find_index_dir()) == PACKAGE_DIR / "model_index":
         raise UsageError(
             f"{found} is the installed package's and is not written to; name your own index: "
-            "REXNET_HUB_INDEX=model_index in a checkout"
+            "REXNET_HUB_INDEX=model_index, of a checkout or a folder that you made"
         )
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
-from rexnet_hub.index.reading.hub_metadata import read_front_matter
+import yaml
+
+from rexnet_hub.index.reading.compose import Loader
+from rexnet_hub.index.reading.hub_metadata import read_fields, read_front_matter
 from rexnet_hub.index.reading.source import find_blocks
 from rexnet_hub.pages.front_matter import dump_fields
 
 #: Of a card that is compared; comparing takes longer than in proportion.
 MAX_LINES = 5000
-#: Where a field of the metadata begins, with the comments before it: not within a value or a list.
-_FIELD = re.compile(r"^(?:#.*\n)*[^\s#\-}\]]", re.MULTILINE)
+#: Characters of each text of a conflict.
+MAX_SHOWN = 400
 
 
 class Conflict(NamedTuple):
@@ -29,7 +31,10 @@ class Conflict(NamedTuple):
     now: str
 
     def __str__(self) -> str:
-        texts = (textwrap.shorten(text, 400) for text in (self.before, self.there, self.now))
+        pairs = enumerate(zip_longest(self.before, self.there))
+        part = next((place for place, (ours, theirs) in pairs if ours != theirs), 0)
+        start = max(0, part - MAX_SHOWN // 4) if max(map(len, self)) > MAX_SHOWN else 0
+        texts = ("…" * (start > 0) + text[start : start + MAX_SHOWN] for text in self)
         return "where we wrote {!r} there stands {!r}, and we write {!r}".format(*texts)
 
 
@@ -51,7 +56,10 @@ class _ClashError(Exception):
 
 
 class _Parts(NamedTuple):
-    """A card's fields, each as a value and as it is written, and the lines after them."""
+    """A card's fields, each as a value and as it is written, and the lines after them.
+
+    What is written behind the last field, comments alone, has no name.
+    """
 
     fields: Mapping[str, Any]
     written: Mapping[str, str]
@@ -68,8 +76,9 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     Args:
         base: What of the card there we wrote; None where nothing shows it, and then nothing is merged.
     """
-    is_readable = bool(read_front_matter(there) or not read_front_matter(base or ""))
-    old, theirs, new = (_split(card, has_fields=is_readable) for card in (base or "", there, ours))
+    theirs = _split(there)
+    is_readable = bool(theirs.fields or not read_fields(base or ""))
+    old, new = (_split(card, has_fields=is_readable) for card in (base or "", ours))
     front, added, conflicts = _merge_fields(old, theirs, new)
     lines, others = _merge_lines(old.lines, theirs.lines, new.lines)
     if not is_readable and not others:
@@ -83,22 +92,35 @@ def merge_cards(base: str | None, there: str, ours: str) -> Merge:
     return Merge(front + "\n".join(lines), tuple(added), (*conflicts, *others))
 
 
-def _split(card: str, *, has_fields: bool) -> _Parts:
-    """Split a card; metadata that cannot be read is text."""
-    if not (fields := read_front_matter(card) if has_fields else {}):
-        return _Parts({}, {}, card.split("\n"))
-    front = find_blocks(card)[0]
-    text = card[front.start : front.end] + "\n"
-    starts = [match.start() for match in _FIELD.finditer(text)]
-    pieces = [text[start:end] for start, end in pairwise([*starts, len(text)])]
-    written = dict(zip(fields, pieces, strict=True)) if len(pieces) == len(fields) else {}
-    return _Parts(fields, written, card[front.end :].split("\n"))
+def _split(card: str, *, has_fields: bool = True) -> _Parts:
+    """Split a card; metadata that cannot be read, or not field by field, is text."""
+    card = card.removeprefix("\ufeff")
+    if has_fields and (fields := read_fields(card)):
+        front, keys = find_blocks(card)[0], {at: key for key, (_, at) in fields.items()}
+        written, key, held, at = dict.fromkeys(fields, ""), "", "", front.start
+        for line in re.findall(r".*\n", card[front.start : front.end] + "\n"):
+            key = keys.get(at, key)
+            held, at = held + line * bool(key or line.strip()), at + len(line)
+            if key and not line.startswith("#"):  # comments are of the field that follows
+                written[key], held = written[key] + held, ""
+        if all(written.values()):
+            values = {key: "" if value is None else value for key, (value, _) in fields.items()}
+            return _Parts(values, written | {"": held}, card[front.end :].split("\n"))
+    return _Parts({}, {}, card.split("\n"))
+
+
+def _find_comments(text: str) -> Iterator[str]:
+    """Find the comments in YAML: they stand between its tokens."""
+    end = 0
+    for token in yaml.scan(text, Loader) if "#" in text else ():
+        yield from re.findall("#.*", text[end : token.start_mark.index])
+        end = token.end_mark.index
 
 
 def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[str], list[Conflict]]:
     """Merge the metadata: the card's first lines, what people added, and where they changed what is ours."""
     written, added, conflicts = ["---\n"], list[str](), list[Conflict]()
-    for key in {**new.fields, **old.fields, **theirs.fields}:
+    for key in {**new.fields, **old.fields, **theirs.fields, "": None}:
         before, there, now = (parts.fields.get(key) for parts in (old, theirs, new))
         try:
             value = _merge_values(before, there, now)
@@ -107,16 +129,21 @@ def _merge_fields(old: _Parts, theirs: _Parts, new: _Parts) -> tuple[str, list[s
             conflicts += _compare_fields(key, before, there, now)
         if value != now:
             added += [row.there for row in _compare_fields(key, now, value, now)]
-        if value is not None:
-            by = new if value == now else theirs if before is None and now is None else None
-            written.append((by and by.written.get(key)) or dump_fields({key: value}))
-    return "".join(written).removesuffix("\n") * (len(written) > 1), added, conflicts
+        by = new if value == now else theirs if before is None and now is None else None
+        text = (by and by.written.get(key)) or ("" if value is None else dump_fields({key: value}))
+        comments = [each for each in _find_comments(theirs.written.get(key, "")) if each not in text]
+        added += comments
+        written += [*(f"{each}\n" for each in comments), text]
+    return "".join(written).removesuffix("\n") * any(written[1:]), added, conflicts
 
 
 def _merge_values(before: Any, there: Any, now: Any) -> Any:
     """Add what people added to a list of ours, at any depth."""
+    given = now
+    if any(isinstance(value, list) for value in (before, there, now)):  # a value is as good as a list of it
+        before, there, now = map(_as_list, (before, there, now))
     if there in (before, now):
-        return now
+        return given
     if before is None and now is None:
         return there
     if all(isinstance(value, dict) for value in (before, there, now)):
@@ -124,7 +151,7 @@ def _merge_values(before: Any, there: Any, now: Any) -> Any:
             raise _ClashError
         return now | {key: _merge_values(before[key], there[key], now[key]) for key in before}
     before, now = before or [], now or []
-    if not all(isinstance(value, list) for value in (before, there, now)):
+    if not all(isinstance(value, list) for value in (before, there, given or [])):
         raise _ClashError
     if len(before) == len(there) == len(now) == 1:
         return [_merge_values(before[0], there[0], now[0])]
@@ -133,6 +160,10 @@ def _merge_values(before: Any, there: Any, now: Any) -> Any:
     if gone and (extra or any(item in now for item in gone)):
         raise _ClashError
     return now + extra or None
+
+
+def _as_list(value: Any) -> Any:
+    return value if value is None or isinstance(value, list) else [value] * (value != "")
 
 
 def _compare_fields(key: str, *values: Any) -> list[Conflict]:
@@ -161,24 +192,29 @@ def _merge_lines(
         return 0
 
     if (added := _find_added(old, theirs)) is not None:
-        merged = [*new]
-        for line, first, until in reversed(added):
-            merged[place(line) : place(line)] = theirs[first:until]
-        return merged, []
-    if _find_added(new, theirs) is not None and not ({*old} - {*new}) & {*theirs}:
+        changes = [[line, line, first, until] for line, first, until in added]
+    elif _find_added(new, theirs) is not None and not ({*old} - {*new}) & {*theirs}:
         return theirs, []  # they wrote what we write now
-    conflicts = []
-    changes = SequenceMatcher(None, old[:MAX_LINES], theirs[:MAX_LINES], autojunk=False).get_opcodes()
-    for _, start, end, first, until in changes:
+    else:
+        matcher = SequenceMatcher(None, old[:MAX_LINES], theirs[:MAX_LINES], autojunk=False)
+        changes = [places for kind, *places in matcher.get_opcodes() if kind != "equal"]
+        changes += [[len(old), len(old), MAX_LINES, len(theirs)]] * (len(theirs) > MAX_LINES)
+    merged, conflicts = [*new], list[Conflict]()
+    for start, end, first, until in reversed(changes):
         parts = old[start:end], theirs[first:until], new[place(start) : place(end)]
         before, there, now = ("\n".join(part).strip("\n") or "no such line" for part in parts)
-        if any(map(str.strip, parts[0])) and there not in (before, now):
-            conflicts.append(Conflict(before, there, now))
-    return new, conflicts
+        if not any(map(str.strip, parts[0])):
+            merged[place(start) : place(start)] = parts[1]
+        elif there not in (before, now):
+            conflicts.insert(0, Conflict(before, there, now))
+    return merged, conflicts
 
 
 def _find_added(own: Sequence[str], lines: Sequence[str]) -> list[tuple[int, int, int]] | None:
-    """Find lines that are not our own: where in ours, from, until; None where a line of ours is missing."""
+    """Find lines that are not our own: where in ours, from, until; None where a line of ours is missing.
+
+    Where lines repeat, they are whole paragraphs rather than the end of one and the start of the next.
+    """
     added, place = list[tuple[int, int, int]](), 0
     blank = [not line.strip() for line in own]
     for number, line in enumerate(lines):
@@ -191,7 +227,32 @@ def _find_added(own: Sequence[str], lines: Sequence[str]) -> list[tuple[int, int
             added[-1] = (place, added[-1][1], number + 1)
         else:
             added.append((place, number, number + 1))
-    return added if all(blank[place:]) else None
+    return _join_added(own, lines, added) if all(blank[place:]) else None
+
+
+def _join_added(
+    own: Sequence[str], lines: Sequence[str], added: Sequence[tuple[int, int, int]]
+) -> list[tuple[int, int, int]]:
+    """Move what was added over lines that end it too: to what was added before, or to a blank line."""
+    joined = list[tuple[int, int, int]]()
+    for place, first, until in added:
+        back, is_moving = 0, True
+        while is_moving:
+            if is_moving := bool(joined) and first - back == joined[-1][2]:
+                (place, first, _), until, back = joined.pop(), until - back, 0
+            elif (
+                min(place, first) > back
+                and own[place - back - 1] == lines[first - back - 1] == lines[until - back - 1]
+            ):
+                back, is_moving = back + 1, True
+        ends = (
+            k
+            for k in range(min(back + 1, first))
+            if not (lines[first - k - 1] + lines[until - k - 1]).strip()
+        )
+        back = next(ends, 0)
+        joined.append((place - back, first - back, until - back))
+    return joined
 
 
 def mark_added(own: str, card: str) -> str:

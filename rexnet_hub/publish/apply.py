@@ -20,7 +20,7 @@ from rexnet_hub.patience import Patience, is_transient, retry
 from rexnet_hub.publish.local import list_files
 from rexnet_hub.publish.plan import Plan, compare_files, plan_for, require_trained
 from rexnet_hub.publish.staging import derive_own
-from rexnet_hub.publish.there import HUBS_OWN, find_target
+from rexnet_hub.publish.there import HUBS_OWN, TITLE, find_target
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.whole_files import sweep_beside, whole_folder
 
@@ -181,7 +181,7 @@ def _make_repo(plan: Plan, remote: RemoteRepo) -> str:
 
 def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | None]:
     """Commit once, or open one pull request, and give the commit and the request."""
-    title = f"Publish {plan.name}" + (f" ({plan.tag})" if plan.tag else "")
+    title = f"{TITLE}{plan.name}" + (f" ({plan.tag})" if plan.tag else "")
     sending = sorted(change.name for change in plan.changes if change.kind in ("add", "change"))
 
     def commit() -> str | None:
@@ -210,13 +210,11 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
 
 
 def _message(plan: Plan) -> str:
-    """Write the commit's message: what made it, and by what a later plan knows a person's edits of a card."""
-    files, card = plan.files, (plan.staged / CARD_FILE).read_text("utf-8")
+    """Write the commit's message: what made it, and which lines of its card are people's."""
+    card = (plan.staged / CARD_FILE).read_text("utf-8")
     added = mark_added(derive_own(plan.staged, find_place(card)) or card, card)
-    return (
-        f"Published by rexnet_hub {__version__}.\n\n"
-        f"Card-SHA256: {files[CARD_FILE].sha256}\nWeights-SHA256: {files[WEIGHTS_FILE].sha256}"
-        + (f"\nCard-Added: {added}" if added else "")
+    return f"Published by rexnet_hub {__version__}.\n\nWeights-SHA256: {plan.files[WEIGHTS_FILE].sha256}" + (
+        f"\nCard-Added: {added}" if added else ""
     )
 
 

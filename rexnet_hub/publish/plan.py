@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import PublishError, UnknownModelError, refuse_unused
+from rexnet_hub.errors import PublishError, UnknownModelError, UsageError, refuse_unused
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
@@ -28,6 +29,9 @@ from rexnet_hub.repo.folder import Repo, read_repo
 from rexnet_hub.signing import read_claimed
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
+
+#: A stricter rule than git's own, so that no name is refused once the commit is there.
+_TAG = re.compile(r"(?!.*(\.\.|//|/\.|\./|\.lock(/|$)))[A-Za-z0-9_][\w./+-]*(?<![./])", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +53,13 @@ class PlanOptions:
         """
         of_commit = {"tag": self.tag, "private": self.private, "record": record}
         if not str(to).startswith("hf:"):
-            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr, drop_edits=self.drop_edits)
+            refuse_unused(f"the folder {to}", **of_commit, pr=self.as_pr)
         if self.as_pr:
             refuse_unused("a pull request", **of_commit)
+        if self.tag and not _TAG.fullmatch(self.tag):
+            raise UsageError(
+                f"--tag {self.tag!a}: git takes no such tag; give letters, digits and . - _ such as v1.1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +221,7 @@ def plan_for(
         card = (staged / CARD_FILE).read_text(encoding="utf-8")
     card_there, base = target.read_cards(card)
     changes = _with_digests(compare_files(files, target.state.files, target.ours), target)
-    merge = merge_cards(base, card_there, card) if target.remote else Merge(card, ())
+    merge = merge_cards(base, card_there, card)
     model = repo.config.model
     stops = [*claims, *(_unreachable(model) if target.remote else ())]
     stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]
@@ -287,7 +295,9 @@ def _lost(merge: Merge, base: str | None) -> list[str]:
     lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
     why = "published by name, or signed as it is published (--sign KEY), it keeps them"
     if base is None:
-        why = "nothing shows which are ours (squashed, by others, or no UTF-8), so none can be merged"
+        why = (
+            "nothing shows which are ours (squashed, a folder, by others, or no UTF-8), so none can be merged"
+        )
     return [f"the card would lose {lines} that somebody wrote there; {why}; with --drop-edits they go"]
 
 

@@ -54,6 +54,17 @@ class Outcome:
     problem: str | None = None
     is_tried: bool = True
 
+    @property
+    def word(self) -> str:
+        """What became of it."""
+        if self.problem:
+            return "error" if self.is_tried else "not tried"
+        assert self.plan is not None
+        if self.published:
+            word = "proposed" if self.published.request else "published"
+            return "was there" if self.plan.is_done else word
+        return "must not" if self.plan.stops else "nothing to do" if self.plan.is_done else "planned"
+
 
 @contextlib.contextmanager
 def staged_repo(
@@ -237,27 +248,17 @@ def prepared_repo(source: str, target: Target, run: RunSettings) -> Iterator[Pat
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> str:
     """Render a run for a terminal: a line a repo, what became of it and where it is."""
-    return table(("repo", "outcome", "where or why"), [_row(outcome) for outcome in outcomes])
+    rows = [(each.source, each.word, _where_or_why(each)) for each in outcomes]
+    return table(("repo", "outcome", "where or why"), rows)
 
 
-def _row(outcome: Outcome) -> tuple[str, str, str]:
+def _where_or_why(outcome: Outcome) -> str:
+    """Return where it is, or the first reason why it is not; all of them stand above the table."""
     plan = outcome.plan
-    if not outcome.is_tried:
-        return outcome.source, "not tried", str(outcome.problem)
-    if outcome.problem:
-        return outcome.source, "error", ""  # whoever prints the table says why, in full
-    if outcome.published:
-        was_done = plan is not None and plan.is_done
-        return outcome.source, "was there" if was_done else "published", str(outcome.published)
-    assert plan is not None
-    if plan.stops:
-        return outcome.source, "must not", plan.stops[0]
+    if outcome.problem or outcome.published or plan is None:
+        return str(outcome.problem or outcome.published).partition("\n")[0]
     changed = sum(change.kind != "keep" for change in plan.changes)
-    return (
-        outcome.source,
-        "nothing to do" if plan.is_done else "planned",
-        f"{plan.target}: {changed} files change",
-    )
+    return plan.stops[0] if plan.stops else f"{plan.target}: {changed} files change"
 
 
 def record_publication(plan: Plan, published: Published) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rexnet_hub.publish.plan import FileChange, Plan
 from rexnet_hub.publish.run import Outcome
@@ -42,7 +42,9 @@ def describe_plan(plan: Plan) -> Sequence[str]:
 def describe_outcome(outcome: Outcome) -> Sequence[str]:
     """Render in lines what became of one repo of a run: its plan, and where it was published."""
     lines = list(describe_plan(outcome.plan)) if outcome.plan else []
-    return [*lines, f"published: {outcome.published}"] if outcome.published else lines
+    if outcome.published:  # also where the lock could not be written then
+        lines.append(f"{replace(outcome, problem=None).word}: {outcome.published}")
+    return lines
 
 
 def _file_line(change: FileChange) -> str:
@@ -81,8 +83,7 @@ def outcomes_as_markdown(outcomes: Iterable[Outcome]) -> str:
     for outcome in outcomes:
         lines = list(describe_outcome(outcome))
         if outcome.problem:
-            word = "error" if outcome.is_tried else "not tried"
-            problem = f"{word}: {outcome.source}: {outcome.problem}".replace("\n", "\n  ")
+            problem = f"{outcome.word}: {outcome.source}: {outcome.problem}".replace("\n", "\n  ")
             lines += map(printable, problem.split("\n"))
         inert = (line.replace(_FENCE, "(four backticks)") for line in lines)
         parts += [f"{_FENCE}text", *inert, _FENCE, ""]

@@ -86,8 +86,9 @@ def write_staged(
 def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = False) -> dict[str, str]:
     """Render what a staged folder would hold otherwise, had it been staged for another place.
 
-    Only the card's lines that name the place are other ones, and the receipt's digest of the card. Of what is
-    no whole repo of the index nothing is rendered; a plan says why it must not be published.
+    Only the card's lines that name the place are other ones, fields of ours in another layout, and the
+    receipt's digest of the card. Of what is no whole repo of the index nothing is rendered; a plan says why
+    it must not be published.
 
     Args:
         repo_id: Of the place on a Hub; None for a folder.
@@ -106,16 +107,19 @@ def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = Fals
         card = (folder / CARD_FILE).read_text("utf-8")
     place = find_place(card)
     before, after = (derive_own(folder, at) for at in (place, repo_id))
-    if before == after or before is None or after is None:
+    if before is None or after is None:
+        return {}
+    merge = merge_cards(before, card, after)
+    if merge.text == card or merge.conflicts:  # a plan says which line of the card is false
         return {}
     if (folder / SIGNATURE_FILE).exists() and not is_signed_next:
+        if before == after:
+            return {}
         raise PublishError(
             f"{folder}: is signed with a card for {place or 'no place on a Hub'}, and is published as "
             f"{repo_id or 'a folder'}; stage it for there (--to) and sign it, or sign it now: --sign KEY"
         )
-    merge, receipt = merge_cards(before, card, after), read_receipt(folder / RECEIPT_FILE)
-    if merge.conflicts:  # a plan says which line of the card is false
-        return {}
+    receipt = read_receipt(folder / RECEIPT_FILE)
     stated = dict(receipt.files)
     if CARD_FILE in stated:
         stated[CARD_FILE] = hashlib.sha256(after.encode()).hexdigest()
@@ -154,8 +158,7 @@ def repo_with(folder: Path, texts: Mapping[str, str]) -> Iterator[Path]:
 def merged_repo(folder: Path, target: Target, *, is_signed_next: bool) -> Iterator[Path]:
     """Yield a staged folder, with what people wrote into the card there; the receipt states it without.
 
-    What cannot be merged is yielded as it is, and a plan says why it must not be published. In a folder of
-    repos people write nothing.
+    What cannot be merged is yielded as it is, and a plan says why it must not be published.
 
     Args:
         is_signed_next: Whether a signature of the folder is replaced.
@@ -165,8 +168,9 @@ def merged_repo(folder: Path, target: Target, *, is_signed_next: bool) -> Iterat
         HubError: The card there could not be read.
     """
     texts = {}
-    if target.remote and (is_signed_next or not (folder / SIGNATURE_FILE).exists()):
-        require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
+    if is_signed_next or not (folder / SIGNATURE_FILE).exists():
+        if target.remote:
+            require_trained(folder, stand_in=has_standins(read_repo(folder, as_stated=False)))
         with readable(folder):
             card = (folder / CARD_FILE).read_text("utf-8")
         there, base = target.read_cards(card)

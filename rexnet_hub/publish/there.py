@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from rexnet_hub.layout import (
     REPO_FILES,
     SIGNATURE_FILES,
     find_name_danger,
+    find_name_problem,
     is_file_name,
     is_repo_id,
 )
@@ -33,8 +34,9 @@ HUBS_OWN = ".gitattributes"
 OWN_NAMES = frozenset({*REPO_FILES, *SIGNATURE_FILES})
 #: Of hf: and what is no target, such as HF: and https:, but of no folder: a drive has one letter.
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")
-CARD_MARK = re.compile(r"^Card-SHA256: ([0-9a-f]{64})$", re.MULTILINE)
-ADDED_MARK = re.compile(r"^Card-Added: (\d+-\d+(?: \d+-\d+)*)$", re.MULTILINE)
+#: How the title of each commit of ours begins, also where a pull request was merged and its message cut.
+TITLE = "Publish "
+ADDED_MARK = re.compile(r"^Card-Added: (\d{1,9}-\d{1,9}(?: \d{1,9}-\d{1,9})*)$", re.MULTILINE)
 
 
 class Target(contextlib.ExitStack):
@@ -92,7 +94,7 @@ class Target(contextlib.ExitStack):
         digests = digest_both(file := self.remote.download(name, head, folder))
         if digests.sha256 == recorded.sha256 or digests.git_id == recorded.git_id:
             return file
-        problem = f"{name} at {head} reads otherwise than the Hub records it; plan again"
+        problem = f"{name} at {head} reads otherwise than the Hub records it; run it again"
         raise HubError(self.remote.repo_id, f"{self.remote.repo_id}: {problem}", kind="no-answer")
 
     def copy(self, names: Iterable[str]) -> Path:
@@ -101,7 +103,7 @@ class Target(contextlib.ExitStack):
             return self.place
         folder = self._scratch / "copy" / self.name
         folder.mkdir(parents=True, exist_ok=True)
-        for name in filter(is_file_name, self.state.files.keys() & set(names)):
+        for name in self.state.files.keys() & set(names):
             shutil.copyfile(self.read(name), folder / name)
         return folder
 
@@ -112,7 +114,7 @@ class Target(contextlib.ExitStack):
         They are those that every repo has, its signature, and what the receipt there states and is still as
         it states. A receipt of an earlier release states no file, and then wrote no other.
         """
-        names = self.state.files.keys() - OWN_NAMES - {HUBS_OWN}
+        names = set(filter(is_file_name, self.state.files.keys() - OWN_NAMES - {HUBS_OWN}))
         stated = self._read_stated() if names else {}
         is_as_stated = {
             name: digest_both(self.read(name)).sha256 == stated[name] for name in names & stated.keys()
@@ -135,7 +137,7 @@ class Target(contextlib.ExitStack):
     def read_cards(self, card: str) -> tuple[str, str | None]:
         """Read the card that is there, and of the one that we published last what is ours, to tell people's.
 
-        A folder is ours, and so is its card.
+        Ours is what the receipt there states. Where that stands, commits tell; none of them is believed.
 
         Args:
             card: What is to be published; where the card there is the same, nothing is to be told.
@@ -148,26 +150,31 @@ class Target(contextlib.ExitStack):
         blob = b"blob %d\0" % len(card.encode()) + card.encode()
         if self.state.files[CARD_FILE].git_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest():
             return card, card  # which needs no download
-        file = self.read(CARD_FILE)
-        card_there = file.read_text("utf-8", errors="replace")
-        digest, new_digest = (hashlib.sha256(data).hexdigest() for data in (file.read_bytes(), card.encode()))
-        if digest == new_digest or self.remote is None:
-            return card_there, card_there
-        if "\ufffd" in card_there:  # it could not be written back as it was
-            return card_there, None
-        messages = self.remote.messages(str(self.state.head))
-        for commit, message in messages:
-            if mark := CARD_MARK.search(message):
-                base = card_there
-                if mark[1] != digest:
-                    with self.remote.scratch() as scratch:
-                        old = self.remote.download(CARD_FILE, commit, scratch)
-                        base = old.read_text("utf-8", errors="replace")
-                # A release that was published again is marked where it was published first.
-                marks = (ADDED_MARK.search(message) for _, message in messages if mark[0] in message)
-                return card_there, remove_added(base, next((added[1] for added in marks if added), ""))
+        card_there = self._read_card()
         stated = self._read_stated().get(CARD_FILE)
-        return card_there, {digest: card_there, new_digest: card}.get(str(stated))
+        if stated is None or "\ufffd" in card_there:  # which could not be written back as it was
+            return card_there, None
+        texts = self._list_own(card_there, card)
+        return card_there, next(
+            (own for own in texts if hashlib.sha256(own.encode()).hexdigest() == stated), None
+        )
+
+    def _read_card(self) -> str:
+        return self.read(CARD_FILE).read_text("utf-8-sig", errors="replace")
+
+    def _list_own(self, card_there: str, card: str) -> Iterator[str]:
+        """List what may be our last card: what is there, or is new, or was there; less what people added."""
+        yield from (card_there, card)
+        if self.remote is None:
+            return
+        messages = self.remote.messages(str(self.state.head))
+        marks = {message: match[1] for _, message in messages if (match := ADDED_MARK.search(message))}
+        yield from (remove_added(card_there, added) for added in marks.values())
+        for commit, message in messages:
+            if message.startswith(TITLE):
+                with Target(self.remote, self.remote.read(commit)) as then:
+                    if CARD_FILE in then.state.files:
+                        yield remove_added(then._read_card(), marks.get(message, ""))
 
 
 def parse_repo_id(to: str, name: str) -> str:
@@ -178,6 +185,8 @@ def parse_repo_id(to: str, name: str) -> str:
     """
     owner, _, given = to.removeprefix("hf:").partition("/")
     repo_id = f"{owner}/{given or name}"
+    if not given and (problem := find_name_problem(name)):
+        raise UsageError(f"{name[:80]!a} can name no repo: it {problem}")
     if not is_repo_id(repo_id):
         raise UsageError(f"{to}: is no target; give hf:OWNER, hf:OWNER/NAME or a folder")
     return repo_id

@@ -26,15 +26,17 @@ from rexnet_hub.layout import (
     CONFIG_FILE,
     LICENSE_FILE,
     RECEIPT_FILE,
+    RELEASED_FOLDER,
     REPO_FILES,
     SIGNATURE_FILES,
     WEIGHTS_FILE,
+    is_file_name,
 )
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.fetch import FetchedFile, fetch
+from rexnet_hub.weights.fetch import FetchedFile, fetch, find_cached
 from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
@@ -223,6 +225,17 @@ def fetch_released(
             opened=opened,
         )
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
+
+
+def find_fetched(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path | None:
+    """Find the released file that an earlier fetch left in the cache, checked; None where there is none."""
+    released, identity = entry.released, released_identity(entry, measured)
+    if released is None or not is_file_name(released.file_name):
+        return None
+    place = cache_dir / RELEASED_FOLDER / identity.address(released.url)
+    with file_problems(cache_dir, "cannot be used as a cache"):
+        cached = find_cached(place, identity, released.file_name)[1]
+    return cached.path if cached else None
 
 
 @contextlib.contextmanager

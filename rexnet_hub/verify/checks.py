@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from itertools import zip_longest
@@ -43,7 +44,7 @@ from rexnet_hub.verify.files import (
     check_weights,
     check_witnesses,
 )
-from rexnet_hub.verify.finding import Finding
+from rexnet_hub.verify.finding import NOT_REACHED, Finding
 from rexnet_hub.weights.digest import digest_file
 
 
@@ -187,36 +188,43 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
         standin=evidence.has_standin_weights,
         repo_id=find_place(card),
     )
+    lines = f"{len(own.splitlines())} lines"
+    if not card:
+        yield evidence.compare("card", stated=lines, found="none to read", note=CARD_FILE)
+        yield from _check_files(evidence, repo, None)
+        return
     stated, found = read_front_matter(own), read_front_matter(card)
     yield evidence.compare(
         "license", stated=stated.get("license"), found=found.get("license"), note=CARD_FILE
     )
-    merge, lines = merge_cards(own, card, own), f"{len(own.splitlines())} lines"
+    merge = merge_cards(own, card, own)
     pairs = [(each.before.split("\n")[0], each.there.split("\n")[0]) for each in merge.conflicts]
     line, there = (pairs or [(lines, lines)])[0]
-    added = (
-        f"; lines that people added: {len(merge.added)}, the first: {merge.added[0]}" if merge.added else ""
-    )
+    receipt, sha256 = repo.receipt, hashlib.sha256(card.encode()).hexdigest()
+    people = () if receipt and receipt.files.get(CARD_FILE) == sha256 else merge.added  # else as we wrote it
+    added = f"; lines that people added: {len(people)}, the first: {people[0]}" if people else ""
     yield evidence.compare("card", stated=line, found=there, note=f"{CARD_FILE}, derived anew{added}")
     yield from _check_files(evidence, repo, own)
 
 
-def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]:
+def _check_files(evidence: Evidence, repo: Repo, card: str | None) -> Iterator[Finding]:
     """Compare each file with the digest that the receipt states; name what it does not state.
 
     Args:
-        card: As derived anew: what was staged, if not the one that is there, to which people add lines.
+        card: As derived anew: what was staged, if not the one that is there, to which people add lines. None
+            where that is none to read, which has its own finding.
     """
     there = {file.name: file for file in repo.folder.iterdir() if file.is_file()}
-    stated = repo.receipt.files if repo.receipt else {}
+    receipt_files = repo.receipt.files if repo.receipt else {}
+    stated = {name: receipt_files[name] for name in receipt_files if card is not None or name != CARD_FILE}
     known = {name: {digest_file(there[name]).sha256} for name in stated if name in there}
-    if CARD_FILE in known:
+    if card is not None and CARD_FILE in known:
         known[CARD_FILE].add(hashlib.sha256(card.encode()).hexdigest())
     wrong = [name for name, sha256 in stated.items() if sha256 not in known.get(name, ())]
     if repo.receipt is None and repo.config.names_receipt:
         wrong.append(f"{RECEIPT_FILE}, which {CONFIG_FILE} names,")
     if stated or wrong:
-        text = f"{', '.join(stated)} as written"
+        text = f"{', '.join(stated) or 'all'} as written"
         found = f"{', '.join(wrong)} not as written" if wrong else text
         note = f"{CARD_FILE}'s SHA-256" if wrong == [CARD_FILE] else "each file's SHA-256"
         yield evidence.compare("files", stated=text, found=found, holds=not wrong, note=note)
@@ -225,7 +233,7 @@ def _check_files(evidence: Evidence, repo: Repo, card: str) -> Iterator[Finding]
         note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
         yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
     others = SIGNATURE_FILES if SIGNATURE_FILE in there else ()  # which `check_signature` is about
-    if omitted := sorted(there.keys() - stated.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
+    if omitted := sorted(there.keys() - receipt_files.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
         yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
 
@@ -251,7 +259,8 @@ def check_signature(evidence: Evidence) -> Iterator[Finding]:
     except SignatureProblem as error:
         found, holds, note = "not so", False, str(error)
     except FetchError as error:
-        yield evidence.leave("signature", stated=key.label, note=str(error))
+        unknown = evidence.leave("signature", stated=key.label, found=str(error), note="ask again later")
+        yield replace(unknown, verdict=NOT_REACHED)
         return
     yield evidence.compare("signature", stated=key.label, found=found, holds=holds, note=note)
 

@@ -23,7 +23,7 @@ from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
 
-NEEDS_FILE = "needs the released file: rexnet-hub fetch, then --weights"
+NEEDS_FILE = "needs the released file: rexnet-hub fetch, or --weights"
 NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
 NEEDS_WEIGHTS = "a run is of some weights: name them with --repo, or lock them"
 NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"

@@ -70,13 +70,13 @@ def fetch(
     place = cache_dir / RELEASED_FOLDER / identity.address(url)
     try:
         # What is there has its name because it is whole: it needs no lock, nor a cache that can be written.
-        if cached := _find_cached(place, identity, file_name)[1]:
+        if cached := find_cached(place, identity, file_name)[1]:
             return cached
         if offline and not url.startswith("file:"):
             there = "is not whole in" if place.exists() else "is not in"
             raise FetchError(f"{redact_url(url)} {there} the cache {cache_dir}, and this is offline")
         with locked(place, seconds=policy.total_seconds):
-            known, cached = _find_cached(place, identity, file_name)
+            known, cached = find_cached(place, identity, file_name)
             if cached:
                 return cached
             part = place.with_name(f".{place.name}.part")
@@ -95,7 +95,7 @@ def fetch(
     return FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
 
 
-def _find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Identity, FetchedFile | None]:
+def find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Identity, FetchedFile | None]:
     """Check the file that an earlier fetch left; where nobody states its digest, that fetch did."""
     if not identity.is_whole:
         if (first := next(iter(sorted(place.glob("[0-9a-f]" * 64))), None)) is None:

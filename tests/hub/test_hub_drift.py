@@ -4,10 +4,13 @@ import copy
 import hashlib
 import json
 import re
+import textwrap
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import READ
 from lying_server import serving
 
@@ -140,6 +143,39 @@ def hide(zoo):
     zoo.anonymous()
 
 
+def squash_tagged(zoo):
+    squash(zoo)
+    zoo.repo.tags["v1"] = zoo.repo.head
+
+
+def move_tag_and_squash(zoo):
+    squash(zoo)
+    zoo.repo.tags["v1"] = zoo.hub.push("org/small", {"model.safetensors": OTHER})
+
+
+def remove(*names):
+    """Delete files as somebody else would."""
+
+    def plant(zoo):
+        tree = {
+            path: stored for path, stored in zoo.repo.commits[zoo.repo.head].tree.items() if path not in names
+        }
+        zoo.repo.branches["main"] = zoo.repo.commit(zoo.repo.head, tree, "Tidy up")
+
+    return plant
+
+
+def point(zoo):
+    """Publish the text that git-lfs keeps in place of the weights, as who pushes without it does."""
+    text = b"version https://git-lfs.github.com/spec/v1\n"
+    tree = zoo.repo.commits[zoo.repo.head].tree
+    tree["model.safetensors"] = zoo.repo.put(text)
+
+
+def go_back(zoo):
+    zoo.repo.branches["main"] = zoo.repo.commits[zoo.repo.head].parent
+
+
 def gate(zoo):
     zoo.repo.gated = True
     zoo.token(READ)
@@ -158,6 +194,13 @@ def publish_unrecorded(zoo):
     repo, head = zoo.repo, zoo.repo.head
     title, message = repo.commits[head].title, repo.commits[head].message
     zoo.hub.push("org/small", {"model.safetensors": OTHER}, title, message)
+
+
+def relock(zoo):
+    """Record what is there now as the release v1."""
+    zoo.repo.tags["v1"] = zoo.repo.head
+    lock = zoo.index / "lock.json"
+    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
 
 
 def record_others(zoo):
@@ -195,6 +238,27 @@ PLANTED = {
     "weights of a release": (record_others, r"release is false: .*, weights 0{64}, found weights \w{64}"),
     "tag deleted": (lambda zoo: zoo.repo.tags.clear(), r"release is false: .*, found no tag v1 "),
     "history": (squash, r"release is false: .*, found no such commit any more; no tag v1 "),
+    "history, the tag as it was": (
+        squash_tagged,
+        r"release is false: .*, found no such commit any more \(lock",
+    ),
+    "history, the tag on others": (
+        move_tag_and_squash,
+        r"release is false: .*, found no such commit any more; v1 on \w{40} with other files \(",
+    ),
+    "a pointer for the weights": (point, r"release is false: .*, found weights gone \("),
+    "set back": (
+        go_back,
+        r"head is false: .* gone \(not after the lock's commit; the last \(1\): initial commit\)",
+    ),
+    "card removed": (
+        remove("README.md"),
+        r"card is false: stated \d+ lines, found none to read \(README\.md",
+    ),
+    "receipt removed": (
+        remove("receipt.json"),
+        r"files is false: stated all as written, found receipt\.json, which",
+    ),
     "renamed": (rename, r"repo is false: stated hf:org/small, found hf:org/new "),
     "private": (hide, r"repo is false: stated hf:org/small, found no such repo, or it is private "),
     "removed": (
@@ -223,6 +287,12 @@ PLANTED = {
     "row": (
         lambda zoo: zoo.files.update({TABLE.format("HEAD"): b"model,top1\nsmaller,77.862\n"}),
         r"table is false: stated top1 77\.862, found no line that names the model \(.*at HEAD\)",
+    ),
+    "another's row": (
+        lambda zoo: zoo.files.update(
+            {TABLE.format("HEAD"): ROW.format("77.9").encode() + b"not-small,77.862\n"}
+        ),
+        r"table is false: stated top1 77\.862, found small\.in1k,77\.9,93\.890,4\.80 \(",
     ),
     "table as cited": (
         lambda zoo: zoo.files.update({TABLE.format("a7d0a8b5"): ROW.format("77.9").encode()}),
@@ -299,6 +369,114 @@ def test_what_people_add_is_named_and_is_no_drift(zoo, capsys):
     assert ", 0 false, 0 not reached" in said
 
 
+@pytest.mark.parametrize(
+    "plant", [remove("README.md"), lambda zoo: zoo.hub.push("org/small", {"README.md": b"\xff"}, "Tidy up")]
+)
+def test_a_card_that_is_gone_is_one_claim(zoo, capsys, plant):
+    """Neither its licence nor the receipt's digest of it is said besides; nor of one that is no text."""
+    plant(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, [line.split(" is ")[0] for line in lines]) == (1, ["small: head", "small: card"])
+
+
+def test_another_commit_of_the_same_files_has_none_since(zoo, capsys):
+    """After a force-push the lock's commit is in no history, so nothing is counted from it."""
+    head = zoo.repo.commits[zoo.repo.head]
+    zoo.repo.branches["main"] = zoo.repo.commit(head.parent, head.tree, "Said again")
+    code, (line,), _ = run(capsys, "watch")
+    assert code == 0
+    assert line.endswith("the same (not after the lock's commit; the last (2): Said again; initial commit)")
+
+
+def test_very_much_is_said_in_short(zoo, capsys):
+    """A title, a table's line or a list of files without end leaves a line to read; JSON has it whole."""
+    added = {f"data/{number:04}.txt": b"" for number in range(2000)}
+    zoo.hub.push("org/small", added, title="Add " + "data" * 9999)
+    zoo.files[TABLE.format("HEAD")] = b"<html>" + b" small" * 99999
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines)) == (1, 3)
+    assert max(map(len, lines)) < 2000
+    assert "data/0001.txt" in lines[1]
+    assert "and 1,990 more" in lines[1]
+    main(["watch", "--json"])
+    assert "data" * 9999 in capsys.readouterr().out
+
+
+@pytest.fixture
+def trusted(zoo, capsys, monkeypatch, tmp_path):
+    """The index demands a key's signature, and the published model has it."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem, public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key.pem").write_bytes(private.private_bytes(pem, *plain))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    text = private.public_key().public_bytes(pem, public).decode()
+    trust(zoo, "|\n" + textwrap.indent(text, "    ").rstrip())
+    sign = ["--sign", str(tmp_path / "key.pem"), "--version-counter", "1", "--tag", "signed"]
+    assert main(["publish", "small", "--to", "hf:org", "--apply", "--record", *sign]) == 0
+    capsys.readouterr()
+    return zoo
+
+
+def trust(zoo, signer):
+    file = zoo.index / "small.yml"
+    file.write_text(file.read_text().replace("  Weights:", f"  Trusted Key: {signer}\n  Weights:", 1))
+
+
+def test_a_signature_is_checked_where_it_is_published(trusted, capsys):
+    """It holds; one of other bytes is false, and the repo is named, not the folder that it was read to."""
+    assert run(capsys, "watch")[:2] == (0, [])
+    trusted.hub.push("org/small", {"README.md": trusted.text("README.md").encode() + b"\nTheirs.\n"})
+    code, lines, _ = run(capsys, "watch")
+    assert code == 1
+    (line,) = (line for line in lines if line.startswith("small: signature is false: "))
+    assert "not the signed one: README.md" in line
+    assert "(org/small: is not what" in line
+
+
+def test_a_published_model_without_the_signature_that_the_index_demands_is_false(trusted, capsys):
+    """Whoever took it away, or never gave it: nobody can load that by its name."""
+    remove("model.sig", "statement.json")(trusted)
+    code, lines, _ = run(capsys, "watch")
+    assert code == 1
+    assert "small: signature is false: stated Trusted Key, found no model.sig" in lines[-1]
+
+
+def test_a_signature_that_nobody_can_check_now_is_not_reached(zoo, capsys, monkeypatch, tmp_path):
+    """Where Sigstore's keys cannot be read, a signature by an identity neither holds nor is false."""
+    monkeypatch.setenv("REXNET_HUB_SIGSTORE", str(tmp_path / "none.json"))
+    trust(zoo, "https://github.com/org/zoo/.github/workflows/m.yml@refs/heads/main@https://example.org")
+    zoo.hub.push("org/small", {"model.sig": b"{}", "statement.json": b"{}"})
+    relock(zoo)
+    code, (line,), _ = run(capsys, "watch")
+    assert (
+        code,
+        line.startswith("small: signature is not reached: stated Trusted Key, found Sigstore's"),
+    ) == (75, True)
+
+
+def test_a_word_in_a_table_is_no_figure(zoo, capsys):
+    """What is cited beside the numbers is looked for in no row."""
+    file = zoo.index / "small.yml"
+    file.write_text(file.read_text().replace("Accuracy: 77.862}", "Accuracy: 77.862, Note: fast}"))
+    assert run(capsys, "watch")[:2] == (0, [])
+
+
+def test_a_table_that_is_gone_is_one_finding_for_all_its_models(zoo, capsys):
+    """Two models are cited from the same table: that it is not there is said once, another figure of each."""
+    file = zoo.index / "small.yml"
+    text = file.read_text()
+    file.write_text(text + text[text.index("- Name: small\n") :].replace("Name: small", "Name: small.in1k"))
+    other = {TABLE.format("HEAD"): ROW.format("77.9").encode()}
+    for answer, count in (
+        (lambda: zoo.files.pop(TABLE.format("HEAD")), 1),
+        (lambda: zoo.files.update(other), 2),
+    ):
+        answer()
+        code, lines, _ = run(capsys, "watch")
+        assert (code, len([line for line in lines if " table is false: " in line])) == (1, count)
+
+
 def test_releases_are_listed_after_a_squash(zoo, capsys):
     """That the lock's commit is gone keeps nobody from listing what is there; the name loads none of it."""
     squash(zoo)
@@ -356,9 +534,11 @@ def test_weights_on_a_hub_are_checked_by_its_record(zoo, capsys, place):
     assert not zoo.hub.requests("own/resolve")
 
 
-@pytest.mark.parametrize("who", ["hub", "server", "both"])
-def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
+@pytest.mark.parametrize("who", ["hub", "server", "both", "token"])
+def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, monkeypatch, who):
     """No answer is said as that, with exit code 75; where something is false besides, it is 1."""
+    if who == "token":
+        monkeypatch.setenv("HF_TOKEN", "hf_SENTINELexpired")
     if who in ("hub", "both"):
         zoo.hub.gone = True
     if who in ("server", "both"):
@@ -372,11 +552,43 @@ def test_who_does_not_answer_is_no_drift_and_not_green(zoo, capsys, who):
         assert run(capsys, "watch")[0] == 1
 
 
+def refuse(on, status):
+    return lambda zoo: zoo.hub.fault(on, "status", status=status, times=-1)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        lambda zoo: zoo.token("hf_unknown"),
+        *(refuse("GET /api/models/org/small", status) for status in (400, 401, 403, 418)),
+        refuse("/org/small/resolve/", 403),
+        refuse("GET /org/small/", 403),  # the store
+        refuse("GET /api/models/timm/small", 403),
+        lambda zoo: zoo.hub.fault("/api/models/org", "redirect", location="https://example.org/", times=-1),
+    ],
+)
+def test_a_hub_that_refuses_to_answer_is_not_reached(zoo, capsys, plant):
+    """A token that it does not know, a wall before it, a redirect elsewhere: none settles what is there."""
+    plant(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, len(lines) >= 1) == (75, True)
+    assert all(" is not reached: " in line for line in lines), lines
+
+
+@pytest.mark.parametrize("on", ["GET /api/models/org/small", "/org/small/resolve/", "GET /org/small/"])
+@pytest.mark.parametrize("status", [404, 410, 451])
+def test_what_the_hub_says_is_gone_is_missed(zoo, capsys, on, status):
+    """Repo, file or stored object: that it is not there is an answer."""
+    refuse(on, status)(zoo)
+    code, lines, _ = run(capsys, "watch")
+    assert (code, [line for line in lines if " is not reached: " in line]) == (1, [])
+
+
 def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
     """A cited text that is larger than any text is not reached."""
     monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
     code, lines, _ = run(capsys, "watch")
-    assert (code, len(lines)) == (75, 3)
+    assert (code, len(lines)) == (75, 4)
     assert all("is longer than 10 bytes" in line for line in lines)
 
 
@@ -404,6 +616,9 @@ def test_a_watch_that_asks_nobody_is_misuse(zoo, capsys, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     code, lines, said = run(capsys, "watch", "small")
     assert (code, lines, "HF_HUB_OFFLINE" in said) == (2, [], True)
+    for target in ("hf:org", "hf:org/small"):
+        code, lines, said = run(capsys, "verify", target)
+        assert (code, lines, "HF_HUB_OFFLINE" in said) == (2, [], True)
 
 
 def test_verify_checks_a_repo_or_each_of_an_organisation(zoo, capsys):
@@ -424,10 +639,45 @@ def test_verify_checks_a_repo_or_each_of_an_organisation(zoo, capsys):
     assert (code, "interpolation" in "\n".join(lines)) == (1, True)
 
 
+def test_the_table_says_what_is_wrong_in_full(zoo, capsys, monkeypatch):
+    """A cause that no column holds stands below it, as wide as the terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
+    zoo.hub.push(
+        "org/small", {"model.safetensors": zoo.repo.files()["model.safetensors"], "config.json": b"{"}
+    )
+    for plant, code, cause in (
+        (lambda: None, 1, "config.json changed"),
+        (lambda: setattr(zoo.hub, "gone", True), 75, "does not answer"),
+    ):
+        plant()
+        found, lines, _ = run(capsys, "verify", "hf:org/small")
+        assert (found, max(map(len, lines)) <= 80) == (code, True)
+        assert cause in " ".join(line.strip() for line in lines)
+
+
 def test_a_locked_repo_that_is_gone_from_its_organisation_is_missed(zoo, capsys):
     """What the lock has there is asked for though the Hub lists it no more."""
     zoo.hub.repos.pop("org/small")
     assert run(capsys, "verify", "hf:org")[0] == 1
+
+
+def test_a_renamed_repo_is_of_its_model_in_its_organisation_too(zoo, capsys):
+    """It is no repo of no model: one finding is false, and nothing else is said of the new name."""
+    rename(zoo)
+    assert main(["verify", "hf:org", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert {each["model"] for each in found} == {"small"}
+    assert [each["found"] for each in found if each["verdict"] == "false"] == ["hf:org/new"]
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_organisation_that_is_not_listed_is_not_reached(zoo, capsys, status):
+    """What the lock has there is checked all the same; the exit code says to ask again."""
+    refuse("GET /api/models$", status)(zoo)
+    assert main(["verify", "hf:org", "--json"]) == 75
+    found = json.loads(capsys.readouterr().out)
+    assert [each["model"] for each in found if each["verdict"] == "not reached"] == ["org"]
+    assert "release" in {each["claim"] for each in found if each["verdict"] == "holds"}
 
 
 @pytest.mark.parametrize(
@@ -471,9 +721,7 @@ def test_a_file_that_only_the_receipt_knows_is_ours(zoo, capsys, name, code):
     receipt, digest = read_receipt(place), hashlib.sha256(b"MIT\n").hexdigest()
     stated = render_receipt(replace(receipt, files={**receipt.files, name: digest})).encode()
     zoo.hub.push("org/small", {"receipt.json": stated, name: b"MIT\n"})
-    zoo.repo.tags["v1"] = zoo.repo.head
-    lock = zoo.index / "lock.json"
-    lock.write_text(re.sub(r'"commit": "\w+"', f'"commit": "{zoo.repo.head}"', lock.read_text()))
+    relock(zoo)
     assert main(["verify", "hf:org/small", "--json"]) == code
     files = [each["stated"] for each in json.loads(capsys.readouterr().out) if each["claim"] == "files"]
     assert code == 1 or "LICENSE" in files[0]

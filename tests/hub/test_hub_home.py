@@ -264,7 +264,9 @@ def add(told, trained, capsys):
     told()
 
     def run(*more, name="pet", checkpoint=trained):
-        code = main(["add", str(checkpoint), "--name", name, "--collection", "Pets", *more])
+        code = main(
+            ["add", str(checkpoint), "--name", name, "--collection", "Pets", "--license", "MIT", *more]
+        )
         return code, capsys.readouterr().err
 
     return run
@@ -277,7 +279,7 @@ def everything(tmp_path):
 @by_both
 def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_path, monkeypatch):
     """A private repo with one file, an entry that names it; published, it is kept; elsewhere it all loads."""
-    assert add("--to", "hf:org") == (0, "")
+    assert add("--to", "hf:org") == (0, "next: rexnet-hub publish pet --to hf:org\n")
     repo, entry = hub.repos["org/pet"], load_index().find("pet")
     first = repo.head
     assert repo.private
@@ -288,7 +290,7 @@ def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_
     assert entry.value("file_size") == len(canonical)
     assert read_lock().of("pet").released.sha256 == hashlib.sha256(canonical).hexdigest()
     before = everything(tmp_path)
-    assert add("--to", "hf:org") == (0, "")
+    assert add("--to", "hf:org")[0] == 0
     assert (everything(tmp_path), repo.head) == (before, first)
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)  # as on a real Hub
     (outcome,) = publish_all(["pet"], "hf:org", apply=True, record=True)
@@ -336,6 +338,7 @@ def test_what_is_wrong_is_refused_before_anything_is_sent(hub, add, tmp_path):
         "other weights": (["--to", "hf:org/taken"], "has other weights already"),
         "other home": (["--to", "hf:org"], "has Weights hf:timm/net@"),
         "no collection": (["--to", "hf:org", "--collection", "None"], "the index has no collection"),
+        "a bad name": (["--to", "hf:org", "--name", "org/pet"], "'org/pet' can name no repo"),
         "a folder": (["--to", "folder"], "only a Hub is a home"),
         "two addresses": (
             ["--to", "hf:org", "--weights-url", "https://a.example/b.pth"],

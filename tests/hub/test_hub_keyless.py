@@ -30,7 +30,8 @@ from rexnet_hub.keys import CertifiedIdentity, read_signer
 from rexnet_hub.layout import SIGNATURE_FILES
 from rexnet_hub.publish import publish_all
 from rexnet_hub.signing import sign_repo, verify_signature
-from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
+from rexnet_hub.verify import FALSE, HOLDS, verify_model
+from rexnet_hub.verify.finding import NOT_REACHED
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 IDENTITY = f"{WORKFLOW}@{ISSUER}"
@@ -369,7 +370,7 @@ def test_an_identity_is_read_with_its_issuer():
 
 
 def test_sigstores_keys_that_cannot_be_read_are_no_verdict(signed, own_small_index, monkeypatch, tmp_path):
-    """A missing or broken file, or no network: said as such, and `verify` leaves the claim unmeasured."""
+    """A missing or broken file, or no network: said as such, and the claim is not reached."""
     (tmp_path / "broken.json").write_text("{}")
     closed = "http://127.0.0.1:9"
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -382,7 +383,7 @@ def test_sigstores_keys_that_cannot_be_read_are_no_verdict(signed, own_small_ind
             verify_signature(signed, IDENTITY)
         assert (trust or "public instance") in one_line(caught)
         (finding,) = (f for f in verify_model(entry, repo=signed) if f.claim == "signature")
-        assert finding.verdict == NOT_MEASURED
+        assert finding.verdict == NOT_REACHED
 
 
 def demand(index, signer=IDENTITY):

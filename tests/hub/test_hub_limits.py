@@ -103,11 +103,18 @@ def test_a_quota_that_states_no_wait_is_tried_as_often_as_any(hub, staged):
     assert len(hub.requests(COMMIT)) == QUICK.attempts
 
 
+def create_edited(hub, staged, files):
+    """Make a repo whose card is theirs, while ours changes too: whose it was, only its commits could tell."""
+    hub.create("org/small", files | {"README.md": b"# theirs\n"})
+    with (staged / "README.md").open("a") as card:
+        card.write("more\n")
+
+
 @pytest.mark.parametrize("on", [PREUPLOAD, "POST .*objects/batch", "PUT ", "GET .*/commits/"])
-def test_retries_are_not_multiplied(hub, staged, on):
+def test_retries_are_not_multiplied(hub, staged, files, on):
     """A request that fails for ever is made as often as our patience says, whatever the client would do."""
     if "commits" in on:
-        hub.create("org/small", {"README.md": b"# theirs\n"})
+        create_edited(hub, staged, files)
     hub.fault(on, "status", status=500, times=-1)
     with pytest.raises(HubError, match=r"\(500\), it says 'asked for'"):
         publish(staged)
@@ -119,9 +126,9 @@ def test_retries_are_not_multiplied(hub, staged, on):
     "on",
     ["GET /api/models/org/small", "GET .*/refs", "GET .*/commits/", "HEAD .*/resolve/", "GET .*/resolve/"],
 )
-def test_each_read_of_a_plan_is_retried(hub, staged, on, status):
+def test_each_read_of_a_plan_is_retried(hub, staged, files, on, status):
     """A plan survives as many failures of each of its reads as an upload does."""
-    hub.create("org/small", {"README.md": b"# theirs\n"})
+    create_edited(hub, staged, files)
     hub.fault(on, "status", status=status, times=QUICK.attempts - 1)
     assert plan_publish(staged, "hf:org", patience=QUICK).edits == ("# theirs",)
     assert [fault.times for fault in hub.faults] == [0]

@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from loopback import READ, TRANSPORTS
 
 from rexnet_hub.auto import AutoModel
+from rexnet_hub.cli import main
 from rexnet_hub.errors import HubError, PublishError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
@@ -158,7 +161,7 @@ def test_a_card_that_is_served_damaged_is_not_a_persons(hub, staged, own_small_i
         assert plan_publish(again, "hf:org").edits == ()
         return
     with pytest.raises(
-        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; plan again"
+        HubError, match=r"README\.md at .* reads otherwise than the Hub records it; run it again"
     ):
         plan_publish(again, "hf:org")
 
@@ -314,6 +317,15 @@ def test_a_pull_request_is_opened_once(hub, staged, files):
         apply_plan(plan_publish(staged, "hf:org/none", as_pr=True))
 
 
+def test_a_request_is_said_to_be_proposed(hub, staged, capsys):
+    """Nobody reads of a pull request that it is published."""
+    hub.create("org/small")
+    assert main(["publish", str(staged), "--to", "hf:org", "--pr", "--apply"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r" proposed +hf:org/small@\w+ \(refs/pr/1\)\n", out)
+    assert "published" not in out
+
+
 def test_a_private_repo_is_made_private(hub, staged):
     """Visibility is planned, and is that of a repo that exists already."""
     assert plan_publish(staged, "hf:org", private=True).visibility == "private"
@@ -331,7 +343,7 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
     assert "no model is named 'nobody'" in outcomes[1].problem
     lines = outcomes_table(outcomes).splitlines()
     assert lines[2].split()[:2] == ["small", "published"]
-    assert lines[3].split()[:2] == ["nobody", "error"]
+    assert lines[3].split(maxsplit=2) == ["nobody", "error", outcomes[1].problem]
     assert read_lock().of("small").hub.commit == outcomes[2].published.commit
     with monkeypatch.context() as full:
         full.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
@@ -344,14 +356,15 @@ def test_several_are_one_run(hub, staged, tmp_path, monkeypatch):
         publish_all(["a", "b"], "hf:org/a/b")
 
 
-REFUSALS = {
+REFUSALS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no token": ({"token": False}, HubError, "there is no token .*; log in"),
     "wrong token": ({"token": "hf_SENTINELwrong00"}, HubError, "the token is not valid"),
     "no write right": ({"token": READ}, PublishError, "may only read"),
     "no right there": ({"to": "hf:strangers"}, PublishError, "no member of strangers"),
+    "an address": ({"to": "https://huggingface.co/org"}, UsageError, "is no target"),
     "bad id": ({"to": "hf:org/a--b"}, UsageError, "is no target"),
     "bad target": ({"to": "hf:org//"}, UsageError, "is no target"),
     "capitals": ({"to": "HF:org"}, UsageError, "is no target"),
-    "an address": ({"to": "https://huggingface.co/org"}, UsageError, "is no target"),
     "a token of two lines": ({"token": "SENTINEL\n SENTINEL"}, HubError, "the token has a character that no"),
     "a token with an accent": ({"token": "hf_SENTINELé"}, HubError, "the token has a character that no"),
 }
@@ -372,6 +385,15 @@ def test_each_refusal_says_what_to_do(hub, staged, case):
     assert "\n" not in str(caught.value)
     assert "SENTINEL" not in str(caught.value)
     assert hub.repos == {}
+
+
+@pytest.mark.parametrize("tag", ["v 1", "v..1", "-v1", "v1.lock", "v1/", "v~1", "a/.b", "v:1"])
+def test_a_tag_that_git_would_refuse_is_refused_first(hub, staged, tag):
+    """Before anything is asked: else the commit would be there, and never be tagged."""
+    with pytest.raises(UsageError, match="git takes no such tag"):
+        plan_publish(staged, "hf:org", tag=tag)
+    assert hub.requests() == []
+    assert plan_publish(staged, "hf:org", tag="release/v1.1-rc_2").stops == ()
 
 
 def test_a_file_of_this_machine_is_not_published_to_a_real_hub(hub, staged, tmp_path, monkeypatch):

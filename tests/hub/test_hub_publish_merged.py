@@ -102,6 +102,21 @@ def test_a_staged_folder_takes_in_what_people_wrote(hub, own_small_index, tmp_pa
     assert {file.name: file.read_bytes() for file in staged.iterdir()} == before
 
 
+def test_a_staged_card_in_another_layout_is_ours_later(hub, own_small_index, tmp_path):
+    """What the client or a person wrote anew in a staged folder is published in our layout, and known."""
+    staged = tmp_path / "staged" / "small"
+    assert main(["stage", "small", "--out", str(staged), "--to", "hf:org"]) == 0
+    card = str(ModelCard((staged / "README.md").read_text())).replace(
+        "license: mit\n", "license: mit # all\n"
+    )
+    (staged / "README.md").write_text(card)
+    assert publish(staged).problem is None
+    reindex(own_small_index, "77.86", "78.5")
+    assert publish().problem is None
+    assert "\n# all\nlicense: mit\n" in card_of(hub)
+    assert "| 78.5 % |" in card_of(hub)
+
+
 def test_a_request_takes_in_what_people_wrote(hub, own_small_index):
     """A pull request keeps their lines, and is opened once."""
     publish()
@@ -218,6 +233,54 @@ def test_stand_ins_ask_nothing_of_a_real_hub(hub, monkeypatch):
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)
     assert "its weights are stand-ins" in publish().problem
     assert hub.log == []
+
+
+def test_no_message_makes_peoples_lines_ours(hub, own_small_index):
+    """A commit of people that bears the marks of ours is not believed: the receipt states our card."""
+    publish()
+    repo = hub.repos["org/small"]
+    last = repo.commits[repo.head]
+    theirs = card_of(hub).replace("## Use it\n", f"{THEIRS}## Use it\n")
+    added = f"Card-Added: {theirs[: theirs.index(THEIRS)].count(chr(10)) + 1}-"
+    for mark in ("", f"{added}{9 * '9'}", f"{added}1", f"{added}{'9' * 5000}"):
+        hub.push("org/small", {"README.md": theirs.encode()}, last.title, f"{last.message}\n{mark}")
+    reindex(own_small_index, "77.86", "78.5")
+    assert publish().problem is None
+    assert card_of(hub) == theirs.replace("77.86", "78.5")
+
+
+def test_a_merged_request_whose_message_was_cut_is_ours(hub, own_small_index):
+    """The Hub merges a pull request under a message of its own; what we wrote in it goes when ours does."""
+    publish()
+    reindex(own_small_index, "- Name: small\n", "- Name: small\n  Description: Second words.\n")
+    assert publish(as_pr=True).problem is None
+    hub.push("org/small", hub.repos["org/small"].files("refs/pr/1"), "Publish small (#1)", "- Publish small")
+    add_words(hub)
+    reindex(own_small_index, "Second", "Third")
+    assert publish().problem is None
+    card = card_of(hub)
+    assert THEIRS in card
+    assert ("Second words." in card, "Third words." in card) == (False, True)
+
+
+def test_a_folders_card_is_merged_or_a_stop(own_small_index, tmp_path):
+    """What people wrote into a folder's card stays while ours is the same; a change of ours is a stop."""
+    card = tmp_path / "out" / "small" / "README.md"
+
+    def to_folder(**options):
+        (outcome,) = publish_all(["small"], tmp_path / "out", apply=True, **options)
+        return outcome
+
+    assert to_folder().problem is None
+    edited = card.read_text().replace("## Use it\n", f"{THEIRS}## Use it\n")
+    card.write_text(edited)
+    assert to_folder().problem is None
+    reindex(own_small_index, "77.86", "78.5")
+    assert "nothing shows which are ours" in to_folder().problem
+    assert card.read_text() == edited
+    assert to_folder(drop_edits=True).problem is None
+    assert "| 78.5 % |" in card.read_text()
+    assert THEIRS not in card.read_text()
 
 
 def test_a_card_that_is_no_text_is_left(hub, own_small_index):

@@ -325,7 +325,7 @@ def test_several_paths_make_one_index(read, tmp_path):
     assert [entry.name for entry in index.models] == ["a", "b"]
 
 
-def test_nothing_to_read_is_refused(tmp_path):
+def test_nothing_to_read_is_refused(tmp_path, monkeypatch):
     """A path that is not there, an empty folder and no path at all are errors of the request."""
     with pytest.raises(FileProblem, match="no such file"):
         load_index(tmp_path / "no.yml")
@@ -333,6 +333,10 @@ def test_nothing_to_read_is_refused(tmp_path):
         load_index(tmp_path)
     with pytest.raises(FileProblem, match="nothing was given"):
         load_index([])
+    for place in (tmp_path, tmp_path / "no"):  # that should be one's own
+        monkeypatch.setenv("REXNET_HUB_INDEX", str(place))
+        with pytest.raises(FileProblem, match="an index of your own begins as a file there"):
+            load_index()
 
 
 def test_a_digest_prefix_needs_eight_digits(read):

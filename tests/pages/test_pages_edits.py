@@ -96,6 +96,102 @@ def test_fields_and_items_of_people_stay_in_a_card_that_the_hub_takes():
     assert merge_cards(OURS, card, NEW).text.count("# See the form.\nlanguage:\n    - en # and more\n") == 1
 
 
+#: What people wrote into the metadata, before `library_name`, and how it stands there afterwards.
+WRITTEN = {
+    "a comment": ("# Theirs.\n", "# Theirs.\n"),
+    "a comment in a list": ("language:\n- en # and more\n", "language:\n- en # and more\n"),
+    "nothing": ("language:\n", "language:\n"),
+    "Norwegian": ("language: [no, 012]\n", "language: [no, 012]\n"),
+    "a block": ("prompt: |\n  # Say yes\n\n  agree: yes\n", "prompt: |\n  # Say yes\n\n  agree: yes\n"),
+    "text of two lines": ('prompt: "one\ntwo"\n# of\n', 'prompt: "one\ntwo"\n'),
+    "brackets": ("widget: [\n{a: 1},\n]\n", "widget: [\n{a: 1},\n]\n"),
+    "a date": ("day: 2024-01-02\n", "day: 2024-01-02\n"),
+}
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+@pytest.mark.parametrize("case", WRITTEN)
+def test_metadata_of_people_stays_as_written(case, bom):
+    """Comments, empty fields and every layout stay line by line, also in a file with a byte order mark."""
+    put, stands = WRITTEN[case]
+    there = bom + OURS.replace("library_name", f"{put}library_name", 1)
+    merge = merge_cards(OURS, there, NEW)
+    assert merge.conflicts == ()
+    assert f"\n{stands}" in merge.text
+    assert merge.added
+    assert remove_added(merge.text, mark_added(NEW, merge.text)) == NEW
+    assert merge_cards(NEW, merge.text, NEW).text == merge.text
+
+
+def test_comments_on_fields_of_ours_stay():
+    """They stand before the field, which keeps our layout, or at the end; a `#` in a value is none."""
+    there = OURS.replace("- timm\n", "- timm # theirs\n# more\n- 'C #'\n").replace("mit\n", "mit # MIT\n", 1)
+    there = there.replace("Accuracy\n---", "Accuracy\n# The end.\n---").replace(
+        "library", "# Whose?\nlibrary", 1
+    )
+    merge = merge_cards(OURS, there, NEW)
+    assert (
+        "---\n# MIT\nlicense: mit\n# Whose?\nlibrary_name: timm\n# theirs\n# more\ntags:\n- image-c"
+        in merge.text
+    )
+    assert "- timm\n- 'C #'\nmodel-index:" in merge.text
+    dropped = merge_cards(OURS, there, NEW.replace("library_name: timm\n", ""))
+    assert dropped.text.count("\n# Whose?\n") == dropped.text.count("\n# The end.\n---") == 1
+    assert merge_cards(NEW, merge.text, NEW).text == merge.text
+
+
+def test_an_item_of_people_is_written_as_it_was():
+    """In a list of ours an address keeps its token, and a word that YAML 1.1 takes for false stays a word."""
+    ours = OURS.replace("license", "language:\n- en\nlicense", 1)
+    url = "https://example.org/a.jpg?token=abc&expires=1"
+    there = ours.replace("- en\n", "- en\n- no\n").replace("- timm\n", f"- timm\n- {url}\n")
+    data = yaml.safe_load(merge_cards(ours, there, ours.replace("77.86", "78.5")).text.split("---")[1])
+    assert (data["language"], data["tags"]) == (["en", "no"], ["image-classification", "timm", url])
+
+
+def test_a_value_is_as_good_as_a_list_of_it():
+    """The Hub takes either, so neither is a change; of two where we write one, it is."""
+    for before, there in (("language:\n- en\n", "language: en\n"), ("language: en\n", "language: [en]\n")):
+        ours, theirs = (OURS.replace("license", f"{text}license", 1) for text in (before, there))
+        for base in (OURS, ours):
+            assert merge_cards(base, theirs, ours) == merge_cards(ours, ours, ours)
+    two = OURS.replace("license: mit", "license: [mit, bsd]")
+    assert merge_cards(OURS, two, NEW).conflicts
+    assert not merge_cards(OURS, OURS.replace("license", "language: en\nlicense", 1), NEW).conflicts
+
+
+@pytest.mark.parametrize(
+    "field", ["language: en\nlanguage: ko\n", "? [a, b]\n: c\n", "license: bsd\n", "? a\n: b\n"]
+)
+def test_metadata_that_cannot_be_taken_apart_is_a_stop(field):
+    """A key that stands twice, is none, or not at the start of a line: which lines are ours nobody knows."""
+    assert merge_cards(OURS, OURS.replace("library_name", f"{field}library_name", 1), NEW).conflicts
+
+
+def test_a_copy_of_our_lines_is_a_paragraph():
+    """People copied our table before ours: theirs keeps the old number, ours has the new one."""
+    table = "| Top-1 | 77.86 % |\n"
+    merge = merge_cards(OURS, OURS.replace(table, f"{table}| More | 1 % |\n\n{table}"), NEW)
+    assert f"{table}| More | 1 % |\n\n| Top-1 | 78.5 % |\n\n## Licence" in merge.text
+
+
+def test_one_line_for_two_who_changed_it_and_more_of_theirs():
+    """They wrote our new number too, we changed another line, and they added one, which stays."""
+    there = OURS.replace("77.86 %", "78.5 %").replace("MIT.\n", "MIT.\n\nTheirs.\n")
+    merge = merge_cards(OURS, there, NEW.replace("Our first words.", "Our second words."))
+    assert merge.conflicts == ()
+    assert merge.text == NEW.replace("first", "second").replace("MIT.\n", "MIT.\n\nTheirs.\n")
+
+
+def test_a_conflict_shows_where_the_texts_part():
+    """In a long line it is the difference that is shown, and a space at a line's end is one."""
+    long = OURS.replace("Our first words.", "word " * 200 + "end.")
+    for old, new in ((long, long.replace("end.", "END.")), (OURS, OURS.replace("MIT.\n", "MIT. \n"))):
+        (conflict,) = merge_cards(old, new, old).conflicts
+        before, there = str(conflict).split(" there stands ")
+        assert before.removeprefix("where we wrote ") != there.split(", and we write ")[0]
+
+
 def test_another_layout_is_nobodys_change():
     """What the client writes anew without a change is no line of people."""
     front = yaml.safe_dump(yaml.safe_load(OURS.split("---")[1]), indent=4)
@@ -103,6 +199,7 @@ def test_another_layout_is_nobodys_change():
     assert front not in OURS
     assert merge_cards(OURS, there, NEW) == merge_cards(OURS, OURS, NEW)
     assert merge_cards(OURS, OURS, NEW).text == NEW
+    assert merge_cards(OURS, f"\ufeff{OURS}", NEW) == merge_cards(OURS, OURS, NEW)
 
 
 #: What people did to a line of ours, and what of it a conflict must show.

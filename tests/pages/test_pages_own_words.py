@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rexnet_hub.cli import main
+from rexnet_hub.index.entry import MAX_TEXT_BYTES
 from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, write_lock
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.front_matter import front_matter
@@ -337,8 +338,11 @@ def test_no_model_is_its_own_successor(read, field):
     assert problem.code == "unfit-for-card"
 
 
-def test_a_licence_that_is_no_text_is_refused(read):
-    """A licence's file of other bytes than text is a problem at its place, and no card's."""
+@pytest.mark.parametrize(
+    "data", [b"\xff\xfe", b"", b"x" * (MAX_TEXT_BYTES + 1)], ids=["no text", "none", "long"]
+)
+def test_a_licence_that_is_no_text_is_refused(read, data):
+    """A licence's file that is no text, is empty or is too long is a problem at its place, and no card's."""
     text = FLOWERS.replace("  License: CC-BY-4.0\n", "  License File: LICENCE.txt\n")
-    (problem,) = read(text, **BESIDE | {"LICENCE.txt": b"\xff\xfe"}).problems
+    (problem,) = read(text, **BESIDE | {"LICENCE.txt": data}).problems
     assert problem.code == "unfit-for-card"

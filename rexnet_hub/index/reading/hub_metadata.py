@@ -41,15 +41,21 @@ def metric_id(label: str) -> tuple[str, dict[str, int]]:
 
 def read_front_matter(card: str) -> dict[str, Any]:
     """Read a card's metadata, whoever wrote it; an empty mapping where none can be read in bounds."""
+    return {key: value for key, (value, _) in read_fields(card).items()}
+
+
+def read_fields(card: str) -> dict[str, tuple[Any, int]]:
+    """Read a card's metadata as of `read_front_matter`, each field with where in the card its key begins."""
     source = YamlSource(Path("README.md"), card.encode("utf-8", "replace"))
     front = next(iter(find_blocks(source.text)), None)
     if front is None or front.kind != "front" or front.end - front.start > MAX_FRONT_MATTER:
         return {}
     try:
         node = compose(source, front.start, front.end)
-        return _plain(node, set()) if node is not None and node.kind == "mapping" else {}
+        values = _plain(node, set()) if node and node.pairs else {}
     except Flaw:
         return {}
+    return {key.value: (values[key.value], key.start) for key, _ in node.pairs} if node else {}
 
 
 def _plain(node: Node, seen: set[int]) -> Any:
@@ -58,15 +64,18 @@ def _plain(node: Node, seen: set[int]) -> Any:
         raise Flaw("too-large", "an alias", node.start)
     seen.add(id(node))
     if node.kind == "mapping":
-        return {key.text: _plain(value, seen) for key, value in node.pairs}
+        values = {key.value: _plain(value, seen) for key, value in node.pairs if key.kind == "scalar"}
+        if len(values) < len(node.pairs):
+            raise Flaw("not-yaml", "a key that is no word, or there twice", node.start)
+        return values
     if node.kind == "list":
         return [_plain(item, seen) for item in node.items]
-    kind = resolve(node.text) if node.plain and node.tag is None else "str"
-    if kind in ("int", "float") and (number := as_number(node.text)) is not None:
+    kind = resolve(node.value) if node.plain and node.tag is None else "str"
+    if kind in ("int", "float") and (number := as_number(node.value)) is not None:
         return int(number) if kind == "int" else float(number)
-    if kind == "bool":
-        return node.text.lower() in ("true", "yes", "on")
-    return None if kind == "null" else node.text
+    if kind == "bool" and node.value.lower() in ("true", "false"):  # no is Norwegian: the Hub reads YAML 1.2
+        return node.value.lower() == "true"
+    return None if kind == "null" else node.value
 
 
 def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:

@@ -84,11 +84,13 @@ def load_index(
     paths = [Path(one) for one in given]
     if not paths:
         raise FileProblem("no file", "nothing was given to read")
+    begin = "; an index of your own begins as a file there, such as pets.yml: 'Collections: [{Name: Pets}]'"
+    hint = begin if path is None else ""
     for one in paths:
         if not os.path.lexists(one):
-            raise FileProblem(one, "there is no such file or folder")
+            raise FileProblem(one, f"there is no such file or folder{hint}")
         if one.is_dir() and root is None and not _holds_index(one):
-            raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)})")
+            raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)}){hint}")
     folders = [(one if one.is_dir() else one.parent).absolute() for one in paths]
     top = Path(os.path.commonpath(folders)) if root is None else Path(root)
     if not top.is_dir():
