@@ -172,7 +172,7 @@ def test_a_checkpoint_that_fits_several_networks_names_them(mine, tmp_path, caps
         "--image-size",
         "224",
     ]
-    words += ["--crop-pct", "0.9", "--interpolation", "bicubic"]
+    words += ["--crop-pct", "0.9", "--interpolation", "bicubic", "--license", "mit"]
     assert main(words) == 1
     assert "resnet18, resnetblur18; say which with --architecture" in " ".join(
         capsys.readouterr().err.split()

@@ -33,7 +33,7 @@ OPTIONS = {
         --apply: cache --apply""",
     "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
     "verify": """
-        names, --junit, --json
+        names, --index, --junit, --json
         --record: verify hf:org --record r
         --imagenet: verify hf:org --imagenet d
         --repo: verify hf:org --repo a
@@ -73,7 +73,7 @@ OPTIONS = {
         --to: add CHECKPOINT --name new --collection RexNet SETTINGS --to folder
         --weights-url: add CHECKPOINT --name new --collection RexNet SETTINGS --to hf:a --weights-url u
         --training-data, --image-size, --crop-pct, --interpolation, --training-log, --supersedes
-        --index-file
+        --index-file, --architecture
         --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets
         --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
     "predict": "model, images, --top, --trusted-key, --json",
@@ -194,7 +194,7 @@ FUNCTIONS = {
     ),
     "evaluate_models": ("options out_dir cache_dir on_progress command", {}),
     "list_models": ("sort", {}),
-    "load_index": ("root", {}),
+    "load_index": ("root count_all", {}),
     "plan_publish": (
         "name token patience drop_edits drop_files drop_signature",
         {

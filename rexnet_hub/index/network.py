@@ -11,12 +11,13 @@ from rexnet_hub.nets.family import TensorPlan, Words
 def entry_plan(entry: Entry) -> TensorPlan:
     """List every tensor that an entry's checkpoint must hold, and count what is trained.
 
+    Where the entry does not say how many classes it tells apart, it is as many as the network has by itself.
+
     Raises:
         UnknownModelError: Nobody here knows the entry's network.
-        IndexReadError: The entry does not say how many classes it tells apart.
         NetworkError: The network's provider cannot build it.
     """
-    return find_network(entry.architecture).plan(num_classes=entry_classes(entry))
+    return find_network(entry.architecture).plan(num_classes=entry.value("num_classes"))
 
 
 def entry_words(entry: Entry) -> Words:

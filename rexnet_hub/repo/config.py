@@ -19,6 +19,7 @@ from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.index.network import entry_classes
 from rexnet_hub.nets import Network, find_network, known_network
 from rexnet_hub.nets.family import is_part
 from rexnet_hub.terminal import printable
@@ -75,7 +76,7 @@ def render_config(entry: Entry) -> str:
         raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
     parts = network.parts
     pool_size = parts.pool_size(spec.input_px)
-    num_classes = entry.value("num_classes")
+    num_classes = entry_classes(entry)
     config: dict[str, Any] = {
         "architecture": network.architecture,
         "num_classes": num_classes,

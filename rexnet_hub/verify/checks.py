@@ -19,6 +19,7 @@ from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
 from rexnet_hub.index.lock import PREFERRED_MACS
+from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
@@ -58,13 +59,10 @@ def check_unread(evidence: Evidence) -> Iterator[Finding]:
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
     """Compare `Parameters` with the count."""
     entry = evidence.entry
-    if (claim := entry.metadata.get("parameters")) is None:
-        return
-    network, classes = find_network(entry.architecture), entry.value("num_classes")
-    how = "counted from the network's tensors" + (
-        "" if classes else "; its own classes, the entry states none"
-    )
-    yield evidence.compare_claim("parameters", claim, network.plan(num_classes=classes).parameters, note=how)
+    if (claim := entry.metadata.get("parameters")) is not None:
+        own = "" if entry.value("num_classes") else "; with its own classes, the entry states none"
+        how = f"counted from the network's tensors{own}"
+        yield evidence.compare_claim("parameters", claim, entry_plan(entry).parameters, note=how)
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
