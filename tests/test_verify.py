@@ -487,7 +487,7 @@ def test_a_stand_in_is_told_from_the_released_file(index, staged):
 
 
 def test_an_entry_that_says_too_little_stops_no_other(index):
-    """What an unknown network leaves unchecked is said with its place; neither it nor no class count is false."""
+    """What an unknown network leaves unchecked is said with its place; neither that nor no count is false."""
     entry = index.find("rexnet_100")
     strange = replace(entry.metadata["id"], value="resnet_18", text="resnet_18")
     unknown = replace(entry, metadata={**entry.metadata, "id": strange})
