@@ -17,8 +17,8 @@ from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
+from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
-from rexnet_hub.pages.text import markdown
 from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
@@ -52,7 +52,9 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
         LOCK_FILE: render_lock(lock),
-        "llms.txt": render_template("llms.txt", views=views, heading=family_title(views)),
+        "llms.txt": render_template(
+            "llms.txt", views=views, heading=family_title(views), summary=summarize(views)
+        ),
     }
     files |= {
         f"assets/{file.name}": file.read_text(encoding="utf-8") for file in sorted(ASSETS_DIR.iterdir())
@@ -71,6 +73,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
     return render_template(
         "overview.md",
         heading=family_title(views),
+        summary=summarize(views),
         views=views,
         columns=columns,
         known=html.escape(json.dumps(known, separators=(",", ":"))),
@@ -82,8 +85,17 @@ def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
 def family_title(views: Sequence[ModelView]) -> str:
     """Return what all models are, as Markdown: their collection's, if they are of one."""
     (family, *others) = {view.family: view.entry.collection for view in views}.values() or [None]
-    title = None if others or family is None else family.said("title") or family.name
-    return f"{markdown(title)} models" if title else "Models"
+    return "Models" if others or family is None else f"{collection_title(family)} models"
+
+
+def summarize(views: Sequence[ModelView]) -> str:
+    """Return how many models there are, of what kind, and how many can be loaded, in a sentence."""
+    count, loaded = len(views), sum(not find_obstacle(view.entry) for view in views)
+    kind = "image classifier" if all(is_classifier(view.entry) for view in views) else "model"
+    which = "each" if loaded == count else f"{loaded} of them"
+    lines = f", {which} loaded by one line in rexnet_hub, timm or transformers" if loaded else ""
+    standing = "every number says who states it and whether it was measured here"
+    return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
@@ -122,9 +134,11 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
     """Find for each page the models of its collection that stand nearest in the index, its own included."""
-    families: dict[str | None, list[ModelView]] = {}
+    families: dict[str, list[ModelView]] = {}
     for view in views:
-        families.setdefault(view.family, []).append(view)
+        families.setdefault(view.family or f"/{view.file}", []).append(
+            view
+        )  # of no collection: of none with others
     near = {}
     for family in families.values():
         last_start = max(0, len(family) - MOST_SIBLINGS)

@@ -13,6 +13,7 @@ from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
+from rexnet_hub.pages.families import is_known
 from rexnet_hub.pages.text import file_name, markdown, plain, short
 
 NOT_STATED = "not stated"
@@ -94,11 +95,12 @@ class ModelView:
     @property
     def files(self) -> list[dict[str, Any]]:
         """The released file and the safetensors made of it; None where something was not recorded yet."""
-        stated, safetensors = self.entry.released, file_row(WEIGHTS_FILE, self.measured.safetensors)
-        if stated is None:
-            return [safetensors]
-        released = file_row(stated.file_name, self.measured.released)
-        return [{**released, "size_bytes": released["size_bytes"] or stated.size_bytes}, safetensors]
+        stated, converted = self.entry.released, self.measured.safetensors
+        files = [file_row(WEIGHTS_FILE, converted)] if converted or is_known(self.entry) else []
+        if stated:
+            released = file_row(stated.file_name, self.measured.released)
+            files.insert(0, {**released, "size_bytes": released["size_bytes"] or stated.size_bytes})
+        return files
 
     @property
     def doubt(self) -> str:
