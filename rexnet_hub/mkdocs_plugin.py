@@ -61,7 +61,8 @@ class RexnetHubPlugin(BasePlugin[Options]):
             raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
         for path, content in pages.items():
             # A nav of a thousand models would stand in each of a thousand pages.
-            level = InclusionLevel.NOT_IN_NAV if path.startswith("models/") else InclusionLevel.UNDEFINED
+            is_one_of_many = path.startswith(("models/", "families/"))
+            level = InclusionLevel.NOT_IN_NAV if is_one_of_many else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
 

@@ -35,7 +35,7 @@ def _environment() -> Environment:
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
     asked = (datasets.classes_words, facts.input_sentence, facts.training_rows)
     known = (families.citation, families.find_family, families.introduction, families.papers)
-    networks = (families.find_obstacle, families.is_classifier, families.is_known)
+    networks = (families.find_obstacle, families.is_classifier, families.is_known, families.collection_title)
     made.globals |= {f.__name__: f for f in (*asked, *known, *networks)}
     return made
 

@@ -34,7 +34,7 @@ FAULTS = [
         overview.test_a_filter_leaves_what_meets_it,
         {"control": "Name contains", "value": "15", "left": ["rexnet_150"]},
         "hub.js",
-        "later.unshift(() => this.chart.show(visible));",
+        "later.unshift(() => this.chart.show(visible, cost));",
         "",
     ),
     (
