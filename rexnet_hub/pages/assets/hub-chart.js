@@ -131,6 +131,7 @@ window.RexnetHub = window.RexnetHub || {};
     /* Tries each label on four sides; one that fits nowhere is left to the tooltip. */
     placeLabels(shown, labelled) {
       const plot = this.plot.getBoundingClientRect(), taken = [];
+      const order = labelled === shown ? ["right", "left", "above", "below"] : ["above", "left", "right", "below"];
       const centre = (model) => ({
         x: this.x.share(model.number[this.cost.key] / this.cost.unit) * plot.width,
         y: (1 - this.y.share(model.number.top1)) * plot.height,
@@ -149,7 +150,7 @@ window.RexnetHub = window.RexnetHub || {};
         };
         const fits = ([left, top]) => left >= 0 && top >= 0 && left + width <= plot.width && top + height <= plot.height &&
           !taken.some((box) => left < box.right && left + width > box.left && top < box.bottom && top + height > box.top);
-        const side = (labelled === shown ? Object.keys(sides) : ["above", "left", "right", "below"]).find((name) => fits(sides[name]));
+        const side = order.find((name) => fits(sides[name]));
         label.hidden = !side;
         if (!side) continue;
         const [left, top] = sides[side];
