@@ -17,7 +17,7 @@ from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
-from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_known
+from rexnet_hub.pages.families import collection_title, find_family, find_obstacle, is_classifier, is_known
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -98,6 +98,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         views=views,
         up=up,
         families=len(group_families(views)),
+        about=next((view.entry for view in views if find_family(view.entry)), None),
         columns=columns,
         known=attribute,
         picks=pick_extremes(views),
