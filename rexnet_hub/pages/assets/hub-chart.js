@@ -68,12 +68,7 @@ window.RexnetHub = window.RexnetHub || {};
     }
 
     makePoint(model) {
-      const largest = Math.max(...this.models.map((other) => other.number.parameters || 0)) || 1;
-      const share = this.models.length > MOST_LABELS ? 0.5 : 1;
-      const radius = share * Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt((model.number.parameters || 0) / largest));
       const point = make("a", { className: "hub-point", href: model.url }, make("span", { className: "hub-name" }, model.name));
-      point.style.setProperty("--size", `${2 * radius}px`);
-      point.radius = radius;
       point.model = model;
       return point;
     }
@@ -109,17 +104,21 @@ window.RexnetHub = window.RexnetHub || {};
     show(visible, cost) {
       this.cost = cost;
       const shown = this.models.filter((model) => visible.has(model) && cost.key in model.number), has = new Set(shown);
+      const isCrowded = shown.length > MOST_LABELS, size = (model) => model.number.parameters || 0;
+      const largest = shown.reduce((most, model) => Math.max(most, size(model)), 0) || 1;
       this.draw(shown);
       for (const [model, point] of this.points) point.hidden = !has.has(model);
       for (const model of shown) {
         const point = this.points.get(model);
+        point.radius = (isCrowded ? 0.5 : 1) * Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt(size(model) / largest));
+        point.style.setProperty("--size", `${2 * point.radius}px`);
         point.style.left = `${100 * this.x.share(model.number[cost.key] / cost.unit)}%`;
         point.style.bottom = `${100 * this.y.share(model.number.top1)}%`;
         if (point.cost !== cost) point.setAttribute("aria-label", this.describe(model).join(", "));
         point.cost = cost;
       }
       const front = paretoFront(shown, (model) => model.number[cost.key], (model) => model.number.top1);
-      const inFront = new Set(front), isCrowded = shown.length > MOST_LABELS;
+      const inFront = new Set(front);
       const place = (model) =>
         `${1000 * this.x.share(model.number[cost.key] / cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
       this.line.setAttribute("d", front.length ? `M${front.map(place).join("L")}` : "");
