@@ -8,20 +8,31 @@ from pathlib import Path
 
 from mkdocs.config.base import Config
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.plugins import BasePlugin
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import BasePlugin, get_plugin_logger
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 from rexnet_hub.cli import build_parser
+from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.layout import find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
+from rexnet_hub.terminal import printable
+
+log = get_plugin_logger("rexnet-hub")
 
 
 def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
-    """Render the pages that the docs folder does not hold, from the zoo's own index and the package."""
-    return render_site(load_index().models, read_lock()) | {
+    """Render the pages that the docs folder does not hold, from the zoo's own index and the package.
+
+    What `validate` calls an error in the index is a warning of the build, which a strict one does not pass.
+    """
+    index = load_index()
+    for problem in index.errors:
+        log.warning("%s", printable(str(problem)))
+    return render_site(index.models, read_lock()) | {
         "reference/command-line.md": render_command_line(build_parser()),
         "decisions/index.md": render_decisions(decisions),
     }
@@ -44,9 +55,14 @@ class RexnetHubPlugin(BasePlugin[Options]):
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Add what is rendered as if it stood in the docs folder."""
         decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
-        for path, content in render_pages(decisions).items():
+        try:
+            pages = render_pages(decisions)
+        except RexnetHubError as error:
+            raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
+        for path, content in pages.items():
             # A nav of a thousand models would stand in each of a thousand pages.
-            level = InclusionLevel.NOT_IN_NAV if path.startswith("models/") else InclusionLevel.UNDEFINED
+            is_one_of_many = path.startswith(("models/", "families/"))
+            level = InclusionLevel.NOT_IN_NAV if is_one_of_many else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
 

@@ -394,14 +394,14 @@ class Entry:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The names of the classes in the file of `Labels`; None where it names no file.
+        """The names of the classes in the file of `Labels`; None where it names no file, or no count of them.
 
         Raises:
             IndexReadError: The file cannot be read, or has not one name for each class.
         """
         claim, num_classes = self.metadata.get("labels"), self.value("num_classes")
-        if claim is None:
-            return None
+        if claim is None or num_classes is None:
+            return None  # without a count nothing is compared; whoever builds the network asks for it
         if is_imagenet(claim.text):
             _require_each(claim, IMAGENET_CLASSES, num_classes)
             return None
@@ -421,18 +421,22 @@ class Entry:
         return None if claim is None or "://" in claim.value else _read_beside(claim)
 
     @property
+    def unstated_input(self) -> list[str]:
+        """The fields of its input settings that are missing, or 0 where they are divided by."""
+        values = {name: self.value(name) for name in INPUT_FIELDS.values()}
+        return [name for name, value in values.items() if not value or (name == "image_std" and 0 in value)]
+
+    @property
     def preprocessing(self) -> Preprocessing:
-        """The entry's input settings.
+        """The entry's input settings, for whoever loads, evaluates or stages it.
 
         Raises:
             IndexReadError: A setting is missing; all that are missing are named.
         """
-        values: dict[str, Any] = {name: self.value(name) for name in INPUT_FIELDS.values()}
-        if absent := [
-            name for name, value in values.items() if not value or (name == "image_std" and 0 in value)
-        ]:
+        if absent := self.unstated_input:
             missing = f"{', '.join(absent)} missing or 0"
             raise IndexReadError(f"{self.location}: {self.name} does not state its input settings: {missing}")
+        values: dict[str, Any] = {name: self.value(name) for name in INPUT_FIELDS.values()}
         mean, std = ([float(number) for number in values[name]] for name in ("image_mean", "image_std"))
         return Preprocessing(
             input_px=int(values["image_size"]),

@@ -84,7 +84,7 @@ class Words:
         command: That command's arguments, by field; of `command_of` alone, printed in `command_source`.
     """
 
-    sentences: str = "is an image classifier."
+    sentences: str = ""
     description: str = ""
     description_source: str = ""
     bibtex: str = ""

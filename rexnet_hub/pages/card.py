@@ -14,7 +14,7 @@ from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.pages import facts, families, text
+from rexnet_hub.pages import datasets, facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
 from rexnet_hub.pages.snippets import predicting
 from rexnet_hub.weights.digest import FileDigest
@@ -34,9 +34,10 @@ def _environment() -> Environment:
     )
     filters = (text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
-    asked = (facts.classes_words, facts.input_sentence, facts.training_rows)
+    asked = (datasets.classes_words, facts.input_sentence, facts.training_rows)
     known = (families.citation, families.introduction, families.papers, entry_words)
-    made.globals |= {f.__name__: f for f in (*asked, *known)}
+    networks = (families.find_obstacle, families.is_classifier, families.is_known, families.collection_title)
+    made.globals |= {f.__name__: f for f in (*asked, *known, *networks)}
     return made
 
 

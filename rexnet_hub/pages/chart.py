@@ -13,6 +13,10 @@ WIDTH, HEIGHT = 720, 360
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 16, 44
 LARGEST_RADIUS = 18
 SMALLEST_RADIUS = 4
+#: More models have no labels, and circles half as wide; hub-chart.js does the same, but labels the front.
+MOST_LABELS = 40
+#: Costs further apart than this stand on a logarithmic axis.
+WIDEST_LINEAR = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,37 +31,40 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """A linear scale from `low` to `high` with its ticks."""
+    """A scale from its first to its last tick, linear or of powers of ten."""
 
-    low: float
-    high: float
-    step: float
-
-    @property
-    def ticks(self) -> tuple[float, ...]:
-        """The round values on the axis."""
-        first, last = round(self.low / self.step), round(self.high / self.step)
-        return tuple(index * self.step for index in range(first, last + 1))
+    ticks: tuple[float, ...]
+    is_log: bool = False
 
     def share(self, value: float) -> float:
         """Return how far along the axis a value stands, in 0..1."""
-        return (value - self.low) / (self.high - self.low)
+        ends = (self.ticks[0], value, self.ticks[-1])
+        low, value, high = map(math.log10, ends) if self.is_log else ends
+        return (value - low) / (high - low)
 
 
-def round_axis(values: Sequence[float]) -> Axis:
-    """Make an axis of some five round steps that holds all values with a margin; hub.js does the same."""
+def round_axis(values: Sequence[float], *, is_cost: bool = False) -> Axis:
+    """Make an axis of some five round steps that holds all values with a margin; hub-chart.js does the same.
+
+    Costs that lie far apart stand on one of powers of ten.
+    """
     low, high = min(values), max(values)
+    if is_cost and 0 < low < high / WIDEST_LINEAR:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        return Axis(ticks=tuple(10.0**power for power in range(first, last + 1)), is_log=True)
     span = high - low or abs(high) or 1.0
     low, high = max(low - 0.08 * span, min(low, 0)), high + 0.08 * span
     raw = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999999)
-    return Axis(low=math.floor(low / step) * step, high=math.ceil(high / step) * step, step=step)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return Axis(ticks=tuple(index * step for index in range(first, last + 1)))
 
 
-def radius(size: float, largest: float) -> float:
-    """Return the radius whose circle has an area in proportion to `size`."""
-    return max(SMALLEST_RADIUS, LARGEST_RADIUS * math.sqrt(size / largest)) if largest else SMALLEST_RADIUS
+def radius(size: float, largest: float, share: float) -> float:
+    """Return this share of the radius whose circle has an area in proportion to `size`."""
+    whole = max(SMALLEST_RADIUS, LARGEST_RADIUS * math.sqrt(size / largest)) if largest else SMALLEST_RADIUS
+    return share * whole
 
 
 def lay_out(
@@ -73,8 +80,9 @@ def lay_out(
     """
     if not points:
         return {}
-    x_axis, y_axis = round_axis([p.x / unit for p in points]), round_axis([p.y for p in points])
-    largest, right, bottom = max(p.size for p in points), WIDTH - RIGHT, HEIGHT - BOTTOM
+    x_axis, y_axis = round_axis([p.x / unit for p in points], is_cost=True), round_axis([p.y for p in points])
+    share = 0.5 if len(points) > MOST_LABELS else 1.0
+    most, right, bottom = max(p.size for p in points), WIDTH - RIGHT, HEIGHT - BOTTOM
 
     def across(x: float) -> float:
         return LEFT + x_axis.share(x) * (right - LEFT)
@@ -85,13 +93,14 @@ def lay_out(
     names = ", ".join(f"{p.name} {p.y:g} %" for p in points[:12])
     return {
         "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": right, "top": TOP, "bottom": bottom,
+        "is_labelled": share == 1,
         "title": f"{y_label} against {x_label}: {names}",
         "x_label": x_label, "y_label": y_label, "here": here,
         "x_ticks": [(across(tick), f"{tick:g}") for tick in x_axis.ticks],
         "y_ticks": [(down(tick), f"{tick:g}") for tick in y_axis.ticks],
         "front": [(across(x / unit), down(y)) for x, y in find_front((p.x, p.y) for p in points)],
         "marks": [
-            {"name": p.name, "x": across(p.x / unit), "y": down(p.y), "radius": radius(p.size, largest)}
+            {"name": p.name, "x": across(p.x / unit), "y": down(p.y), "radius": radius(p.size, most, share)}
             for p in points
         ],
     }  # fmt: skip

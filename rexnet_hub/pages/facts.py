@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
-from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.entry import PublishedTable, Result, canonical_dataset
+from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result, canonical_dataset
 from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.lock import Measured
-from rexnet_hub.pages.text import link, markdown, number, read_words, shell
+from rexnet_hub.pages.datasets import classes_words, find_dataset
+from rexnet_hub.pages.families import FIELD_LABELS, find_obstacle
+from rexnet_hub.pages.text import link, markdown, number, shell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +80,14 @@ def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ..
     nobody's count that we could repeat, so no measurement stands beside them.
     """
     ours, verify = measured or Measured(), f"rexnet-hub verify {shell(entry.name)}"
-    trained = "numbers that are trained; the batch norms' running statistics are not among them"
+    counting = "" if find_obstacle(entry) else verify
+    trained = "numbers that are trained; running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
-    flops = "as published; how they were counted is not stated, and no counter known to us gives them"
+    flops = "as published; how they were counted is not stated"
     return (
         *_accuracies(entry, ours),
-        _fact(entry, ours, "parameters", "Parameters", trained, verify),
-        _fact(entry, ours, "macs", "MACs", macs, verify),
+        _fact(entry, ours, "parameters", "Parameters", trained, counting),
+        _fact(entry, ours, "macs", "MACs", macs, counting),
         _fact(entry, ours, "flops", "FLOPs", flops, ""),
         _fact(entry, ours, "file_size", "File size", "of the released file", f"{verify} --weights FILE"),
     )
@@ -114,6 +116,7 @@ def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
         elsewhere = (c for c in (*stated.values(), *entry.unread) if c.field.split(" on ")[0] == key)
         main[key] = entry.claim(key) or (None if measured.figure(key) is not None else next(elsewhere, None))
     others = {key: claim for key, claim in stated.items() if not any(claim is m for m in main.values())}
+    can_load = not find_obstacle(entry)
     for key, claim in (main | others).items():
         label, share = _ACCURACIES.get(key.partition("@")[0], (claim.label if claim else key, ""))
         if claim is None:
@@ -125,22 +128,9 @@ def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
             words, place = find_dataset(dataset, split), ", ".join(filter(None, (dataset, split)))
         where = words["where"].format(place=place) if place else ""
         how = words["images"].format(place=place or "its data set") + share if share else ""
-        command = words["command"].format(name=shell(entry.name)) if share else ""
+        command = words["command"].format(name=shell(entry.name)) if share and can_load else ""
         fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, claim)
         yield replace(fact, dataset=place and canonical_dataset(dataset), where=where)
-
-
-def find_dataset(name: str | None, split: str = "") -> Mapping[str, Any]:
-    """Find the words about a data set, or a part of it; those for any where we have none."""
-    table = read_words("datasets.yml")
-    known: Mapping[str, Any] = table.get(canonical_dataset(name), table[""])
-    return known if split in ("", *known["splits"]) else table[""]
-
-
-def classes_words(entry: Entry) -> Mapping[str, Any]:
-    """Find the words about the data set whose classes an entry has, in their order."""
-    is_imagenets = entry_labels(entry) == tuple(row.label for row in read_classes())
-    return find_dataset("ImageNet" if is_imagenets else None)
 
 
 def _fact(
@@ -232,13 +222,21 @@ TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.i
 def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
     """List what the entry says of its training: the label, the value."""
     base = ", ".join(entry.said("base_model") or ())
-    claims = [claim for name in TRAINING_FIELDS if (claim := entry.claim(name))]
-    rows = ((c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims)
-    return (*([("Fine-tuned From", base)] if base else []), *rows)
+    return (*([("Fine-tuned From", base)] if base else []), *_stated_rows(entry, TRAINING_FIELDS))
+
+
+def _stated_rows(entry: Entry, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    claims = [claim for name in names if (claim := entry.claim(name))]
+    return ((c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims)
 
 
 def input_sentence(entry: Entry) -> str:
-    """Return in one sentence how a picture becomes the network's input, as Markdown."""
+    """Return how a picture becomes the network's input, as far as it is stated, as Markdown."""
+    if entry.unstated_input:
+        stated = ", ".join(f"{label} {value}" for label, value in _stated_rows(entry, INPUT_FIELDS.values()))
+        unstated = ", ".join(FIELD_LABELS[name] for name in entry.unstated_input if not entry.claim(name))
+        said = {"Stated": markdown(stated), "Not stated": unstated}
+        return " ".join(f"{words}: {what}." for words, what in said.items() if what)
     spec = entry.preprocessing
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))

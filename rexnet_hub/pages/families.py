@@ -1,18 +1,52 @@
-"""Describe families of models in words that no field of the index has, and how to cite them."""
+"""Describe networks and families in words that no field of the index has, and how to cite them."""
 
 from __future__ import annotations
 
 import re
 
 from rexnet_hub.index import Entry
+from rexnet_hub.index.fields import FIELDS
 from rexnet_hub.index.network import entry_words
-from rexnet_hub.pages.facts import classes_words
-from rexnet_hub.pages.text import one_line, safe_url
+from rexnet_hub.index.reading.hub_metadata import task_id
+from rexnet_hub.nets import known_network
+from rexnet_hub.pages.datasets import classes_words
+from rexnet_hub.pages.text import code, markdown, one_line, safe_url
+
+TASK = "image-classification"
+FIELD_LABELS = {row.name: row.label for row in FIELDS if row.owner == "metadata"}
+
+
+def is_known(entry: Entry) -> bool:
+    """Check whether an entry's network is one that can be built here."""
+    return known_network(entry.architecture) is not None
+
+
+def find_obstacle(entry: Entry) -> str:
+    """Return why nobody can load an entry here, in a sentence of Markdown; empty where it can be loaded."""
+    if not is_known(entry):
+        return f"rexnet_hub does not know the network {code(entry.architecture)}: it cannot check or load it."
+    unstated = [*([] if entry.value("num_classes") else ["num_classes"]), *entry.unstated_input]
+    labels = ", ".join(FIELD_LABELS[name] for name in unstated)
+    return labels and f"rexnet_hub can load it once its entry states what is not stated yet: {labels}."
+
+
+def is_classifier(entry: Entry) -> bool:
+    """Check whether an entry sorts pictures into classes: it says so, or its network does."""
+    tasks = (*(entry.value("tasks") or ()), *(result.task for result in entry.results))
+    return TASK in {task_id(str(task)) for task in tasks} or is_known(entry)
+
+
+def collection_title(collection: Entry) -> str:
+    """Return what a collection is called, as Markdown."""
+    return markdown(collection.said("title") or collection.name)
 
 
 def introduction(entry: Entry) -> str:
     """Return what an entry is in a sentence or two, without its name, as Markdown."""
-    return entry_words(entry).sentences.format(classes=classes_words(entry)["classes"])
+    if not (sentences := entry_words(entry).sentences):
+        of = f" of the collection {collection_title(entry.collection)}" if entry.collection else ""
+        return f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
+    return sentences.format(classes=classes_words(entry)["classes"])
 
 
 def citation(entry: Entry) -> str | None:

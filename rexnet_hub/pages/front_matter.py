@@ -15,6 +15,7 @@ from rexnet_hub.index.entry import Result, canonical_dataset
 from rexnet_hub.index.reading.hub_metadata import DATASETS, metric_id, task_id
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
 from rexnet_hub.pages.facts import list_numbers, table_words
+from rexnet_hub.pages.families import TASK, is_classifier, is_known
 from rexnet_hub.pages.text import one_line, plain, safe_url
 
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -45,11 +46,14 @@ def front_matter(
     Args:
         repos: Where each model was published; of one that was not, nothing is said that takes a repo.
     """
+    loaded = {"library_name": "timm"} if is_known(entry) else {}
+    sorts = {"pipeline_tag": TASK} if is_classifier(entry) else {}
+    loaders = ["timm", "transformers"] if loaded else []
     data: dict[str, Any] = {
         **_license(entry),
-        "library_name": "timm",
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "timm", "transformers", "rexnet_hub"],
+        **loaded,
+        **sorts,
+        "tags": [*sorts.values(), *loaders, "rexnet_hub"],
         **_said(entry, repos),
     }
     names = [canonical_dataset(str(name)) for name in entry.value("training_data") or ()]

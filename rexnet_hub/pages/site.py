@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,30 @@ from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
 from rexnet_hub.index.lock import Lock, render_lock
+from rexnet_hub.index.network import entry_words
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.layout import LOCK_FILE
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
+from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_known
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
-from rexnet_hub.pages.text import markdown
-from rexnet_hub.pages.views import ModelView, query_names, query_record, view_models
+from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
 STYLE = "assets/hub.css"
 SCRIPTS = ("assets/hub-query.js", "assets/hub-chart.js", "assets/hub.js")
 POLYFILLS = ("assets/hub-folder.js", "assets/iframe-worker-1.0.4.js")
 ASSETS_DIR = Path(__file__).with_name("assets")
+
+#: What a reader chooses among, by the names of a query and one of our own: where models differ in it.
+CHOICES = {
+    "collection": "Family",
+    "network": "Network",
+    "architecture": "Architecture",
+    "training_data": "Trained on",
+    "dataset": "Measured on",
+}
 
 #: A page shows at most this many siblings: else the site grows with the square of the zoo.
 MOST_SIBLINGS = 12
@@ -35,7 +45,13 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     """Render every generated file of the site, by its path below the docs folder, models in this order."""
     lock = lock or Lock()
     views = view_models(entries, lock)
+    families = group_families(views)
     files = {"index.md": render_overview(views, lock)}
+    files |= {
+        f"families/{family[0].family_file}.md": render_overview(family, lock, up="../") for family in families
+    }
+    if len(families) > 1:
+        files["families/index.md"] = render_template("families.md", families=families, span=span)
     siblings = nearest_siblings(views)
     for view in views:
         files[f"models/{view.file}.md"] = render_model(view, siblings[view.file], lock.repos)
@@ -52,7 +68,9 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "models.csv": data.models_csv(views),
         "feed.json": data.feed_json(views),
         LOCK_FILE: render_lock(lock),
-        "llms.txt": render_template("llms.txt", views=views, heading=family_title(views)),
+        "llms.txt": render_template(
+            "llms.txt", views=views, heading=family_title(views), summary=summarize(views)
+        ),
     }
     files |= {
         f"assets/{file.name}": file.read_text(encoding="utf-8") for file in sorted(ASSETS_DIR.iterdir())
@@ -60,30 +78,72 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     return files
 
 
-def render_overview(views: Sequence[ModelView], lock: Lock) -> str:
-    """Render the site's first page: the table of all models, and what the script needs to make it answer."""
+def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> str:
+    """Render the site's first page, or a family's: a table, and what the script needs to make it answer.
+
+    Args:
+        up: What leads from a family's page to the first.
+    """
     columns = table_columns(views)
     known = {
         "names": query_names(),
         "columns": columns,
-        "models": [query_record(view.entry, lock) for view in views],
+        "choices": CHOICES,
+        "models": [_choosable(view, lock) for view in views],
     }
+    attribute = html.escape(json.dumps(known, separators=(",", ":")), quote=False).replace("'", "&#39;")
     return render_template(
         "overview.md",
         heading=family_title(views),
+        summary=summarize(views),
         views=views,
+        up=up,
+        families=len(group_families(views)),
+        about=next((view.entry for view in views if entry_words(view.entry).description), None),
         columns=columns,
-        known=html.escape(json.dumps(known, separators=(",", ":"))),
+        known=attribute,
         picks=pick_extremes(views),
         picture=draw_picture(views),
     )
 
 
+def _choosable(view: ModelView, lock: Lock) -> dict[str, Any]:
+    """Return what can be chosen by: what a query can ask, and whether network and loading are known."""
+    record = query_record(view.entry, lock) | {"loads": not find_obstacle(view.entry)}
+    record["text"]["network"] = ["known" if is_known(view.entry) else "not known"]
+    return record
+
+
+def span(views: Sequence[ModelView], key: str) -> str:
+    """Return the least and the greatest of a figure, as a table prints it."""
+    known = [view for view in _comparable(views) if view.facts[key].value is not None]
+    ends = sorted(known, key=lambda view: float(view.facts[key].value or 0))[:: len(known) - 1 or 1]
+    return " to ".join(view.cell(key) for view in ends) or NOT_STATED
+
+
+def group_families(views: Iterable[ModelView]) -> list[list[ModelView]]:
+    """Group the models of each collection, in the index's order; those of none are left out."""
+    families: dict[str, list[ModelView]] = {}
+    for view in views:
+        if view.family_file:
+            families.setdefault(view.family_file, []).append(view)
+    return list(families.values())
+
+
 def family_title(views: Sequence[ModelView]) -> str:
     """Return what all models are, as Markdown: their collection's, if they are of one."""
     (family, *others) = {view.family: view.entry.collection for view in views}.values() or [None]
-    title = None if others or family is None else family.said("title") or family.name
-    return f"{markdown(title)} models" if title else "Models"
+    return "Models" if others or family is None else f"{collection_title(family)} models"
+
+
+def summarize(views: Sequence[ModelView]) -> str:
+    """Return how many models there are, of what kind, and how many can be loaded, in a sentence."""
+    count, loaded = len(views), sum(not find_obstacle(view.entry) for view in views)
+    kind = "image classifier" if all(is_classifier(view.entry) for view in views) else "model"
+    which = "each" if loaded == count else f"{loaded} of them"
+    lines = f", {which} loaded by one line in rexnet_hub, timm or transformers" if loaded else ""
+    standing = "every number says who states it and whether it was measured here"
+    return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
@@ -122,11 +182,8 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
     """Find for each page the models of its collection that stand nearest in the index, its own included."""
-    families: dict[str | None, list[ModelView]] = {}
-    for view in views:
-        families.setdefault(view.family, []).append(view)
-    near = {}
-    for family in families.values():
+    near: dict[str, tuple[ModelView, ...]] = {view.file: (view,) for view in views}
+    for family in group_families(views):
         last_start = max(0, len(family) - MOST_SIBLINGS)
         for place, view in enumerate(family):
             start = min(max(0, place - MOST_SIBLINGS // 2), last_start)
@@ -137,12 +194,13 @@ def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, .
 def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:
     """List the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
     costs = {"macs": "MACs", "flops": "FLOPs, published"}
-    labels = {"name": "Model", "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters"}
+    families = {"collection": "Family"} if len({view.family for view in views}) > 1 else {}
+    labels = {"name": "Model", **families, "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters"}
     labels |= {
         key: label for key, label in costs.items() if any(v.facts[key].value is not None for v in views)
     }
     labels |= {"file_size": "File", "license": "Licence", "measured": "Measured by us"}
-    texts = ("name", "license")
+    texts = ("name", "collection", "license")
     return [{"key": key, "label": label, "text": key in texts} for key, label in labels.items()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
+from rexnet_hub.pages.families import collection_title, is_known
 from rexnet_hub.pages.text import file_name, markdown, plain, short
 
 NOT_STATED = "not stated"
@@ -26,12 +27,14 @@ class ModelView:
         measured: What the lock has of it.
         facts: Its figures by key.
         file: What its page is called, without an ending.
+        family_file: What its collection's page is called; empty where it is in none.
     """
 
     entry: Entry
     measured: Measured
     facts: Mapping[str, Fact]
     file: str
+    family_file: str
 
     @property
     def name(self) -> str:
@@ -60,11 +63,15 @@ class ModelView:
             ", ".join(markdown(fact.label) for fact in self.facts.values() if fact.measured) or "nothing yet"
         )
 
-    def cell(self, key: str) -> str:
-        """Render one cell of the overview, as Markdown."""
+    def cell(self, key: str, up: str = "") -> str:
+        """Render one cell of a table of models, as Markdown; `up` leads from its page to the overview."""
         match key:
             case "name":
-                return f"[{markdown(self.name)}](models/{self.file}.md)"
+                return f"[{markdown(self.name)}]({up}models/{self.file}.md)"
+            case "collection":
+                family = self.entry.collection
+                page = f"{up}families/{self.family_file}.md"
+                return f"[{collection_title(family)}]({page})" if family else NOT_STATED
             case "top1" | "top5":
                 return f"{self.percent(key)} {markdown(self.facts[key].where)}".strip()
             case "license":
@@ -94,11 +101,12 @@ class ModelView:
     @property
     def files(self) -> list[dict[str, Any]]:
         """The released file and the safetensors made of it; None where something was not recorded yet."""
-        stated, safetensors = self.entry.released, file_row(WEIGHTS_FILE, self.measured.safetensors)
-        if stated is None:
-            return [safetensors]
-        released = file_row(stated.file_name, self.measured.released)
-        return [{**released, "size_bytes": released["size_bytes"] or stated.size_bytes}, safetensors]
+        stated, converted = self.entry.released, self.measured.safetensors
+        files = [file_row(WEIGHTS_FILE, converted)] if converted or is_known(self.entry) else []
+        if stated:
+            released = file_row(stated.file_name, self.measured.released)
+            files.insert(0, {**released, "size_bytes": released["size_bytes"] or stated.size_bytes})
+        return files
 
     @property
     def doubt(self) -> str:
@@ -165,19 +173,30 @@ def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
 
 
 def view_models(entries: Sequence[Entry], lock: Lock) -> tuple[ModelView, ...]:
-    """Make every view; two whose names make one file name get numbers, so that no page hides another."""
-    views: list[ModelView] = []
-    taken: dict[str, int] = {}
-    for entry in entries:
-        name = file_name(entry.name)
-        taken[name.lower()] = count = taken.get(name.lower(), 0) + 1
-        measured = lock.of(entry.name)
-        views.append(
-            ModelView(
-                entry=entry,
-                measured=measured,
-                facts={fact.key: fact for fact in list_facts(entry, measured)},
-                file=name if count == 1 else f"{name}--{count}",
-            )
+    """Make every view."""
+    families = dict.fromkeys(entry.collection.name for entry in entries if entry.collection)
+    family_files = dict(
+        zip(
+            families,
+            _file_names((name.replace(" ", "-") for name in families), taken=("index",)),
+            strict=True,
         )
-    return tuple(views)
+    )
+    return tuple(
+        ModelView(
+            entry=entry,
+            measured=(measured := lock.of(entry.name)),
+            facts={fact.key: fact for fact in list_facts(entry, measured)},
+            file=file,
+            family_file=family_files[entry.collection.name] if entry.collection else "",
+        )
+        for entry, file in zip(entries, _file_names(entry.name for entry in entries), strict=True)
+    )
+
+
+def _file_names(names: Iterable[str], taken: Iterable[str] = ()) -> Iterator[str]:
+    """Name a file for each; two whose names make one get numbers, so that no page hides another."""
+    counts = dict.fromkeys(taken, 1)
+    for name in map(file_name, names):
+        counts[name.lower()] = count = counts.get(name.lower(), 0) + 1
+        yield name if count == 1 else f"{name}--{count}"

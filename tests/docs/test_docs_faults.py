@@ -3,13 +3,15 @@
 import inspect
 
 import pytest
+import test_docs_families as families
 import test_docs_media as media
 import test_docs_overview as overview
 import test_docs_pages as pages
 from playwright.sync_api import Error
+from test_docs_families import zoo
 from test_docs_overview import records
 
-__all__ = ["records"]
+__all__ = ["records", "zoo"]
 
 pytestmark = pytest.mark.slow  # what it tells, that a check can fail, changes with the check alone
 
@@ -34,7 +36,7 @@ FAULTS = [
         overview.test_a_filter_leaves_what_meets_it,
         {"control": "Name contains", "value": "15", "left": ["rexnet_150"]},
         "hub.js",
-        "later.unshift(() => this.chart.show(visible));",
+        "later.unshift(() => this.chart.show(visible, cost));",
         "",
     ),
     (
@@ -51,6 +53,29 @@ FAULTS = [
         'addEventListener("reset"',
         'addEventListener("r"',
     ),
+    (
+        families.test_a_choice_leaves_what_meets_it,
+        {"choice": "Measured on", "value": "Flowers", "left": ["big_07", "wide_07"]},
+        "hub.js",
+        "(model.text[key] || []).includes(value)",
+        "model.text[key] !== value",
+    ),
+    (families.test_choices_combine_and_narrow, {}, "hub.js", "chosen.every(", "chosen.some("),
+    (
+        families.test_what_does_not_differ_is_no_choice,
+        {},
+        "hub.js",
+        "some((count) => count < this.models.length)",
+        "length",
+    ),
+    (
+        families.test_a_crowded_chart_labels_its_front_alone,
+        {},
+        "hub.css",
+        ".hub-crowded .hub-point",
+        ".no-crowd .hub-point",
+    ),
+    (families.test_only_what_loads_has_a_line_to_copy, {}, "hub.js", " && model.loads", ""),
     (overview.test_a_wrong_query_is_pointed_at, {}, "hub.js", "error.place + 1", "error.place"),
     (
         overview.test_state_in_the_address_survives_a_reload_and_can_be_sent,
@@ -92,7 +117,7 @@ FAULTS = [
         overview.test_labels_do_not_overlap,
         {"width": 320},
         "hub-chart.js",
-        "Object.keys(sides).find((name) => fits(sides[name]))",
+        "order.find((name) => fits(sides[name]))",
         '"right"',
     ),
     (
@@ -221,10 +246,10 @@ FAULTS = [
         for number, (check, _, file, *_) in enumerate(FAULTS)
     ],
 )
-def test_a_planted_fault_is_found(open_page, records, site, check, arguments, file, old, new):
+def test_a_planted_fault_is_found(open_page, records, site, zoo, check, arguments, file, old, new):
     """The check passes on the site as it is, elsewhere, and fails on the site with this fault."""
     open_page.fault = (file, old, new)
-    given = {"open_page": open_page, "records": records, "site": site} | arguments
+    given = {"open_page": open_page, "records": records, "site": site, "zoo": zoo} | arguments
     said = ""
     try:
         check(**{name: given[name] for name in inspect.signature(check).parameters})

@@ -164,9 +164,11 @@ def test_both_draw_the_same_axis_and_front(page):
             Point(name=str(i), x=x, y=y, size=1)
             for i, (x, y) in enumerate(zip(values, accuracies, strict=True))
         ]
-        script = "v => { const a = RexnetHub.roundAxis(v); return [a.low, a.high, ...a.ticks] }"
-        axis = round_axis(values)
-        assert page.evaluate(script, values) == pytest.approx([axis.low, axis.high, *axis.ticks])
+        script = "([v, c]) => { const a = RexnetHub.roundAxis(v, c); return [...a.ticks, ...v.map(a.share)] }"
+        for is_cost in (False, True):
+            axis = round_axis(values, is_cost=is_cost)
+            told = [*axis.ticks, *map(axis.share, values)]
+            assert page.evaluate(script, [values, is_cost]) == pytest.approx(told)
         front = page.evaluate(
             "points => RexnetHub.paretoFront(points, (p) => p.x, (p) => p.y).map((p) => p.name)",
             [vars(p) for p in points],

@@ -240,9 +240,10 @@ def test_a_card_that_is_wrong_is_refused(case, read):
 
 
 def test_nothing_is_invented(read):
-    """An entry that claims nothing says nothing but what every repo of ours has in common."""
-    (entry,) = read("Models: {Name: a}").models
-    assert set(front_matter(entry)) == {"library_name", "pipeline_tag", "tags"}
+    """An entry that claims nothing says nothing but what loads it; of an unknown network not even that."""
+    known, unknown = read("Models: [{Name: rexnet_100}, {Name: a}]").models
+    assert set(front_matter(known)) == {"library_name", "pipeline_tag", "tags"}
+    assert front_matter(unknown) == {"tags": ["rexnet_hub"]}
 
 
 HOSTILE = {

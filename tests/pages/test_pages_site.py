@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import posixpath
+import re
 import time
 from dataclasses import replace
 
@@ -185,3 +187,39 @@ def test_a_thousand_models_render_in_seconds(index):
     pages = render_site(many(index, 1000))
     assert time.process_time() - started < 15
     assert len(pages) > 3000
+
+
+def test_each_family_has_a_page_that_links_to_its_models_and_back(index):
+    """Of 261 models in 63 families each stands in its own; every link of a generated page leads to one."""
+    families = [f"Family {n}" for n in range(60)] + ["index", "Index", "a/b"]
+    own = index.models[0].collection
+    entries = [
+        replace(entry, collection=replace(own, name=families[number % 63], extra={}))
+        for number, entry in enumerate(many(index, 260))
+    ]
+    alone = replace(entries[0], name="alone", collection=None)
+    pages = render_site([*entries, alone])
+    folders = [path for path in pages if path.startswith("families/") and path != "families/index.md"]
+    assert len({path.lower() for path in folders}) == 63
+    assert pages["families/index.md"].count("| 5 | ") == 8
+    assert "[All 63 families](families/index.md)" in pages["index.md"]
+    for path, text in pages.items():
+        for target in re.findall(
+            r"\]\(([^):]+\.(?:md|json|txt|csv))[#)]", text if path.endswith(".md") else ""
+        ):
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+            assert place in pages or path.startswith("reference/"), (path, target)
+    assert "](../models/model_0063.md) |" in pages["families/Family-0.md"]
+    assert "[Family 0](../families/Family-0.md)" in pages["models/model_0063.md"]
+    assert "families/" not in pages["models/alone.md"]
+    assert "siblings" not in pages["models/alone.md"]
+
+
+def test_one_family_is_no_choice(index):
+    """Our own overview has no column of families and no list of them; a model's page leads to the one."""
+    pages = render_site(index.models)
+    assert "families/" not in pages["index.md"]
+    assert "families/index.md" not in pages
+    assert "[ReXNet](../families/RexNet.md)" in pages["models/rexnet_100.md"]
+    for words in (REXNET["description"], REXNET["bibtex"], "](../models/rexnet_200.md) |", "# ReXNet models"):
+        assert words in pages["families/RexNet.md"]

@@ -2,7 +2,7 @@
 window.RexnetHub = window.RexnetHub || {};
 (function (hub) {
   "use strict";
-  const LARGEST_RADIUS = 18, SMALLEST_RADIUS = 4, MOST_LABELS = 40;
+  const LARGEST_RADIUS = 18, SMALLEST_RADIUS = 4, MOST_LABELS = 40, WIDEST_LINEAR = 50;
 
   /* Makes an element: properties, then children; text never becomes markup. */
   function make(tag, properties = {}, ...children) {
@@ -15,17 +15,21 @@ window.RexnetHub = window.RexnetHub || {};
     return element;
   }
 
-  /* The same rule as pages/chart.py: some five round steps that hold all values with a margin. */
-  function roundAxis(values) {
+  /* The same rules as pages/chart.py: some five round steps that hold all values with a margin, or powers of ten. */
+  function roundAxis(values, isCost) {
     let low = Math.min(...values), high = Math.max(...values);
+    if (isCost && low > 0 && low < high / WIDEST_LINEAR) {
+      const first = Math.floor(Math.log10(low)), last = Math.ceil(Math.log10(high)), ticks = [];
+      for (let power = first; power <= last; power++) ticks.push(Number(`1e${power}`));
+      return { ticks, share: (value) => (Math.log10(value) - first) / (last - first) };
+    }
     const span = high - low || Math.abs(high) || 1;
     [low, high] = [Math.max(low - 0.08 * span, Math.min(low, 0)), high + 0.08 * span];
     const raw = (high - low) / 5, power = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= raw * 0.999999);
-    [low, high] = [Math.floor(low / step) * step, Math.ceil(high / step) * step];
-    const ticks = [];
-    for (let index = Math.round(low / step); index <= Math.round(high / step); index++) ticks.push(index * step);
-    return { low, high, ticks, share: (value) => (value - low) / (high - low) };
+    const first = Math.floor(low / step), last = Math.ceil(high / step), ticks = [];
+    for (let index = first; index <= last; index++) ticks.push(index * step);
+    return { ticks, share: (value) => (value / step - first) / (last - first) };
   }
 
   /* What no other beats: walk from the cheapest, keep what is more accurate than all before. */
@@ -38,7 +42,6 @@ window.RexnetHub = window.RexnetHub || {};
   class Chart {
     constructor(models) {
       this.models = models.filter((model) => "top1" in model.number);
-      this.plot = make("div", { className: "hub-plot" });
       this.front = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.front.setAttribute("viewBox", "0 0 1000 1000");
       this.front.setAttribute("preserveAspectRatio", "none");
@@ -51,9 +54,12 @@ window.RexnetHub = window.RexnetHub || {};
       this.front.append(this.grid, this.line);
       this.tip = make("div", { className: "hub-tip", role: "tooltip", id: "hub-tip", hidden: true });
       this.xLabel = make("span", { className: "hub-x-label" });
+      this.ticks = make("div", { className: "hub-ticks", "aria-hidden": "true" });
+      this.points = new Map(this.models.map((model) => [model, this.makePoint(model)]));
+      this.plot = make("div", { className: "hub-plot" }, this.ticks, this.front, this.xLabel,
+        make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"), ...this.points.values(), this.tip);
       this.element = make("figure", { className: "hub-chart" }, this.plot,
         make("figcaption", {}, "Area: parameters. Line: the models that no other beats. Open one by its point."));
-      this.points = new Map(this.models.map((model) => [model, this.makePoint(model)]));
       this.plot.addEventListener("mouseover", (event) => this.showTip(event.target));
       this.plot.addEventListener("mouseout", () => this.hideTip());
       this.plot.addEventListener("focusin", (event) => this.showTip(event.target));
@@ -62,41 +68,27 @@ window.RexnetHub = window.RexnetHub || {};
     }
 
     makePoint(model) {
-      const largest = Math.max(...this.models.map((other) => other.number.parameters || 0)) || 1;
-      const radius = Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt((model.number.parameters || 0) / largest));
       const point = make("a", { className: "hub-point", href: model.url }, make("span", { className: "hub-name" }, model.name));
-      point.style.setProperty("--size", `${2 * radius}px`);
-      point.radius = radius;
       point.model = model;
       return point;
     }
 
-    /* Puts every point in its place for a cost: {key, label, unit, digits}. */
-    draw(cost) {
-      this.cost = cost;
-      const drawn = this.models.filter((model) => cost.key in model.number);
-      this.x = roundAxis(drawn.length ? drawn.map((model) => model.number[cost.key] / cost.unit) : [0, 1]);
-      this.y = roundAxis(drawn.length ? drawn.map((model) => model.number.top1) : [0, 100]);
-      const grid = this.x.ticks.map((tick) => this.makeTick("hub-x", "left", this.x.share(tick), tick));
-      grid.push(...this.y.ticks.map((tick) => this.makeTick("hub-y", "bottom", this.y.share(tick), tick)));
+    /* Draws axes that hold these models, for the cost: {key, label, unit, unitName}. */
+    draw(shown) {
+      const cost = this.cost;
+      this.x = roundAxis(shown.length ? shown.map((model) => model.number[cost.key] / cost.unit) : [0, 1], true);
+      this.y = roundAxis(shown.length ? shown.map((model) => model.number.top1) : [0, 100]);
+      this.ticks.replaceChildren(...this.x.ticks.map((tick) => this.makeTick("hub-x", "left", this.x.share(tick), tick)),
+        ...this.y.ticks.map((tick) => this.makeTick("hub-y", "bottom", this.y.share(tick), tick)));
       this.grid.setAttribute("d", [
         ...this.x.ticks.map((tick) => `M${1000 * this.x.share(tick)} 0V1000`),
         ...this.y.ticks.map((tick) => `M0 ${1000 * (1 - this.y.share(tick))}H1000`),
       ].join(""));
       this.xLabel.textContent = cost.label;
-      this.plot.replaceChildren(...grid, this.front, this.xLabel, make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"));
-      for (const model of drawn) {
-        const point = this.points.get(model);
-        point.style.left = `${100 * this.x.share(model.number[cost.key] / cost.unit)}%`;
-        point.style.bottom = `${100 * this.y.share(model.number.top1)}%`;
-        point.setAttribute("aria-label", this.describe(model).join(", "));
-        this.plot.append(point);
-      }
-      this.plot.append(this.tip);
     }
 
     makeTick(name, side, share, tick) {
-      const element = make("span", { className: name, "aria-hidden": "true" }, String(Number(tick.toPrecision(6))));
+      const element = make("span", { className: name }, String(Number(tick.toPrecision(6))));
       element.style[side] = `${100 * share}%`;
       return element;
     }
@@ -108,23 +100,37 @@ window.RexnetHub = window.RexnetHub || {};
       return lines;
     }
 
-    /* Shows these models and the front of them. */
-    show(visible) {
-      const shown = this.models.filter((model) => visible.has(model) && this.cost.key in model.number);
-      for (const [model, point] of this.points) point.hidden = !visible.has(model);
-      const front = paretoFront(shown, (model) => model.number[this.cost.key], (model) => model.number.top1);
+    /* Shows these models for a cost, on axes that hold them, and the front of them. */
+    show(visible, cost) {
+      this.cost = cost;
+      const shown = this.models.filter((model) => visible.has(model) && cost.key in model.number), has = new Set(shown);
+      const isCrowded = shown.length > MOST_LABELS, size = (model) => model.number.parameters || 0;
+      const largest = shown.reduce((most, model) => Math.max(most, size(model)), 0) || 1;
+      this.draw(shown);
+      for (const [model, point] of this.points) point.hidden = !has.has(model);
+      for (const model of shown) {
+        const point = this.points.get(model);
+        point.radius = (isCrowded ? 0.5 : 1) * Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt(size(model) / largest));
+        point.style.setProperty("--size", `${2 * point.radius}px`);
+        point.style.left = `${100 * this.x.share(model.number[cost.key] / cost.unit)}%`;
+        point.style.bottom = `${100 * this.y.share(model.number.top1)}%`;
+        if (point.cost !== cost) point.setAttribute("aria-label", this.describe(model).join(", "));
+        point.cost = cost;
+      }
+      const front = paretoFront(shown, (model) => model.number[cost.key], (model) => model.number.top1);
       const inFront = new Set(front);
       const place = (model) =>
-        `${1000 * this.x.share(model.number[this.cost.key] / this.cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
+        `${1000 * this.x.share(model.number[cost.key] / cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
       this.line.setAttribute("d", front.length ? `M${front.map(place).join("L")}` : "");
       for (const model of shown) this.points.get(model).classList.toggle("hub-front", inFront.has(model));
-      this.plot.classList.toggle("hub-unlabelled", shown.length > MOST_LABELS);
-      if (shown.length <= MOST_LABELS) this.placeLabels(shown);
+      this.plot.classList.toggle("hub-crowded", isCrowded);
+      this.placeLabels(shown, isCrowded ? front : shown);
     }
 
     /* Tries each label on four sides; one that fits nowhere is left to the tooltip. */
-    placeLabels(shown) {
+    placeLabels(shown, labelled) {
       const plot = this.plot.getBoundingClientRect(), taken = [];
+      const order = labelled === shown ? ["right", "left", "above", "below"] : ["above", "left", "right", "below"];
       const centre = (model) => ({
         x: this.x.share(model.number[this.cost.key] / this.cost.unit) * plot.width,
         y: (1 - this.y.share(model.number.top1)) * plot.height,
@@ -133,7 +139,7 @@ window.RexnetHub = window.RexnetHub || {};
         const { x, y } = centre(model), r = this.points.get(model).radius;
         taken.push({ left: x - r, right: x + r, top: y - r, bottom: y + r });
       }
-      for (const model of shown) {
+      for (const model of labelled) {
         const point = this.points.get(model), label = point.firstChild, { x, y } = centre(model), r = point.radius + 4;
         label.hidden = false;
         const { width, height } = label.getBoundingClientRect();
@@ -143,7 +149,7 @@ window.RexnetHub = window.RexnetHub || {};
         };
         const fits = ([left, top]) => left >= 0 && top >= 0 && left + width <= plot.width && top + height <= plot.height &&
           !taken.some((box) => left < box.right && left + width > box.left && top < box.bottom && top + height > box.top);
-        const side = Object.keys(sides).find((name) => fits(sides[name]));
+        const side = order.find((name) => fits(sides[name]));
         label.hidden = !side;
         if (!side) continue;
         const [left, top] = sides[side];

@@ -31,6 +31,8 @@ window.RexnetHub = window.RexnetHub || {};
       this.models = data.models.map((model, index) => this.readRow(model, rows[index]));
       this.costs = COSTS.filter((cost) => this.models.some((model) => cost.key in model.number));
       this.limits = LIMITS.filter((limit) => this.models.some((model) => limit.key in model.number));
+      this.choices = Object.entries(data.choices).map(([key, label]) => ({ key, label, counts: this.countValues(key) }))
+        .filter(({ counts }) => [...counts.values()].some((count) => count < this.models.length));
       this.controls = this.makeControls();
       this.chart = new hub.Chart(this.models);
       this.comparison = make("section", { className: "hub-compare", hidden: true, "aria-label": "Compare" });
@@ -49,8 +51,21 @@ window.RexnetHub = window.RexnetHub || {};
       model.box = make("input", { type: "checkbox", "aria-label": `Compare ${model.name}` });
       model.box.addEventListener("change", () => this.changed());
       cell.prepend(model.box);
-      if (navigator.clipboard) cell.append(this.makeCopy(model.name));
+      if (navigator.clipboard && model.loads) cell.append(this.makeCopy(model.name));
       return model;
+    }
+
+    /* What models say of one thing, and how many say it. */
+    countValues(key) {
+      const counts = new Map();
+      for (const model of this.models) for (const value of new Set(model.text[key])) counts.set(value, (counts.get(value) || 0) + 1);
+      return counts;
+    }
+
+    makeChoice({ counts }) {
+      const values = [...counts.keys()].sort((a, b) => a.localeCompare(b));
+      return make("select", {}, make("option", { value: "" }, "all"),
+        ...values.map((value) => make("option", { value }, `${value} (${counts.get(value)})`)));
     }
 
     makeCopy(name) {
@@ -70,6 +85,7 @@ window.RexnetHub = window.RexnetHub || {};
       const field = (label, input, className = "") => make("label", { className }, make("span", {}, label), input);
       const number = () => make("input", { type: "number", min: "0", step: "any", inputMode: "decimal" });
       this.inputs = { name: make("input", { type: "search", autocomplete: "off", spellcheck: false }) };
+      for (const choice of this.choices) this.inputs[choice.key] = this.makeChoice(choice);
       for (const limit of this.limits) this.inputs[limit.param] = number();
       this.inputs.query = make("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "top1>=79 params<10M" });
       this.inputs.cost = make("select", {}, ...this.costs.map((cost) => make("option", { value: cost.key }, cost.label)));
@@ -80,7 +96,8 @@ window.RexnetHub = window.RexnetHub || {};
         make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
           field("Query", this.inputs.query, "hub-wide")), this.complaint);
       const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
-        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost)),
+        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost),
+          ...this.choices.map((choice) => field(choice.label, this.inputs[choice.key]))),
         narrow, make("div", { className: "hub-answer" }, this.count, reset));
       form.addEventListener("input", () => this.changed());
       form.addEventListener("submit", (event) => event.preventDefault());
@@ -116,8 +133,8 @@ window.RexnetHub = window.RexnetHub || {};
       const said = new URLSearchParams(location.search);
       for (const [name, input] of Object.entries(this.inputs)) {
         if (said.has(name)) input.value = said.get(name);
+        if (input.selectedIndex < 0) input.selectedIndex = 0;
       }
-      if (!this.inputs.cost.value && this.costs.length) this.inputs.cost.value = this.costs[0].key;
       if (Object.keys(this.inputs).some((name) => name !== "name" && name !== "cost" && this.inputs[name].value))
         this.controls.querySelector("details").open = true;
       const sort = said.get("sort") || "";
@@ -147,9 +164,11 @@ window.RexnetHub = window.RexnetHub || {};
     /* Shows what meets all that was chosen. */
     apply() {
       const meets = this.readQuery(), part = this.inputs.name.value.trim().toLowerCase();
+      const chosen = this.choices.map(({ key }) => [key, this.inputs[key].value]).filter(([, value]) => value);
       const limits = this.limits.filter((limit) => this.inputs[limit.param].value !== "")
         .map((limit) => ({ ...limit, bound: Number(`${this.inputs[limit.param].value}e${Math.log10(limit.unit)}`) }));
       const visible = new Set(this.models.filter((model) => model.lower.includes(part) && meets(model) === true &&
+        chosen.every(([key, value]) => (model.text[key] || []).includes(value)) &&
         limits.every(({ key, bound, least }) => key in model.number && (least ? model.number[key] >= bound : model.number[key] <= bound))));
       this.count.textContent = visible.size ? `${visible.size} of ${this.models.length} models` : "No model meets all of this";
       this.sortRows();
@@ -157,8 +176,8 @@ window.RexnetHub = window.RexnetHub || {};
       const cost = this.costs.find((each) => each.key === this.inputs.cost.value) || this.costs[0];
       this.chart.element.hidden = !cost;
       if (cost) {
-        if (this.chart.cost !== cost) this.chart.draw(cost);
-        later.unshift(() => this.chart.show(visible));
+        if (this.chart.cost !== cost) this.chart.show(visible, cost);
+        else later.unshift(() => this.chart.show(visible, cost));
       }
       this.runInFrames(later);
       this.compare();
