@@ -15,10 +15,11 @@ from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.index.schema import render_schema
 from rexnet_hub.layout import LOCK_FILE
+from rexnet_hub.nets import known_network
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
-from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_known
+from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -108,9 +109,10 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
 
 
 def _choosable(view: ModelView, lock: Lock) -> dict[str, Any]:
-    """Return what can be chosen by: what a query can ask, and whether network and loading are known."""
+    """Return what can be chosen by: what a query can ask, and whose network it is, whether it loads."""
     record = query_record(view.entry, lock) | {"loads": not find_obstacle(view.entry)}
-    record["text"]["network"] = ["known" if is_known(view.entry) else "not known"]
+    network = known_network(view.entry.architecture)
+    record["text"]["network"] = [network.family.provider.split()[0] if network else "not known"]
     return record
 
 

@@ -57,7 +57,7 @@ def zoo(tmp_path_factory):
     ("choice", "value", "left"),
     [
         ("Family", "Wide Nets", [f"wide_{n:02}" for n in range(24)]),
-        ("Network", "known", ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]),
+        ("Network", "rexnet_hub", ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]),
         ("Architecture", "Big Nets", [f"big_{n:02}" for n in range(36)]),
         ("Trained on", "JFT-300M", [f"{m}_{n:02}" for m in ("big", "wide") for n in range(1, 36, 2)][:30]),
         ("Measured on", "Flowers", ["big_07", "wide_07"]),

@@ -221,5 +221,5 @@ def test_one_family_is_no_choice(index):
     assert "families/" not in pages["index.md"]
     assert "families/index.md" not in pages
     assert "[ReXNet](../families/RexNet.md)" in pages["models/rexnet_100.md"]
-    for words in (REXNET["description"], REXNET["bibtex"], "](../models/rexnet_200.md) |", "# ReXNet models"):
+    for words in (REXNET.description, REXNET.bibtex, "](../models/rexnet_200.md) |", "# ReXNet models"):
         assert words in pages["families/RexNet.md"]
