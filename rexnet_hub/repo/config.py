@@ -202,8 +202,9 @@ def read_config(file: Path) -> RepoConfig:
     options = _find_each({name: f"model_args.{name} {OUTSIDE.get(name, '')}" for name in takes}, keys)
     problems = [f"missing: {name}" for name in NEEDED if name not in given]
     problems += [problem for item in keys.items() if (problem := _refuse(*item, given, network))]
-    size = given.get("input_size", (3, 0, 0))
-    problems += [problem] if network and size[1] and (problem := network.find_size_problem(size[1])) else []
+    size: list[int] = given.get("input_size", [])
+    if not problems and network and (problem := network.find_size_problem(size[1])):
+        problems = [problem]
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
     del given["input_size"]
