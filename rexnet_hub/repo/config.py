@@ -217,7 +217,7 @@ def read_config(file: Path) -> RepoConfig:
         std=tuple(given.pop("std")),
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
-    usual = {"in_chans": size[0], "options": options}
+    usual: Keys = {"in_chans": size[0], "options": options}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
