@@ -150,7 +150,7 @@ class Network:
     @property
     def fixed(self) -> Mapping[str, tuple[Any, ...]]:
         """The arguments of timm's that can only have these values."""
-        return self.family.fixed(self.config)
+        return self.ask(self.family.fixed, self.config)
 
     def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
