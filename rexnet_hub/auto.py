@@ -325,9 +325,10 @@ def load_network(
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()
-    tensors, stem = read_weights(repo), f"{known.parts.first_conv}.weight"
-    if stem in tensors:
-        tensors[stem] = adapt_stem(tensors[stem], options["in_chans"])
+    tensors, stems = read_weights(repo), known.parts.first_conv
+    if options["in_chans"] != config.in_chans:
+        names = {f"{stem}.weight" for stem in ([stems] if isinstance(stems, str) else stems)}
+        tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
