@@ -29,6 +29,7 @@ from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import find_entry, find_repo, find_repo_config
 from rexnet_hub.nets import find_network
+from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
 from rexnet_hub.repo.folder import Repo
@@ -334,6 +335,7 @@ def load_network(
         _require_finite(tensors, repo.weights)
     network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
+        require_whole("num_classes", num_classes, 0)
         network.reset_classifier(num_classes)
         if num_classes:
             what = "the classifier for %d classes is replaced by a new one for %d"

@@ -287,7 +287,7 @@ def test_any_network_is_published_to_a_folder(mine, tmp_path):
 )
 def test_what_timm_pushes_is_loaded(tmp_path, name):
     """A repo as timm writes it gives timm's logits, with other channels too where the stem is one for RGB."""
-    theirs = timm.create_model(name, num_classes=CLASSES).eval()
+    theirs: Any = timm.create_model(name, num_classes=CLASSES).eval()
     timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
     px = theirs.pretrained_cfg["input_size"][-1]
     pixels = torch.randn(1, 3, px, px)
@@ -368,3 +368,22 @@ def test_a_name_far_from_all_names_some():
     ) as caught:
         find_network("zzz qqq")
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("num_classes", -1), ("in_chans", 0), ("in_chans", 1.5), ("drop_rate", 2), ("drop_path_rate", -0.1)],
+)
+def test_an_option_out_of_range_is_refused(name, option, value):
+    """Whatever the network, what no network can be is refused before it is built."""
+    with pytest.raises(UsageError, match=f"{option} is {value}; it"):
+        create_model(name, **{option: value})
+
+
+@pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
+@pytest.mark.parametrize("indices", [[], [99]])
+def test_maps_that_a_network_does_not_have_are_refused(name, indices):
+    """Asking for no map, or for one that is not there, is refused with how many there are."""
+    with pytest.raises(UsageError, match=r"out_indices .* do not name any of the 5"):
+        create_model(name, features_only=True, out_indices=indices)

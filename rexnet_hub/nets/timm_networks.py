@@ -195,9 +195,8 @@ def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> Fe
     taps = getattr(network, "feature_info", ())
     if not hasattr(network, "forward_intermediates") or not taps:
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
-    if out_indices is not None and any(not -len(taps) <= index < len(taps) for index in out_indices):
-        raise UsageError(f"out_indices {(*out_indices,)} do not name any of the {len(taps)} maps, from 0")
-    chosen = sorted(
-        {*range(len(taps))} if out_indices is None else {index % len(taps) for index in out_indices}
-    )
+    indices = range(len(taps)) if out_indices is None else out_indices
+    if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
+        raise UsageError(f"out_indices {(*indices,)} do not name any of the {len(taps)} maps, from 0")
+    chosen = sorted({index % len(taps) for index in indices})
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))
