@@ -24,7 +24,7 @@ from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, up
 from rexnet_hub.index.reading.fix import append_model
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets import Network, find_network, fit_networks
+from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
@@ -186,9 +186,8 @@ def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str
         n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})
     }
     if not fitting:
-        raise StateDictError(
-            checkpoint, f"its {len(tensors)} tensors are those of no network that is known here"
-        )
+        problem = f"its {len(tensors)} tensors are those of no network that is known here"
+        raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")
     for by, name in said.items():
         if (network := find_network(name)).architecture not in fitting:
             raise UsageError(f"{by}: is of {name}, the checkpoint is a {' or '.join(fitting)}")

@@ -29,6 +29,7 @@ from rexnet_hub.imagenet.data.pixels import open_image, preprocess
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import find_entry, find_repo, find_repo_config
 from rexnet_hub.nets import find_network
+from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
 from rexnet_hub.repo.folder import Repo
@@ -325,14 +326,16 @@ def load_network(
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()
-    tensors, stem = read_weights(repo), f"{known.parts.first_conv}.weight"
-    if stem in tensors:
-        tensors[stem] = adapt_stem(tensors[stem], options["in_chans"])
+    tensors, stems = read_weights(repo), known.parts.first_conv
+    if options["in_chans"] != config.in_chans:
+        names = {f"{stem}.weight" for stem in ([stems] if isinstance(stems, str) else stems)}
+        tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
     network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
+        require_whole("num_classes", num_classes, 0)
         network.reset_classifier(num_classes)
         if num_classes:
             what = "the classifier for %d classes is replaced by a new one for %d"

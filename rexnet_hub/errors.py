@@ -44,7 +44,7 @@ def suggest(word: str, known: Sequence[str]) -> str:
     best = max(known, key=likeness, default=None)
     if best is not None and likeness(best)[0] >= 0.6:
         return f"Did you mean {best!r}?"
-    return f"There are: {', '.join(known) or 'none'}."
+    return f"There are: {list_some(known, 30) or 'none'}."
 
 
 def list_some(texts: Collection[str], shown: int = 10, *, between: str = ", ") -> str:

@@ -1,6 +1,9 @@
 """The whole chain holds for networks of timm's: from a released file to a repo that others load."""
 
+import importlib.util
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -10,18 +13,24 @@ from PIL import Image
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, classify, create_model
 from rexnet_hub.cli import main
+from rexnet_hub.errors import RepoError, UnknownModelError, UsageError
+from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import load_index
-from rexnet_hub.nets import find_network
+from rexnet_hub.nets import find_network, timm_networks
 from rexnet_hub.standins.make import is_standin, write_standin
 
 CLASSES = 7
 #: The networks that the chain is tried on: a kind each of norms, padding, embeddings, input size.
 NETWORKS = {
     "test_resnet": 160, "test_convnext": 160, "test_vit": 160, "mobilenetv3_small_050": 224,
-    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299,
+    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224,
 }  # fmt: skip
 SLOW = ("inception_resnet_v2",)
-EACH = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in NETWORKS]
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in NETWORKS
+    if name != "rexnet_100"
+]
 ENTRY = """
   - Name: mine-{name}
     In Collection: Mine
@@ -39,15 +48,15 @@ ENTRY = """
 """
 
 
-def write_index(folder, names):
+def write_index(folder, names, classes):
     """Write an index of stand-ins for these networks, and their released files."""
     text = (
         "Collections:\n  - Name: Mine\n    Metadata: {Image Mean: [0, 0, 0], Image Std: [1, 1, 1]}\nModels:"
     )
     for seed, name in enumerate(names):
-        plan = find_network(name).plan(num_classes=CLASSES)
+        plan = find_network(name).plan(num_classes=classes)
         file = write_standin(folder, tensors=plan.tensors, seed=seed, stem=name)
-        facts = {"parameters": plan.parameters, "classes": CLASSES, "input_px": NETWORKS[name]}
+        facts = {"parameters": plan.parameters, "classes": classes, "input_px": NETWORKS[name]}
         text += ENTRY.format(name=name, weights=file.as_uri(), **facts)
     (folder / "index").mkdir()
     (folder / "index" / "mine.yml").write_text(text)
@@ -58,8 +67,8 @@ def write_index(folder, names):
 def mine(tmp_path, monkeypatch):
     """Write an index, make it the zoo's, and return its folder."""
 
-    def make(*names):
-        index = write_index(tmp_path, names)
+    def make(*names, classes=CLASSES):
+        index = write_index(tmp_path, names, classes)
         monkeypatch.setenv("REXNET_HUB_INDEX", str(index))
         return index
 
@@ -189,3 +198,192 @@ def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
     repo = tmp_path / "repo"
     assert main(["stage", "mine-test_vit", "--out", str(repo)]) == 1
     assert "test_vit takes pictures of 160 px alone, not of 192" in capsys.readouterr().err
+
+
+def test_a_lock_counts_any_network(mine, capsys):
+    """The lock has parameters and operations of a network of timm's, and its check finds each changed one."""
+    index = mine("test_vit")
+    assert main(["lock", "mine-test_vit"]) == 0
+    assert main(["lock", "--check"]) == 0
+    lock = json.loads((index / "lock.json").read_text())
+    measured = lock["models"]["mine-test_vit"]
+    network = timm.create_model("test_vit", num_classes=CLASSES)
+    assert measured["parameters"] == sum(each.numel() for each in network.parameters())
+    assert measured["macs"]["conv_linear"]["input_px"] == NETWORKS["test_vit"]
+    measured["macs"]["conv_linear"]["count"] += 1
+    (index / "lock.json").write_text(json.dumps(lock))
+    capsys.readouterr()
+    assert main(["lock", "--check"]) == 1
+    assert "macs.conv_linear.count" in "".join(capsys.readouterr())
+
+
+def test_validate_counts_exactly(mine, capsys):
+    """A count that is one too many is found, at its line; with a tag the network is the same."""
+    index = mine("test_resnet", "test_vit")
+    file = next(index.iterdir())
+    count = find_network("test_resnet").plan(num_classes=CLASSES).parameters
+    text = file.read_text().replace("ID: test_resnet", "ID: test_resnet.r160_in1k")
+    file.write_text(text.replace(f"Parameters: {count}", f"Parameters: {count + 1}"))
+    assert main(["validate"]) == 1
+    out = "".join(capsys.readouterr())
+    assert f"mine.yml:9:19: error[impossible-parameters]: test_resnet.r160_in1k has {count} parameters" in out
+    assert out.count("impossible-parameters") == 1
+
+
+@pytest.mark.parametrize("tagged", ["test_resnet.r160_in1k", "rexnet_100.nav_in1k"])
+def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
+    """An entry may name its network as timm names weights of it; a built-in one is ours with a tag too."""
+    name = tagged.partition(".")[0]
+    index = mine(name)
+    file = next(index.iterdir())
+    file.write_text(file.read_text().replace(f"ID: {name}", f"ID: {tagged}"))
+    assert main(["stage", f"mine-{name}", "--out", str(tmp_path / "repo")]) == 0
+    assert find_network(tagged) == find_network(name)
+    assert main(["verify", f"mine-{name}", "--repo", str(tmp_path / "repo")]) == 0
+
+
+def test_unknown_networks_are_listed_without_torch(mine):
+    """What lists, shows, validates and cards networks that are not ours imports neither torch nor timm."""
+    index = mine("test_resnet")
+    file = next(index.iterdir())
+    file.write_text(file.read_text().replace("ID: test_resnet", "ID: novelnet"))
+    script = "import sys; from rexnet_hub.cli import main;"
+    commands = ("list", "show mine-test_resnet", "validate", "card mine-test_resnet")
+    script += "".join(f"assert main({command.split()}) == 0;" for command in commands)
+    script += "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
+
+
+def test_several_families_are_evaluated_in_one_pass(mine, tmp_path, capsys):
+    """Networks of several families and sizes are counted over the same pictures, each with its own pixels."""
+    names = ["test_resnet", "test_vit", "mobilenetv3_small_050"]
+    mine(*names, classes=1000)
+    for row in read_classes()[:2]:
+        (tmp_path / "val" / row.synset).mkdir(parents=True)
+        picture(tmp_path / "val" / row.synset).rename(tmp_path / "val" / row.synset / f"{row.synset}_1.png")
+    repos = [str(tmp_path / name) for name in names]
+    for name, repo in zip(names, repos, strict=True):
+        assert main(["stage", f"mine-{name}", "--out", repo]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", *repos, "--data", str(tmp_path / "val"), "--subset", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows] == names
+    assert {row["images"] for row in rows} == {2}
+
+
+def test_any_network_is_published_to_a_folder(mine, tmp_path):
+    """A model of a network of timm's is published to a folder of repos, and loads from there."""
+    mine("test_vit")
+    words = ["publish", "mine-test_vit", "--to", str(tmp_path / "hub")]
+    assert main(words) == 0
+    assert not (tmp_path / "hub").exists()
+    assert main([*words, "--apply"]) == 0
+    network = AutoModel.from_pretrained(tmp_path / "hub" / "mine-test_vit")
+    assert network(torch.zeros(1, 3, 160, 160)).shape == (1, CLASSES)
+
+
+@pytest.mark.parametrize(
+    "name", ["test_resnet", "test_vit", "test_convnext", "mobilenetv3_small_050", "fastvit_t8", "tresnet_m"]
+)
+def test_what_timm_pushes_is_loaded(tmp_path, name):
+    """A repo as timm writes it gives timm's logits, with other channels too where the stem is one for RGB."""
+    theirs: Any = timm.create_model(name, num_classes=CLASSES).eval()
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
+    px = theirs.pretrained_cfg["input_size"][-1]
+    pixels = torch.randn(1, 3, px, px)
+    with torch.inference_mode():
+        assert torch.equal(AutoModel.from_pretrained(tmp_path)(pixels), theirs(pixels))
+    if name == "tresnet_m":  # its stem sees 48 channels, of 4 by 4 pixels
+        with pytest.raises(UsageError, match="a stem for 48 channels takes no others"):
+            AutoModel.from_pretrained(tmp_path, in_chans=1)
+        return
+    grey: Any = timm.create_model(f"local-dir:{tmp_path}", pretrained=True, in_chans=1).eval()
+    with torch.inference_mode():
+        ours = AutoModel.from_pretrained(tmp_path, in_chans=1)
+        torch.testing.assert_close(ours(pixels[:, :1]), grey(pixels[:, :1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        ("test_vit", {"img_size": 192}),
+        ("test_vit", {"global_pool": "avg"}),
+        ("resnet18", {"output_stride": 8}),
+    ],
+)
+def test_what_timm_pushes_of_another_network_is_refused_by_its_key(tmp_path, name, argument):
+    """A repo whose arguments make another network than its name is refused by that argument."""
+    theirs = timm.create_model(name, num_classes=CLASSES, **argument)
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
+    with pytest.raises(RepoError, match=f"'model_args.{next(iter(argument))}' is"):
+        AutoModel.from_pretrained(tmp_path)
+
+
+def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monkeypatch):
+    """Without timm what needs no network goes on; the rest is one line, and nothing is written."""
+    index = mine("test_resnet")
+    repo, checkpoint = str(tmp_path / "repo"), str(next(tmp_path.glob("*.pth")))
+    assert main(["stage", "mine-test_resnet", "--out", repo]) == 0
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "timm" else real(name))
+    timm_networks._read_registry.cache_clear()
+    out, shown = str(tmp_path / "out"), str(picture(tmp_path))
+    added = (
+        "--name new --collection Mine --image-size 160 --crop-pct 0.9 --interpolation bicubic --license mit"
+    )
+    try:
+        for command in ("validate", "list", "show", "card", "recipe"):
+            assert (
+                main([command, *(["mine-test_resnet"] if command not in ("validate", "list") else [])]) == 0
+            )
+        capsys.readouterr()
+        assert main(["verify", "mine-test_resnet"]) == 0
+        assert "pip install 'rexnet-hub[timm]'" in " ".join(capsys.readouterr().out.split())
+        for words in (
+            ["lock"],
+            ["stage", "mine-test_resnet", "--out", out],
+            ["convert", checkpoint, "--model", "mine-test_resnet", "--out", out],
+            ["add", checkpoint, *added.split()],
+            ["verify", "mine-test_resnet", "--repo", repo],
+            ["predict", "mine-test_resnet", shown],
+            ["predict", repo, shown],
+            ["export", repo, "--format", "onnx", "--out", out],
+        ):
+            assert main(words) == 1, words
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1
+            assert "pip install 'rexnet-hub[timm]'" in said
+    finally:
+        timm_networks._read_registry.cache_clear()
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert {file for file in after if before.get(file) != after[file]} == {tmp_path / "picture.png"}
+    assert index.is_dir()
+
+
+def test_a_name_far_from_all_names_some():
+    """A name like none is refused with some of the many that there are, not with all."""
+    with pytest.raises(
+        UnknownModelError, match=r"There are: rexnet_100, .* and [\d,]+ more\. timm"
+    ) as caught:
+        find_network("zzz qqq")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("num_classes", -1), ("in_chans", 0), ("in_chans", 1.5), ("drop_rate", 2), ("drop_path_rate", -0.1)],
+)
+def test_an_option_out_of_range_is_refused(name, option, value):
+    """Whatever the network, what no network can be is refused before it is built."""
+    with pytest.raises(UsageError, match=f"{option} is {value}; it"):
+        create_model(name, **{option: value})
+
+
+@pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
+@pytest.mark.parametrize("indices", [[], [99]])
+def test_maps_that_a_network_does_not_have_are_refused(name, indices):
+    """Asking for no map, or for one that is not there, is refused with how many there are."""
+    with pytest.raises(UsageError, match=r"out_indices .* do not name any of the 5"):
+        create_model(name, features_only=True, out_indices=indices)

@@ -18,7 +18,7 @@ from rexnet_hub.nets.state_dict import Shape, TensorTable, require_tensors
 
 __all__ = [
     "Family", "KeyMap", "Network", "built_in_network", "choose_key_map", "find_network", "fit_networks",
-    "known_network", "list_families",
+    "how_to_know_more", "known_network", "list_families",
 ]  # fmt: skip
 
 
@@ -30,10 +30,10 @@ def list_families() -> tuple[Family, ...]:
 
 
 def built_in_network(architecture: str) -> Network | None:
-    """Find a network of the built-in families, whose tensors are planned without torch."""
-    families = (family for family in list_families() if architecture in family.architectures)
-    family = next(families, None)
-    return Network(architecture, family) if family else None
+    """Find a network of the built-in families, perhaps by a name with a tag: planned without torch."""
+    name = architecture.partition(".")[0]
+    family = next((family for family in list_families() if name in family.architectures), None)
+    return Network(name, family) if family else None
 
 
 def known_network(architecture: str) -> Network | None:
@@ -49,14 +49,16 @@ def find_network(architecture: str) -> Network:
     """
     if (network := known_network(architecture)) is None:
         known = [name for family in list_families() for name in family.architectures]
-        raise UnknownModelError(architecture, [*known, *timm_networks.names()], kind="network", hint=_hint())
+        raise UnknownModelError(
+            architecture, [*known, *timm_networks.names()], kind="network", hint=how_to_know_more()
+        )
     return network
 
 
-def _hint() -> str:
+def how_to_know_more() -> str:
     """Return what could make an unknown network known."""
     if timm_networks.is_installed():
-        return f"{timm_networks.version()} has none of that name either; another version may."
+        return f"{timm_networks.version()} does not have it either; another version may."
     return f"timm has many more: pip install 'rexnet-hub[{timm_networks.EXTRA}]'"
 
 

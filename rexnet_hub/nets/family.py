@@ -99,6 +99,16 @@ def is_part(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= 1
 
 
+def require_whole(what: str, number: Any, least: int) -> None:
+    """Refuse what is not a whole number, or too small.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if type(number) is not int or number < least:
+        raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """All that is known of a family of networks.
@@ -150,7 +160,7 @@ class Network:
     @property
     def fixed(self) -> Mapping[str, tuple[Any, ...]]:
         """The arguments of timm's that can only have these values."""
-        return self.family.fixed(self.config)
+        return self.ask(self.family.fixed, self.config)
 
     def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
@@ -188,6 +198,11 @@ class Network:
         if unknown := [name for name in options if name not in usual]:
             takes = ", ".join(usual)
             raise UsageError(f"{self.architecture} takes no {', '.join(unknown)}; it takes {takes}")
+        require_whole("in_chans", options.get("in_chans", 3), 1)
+        require_whole("num_classes", options.get("num_classes", 0), 0)
+        for name in ("drop_rate", "drop_path_rate"):
+            if not is_part(rate := options.get(name, 0)):
+                raise UsageError(f"{name} is {rate}; it lies in 0..1")
         return self.ask(self.family.build, self.config, **options)
 
     def take_features(self, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:

@@ -123,6 +123,7 @@ def _family(module: str) -> Family:
         parts=_parts,
         build=_build_classifier,
         take_features=_take_features,
+        fixed=lambda architecture: {name: (value,) for name, value in _arguments(architecture).items()},
         options={"drop_rate": is_part, "drop_path_rate": is_part},
         provider=version(),
     )
@@ -144,11 +145,21 @@ def _plan(architecture: str, **options: int) -> TensorPlan:
 
 
 @functools.lru_cache(maxsize=512)
+def _arguments(architecture: str) -> dict[str, Any]:
+    """Return the arguments that timm writes into a config.json of the network as it is by itself."""
+    from timm.models import get_model_args
+
+    own = get_model_args(_build(architecture, device="meta"))
+    listed = {name: list(value) if isinstance(value, tuple) else value for name, value in own.items()}
+    return {name: value for name, value in listed.items() if name not in ("num_classes", "in_chans")}
+
+
+@functools.lru_cache(maxsize=512)
 def _parts(architecture: str) -> Parts:
     import timm
 
     network, settings = _build(architecture, device="meta"), timm.get_pretrained_cfg(architecture)
-    pool, known = getattr(network, "global_pool", None), settings.to_dict() if settings else {}
+    known = settings.to_dict() if settings else {}
     side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
     fields = {
         "crop_pct": "crop_pct",
@@ -160,7 +171,7 @@ def _parts(architecture: str) -> Parts:
         first_conv=known.get("first_conv") or (),
         classifier=known.get("classifier") or (),
         num_features=network.num_features,
-        global_pool=pool if isinstance(pool, str) else "",
+        global_pool=_arguments(architecture).get("global_pool", ""),
         pool_size=lambda px: pooled if px == side_px else None,
         input={"image_size": side_px}
         | {ours: known[theirs] for theirs, ours in fields.items() if theirs in known},
@@ -184,9 +195,8 @@ def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> Fe
     taps = getattr(network, "feature_info", ())
     if not hasattr(network, "forward_intermediates") or not taps:
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
-    if out_indices is not None and any(not -len(taps) <= index < len(taps) for index in out_indices):
-        raise UsageError(f"out_indices {(*out_indices,)} do not name any of the {len(taps)} maps, from 0")
-    chosen = sorted(
-        {*range(len(taps))} if out_indices is None else {index % len(taps) for index in out_indices}
-    )
+    indices = range(len(taps)) if out_indices is None else out_indices
+    if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
+        raise UsageError(f"out_indices {(*indices,)} do not name any of the {len(taps)} maps, from 0")
+    chosen = sorted({index % len(taps) for index in indices})
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))

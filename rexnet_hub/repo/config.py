@@ -20,7 +20,7 @@ from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
 from rexnet_hub.index.network import entry_classes
-from rexnet_hub.nets import Network, find_network, known_network
+from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
 from rexnet_hub.terminal import printable
 
@@ -201,13 +201,14 @@ def read_config(file: Path) -> RepoConfig:
     takes = network.family.options if network else {}
     options = _find_each({name: f"model_args.{name} {OUTSIDE.get(name, '')}" for name in takes}, keys)
     problems = [f"missing: {name}" for name in NEEDED if name not in given]
+    if isinstance(name := given.get("architecture"), str) and network is None:
+        problems += [f"no network is named {name!r}. {how_to_know_more()}"]
     problems += [problem for item in keys.items() if (problem := _refuse(*item, given, network))]
-    size: list[int] = given.get("input_size", [])
-    if not problems and network and (problem := network.find_size_problem(size[1])):
+    if not problems and network and (problem := network.find_size_problem(given["input_size"][1])):
         problems = [problem]
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
-    del given["input_size"]
+    size = given.pop("input_size")
     preprocessing = Preprocessing(
         input_px=size[1],
         crop_fraction=float(given.pop("crop_pct")),
@@ -262,12 +263,14 @@ def _read_keys(file: Path) -> tuple[Keys, str]:
 def _refuse(key: str, value: Any, given: Keys, network: Network | None) -> str | None:
     """Return why a key cannot be honoured; None where it can."""
     fixed, checks = FIXED | {"model_args.num_classes": (given.get("num_classes"),)}, dict(_CHECKS)
+    has_one_size = network is None or network.parts.is_fixed_size
+    fixed["pretrained_cfg.fixed_input_size"] = (False, None, True) if has_one_size else (False, None)
     if network is not None:
         takes = network.family.options
         fixed |= {f"model_args.{name}": values for name, values in network.fixed.items()}
-        fixed["pretrained_cfg.fixed_input_size"] = (network.parts.is_fixed_size, None)
-        for name, outside in OUTSIDE.items():
-            fixed |= {} if name in takes else {outside: (network.parts.global_pool, None)}
+        fixed |= {
+            outside: (network.parts.global_pool, None) for n, outside in OUTSIDE.items() if n not in takes
+        }
         checks |= {f"model_args.{name}": check for name, check in takes.items()}
         checks |= {outside: takes[name] for name, outside in OUTSIDE.items() if name in takes}
     if key in IGNORED or value in fixed.get(key, ()) or (key in checks and checks[key](value)):

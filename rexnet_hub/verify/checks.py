@@ -30,7 +30,7 @@ from rexnet_hub.layout import (
     SIGNATURE_FILES,
     WEIGHTS_FILE,
 )
-from rexnet_hub.nets import find_network
+from rexnet_hub.nets import find_network, known_network
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import merge_cards
 from rexnet_hub.pages.snippets import find_place
@@ -60,7 +60,9 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
     """Compare `Parameters` with the count."""
     entry = evidence.entry
     if (claim := entry.metadata.get("parameters")) is not None:
-        own = "" if entry.value("num_classes") else "; with its own classes, the entry states none"
+        own = (
+            "" if entry.value("num_classes") is not None else "; with its own classes, the entry states none"
+        )
         how = f"counted from the network's tensors{own}"
         yield evidence.compare_claim("parameters", claim, entry_plan(entry).parameters, note=how)
 
@@ -143,8 +145,9 @@ def judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Fi
 def check_config(evidence: Evidence) -> Iterator[Finding]:
     """Compare the repo's config.json with each input setting of the entry, then as a whole."""
     entry, repo = evidence.entry, evidence.repo
-    labels = entry_labels(entry)
-    stated = _config_claims(entry.architecture, entry.value("num_classes"), entry.preprocessing)
+    labels, network = entry_labels(entry), known_network(entry.architecture)
+    name = network.architecture if network else entry.architecture  # that of a former name, or with a tag
+    stated = _config_claims(name, entry.value("num_classes"), entry.preprocessing)
     if repo is None:
         for claim, value in {**stated, "labels": f"{len(labels)} names"}.items():
             yield evidence.leave(claim, stated=value, note=NEEDS_REPO)

@@ -30,6 +30,7 @@ from rexnet_hub.nets.families.rexnet.shapes import (
     plan_blocks,
     stem_channels,
 )
+from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 
@@ -255,11 +256,6 @@ class ReXNet(Classifier):
         if output_stride not in OUTPUT_STRIDES:
             problem = f"output_stride is {output_stride}; there are {', '.join(map(str, OUTPUT_STRIDES))}"
             raise UsageError(problem)
-        for what, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
-            if not 0 <= rate <= 1:
-                raise UsageError(f"{what} is {rate}; it lies in 0..1")
-        _require_whole("in_chans", in_chans, 1)
-        _require_whole("num_classes", num_classes, 0)
         self.config, self.num_classes = config, num_classes
         self.in_chans, self.drop_rate = in_chans, drop_rate
         self.grad_checkpointing = False
@@ -312,7 +308,7 @@ class ReXNet(Classifier):
 
     def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """Replace the classifier by a newly drawn one; 0 classes removes it."""
-        _require_whole("num_classes", num_classes, 0)
+        require_whole("num_classes", num_classes, 0)
         old = next(self.parameters())
         pool = self.head.global_pool if global_pool is None else global_pool
         head = Head(self.num_features, num_classes, pool, self.drop_rate).apply(init_weights)
@@ -322,11 +318,6 @@ class ReXNet(Classifier):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Set whether training stores only each block's input and recomputes the rest backward."""
         self.grad_checkpointing = enable
-
-
-def _require_whole(what: str, number: int, least: int) -> None:
-    if type(number) is not int or number < least:
-        raise UsageError(f"{what} is {number!r}; it is a whole number, {least} or more")
 
 
 class ReXNetFeatures(FeatureMaps):
