@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
@@ -81,7 +81,7 @@ class _Transfer:
     """The progress of a download."""
 
     url: str
-    target: BinaryIO
+    target: IO[bytes]
     identity: Identity
     policy: FetchPolicy
     progress: ShowBytes | None
@@ -126,7 +126,7 @@ class _Transfer:
 
 def download(
     url: str,
-    target: BinaryIO,
+    target: IO[bytes],
     *,
     identity: Identity,
     policy: FetchPolicy,
