@@ -179,8 +179,8 @@ class HubError(RexnetHubError):
 
     Attributes:
         kind: `no-answer`, `busy` (5xx), `limited` (429, or it asked to wait), `no-repo`, `no-revision`,
-            `no-file`, `gone` (gated, disabled, 404), `moved` (412), `exists` (409), `bad-token` (401) or
-            `refused`.
+            `no-file`, `gone` (gated, disabled, 404), `moved` (412), `exists` (409), `bad-token` (401),
+            `led-away` (to another host) or `refused`.
         wait_seconds: How long the Hub asks to wait, where it says so.
     """
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from rexnet_hub.addresses import find_proxy, host_of
 from rexnet_hub.errors import GONE, FileProblem, HubError, RexnetHubError
+from rexnet_hub.hub.guard import ForeignHostError
 from rexnet_hub.hub.limits import HeldError, note_hold
 
 _TOKEN = re.compile(r"(?:hf_|eyJ)[\w.-]{6,}|(?i:bearer\s+)\S+")
@@ -167,7 +168,7 @@ def _by_transport(error: BaseException) -> tuple[str, str]:
         error, (OSError, ValueError, httpx.HTTPError)
     ):
         return "no-answer", f"{at} gave an answer that makes no sense ({name}); run it again"
-    return "refused", words or name
+    return "led-away" if isinstance(error, ForeignHostError) else "refused", words or name
 
 
 def clean(text: str) -> str:

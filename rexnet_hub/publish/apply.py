@@ -143,7 +143,7 @@ def _do(
         try:
             answer = act()
         except HubError as error:
-            if error.kind == "limited":  # it is not done, and is not asked before its time
+            if error.kind in ("limited", "led-away"):  # not to be asked before its time, or any more
                 raise
             failure = error
         state = remote.read()

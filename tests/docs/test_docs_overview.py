@@ -152,6 +152,7 @@ def test_points_stand_where_the_data_says(open_page, records, width):
     units = {"macs": 1e9, "flops": 1e9, "parameters": 1e6, "file_size": 1e6}
     for cost in costs:
         page.get_by_label("Cost axis").select_option(cost)
+        wait_for_chart(page)
         x_of = scale(page, ".hub-x", lambda box: box["x"] + box["width"] / 2)
         y_of = scale(page, ".hub-y", lambda box: box["y"] + box["height"] / 2)
         for name, record in records.items():

@@ -62,7 +62,7 @@ def test_a_redirect_away_is_refused_and_nothing_kept(published, on, away, tmp_pa
     assert said.endswith("nothing was asked there. Check HF_ENDPOINT, or tell the Hub's people")
     assert "\n" not in said
     assert "SECRET" not in said + caplog.text
-    assert caught.value.kind == "refused"
+    assert caught.value.kind == "led-away"
     assert "model.safetensors" not in kept(tmp_path)
     assert "GET /x" not in published.requests()
     AutoModel.from_pretrained("org/small")
