@@ -296,7 +296,6 @@ def classify(
     if wrong:
         raise wrong[0]
     model: Any = AutoModel.from_pretrained(source, **access)
-    assert isinstance(model, Classifier) or True
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
     guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))

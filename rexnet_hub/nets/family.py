@@ -42,7 +42,7 @@ class Parts:
         num_features: Channels before the classifier.
         global_pool: How they are pooled.
         pool_size: From a picture's height to that of the last feature map; None where it is not known.
-        input: The provider's own settings of the input, such as `image_size`; shown as the provider's.
+        input_px: Side of the pictures that it was made for; 0 where it takes any.
         is_fixed_size: Whether pictures of another size are refused.
     """
 
@@ -51,7 +51,7 @@ class Parts:
     num_features: int
     global_pool: str = "avg"
     pool_size: Callable[[int], int | None] = lambda input_px: None
-    input: Mapping[str, Any] = field(default_factory=dict)
+    input_px: int = 0
     is_fixed_size: bool = False
 
 
@@ -114,7 +114,6 @@ class Family:
     """All that is known of a family of networks.
 
     Attributes:
-        name: As people write it.
         architectures: The configuration of each network, by its name.
         plan: From configuration, `num_classes` and `in_chans` to the tensors.
         parts: From a configuration to what others must know.
@@ -127,7 +126,6 @@ class Family:
         provider: Whose code builds it, with its version.
     """
 
-    name: str
     architectures: Mapping[str, Any]
     plan: Callable[..., TensorPlan]
     parts: Callable[[Any], Parts]
@@ -182,10 +180,10 @@ class Network:
 
     def find_size_problem(self, input_px: int) -> str | None:
         """Return why it does not take pictures of a size; None where it does."""
-        own_px = self.parts.input.get("image_size")
-        if not self.parts.is_fixed_size or input_px == own_px:
+        parts = self.parts
+        if not parts.is_fixed_size or input_px == parts.input_px:
             return None
-        return f"{self.architecture} takes pictures of {own_px} px alone, not of {input_px}"
+        return f"{self.architecture} takes pictures of {parts.input_px} px alone, not of {input_px}"
 
     def build(self, **options: Any) -> Classifier:
         """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.

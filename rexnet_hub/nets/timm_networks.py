@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import NetworkError, UsageError
 from rexnet_hub.nets.family import Family, Network, Parts, TensorPlan, is_part
 from rexnet_hub.nets.state_dict import Shape, table_of
 
@@ -63,7 +63,6 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
 
     Each is built without memory, and no further than to the first tensors of a shape that is not there.
     """
-    import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
     shapes, strange = {*tensors.values()}, 0
@@ -77,14 +76,13 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
 
     for name, module in _read_registry()[0].items():
         strange = 0
-        hook = register_module_parameter_registration_hook(refuse)
+        network, hook = Network(name, _family(module)), register_module_parameter_registration_hook(refuse)
         try:
-            built = _build(name, num_classes=_CLASSES, in_chans=3, device=torch.device("meta"))
-        except Exception:
+            built = network.ask(_build, name, num_classes=_CLASSES, in_chans=3, device="meta")
+        except NetworkError:  # of another shape, or not to be built at all
             continue
         finally:
             hook.remove()
-        network = Network(name, _family(module))
         rows = network.count_classes(tensors)
         own = {
             n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
@@ -117,7 +115,6 @@ def _read_registry() -> tuple[dict[str, str], dict[str, str]]:
 def _family(module: str) -> Family:
     names = [name for name, own in _read_registry()[0].items() if own == module]
     return Family(
-        name=module,
         architectures={name: name for name in names},
         plan=_plan,
         parts=_parts,
@@ -161,20 +158,13 @@ def _parts(architecture: str) -> Parts:
     network, settings = _build(architecture, device="meta"), timm.get_pretrained_cfg(architecture)
     known = settings.to_dict() if settings else {}
     side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
-    fields = {
-        "crop_pct": "crop_pct",
-        "interpolation": "interpolation",
-        "mean": "image_mean",
-        "std": "image_std",
-    }
     return Parts(
         first_conv=known.get("first_conv") or (),
         classifier=known.get("classifier") or (),
         num_features=network.num_features,
         global_pool=_arguments(architecture).get("global_pool", ""),
         pool_size=lambda px: pooled if px == side_px else None,
-        input={"image_size": side_px}
-        | {ours: known[theirs] for theirs, ours in fields.items() if theirs in known},
+        input_px=side_px,
         is_fixed_size=bool(known.get("fixed_input_size")),
     )
 

@@ -50,7 +50,7 @@ def test_the_plan_is_timms_network(name):
 def test_features_are_timms(name):
     """Feature maps of a whole network are those of timm's own features."""
     network = find_network(name)
-    whole, side_px = network.build(), network.parts.input["image_size"]
+    whole, side_px = network.build(), network.parts.input_px
     theirs: Any = timm.create_model(name).eval()
     theirs.load_state_dict(whole.state_dict())
     pixels = torch.randn(2, 3, side_px, side_px)

@@ -72,7 +72,6 @@ def _fixed(config: ReXNetConfig) -> Mapping[str, tuple[Any, ...]]:
 
 
 FAMILY = Family(
-    name="ReXNet",
     architectures=CONFIGS,
     plan=_plan,
     parts=_parts,
