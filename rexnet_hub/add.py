@@ -182,16 +182,21 @@ def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Conte
 
 def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
     """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
-    fitting = {
-        n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})
-    }
+    shapes = {name: shape for name, (_, shape) in tensors.items()}
+    meant = {by: find_network(name) for by, name in said.items()}
+    chosen = {network.architecture: network for network in meant.values()}
+    if len(chosen) == 1 and (network := chosen.popitem()[1]).fits(shapes):
+        return network, network.count_classes(shapes)
+    fitting = {network.architecture: (network, classes) for network, classes in fit_networks(shapes)}
+    for by, network in meant.items():
+        if not fitting:
+            require_tensors(tensors, network.plan_like(shapes).tensors, file=checkpoint)
+        if network.architecture not in fitting:
+            raise UsageError(f"{by}: is of {said[by]}, the checkpoint is a {' or '.join(fitting)}")
+        fitting = {network.architecture: fitting[network.architecture]}
     if not fitting:
         problem = f"its {len(tensors)} tensors are those of no network that is known here"
         raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")
-    for by, name in said.items():
-        if (network := find_network(name)).architecture not in fitting:
-            raise UsageError(f"{by}: is of {name}, the checkpoint is a {' or '.join(fitting)}")
-        fitting = {network.architecture: fitting[network.architecture]}
     if len(fitting) > 1:
         problem = (
             f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"

@@ -75,6 +75,14 @@ def mine(tmp_path, monkeypatch):
     return make
 
 
+def adding(checkpoint):
+    """Return the words of a command that adds a checkpoint."""
+    said = (
+        "--name new --collection Mine --image-size 224 --crop-pct 0.9 --interpolation bicubic --license mit"
+    )
+    return ["add", str(checkpoint), *said.split()]
+
+
 def picture(folder):
     """Save a picture that no square crop shows whole."""
     Image.effect_noise((350, 310), 80).convert("RGB").save(folder / "picture.png")
@@ -171,23 +179,51 @@ def test_a_checkpoint_that_fits_several_networks_names_them(mine, tmp_path, caps
     """A checkpoint of tensors that several networks have is added only as the one that somebody names."""
     mine("test_resnet")
     torch.save(timm.create_model("resnet18", num_classes=CLASSES).state_dict(), tmp_path / "mine.pth")
-    words = [
-        "add",
-        str(tmp_path / "mine.pth"),
-        "--name",
-        "new",
-        "--collection",
-        "Mine",
-        "--image-size",
-        "224",
-    ]
-    words += ["--crop-pct", "0.9", "--interpolation", "bicubic", "--license", "mit"]
+    words = adding(tmp_path / "mine.pth")
     assert main(words) == 1
     assert "resnet18, resnetblur18; say which with --architecture" in " ".join(
         capsys.readouterr().err.split()
     )
     assert main([*words, "--architecture", "resnet18"]) == 0
     assert load_index().find("new").architecture == "resnet18"
+
+
+@pytest.fixture
+def few_networks(monkeypatch):
+    """A timm of few networks, so that a search through all is quick."""
+    modules, renamed = timm_networks._read_registry()
+    few = {name: modules[name] for name in ("test_resnet", "test_vit", "rexnet_100")}
+    monkeypatch.setattr(timm_networks, "_read_registry", lambda: (few, renamed))
+
+
+@pytest.mark.usefixtures("few_networks")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"odd.bias": torch.zeros(3)}, "1 extra (odd.bias)"),
+        ({"conv1.0.weight": torch.zeros(16, 1, 3, 3)}, "is float32 [16, 1, 3, 3], not float32 [16, 3, 3, 3]"),
+    ],
+)
+def test_what_keeps_a_checkpoint_from_the_network_that_is_named(mine, tmp_path, capsys, change, said):
+    """A checkpoint that is nearly the network that somebody names is refused by the tensors that differ."""
+    mine("test_resnet")
+    state = timm.create_model("test_resnet", num_classes=CLASSES).state_dict()
+    torch.save(state | change, tmp_path / "mine.pth")
+    assert main(adding(tmp_path / "mine.pth")) == 1
+    assert "are those of no network that is known here" in capsys.readouterr().err
+    assert main([*adding(tmp_path / "mine.pth"), "--architecture", "test_resnet"]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_networks")
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "rexnet_100"])
+def test_a_checkpoint_without_a_classifier_is_added(mine, tmp_path, name):
+    """The network is found by its other tensors, and has no classes."""
+    mine("test_resnet")
+    torch.save(timm.create_model(name, num_classes=0).state_dict(), tmp_path / "mine.pth")
+    assert main(adding(tmp_path / "mine.pth")) == 0
+    entry = load_index().find("new")
+    assert (entry.architecture, entry.value("num_classes")) == (name, 0)
 
 
 def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
@@ -329,9 +365,6 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "timm" else real(name))
     timm_networks._read_registry.cache_clear()
     out, shown = str(tmp_path / "out"), str(picture(tmp_path))
-    added = (
-        "--name new --collection Mine --image-size 160 --crop-pct 0.9 --interpolation bicubic --license mit"
-    )
     try:
         for command in ("validate", "list", "show", "card", "recipe"):
             assert (
@@ -344,7 +377,7 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
             ["lock"],
             ["stage", "mine-test_resnet", "--out", out],
             ["convert", checkpoint, "--model", "mine-test_resnet", "--out", out],
-            ["add", checkpoint, *added.split()],
+            adding(checkpoint),
             ["verify", "mine-test_resnet", "--repo", repo],
             ["predict", "mine-test_resnet", shown],
             ["predict", repo, shown],

@@ -87,6 +87,7 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
         own = {
             n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
             for n, (_, s) in table_of(built.state_dict()).items()
+            if rows or s[:1] != (_CLASSES,)
         }
         if own == tensors:
             yield network, rows
