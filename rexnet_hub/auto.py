@@ -298,6 +298,8 @@ def classify(
     model: Any = AutoModel.from_pretrained(source, **access)
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
+    if not model.num_classes:
+        raise RepoError(f"{source}: has no classes; AutoModel gives its features")
     guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
     for start in range(0, len(files), BATCH):
         batch = processor(files[start : start + BATCH])

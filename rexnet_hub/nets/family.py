@@ -225,7 +225,7 @@ class Network:
             return what(*args, **options)
         except RexnetHubError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # an exit of a provider's is no verdict of ours
             first = (str(error).splitlines() or [""])[0]
             problem = f"{self.architecture} of {self.family.provider} cannot be built or run"
             raise NetworkError(f"{problem}: {type(error).__name__}: {first}") from error

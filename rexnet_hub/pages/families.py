@@ -25,7 +25,7 @@ def find_obstacle(entry: Entry) -> str:
     """Return why nobody can load an entry here, in a sentence of Markdown; empty where it can be loaded."""
     if not is_known(entry):
         return f"rexnet_hub does not know the network {code(entry.architecture)}: it cannot check or load it."
-    unstated = [*([] if entry.value("num_classes") else ["num_classes"]), *entry.unstated_input]
+    unstated = [*(["num_classes"] if entry.value("num_classes") is None else []), *entry.unstated_input]
     labels = ", ".join(FIELD_LABELS[name] for name in unstated)
     return labels and f"rexnet_hub can load it once its entry states what is not stated yet: {labels}."
 
