@@ -2,8 +2,12 @@
 
 import importlib.util
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,23 +17,24 @@ from PIL import Image
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, classify, create_model
 from rexnet_hub.cli import main
-from rexnet_hub.errors import RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import NetworkError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import load_index
 from rexnet_hub.nets import find_network, timm_networks
+from rexnet_hub.pages.site import render_site
 from rexnet_hub.standins.make import is_standin, write_standin
 
 CLASSES = 7
 #: The networks that the chain is tried on: a kind each of norms, padding, embeddings, input size.
 NETWORKS = {
     "test_resnet": 160, "test_convnext": 160, "test_vit": 160, "mobilenetv3_small_050": 224,
-    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224,
+    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224, "dla46_c": 224,
 }  # fmt: skip
 SLOW = ("inception_resnet_v2",)
 EACH = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name in NETWORKS
-    if name != "rexnet_100"
+    if name not in ("rexnet_100", "dla46_c")
 ]
 ENTRY = """
   - Name: mine-{name}
@@ -87,6 +92,14 @@ def picture(folder):
     """Save a picture that no square crop shows whole."""
     Image.effect_noise((350, 310), 80).convert("RGB").save(folder / "picture.png")
     return folder / "picture.png"
+
+
+def one_image(folder):
+    """Make a validation set of one image."""
+    synset = folder / "val" / read_classes()[0].synset
+    synset.mkdir(parents=True)
+    picture(folder).rename(synset / f"{synset.name}_1.png")
+    return folder / "val"
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -217,13 +230,58 @@ def test_what_keeps_a_checkpoint_from_the_network_that_is_named(mine, tmp_path, 
 
 @pytest.mark.usefixtures("few_networks")
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "rexnet_100"])
-def test_a_checkpoint_without_a_classifier_is_added(mine, tmp_path, name):
-    """The network is found by its other tensors, and has no classes."""
+def test_a_checkpoint_without_a_classifier_is_added(mine, tmp_path, name, capsys):
+    """The network is found by its other tensors; card and page show features; no class is predicted."""
     mine("test_resnet")
     torch.save(timm.create_model(name, num_classes=0).state_dict(), tmp_path / "mine.pth")
-    assert main(adding(tmp_path / "mine.pth")) == 0
+    assert main([*adding(tmp_path / "mine.pth"), "--image-size", str(NETWORKS[name])]) == 0
     entry = load_index().find("new")
     assert (entry.architecture, entry.value("num_classes")) == (name, 0)
+    capsys.readouterr()
+    assert main(["card", "new"]) == 0
+    card = capsys.readouterr().out
+    page = render_site([entry])["models/new.md"]
+    assert all("features_only" in text and "argmax" not in text for text in (card, page))
+    assert main(["predict", "new", str(picture(tmp_path))]) == 1
+    assert "has no classes; AutoModel gives its features" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_networks")
+def test_a_size_that_a_new_model_does_not_take_leaves_the_index(mine, tmp_path, capsys, monkeypatch):
+    """What is added must take the pictures that it states, and run: else no byte of the index is another."""
+    index = mine("test_resnet")
+    before = {file: file.read_bytes() for file in index.iterdir()}
+    torch.save(timm.create_model("test_vit", num_classes=3).state_dict(), tmp_path / "mine.pth")
+    assert main(adding(tmp_path / "mine.pth")) == 2
+    assert "new: test_vit takes pictures of 160 px alone, not of 224" in capsys.readouterr().err
+    monkeypatch.setattr(timm.models.VisionTransformer, "forward", lambda *_: sys.exit(3))
+    assert main([*adding(tmp_path / "mine.pth"), "--image-size", "160"]) == 1
+    assert "cannot be built or run: SystemExit: 3" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in index.iterdir()} == before
+
+
+def test_a_clone_of_timm_has_the_version_that_its_files_say(tmp_path):
+    """A timm on the path that no package manager put there is known by its own files, as is what it lacks."""
+    clone = shutil.copytree(
+        Path(timm.__file__).parent, tmp_path / "timm", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    (clone / "version.py").write_text("__version__ = '0.9.99'\n")
+    (clone / "models" / "resnet.py").write_text("")
+    script = "from rexnet_hub.nets import find_network; print(find_network('test_vit').family.provider);"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{script} find_network('resnet50')"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.stdout == "timm 0.9.99\n"
+    assert ran.stderr.endswith("timm 0.9.99 does not have it either; another version may.\n")
+
+
+def test_a_network_that_exits_ends_no_command_well(monkeypatch):
+    """A provider that calls sys.exit is refused like one that raises: its exit code is not the command's."""
+    monkeypatch.setattr(timm.models.ResNet, "__init__", lambda *_, **__: sys.exit(0))
+    with pytest.raises(NetworkError, match=r"test_resnet of timm .* SystemExit: 0"):
+        create_model("test_resnet")
 
 
 def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
@@ -234,6 +292,75 @@ def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
     repo = tmp_path / "repo"
     assert main(["stage", "mine-test_vit", "--out", str(repo)]) == 1
     assert "test_vit takes pictures of 160 px alone, not of 192" in capsys.readouterr().err
+
+
+def test_a_size_that_a_network_cannot_run_is_refused(mine, tmp_path, capsys):
+    """Whatever loads or counts a network for pictures that it cannot run says so in one line, and no more."""
+    index = mine("dla46_c", classes=1000)
+    file, repo, odd = next(index.iterdir()), tmp_path / "repo", tmp_path / "odd"
+    assert main(["stage", "mine-dla46_c", "--out", str(repo)]) == 0
+    shutil.copytree(repo, odd)
+    (odd / "config.json").write_text((odd / "config.json").read_text().replace("224", "225"))
+    file.write_text(file.read_text().replace("Image Size: 224", "Image Size: 225"))
+    images, out = one_image(tmp_path), str(tmp_path / "out")
+    shown, before = str(picture(tmp_path)), {*tmp_path.rglob("*")}
+    for words in (
+        ["stage", "mine-dla46_c", "--out", out],
+        ["lock", "mine-dla46_c"],
+        ["predict", "mine-dla46_c", shown],
+        ["predict", str(odd), shown],
+        ["export", str(odd), "--out", out],
+        ["evaluate", str(odd), "--data", str(images), "--subset", "--record", out],
+        ["verify", "mine-dla46_c", "--repo", str(odd)],
+    ):
+        capsys.readouterr()
+        assert main(words) == 1, words
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        assert re.search("dla46_c.*broadcast", said), said
+    assert {*tmp_path.rglob("*")} == before
+    with pytest.raises(RepoError, match="does not take pictures of 225 px: dla46_c of timm"):
+        AutoModel.from_pretrained(odd, features_only=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "REPO", "PICTURE"],
+        ["evaluate", "REPO", "--data", "IMAGES", "--subset"],
+        ["evaluate", "REPO", "--data", "IMAGES", "--subset", "--explain", "50"],
+        ["lock", "mine-test_resnet"],
+        pytest.param(["export", "REPO", "--out", "OUT"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_that_raises_as_it_runs_is_one_line(mine, tmp_path, capsys, monkeypatch, words):
+    """What a provider's code raises where no check foresaw it is one line, with the model's name."""
+    mine("test_resnet", classes=1000)
+    places = {"REPO": tmp_path / "repo", "IMAGES": one_image(tmp_path), "OUT": tmp_path / "out"}
+    places["PICTURE"] = picture(tmp_path)
+    assert main(["stage", "mine-test_resnet", "--out", str(places["REPO"])]) == 0
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("no such\nshape")
+
+    monkeypatch.setattr(timm.models.ResNet, "forward_head", fail)
+    before = {*tmp_path.rglob("*")}
+    capsys.readouterr()
+    assert main([str(places.get(word, word)) for word in words]) == 1
+    assert capsys.readouterr().err.endswith("cannot be built or run: AssertionError: no such\n")
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_a_stem_that_nobody_knows_takes_no_other_channels(tmp_path):
+    """A network without a known stem loads with its own channels alone, and is refused with others."""
+    theirs: Any = timm.create_model("csatv2", num_classes=2)
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
+    assert AutoModel.from_pretrained(tmp_path, in_chans=3).num_classes == 2
+    for channels in (1, 4):
+        with pytest.raises(UsageError, match=f"in_chans is {channels}; csatv2 has no known stem"):
+            AutoModel.from_pretrained(tmp_path, in_chans=channels)
+        with pytest.raises(UsageError, match=f"in_chans is {channels}; csatv2 has no known stem"):
+            create_model("csatv2", in_chans=channels)
 
 
 def test_a_lock_counts_any_network(mine, capsys):
@@ -339,6 +466,15 @@ def test_what_timm_pushes_is_loaded(tmp_path, name):
         torch.testing.assert_close(ours(pixels[:, :1]), grey(pixels[:, :1]), rtol=1e-4, atol=1e-4)
 
 
+def test_what_timm_pushes_of_an_unknown_network_is_refused_for_that_alone(tmp_path):
+    """A repo of a network that nobody here knows is refused by its name; none of its keys is called wrong."""
+    timm.models.save_for_hf(timm.create_model("test_resnet"), tmp_path, safe_serialization=True)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"test_resnet"', '"novelnet"'))
+    with pytest.raises(RepoError, match=r"usable here: no network is named 'novelnet'\..*another version may\.$"):
+        AutoModel.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "argument"),
     [
@@ -415,8 +551,8 @@ def test_an_option_out_of_range_is_refused(name, option, value):
 
 
 @pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
-@pytest.mark.parametrize("indices", [[], [99]])
+@pytest.mark.parametrize("indices", [[], [99], [-6], [1.5], "1", [True], 3, ["a"]])
 def test_maps_that_a_network_does_not_have_are_refused(name, indices):
     """Asking for no map, or for one that is not there, is refused with how many there are."""
-    with pytest.raises(UsageError, match=r"out_indices .* do not name any of the 5"):
+    with pytest.raises(UsageError, match=r"out_indices is .*; it lists some of the 5 maps"):
         create_model(name, features_only=True, out_indices=indices)

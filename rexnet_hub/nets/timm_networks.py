@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import importlib.metadata
 import importlib.util
 import math
 import re
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 EXTRA = "timm"
+_VERSION = re.compile(r"^__version__ = ['\"](.+)['\"]", re.MULTILINE)
 _REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 _RENAMED = re.compile(r"^register_model_deprecations\(__name__, (\{.*?^\})\)", re.MULTILINE | re.DOTALL)
 #: Classes that no network has: a tensor of as many rows is its classifier's.
@@ -37,12 +37,19 @@ _THROWN_AWAY = 24
 
 def is_installed() -> bool:
     """Return whether timm is there, without importing it."""
-    return importlib.util.find_spec("timm") is not None
+    return bool(_packages())
 
 
 def version() -> str:
-    """Return which timm this is."""
-    return f"timm {importlib.metadata.version('timm')}"
+    """Return which timm this is, as its own files say: a clone on the path has no other record of it."""
+    texts = (file.with_name("version.py").read_text(encoding="utf-8") for file in _packages())
+    return " ".join(["timm", *(found for text in texts for found in _VERSION.findall(text))])
+
+
+def _packages() -> list[Path]:
+    """List timm's `__init__.py`, if it is there: any folder of its name is no package of networks."""
+    spec = importlib.util.find_spec("timm")
+    return [Path(spec.origin)] if spec and spec.origin else []
 
 
 def names() -> list[str]:
@@ -102,9 +109,8 @@ def _read_registry() -> tuple[dict[str, str], dict[str, str]]:
     """Read from timm's files each network's module, and what former names are called now."""
     modules: dict[str, str] = {}
     renamed: dict[str, str] = {}
-    spec = importlib.util.find_spec("timm")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        for file in sorted(Path(folder, "models").glob("*.py")):
+    for package in _packages():
+        for file in sorted(package.with_name("models").glob("*.py")):
             text = file.read_text(encoding="utf-8")
             modules |= dict.fromkeys(_REGISTERED.findall(text), file.stem)
             for table in _RENAMED.findall(text):
@@ -160,14 +166,18 @@ def _parts(architecture: str) -> Parts:
     known = settings.to_dict() if settings else {}
     side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
     return Parts(
-        first_conv=known.get("first_conv") or (),
-        classifier=known.get("classifier") or (),
+        first_conv=_list(known.get("first_conv")),
+        classifier=_list(known.get("classifier")),
         num_features=network.num_features,
         global_pool=_arguments(architecture).get("global_pool", ""),
         pool_size=lambda px: pooled if px == side_px else None,
         input_px=side_px,
         is_fixed_size=bool(known.get("fixed_input_size")),
     )
+
+
+def _list(named: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (named,) if isinstance(named, str) else tuple(named or ())
 
 
 def _build_classifier(
@@ -181,13 +191,10 @@ def _build_classifier(
 def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
     from timm.models import FeatureInfo
 
-    from rexnet_hub.nets.modules import IntermediateMaps
+    from rexnet_hub.nets.modules import IntermediateMaps, choose_maps
 
     taps = getattr(network, "feature_info", ())
     if not hasattr(network, "forward_intermediates") or not taps:
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
-    indices = range(len(taps)) if out_indices is None else out_indices
-    if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
-        raise UsageError(f"out_indices {(*indices,)} do not name any of the {len(taps)} maps, from 0")
-    chosen = sorted({index % len(taps) for index in indices})
+    chosen = choose_maps(len(taps), out_indices)
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))

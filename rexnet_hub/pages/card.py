@@ -69,7 +69,7 @@ def render_card(
         "card.md",
         entry=entry,
         facts=facts.list_facts(entry, measured),
-        snippets=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
+        predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
         if entry.value("num_classes") != 0
         else extracting(source, repo_id=repo_id),
         files=files,
