@@ -322,13 +322,15 @@ def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
 
 
 def test_unknown_networks_are_listed_without_torch(mine):
-    """What lists, shows, validates and cards networks that are not ours imports neither torch nor timm."""
+    """What lists, shows, validates, cards and pages networks that are not ours imports no torch and no timm."""
     index = mine("test_resnet")
     file = next(index.iterdir())
     file.write_text(file.read_text().replace("ID: test_resnet", "ID: novelnet"))
     script = "import sys; from rexnet_hub.cli import main;"
     commands = ("list", "show mine-test_resnet", "validate", "card mine-test_resnet")
     script += "".join(f"assert main({command.split()}) == 0;" for command in commands)
+    script += "from rexnet_hub.index import load_index; from rexnet_hub.pages.site import render_site;"
+    script += "assert 'models/mine-test_resnet.md' in render_site(load_index().models);"
     script += "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
 
@@ -428,6 +430,7 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
             ["predict", "mine-test_resnet", shown],
             ["predict", repo, shown],
             ["export", repo, "--format", "onnx", "--out", out],
+            ["demo", "--out", out],
         ):
             assert main(words) == 1, words
             said = capsys.readouterr().err
