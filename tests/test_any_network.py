@@ -322,7 +322,7 @@ def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
 
 
 def test_unknown_networks_are_listed_without_torch(mine):
-    """What lists, shows, validates, cards and pages networks that are not ours imports no torch and no timm."""
+    """What lists, shows, validates, cards and pages unknown networks imports neither torch nor timm."""
     index = mine("test_resnet")
     file = next(index.iterdir())
     file.write_text(file.read_text().replace("ID: test_resnet", "ID: novelnet"))
