@@ -309,6 +309,19 @@ def test_validate_counts_exactly(mine, capsys):
     assert out.count("impossible-parameters") == 1
 
 
+def test_a_former_name_is_said_to_be_another_now(mine, capsys):
+    """A count of the network that a former name stands for now says so, wherever it denies a claim."""
+    index = mine("test_resnet")
+    file = next(index.iterdir())
+    former, now = "ig_resnext101_32x16d", "resnext101_32x8d"
+    text = file.read_text().replace("ID: test_resnet", f"ID: {former}").replace("Classes: 7", "Classes: 1000")
+    file.write_text(re.sub("Parameters: .*", "Parameters: 194030000", text))
+    assert main(["validate"]) == 1
+    assert f"{former} (now {now}) has 88791336 parameters, 194030000 differs" in "".join(capsys.readouterr())
+    assert main(["verify", "mine-test_resnet"]) == 1
+    assert f"counted from the tensors of {former} (now {now})" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("tagged", ["test_resnet.r160_in1k", "rexnet_100.nav_in1k"])
 def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
     """An entry may name its network as timm names weights of it; a built-in one is ours with a tag too."""
