@@ -105,8 +105,8 @@ def network_problems(network: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # an exit of theirs is no verdict of ours
         cause = error.__cause__ or error  # an exporter's own words are about itself
-        first = (str(cause).splitlines() or [""])[0]
-        raise NetworkError(f"{network} cannot be built or run: {type(cause).__name__}: {first}") from error
+        what = ": ".join((type(cause).__name__, *str(cause).splitlines()[:1]))
+        raise NetworkError(f"{network} cannot be built or run: {what}") from error
 
 
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours

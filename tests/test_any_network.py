@@ -393,6 +393,19 @@ def test_validate_counts_exactly(mine, capsys):
     assert out.count("impossible-parameters") == 1
 
 
+def test_a_former_name_is_said_to_be_another_now(mine, capsys):
+    """A count of the network that a former name stands for now says so, wherever it denies a claim."""
+    index = mine("test_resnet")
+    file = next(index.iterdir())
+    former, now = "ig_resnext101_32x16d", "resnext101_32x8d"
+    text = file.read_text().replace("ID: test_resnet", f"ID: {former}").replace("Classes: 7", "Classes: 1000")
+    file.write_text(re.sub("Parameters: .*", "Parameters: 194030000", text))
+    assert main(["validate"]) == 1
+    assert f"{former} (now {now}) has 88791336 parameters, 194030000 differs" in "".join(capsys.readouterr())
+    assert main(["verify", "mine-test_resnet"]) == 1
+    assert f"counted from the tensors of {former} (now {now})" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("tagged", ["test_resnet.r160_in1k", "rexnet_100.nav_in1k"])
 def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
     """An entry may name its network as timm names weights of it; a built-in one is ours with a tag too."""
@@ -406,13 +419,15 @@ def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
 
 
 def test_unknown_networks_are_listed_without_torch(mine):
-    """What lists, shows, validates and cards networks that are not ours imports neither torch nor timm."""
+    """What lists, shows, validates, cards and pages unknown networks imports neither torch nor timm."""
     index = mine("test_resnet")
     file = next(index.iterdir())
     file.write_text(file.read_text().replace("ID: test_resnet", "ID: novelnet"))
     script = "import sys; from rexnet_hub.cli import main;"
     commands = ("list", "show mine-test_resnet", "validate", "card mine-test_resnet")
     script += "".join(f"assert main({command.split()}) == 0;" for command in commands)
+    script += "from rexnet_hub.index import load_index; from rexnet_hub.pages.site import render_site;"
+    script += "assert 'models/mine-test_resnet.md' in render_site(load_index().models);"
     script += "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
 
@@ -518,6 +533,7 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
             ["predict", "mine-test_resnet", shown],
             ["predict", repo, shown],
             ["export", repo, "--format", "onnx", "--out", out],
+            ["demo", "--out", out],
         ):
             assert main(words) == 1, words
             said = capsys.readouterr().err

@@ -161,6 +161,11 @@ class Network:
         """The arguments of timm's that can only have these values."""
         return self.ask(self.family.fixed, self.config)
 
+    def call(self, name: str) -> str:
+        """Return a name that it was found by; with a former one, what that is called now."""
+        is_own = name.partition(".")[0] == self.architecture
+        return name if is_own else f"{name} (now {self.architecture})"
+
     def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
 
