@@ -182,9 +182,11 @@ def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Conte
 
 def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
     """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
-    fitting = {
-        n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})
-    }
+    shapes = {name: shape for name, (_, shape) in tensors.items()}
+    told = {network.architecture: network for network in map(find_network, said.values())}
+    if len(told) == 1 and (network := told.popitem()[1]).count_classes(shapes) and network.fits(shapes):
+        return network, network.count_classes(shapes)
+    fitting = {network.architecture: (network, classes) for network, classes in fit_networks(shapes)}
     if not fitting:
         problem = f"its {len(tensors)} tensors are those of no network that is known here"
         raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")

@@ -185,6 +185,11 @@ class Network:
             return None
         return f"{self.architecture} takes pictures of {parts.input_px} px alone, not of {input_px}"
 
+    def fits(self, shapes: Mapping[str, Shape]) -> bool:
+        """Check whether it has exactly these tensors by name and shape, with as many classes as they tell."""
+        planned = self.plan(num_classes=self.count_classes(shapes)).tensors
+        return {name: shape for name, (_, shape) in planned.items()} == shapes
+
     def build(self, **options: Any) -> Classifier:
         """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.
 
