@@ -21,7 +21,9 @@ from rexnet_hub.errors import NetworkError, RepoError, UnknownModelError, UsageE
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import load_index
 from rexnet_hub.nets import find_network, timm_networks
+from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
+from rexnet_hub.recipe import make_recipe
 from rexnet_hub.standins.make import is_standin, write_standin
 
 CLASSES = 7
@@ -86,6 +88,24 @@ def adding(checkpoint):
         "--name new --collection Mine --image-size 224 --crop-pct 0.9 --interpolation bicubic --license mit"
     )
     return ["add", str(checkpoint), *said.split()]
+
+
+def test_card_page_and_recipe_say_which_network_it_is(mine):
+    """Card and page name a timm network; their lines, and the recipe, are of its size, maps and classes."""
+    mine("inception_resnet_v2", "test_vit")
+    inception, vit = load_index().models
+    files = render_site([inception, vit])
+
+    for entry in (inception, vit):
+        network = f"Its network is `{entry.architecture}` of timm."
+        assert network in render_card(entry)
+        assert network in files[f"models/{entry.name}.md"]
+    assert "3, 299, 299)" in files[f"models/{inception.name}.md"]
+    assert "3, 160, 160)" in (page := files[f"models/{vit.name}.md"])
+    assert "224" not in page
+    assert "five maps" not in page
+    assert "--num-classes 7 --input-size 3 160 160" in (command := make_recipe(vit).command)
+    assert "--mean 0.5 0.5 0.5 --std 0.5 0.5 0.5" in command
 
 
 def picture(folder):
@@ -186,6 +206,18 @@ def test_an_unknown_network_is_not_checked_and_never_false(mine, tmp_path, capsy
     for command in (["stage", "--out", str(tmp_path / "repo")], ["lock"]):
         assert main([command[0], "mine-test_resnet", *command[1:]]) == 1
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_network_that_is_named_is_not_searched_for(mine, tmp_path, monkeypatch):
+    """Where --architecture says which network it is, and its tensors agree, no other is built."""
+    mine("test_resnet")
+    torch.save(timm.create_model("test_resnet", num_classes=5).state_dict(), file := tmp_path / "new.pth")
+    monkeypatch.setattr(timm_networks, "fit", lambda tensors: pytest.fail("all of timm's were tried"))
+    said = ["--image-size", "160", "--crop-pct", "0.9", "--interpolation", "bicubic", "--license", "mit"]
+    said += ["--name", "new", "--collection", "Mine", "--architecture", "test_resnet"]
+
+    assert main(["add", str(file), *said]) == 0
+    assert load_index().find("new").value("num_classes") == 5
 
 
 def test_a_checkpoint_that_fits_several_networks_names_them(mine, tmp_path, capsys):

@@ -42,11 +42,16 @@ def collection_title(collection: Entry) -> str:
 
 
 def introduction(entry: Entry) -> str:
-    """Return what an entry is in a sentence or two, without its name, as Markdown."""
-    if not (sentences := entry_words(entry).sentences):
+    """Return what an entry is in a few sentences, and of which network, without its name, as Markdown."""
+    if sentences := entry_words(entry).sentences:
+        said = sentences.format(classes=classes_words(entry)["classes"])
+    else:
         of = f" of the collection {collection_title(entry.collection)}" if entry.collection else ""
-        return f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
-    return sentences.format(classes=classes_words(entry)["classes"])
+        said = f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
+    network = known_network(entry.architecture)
+    if network is None or network.architecture == entry.name:
+        return said
+    return f"{said} Its network is {code(network.architecture)} of {network.family.provider.split()[0]}."
 
 
 def citation(entry: Entry) -> str | None:

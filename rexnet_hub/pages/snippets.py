@@ -40,14 +40,14 @@ def find_place(card: str) -> str | None:
     return named[1] if named else None
 
 
-def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+def extracting(source: str, *, input_px: int, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that take features out of a picture instead of classes."""
-    return _python("extracting", source, repo_id)
+    return _python("extracting", source, repo_id, str(input_px))
 
 
-def tuning(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+def tuning(source: str, *, input_px: int, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that give the model another classifier and train it."""
-    return _python("tuning", source, repo_id)
+    return _python("tuning", source, repo_id, str(input_px))
 
 
 def _python(purpose: str, source: str, repo_id: str | None, *printed: str) -> tuple[Snippet, ...]:
