@@ -11,6 +11,7 @@ import functools
 import importlib.util
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ _CLASSES = 999_983
 #: Tensors that building may make and throw away: EfficientNet's builder tries its gate on eight channels, a
 #: hybrid cuts its backbone. The networks that timm calls pruned are built whole first.
 _THROWN_AWAY = 24
+#: Methods of a tensor that change its values and nothing else of it.
+_SETS_VALUES = frozenset(
+    "add_ clamp_ copy_ div_ erfinv_ exponential_ fill_ mul_ normal_ sub_ uniform_ zero_".split()
+)
 
 
 def is_installed() -> bool:
@@ -68,21 +73,23 @@ def find(architecture: str) -> Network | None:
 def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
     """Find every network of timm's that has exactly these tensors, and how many classes it has then.
 
-    Each is built without memory, and no further than to the first tensors of a shape that is not there.
+    Each is built without memory, and no further than to the first tensors that are not there, by their shapes.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    shapes, strange = {*tensors.values()}, 0
+    shapes = Counter(tensors.values())
+    left, strange = Counter[Shape](), 0
 
     def refuse(_: nn.Module, part: str, parameter: Any) -> None:
         nonlocal strange
         shape = tuple(parameter.shape) if parameter is not None else ()
-        strange += bool(shape) and shape not in shapes and shape[0] != _CLASSES
+        left[shape] -= 1
+        strange += bool(shape) and left[shape] < 0 and shape[0] != _CLASSES
         if strange > _THROWN_AWAY and not name.endswith("_pruned"):
             raise _OtherShapeError(part)
 
     for name, module in _read_registry()[0].items():
-        strange = 0
+        left, strange = shapes.copy(), 0
         network, hook = Network(name, _family(module)), register_module_parameter_registration_hook(refuse)
         try:
             built = network.ask(_build, name, num_classes=_CLASSES, in_chans=3, device="meta")
@@ -90,18 +97,18 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
             continue
         finally:
             hook.remove()
+        own = {n: shape for n, (_, shape) in table_of(built.state_dict()).items()}
+        body = {n: shape for n, shape in own.items() if shape[:1] != (_CLASSES,)}
+        if not body.items() <= tensors.items():
+            continue
         rows = network.count_classes(tensors)
-        own = {
-            n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
-            for n, (_, s) in table_of(built.state_dict()).items()
-            if rows or s[:1] != (_CLASSES,)
-        }
-        if own == tensors:
+        head = {n: (rows, *shape[1:]) for n, shape in own.items() if n not in body}
+        if body | (head if rows else {}) == tensors:
             yield network, rows
 
 
 class _OtherShapeError(Exception):
-    """A tensor is of a shape that the checkpoint does not have."""
+    """The checkpoint does not have as many tensors of a shape."""
 
 
 @functools.cache
@@ -137,8 +144,25 @@ def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
     import timm
     import torch
 
-    with torch.device(device) if device else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if device:  # without values, so that drawing them costs time alone
+            stack.enter_context(torch.device(device))
+            stack.enter_context(_without_values())
         return timm.create_model(architecture, pretrained=False, **options).float()
+
+
+def _without_values() -> contextlib.AbstractContextManager[Any]:
+    """Pass over what only sets a tensor's values."""
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutValues(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            given = kwargs or {}
+            if func.__name__ in _SETS_VALUES or getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else given["tensor"]
+            return func(*args, **given)
+
+    return WithoutValues()
 
 
 @functools.lru_cache(maxsize=512)  # an index names some hundred networks, each asked for several times
