@@ -36,7 +36,20 @@ _CLASSES = 999_983
 _THROWN_AWAY = 24
 #: Methods of a tensor that change its values and nothing else of it.
 _SETS_VALUES = frozenset(
-    "add_ clamp_ copy_ div_ erfinv_ exponential_ fill_ mul_ normal_ sub_ uniform_ zero_".split()
+    [
+        "add_",
+        "clamp_",
+        "copy_",
+        "div_",
+        "erfinv_",
+        "exponential_",
+        "fill_",
+        "mul_",
+        "normal_",
+        "sub_",
+        "uniform_",
+        "zero_",
+    ]
 )
 
 
@@ -73,7 +86,7 @@ def find(architecture: str) -> Network | None:
 def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
     """Find every network of timm's that has exactly these tensors, and how many classes it has then.
 
-    Each is built without memory, and no further than to the first tensors that are not there, by their shapes.
+    Each is built without memory, and no further than to the first tensors that are not there by shape.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 

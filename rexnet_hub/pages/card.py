@@ -71,7 +71,7 @@ def render_card(
         facts=facts.list_facts(entry, measured),
         predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
         if entry.value("num_classes") != 0
-        else extracting(source, repo_id=repo_id),
+        else extracting(entry, repo_id=repo_id),
         files=files,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),

@@ -163,15 +163,15 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
 def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str]) -> str:
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
-    source, input_px = repo_id or entry.name, int(entry.value("image_size") or 224)
+    source = repo_id or entry.name
     return render_template(
         "model.md",
         view=view,
         entry=entry,
         title=html.escape(" ".join(entry.name.split())),
         predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry))),
-        extracting=extracting(source, input_px=input_px, repo_id=repo_id),
-        tuning=tuning(source, input_px=input_px, repo_id=repo_id),
+        extracting=extracting(entry, repo_id=repo_id),
+        tuning=tuning(entry, repo_id=repo_id),
         recipe=make_recipe(entry),
         standings=MEANINGS,
         siblings=siblings,
