@@ -11,7 +11,6 @@ import functools
 import importlib.util
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,22 +34,7 @@ _CLASSES = 999_983
 #: hybrid cuts its backbone. The networks that timm calls pruned are built whole first.
 _THROWN_AWAY = 24
 #: Methods of a tensor that change its values and nothing else of it.
-_SETS_VALUES = frozenset(
-    [
-        "add_",
-        "clamp_",
-        "copy_",
-        "div_",
-        "erfinv_",
-        "exponential_",
-        "fill_",
-        "mul_",
-        "normal_",
-        "sub_",
-        "uniform_",
-        "zero_",
-    ]
-)
+_SETS_VALUES = {"add_", "clamp_", "copy_", "div_", "erfinv_", "fill_", "mul_", "normal_", "uniform_", "zero_"}
 
 
 def is_installed() -> bool:
@@ -86,23 +70,21 @@ def find(architecture: str) -> Network | None:
 def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
     """Find every network of timm's that has exactly these tensors, and how many classes it has then.
 
-    Each is built without memory, and no further than to the first tensors that are not there by shape.
+    Each is built without memory, and no further than to the first tensors of a shape that is not there.
     """
     from torch.nn.modules.module import register_module_parameter_registration_hook
 
-    shapes = Counter(tensors.values())
-    left, strange = Counter[Shape](), 0
+    shapes, strange = {*tensors.values()}, 0
 
     def refuse(_: nn.Module, part: str, parameter: Any) -> None:
         nonlocal strange
         shape = tuple(parameter.shape) if parameter is not None else ()
-        left[shape] -= 1
-        strange += bool(shape) and left[shape] < 0 and shape[0] != _CLASSES
+        strange += bool(shape) and shape not in shapes and shape[0] != _CLASSES
         if strange > _THROWN_AWAY and not name.endswith("_pruned"):
             raise _OtherShapeError(part)
 
     for name, module in _read_registry()[0].items():
-        left, strange = shapes.copy(), 0
+        strange = 0
         network, hook = Network(name, _family(module)), register_module_parameter_registration_hook(refuse)
         try:
             built = network.ask(_build, name, num_classes=_CLASSES, in_chans=3, device="meta")
@@ -121,7 +103,7 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
 
 
 class _OtherShapeError(Exception):
-    """The checkpoint does not have as many tensors of a shape."""
+    """A tensor is of a shape that the checkpoint does not have."""
 
 
 @functools.cache
