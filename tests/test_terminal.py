@@ -46,7 +46,10 @@ RUNS = {
     ],
     "versions": ["versions NAME", "versions HOSTILE"],
     "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
-    "predict": ["predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"],
+    "predict": [
+        *("predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"),
+        *("predict rexnet_100 OCCUPIED HOSTILE --csv", "predict rexnet_100 PICTURE FILE HOSTILE --jsonl"),
+    ],
     "export": ["export HOSTILE", "export NAME"],
     "demo": ["demo --out OCCUPIED"],
     "evaluate": ["evaluate HOSTILE --data OCCUPIED", "evaluate rexnet_100 --data HOSTILE"],

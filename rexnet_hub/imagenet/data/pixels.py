@@ -7,21 +7,26 @@ needed here. Only `normalise` and `preprocess` import torch, so a process that o
 from __future__ import annotations
 
 import io
+import logging
 import math
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rexnet_hub.errors import NotAnImageError, UsageError
 from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.terminal import printable
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 
@@ -29,19 +34,43 @@ FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 MAX_RESIZED_PIXELS = 2**28
 
 
-def open_image(file: Path | str) -> Image.Image:
-    """Open one picture as RGB, as timm's evaluation does.
+_T = Image.Transpose
+_UPSIDE = (_T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM)
+_SIDEWAYS = (_T.TRANSPOSE, _T.ROTATE_270, _T.TRANSVERSE, _T.ROTATE_90)
+#: What undoes each EXIF orientation, from 2 on.
+_TURNS = dict(enumerate((*_UPSIDE, *_SIDEWAYS), 2))
+#: In a decoded picture's `info`: the EXIF orientation that it was turned by.
+TURNED = "turned_from"
 
-    An EXIF orientation is left alone: the published accuracies were measured that way.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The way from a file to a picture; by default as accuracies are measured, which is as timm does it.
+
+    Attributes:
+        as_seen: Whether it is turned as its EXIF orientation says; and a JPEG of more pixels than Pillow
+            deems safe is halved by its decoder, not refused.
+        scale_grey: Whether 16-bit grey is scaled to 8 bits; else all above 255 is white, and the log says so.
+    """
+
+    as_seen: bool = False
+    scale_grey: bool = False
+
+
+AS_EVALUATED, AS_SEEN = Reading(), Reading(as_seen=True)
+
+
+def open_image(file: Path | str, reading: Reading = AS_EVALUATED) -> Image.Image:
+    """Open one picture as RGB.
 
     Raises:
         NotAnImageError: It cannot be decoded whole, or is larger than Pillow deems safe.
         FileProblem: It cannot be read.
     """
-    return decode_image(read_file(Path(file)), name=str(file))
+    return decode_image(read_file(Path(file)), name=str(file), reading=reading)
 
 
-def decode_image(data: bytes, *, name: str) -> Image.Image:
+def decode_image(data: bytes, *, name: str, reading: Reading = AS_EVALUATED) -> Image.Image:
     """Decode the bytes of one picture as RGB; of an animation, the first frame.
 
     Raises:
@@ -49,14 +78,53 @@ def decode_image(data: bytes, *, name: str) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, which no pixel depends on
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # odd metadata; and a size that is checked here
             with Image.open(io.BytesIO(data)) as image:
-                return image.convert("RGB")
-    except MemoryError:
+                _require_safe_size(image, name, reading)
+                orientation = _orientation(image) if reading.as_seen else 1
+                rgb = take_rgb(image, name=name, reading=reading)
+    except (MemoryError, NotAnImageError):
         raise
     except Exception as error:  # Pillow's decoders raise anything, SyntaxError included
         raise NotAnImageError(name, f"cannot be decoded ({_reason(error, data)})") from error
+    if orientation in _TURNS:
+        rgb = rgb.transpose(_TURNS[orientation])
+        rgb.info[TURNED] = orientation
+    return rgb
+
+
+def _require_safe_size(image: Image.Image, name: str, reading: Reading) -> None:
+    """Refuse a picture of more pixels than Pillow deems safe; a JPEG that is to be seen is halved first."""
+    width, height = image.size
+    most = Image.MAX_IMAGE_PIXELS or math.inf
+    if reading.as_seen and width * height > most:
+        image.draft(None, (width // 2, height // 2))
+    if image.width * image.height > most:
+        problem = f"{width} by {height} pixels are more than the {most:,} that are decoded"
+        raise NotAnImageError(name, problem)
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # metadata that is broken turns nothing
+        return 1
+
+
+def take_rgb(image: Image.Image, *, name: str, reading: Reading) -> Image.Image:
+    """Convert a picture of any mode into RGB.
+
+    Raises:
+        ValueError: It has no RGB form.
+    """
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)
+        if reading.scale_grey:
+            return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+        if grey.max() > 255:
+            what = "%s: of its 16-bit grey all above 255 is white, as in evaluations; scale_grey scales it"
+            log.warning(what, printable(name))
+    return image.convert("RGB")
 
 
 def _reason(error: Exception, data: bytes) -> str:
