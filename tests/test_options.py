@@ -80,7 +80,7 @@ OPTIONS = {
         model, images, --top, --device, --batch, --as-evaluated, --scale-grey, --trusted-key, --json
         --csv: predict a b --json --csv
         --jsonl: predict a b --csv --jsonl""",
-    "export": "model, --format, --out, --max-difference, --trusted-key, --json",
+    "export": "model, --format, --out, --uint8, --max-difference, --trusted-key, --json",
     "demo": "--out",
     "evaluate": """
         --data: evaluate --compare a b --data d

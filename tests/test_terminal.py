@@ -125,7 +125,8 @@ def test_nothing_printed_is_obeyed_or_secret(line, words, capsys):
     assert [text for text in (out + err).splitlines() if text.startswith("forged")] == []
     assert out + err
     if ("json" in line and out) or "--json" in line:
-        json.loads(out)
+        for document in out.splitlines() if "--jsonl" in line else [out]:
+            json.loads(document)
     for file in Path(words["OUT"]).rglob("*"):
         if file.is_file():
             assert SECRET.encode() not in file.read_bytes(), file

@@ -103,6 +103,8 @@ def declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
+    help_text = "take a picture's bytes and normalise them in the graph; resize and crop stay outside"
+    parser.add_argument("--uint8", action="store_true", help=help_text)
     parser.add_argument("--max-difference", type=float, metavar="X", help="of a logit (default: 0.001)")
     add_trusted_key(parser)
     add_json(parser)
@@ -113,12 +115,14 @@ def run_export(args: argparse.Namespace) -> int:
 
     The file is run in onnxruntime on fresh inputs, in batches of several sizes; it is written only when no
     logit differs by more than the bound. A receipt beside it keeps the digests and the measured difference.
+    Labels, preprocessing and the weights' digest are in the file's own metadata.
     """
     from rexnet_hub.export import MAX_DIFFERENCE, export_onnx
 
     out = args.out or Path(f"{Path(args.model).name}.onnx")
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
-    receipt = export_onnx(args.model, out, max_difference=bound, trusted_key=args.trusted_key)
+    how = {"takes_bytes": args.uint8, "max_difference": bound, "trusted_key": args.trusted_key}
+    receipt = export_onnx(args.model, out, **how)
     if args.json:
         show_json(asdict(receipt))
         return 0
