@@ -20,7 +20,7 @@ from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, Us
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.index import Preprocessing
-from rexnet_hub.locate import find_repo
+from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.repo.config import ORIENTATION, RepoConfig
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import whole_files
@@ -101,7 +101,7 @@ def export_onnx(
         difference, agreement, images = compare_onnx(network, part, shape, 0)
         digest = digest_file(part)
         receipt = ExportReceipt(
-            model=Path(source).name,
+            model=name_of(source),
             format="onnx",
             weights_sha256=weights_sha256,
             file=out.name,

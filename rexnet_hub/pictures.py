@@ -15,12 +15,12 @@ from torch import Tensor
 
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import NotAnImageError, UsageError
+from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.imagenet.data.pixels import (
     FILTERS,
     Reading,
     decode_image,
     normalise,
-    open_image,
     pixels_uint8,
     take_rgb,
 )
@@ -157,7 +157,7 @@ def open_picture(picture: Any, *, name: str, reading: Reading) -> Image.Image:
     if is_address(picture):
         picture = fetch_picture(picture)
     elif isinstance(picture, str | Path):
-        return open_image(picture, reading)
+        picture = read_file(Path(picture))
     elif hasattr(picture, "read"):
         picture = picture.read()
     if not isinstance(picture, bytes | bytearray | memoryview):

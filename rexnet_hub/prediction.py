@@ -30,7 +30,6 @@ from rexnet_hub.pictures import fetch_picture, is_address
 
 #: Pictures that go through the network together, by device type: results come as soon as they are there.
 BATCH = {"cpu": 4, "cuda": 32}
-STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,41 +71,30 @@ def find_pictures(words: Sequence[str]) -> list[StoredImage]:
 
 
 def _find(word: str) -> Iterator[StoredImage]:
-    if word == STANDARD_INPUT:
-        yield StoredImage(name="standard input", read=_read_input)
+    if word == "-":
+        yield _stored("standard input", sys.stdin.buffer.read)
     elif is_address(word):
-        yield StoredImage(name=redact_url(word), read=partial(_read_address, word))
+        yield _stored(redact_url(word), partial(fetch_picture, word))
     elif (path := Path(word)).is_dir():
         files = sorted(file for file in path.rglob("*") if is_image_name(file.name) and file.is_file())
         if not files:
             raise FileProblem(word, "holds no file that is named as a picture")
-        yield from map(_stored, files)
+        yield from (_stored(str(file), partial(read_file, file)) for file in files)
     else:
-        found = [] if path.exists() else sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - a name is no pattern's error
-        yield from map(_stored, map(Path, found or [word]))
+        found = [] if path.exists() else sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - takes any word
+        yield from (_stored(name, partial(read_file, Path(name))) for name in found or [word])
 
 
-def _stored(file: Path) -> StoredImage:
-    return StoredImage(name=str(file), read=partial(_read_file, file))
+def _stored(name: str, read: Callable[[], bytes]) -> StoredImage:
+    return StoredImage(name=name, read=partial(_read, name, read))
 
 
-def _read_file(file: Path) -> bytes:
+def _read(name: str, read: Callable[[], bytes]) -> bytes:
+    """Read one picture; what prevents it is a problem of that picture alone."""
     try:
-        return read_file(file)
-    except FileProblem as error:
-        raise NotAnImageError(file, error.problem) from error
-
-
-def _read_address(address: str) -> bytes:
-    try:
-        return fetch_picture(address)
-    except FetchError as error:
-        name = redact_url(address)
+        return read()
+    except (FileProblem, FetchError) as error:
         raise NotAnImageError(name, str(error).removeprefix(f"{name}: ")) from error
-
-
-def _read_input() -> bytes:
-    return sys.stdin.buffer.read()
 
 
 def classify(

@@ -81,7 +81,7 @@ OPTIONS = {
         --csv: predict a b --json --csv
         --jsonl: predict a b --csv --jsonl""",
     "export": "model, --format, --out, --uint8, --max-difference, --trusted-key, --json",
-    "demo": "--out",
+    "demo": "--out, --all",
     "evaluate": """
         --data: evaluate --compare a b --data d
         names: evaluate rexnet_100 --compare a b

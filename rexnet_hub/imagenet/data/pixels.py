@@ -1,7 +1,7 @@
 """Turn a picture into the pixels that a network was evaluated on.
 
 The same numbers, bit for bit, as timm's evaluation transform, which is built on torchvision's; neither is
-needed here. Only `normalise` and `preprocess` import torch, so a process that only decodes never does.
+needed here. Only `normalise` imports torch, so a process that only decodes never does.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import logging
 import math
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rexnet_hub.errors import NotAnImageError, UsageError
-from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
 from rexnet_hub.terminal import printable
@@ -60,21 +58,11 @@ class Reading:
 AS_EVALUATED, AS_SEEN = Reading(), Reading(as_seen=True)
 
 
-def open_image(file: Path | str, reading: Reading = AS_EVALUATED) -> Image.Image:
-    """Open one picture as RGB.
-
-    Raises:
-        NotAnImageError: It cannot be decoded whole, or is larger than Pillow deems safe.
-        FileProblem: It cannot be read.
-    """
-    return decode_image(read_file(Path(file)), name=str(file), reading=reading)
-
-
 def decode_image(data: bytes, *, name: str, reading: Reading = AS_EVALUATED) -> Image.Image:
     """Decode the bytes of one picture as RGB; of an animation, the first frame.
 
     Raises:
-        NotAnImageError: As of `open_image`, with `name` as the file.
+        NotAnImageError: They cannot be decoded whole, or are of more pixels than Pillow deems safe.
     """
     try:
         with warnings.catch_warnings():
@@ -161,7 +149,7 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
         uint8, shape (input_px, input_px, 3), RGB.
 
     Raises:
-        NotAnImageError: The picture has no RGB form, or is so narrow that resizing it would fill the memory.
+        NotAnImageError: The picture is so narrow that resizing it would fill the memory.
         UsageError: As of `resize_px`.
 
     Source:
@@ -172,10 +160,7 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
     if not 0 < width * height <= MAX_RESIZED_PIXELS:
         was = "{} by {} pixels".format(*image.size)
         raise NotAnImageError("picture", f"{was} is too narrow to resize; it would be {width} by {height}")
-    try:
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-    except ValueError as error:
-        raise NotAnImageError("picture", f"{error}") from error
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
     resized = rgb.resize((width, height), FILTERS[spec.interpolation])
 
     px = spec.input_px
@@ -213,18 +198,3 @@ def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
     # A tensor and not the number 255: CUDA multiplies by the reciprocal of a number, which rounds otherwise.
     full, mean, std = (torch.tensor(v, device=pixels.device) for v in ((255.0,) * 3, spec.mean, spec.std))
     return pixels.to(torch.float32).div_(full).sub_(mean).div_(std).permute(0, 3, 1, 2)
-
-
-def preprocess(image: Image.Image, spec: Preprocessing) -> torch.Tensor:
-    """Convert one picture into the batch of one that a network was evaluated on.
-
-    Returns:
-        float32, shape (1, 3, input_px, input_px), RGB, contiguous.
-
-    Raises:
-        NotAnImageError: As of `pixels_uint8`.
-        UsageError: As of `resize_px`.
-    """
-    import torch
-
-    return normalise(torch.from_numpy(pixels_uint8(image, spec))[None], spec).contiguous()
