@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -66,6 +67,16 @@ class ImageProcessor:
     labels: tuple[str, ...] = ()
     training: bool = False
 
+    @overload
+    def __call__(
+        self, images: Any, *, return_tensors: None = None, as_seen: bool = ..., scale_grey: bool = ...
+    ) -> Tensor: ...
+
+    @overload
+    def __call__(
+        self, images: Any, *, return_tensors: str, as_seen: bool = ..., scale_grey: bool = ...
+    ) -> Batch: ...
+
     def __call__(
         self,
         images: Any,
@@ -73,7 +84,7 @@ class ImageProcessor:
         return_tensors: str | None = None,
         as_seen: bool = True,
         scale_grey: bool = False,
-    ) -> Any:
+    ) -> Tensor | Batch:
         """Convert one picture or several into a batch.
 
         Args:
@@ -127,11 +138,8 @@ def _several(images: Any) -> Iterator[tuple[str, Any]]:
     if not len(images):
         raise UsageError("there is no picture in an empty list")
     for number, picture in enumerate(images):
-        is_file = isinstance(picture, str | Path)
-        yield (
-            redact_url(picture) if is_address(picture) else str(picture) if is_file else f"picture {number}",
-            picture,
-        )
+        name = str(picture) if isinstance(picture, str | os.PathLike) else f"picture {number}"
+        yield redact_url(name) if is_address(picture) else name, picture
 
 
 def is_address(picture: Any) -> bool:
@@ -156,7 +164,7 @@ def open_picture(picture: Any, *, name: str, reading: Reading) -> Image.Image:
             raise NotAnImageError(name, str(error)) from error
     if is_address(picture):
         picture = fetch_picture(picture)
-    elif isinstance(picture, str | Path):
+    elif isinstance(picture, str | os.PathLike):
         picture = read_file(Path(picture))
     elif hasattr(picture, "read"):
         picture = picture.read()

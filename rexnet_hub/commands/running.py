@@ -57,23 +57,24 @@ def run_predict(args: argparse.Namespace) -> int:
     for name, value in (("--top", args.top), ("--batch", args.batch)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1")
-    pictures, done = find_pictures(args.images), []
+    pictures, is_whole, kept = find_pictures(args.images), True, []
     reading = Reading(as_seen=not args.as_evaluated, scale_grey=args.scale_grey)
     how = {"top": args.top, "device": args.device, "batch": args.batch, "trusted_key": args.trusted_key}
-    if args.csv:
-        show(_csv_line("file", "turned", "rank", *Guess.__annotations__))
     # None: a bar on a terminal only.
     with tqdm(total=len(pictures), unit=" pictures", disable=None if len(pictures) > 1 else True) as bar:
         try:
-            for prediction in classify(args.model, pictures, reading=reading, **how):
+            for number, prediction in enumerate(classify(args.model, pictures, reading=reading, **how)):
                 with bar.external_write_mode():
+                    if args.csv and number == 0:
+                        show(_csv_line("file", "turned", "rank", *Guess.__annotations__))
                     _show_prediction(prediction, args)
                 bar.update()
-                done.append(prediction)
+                is_whole &= prediction.problem is None
+                kept += [asdict(prediction)] if args.json else []
         finally:
-            if args.json:
-                show_json(list(map(asdict, done)))
-    return 1 if any(prediction.problem for prediction in done) else 0
+            if kept:
+                show_json(kept)
+    return 0 if is_whole else 1
 
 
 def _show_prediction(prediction: Prediction, args: argparse.Namespace) -> None:
