@@ -235,9 +235,9 @@ def load_network(
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()
-    tensors, stems = read_weights(repo), known.parts.first_conv
+    tensors = read_weights(repo)
     if options["in_chans"] != config.in_chans:
-        names = {f"{stem}.weight" for stem in ([stems] if isinstance(stems, str) else stems)}
+        names = {f"{stem}.weight" for stem in known.parts.first_conv}
         tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
@@ -245,7 +245,7 @@ def load_network(
     network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
         require_whole("num_classes", num_classes, 0)
-        network.reset_classifier(num_classes)
+        known.ask(network.reset_classifier, num_classes)
         if num_classes:
             what = "the classifier for %d classes is replaced by a new one for %d"
             log.warning(what, config.num_classes, num_classes)

@@ -16,7 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
+from rexnet_hub.errors import (
+    FileProblem,
+    OutputExistsError,
+    RexnetHubError,
+    UsageError,
+    file_problems,
+    network_problems,
+)
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.index import Preprocessing
@@ -98,7 +105,8 @@ def export_onnx(
     with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):
         part = Path(stream.name)
         write_onnx(network, part, shape, describe(repo.config, weights_sha256, takes_bytes=takes_bytes))
-        difference, agreement, images = compare_onnx(network, part, shape, 0)
+        with network_problems("the network as ONNX"):
+            difference, agreement, images = compare_onnx(network, part, shape, 0)
         digest = digest_file(part)
         receipt = ExportReceipt(
             model=name_of(source),
@@ -186,7 +194,7 @@ def write_onnx(network: nn.Module, file: Path, shape: Sequence[int], metadata: M
     with file_problems(file, "cannot be written"):
         file.write_bytes(b"\0")
         tempfile.TemporaryFile().close()
-    with _quiet():
+    with _quiet(), network_problems("the network as ONNX"):
         program = torch.onnx.export(
             network,
             (_draw(network, 2, shape),),

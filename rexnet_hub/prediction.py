@@ -14,7 +14,7 @@ import torch
 
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
-from rexnet_hub.errors import FetchError, FileProblem, NotAnImageError, RepoError
+from rexnet_hub.errors import FetchError, FileProblem, NotAnImageError, RepoError, network_problems
 from rexnet_hub.imagenet.data.dataset import StoredImage, read_file
 from rexnet_hub.imagenet.data.layouts import is_image_name
 from rexnet_hub.imagenet.data.pixels import AS_SEEN, Reading, normalise
@@ -137,7 +137,7 @@ def classify(
     def rank(tile: int, wait: Callable[[], DecodedTile]) -> list[Prediction]:
         decoded, images = wait(), pictures[tiles.rows(tile)]
         pixels = torch.from_numpy(decoded.pixels[0][: len(images)]).to(where)
-        with torch.inference_mode():
+        with torch.inference_mode(), network_problems(f"the network of {source}"):
             logits = model(normalise(pixels, spec).contiguous())
             best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
         answers = zip(images, best.indices.tolist(), best.values.tolist(), strict=True)
