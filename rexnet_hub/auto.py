@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from rexnet_hub.errors import (
     CheckpointError,
-    FileProblem,
     MismatchError,
-    NotAnImageError,
     RepoError,
     UsageError,
     list_some,
-    network_problems,
     refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.identity import Identity, stated_file
 from rexnet_hub.imagenet.data.classes import entry_labels
-from rexnet_hub.imagenet.data.pixels import open_image, preprocess
-from rexnet_hub.index import Preprocessing
 from rexnet_hub.locate import find_entry, find_repo, find_repo_config
 from rexnet_hub.nets import find_network
 from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
+from rexnet_hub.pictures import ImageProcessor
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.safetensors_file import read_tensors
 
 log = logging.getLogger(__name__)
-
-BATCH = 32  # pictures classified at a time
 
 
 class AutoModel:
@@ -164,48 +157,6 @@ class AutoImageProcessor:
         return ImageProcessor(config.preprocessing, config.label_names)
 
 
-@dataclass(frozen=True)
-class ImageProcessor:
-    """Turns pictures into a batch.
-
-    Attributes:
-        labels: A name for each class; empty where the repo has none.
-    """
-
-    preprocessing: Preprocessing
-    labels: tuple[str, ...] = ()
-
-    def __call__(self, pictures: Image.Image | Path | str | Sequence[Image.Image | Path | str]) -> Tensor:
-        """Convert one picture or several (PIL images or files) into a batch.
-
-        Returns:
-            float32, (N, 3, input_px, input_px), channels in RGB order.
-
-        Raises:
-            NotAnImageError: A file is not a picture.
-        """
-        several = [pictures] if isinstance(pictures, Image.Image | Path | str) else pictures
-        return torch.cat([self._prepare(picture) for picture in several])
-
-    def _prepare(self, picture: Image.Image | Path | str) -> Tensor:
-        """Convert one picture into a batch of one; a problem with it names its file."""
-        if isinstance(picture, Image.Image):
-            return preprocess(picture, self.preprocessing)
-        try:
-            return preprocess(open_image(picture), self.preprocessing)
-        except NotAnImageError as error:
-            raise NotAnImageError(picture, error.problem) from None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guess:
-    """One class that a picture may show; `probability` is the softmax of its logit."""
-
-    class_index: int
-    label: str
-    probability: float
-
-
 def create_model(
     name: str,
     *,
@@ -266,42 +217,6 @@ def _require_device(device: str | torch.device | None) -> None:
     except (RuntimeError, AssertionError, TypeError) as error:
         problem = str(error).splitlines()[0]
         raise UsageError(f"device {device!r} is none that there is here: {problem}; cpu always is") from None
-
-
-def classify(
-    source: str | Path, files: Sequence[Path | str], *, top: int = 5, **access: Any
-) -> list[tuple[Guess, ...]]:
-    """List the likeliest classes of each picture, the likeliest first; `access` as of `from_pretrained`.
-
-    Raises:
-        NotAnImageError: A file is not a picture; all that are none are named, and none is classified.
-        RepoError: The model is not one for RGB pictures.
-    """
-    processor = AutoImageProcessor.from_pretrained(source, **access)
-    wrong = []
-    for file in files:
-        try:
-            open_image(file)
-        except FileProblem as error:
-            wrong.append(error)
-    if len(wrong) > 1:
-        raise NotAnImageError(f"{len(wrong)} files", "\n".join(map(str, wrong)))
-    if wrong:
-        raise wrong[0]
-    model: Any = AutoModel.from_pretrained(source, **access)
-    if model.in_chans != 3:
-        raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
-    if not model.num_classes:
-        raise RepoError(f"{source}: has no classes; AutoModel gives its features")
-    guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
-    for start in range(0, len(files), BATCH):
-        batch = processor(files[start : start + BATCH])
-        with torch.inference_mode(), network_problems(f"the network of {source}"):
-            best = model(batch).softmax(dim=1).topk(min(top, model.num_classes), dim=1)
-        for row in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-            pairs = zip(*row, strict=True)
-            guesses.append(tuple(Guess(class_index=i, label=labels[i], probability=p) for p, i in pairs))
-    return guesses
 
 
 def load_network(

@@ -121,7 +121,7 @@ def go_one_way(entry: Entry, out: Path, step: Callable[[str], None]) -> tuple[Fi
 
 def classify_picture(repo: Path) -> str:
     """Load a published repo and name the likeliest class of the bundled picture."""
-    from rexnet_hub.auto import classify
+    from rexnet_hub.prediction import classify, find_pictures
 
-    (guesses,) = classify(repo, [PICTURE], top=1)
-    return f"{guesses[0].label} ({guesses[0].probability:.1%})"
+    (prediction,) = classify(repo, find_pictures([str(PICTURE)]), top=1)
+    return f"{prediction.guesses[0].label} ({prediction.guesses[0].probability:.1%})"

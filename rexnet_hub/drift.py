@@ -7,7 +7,6 @@ false only where index or lock state otherwise.
 from __future__ import annotations
 
 import functools
-import io
 import itertools
 import json
 import re
@@ -31,7 +30,7 @@ from rexnet_hub.errors import (
 from rexnet_hub.hub.guard import PUBLIC_HUB
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url, list_repos
 from rexnet_hub.hub.snapshot import RepoFile, is_offline
-from rexnet_hub.identity import Identity, StatedFile
+from rexnet_hub.identity import StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
 from rexnet_hub.index.lock import Publication, flatten
@@ -43,7 +42,7 @@ from rexnet_hub.repo.folder import find_fetched
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
-from rexnet_hub.weights.download import FetchPolicy, download
+from rexnet_hub.weights.download import FetchPolicy, download, fetch_bytes
 
 #: The claims whose findings are of what others did, so that they are shown though they are not false.
 NOTES = frozenset({"repo", "head", "others", "source"})
@@ -244,13 +243,7 @@ def _hub_file(url: str) -> HubFile | None:
 
 
 def _fetch_text(url: str) -> str:
-    def refuse_large(done: int, total: int | None) -> None:
-        if done > MAX_TEXT_BYTES:
-            raise FetchError(f"{redact_url(url)}: is longer than {MAX_TEXT_BYTES} bytes")
-
-    target = io.BytesIO()
-    download(url, target, identity=Identity(), policy=POLICY, progress=refuse_large)
-    return target.getvalue().decode(errors="replace")
+    return fetch_bytes(url, policy=POLICY, max_bytes=MAX_TEXT_BYTES).decode(errors="replace")
 
 
 def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:

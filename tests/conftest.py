@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 import socket
 import sys
 
@@ -40,6 +41,14 @@ def _own_cache(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # made by whoever writes there
     monkeypatch.setenv("REXNET_HUB_CACHE", str(folder))
     monkeypatch.setenv("XDG_STATE_HOME", str(folder.with_name(f"{folder.name}-state")))
+
+
+@pytest.fixture
+def fresh_seed():
+    """Give a seed that no run had before; a failure shows it, so that it can be run again."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")
+    return seed
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import timm
 import torch
 from PIL import Image
 
-from rexnet_hub.auto import AutoImageProcessor, AutoModel, classify, create_model
+from rexnet_hub.auto import AutoImageProcessor, AutoModel, create_model
 from rexnet_hub.cli import main
 from rexnet_hub.errors import NetworkError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
@@ -23,6 +23,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.nets import find_network, timm_networks
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
+from rexnet_hub.prediction import classify, find_pictures
 from rexnet_hub.recipe import make_recipe
 from rexnet_hub.standins.make import is_standin, write_standin
 
@@ -147,7 +148,7 @@ def test_the_chain_holds(mine, tmp_path, name, capsys):
         assert torch.equal(ours(pixels), theirs(pixels))
         maps = AutoModel.from_pretrained(repo, features_only=True)(pixels)
     assert [each.shape[1] for each in maps] == [info["num_chs"] for info in theirs.feature_info]
-    assert len(classify(repo, [tmp_path / "picture.png"], top=3)[0]) == 3
+    assert len(next(classify(repo, find_pictures([str(tmp_path / "picture.png")]), top=3)).guesses) == 3
     assert create_model(f"mine-{name}", pretrained=True, num_classes=3)(pixels).shape == (1, 3)
 
 

@@ -18,7 +18,6 @@ from safetensors.torch import load_file, save_file
 from rexnet_hub.auto import (
     AutoImageProcessor,
     AutoModel,
-    classify,
     create_model,
 )
 from rexnet_hub.errors import (
@@ -26,7 +25,6 @@ from rexnet_hub.errors import (
     FileProblem,
     HubError,
     MismatchError,
-    NotAnImageError,
     RepoError,
     StateDictError,
     UnknownModelError,
@@ -377,25 +375,6 @@ def test_repos_of_timm_load(tmp_path):
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         assert_same_numbers(ours(x), theirs(x))
-
-
-def test_pictures_are_classified_likeliest_first(staged, picture):
-    """Guesses are the softmax's top classes, with labels, as timm's transform and torch give them."""
-    (guesses,) = classify(staged, [picture], top=3)
-    model = AutoModel.from_pretrained(staged)
-    with torch.inference_mode():
-        expected = model(AutoImageProcessor.from_pretrained(staged)(picture)).softmax(1).topk(3)
-    assert [g.class_index for g in guesses] == expected.indices[0].tolist()
-    assert [g.probability for g in guesses] == pytest.approx(expected.values[0].tolist())
-    labels = timm.data.ImageNetInfo("imagenet-1k")
-    assert guesses[0].label == labels.index_to_description(guesses[0].class_index)
-
-
-def test_a_file_that_is_no_picture_is_named(staged, tmp_path):
-    """A text file among the pictures is refused by its name."""
-    (tmp_path / "notes.txt").write_text("not a picture")
-    with pytest.raises(NotAnImageError, match=r"notes\.txt"):
-        classify(staged, [tmp_path / "notes.txt"])
 
 
 def test_a_moved_repo_still_loads(repo, tmp_path):

@@ -76,8 +76,11 @@ OPTIONS = {
         --index-file, --architecture
         --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets
         --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
-    "predict": "model, images, --top, --trusted-key, --json",
-    "export": "model, --format, --out, --max-difference, --trusted-key, --json",
+    "predict": """
+        model, images, --top, --device, --batch, --as-evaluated, --scale-grey, --trusted-key, --json
+        --csv: predict a b --json --csv
+        --jsonl: predict a b --csv --jsonl""",
+    "export": "model, --format, --out, --uint8, --max-difference, --trusted-key, --json",
     "demo": "--out, --all",
     "evaluate": """
         --data: evaluate --compare a b --data d

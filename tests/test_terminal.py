@@ -46,7 +46,10 @@ RUNS = {
     ],
     "versions": ["versions NAME", "versions HOSTILE"],
     "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
-    "predict": ["predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"],
+    "predict": [
+        *("predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"),
+        *("predict rexnet_100 OCCUPIED HOSTILE --csv", "predict rexnet_100 PICTURE FILE HOSTILE --jsonl"),
+    ],
     "export": ["export HOSTILE", "export NAME"],
     "demo": ["demo --out OCCUPIED"],
     "evaluate": ["evaluate HOSTILE --data OCCUPIED", "evaluate rexnet_100 --data HOSTILE"],
@@ -122,7 +125,8 @@ def test_nothing_printed_is_obeyed_or_secret(line, words, capsys):
     assert [text for text in (out + err).splitlines() if text.startswith("forged")] == []
     assert out + err
     if ("json" in line and out) or "--json" in line:
-        json.loads(out)
+        for document in out.splitlines() if "--jsonl" in line else [out]:
+            json.loads(document)
     for file in Path(words["OUT"]).rglob("*"):
         if file.is_file():
             assert SECRET.encode() not in file.read_bytes(), file

@@ -3,39 +3,100 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
+import json
 import os
+import sys
+from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, add_trusted_key
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import show, show_json, show_lines
+from rexnet_hub.terminal import print_error, show, show_json, show_lines
+
+if TYPE_CHECKING:
+    from rexnet_hub.prediction import Prediction
 
 
 def declare_predict(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `predict`."""
-    parser.add_argument("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="a picture")
-    parser.add_argument("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model, a Hub repo or a repo folder")
+    what = "a picture, a folder, a glob, an https address, or - for a picture on standard input"
+    add("images", nargs="+", metavar="IMAGE", help=what)
+    add("--top", type=int, default=5, metavar="N", help="guesses a picture (default: 5)")
+    add("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    add("--batch", type=int, metavar="N", help="pictures at a time (default: 4, on a GPU 32)")
+    add(
+        "--as-evaluated",
+        action="store_true",
+        help="leave EXIF orientations alone, as accuracies are measured",
+    )
+    add("--scale-grey", action="store_true", help="scale 16-bit grey, of which else all above 255 is white")
     add_trusted_key(parser)
-    add_json(parser)
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--csv", action="store_true", help="print a line of CSV for each guess")
+    output.add_argument("--jsonl", action="store_true", help="print a line of JSON for each picture")
+    add_json(output)
 
 
 def run_predict(args: argparse.Namespace) -> int:
-    """Classify pictures: the likeliest classes of each, with their probabilities."""
-    from rexnet_hub.auto import classify
+    """Classify pictures: the likeliest classes of each, with their probabilities.
 
-    if args.top < 1:
-        raise UsageError("--top must be at least 1")
-    every = classify(args.model, args.images, top=args.top, trusted_key=args.trusted_key)
-    if args.json:
-        pairs = zip(args.images, every, strict=True)
-        show_json([{"file": str(file), "guesses": list(map(vars, own))} for file, own in pairs])
-        return 0
-    for file, guesses in zip(args.images, every, strict=True):
-        show(file)
-        for guess in guesses:
+    Results come in order, each as soon as it is known; what is interrupted keeps those that are printed. A
+    picture that cannot be read is an error line and the exit code 1, and the others are classified.
+    Pictures are turned as their EXIF orientation says, and the output says which were.
+    """
+    from tqdm import tqdm
+
+    from rexnet_hub.imagenet.data.pixels import Reading
+    from rexnet_hub.prediction import Guess, classify, find_pictures
+
+    for name, value in (("--top", args.top), ("--batch", args.batch)):
+        if value is not None and value < 1:
+            raise UsageError(f"{name} must be at least 1")
+    pictures, is_whole, kept = find_pictures(args.images), True, []
+    reading = Reading(as_seen=not args.as_evaluated, scale_grey=args.scale_grey)
+    how = {"top": args.top, "device": args.device, "batch": args.batch, "trusted_key": args.trusted_key}
+    # None: a bar on a terminal only.
+    with tqdm(total=len(pictures), unit=" pictures", disable=None if len(pictures) > 1 else True) as bar:
+        try:
+            for number, prediction in enumerate(classify(args.model, pictures, reading=reading, **how)):
+                with bar.external_write_mode():
+                    if args.csv and number == 0:
+                        show(_csv_line("file", "turned", "rank", *Guess.__annotations__))
+                    _show_prediction(prediction, args)
+                bar.update()
+                is_whole &= prediction.problem is None
+                kept += [asdict(prediction)] if args.json else []
+        finally:
+            if kept:
+                show_json(kept)
+    return 0 if is_whole else 1
+
+
+def _show_prediction(prediction: Prediction, args: argparse.Namespace) -> None:
+    """Print what one picture may show at once, so that whoever interrupts or pipes has it."""
+    if prediction.problem:
+        print_error(f"{prediction.file}: {prediction.problem}")
+    if args.jsonl:
+        show_json(json.dumps(asdict(prediction), ensure_ascii=False))
+    elif args.csv:
+        for rank, guess in enumerate(prediction.guesses, 1):
+            show(_csv_line(prediction.file, prediction.turned, rank, *astuple(guess)))
+    elif not args.json and not prediction.problem:
+        show(f"{prediction.file}{' (turned as its EXIF orientation says)' * prediction.turned}")
+        for guess in prediction.guesses:
             show(f"  {guess.probability:7.2%}  {guess.class_index:>4}  {guess.label}")
-    return 0
+    sys.stdout.flush()
+
+
+def _csv_line(*cells: object) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(cells)
+    return line.getvalue()
 
 
 def declare_export(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +104,8 @@ def declare_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="NAME|DIR", help="a model, a Hub repo or a repo folder")
     parser.add_argument("--format", choices=("onnx",), default="onnx", help="(default: onnx)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="(default: NAME.onnx here)")
+    help_text = "take a picture's bytes and normalise them in the graph; resize and crop stay outside"
+    parser.add_argument("--uint8", action="store_true", help=help_text)
     parser.add_argument("--max-difference", type=float, metavar="X", help="of a logit (default: 0.001)")
     add_trusted_key(parser)
     add_json(parser)
@@ -53,15 +116,15 @@ def run_export(args: argparse.Namespace) -> int:
 
     The file is run in onnxruntime on fresh inputs, in batches of several sizes; it is written only when no
     logit differs by more than the bound. A receipt beside it keeps the digests and the measured difference.
+    Labels, preprocessing and the weights' digest are in the file's own metadata.
     """
-    from dataclasses import asdict
-
     from rexnet_hub.export import MAX_DIFFERENCE, export_onnx
     from rexnet_hub.locate import name_of
 
     out = args.out or Path(f"{name_of(args.model)}.onnx")
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
-    receipt = export_onnx(args.model, out, max_difference=bound, trusted_key=args.trusted_key)
+    how = {"takes_bytes": args.uint8, "max_difference": bound, "trusted_key": args.trusted_key}
+    receipt = export_onnx(args.model, out, **how)
     if args.json:
         show_json(asdict(receipt))
         return 0

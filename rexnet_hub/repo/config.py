@@ -27,6 +27,8 @@ from rexnet_hub.terminal import printable
 log = logging.getLogger(__name__)
 
 OWN_KEY = "rexnet_hub"
+#: How accuracies are measured, as timm's are: EXIF orientations are left alone. `predict` turns pictures.
+ORIENTATION = ("exif_orientation", "ignored")
 Keys = dict[str, Any]
 
 # Far above any network; what a hostile file says beyond them would only fill memory.
@@ -108,7 +110,7 @@ def render_config(entry: Entry) -> str:
         config["pretrained_cfg"]["label_names"] = labels
     if entry.license_id:
         config["pretrained_cfg"]["license"] = entry.license_id
-    config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json"}
+    config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json", **dict([ORIENTATION])}
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -165,6 +167,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "pretrained_cfg.custom_load": (False, None),
     "pretrained_cfg.label_offset": (0, None),
     "pretrained_cfg.hf_hub_filename": ("model.safetensors", None),
+    f"{OWN_KEY}.{ORIENTATION[0]}": (ORIENTATION[1], None),
 }
 
 _WITHOUT_EFFECT = {
@@ -258,6 +261,8 @@ def _read_keys(file: Path) -> tuple[Keys, str]:
         if not isinstance(inner, dict | None):
             raise RepoError(f"{file}: not usable here: {section} must be a mapping")
         keys |= {f"{section}.{key}": value for key, value in (inner or {}).items()}
+    if isinstance(own := keys.get(OWN_KEY), dict) and ORIENTATION[0] in own:
+        keys[f"{OWN_KEY}.{ORIENTATION[0]}"] = own[ORIENTATION[0]]
     return keys, hashlib.sha256(data).hexdigest()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import re
 import socket
 import ssl
@@ -168,6 +169,23 @@ def download(
     if not is_head_only and identity.size_bytes not in (None, transfer.at):
         raise identity.wrong_size(redact_url(url), str(transfer.at))
     return transfer.digester.digest()
+
+
+def fetch_bytes(url: str, *, policy: FetchPolicy, max_bytes: int) -> bytes:
+    """Fetch what an address holds into memory.
+
+    Raises:
+        FetchError: It could not be fetched, or is longer than `max_bytes`.
+        FileProblem: As of `download`.
+    """
+
+    def refuse_large(done: int, total: int | None) -> None:
+        if max(done, total or 0) > max_bytes:
+            raise FetchError(f"{redact_url(url)}: is longer than {max_bytes:,} bytes")
+
+    target = io.BytesIO()
+    download(url, target, identity=Identity(), policy=policy, progress=refuse_large)
+    return target.getvalue()
 
 
 def _copy(transfer: _Transfer) -> None:

@@ -23,13 +23,14 @@ from rexnet_hub.errors import EvaluationError, FileProblem, NotAnImageError, Out
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.dataset import sample_dataset
 from rexnet_hub.imagenet.data.layouts import read_dataset
-from rexnet_hub.imagenet.data.pixels import decode_image, preprocess
+from rexnet_hub.imagenet.data.pixels import decode_image
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.imagenet.evidence.record import check_record, read_record
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.prepare import RunOptions
 from rexnet_hub.imagenet.run.runner import TILE_IMAGES, ModelUnderTest
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.pictures import ImageProcessor
 
 PROGRAM = Path(__file__).with_name("evaluate_drawn.py")
 COUNT = 120
@@ -50,7 +51,7 @@ def folder(tmp_path_factory):
     images, network = drawn.draw_set(COUNT), drawn.SmallNet().eval()
     for number, (name, (data, label)) in enumerate(images.items()):
         with torch.inference_mode():
-            logits = network(preprocess(decode_image(data, name=name), drawn.SPEC))
+            logits = network(ImageProcessor(drawn.SPEC)(decode_image(data, name=name)))
         ranked = logits[0].argsort(descending=True).tolist()
         images[name] = (data, (ranked[0], ranked[0], ranked[3], label)[number % 4])
     return drawn.write_folders(tmp_path_factory.mktemp("drawn") / "val", images)

@@ -14,18 +14,18 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from rexnet_hub.errors import FileProblem, NotAnImageError, UsageError
+from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.imagenet.data.pixels import (
     FILTERS,
     decode_image,
     normalise,
-    open_image,
     pixels_uint8,
-    preprocess,
     resize_px,
 )
 from rexnet_hub.imagenet.run.runner import geometry
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES
+from rexnet_hub.pictures import ImageProcessor
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 MODES = (
@@ -59,6 +59,16 @@ def settings(**changes):
         "std": STD,
     }
     return Preprocessing(**(defaults | changes))
+
+
+def preprocess(image, spec):
+    """Make a batch of one."""
+    return ImageProcessor(spec)(image)
+
+
+def open_image(file):
+    """Open a file as evaluations do."""
+    return decode_image(read_file(file), name=str(file))
 
 
 def timm_transform(spec):

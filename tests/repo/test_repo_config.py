@@ -218,6 +218,7 @@ def test_all_that_cannot_be_honoured_is_refused_at_once(write):
             "num_classes": 7,
         },
         "quantization_config": {},
+        "rexnet_hub": {"exif_orientation": "turned"},
     }
     del config["pretrained_cfg"]["std"]
     with pytest.raises(RepoError) as caught:
@@ -225,6 +226,7 @@ def test_all_that_cannot_be_honoured_is_refused_at_once(write):
     parts = (
         *("std", "crop_mode", '"round"', "label_offset", "novel", "act_layer", '"gelu"', '"swish"', "depth"),
         *("width_mult", "1.0", "output_stride", "model_args.num_classes", "quantization_config"),
+        *("rexnet_hub.exif_orientation", '"turned"', '"ignored"'),
     )
     for part in parts:
         assert part in str(caught.value), part

@@ -38,17 +38,23 @@ def is_whole_set(labels: Iterable[int]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledImage:
-    """One image.
+class StoredImage:
+    """One image as it is stored.
 
     Attributes:
         name: `ILSVRC2012_val_00000001.JPEG` however the set is stored, or else the path within the set.
-        read: Reads it as it is stored; small, and can be handed to another process.
+        read: Reads its bytes; small, and can be handed to another process.
     """
 
     name: str
-    label: int
     read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledImage(StoredImage):
+    """One image, and the index of the class that it shows."""
+
+    label: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

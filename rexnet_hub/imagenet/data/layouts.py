@@ -22,7 +22,7 @@ from rexnet_hub.imagenet.data.dataset import (
 )
 from rexnet_hub.imagenet.data.labels import CLASSES, NUMBERED, SYNSET, find_label_file, read_labels
 
-IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
+IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"))
 
 
 #: Reads one image.
@@ -75,7 +75,7 @@ def _find_layout(
         if parquets := sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet")):
             parquets = [file for file in parquets if file.name.startswith("val")] or parquets
             return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
-        if flat := [file for file in sorted(root.iterdir()) if _is_image(file.name)]:
+        if flat := [file for file in sorted(root.iterdir()) if is_image_name(file.name)]:
             return "flat", from_label_file(root, {_canonical(f.name): partial(read_file, f) for f in flat})
         if "val" in (folder.name for folder in folders):
             return _find_layout(root / "val", from_label_file)
@@ -85,7 +85,7 @@ def _find_layout(
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
     if any(member.name.endswith(".cls") for _, member in members):
         return "webdataset", _label_images(root, _read_webdataset(members))
-    spans: dict[str, _Read] = {m.name: _span(shard, m) for shard, m in members if _is_image(m.name)}
+    spans: dict[str, _Read] = {m.name: _span(shard, m) for shard, m in members if is_image_name(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
     return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
@@ -98,7 +98,8 @@ def _nothing_known(folders: list[Path]) -> str:
     return "holds neither class folders, images, tar shards nor parquet files"
 
 
-def _is_image(name: str) -> bool:
+def is_image_name(name: str) -> bool:
+    """Return whether a file's name is one of an image, and not hidden."""
     path = PurePosixPath(name)
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
@@ -132,7 +133,7 @@ def _read_folders(folders: list[Path]) -> Iterator[_Row]:
             name, read = f"{folder.name}/{file.name}", partial(read_file, file)
             if file.name.startswith("."):
                 continue
-            if not _is_image(file.name) or not file.is_file():
+            if not is_image_name(file.name) or not file.is_file():
                 yield name, read, f"{name} is not an image by its name"
             elif label is not None:
                 yield name, read, label
@@ -170,7 +171,7 @@ def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_R
         read = _span(shard, member)
         stem, _, extension = member.name.rpartition("/")[2].partition(".")
         key = f"{member.name.rpartition('/')[0]}/{stem}".removeprefix("/")
-        if _is_image(f"{stem}.{extension}"):
+        if is_image_name(f"{stem}.{extension}"):
             images[key] = (f"{key}.{extension}", read)
         elif extension == "cls":
             text = read().decode("ascii", "replace").strip()

@@ -22,6 +22,7 @@ from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, ImageTiles, ope
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.whole_files import locked, whole_folder
 
+UNDECODED = "could not be decoded"
 _DIGEST_BYTES = hashlib.sha256().digest_size
 #: How long another run that fills it is waited for: decoding everything again would take no less.
 _FILL_SECONDS = 86_400.0
@@ -93,7 +94,7 @@ def open_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles) -> Deco
     unreadable = np.any([~digests.any(axis=1) for _, digests in arrays.values()], axis=0)
     if unreadable.any() and not tiles.skip_unreadable:
         name = tiles.images[int(unreadable.argmax())].name
-        raise NotAnImageError(name, f"could not be decoded when {cache_dir} was filled")
+        raise NotAnImageError(name, f"{UNDECODED} when {cache_dir} was filled")
 
     def take(tile: int) -> DecodedTile:
         rows, taken = tiles.rows(tile), []
@@ -106,7 +107,7 @@ def open_cache(cache_dir: Path, manifest_sha256: str, tiles: ImageTiles) -> Deco
                 raise FileProblem(folder, "its pixels were changed since they were decoded, delete it")
             pixels[lost] = 0
             taken.append(pixels)
-        return DecodedTile(pixels=tuple(taken), unreadable=tuple(lost.tolist()))
+        return DecodedTile(pixels=tuple(taken), unreadable=dict.fromkeys(lost.tolist(), UNDECODED))
 
     return lambda tile: partial(take, tile)
 

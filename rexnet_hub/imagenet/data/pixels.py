@@ -1,27 +1,30 @@
 """Turn a picture into the pixels that a network was evaluated on.
 
 The same numbers, bit for bit, as timm's evaluation transform, which is built on torchvision's; neither is
-needed here. Only `normalise` and `preprocess` import torch, so a process that only decodes never does.
+needed here. Only `normalise` imports torch, so a process that only decodes never does.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 import math
 import warnings
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from rexnet_hub.errors import NotAnImageError, UsageError
-from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.terminal import printable
 
 if TYPE_CHECKING:
     import torch
+
+log = logging.getLogger(__name__)
 
 FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 
@@ -29,34 +32,87 @@ FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 MAX_RESIZED_PIXELS = 2**28
 
 
-def open_image(file: Path | str) -> Image.Image:
-    """Open one picture as RGB, as timm's evaluation does.
+_T = Image.Transpose
+_UPSIDE = (_T.FLIP_LEFT_RIGHT, _T.ROTATE_180, _T.FLIP_TOP_BOTTOM)
+_SIDEWAYS = (_T.TRANSPOSE, _T.ROTATE_270, _T.TRANSVERSE, _T.ROTATE_90)
+#: What undoes each EXIF orientation, from 2 on.
+_TURNS = dict(enumerate((*_UPSIDE, *_SIDEWAYS), 2))
+#: In a decoded picture's `info`: the EXIF orientation that it was turned by.
+TURNED = "turned_from"
 
-    An EXIF orientation is left alone: the published accuracies were measured that way.
 
-    Raises:
-        NotAnImageError: It cannot be decoded whole, or is larger than Pillow deems safe.
-        FileProblem: It cannot be read.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The way from a file to a picture; by default as accuracies are measured, which is as timm does it.
+
+    Attributes:
+        as_seen: Whether it is turned as its EXIF orientation says; and a JPEG of more pixels than Pillow
+            deems safe is halved by its decoder, not refused.
+        scale_grey: Whether 16-bit grey is scaled to 8 bits; else all above 255 is white, and the log says so.
     """
-    return decode_image(read_file(Path(file)), name=str(file))
+
+    as_seen: bool = False
+    scale_grey: bool = False
 
 
-def decode_image(data: bytes, *, name: str) -> Image.Image:
+AS_EVALUATED, AS_SEEN = Reading(), Reading(as_seen=True)
+
+
+def decode_image(data: bytes, *, name: str, reading: Reading = AS_EVALUATED) -> Image.Image:
     """Decode the bytes of one picture as RGB; of an animation, the first frame.
 
     Raises:
-        NotAnImageError: As of `open_image`, with `name` as the file.
+        NotAnImageError: They cannot be decoded whole, or are of more pixels than Pillow deems safe.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata, which no pixel depends on
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # odd metadata; and a size that is checked here
             with Image.open(io.BytesIO(data)) as image:
-                return image.convert("RGB")
-    except MemoryError:
+                _require_safe_size(image, name, reading)
+                orientation = _orientation(image) if reading.as_seen else 1
+                rgb = take_rgb(image, name=name, reading=reading)
+    except (MemoryError, NotAnImageError):
         raise
     except Exception as error:  # Pillow's decoders raise anything, SyntaxError included
         raise NotAnImageError(name, f"cannot be decoded ({_reason(error, data)})") from error
+    if orientation in _TURNS:
+        rgb = rgb.transpose(_TURNS[orientation])
+        rgb.info[TURNED] = orientation
+    return rgb
+
+
+def _require_safe_size(image: Image.Image, name: str, reading: Reading) -> None:
+    """Refuse a picture of more pixels than Pillow deems safe; a JPEG that is to be seen is halved first."""
+    width, height = image.size
+    most = Image.MAX_IMAGE_PIXELS or math.inf
+    if reading.as_seen and width * height > most:
+        image.draft(None, (width // 2, height // 2))
+    if image.width * image.height > most:
+        problem = f"{width} by {height} pixels are more than the {most:,} that are decoded"
+        raise NotAnImageError(name, problem)
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # metadata that is broken turns nothing
+        return 1
+
+
+def take_rgb(image: Image.Image, *, name: str, reading: Reading) -> Image.Image:
+    """Convert a picture of any mode into RGB.
+
+    Raises:
+        ValueError: It has no RGB form.
+    """
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image).astype(np.uint32)
+        if reading.scale_grey:
+            return Image.fromarray(((grey * 255 + 32767) // 65535).astype(np.uint8)).convert("RGB")
+        if grey.max() > 255:
+            what = "%s: of its 16-bit grey all above 255 is white, as in evaluations; scale_grey scales it"
+            log.warning(what, printable(name))
+    return image.convert("RGB")
 
 
 def _reason(error: Exception, data: bytes) -> str:
@@ -93,7 +149,7 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
         uint8, shape (input_px, input_px, 3), RGB.
 
     Raises:
-        NotAnImageError: The picture has no RGB form, or is so narrow that resizing it would fill the memory.
+        NotAnImageError: The picture is so narrow that resizing it would fill the memory.
         UsageError: As of `resize_px`.
 
     Source:
@@ -104,10 +160,7 @@ def pixels_uint8(image: Image.Image, spec: Preprocessing) -> np.ndarray:
     if not 0 < width * height <= MAX_RESIZED_PIXELS:
         was = "{} by {} pixels".format(*image.size)
         raise NotAnImageError("picture", f"{was} is too narrow to resize; it would be {width} by {height}")
-    try:
-        rgb = image if image.mode == "RGB" else image.convert("RGB")
-    except ValueError as error:
-        raise NotAnImageError("picture", f"{error}") from error
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
     resized = rgb.resize((width, height), FILTERS[spec.interpolation])
 
     px = spec.input_px
@@ -145,18 +198,3 @@ def normalise(pixels: torch.Tensor, spec: Preprocessing) -> torch.Tensor:
     # A tensor and not the number 255: CUDA multiplies by the reciprocal of a number, which rounds otherwise.
     full, mean, std = (torch.tensor(v, device=pixels.device) for v in ((255.0,) * 3, spec.mean, spec.std))
     return pixels.to(torch.float32).div_(full).sub_(mean).div_(std).permute(0, 3, 1, 2)
-
-
-def preprocess(image: Image.Image, spec: Preprocessing) -> torch.Tensor:
-    """Convert one picture into the batch of one that a network was evaluated on.
-
-    Returns:
-        float32, shape (1, 3, input_px, input_px), RGB, contiguous.
-
-    Raises:
-        NotAnImageError: As of `pixels_uint8`.
-        UsageError: As of `resize_px`.
-    """
-    import torch
-
-    return normalise(torch.from_numpy(pixels_uint8(image, spec))[None], spec).contiguous()

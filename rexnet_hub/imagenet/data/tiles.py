@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from rexnet_hub.errors import EvaluationError, NotAnImageError
-from rexnet_hub.imagenet.data.dataset import LabelledImage
-from rexnet_hub.imagenet.data.pixels import decode_image, pixels_uint8
+from rexnet_hub.imagenet.data.dataset import StoredImage
+from rexnet_hub.imagenet.data.pixels import AS_EVALUATED, TURNED, Reading, decode_image, pixels_uint8
 from rexnet_hub.index import Preprocessing
 
 
@@ -33,10 +33,11 @@ class ImageTiles:
         skip_unreadable: Whether an image that cannot be decoded is a black row, or an error.
     """
 
-    images: Sequence[LabelledImage]
+    images: Sequence[StoredImage]
     geometries: Sequence[Preprocessing]
     tile_images: int
     skip_unreadable: bool = False
+    reading: Reading = AS_EVALUATED
 
     def __len__(self) -> int:
         return -(-len(self.images) // self.tile_images)
@@ -56,10 +57,13 @@ class DecodedTile:
 
     Attributes:
         pixels: For each geometry, uint8 of shape (tile, px, px, 3), RGB; rows that hold no image are black.
+        unreadable: The rows whose image could not be decoded, each with the reason.
+        turned: The rows whose image was turned as its EXIF orientation says.
     """
 
     pixels: tuple[np.ndarray, ...]
-    unreadable: tuple[int, ...]
+    unreadable: Mapping[int, str]
+    turned: frozenset[int] = frozenset()
 
 
 Answer = TypeVar("Answer")
@@ -75,10 +79,10 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
         NotAnImageError: One cannot be decoded, and is not to be skipped.
     """
     pixels = tuple(map(tiles.black, tiles.geometries))
-    unreadable = []
+    unreadable, turned = {}, set()
     for row, image in enumerate(tiles.images[tiles.rows(tile)]):
         try:
-            decoded = decode_image(image.read(), name=image.name)
+            decoded = decode_image(image.read(), name=image.name, reading=tiles.reading)
             for array, spec in zip(pixels, tiles.geometries, strict=True):
                 array[row] = pixels_uint8(decoded, spec)
         except NotAnImageError as error:
@@ -86,8 +90,10 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
                 raise NotAnImageError(image.name, error.problem) from error
             for array in pixels:
                 array[row] = 0
-            unreadable.append(row)
-    return DecodedTile(pixels=pixels, unreadable=tuple(unreadable))
+            unreadable[row] = error.problem
+        else:
+            turned |= {row} if TURNED in decoded.info else set()
+    return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
 
 
 @contextmanager

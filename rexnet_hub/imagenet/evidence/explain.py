@@ -11,11 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset
-from rexnet_hub.imagenet.data.pixels import FILTERS, decode_image, normalise, pixels_uint8, resize_px
+from rexnet_hub.imagenet.data.pixels import (
+    AS_SEEN,
+    FILTERS,
+    decode_image,
+    normalise,
+    pixels_uint8,
+    resize_px,
+)
 from rexnet_hub.imagenet.data.tiles import ImageTiles, run_ahead
 from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
 from rexnet_hub.imagenet.run.runner import (
@@ -99,8 +106,7 @@ def _rounded_up(picture: Picture, spec: Preprocessing) -> np.ndarray:
 
 def _turned(picture: Picture, spec: Preprocessing) -> np.ndarray:
     """Rotate the picture as its camera stood."""
-    with Image.open(io.BytesIO(picture.data)) as image:
-        return pixels_uint8(ImageOps.exif_transpose(image), spec)
+    return pixels_uint8(decode_image(picture.data, name="picture", reading=AS_SEEN), spec)
 
 
 def _scaled_by_decoder(picture: Picture, spec: Preprocessing) -> np.ndarray:
