@@ -88,6 +88,9 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
             n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
             for n, (_, s) in table_of(built.state_dict()).items()
         }
+        channels = network.count_channels(tensors)
+        for name in (f"{stem}.weight" for stem in network.parts.first_conv):
+            own[name] = (own[name][0], own[name][1] * channels // 3, *own[name][2:])
         if own == tensors:
             yield network, rows
 
