@@ -7,9 +7,11 @@ guessed; what is missing is named.
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +26,29 @@ from rexnet_hub.errors import (
     file_problems,
     refuse_unused,
 )
+from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import Entry, Index, load_index
-from rexnet_hub.index.entry import INPUT_FIELDS, Location, is_imagenet
+from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, is_imagenet
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
-from rexnet_hub.layout import WEIGHTS_FILE
+from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
+from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
-from rexnet_hub.recipe import ARGUMENTS
-from rexnet_hub.repo.folder import released_identity
+from rexnet_hub.recipe import ARGUMENTS, OTHERS, RUNS
+from rexnet_hub.repo.folder import Repo, released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
 from rexnet_hub.whole_files import write_whole
 
 #: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
 LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
-    "input_size": "image_size", "img_size": "image_size", "mean": "image_mean", "std": "image_std",
+    "input_size": "image_size", "img_size": "image_size",
 }  # fmt: skip
+#: What else of it is looked at: it is compared with the checkpoint, or makes another network.
+_COMPARED = ("model", "num_classes", "in_chans", "gp")
 MAX_LOG_BYTES = 1 << 20
 
 
@@ -57,9 +63,12 @@ class NewModel:
         license: Of the weights; that others of the collection have one says nothing of these.
         weights_url: Where others find the checkpoint; by default its address on this machine; of weights that
             are uploaded the repo, as hf:OWNER/NAME.
-        dataset, split: Of the accuracies; of a model that was trained on ImageNet by default that.
+        dataset, split: Of the accuracies; of ImageNet by default the validation set.
         top1_percent, top5_percent: In percentage points, as text: `79.5`.
         training_log: timm's args.yaml.
+        weights_key: The state dict that is meant, where the checkpoint holds several.
+        labels: A text file with the classes' names, one a line, in the classifier's order.
+        fine_tuned_from: A model of the index, or a repo of the Hub.
         supersedes: The model that this one replaces; it stays, and says so.
     """
 
@@ -79,6 +88,9 @@ class NewModel:
     interpolation: str | None = None
     training_data: Sequence[str] = ()
     training_log: Path | None = None
+    weights_key: str | None = None
+    labels: Path | None = None
+    fine_tuned_from: str | None = None
     supersedes: str | None = None
 
 
@@ -88,11 +100,13 @@ class Added:
 
     Attributes:
         was_there: Whether the very same checkpoint had this name already.
+        not_carried: What the training log says beside, and the entry does not.
     """
 
     location: Location
     architecture: str
     was_there: bool
+    not_carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +119,14 @@ class _Contents:
 
     network: Network
     num_classes: int
+    in_chans: int
     receipt: Receipt
     parameters: int
     released: SourceFacts | OutputFacts
 
 
 def add_entry(
-    checkpoint: Path,
+    checkpoint: Path | str,
     new: NewModel,
     *,
     index_file: Path | None = None,
@@ -120,6 +135,8 @@ def add_entry(
     """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
+        checkpoint: A file, a repo folder, or a repo on the Hub as `hf:OWNER/NAME`, perhaps with `@REVISION`.
+            Of a repo, input, names and what it was made from are its own, unless they are stated here.
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
             stays as it is.
         upload: Uploads the converted weights, given their receipt, before the index is touched; they are the
@@ -132,12 +149,18 @@ def add_entry(
         FileProblem: A file cannot be read or written.
     """
     require_own_index()
-    index = load_index()
+    index, repo = load_index(), _find_repo(checkpoint)
+    if repo and repo.hub:
+        given = {"to": upload, "weights_url": None if upload else new.weights_url}
+        refuse_unused(f"a repo of the Hub, {checkpoint},", **given)
+        new = replace(new, weights_url=str(repo.hub))
+    file = repo.weights if repo else Path(checkpoint)
     old = next((entry for entry in index.models if entry.name == new.name), None)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
         log = _read_log(new.training_log) if new.training_log else {}
-        contents = _measure(checkpoint, weights, _said_networks(new, log))
+        said = _said_networks(new, log) | ({str(checkpoint): repo.config.architecture} if repo else {})
+        contents = _measure(file, weights, said, wrapper=new.weights_key)
         if upload is not None:
             contents = replace(contents, released=contents.receipt.output)
         if old is not None:
@@ -147,10 +170,14 @@ def add_entry(
             collection = _find_collection(index, new.collection)
             if new.supersedes is not None:
                 index.find(new.supersedes)
-            model = _entry(new, contents, log, checkpoint, collection)
+            model = _entry(new, contents, log, file, collection, repo)
             if upload is not None:
                 model["Weights"] = str(upload(weights, contents.receipt))
-            location = _append(index_file or collection.location.file, model)
+            elif contents.receipt.source.wrapper and new.weights_key:
+                model["Weights Key"] = new.weights_key
+            place = index_file or collection.location.file
+            with _labels_beside(place, new, repo, model["Metadata"]):
+                location = _append(place, model)
     if new.supersedes is not None:
         _mark_superseded(load_index().find(new.supersedes), new.name)
     entry = load_index().find(new.name)
@@ -160,7 +187,19 @@ def add_entry(
         safetensors=MeasuredFile.of(contents.receipt.output),
     )
     update_lock(lambda lock: lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh)))
-    return Added(location=location, architecture=contents.network.architecture, was_there=old is not None)
+    return Added(
+        location=location,
+        architecture=contents.network.architecture,
+        was_there=old is not None,
+        not_carried=tuple(_list_not_carried(log)),
+    )
+
+
+def _find_repo(checkpoint: Path | str) -> Repo | None:
+    """Find the repo that is to be added: on the Hub, or a folder; None of a file."""
+    if str(checkpoint).startswith("hf:"):
+        return find_repo(HUB_SCHEME + str(checkpoint).removeprefix("hf:"))
+    return find_repo(Path(checkpoint)) if Path(checkpoint).is_dir() else None
 
 
 def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
@@ -171,16 +210,18 @@ def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
     )
 
 
-def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Contents:
+def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str], *, wrapper: str | None) -> _Contents:
     """Convert the checkpoint to a file aside, find which network its tensors are, and count."""
-    receipt = convert_checkpoint(checkpoint, weights, as_float32=True)
+    receipt = convert_checkpoint(checkpoint, weights, wrapper=wrapper, as_float32=True)
     tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
     network, num_classes = _find_network(checkpoint, tensors, said)
-    plan = network.plan(num_classes=num_classes)
+    in_chans = network.count_channels({name: shape for name, (_, shape) in tensors.items()})
+    plan = network.plan(num_classes=num_classes, in_chans=in_chans)
     require_tensors(tensors, plan.tensors, file=checkpoint)
     return _Contents(
         network=network,
         num_classes=num_classes,
+        in_chans=in_chans,
         receipt=receipt,
         parameters=plan.parameters,
         released=receipt.source,
@@ -192,8 +233,9 @@ def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str
     shapes = {name: shape for name, (_, shape) in tensors.items()}
     meant = {by: find_network(name) for by, name in said.items()}
     chosen = {network.architecture: network for network in meant.values()}
-    if len(chosen) == 1 and (network := chosen.popitem()[1]).fits(shapes):
-        return network, network.count_classes(shapes)
+    for network in chosen.values() if len(chosen) == 1 else ():
+        if (classes := network.find_classes(shapes)) is not None:  # all others need not be built
+            return network, classes
     fitting = {network.architecture: (network, classes) for network, classes in fit_networks(shapes)}
     for by, network in meant.items():
         if not fitting:
@@ -238,10 +280,17 @@ def _find_collection(index: Index, name: str) -> Entry:
 
 
 def _entry(
-    new: NewModel, contents: _Contents, log: Mapping[str, Any], checkpoint: Path, collection: Entry
+    new: NewModel,
+    contents: _Contents,
+    log: Mapping[str, Any],
+    checkpoint: Path,
+    collection: Entry,
+    repo: Repo | None,
 ) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged = _logged(log, new.training_log, contents)
+    logged, args = _logged(log, new.training_log, contents), dict(repo.config.options) if repo else {}
+    args |= {"global_pool": log["gp"]} if log.get("gp") else {}
+    args |= {"in_chans": contents.in_chans} if contents.in_chans != 3 else {}
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
@@ -250,6 +299,8 @@ def _entry(
         "File Size": contents.released.size_bytes,
         "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
+        **({"Model Args": args} if args else {}),
+        **(_input_of(repo) if repo else {}),
         **logged,
         **{_label(field): value for field, value in stated.items() if value},
     }
@@ -273,14 +324,17 @@ def _entry(
         raise UsageError(f"{new.name}: {'; '.join(problems)}")
     model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
     texts = {"Title": new.title, "License": new.license, "Code": new.code}
+    texts["Fine-tuned From"] = new.fine_tuned_from or _find_parent(repo)
     model |= {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
     model["SHA256"] = contents.released.sha256
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
-    if claims := {label: f"{value.rstrip('%')}%" for label, value in metrics.items() if value}:
-        if not new.dataset and not any(map(is_imagenet, new.training_data or ())):
+    if claims := {label: _percent(label, value) for label, value in metrics.items() if value}:
+        if not (dataset := new.dataset):
             raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
-        dataset = new.dataset or "ImageNet"
+        if is_imagenet(dataset) and contents.num_classes != IMAGENET_CLASSES:
+            problem = f"has {IMAGENET_CLASSES} classes, the checkpoint {contents.num_classes}"
+            raise UsageError(f"{new.name}: --dataset {dataset} {problem}")
         split = new.split or ("validation" if is_imagenet(dataset) else None)
         result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
         result |= {"Split": split} if split else {}
@@ -288,6 +342,57 @@ def _entry(
     else:
         refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
+
+
+def _percent(label: str, text: str) -> str:
+    """Write an accuracy in percentage points; a bare number that may be a part of 1 is asked about."""
+    with contextlib.suppress(InvalidOperation):
+        if 0 < Decimal(text) <= 1:
+            of_hundred = f"{Decimal(text) * 100:f}".rstrip("0").rstrip(".")
+            problem = f"percentage points are meant: {of_hundred}, or {text}% if it is that little"
+            raise UsageError(f"{label} {text}: {problem}")
+    return f"{text.removesuffix('%')}%"
+
+
+def _input_of(repo: Repo) -> dict[str, Any]:
+    """Render a repo's own input settings."""
+    spec = repo.config.preprocessing
+    values = {_label(field): getattr(spec, name) for name, field in INPUT_FIELDS.items()}
+    values |= {"Crop Mode": spec.crop_mode} if spec.crop_mode != "center" else {}
+    return {label: [*value] if isinstance(value, tuple) else value for label, value in values.items()}
+
+
+def _find_parent(repo: Repo | None) -> str | None:
+    """Find what a repo's weights were trained from, if others can find it too."""
+    parent = repo.receipt.parent if repo and repo.receipt else None
+    is_known = parent and (is_repo_id(parent.name) or any(m.name == parent.name for m in load_index().models))
+    return parent.name if parent and is_known and parent.sha256 else None
+
+
+@contextlib.contextmanager
+def _labels_beside(
+    index_file: Path, new: NewModel, repo: Repo | None, metadata: dict[str, Any]
+) -> Iterator[None]:
+    """Write the names of the classes beside the index, and name the file; it goes again if adding fails."""
+    own, given = repo.config.label_names if repo else (), new.labels
+    file, is_new = index_file.with_name(f"{new.name}.labels.txt"), False
+    if given is not None and given.resolve().parent == file.resolve().parent:
+        metadata["Labels"] = given.name
+    elif given is None and own == tuple(row.label for row in read_classes()):
+        metadata["Labels"] = "ImageNet-1k"
+    elif given is not None or own:
+        with file_problems(given or file, "cannot be read"):
+            text = given.read_bytes() if given else "".join(f"{name}\n" for name in own).encode()
+        if file.exists() and file.read_bytes() != text:
+            raise FileProblem(file, "holds other names; move it away")
+        metadata["Labels"], is_new = file.name, not file.exists()
+        write_whole(file, text)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def _label(field: str) -> str:
@@ -313,9 +418,29 @@ def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> d
     classes = log.get("num_classes")
     if isinstance(classes, int) and classes != contents.num_classes:
         raise UsageError(f"{file}: says {classes} classes, the checkpoint has {contents.num_classes}")
-    size = log.get("input_size")
+    size, channels = log.get("input_size"), log.get("in_chans")
+    if channels not in (None, contents.in_chans):
+        raise UsageError(f"{file}: says in_chans {channels}, the checkpoint has {contents.in_chans}")
     log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
-    return {_label(field): log[key] for key, field in LOGGED.items() if log.get(key) not in (None, "", [])}
+    for name in ("mean", "std"):
+        if isinstance(given := log.get(name), list) and len(given) == 1:
+            log[name] = given * 3
+    stated = {_label(field): log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
+    others = {name: log[name] for name, usual in OTHERS.items() if _is_set(log.get(name), usual)}
+    return stated | ({"Training Arguments": others} if others else {})
+
+
+def _is_set(value: Any, usual: Any = None) -> bool:
+    """Return whether an argument of a log says something, other than what train.py takes by itself."""
+    return value not in (None, "", [], {}, usual)
+
+
+def _list_not_carried(log: Mapping[str, Any]) -> Iterator[str]:
+    """List what a training log says that no field of the index has."""
+    known = {*LOGGED, *OTHERS, *_COMPARED}
+    for name, value in log.items():
+        if name not in known and value is not False and _is_set(value, RUNS.get(name)):
+            yield str(name)
 
 
 def _append(file: Path, model: Mapping[str, Any]) -> Location:

@@ -22,15 +22,18 @@ from rexnet_hub.errors import (
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.identity import Identity, stated_file
 from rexnet_hub.imagenet.data.classes import entry_labels
-from rexnet_hub.locate import find_entry, find_repo, find_repo_config
+from rexnet_hub.locate import find_entry, find_repo, find_repo_config, name_of
 from rexnet_hub.nets import find_network
 from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
 from rexnet_hub.pictures import ImageProcessor
 from rexnet_hub.repo.folder import Repo
+from rexnet_hub.saving import Origin, make_savable, usual_input
 from rexnet_hub.terminal import printable
+from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
+from rexnet_hub.weights.receipt import ParentFacts
 from rexnet_hub.weights.safetensors_file import read_tensors
 
 log = logging.getLogger(__name__)
@@ -81,8 +84,8 @@ class AutoModel:
                 than was seen here. An entry's `Trusted Key` demands that of each load by its name.
 
         Returns:
-            A network from pictures (B, 3, H, W) to logits (B, classes), or with `features_only` to a list of
-            maps.
+            A network from pictures (B, 3, H, W) to logits (B, classes), with `save_pretrained` and
+            `push_to_hub`; or with `features_only` to a list of maps.
 
         Raises:
             UsageError: The device, or another argument, is none that there is here, or has no use beside the
@@ -111,6 +114,7 @@ class AutoModel:
         network = load_network(
             repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
         )
+        make_savable(network, _origin_of(repo, name_or_repo_or_folder, {}))
         model = _take_features(repo.config.architecture, network, out_indices) if features_only else network
         if device is not None or dtype is not None:
             model = model.to(device=device, dtype=dtype)
@@ -197,13 +201,44 @@ def create_model(
         repo = find_repo(name)
         architecture = repo.config.architecture
         network = load_network(repo, allow_nonfinite=allow_nonfinite, **options)
+        make_savable(network, _origin_of(repo, name, options))
     else:
         if num_classes is None and entry is not None:
             options["num_classes"] = entry.value("num_classes")
         given = {option: value for option, value in options.items() if value is not None}
         architecture = entry.architecture if entry else name
         network = find_network(architecture).build(**given)
+        spec = entry.preprocessing if entry and not entry.unstated_input else usual_input(network)
+        labels = entry_labels(entry) if entry else ()
+        make_savable(
+            network,
+            Origin(architecture=architecture, preprocessing=spec, options=_named(given), labels=labels),
+        )
     return _take_features(architecture, network, out_indices) if features_only else network
+
+
+def _origin_of(repo: Repo, source: str | Path, options: Mapping[str, Any]) -> Origin:
+    """Describe what a network was loaded from, with the options that it was built with beside the repo's."""
+    name = repo.hub.repo_id if repo.hub else name_of(source)
+    stated = repo.identity
+    parent = ParentFacts(
+        name=name,
+        commit=repo.hub.commit if repo.hub else None,
+        sha256=stated.sha256 if stated.is_whole else digest_file(repo.weights).sha256,
+    )
+    return Origin(
+        architecture=repo.config.architecture,
+        preprocessing=repo.config.preprocessing,
+        options=_named({**repo.config.options, **options}),
+        labels=repo.config.label_names,
+        parent=parent,
+    )
+
+
+def _named(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a network does not say itself, and that are given."""
+    own = ("num_classes", "in_chans")
+    return {name: value for name, value in options.items() if value is not None and name not in own}
 
 
 def _take_features(architecture: str, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:

@@ -15,6 +15,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from rexnet_hub.addresses import HubFile
 from rexnet_hub.errors import (
     FileProblem,
     MismatchError,
@@ -186,7 +187,8 @@ def _hub_repo(wanted: Wanted) -> Repo:
     repo, sha256 = read_repo(snapshot.folder), snapshot.weights_sha256
     place = f"{wanted.repo_id}@{snapshot.commit[:12]}"
     identity = repo.identity + gather("the Hub's own record", sha256, place)
-    repo = replace(repo, identity=identity.agreed(repo.weights))
+    hub = HubFile(wanted.repo_id, snapshot.commit, WEIGHTS_FILE)
+    repo = replace(repo, identity=identity.agreed(repo.weights), hub=hub)
 
     def renew() -> Repo:
         fetch_again(snapshot, WEIGHTS_FILE)

@@ -22,7 +22,7 @@ from rexnet_hub.index.lock import (
     find_in_lock,
     measurements,
 )
-from rexnet_hub.index.network import entry_classes, entry_plan
+from rexnet_hub.index.network import entry_classes, entry_options, entry_plan
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import find_network
 from rexnet_hub.repo.folder import compare_witnesses, released_identity
@@ -34,6 +34,8 @@ from rexnet_hub.weights.receipt import read_receipt
 from rexnet_hub.weights.safetensors_file import canonical_order, render_header
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rexnet_hub.nets.modules import Classifier
 
 TORCH_FLOPS = "torch_flop_counter"
@@ -72,13 +74,15 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
         IndexReadError, UnknownModelError: The entry does not say which network it is.
     """
     for path in (checkpoint, repo):
-        if path is not None and is_standin(path):
+        if path is not None and is_standin(path, wrapper=entry.said("weights_key")):
             raise FileProblem(path, f"holds stand-in weights, which say nothing of {entry.name}")
     tensors = entry_plan(entry).tensors
     specs = canonical_order(specs_of(tensors))
     size_bytes = sum(spec.size_bytes for spec in specs)
     input_px = entry.preprocessing.input_px
-    parameters, macs = count_network(entry.architecture, entry_classes(entry), input_px)
+    parameters, macs = count_network(
+        entry.architecture, input_px, **{"num_classes": entry_classes(entry), **entry_options(entry)}
+    )
     measured = Measured(
         parameters=parameters,
         tensors=MeasuredTensors(count=len(tensors), size_bytes=size_bytes),
@@ -118,7 +122,7 @@ def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
 
 @functools.cache  # an index names few networks, and counting one takes seconds
 def count_network(
-    architecture: str, num_classes: int, input_px: int
+    architecture: str, input_px: int, *, in_chans: int = 3, **options: Any
 ) -> tuple[int, Mapping[str, MeasuredMacs]]:
     """Count a network's parameters, and its operations by every counter that is installed.
 
@@ -134,17 +138,17 @@ def count_network(
 
     network = find_network(architecture)
     with torch.device("meta"):
-        built = network.build(num_classes=num_classes, init=False).eval()
-        picture = torch.zeros(1, 3, input_px, input_px)
+        built = network.build(in_chans=in_chans, init=False, **options).eval()
+        picture = torch.zeros(1, in_chans, input_px, input_px)
         with FlopCounterMode(display=False) as counter:
             network.ask(built, picture)
-        own = network.ask(count_macs, built, input_px=input_px)
+        own = network.ask(count_macs, built, input_px=input_px, in_chans=in_chans)
         counts = {
             PREFERRED_MACS: (own, f"rexnet_hub {__version__}"),
             TORCH_FLOPS: (counter.get_total_flops(), f"torch {torch.__version__.partition('+')[0]}"),
         }
-    whole = network.build(num_classes=num_classes, init=False).eval()
-    if (total := network.ask(_count_by_fvcore, whole, input_px)) is not None:
+    whole = network.build(in_chans=in_chans, init=False, **options).eval()
+    if (total := network.ask(_count_by_fvcore, whole, torch.zeros_like(picture, device="cpu"))) is not None:
         counts[FVCORE] = total
     macs = {
         name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
@@ -152,11 +156,9 @@ def count_network(
     return count_parameters(built), macs
 
 
-def _count_by_fvcore(network: Classifier, input_px: int) -> tuple[int, str] | None:
+def _count_by_fvcore(network: Classifier, picture: Tensor) -> tuple[int, str] | None:
     import importlib.metadata
     import warnings
-
-    import torch
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about how fvcore traces
@@ -164,7 +166,7 @@ def _count_by_fvcore(network: Classifier, input_px: int) -> tuple[int, str] | No
             from fvcore.nn import FlopCountAnalysis  # type: ignore[import-untyped]
         except ImportError:
             return None
-        analysis = FlopCountAnalysis(network, torch.zeros(1, 3, input_px, input_px))
+        analysis = FlopCountAnalysis(network, picture)
         total = analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     return int(total), f"fvcore {importlib.metadata.version('fvcore')}"
 

@@ -12,16 +12,19 @@ import shlex
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from rexnet_hub.index.entry import Entry, Location
-from rexnet_hub.index.network import entry_words
+from rexnet_hub.index.network import entry_options, entry_words
 
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 ARGUMENTS: dict[str, str] = _TABLES["arguments"]
 TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
 OPEN: dict[str, str] = _TABLES["open"]
+OTHERS: dict[str, Any] = _TABLES["others"]
+RUNS: dict[str, Any] = _TABLES["runs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +69,10 @@ class Recipe:
         words = ["torchrun", f"--nproc_per_node={self.devices}"] if many else ["python"]
         words += ["train.py", "--data-dir", "DATA"]
         for flag in self.flags:
-            # Text is one word of the command, and no option; only three numbers are three.
+            if not flag.value:  # a switch
+                words.append(flag.argument)
+                continue
+            # Text is one word of the command, and no option; only several numbers are several.
             values = flag.value.split() if re.fullmatch(r"[\d.]+( [\d.]+)*", flag.value) else [flag.value]
             is_option = values[0].startswith("-")
             words += [f"{flag.argument}={flag.value}"] if is_option else [flag.argument, *values]
@@ -85,11 +91,15 @@ def make_recipe(entry: Entry) -> Recipe:
     )
     batch = _batch(entry, devices)
     settled = {**_listed(entry), **_stated(entry)}
-    flags = [model, batch, *(settled[field] for field in ARGUMENTS if field in settled)]
+    others = [*_others(entry)]
+    flags = [model, batch, *(settled[field] for field in ARGUMENTS if field in settled), *others]
     return Recipe(
         devices=devices,
         flags=tuple(flag for flag in flags if isinstance(flag, Flag)),
-        unstated=(*([batch] if isinstance(batch, Unstated) else []), *_left_open(entry, settled)),
+        unstated=(
+            *(each for each in (batch, *others) if isinstance(each, Unstated)),
+            *_left_open(entry, {flag.argument for flag in flags}),
+        ),
     )
 
 
@@ -112,13 +122,34 @@ def _batch(entry: Entry, devices: int | None) -> Flag | Unstated:
 
 
 def _stated(entry: Entry) -> dict[str, Flag]:
-    flags = {}
+    flags, channels = {}, entry_options(entry).get("in_chans", 3)
     for field, argument in ARGUMENTS.items():
         if claim := entry.metadata.get(field):
-            text = claim.text.rstrip("%").strip() if claim.text else " ".join(map(str, claim.value))
-            value = f"3 {text} {text}" if field == "image_size" else text
+            parts = claim.value if isinstance(claim.value, tuple) else (claim.value,)
+            text = claim.text.rstrip("%") if claim.text else " ".join(map(str, parts))
+            value = f"{channels} {text} {text}" if field == "image_size" else text.strip()
             flags[field] = Flag(argument=argument, value=value, origin=claim.label, location=claim.location)
     return flags
+
+
+def _others_given(entry: Entry) -> dict[str, Any]:
+    given = entry.value("training_arguments")
+    return given if isinstance(given, dict) else {}
+
+
+def _others(entry: Entry) -> Iterator[Flag | Unstated]:
+    """List what the entry states as Training Arguments."""
+    claim = entry.metadata.get("training_arguments")
+    for name, value in _others_given(entry).items():
+        argument = f"--{name.replace('_', '-')}"
+        if name not in OTHERS:
+            yield Unstated(argument=argument, note="a Training Argument; train.py has none of that name")
+        elif value is not False and claim:
+            parts = value if isinstance(value, list | tuple) else [] if value is True else [value]
+            text = " ".join(map(str, parts))
+            yield Flag(
+                argument=argument, value=text, origin=f"{claim.label}: {name}", location=claim.location
+            )
 
 
 def _listed(entry: Entry) -> dict[str, Flag]:
@@ -134,10 +165,11 @@ def _listed(entry: Entry) -> dict[str, Flag]:
 
 
 def _left_open(entry: Entry, settled: Container[str]) -> Iterator[Unstated]:
+    """List what a command needs and none of the settled arguments says."""
     words = entry_words(entry)
     network = "" if entry.architecture == words.command_of else f" for {words.command_of}"
     for field, argument in OPEN.items():
-        if field not in settled:
+        if argument.split()[-1] not in settled:
             note = "not stated"
             if words.paper and entry.cites(words.paper):
                 note = "not stated, nor by the authors; train.py has a default of its own"

@@ -8,11 +8,21 @@ import pytest
 import timm
 import torch
 import yaml
+from closeness import assert_same_numbers
 
 from rexnet_hub.add import NewModel, add_entry
-from rexnet_hub.errors import FileProblem, IndexReadError, StateDictError, UnknownModelError, UsageError
+from rexnet_hub.auto import AutoModel, create_model
+from rexnet_hub.errors import (
+    CheckpointError,
+    FileProblem,
+    IndexReadError,
+    StateDictError,
+    UnknownModelError,
+    UsageError,
+)
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
+from rexnet_hub.locate import find_repo_config
 from rexnet_hub.publish import apply_plan, plan_publish, staged_repo
 from rexnet_hub.recipe import make_recipe
 
@@ -37,6 +47,7 @@ SAID: dict[str, Any] = {
     "image_size": 224,
     "crop_pct": "0.875",
     "interpolation": "bicubic",
+    "architecture": "rexnet_100",  # without it every network that there is would be tried
 }
 LOG = {
     "model": "rexnet_100", "num_classes": 10, "opt": "sgd", "lr": 0.5, "epochs": 400,
@@ -76,11 +87,13 @@ def add(trained, name="new", checkpoint="one", **options):
 
 def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     """Network, classes, counts, bytes and digest are the checkpoint's; every old byte stays where it was."""
-    added = add(trained, top1_percent="12.5", top5_percent="60", training_data=("ImageNet",))
+    added = add(
+        trained, top1_percent="12.5", top5_percent="60", dataset="Flowers", split="test", architecture=None
+    )
     text = (index_dir / "small.yml").read_text()
     assert added.architecture == "rexnet_100"
     at = text.index("- Name: new")
-    end = text.index("60%") + len("60%\n    Split: validation\n")
+    end = text.index("60%") + len("60%\n    Split: test\n")
     assert text[:at] + text[end:] == INDEX
     entry = load_index().find("new")
     assert load_index().errors == ()
@@ -88,7 +101,7 @@ def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     assert entry.value("parameters") == sum(p.numel() for p in network.parameters())
     assert entry.value("file_size") == (trained / "one.pth").stat().st_size
     assert entry.value("num_classes") == 10
-    assert str(entry.metric("top1").value) == "12.5"
+    assert str(entry.metric("top1", dataset="Flowers").value) == "12.5"
     measured = read_lock().of("new")
     assert measured.parameters == entry.value("parameters")
     assert measured.released.sha256 == entry.extra["sha256"].value
@@ -133,7 +146,7 @@ def test_what_is_not_said_is_named(index_dir, trained):
         UsageError,
         match=r"Image Size, Crop Pct, Interpolation not stated.* give --license; the collection's is MIT",
     ):
-        add_entry(trained / "one.pth", NewModel(name="new", collection="Small"))
+        add_entry(trained / "one.pth", NewModel(name="new", collection="Small", architecture="rexnet_100"))
     assert (index_dir / "small.yml").read_text() == INDEX
 
 
@@ -190,7 +203,7 @@ def test_what_is_superseded_must_exist(index_dir, trained):
 def test_an_entry_that_would_not_be_valid_is_taken_back(index_dir, trained):
     """A value that the index refuses leaves the file as it was, with the reader's own message."""
     with pytest.raises((UsageError, IndexReadError), match=r"top|Accuracy|percent|%"):
-        add(trained, top1_percent="many", dataset="ImageNet")
+        add(trained, top1_percent="many", dataset="Flowers")
     assert (index_dir / "small.yml").read_text() == INDEX
 
 
@@ -198,7 +211,7 @@ def test_a_foreign_checkpoint_is_refused(index_dir, trained, tmp_path):
     """A checkpoint of no network of ours is refused by its file; so is a collection that does not exist."""
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "foreign.pth")
     with pytest.raises(StateDictError, match=r"foreign\.pth: its 1 tensors are those of no network"):
-        add_entry(tmp_path / "foreign.pth", NewModel(name="new", **SAID))
+        add_entry(tmp_path / "foreign.pth", NewModel(name="new", **(SAID | {"architecture": None})))
     with pytest.raises(UsageError, match="no collection 'Other'; there are: Small"):
         add(trained, collection="Other")
     shutil.rmtree(index_dir / "small.yml", ignore_errors=True)
@@ -207,8 +220,123 @@ def test_a_foreign_checkpoint_is_refused(index_dir, trained, tmp_path):
 @pytest.mark.usefixtures("index_dir")
 def test_an_accuracy_is_of_a_stated_data_set(trained):
     """Of a model that was not trained on ImageNet nobody is told that its accuracy is ImageNet's."""
-    with pytest.raises(UsageError, match="give --dataset"):
-        add(trained, top1_percent="91.2", training_data=("Oxford Flowers",))
+    for trained_on in ("Oxford Flowers", "ImageNet"):
+        with pytest.raises(UsageError, match="give --dataset"):
+            add(trained, top1_percent="91.2", training_data=(trained_on,))
+    with pytest.raises(UsageError, match="--dataset ILSVRC2012 has 1000 classes, the checkpoint 10"):
+        add(trained, top1_percent="91.2", dataset="ILSVRC2012")
     add(trained, top1_percent="91.2", dataset="Oxford Flowers")
     (result,) = load_index().find("new").results
     assert (result.dataset, result.split) == ("Oxford Flowers", None)
+
+
+@pytest.mark.usefixtures("index_dir")
+def test_a_part_of_one_is_asked_about(trained):
+    """An accuracy of 0.912 is not written as 0.912 %; who means that says it with the sign."""
+    with pytest.raises(
+        UsageError, match=r"Top 1 Accuracy 0\.912: percentage points are meant: 91\.2, or 0\.912%"
+    ):
+        add(trained, top1_percent="0.912", dataset="Oxford Flowers")
+    add(trained, top1_percent="0.912%", dataset="Oxford Flowers")
+    assert str(load_index().find("new").results[0].metrics["top1"].value) == "0.912"
+
+
+@pytest.mark.usefixtures("index_dir")
+def test_all_of_a_log_is_carried_or_named(trained, tmp_path):
+    """What was set is in the entry and in the recipe; of what is not, the name is returned."""
+    log = LOG | {
+        "mixup": 0.8, "cutmix": 1.0, "model_ema": True, "model_ema_decay": 0.9999, "clip_grad": 5.0,
+        "hflip": 0.5, "scale": [0.35, 1.0], "amp": True, "min_lr": 0, "output": "runs", "workers": 4,
+        "novel": 3, "pin_mem": False,
+    }  # fmt: skip
+    (tmp_path / "args.yaml").write_text(yaml.safe_dump(log))
+    added = add(trained, training_log=tmp_path / "args.yaml")
+    assert sorted(added.not_carried) == ["batch_size", "novel", "output"]
+    entry = load_index().find("new")
+    assert [*entry.value("training_arguments")] == [
+        "clip_grad", "scale", "mixup", "cutmix", "model_ema", "model_ema_decay", "amp",
+    ]  # fmt: skip
+    recipe = make_recipe(entry)
+    for part in (
+        "--mixup 0.8",
+        "--scale 0.35 1.0",
+        "--model-ema --model-ema-decay 0.9999 --amp",
+        "--num-classes 10",
+    ):
+        assert part in recipe.command
+    assert "--amp" not in [each.argument for each in recipe.unstated]
+
+
+def save_as(file, state, **beside):
+    torch.save({"state_dict": state, **beside} if beside else state, file)
+    return file
+
+
+@pytest.fixture
+def publishes(tmp_path):
+    """Add a checkpoint, publish it by its name to a folder, and give the repo."""
+
+    def publish(source, name="new", **options):
+        add_entry(source, NewModel(name=name, **(SAID | options)))
+        with staged_repo(name) as folder:
+            plan = plan_publish(folder, tmp_path / "hub", name=name)
+            assert plan.stops == ()
+            apply_plan(plan)
+        return tmp_path / "hub" / name
+
+    return publish
+
+
+@pytest.mark.usefixtures("index_dir")
+@pytest.mark.parametrize("kind", ["ema", "lightning", "half", "grey", "four channels"])
+def test_what_maintainers_have_is_taken(publishes, tmp_path, kind):
+    """Each kind of checkpoint is added, staged by its name, and loads with its own numbers."""
+    channels = {"grey": 1, "four channels": 4}.get(kind, 3)
+    network = timm.create_model("rexnet_100", num_classes=10, in_chans=channels).eval()
+    state, file, options = network.state_dict(), tmp_path / f"mine.{kind[:4]}", {}
+    if kind == "ema":
+        other = {name: tensor + 1 for name, tensor in state.items()}
+        save_as(file, other, state_dict_ema=state, arch="rexnet_100")
+        with pytest.raises(CheckpointError, match=r"holds 2 state dicts.*\(--weights-key\)"):
+            add_entry(file, NewModel(name="new", **SAID))
+        options["weights_key"] = "state_dict_ema"
+    elif kind == "lightning":
+        named = {f"model.{name}": tensor for name, tensor in state.items()}
+        save_as(file, named, **{"pytorch-lightning_version": "2.4.0", "epoch": 3, "loops": {}})
+    else:
+        save_as(file, network.half().state_dict() if kind == "half" else state)
+    repo = publishes(file, **options)
+    network = network.float()
+    pixels = torch.randn(1, channels, 64, 64)
+    with torch.inference_mode():
+        assert_same_numbers(AutoModel.from_pretrained(repo)(pixels), network(pixels))
+    assert load_index().problems == ()
+
+
+def test_a_folder_that_was_saved_brings_its_own(index_dir, publishes, tmp_path):
+    """Input, names, channels and origin of a saved network are the entry's; only the licence is asked for."""
+    model: Any = create_model("test_resnet", num_classes=3, in_chans=1)
+    names = ["red", "green", "blue"]
+    saved = model.save_pretrained(tmp_path / "first_three", labels=names, card={"Crop Mode": "squash"})
+    again: Any = AutoModel.from_pretrained(saved)
+    again.fc.bias.data.fill_(1)
+    saved = again.save_pretrained(tmp_path / "saved")
+    unsaid = dict.fromkeys(("image_size", "crop_pct", "interpolation", "architecture"))
+    repo = publishes(saved, fine_tuned_from="first", **unsaid)
+    entry = load_index().find("new")
+    assert (entry.preprocessing.input_px, entry.preprocessing.crop_mode) == (160, "squash")
+    assert (index_dir / "new.labels.txt").read_text().split() == names
+    assert entry.extra["base_model"].value == ("first",)
+    assert find_repo_config(repo).label_names == tuple(names)
+    assert AutoModel.from_pretrained(repo).in_chans == 1
+
+
+def test_names_come_from_a_file(index_dir, trained, tmp_path):
+    """A file of names is copied beside the index; one of another length is refused, and nothing stays."""
+    (tmp_path / "names.txt").write_text("one\ntwo\n")
+    with pytest.raises(UsageError, match="has 2 lines; it needs a name for each of 10"):
+        add(trained, labels=tmp_path / "names.txt")
+    assert sorted(file.name for file in index_dir.iterdir()) == ["small.yml"]
+    (tmp_path / "names.txt").write_text("".join(f"{number}\n" for number in range(10)))
+    add(trained, labels=tmp_path / "names.txt")
+    assert load_index().find("new").labels == tuple("0123456789")

@@ -227,10 +227,10 @@ def test_convert_says_what_it_left_out_and_which_key_to_name(run, tmp_path):
     assert "left out: args (argparse.Namespace), \\x1b[31m (int)\n" in said
 
     torch.save({"net": state, "ema": state}, tmp_path / "two.ckpt")
-    assert "under net, ema: name the one that is meant (--wrapper)" in refusal(
+    assert "under net, ema: name the one that is meant (--weights-key)" in refusal(
         run("convert", tmp_path / "two.ckpt")
     )
-    assert run("convert", tmp_path / "two.ckpt", "--wrapper", "ema")[0] == 0
+    assert run("convert", tmp_path / "two.ckpt", "--weights-key", "ema")[0] == 0
 
 
 def test_a_checkpoint_with_a_missing_tensor_is_refused(run, own_index, checkpoint, tmp_path):

@@ -131,6 +131,9 @@ RECEIPT = {
     "files.README.md": "verify: a load reads no card",
     "versions.rexnet_hub": ": which release wrote it; every release writes the same",
     "versions.python": ": likewise",
+    "parent.name": ": what a network was loaded from is gone when it is saved; its digest says which it was",
+    "parent.commit": ": likewise",
+    "parent.sha256": ": likewise; nobody can measure what was trained from what",
 }
 PIXELS = ("input_px", "crop_fraction", "interpolation", "mean", "std", "crop_mode")
 MACHINE = (

@@ -31,7 +31,7 @@ OPTIONS = {
         --check, --prune, --json
         --all: cache --all
         --apply: cache --apply""",
-    "convert": "source, --model, --out, --wrapper, --sha256, --float32, --allow-nonfinite",
+    "convert": "source, --model, --out, --weights-key, --sha256, --float32, --allow-nonfinite",
     "verify": """
         names, --index, --junit, --json
         --record: verify hf:org --record r
@@ -73,7 +73,7 @@ OPTIONS = {
         --to: add CHECKPOINT --name new --collection RexNet SETTINGS --to folder
         --weights-url: add CHECKPOINT --name new --collection RexNet SETTINGS --to hf:a --weights-url u
         --training-data, --image-size, --crop-pct, --interpolation, --training-log, --supersedes
-        --index-file, --architecture
+        --index-file, --architecture, --weights-key, --labels, --fine-tuned-from
         --dataset: add CHECKPOINT --name new --collection RexNet SETTINGS --dataset pets
         --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
     "predict": """

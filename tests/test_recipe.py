@@ -1,6 +1,7 @@
 """A recipe is the command that the claims amount to, each flag with its field, and nothing guessed."""
 
 import argparse
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,14 @@ import pytest
 
 from rexnet_hub.index import load_index
 from rexnet_hub.nets.families.rexnet import FAMILY
-from rexnet_hub.recipe import ARGUMENTS, OPEN, TECHNIQUES, make_recipe
+from rexnet_hub.recipe import ARGUMENTS, OPEN, OTHERS, TECHNIQUES, make_recipe
 
 ARGUMENT_FILE = Path(__file__).resolve().parent / "data/timm_train_arguments.txt"
 COMMAND = (
-    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "  # noqa: E501
+    "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --num-classes 1000 --opt sgd --lr 0.5 "  # noqa: E501
     "--momentum 0.9 --weight-decay 1.0e-05 --epochs 400 --sched cosine --drop 0.2 --smoothing 0.1 "
-    "--num-classes 1000 --input-size 3 224 224 --interpolation bicubic --crop-pct 0.875 "
-    "--mean 0.485 0.456 0.406 --std 0.229 0.224 0.225"
+    "--input-size 3 224 224 --interpolation bicubic --crop-pct 0.875 --mean 0.485 0.456 0.406 "
+    "--std 0.229 0.224 0.225"
 )
 
 
@@ -32,7 +33,9 @@ def _train_parser():
                 if word == "flag"
                 else {"type": {"int": int, "float": float, "str": str}[word]}
             )
-            parser.add_argument(flag, **options | ({"nargs": int(count)} if count else {}))
+            parser.add_argument(
+                flag, **options | ({"nargs": int(count) if count.isdigit() else count} if count else {})
+            )
     return parser
 
 
@@ -50,8 +53,33 @@ def test_the_training_script_takes_the_command(entry):
     assert (told.model, told.lr, told.momentum, told.weight_decay) == (entry.name, 0.5, 0.9, 1e-5)
     assert (told.epochs, told.batch_size * 4, told.drop, told.smoothing) == (400, 512, 0.2, 0.1)
     assert (told.input_size, told.crop_pct, told.interpolation) == ([3, 224, 224], 0.875, "bicubic")
-    assert (told.num_classes, told.mean, told.std) == (1000, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    assert (told.opt, told.sched) == ("sgd", "cosine")
+    assert (told.opt, told.sched, told.num_classes) == ("sgd", "cosine", 1000)
+    assert (told.mean, told.std) == ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+def test_every_argument_of_a_log_comes_back(read):
+    """What an entry carries of a training log parses with train.py's arguments as what it was."""
+    given = {
+        "mixup": 0.8, "scale": [0.35, 1.0], "model_ema": True, "clip_grad": 5.0, "remode": "const",
+        "sync_bn": False, "decay_milestones": [30, 60], "opt_eps": 1e-08, "drop_path": 0.1, "amp": True,
+        "amp_dtype": "bfloat16",
+    }  # fmt: skip
+    metadata = {
+        "Num Classes": 37,
+        "Image Size": 96,
+        "Model Args": {"in_chans": 1},
+        "Training Arguments": given,
+    }
+    text = json.dumps({"Models": [{"Name": "rexnet_100", "Metadata": metadata}]})
+    index = read(text, file="index.json")
+    assert index.problems == ()
+    words = shlex.split(make_recipe(index.models[0]).command)
+    told = vars(_train_parser().parse_args(words[words.index("train.py") + 1 :]))
+    assert {name: told[name] for name in given} == given
+    assert (told["num_classes"], told["input_size"]) == (37, [1, 96, 96])
+    assert {name for name in OTHERS if f"--{name.replace('_', '-')}" in ARGUMENT_FILE.read_text()} == {
+        *OTHERS
+    }
 
 
 def test_every_argument_is_one_of_the_script():
@@ -91,9 +119,9 @@ def test_each_flag_names_its_field():
     assert origins["--opt"] == "Training Techniques: Nesterov Accelerated Gradient"
     assert origins["--batch-size"] == "Batch Size 512 over 4 devices (Training Resources)"
     assert origins["--drop"] == "Dropout"
+    shared = {"--mean", "--std", "--num-classes"}  # stated of the whole collection, above the models
+    assert {flag.argument for flag in recipe.flags if flag.location.line < 80} == shared
     assert {flag.location.file.name for flag in recipe.flags} == {"rexnet.yml"}
-    of_all = {flag.argument for flag in recipe.flags if flag.location.line <= 80}
-    assert of_all == {"--num-classes", "--mean", "--std"}
 
 
 def test_what_is_open_is_said():

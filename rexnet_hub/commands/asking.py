@@ -120,9 +120,7 @@ def _claims(entry: Entry) -> list[Claim]:
 def _shown(claim: Claim) -> str:
     if claim.problem:
         return f"{claim.text}, unreadable: {claim.problem}"
-    if isinstance(claim.value, dict):
-        return ", ".join(f"{key}: {value}" for key, value in claim.value.items())
-    return claim.text or (", ".join(map(str, claim.value)) if isinstance(claim.value, tuple) else "")
+    return claim.words
 
 
 def _source(claim: Claim) -> str:
@@ -134,7 +132,9 @@ def _as_json(claim: Claim) -> dict[str, Any]:
     if isinstance(value, tuple):
         value = [str(item) for item in value]
     elif isinstance(value, dict):
-        value = {key: str(item) for key, item in value.items()}
+        value = {
+            key: [*map(str, item)] if isinstance(item, tuple) else str(item) for key, item in value.items()
+        }
     elif value is not None and not isinstance(value, int | str):
         value = str(value)
     facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}

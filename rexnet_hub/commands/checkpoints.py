@@ -49,7 +49,7 @@ def declare_convert(parser: argparse.ArgumentParser) -> None:
     model_help = "compare a file's tensors with this model's network, and ask its witnesses"
     add("--model", metavar="NAME", help=model_help)
     add("--out", type=Path, metavar="FILE", help="the safetensors file (default: beside the source)")
-    add("--wrapper", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
+    add("--weights-key", metavar="KEY", help="the state dict that is meant, such as model.state_dict")
     add("--sha256", metavar="DIGEST", help="refuse a source with another SHA-256 (all 64 digits)")
     add("--float32", action="store_true", help="turn other floating-point numbers into float32")
     add("--allow-nonfinite", action="store_true", help="let NaN, infinity and negative variances pass")
@@ -85,7 +85,8 @@ def run_convert(args: argparse.Namespace) -> int:
     is_safetensors = source.suffix == ".safetensors"  # which is not written over
     out = args.out or source.with_suffix(".converted.safetensors" if is_safetensors else ".safetensors")
     expected = entry_plan(open_index().find(model)).tensors if model else None
-    options = {"wrapper": args.wrapper, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
+    key = args.weights_key or (open_index().find(args.source).said("weights_key") if identity else None)
+    options = {"wrapper": key, "as_float32": args.float32, "allow_nonfinite": args.allow_nonfinite}
     options["sha256"] = args.sha256
     try:
         receipt = convert_checkpoint(source, out, expected=expected, identity=identity, **options)

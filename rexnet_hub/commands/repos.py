@@ -159,7 +159,8 @@ def run_versions(args: argparse.Namespace) -> int:
 def declare_add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `add`."""
     add = parser.add_argument
-    add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
+    source_help = "a file (.pth, .pt, .ckpt, .safetensors), a repo folder, or hf:OWNER/NAME@COMMIT"
+    add("checkpoint", metavar="CHECKPOINT", help=source_help)
     add("--name", required=True, help="it is loaded by this name for ever")
     add("--collection", required=True, metavar="NAME", help="a collection of the index")
     add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
@@ -169,7 +170,7 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--code", metavar="URL", help="the source code of the training")
     add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
     add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
-    add("--dataset", help="of the claimed accuracies (default: ImageNet, if trained on it)")
+    add("--dataset", help="of the claimed accuracies")
     add("--split", help="of the data set (default: of ImageNet, validation)")
     add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
     add("--image-size", type=int, metavar="PX", help="side of the square that the network sees")
@@ -177,6 +178,19 @@ def declare_add(parser: argparse.ArgumentParser) -> None:
     add("--interpolation", help="resampling filter, such as bicubic")
     add("--training-log", type=Path, metavar="FILE", help="args.yaml of timm's train.py")
     add("--architecture", metavar="NETWORK", help="the network, where the tensors fit several")
+    key_help = "the state dict that is meant, where the file has several, such as state_dict_ema"
+    add("--weights-key", metavar="KEY", help=key_help)
+    add(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="the classes' names, one a line, in the classifier's order",
+    )
+    add(
+        "--fine-tuned-from",
+        metavar="NAME",
+        help="what the training began with: a model, or a repo of the Hub",
+    )
     add("--supersedes", metavar="NAME", help="the model that this one replaces; it stays, and says so")
     add("--index-file", type=Path, metavar="FILE", help="where to add it (default: beside its collection)")
 
@@ -205,5 +219,7 @@ def run_add(args: argparse.Namespace) -> int:
     added = add_entry(args.checkpoint, new, index_file=args.index_file, upload=upload)
     word = "was there already, and stays as it is" if added.was_there else "added"
     show(f"{added.location}: {new.name} {word}, a {added.architecture}")
+    if added.not_carried:
+        show(f"{args.training_log}: not carried: {', '.join(added.not_carried)}", stream=sys.stderr)
     show(f"next: rexnet-hub publish {new.name} --to {args.to or 'hf:ORG'}", stream=sys.stderr)
     return 0

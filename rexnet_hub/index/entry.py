@@ -72,6 +72,14 @@ class Claim:
     inherited: bool = False
     problem: str = ""
 
+    @property
+    def words(self) -> str:
+        """The value as people read it, a list or a mapping in one line."""
+        if isinstance(self.value, dict):
+            parts = {key: each if isinstance(each, tuple) else (each,) for key, each in self.value.items()}
+            return ", ".join(f"{key}: {' '.join(map(str, each))}" for key, each in parts.items())
+        return self.text or (", ".join(map(str, self.value)) if isinstance(self.value, tuple) else "")
+
     def __str__(self) -> str:
         """Return what is stated that cannot be read, where and why."""
         return f"stated {self.text}, unreadable, {self.location}: {self.problem}"
@@ -266,7 +274,7 @@ class Preprocessing:
     crop_mode: str = CROP_MODES[0]
 
 
-#: The fields that state a `Preprocessing`, by its attributes; its crop mode has none.
+#: The fields that state a `Preprocessing`, by its attributes; a crop mode need not be stated.
 INPUT_FIELDS = {
     "input_px": "image_size", "crop_fraction": "crop_pct", "interpolation": "interpolation",
     "mean": "image_mean", "std": "image_std",
@@ -444,4 +452,5 @@ class Entry:
             interpolation=str(values["interpolation"]),
             mean=(mean[0], mean[1], mean[2]),
             std=(std[0], std[1], std[2]),
+            crop_mode=str(self.value("crop_mode") or CROP_MODES[0]),
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from typing import Any
+
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Entry
 from rexnet_hub.nets import find_network, known_network
@@ -17,7 +20,23 @@ def entry_plan(entry: Entry) -> TensorPlan:
         UnknownModelError: Nobody here knows the entry's network.
         NetworkError: The network's provider cannot build it.
     """
-    return find_network(entry.architecture).plan(num_classes=entry.value("num_classes"))
+    return find_network(entry.architecture).plan(**entry_options(entry))
+
+
+def entry_options(entry: Entry) -> dict[str, Any]:
+    """Return what an entry's network is built with: its classes, where they are stated, and its Model Args.
+
+    Raises:
+        IndexReadError: These are none that the network takes.
+    """
+    num_classes, claim = entry.value("num_classes"), entry.metadata.get("model_args")
+    stated = claim.value if claim else {}
+    if claim and not isinstance(stated, dict):
+        raise IndexReadError(f"{claim.location}: Model Args {stated!r} are no mapping")
+    args = {name: float(value) if isinstance(value, Decimal) else value for name, value in stated.items()}
+    if claim and (problem := find_network(entry.architecture).find_args_problem(args)):
+        raise IndexReadError(f"{claim.location}: {claim.label}: {problem}")
+    return args if num_classes is None else args | {"num_classes": num_classes}
 
 
 def entry_words(entry: Entry) -> Words:

@@ -68,9 +68,9 @@ def fit_networks(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
     for family in list_families():
         for architecture in family.architectures:
             network = Network(architecture, family)
-            if network.fits(tensors):
+            if (classes := network.find_classes(tensors)) is not None:
                 names.add(architecture)
-                yield network, network.count_classes(tensors)
+                yield network, classes
     yield from (pair for pair in timm_networks.fit(tensors) if pair[0].architecture not in names)
 
 

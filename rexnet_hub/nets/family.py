@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rexnet_hub.errors import NetworkError, UsageError, network_problems
-from rexnet_hub.nets.state_dict import Shape, TensorTable
+from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.modules import Classifier, FeatureMaps
@@ -166,29 +166,56 @@ class Network:
         is_own = name.partition(".")[0] == self.architecture
         return name if is_own else f"{name} (now {self.architecture})"
 
-    def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
+    def plan(self, *, num_classes: int | None = None, in_chans: int = 3, **options: Any) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
 
         Args:
             num_classes: None for as many as it has by itself.
+            options: Others that it is built with; with those it is built, without memory.
 
         Raises:
             NetworkError: The provider cannot build it.
         """
         classes = {} if num_classes is None else {"num_classes": num_classes}
-        return self.ask(self.family.plan, self.config, in_chans=in_chans, **classes)
+        if not options:
+            return self.ask(self.family.plan, self.config, in_chans=in_chans, **classes)
+        import torch
+
+        with torch.device("meta"):
+            built = self.build(in_chans=in_chans, init=False, **classes, **options)
+        trained = sum(parameter.numel() for parameter in built.parameters())
+        return TensorPlan(tensors=table_of(built.state_dict()), parameters=trained)
 
     def count_classes(self, shapes: Mapping[str, Shape]) -> int:
         """Return how many classes a state dict of it tells apart; 0 without a classifier."""
         return next((shapes.get(f"{name}.weight", (0,))[0] for name in self.parts.classifier), 0)
 
     def plan_like(self, shapes: Mapping[str, Shape]) -> TensorPlan:
-        """Plan it with as many classes as a state dict tells apart."""
-        return self.plan(num_classes=self.count_classes(shapes))
+        """Plan it with as many classes and channels as a state dict tells."""
+        return self.plan(num_classes=self.count_classes(shapes), in_chans=self.count_channels(shapes))
 
-    def fits(self, shapes: Mapping[str, Shape]) -> bool:
-        """Return whether a state dict has exactly its tensors, by name and shape."""
-        return {name: shape for name, (_, shape) in self.plan_like(shapes).tensors.items()} == shapes
+    def count_channels(self, shapes: Mapping[str, Shape]) -> int:
+        """Return how many channels of a picture a state dict of it sees; 3 where that is unknown."""
+        own = self.plan().tensors  # a stem may see each channel several times
+        stems = (f"{name}.weight" for name in self.parts.first_conv)
+        seen = (3 * shapes[stem][1] // own[stem][1][1] for stem in stems if stem in shapes)
+        return next(seen, 3)
+
+    def find_classes(self, shapes: Mapping[str, Shape]) -> int | None:
+        """Return how many classes it has with exactly these tensors; None where it cannot have these."""
+        planned = self.plan_like(shapes).tensors
+        fits = {name: shape for name, (_, shape) in planned.items()} == shapes
+        return self.count_classes(shapes) if fits else None
+
+    def find_args_problem(self, args: Mapping[str, Any]) -> str | None:
+        """Return why it is not built with these of timm's `model_args`; None where it is."""
+        takes = {"in_chans": lambda value: type(value) is int and value > 0, **self.family.options}
+        unknown = [name for name in args if name not in takes]
+        wrong = [
+            f"{name} is {value!r}" for name, value in args.items() if name in takes and not takes[name](value)
+        ]
+        problems = [f"it takes no {', '.join(unknown)}; it takes {', '.join(takes)}"] if unknown else []
+        return "; ".join(problems + wrong) or None
 
     def find_size_problem(self, input_px: int) -> str | None:
         """Return why it does not take pictures of a size; None where it does.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -18,8 +19,11 @@ class Classifier(nn.Module):
         num_classes: Classes, or 0 for pooled features in place of logits.
         num_features: Channels of the last feature map.
         in_chans: Channels of a picture.
+        save_pretrained, push_to_hub: Of a network that `AutoModel` or `create_model` gave, as of `saving.py`.
     """
 
+    save_pretrained: Callable[..., Path]
+    push_to_hub: Callable[..., Any]
     num_classes: int
     in_chans: int
     num_features: int
@@ -53,6 +57,16 @@ class FeatureMaps(nn.Module):
     """
 
     feature_info: Any
+
+    def save_pretrained(self, *_: Any, **__: Any) -> Path:
+        """Refuse to be saved.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError("feature maps alone are no repo that others could load: save the whole network")
+
+    push_to_hub = save_pretrained
 
 
 class IntermediateMaps(FeatureMaps):

@@ -92,14 +92,9 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
             continue
         finally:
             hook.remove()
-        own = {n: shape for n, (_, shape) in table_of(built.state_dict()).items()}
-        body = {n: shape for n, shape in own.items() if shape[:1] != (_CLASSES,)}
-        if not body.items() <= tensors.items():
-            continue
-        rows = network.count_classes(tensors)
-        head = {n: (rows, *shape[1:]) for n, shape in own.items() if n not in body}
-        if body | (head if rows else {}) == tensors:
-            yield network, rows
+        own = {n for n, (_, shape) in table_of(built.state_dict()).items() if shape[:1] != (_CLASSES,)}
+        if own <= tensors.keys() and (classes := network.find_classes(tensors)) is not None:
+            yield network, classes
 
 
 class _OtherShapeError(Exception):

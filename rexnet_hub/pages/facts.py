@@ -227,7 +227,16 @@ def training_rows(entry: Entry) -> tuple[tuple[str, str], ...]:
 
 def _stated_rows(entry: Entry, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     claims = [claim for name in names if (claim := entry.claim(name))]
-    return ((c.label, f"{c.text}, unreadable" if c.problem else c.text or number(c.value)) for c in claims)
+    own = ((c, c.words if isinstance(c.value, dict) else c.text or number(c.value)) for c in claims)
+    return ((claim.label, f"{words}, unreadable" if claim.problem else words) for claim, words in own)
+
+
+#: How a picture becomes a square, by the crop mode: resized to {0} px by the filter {1}, cut to {2}.
+_RESIZES = {
+    "center": "Resize the short side to {0} px ({1}), keep the centre square of {2}",
+    "squash": "Resize both sides to {0} px ({1}), keep the centre square of {2}",
+    "border": "Resize the long side to {0} px ({1}), fill up with the mean to the centre square of {2}",
+}
 
 
 def input_sentence(entry: Entry) -> str:
@@ -240,8 +249,8 @@ def input_sentence(entry: Entry) -> str:
     spec = entry.preprocessing
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))
+    resize = _RESIZES[spec.crop_mode].format(resized_px, markdown(spec.interpolation), spec.input_px)
     return (
-        f"Resize the short side to {resized_px} px ({markdown(spec.interpolation)}), keep the centre square "
-        f"of {spec.input_px} px, scale to 0..1, subtract the mean ({mean}) and divide by the standard "
+        f"{resize} px, scale to 0..1, subtract the mean ({mean}) and divide by the standard "
         f"deviation ({std}), channels in RGB order."
     )

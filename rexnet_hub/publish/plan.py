@@ -397,6 +397,7 @@ def _false_claims(repo: Repo) -> dict[str, bool]:
         entry = load_index().find(str(name))
     except UnknownModelError:
         problem = f"the index has no model {name!r}, so no claim of the repo can be checked against an entry"
+        problem += ": rexnet-hub add makes one"
         return {problem: False}
     measured = read_lock().of(entry.name)
     if is_standin(repo.weights):

@@ -30,7 +30,7 @@ from rexnet_hub.publish.there import Target
 from rexnet_hub.repo.config import read_config
 from rexnet_hub.repo.folder import Repo, read_repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
-from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
+from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 
 
 def stage(
@@ -67,12 +67,15 @@ def write_staged(
     repo_id: str | None = None,
     identity: Identity | None = None,
     check: Callable[[Path], None] | None = None,
+    parent: ParentFacts | None = None,
+    replaces: bool = False,
 ) -> Repo:
     """Write an entry's repo folder with its card; arguments and errors as of `stage`.
 
     Args:
         identity: What is stated of the checkpoint.
         check: Called with the whole folder before it is moved into place; what it raises leaves none.
+        parent, replaces: As of `write_repo`.
     """
 
     def card(receipt: Receipt) -> str:
@@ -80,7 +83,9 @@ def write_staged(
             entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
         )
 
-    return write_repo(entry, checkpoint, out, identity=identity, card=card, check=check)
+    return write_repo(
+        entry, checkpoint, out, identity=identity, card=card, check=check, parent=parent, replaces=replaces
+    )
 
 
 def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = False) -> dict[str, str]:

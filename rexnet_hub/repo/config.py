@@ -1,8 +1,8 @@
 """Render an entry as the config.json of its repo, and read one back.
 
-The shape is the one that timm and transformers both load: no `model_args` (with it transformers fails),
-no null, in `pretrained_cfg` only keys that timm knows, and what is ours under one root key. Read is every
-key that one of them writes: it is in one of the three tables below, or refused.
+The shape is the one that timm and transformers both load: no `num_classes` in `model_args` (with it
+transformers fails), no null, in `pretrained_cfg` only keys that timm knows, and what is ours under one root
+key. Read is every key that one of them writes: it is in one of the three tables below, or refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
 from rexnet_hub.index import Entry, Preprocessing
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
-from rexnet_hub.index.network import entry_classes
+from rexnet_hub.index.network import entry_classes, entry_options
 from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
 from rexnet_hub.terminal import printable
@@ -78,14 +78,17 @@ def render_config(entry: Entry) -> str:
         raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
     parts = network.parts
     pool_size = parts.pool_size(spec.input_px)
-    num_classes = entry_classes(entry)
+    num_classes, args = entry_classes(entry), entry_options(entry)
+    args.pop("num_classes")
     config: dict[str, Any] = {
         "architecture": network.architecture,
         "num_classes": num_classes,
         "num_features": parts.num_features,
     }
-    if parts.global_pool:
-        config["global_pool"] = parts.global_pool
+    if pool := args.get("global_pool", parts.global_pool):
+        config["global_pool"] = pool
+    if args:
+        config["model_args"] = args
     if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
         config["id2label"] = {str(number): label for number, label in enumerate(labels)}
     imagenet = [row.label for row in read_classes()]
@@ -93,7 +96,7 @@ def render_config(entry: Entry) -> str:
     if num_classes == len(imagenet) and list(labels) != imagenet:
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = {
-        "input_size": [3, spec.input_px, spec.input_px],
+        "input_size": [args.get("in_chans", 3), spec.input_px, spec.input_px],
         "fixed_input_size": parts.is_fixed_size,
         "interpolation": spec.interpolation,
         "crop_pct": spec.crop_fraction,
@@ -126,6 +129,12 @@ def _is_three(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(_is_number(number) for number in value)
 
 
+def _is_of_channels(value: Any) -> bool:
+    """Check numbers of R, G and B, or as timm writes them for other channels: one number, often once each."""
+    is_list = isinstance(value, list) and 0 < len(value) <= MAX_CHANNELS and all(map(_is_number, value))
+    return is_list and (len(value) == 3 or len({*value}) == 1)
+
+
 def _is_square(value: Any) -> bool:
     if not _is_three(value) or value[1] != value[2]:
         return False
@@ -152,8 +161,8 @@ READ: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "crop_pct": ("pretrained_cfg.crop_pct", lambda value: is_part(value) and value > 0),
     "crop_mode": ("pretrained_cfg.crop_mode", lambda value: value is None or value in CROP_MODES),
     "interpolation": ("pretrained_cfg.interpolation", lambda value: value in INTERPOLATIONS),
-    "mean": ("pretrained_cfg.mean", _is_three),
-    "std": ("pretrained_cfg.std", lambda value: _is_three(value) and min(value) > 0),
+    "mean": ("pretrained_cfg.mean", _is_of_channels),
+    "std": ("pretrained_cfg.std", lambda value: _is_of_channels(value) and min(value) > 0),
 }
 _CHECKS = {place: check for places, check in READ.values() for place in places.split()}
 NEEDED = ("architecture", "num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
@@ -213,13 +222,14 @@ def read_config(file: Path) -> RepoConfig:
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
     size = given.pop("input_size")
+    mean, std = ((each if len(each) == 3 else each[:1] * 3) for each in (given.pop("mean"), given.pop("std")))
     preprocessing = Preprocessing(
         input_px=size[1],
         crop_fraction=float(given.pop("crop_pct")),
         crop_mode=given.pop("crop_mode", CROP_MODES[0]),
         interpolation=given.pop("interpolation"),
-        mean=tuple(given.pop("mean")),
-        std=tuple(given.pop("std")),
+        mean=tuple(mean),
+        std=tuple(std),
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
     usual: Keys = {"in_chans": size[0], "options": options}

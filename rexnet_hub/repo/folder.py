@@ -37,7 +37,7 @@ from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch, find_cached
-from rexnet_hub.weights.receipt import Receipt, read_receipt, render_receipt
+from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
 
@@ -52,6 +52,7 @@ class Repo:
         receipt: What its weights were made from; None in repos that others wrote.
         identity: What is stated of the weights: by the receipt, by the lock, by the Hub's record.
         renew: Fetches the weights anew, where they came from a cache that may be damaged.
+        hub: The weights at their commit, where they are from a Hub.
     """
 
     folder: Path
@@ -60,6 +61,7 @@ class Repo:
     receipt: Receipt | None
     identity: Identity = field(default_factory=Identity)
     renew: Callable[[], Repo] | None = field(default=None, compare=False, repr=False)
+    hub: HubFile | None = None
 
 
 def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
@@ -271,6 +273,8 @@ def write_repo(
     identity: Identity | None = None,
     card: Callable[[Receipt], str] | None = None,
     check: Callable[[Path], None] | None = None,
+    parent: ParentFacts | None = None,
+    replaces: bool = False,
 ) -> Repo:
     """Write an entry's repo, the weights and what lies beside them: aside, then moved into place.
 
@@ -282,6 +286,8 @@ def write_repo(
         identity: What is stated of the checkpoint.
         card: Renders the card of the weights that the receipt is of; without it the repo has none.
         check: Called with the whole folder before it is moved into place; what it raises leaves no folder.
+        parent: What a network that is saved was made from.
+        replaces: Whether a repo of ours at `out`, with nothing else in it, is replaced.
 
     Raises:
         OutputExistsError: `out` holds something.
@@ -292,12 +298,17 @@ def write_repo(
     entry.require_name()
     expected = entry_plan(entry).tensors
     with locked(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())) and not (replaces and _is_ours(out)):
             raise OutputExistsError(out, "is not empty; name a new folder or remove it")
         with whole_folder(out) as aside:
             weights = aside / WEIGHTS_FILE
             receipt = convert_checkpoint(
-                checkpoint, weights, expected=expected, identity=identity, as_float32=True
+                checkpoint,
+                weights,
+                expected=expected,
+                identity=identity,
+                wrapper=entry.said("weights_key"),
+                as_float32=True,
             )
             texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
             if text := entry.license_text:
@@ -305,7 +316,17 @@ def write_repo(
             for name, text in texts.items():
                 write_whole(aside / name, text.encode())
             digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-            write_whole(aside / RECEIPT_FILE, render_receipt(replace(receipt, files=digests)).encode())
+            write_whole(
+                aside / RECEIPT_FILE, render_receipt(replace(receipt, files=digests, parent=parent)).encode()
+            )
             if check is not None:
                 check(aside)
     return read_repo(out)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder holds a repo of ours, and nothing else."""
+    try:
+        return folder.is_dir() and bool(require_own_files(folder))
+    except FileProblem:
+        return False

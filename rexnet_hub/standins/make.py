@@ -54,8 +54,11 @@ def write_standin(folder: Path, *, tensors: TensorTable, seed: int, stem: str) -
     return file
 
 
-def is_standin(path: Path) -> bool:
+def is_standin(path: Path, *, wrapper: str | None = None) -> bool:
     """Return whether a checkpoint, a safetensors file or a repo folder holds stand-in weights.
+
+    Args:
+        wrapper: The state dict that is meant, where a checkpoint has several.
 
     Raises:
         FileProblem: There is no such file.
@@ -66,7 +69,7 @@ def is_standin(path: Path) -> bool:
         if is_safetensors(source):
             return _has_mark(source, require_sound(source, read_safetensors(source)))
     with private_copy(file) as (copy, _):
-        return _has_mark(copy, list_in_child(copy))
+        return _has_mark(copy, list_in_child(copy, wrapper=wrapper))
 
 
 def _has_mark(source: ByteSource, manifest: Manifest) -> bool:

@@ -19,7 +19,7 @@ from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
 from rexnet_hub.index.lock import PREFERRED_MACS
-from rexnet_hub.index.network import entry_plan
+from rexnet_hub.index.network import entry_options, entry_plan
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import (
     CARD_FILE,
@@ -78,19 +78,19 @@ def check_operations(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.leave("macs", stated="nothing", note=NEEDS_LOCK)
         return
     entry = evidence.entry
-    found = count_running_macs(entry.architecture, entry.value("num_classes"), locked.input_px)
+    found = count_running_macs(entry.architecture, locked.input_px, **entry_options(entry))
     note = f"{PREFERRED_MACS} at {locked.input_px} px, from the running network"
     yield evidence.compare("macs", stated=locked.count, found=found, note=note)
 
 
 @cache
-def count_running_macs(architecture: str, num_classes: int, input_px: int) -> int:
+def count_running_macs(architecture: str, input_px: int, *, in_chans: int = 3, **options: Any) -> int:
     """Count the multiply-accumulates of a network as it runs; its weights do not matter."""
     from rexnet_hub.nets.counts import count_macs
 
     network = find_network(architecture)
-    built = network.build(num_classes=num_classes, init=False)
-    macs: int = network.ask(count_macs, built, input_px=input_px)
+    built = network.build(in_chans=in_chans, init=False, **options)
+    macs: int = network.ask(count_macs, built, input_px=input_px, in_chans=in_chans)
     return macs
 
 

@@ -75,7 +75,9 @@ class Evidence:
         with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
             out = Path(scratch, WEIGHTS_FILE)
             try:
-                output = convert_checkpoint(checkpoint, out, allow_nonfinite=True).output
+                output = convert_checkpoint(
+                    checkpoint, out, wrapper=entry.said("weights_key"), allow_nonfinite=True
+                ).output
             except CheckpointError:  # no weights: only the bytes of the file can be asked of
                 return compare_witnesses(entry, checkpoint)
             return compare_witnesses(entry, checkpoint, output, out)
@@ -83,7 +85,9 @@ class Evidence:
     @cached_property
     def has_standin_checkpoint(self) -> bool:
         """Whether the released file is a stand-in."""
-        return self.checkpoint is not None and is_standin(self.checkpoint)
+        return self.checkpoint is not None and is_standin(
+            self.checkpoint, wrapper=self.entry.said("weights_key")
+        )
 
     @cached_property
     def has_standin_weights(self) -> bool:

@@ -219,7 +219,7 @@ def _convert(checkpoint: Path, sha256: str, wrapper: str | None, as_float32: boo
 
 
 #: What of a receipt another conversion of the same file may state otherwise.
-_FREE = ("checked_against_network", "versions", "source.name", "files")
+_FREE = ("checked_against_network", "versions", "source.name", "files", "parent")
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

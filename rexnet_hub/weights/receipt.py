@@ -1,6 +1,6 @@
 """Read and render the receipt of a conversion: what came from where, digested at both ends.
 
-`receipt.json` is one JSON object with all of these keys; receipts of before have neither of the last two:
+`receipt.json` is one JSON object with all of these keys; receipts of before lack the last three:
 
 - `receipt`: 1, the version of this format.
 - `source`: `name`, `size_bytes`, `sha256`; `format` (`legacy`, `zip`, `safetensors`); `wrapper` (the
@@ -16,6 +16,8 @@
   the source file), `offset_bytes` (of the first item, in the record), as read.
 - `versions`: `rexnet_hub`, `python`.
 - `files`: the SHA-256 of each other file that was written beside it, by name: of a repo its config and card.
+- `parent`: of a network that was saved: `name`, `commit` (on the Hub) and `sha256` (of the weights) of what
+  it was loaded from, or the name `drawn` alone; null where a file was converted.
 - `receipt_sha256`: of all that stands before it in this very file, so that a damaged receipt is seen as one.
 
 It holds no time and no folder, so the same conversion writes the same receipt.
@@ -66,6 +68,15 @@ class OutputFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParentFacts:
+    """The weights that a saved network had at first; of one that was drawn neither commit nor digest."""
+
+    name: str
+    commit: str | None = None
+    sha256: Sha256 | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorLine(TensorDigest):
     """One tensor as written, and where it was read."""
 
@@ -90,6 +101,7 @@ class Receipt:
     tensors: tuple[TensorLine, ...]
     versions: Mapping[str, str]
     files: Mapping[str, Sha256] = field(default_factory=dict)
+    parent: ParentFacts | None = None
 
     @property
     def is_unchanged(self) -> bool:
@@ -101,6 +113,7 @@ def render_receipt(receipt: Receipt) -> str:
     """Render a receipt as JSON, one tensor a line, sealed by its own digest."""
     document: dict[str, Any] = {"receipt": VERSION} | _keys(receipt)
     document |= {"source": _keys(receipt.source), "output": _keys(receipt.output), "tensors": []}
+    document["parent"] = _keys(receipt.parent) if receipt.parent else None
     lines = [json.dumps(_keys(tensor)) for tensor in receipt.tensors]
     body = json.dumps(document, indent=1)
     body = body.replace('"tensors": []', '"tensors": [\n  ' + ",\n  ".join(lines) + "\n ]", 1)

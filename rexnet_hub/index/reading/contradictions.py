@@ -15,6 +15,7 @@ from rexnet_hub.addresses import find_url_problem
 from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.index.network import entry_options
 from rexnet_hub.index.reading.hub_metadata import DATASETS
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
@@ -133,7 +134,7 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
 
 def _check_size(entry: Entry, known: Network | None, report: Report) -> None:
     """Compare parameters, file size and operations with each other and with the network's parameters."""
-    exact = _count_parameters(known, entry.value("num_classes"))
+    exact = _count_parameters(known, entry, report)
     network = known.call(entry.architecture) if known else ""
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
@@ -154,13 +155,21 @@ def _check_size(entry: Entry, known: Network | None, report: Report) -> None:
         report("unlikely-flops", flops.location, message)
 
 
-@functools.cache  # an index names few networks, each many times
-def _count_parameters(network: Network | None, num_classes: int | None) -> int | None:
-    """Count the parameters of a network; None for one that is not known here, or cannot be built."""
+def _count_parameters(network: Network | None, entry: Entry, report: Report) -> int | None:
+    """Count the parameters of an entry's network; None for one that is not known here, or cannot be built."""
     try:
-        return network.plan(num_classes=num_classes).parameters if network else None
+        return _count_planned(network, **entry_options(entry)) if network else None
     except NetworkError:
         return None
+    except IndexReadError as error:
+        where = entry.metadata["model_args"].location
+        report("impossible-input", where, str(error).removeprefix(f"{where}: "))
+        return None
+
+
+@functools.cache  # an index names few networks, each many times
+def _count_planned(network: Network, **options: Any) -> int:
+    return network.plan(**options).parameters
 
 
 def _check_recipe(entry: Entry, report: Report) -> None:

@@ -6,7 +6,7 @@ or deeper under these; in a file without such keys the only one in its dicts. Wh
 the caller must name one, by its keys with dots between. A dict counts that holds more tensors than
 other things; the one that is chosen is refused if it holds any other. Then `module.` and
 `_orig_mod.`, which torch's own wrappers put before every name, are taken off, as long as every
-name has them.
+name has them; of a checkpoint of Lightning's so is `model.`, under which its modules have the network.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from rexnet_hub.weights.digest import ByteSource
 
 _WRAPPERS = ("state_dict", "state_dict_ema", "model", "model_ema")
 _PREFIXES = ("module.", "_orig_mod.")
+_OF_LIGHTNING = "pytorch-lightning_version"
 _MAX_DEPTH = 4
 _MAX_LEFT_OUT = 100
 _GROUPS = ("_parameters", "_buffers", "_modules")
@@ -68,7 +69,8 @@ def find_state_dict(
     chosen = {name: item for name, item in chosen.items() if name not in extra}
     if len(left_out) > _MAX_LEFT_OUT:
         left_out[_MAX_LEFT_OUT:] = [f"and {len(left_out) - _MAX_LEFT_OUT} more"]
-    tensors, prefix = _strip(chosen)
+    is_lightnings = type(value) is dict and _OF_LIGHTNING in value
+    tensors, prefix = _strip(chosen, (*_PREFIXES, "model.") if is_lightnings else _PREFIXES)
     return tensors, ".".join(path) if path else None, prefix, left_out
 
 
@@ -85,12 +87,14 @@ def _choose(source: ByteSource, value: dict[Any, Any], wrapper: str | None) -> t
         raise source.refuse("holds no tensor: its state dict is empty")
     there = list_some([render_text(".".join(path)) for path, _ in chosen or candidates])
     if len(chosen) > 1:
-        problem = f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--wrapper)"
+        problem = (
+            f"holds {len(chosen)} state dicts, under {there}: name the one that is meant (--weights-key)"
+        )
         raise source.refuse(problem)
     if wrapper is not None and not chosen:
         raise source.refuse(f"holds no state dict under {wrapper!r}; there: {there or 'none'}")
     if not chosen:
-        named = f". There are state dicts under {there}: name one (--wrapper)" if candidates else ""
+        named = f". There are state dicts under {there}: name one (--weights-key)" if candidates else ""
         others = list_some(_others(value)) or "nothing"
         raise source.refuse(f"is no state dict: beside tensors it holds {others}{named}")
     return chosen[0]
@@ -195,9 +199,9 @@ def _beside(value: Any, path: _Path) -> Iterator[str]:
         value = value[chosen]
 
 
-def _strip(tensors: dict[str, TensorNote]) -> tuple[dict[str, TensorNote], str]:
+def _strip(tensors: dict[str, TensorNote], prefixes: tuple[str, ...]) -> tuple[dict[str, TensorNote], str]:
     prefix = ""
-    while tensors and (common := next((p for p in _PREFIXES if all(n.startswith(p) for n in tensors)), None)):
+    while tensors and (common := next((p for p in prefixes if all(n.startswith(p) for n in tensors)), None)):
         tensors = {name.removeprefix(common): note for name, note in tensors.items()}
         prefix += common
     return tensors, prefix

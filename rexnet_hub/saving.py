@@ -1,0 +1,241 @@
+"""Save a network as a repo that others load, and push it to a Hub.
+
+A saved network is written as `stage` writes an entry: of an index with this one model, made for that alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rexnet_hub.errors import PublishError, UsageError
+from rexnet_hub.index import Entry, Preprocessing, load_index
+from rexnet_hub.index.entry import CROP_MODES
+from rexnet_hub.index.fields import find_field
+from rexnet_hub.layout import WEIGHTS_FILE, chosen_index, find_name_danger, is_repo_id
+from rexnet_hub.terminal import printable
+from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.weights.receipt import ParentFacts
+
+if TYPE_CHECKING:
+    from rexnet_hub.nets.modules import Classifier
+    from rexnet_hub.publish.apply import Published
+
+DRAWN = ParentFacts(name="drawn")
+LABELS_FILE = "labels.txt"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The settings of a network that was loaded or drawn, as far as it does not say them itself.
+
+    Attributes:
+        options: The arguments that it was built with, by timm's names, its number of classes aside.
+        labels: The names of its classes then; empty where they had none.
+    """
+
+    architecture: str
+    preprocessing: Preprocessing
+    options: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    parent: ParentFacts = DRAWN
+
+
+#: The input of a network that does not say which it was made for.
+_USUAL: dict[str, Any] = {
+    "input_size": (3, 224, 224), "crop_pct": 0.875, "interpolation": "bicubic",
+    "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225),
+}  # fmt: skip
+
+
+def usual_input(model: Classifier) -> Preprocessing:
+    """Return the input that a network was made for, as timm's `pretrained_cfg` says it."""
+    given = getattr(model, "pretrained_cfg", None) or {}
+    says = _USUAL | {name: given[name] for name in _USUAL if given.get(name)}
+    return Preprocessing(
+        input_px=says["input_size"][-1],
+        crop_fraction=says["crop_pct"],
+        interpolation=says["interpolation"],
+        mean=says["mean"],
+        std=says["std"],
+        crop_mode=given.get("crop_mode") or CROP_MODES[0],
+    )
+
+
+def make_savable(model: Classifier, origin: Origin) -> None:
+    """Add `save_pretrained` and `push_to_hub` to a network, ours or timm's; a copy's are its own."""
+    model.save_pretrained = partial(save_network, model, origin)
+    model.push_to_hub = partial(push_network, model, origin)
+
+
+def save_network(
+    model: Classifier,
+    origin: Origin,
+    folder: Path | str,
+    *,
+    labels: Sequence[str] | Mapping[Any, str] | None = None,
+    card: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a repo folder of a network: config, weights, card and a receipt that says what it was made from.
+
+    It loads in rexnet_hub, timm and transformers. A repo of ours that is there is replaced, whole.
+
+    Args:
+        folder: It, or its last part, is the model's name.
+        labels: The names of the classes in their order, or by number; without, those of the model that was
+            loaded, while it has as many classes.
+        card: What the card says, by the fields of the index, such as `{"License": "mit"}`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: There is not a name for each class, or the card says what no entry can.
+        OutputExistsError: The folder holds other things than a repo of ours.
+        CheckpointError: The tensors are no longer the network's, or hold NaN or infinity.
+        FileProblem: It cannot be written.
+    """
+    from rexnet_hub.publish.staging import write_staged
+
+    folder = Path(folder)
+    with _index_of(model, origin, folder.resolve().name, labels, card) as (entry, weights, parent):
+        return write_staged(entry, weights, folder, parent=parent, replaces=True).folder
+
+
+def push_network(
+    model: Classifier,
+    origin: Origin,
+    repo_id: str,
+    *,
+    labels: Sequence[str] | Mapping[Any, str] | None = None,
+    card: Mapping[str, Any] | None = None,
+    private: bool = False,
+    token: str | bool | None = None,
+    create_pr: bool = False,
+    **options: Any,
+) -> Published:
+    """Publish a network to a repo on the Hub, in one commit that is read back.
+
+    Args:
+        repo_id: OWNER/NAME; it is made if it is not there.
+        labels, card: As of `save_network`.
+        private: Whether a repo that is made stays private.
+        create_pr: Whether to open a pull request instead of committing.
+        options: `tag`, `drop_edits`, `drop_files` and `drop_signature`, as of `plan_publish`.
+
+    Raises:
+        PublishError: The Hub does not answer or refuses, or what is there must not be replaced.
+        RexnetHubError: As of `save_network`.
+    """
+    from rexnet_hub.publish.run import publish_all
+    from rexnet_hub.publish.staging import write_staged
+
+    if not is_repo_id(repo_id):
+        raise UsageError(f"{repo_id!r} is no OWNER/NAME of a repo on the Hub")
+    name = repo_id.rpartition("/")[2]
+    with _index_of(model, origin, name, labels, card) as (entry, weights, parent):
+        folder = write_staged(entry, weights, weights.parent / name, repo_id=repo_id, parent=parent).folder
+        settings = {"private": private, "token": token, "as_pr": create_pr, **options}
+        (outcome,) = publish_all([str(folder)], f"hf:{repo_id}", apply=True, **settings)
+    if outcome.published is None:
+        raise PublishError(str(outcome.problem))
+    return outcome.published
+
+
+@contextlib.contextmanager
+def _index_of(
+    model: Classifier,
+    origin: Origin,
+    name: str,
+    labels: Sequence[str] | Mapping[Any, str] | None,
+    card: Mapping[str, Any] | None,
+) -> Iterator[tuple[Entry, Path, ParentFacts]]:
+    """Make an index of a network the chosen one inside; yield its entry, its weights, what they were."""
+    from safetensors.torch import save_file
+
+    names = _choose_labels(model, origin, labels)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        weights, index = Path(scratch, WEIGHTS_FILE), Path(scratch, "index")
+        state = {
+            key: tensor.detach().cpu().clone().contiguous() for key, tensor in model.state_dict().items()
+        }
+        save_file(state, weights, metadata={"format": "pt"})
+        is_changed = origin.parent.sha256 not in (None, digest_file(weights).sha256)
+        others = [origin.parent.name] if is_changed and _can_be_cited(origin.parent.name, name) else []
+        index.mkdir()
+        (index / LABELS_FILE).write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
+        entry = _describe(model, origin, name, names, card or {}, others)
+        models = [entry, *({"Name": other} for other in others if not is_repo_id(other))]
+        (index / f"{name}.json").write_text(json.dumps({"Models": models}), encoding="utf-8")
+        with chosen_index(index):
+            if problems := load_index().problems:
+                raise UsageError(f"{name} cannot be saved: {'; '.join(each.message for each in problems)}")
+            yield load_index().find(name), weights, origin.parent
+
+
+def _can_be_cited(parent: str, name: str) -> bool:
+    return parent != name and (is_repo_id(parent) or find_name_danger(parent) is None)
+
+
+def _choose_labels(
+    model: Classifier, origin: Origin, labels: Sequence[str] | Mapping[Any, str] | None
+) -> tuple[str, ...]:
+    """Choose the names of the classes: those given, else the loaded model's, if they can be."""
+    count = model.num_classes
+    if labels is None:
+        if origin.labels and len(origin.labels) != count:
+            what = f"the names of its {len(origin.labels)} classes are not those of the {count} here"
+            log.warning("%s", printable(f"{origin.parent.name}: {what}; give labels"))
+        return origin.labels if len(origin.labels) == count else ()
+    if isinstance(labels, Mapping):
+        named = {str(number): label for number, label in labels.items()}
+        labels = [named.get(str(number), "") for number in range(len(named))]
+    if isinstance(labels, str) or len(labels) != count:
+        raise UsageError(
+            f"labels has {len(labels)} names, the network {count} classes; it needs one for each"
+        )
+    return tuple(map(str, labels))
+
+
+def _describe(
+    model: Classifier,
+    origin: Origin,
+    name: str,
+    names: Sequence[str],
+    card: Mapping[str, Any],
+    others: Sequence[str],
+) -> dict[str, Any]:
+    """Describe a network as a model of an index."""
+    spec = origin.preprocessing
+    metadata: dict[str, Any] = {
+        "ID": origin.architecture,
+        "Parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "Tasks": ["Image Classification"],
+        "Num Classes": model.num_classes,
+        "Image Size": spec.input_px,
+        "Crop Pct": spec.crop_fraction,
+        "Crop Mode": spec.crop_mode,
+        "Interpolation": spec.interpolation,
+        "Image Mean": spec.mean,
+        "Image Std": spec.std,
+    }
+    channels = {} if model.in_chans == 3 else {"in_chans": model.in_chans}
+    if args := {**origin.options, **channels}:
+        metadata["Model Args"] = args
+    if names:
+        metadata["Labels"] = LABELS_FILE
+    entry: dict[str, Any] = {"Name": name, "Metadata": metadata} | (
+        {"Base Model": [*others]} if others else {}
+    )
+    for label, value in card.items():
+        (metadata if find_field("metadata", label) else entry)[label] = value
+    return entry
