@@ -7,25 +7,28 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import show, show_json, show_lines, table
+from rexnet_hub.errors import UsageError, refuse_unused
+from rexnet_hub.terminal import csv_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from rexnet_hub.index import Claim, Entry, Lock
+    from rexnet_hub.index.query import Scope
 
-#: What `list` shows of a model: the key in JSON, and the heading.
-FIGURES = {
-    "name": "name",
-    "top1_percent": "top-1 %",
-    "top5_percent": "top-5 %",
-    "parameters": "parameters",
-    "macs": "MACs",
-    "flops_claimed": "FLOPs",
-    "file_size_bytes": "file bytes",
-    "license": "licence",
+#: What `list` shows of a model unless told otherwise: the key in JSON, and the heading.
+COLUMNS = {
+    "name": ("name", "name"),
+    "top1": ("top1_percent", "top-1 %"),
+    "top5": ("top5_percent", "top-5 %"),
+    "dataset": ("dataset", "data set"),
+    "parameters": ("parameters", "parameters"),
+    "macs": ("macs", "MACs"),
+    "flops": ("flops_claimed", "FLOPs"),
+    "file_size": ("file_size_bytes", "file bytes"),
+    "license": ("license", "licence"),
 }
 
 
@@ -34,49 +37,75 @@ def declare_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", nargs="?", default="", help="such as 'top1>=79 params<10M'")
     parser.add_argument("--sort", metavar="KEY", help="such as params, or -top1 for the highest first")
     parser.add_argument("--pareto", metavar="MORE,LESS", help="only what no other beats, such as top1,macs")
+    columns = "what to show, such as name,top1,top1@imagenet-v2,epochs"
+    parser.add_argument("--columns", metavar="NAMES", help=columns)
     printed = parser.add_mutually_exclusive_group()
     printed.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    printed.add_argument("--csv", action="store_true", help="print CSV")
     add_json(printed)
 
 
 def run_list(args: argparse.Namespace) -> int:
     """List the models that meet a query.
 
-    A query compares figures and words: 'top1>=79 params<10M', 'name:*_1* and not license:gpl*'.
-    Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
+    A query compares figures and words: 'top1>=79 params<10M', 'name:*_1* and not license:gpl*'. Numbers of
+    results are of the first data set that a model has them of, else as asked: 'top1@imagenet-v2>=65', or
+    'dataset:pets top1>90'; the column says of which. Parameters, MACs and evaluations are the measured ones
+    where the lock has them; empty is what nobody stated.
     """
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.query import pareto, select
+    from rexnet_hub.index.grammar import TEXT_NAMES
+    from rexnet_hub.index.query import find_scope, pareto, read_asked, select
 
-    lock = read_lock()
-    entries = select(open_index().models, args.query, sort=args.sort, measured=lock)
+    lock, models = read_lock(), open_index().models
+    scope = find_scope(models, args.query, lock)
+    entries = select(models, args.query, sort=args.sort, measured=lock)
     if args.pareto:
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
-        entries = pareto(entries, *axes, measured=lock)
+        entries = pareto(entries, *axes, measured=lock, scope=scope)
     if args.names:
+        refuse_unused("--names", columns=args.columns)
         for entry in entries:
             show(entry.name)
         return 0
-    rows = [_figures(entry, lock) for entry in entries]
+    words = [word.strip() for word in args.columns.split(",")] if args.columns else list(COLUMNS)
+    asked = [read_asked(models, word, lock) for word in words]
+    rows = [_cells(entry, asked, lock, scope) for entry in entries]
+    names = [word if on else name for word, (name, on) in zip(words, asked, strict=True)]
+    keys, headings = zip(*(COLUMNS.get(name, (name, name)) for name in names), strict=True)
     if args.json:
-        show_json([dict(zip(FIGURES, row, strict=True)) for row in rows])
+        show_json([dict(zip(keys, row, strict=True)) for row in rows])
+    elif args.csv:
+        show_lines(csv_table(keys, rows).rstrip("\n"))
     else:
-        show_lines(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
+        texts = {at for at, (name, _) in enumerate(asked) if name in TEXT_NAMES}
+        show_lines(table(headings, rows, right=[at for at in range(len(asked)) if at not in texts]))
     return 0
 
 
-def _figures(entry: Entry, lock: Lock) -> list[Any]:
-    """Return the values of `FIGURES`, in JSON's types."""
-    from rexnet_hub.index.query import find_number, find_texts
+def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Scope) -> list[Any]:
+    """Return what a row shows of a model, in JSON's types; `dataset` is that of the numbers beside it."""
+    from decimal import Decimal
 
-    top1, top5, *counts = (
-        find_number(entry, name, lock)
-        for name in ("top1", "top5", "parameters", "macs", "flops", "file_size")
-    )
-    percents = [None if percent is None else float(percent) for percent in (top1, top5)]
-    return [entry.name, *percents, *counts, ", ".join(find_texts(entry, "license")) or None]
+    from rexnet_hub.index.datasets import place_name
+    from rexnet_hub.index.grammar import TEXT_NAMES
+    from rexnet_hub.index.query import find_figure, find_texts
+    from rexnet_hub.index.scores import Score
+
+    cells, places = [], dict[str, None]()
+    for name, on in asked:
+        is_text = name in TEXT_NAMES
+        found = (
+            ", ".join(find_texts(entry, name)) if is_text else find_figure(entry, name, lock, scope.at(on))
+        )
+        if isinstance(found, Score):
+            places |= {} if on else {place_name(*found.place): None}
+            found = found.value
+        cells.append(float(found) if isinstance(found, Decimal) else None if found == "" else found)
+    pairs = zip(cells, asked, strict=True)
+    return [", ".join(places) if places and name == "dataset" else cell for cell, (name, _) in pairs]
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:

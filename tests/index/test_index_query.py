@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import Lock, Measured, MeasuredMacs
+from rexnet_hub.index.lock import Lock, Measured, MeasuredEvaluation, MeasuredMacs
 from rexnet_hub.index.query import find_number, judge, pareto, select
 
 MODELS = load_index().models
@@ -150,6 +150,98 @@ def test_a_mistake_is_pointed_at(query):
 
     assert shown == f"  {query}"
     assert caret == " " * (2 + MISTAKES[query]) + "^"
+
+
+RESULTS = """
+Models:
+- Name: net
+  Results:
+  - Task: Image Classification
+    Dataset: ILSVRC 2012
+    Split: val
+    Metrics: {Top 1 Accuracy: 77.86, Acc@5: 93.9}
+  - {Task: Image Classification, Dataset: ImageNetV2, Metrics: {Top 1 Accuracy: 65.5}}
+  - {Task: Image Classification, Dataset: Oxford-IIIT Pets, Split: test, Metrics: {Top 1 Accuracy: 91}}
+- Name: cat
+  Results:
+  - {Task: Image Classification, Dataset: pets, Split: train, Metrics: {Top 1 Accuracy: 99}}
+  - {Task: Image Classification, Dataset: timm/oxford-iiit-pet, Split: test, Metrics: {Top-1 Accuracy: 89}}
+- Name: box
+  Results:
+  - Task: Object Detection
+    Dataset: COCO
+    Metrics: {mAP: 40.5, AP@0.5: 61, 'Accuracy (testA)': 0.9, F1-Score: 0.87}
+- Name: bare
+"""
+#: Which of these models each query picks.
+RESULT_QUERIES = {
+    "top1>70": "net cat",
+    "top1>95": "cat",
+    "top1@imagenet-v2>=65": "net",
+    "top1@ImageNet-1k>77": "net",
+    "top1@imagenet/validation>77 top5>90": "net",
+    "top1@imagenet/test>77": "",
+    "dataset:pets top1>90": "net cat",
+    "dataset:pets top1<95": "net",
+    "dataset:pets split:test top1<90": "cat",
+    "split:test (top1<90 or top5>90)": "cat",
+    'top1@"Oxford-IIIT Pets/test">90': "net",
+    "top1@pets>90 and not top1@pets/test>90": "cat",
+    "dataset:pets top1@imagenet>70": "net",
+    "dataset:imagenet or top1>95": "net cat",
+    "not dataset:pets": "box",
+    "dataset:*pet* split:val": "net",
+    "task:*detection* map>40": "box",
+    "mAP@coco>=40.5": "box",
+    "ap@0.5>60": "box",
+    "AP@0.5@coco<60 or accuracy_testa>0.8": "box",
+    "f1-score>.85": "box",
+    "acc@1>90": "cat",
+    "top1>0.79%": "net cat",
+    "top1@cifar10>50": "",
+}
+
+
+@pytest.mark.parametrize("query", RESULT_QUERIES)
+def test_a_number_is_asked_of_a_data_set_and_a_split(query, read):
+    """A bare metric is of the model's own first data set, else of the one named with it or beside it."""
+    picked = select(read(RESULTS).models, query)
+
+    assert " ".join(entry.name for entry in picked) == RESULT_QUERIES[query]
+
+
+def test_what_was_measured_comes_before_the_claim_of_its_own_place(read):
+    """A run in the lock counts for the data set and split that it was on, and for no other."""
+    run = MeasuredEvaluation(
+        record_sha256="e" * 64, dataset="Pets", split="test", images=100, top1_count=95, top5_count=99
+    )
+    lock = Lock(models={name: Measured(evaluations=(run,)) for name in ("net", "cat", "bare")})
+    models = read(RESULTS).models
+    numbers = {entry.name: find_number(entry, "top1", lock) for entry in models}
+    assert numbers == {"net": Decimal("77.86"), "cat": 99, "box": None, "bare": 95}
+    sort = [entry.name for entry in select(models, "", sort="-top1@pets/test,-top5", measured=lock)]
+    assert sort == ["cat", "bare", "net", "box"]
+    assert len(select(models, "top1@pets/test=95 top5@pets/test=99", measured=lock)) == 3
+
+
+RESULT_MISTAKES = {
+    "top1>0.79": (5, "percentage points: write 79, or 0.79% if so little is meant"),
+    "top1@petz>90": (0, "no model has top1 on 'petz'. Did you mean 'pets'?"),
+    "params@pets<3": (0, "parameters is of no data set: ask for it without @pets"),
+    "tpo1@pets>3": (0, "'tpo1@pets' is no name that can be asked for. Did you mean 'top1'"),
+    "top1>79 top1@": (8, "is compared with nothing"),
+}
+
+
+@pytest.mark.parametrize("query", RESULT_MISTAKES)
+def test_a_mistake_about_a_result_is_pointed_at(query, read):
+    """A fraction for percentage points, a data set that nobody has and one that has no say are refused."""
+    place, message = RESULT_MISTAKES[query]
+    with pytest.raises(UsageError) as caught:
+        select(read(RESULTS).models, query)
+
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("\n  " + " " * place + "^")
 
 
 def test_an_unknown_sort_key_is_refused():
