@@ -3,10 +3,11 @@
 import random
 
 import pytest
+from results import RESULT_QUERIES, RESULTS
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.lock import Lock, read_lock
 from rexnet_hub.index.query import find_front, select
 from rexnet_hub.pages.chart import Point, round_axis
 from rexnet_hub.pages.views import query_names, query_record
@@ -74,7 +75,7 @@ def page(browser, site):
 
 
 ASK = """([query, names, records]) => {
-  try { const meets = RexnetHub.parseQuery(query, names); 
+  try { const meets = RexnetHub.parseQuery(query, names, records);
     return records.filter((r) => meets(r) === true).map((r) => r.name); }
   catch (error) { if (!(error instanceof RexnetHub.QueryError)) throw error; return "refused"; }
 }"""
@@ -97,6 +98,28 @@ def test_both_readers_of_the_language_agree(page):
 
     assert found == expected
     assert sum(answer == "refused" for answer in expected.values()) >= 12
+
+
+MISTAKEN = ["top1>0.79", "top1@petz>90", "params@pets<3", "tpo1@pets>3", "top1@", "f2@coco>1", "top1<=1e-3"]
+MORE = [
+    "top1>0.5%",
+    'top1@"MS COCO">0 or split:val',
+    "lr@imagenet>0",
+    "dataset!=pets",
+    "split:train top1@pets>98",
+]
+
+
+def test_both_ask_results_alike(page, read):
+    """Of data sets, splits and any metric the browser picks, or refuses, what Python does."""
+    entries, lock = read(RESULTS).models, Lock()
+    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    asked = [*RESULT_QUERIES, *MISTAKEN, *MORE]
+    expected = {query: in_python(entries, query, lock) for query in asked}
+    found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
+
+    assert found == expected
+    assert {query for query in asked if expected[query] == "refused"} >= {*MISTAKEN}
 
 
 def test_both_agree_on_drawn_queries(page):
