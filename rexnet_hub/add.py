@@ -18,11 +18,11 @@ import yaml
 from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
 from rexnet_hub.index import Entry, Index, load_index
-from rexnet_hub.index.datasets import is_imagenet
 from rexnet_hub.index.entry import INPUT_FIELDS, Location
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
+from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more

@@ -1,4 +1,4 @@
-"""Evaluate models on ImageNet or on their own classes, and compare with their claims."""
+"""Evaluate models on labelled images, and compare with their claims."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.index.datasets import is_imagenet
 from rexnet_hub.index.entry import IMAGENET_CLASSES
 from rexnet_hub.index.scores import list_scores
+from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.locate import find_repo
 from rexnet_hub.verify import Finding
 from rexnet_hub.verify.checks import is_run_of, judge_run

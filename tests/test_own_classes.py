@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,10 @@ from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError
 from rexnet_hub.evaluation import find_benchmark, ready_model
-from rexnet_hub.imagenet.data.classes import Benchmark, imagenet_labels, read_classes
+from rexnet_hub.imagenet.data.classes import NO_CLASS, Benchmark, imagenet_labels, read_classes
 from rexnet_hub.imagenet.data.labels import find_classes
 from rexnet_hub.imagenet.data.layouts import read_dataset
-from rexnet_hub.imagenet.evidence.predictions import NO_CLASS, read_predictions
+from rexnet_hub.imagenet.evidence.predictions import read_predictions
 from rexnet_hub.imagenet.evidence.record import read_record, recount
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.index import load_index
@@ -151,7 +152,7 @@ def test_a_part_is_asked_for_and_a_sample_says_of_what(garden, zoo, tmp_path):
     """A class without images is named unless a part will do; a sample knows whether it is of the whole."""
     folder, _ = garden
     model = ready_model("blooms", str(zoo[0] / "blooms"))
-    given = {"benchmark": find_benchmark(model, "blooms", None), "class_names": model.labels}
+    given: dict[str, Any] = {"benchmark": find_benchmark(model, "blooms", None), "class_names": model.labels}
     shutil.rmtree(folder / LABELS[2])
     with pytest.raises(DatasetError, match=r"class 2 \(rose\) has no images"):
         read_dataset(folder, **given)
@@ -215,7 +216,7 @@ def test_a_model_of_other_classes_names_its_data_set(garden, zoo, capsys):
 def test_a_record_of_before_is_of_imagenet(tmp_path, garden, zoo):
     """A record without its data set was of ImageNet's validation set, and keeps its bytes."""
     model = ready_model("blooms", str(zoo[0] / "blooms"))
-    given = {"benchmark": find_benchmark(model, "blooms", None), "class_names": model.labels}
+    given: dict[str, Any] = {"benchmark": find_benchmark(model, "blooms", None), "class_names": model.labels}
     evaluate_models([model], read_dataset(garden[0], **given), out_dir=tmp_path)
     file = tmp_path / "blooms.record.json"
     document = json.loads(file.read_text())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rexnet_hub.index import Claim, Entry, Lock
+    from rexnet_hub.index.entry import Result
     from rexnet_hub.index.query import Scope
 
 #: What `list` shows of a model unless told otherwise: the key in JSON, and the heading.
@@ -89,10 +90,10 @@ def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Sc
     """Return what a row shows of a model, in JSON's types; `dataset` is that of the numbers beside it."""
     from decimal import Decimal
 
-    from rexnet_hub.index.datasets import place_name
     from rexnet_hub.index.grammar import TEXT_NAMES
     from rexnet_hub.index.query import find_figure, find_texts
     from rexnet_hub.index.scores import Score
+    from rexnet_hub.index.spellings import place_name
 
     cells, places = [], dict[str, None]()
     for name, on in asked:
@@ -125,24 +126,31 @@ def run_show(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
-        rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
+        rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
         show_json({"name": entry.name, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
-    show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
+    shown = ((_name(*row), _shown(row[0]), _source(row[0])) for row in claims)
+    show_lines(table(("claim", "value", "source"), shown))
     show()
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 
 
-def _claims(entry: Entry) -> list[Claim]:
+def _claims(entry: Entry) -> list[tuple[Claim, Result | None]]:
+    """List what an entry states; of a number of a result with that."""
     witnesses = (witness.claim for witness in entry.witnesses)
     named = (entry.license, entry.code, entry.weights, entry.trusted_key, *witnesses)
-    metrics = (claim for result in entry.results for claim in result.metrics.values())
+    metrics = ((claim, result) for result in entry.results for claim in result.metrics.values())
     more = (claim for name, claim in entry.extra.items() if name != "sources")
-    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim), *more]
+    before, after = (*entry.unread, *entry.metadata.values()), (*filter(None, named), *more)
+    return [*((claim, None) for claim in before), *metrics, *((claim, None) for claim in after)]
+
+
+def _name(claim: Claim, result: Result | None) -> str:
+    return ", ".join(filter(None, (claim.label, result.place if result else "")))
 
 
 def _shown(claim: Claim) -> str:
@@ -157,7 +165,7 @@ def _source(claim: Claim) -> str:
     return claim.source or f"{claim.location.file.name}, line {claim.location.line}"
 
 
-def _as_json(claim: Claim) -> dict[str, Any]:
+def _as_json(claim: Claim, result: Result | None) -> dict[str, Any]:
     value = claim.value
     if isinstance(value, tuple):
         value = [str(item) for item in value]
@@ -167,7 +175,9 @@ def _as_json(claim: Claim) -> dict[str, Any]:
         value = str(value)
     facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
     place = {"file": str(claim.location.file), "line": claim.location.line, "column": claim.location.column}
-    return {**facts, "source": claim.source, **place, "inherited": claim.inherited}
+    split = str(result.split.value) if result and result.split else None
+    of = {"dataset": result.dataset, "split": split} if result else {}
+    return {**facts, **of, "source": claim.source, **place, "inherited": claim.inherited}
 
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:

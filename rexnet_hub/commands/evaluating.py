@@ -171,8 +171,8 @@ def _require_used(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace, models: Sequence[ModelUnderTest], images: Dataset) -> int:
     """Print which change gives each model the top-1 that is expected."""
     from rexnet_hub.imagenet.evidence.explain import explain_accuracy
-    from rexnet_hub.index.datasets import is_same_place
     from rexnet_hub.index.scores import list_scores
+    from rexnet_hub.index.spellings import is_same_place
 
     place = images.benchmark.place
     for source, model in zip(dict.fromkeys(args.names), models, strict=True):

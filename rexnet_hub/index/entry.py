@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Facts, StatedFile
-from rexnet_hub.index.datasets import canonical_dataset, is_imagenet, place_name
+from rexnet_hub.index.spellings import canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import find_name_danger
 
 if TYPE_CHECKING:

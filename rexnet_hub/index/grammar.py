@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rexnet_hub.errors import UsageError, suggest
-from rexnet_hub.index.datasets import SPELLINGS, dataset_key, fold, split_key
 from rexnet_hub.index.fields import BOUNDS, FIELDS, kind_of, query_name
+from rexnet_hub.index.spellings import SPELLINGS, dataset_key, fold, split_key
 
 #: Short words for fields, and the spellings of metrics.
 ALIASES = {

@@ -9,13 +9,13 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rexnet_hub.index.datasets import is_place
 from rexnet_hub.index.entry import Entry, Result
 from rexnet_hub.index.fields import query_name
 from rexnet_hub.index.grammar import KEYS, RESULT_NAMES, TEXT_NAMES, Condition, Group, parse_tree, read_name
 from rexnet_hub.index.lock import Lock, Measured, read_lock
 from rexnet_hub.index.reading.read import load_index
 from rexnet_hub.index.scores import Score, list_scores
+from rexnet_hub.index.spellings import is_place
 
 Measurable = Decimal | int
 _HOLDS: dict[str, Callable[..., bool]] = {

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rexnet_hub.index.datasets import is_same_place, place_name
 from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.index.lock import COUNTED, Measured, MeasuredEvaluation
+from rexnet_hub.index.spellings import is_same_place, place_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

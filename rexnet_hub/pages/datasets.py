@@ -7,7 +7,7 @@ from typing import Any
 
 from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry
-from rexnet_hub.index.datasets import canonical_dataset
+from rexnet_hub.index.spellings import canonical_dataset
 from rexnet_hub.pages.text import read_words
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.datasets import canonical_dataset, place_name
 from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result
 from rexnet_hub.index.fields import FIELDS, kind_of
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.index.scores import Score, list_scores
+from rexnet_hub.index.spellings import canonical_dataset, place_name
 from rexnet_hub.pages.datasets import classes_words, find_dataset
 from rexnet_hub.pages.families import FIELD_LABELS, find_obstacle
 from rexnet_hub.pages.text import link, markdown, number, shell

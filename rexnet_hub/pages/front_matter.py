@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.datasets import HUB_NAMES, canonical_dataset
 from rexnet_hub.index.entry import Result
 from rexnet_hub.index.reading.hub_metadata import metric_id, task_id
+from rexnet_hub.index.spellings import HUB_NAMES, canonical_dataset
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
 from rexnet_hub.pages.facts import list_numbers, table_words
 from rexnet_hub.pages.families import TASK, is_classifier, is_known

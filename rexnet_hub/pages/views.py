@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.index.datasets import SPELLINGS, SPLITS, dataset_key
 from rexnet_hub.index.fields import FIELDS, query_name
 from rexnet_hub.index.grammar import ALIASES, KEYS, RESULT_NAMES, TEXT_NAMES, number_names
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.index.scores import list_scores
+from rexnet_hub.index.spellings import SPELLINGS, SPLITS, canonical_dataset, dataset_key
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
 from rexnet_hub.pages.families import collection_title, is_known
@@ -159,9 +159,11 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     }
 
 
-def query_names() -> dict[str, Any]:
-    """List the words of the query language, and the spellings of texts, for its reader in the browser."""
-    datasets = {word: dataset_key(name) for word, name in SPELLINGS.items()}
+def query_names(entries: Iterable[Entry]) -> dict[str, Any]:
+    """List the words of the query language, and the spellings of what entries name, for the browser's reader."""
+    found = (find_texts(entry, name) for entry in entries for name in ("dataset", "training_data"))
+    there = {canonical_dataset(name) for names in found for name in names}
+    datasets = {word: dataset_key(name) for word, name in SPELLINGS.items() if name in there}
     spellings = {name: SPLITS if name == "split" else datasets for name in KEYS}
     metrics = [row.name for row in FIELDS if row.owner == "metrics"]
     words = {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}

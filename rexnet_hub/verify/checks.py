@@ -16,12 +16,12 @@ from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
-from rexnet_hub.index.datasets import is_same_place, place_name
 from rexnet_hub.index.entry import INPUT_FIELDS
 from rexnet_hub.index.lock import COUNTED, PREFERRED_MACS
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.index.scores import Score, list_scores, list_unread
+from rexnet_hub.index.spellings import is_same_place, place_name
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,

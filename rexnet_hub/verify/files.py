@@ -14,10 +14,10 @@ from rexnet_hub.errors import CheckpointError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.runner import digest_tensors
-from rexnet_hub.index.datasets import is_same_place, place_name
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
+from rexnet_hub.index.spellings import is_same_place, place_name
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence

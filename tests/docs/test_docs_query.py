@@ -91,7 +91,7 @@ def in_python(entries, query, lock):
 def test_both_readers_of_the_language_agree(page):
     """On every query of the list the browser picks, or refuses, what Python does."""
     entries, lock = load_index().models, read_lock()
-    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
     asked = [line for line in QUERIES.splitlines() if line]
     expected = {query: in_python(entries, query, lock) for query in asked}
     found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
@@ -113,19 +113,21 @@ MORE = [
 def test_both_ask_results_alike(page, read):
     """Of data sets, splits and any metric the browser picks, or refuses, what Python does."""
     entries, lock = read(RESULTS).models, Lock()
-    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
     asked = [*RESULT_QUERIES, *MISTAKEN, *MORE]
     expected = {query: in_python(entries, query, lock) for query in asked}
     found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
 
+    nowhere = "top1@cifar10>50"  # a data set that the table knows, and the page's models do not have
+    assert (expected.pop(nowhere), found.pop(nowhere)) == ([], "refused")
     assert found == expected
-    assert {query for query in asked if expected[query] == "refused"} >= {*MISTAKEN}
+    assert {query for query, answer in expected.items() if answer == "refused"} >= {*MISTAKEN}
 
 
 def test_both_agree_on_drawn_queries(page):
     """Nor do they differ on 400 random strings of the language's own words."""
     entries, lock, draw = load_index().models, read_lock(), random.Random(7)
-    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
     words = [
         "top1",
         "params",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rexnet_hub.index.datasets import is_imagenet, is_same_place
 from rexnet_hub.index.entry import IMAGENET_CLASSES
+from rexnet_hub.index.spellings import is_imagenet, is_same_place
 from rexnet_hub.records import Rule, Sha256, Text
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read_classes() -> tuple[ImageNetClass, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """What an accuracy is of: a part of a data set, with its classes in the order of a network's outputs.
+    """The part of a data set that an accuracy is of, and its classes in the order of a network's outputs.
 
     Attributes:
         labels_sha256: Of the classes' names, one a line; None where the network has none, and in records and

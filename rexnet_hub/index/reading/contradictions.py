@@ -14,9 +14,9 @@ from typing import Any
 from rexnet_hub.addresses import find_url_problem
 from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index.datasets import HUB_NAMES
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
+from rexnet_hub.index.spellings import HUB_NAMES
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets import Network, built_in_network, known_network
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.index.datasets import HUB_NAMES
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import OUR_LICENSES, as_number
+from rexnet_hub.index.spellings import HUB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -86,10 +86,7 @@ window.RexnetHub = window.RexnetHub || {};
       if (!isField && !isKnown(name, "")) throw new QueryError(start, `'${word}' is no name that can be asked for`);
       if (!on || isKnown(name, on)) return [name, on];
       if (isField && !names.metrics.includes(name)) throw new QueryError(start, `${name} is of no data set`);
-      const spelt = [on, on.slice(0, Math.max(0, on.lastIndexOf("/")))].map(fold);
-      if (!spelt.some((told) => Object.hasOwn(names.spellings.dataset, told)))
-        throw new QueryError(start, `no model has ${name} on '${on}'`);
-      return [name, on];
+      throw new QueryError(start, `no model here has ${name} on '${on}'`);
     }
     function peek() {
       TOKEN.lastIndex = place;

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-_TABLE = json.loads(Path(__file__).with_name("datasets.json").read_text(encoding="utf-8"))
+_TABLE = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))
 #: Our name of a data set -> the Hub's id and its name there.
 HUB_NAMES: dict[str, tuple[str, str]] = {
     name: (row["hub"][0], row["hub"][1]) for name, row in _TABLE.items() if "hub" in row
