@@ -87,7 +87,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
     """
     columns = table_columns(views)
     known = {
-        "names": query_names(view.entry for view in views),
+        "names": query_names([view.entry for view in views]),
         "columns": columns,
         "choices": CHOICES,
         "models": [_choosable(view, lock) for view in views],

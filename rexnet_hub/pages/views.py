@@ -13,7 +13,7 @@ from rexnet_hub.index.grammar import ALIASES, KEYS, RESULT_NAMES, TEXT_NAMES, nu
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.index.scores import list_scores
-from rexnet_hub.index.spellings import SPELLINGS, SPLITS, canonical_dataset, dataset_key
+from rexnet_hub.index.spellings import SPELLINGS, SPLITS
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
 from rexnet_hub.pages.families import collection_title, is_known
@@ -159,12 +159,14 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     }
 
 
-def query_names(entries: Iterable[Entry]) -> dict[str, Any]:
-    """List the words of the query language, and the spellings of what entries name, for the browser's reader."""
-    found = (find_texts(entry, name) for entry in entries for name in ("dataset", "training_data"))
-    there = {canonical_dataset(name) for names in found for name in names}
-    datasets = {word: dataset_key(name) for word, name in SPELLINGS.items() if name in there}
-    spellings = {name: SPLITS if name == "split" else datasets for name in KEYS}
+def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
+    """List the words of the query language and spellings of what entries name, for the reader in the browser."""
+    tables = {"split": SPLITS} | dict.fromkeys(("dataset", "training_data"), SPELLINGS)
+    there = {n: {KEYS[n](text) for entry in entries for text in find_texts(entry, n)} for n in KEYS}
+    spellings = {
+        name: {word: KEYS[name](word) for word in tables[name] if KEYS[name](word) in there[name]}
+        for name in KEYS
+    }
     metrics = [row.name for row in FIELDS if row.owner == "metrics"]
     words = {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
     return {**words, "metrics": metrics, "result": RESULT_NAMES, "spellings": spellings}

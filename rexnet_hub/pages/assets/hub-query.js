@@ -86,7 +86,10 @@ window.RexnetHub = window.RexnetHub || {};
       if (!isField && !isKnown(name, "")) throw new QueryError(start, `'${word}' is no name that can be asked for`);
       if (!on || isKnown(name, on)) return [name, on];
       if (isField && !names.metrics.includes(name)) throw new QueryError(start, `${name} is of no data set`);
-      throw new QueryError(start, `no model here has ${name} on '${on}'`);
+      const there = [on, on.slice(0, Math.max(0, on.lastIndexOf("/")))].map((told) => key("dataset", told));
+      if (!models.some((model) => model.results.some((result) => there.includes(key("dataset", result.dataset)))))
+        throw new QueryError(start, `no model here has ${name} on '${on}'`);
+      return [name, on];
     }
     function peek() {
       TOKEN.lastIndex = place;
