@@ -16,7 +16,7 @@ from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import IMAGENET_CLASSES
 from rexnet_hub.index.scores import list_scores
 from rexnet_hub.index.spellings import is_imagenet
-from rexnet_hub.locate import find_repo
+from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.verify import Finding
 from rexnet_hub.verify.checks import is_run_of, judge_run
 from rexnet_hub.verify.evidence import Evidence
@@ -61,13 +61,12 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:
-    """Return a name for each source: an index name is its own, a folder or repo has its last part.
+    """Return a name for each source.
 
     Raises:
         UsageError: Two would have one name.
     """
-    named = {Path(source).resolve().name if Path(source).is_dir() else Path(source).name: source
-             for source in dict.fromkeys(sources)}  # fmt: skip
+    named = {name_of(source): source for source in dict.fromkeys(sources)}
     if len(named) < len(set(sources)):
         raise UsageError(f"two of {', '.join(sources)} have one name, and so one record; rename a folder")
     return named

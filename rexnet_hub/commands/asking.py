@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import csv_table, show, show_json, show_lines, table
+from rexnet_hub.terminal import csv_table, noted_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ def run_show(args: argparse.Namespace) -> int:
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
     shown = ((_name(*row), _shown(row[0]), _source(row[0])) for row in claims)
-    show_lines(table(("claim", "value", "source"), shown))
-    show()
+    show_lines(noted_table(("claim", "value", "source"), shown))
+    show("")
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 

@@ -160,7 +160,7 @@ def fact_record(fact: Fact) -> dict[str, Any]:
 
 
 def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
-    """List the words of the query language and spellings of what entries name, for the reader in the browser."""
+    """List the words of the query language and the spellings of what entries name, for the browser."""
     tables = {"split": SPLITS} | dict.fromkeys(("dataset", "training_data"), SPELLINGS)
     there = {n: {KEYS[n](text) for entry in entries for text in find_texts(entry, n)} for n in KEYS}
     spellings = {
