@@ -12,7 +12,7 @@ from typing import Any
 from rexnet_hub.index.entry import Entry, Result
 from rexnet_hub.index.fields import query_name
 from rexnet_hub.index.grammar import KEYS, RESULT_NAMES, TEXT_NAMES, Condition, Group, parse_tree, read_name
-from rexnet_hub.index.lock import Lock, Measured, read_lock
+from rexnet_hub.index.lock import Lock, read_lock
 from rexnet_hub.index.reading.read import load_index
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.index.spellings import is_place
@@ -45,13 +45,14 @@ class Scope:
 
     def at(self, on: str) -> Scope:
         """Return the scope of a number with which a data set was named."""
-        return Scope(on=on, beside=() if on else self.beside)
+        return Scope(on=on) if on else self
 
     def within(self, tree: Condition | Group | None) -> Scope:
         """Return the scope of what stands under a query, or a part of one."""
         parts = tree.parts if isinstance(tree, Group) and tree.word == "and" else (tree,)
-        own = (part for part in parts if isinstance(part, Condition) and part.name in RESULT_NAMES)
-        return Scope(beside=(*self.beside, *(part for part in own if part.operator != "!=")))
+        own = [part for part in parts if isinstance(part, Condition) and part.name in RESULT_NAMES]
+        beside = (*self.beside, *(part for part in own if part.operator != "!="))
+        return Scope(beside=beside) if own else self
 
 
 ANYWHERE = Scope()
@@ -74,19 +75,19 @@ def find_figure(
     entry: Entry, name: str, measured: Lock | None = None, scope: Scope = ANYWHERE
 ) -> Measurable | Score | None:
     """Find a number as `find_number` does; one of a result with all that is known of it."""
-    ours = Measured() if measured is None else measured.of(entry.name)
-    if not scope.on:
-        if (counted := ours.figure(name)) is not None and name in ("macs", "parameters"):
-            return counted
-        claims = entry.metadata
-        claim = claims.get(name) or next(
-            (c for label, c in claims.items() if query_name(label) == name), None
-        )
-        if claim is not None:
-            value = claim.value
-            return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
-    scores = (score for score in list_scores(entry, ours) if query_name(score.metric) == name)
-    return next(filter(scope.holds, scores), None)
+    ours = None if measured is None else measured.of(entry.name)
+    claim = None if scope.on else entry.metadata.get(name)
+    counted = ours.figure(name) if ours and name in ("macs", "parameters") and not scope.on else None
+    if counted is not None:
+        return counted
+    if claim is None:
+        scores = (s for s in list_scores(entry, ours) if s.metric == name or query_name(s.metric) == name)
+        if (score := next(filter(scope.holds, scores), None)) or scope.on:
+            return score
+        own = (claim for label, claim in entry.metadata.items() if query_name(label) == name)
+        claim = next(own, None)
+    value = None if claim is None else claim.value
+    return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:

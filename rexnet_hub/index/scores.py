@@ -50,42 +50,38 @@ class Score:
         return self.measured if self.run else claimed if isinstance(claimed, Decimal) else None
 
 
-def list_scores(entry: Entry, measured: Measured | None = None) -> list[Score]:
-    """List the numbers of an entry's results, in their order, and what was measured that nobody claims."""
-    return [*_list_scores(entry, tuple(run for run in (measured or Measured()).evaluations if run.images))]
-
-
-def _list_scores(entry: Entry, runs: tuple[MeasuredEvaluation, ...]) -> Iterator[Score]:
-    named: set[str] = set()
+def list_scores(entry: Entry, measured: Measured | None = None) -> Iterator[Score]:
+    """List the numbers of an entry's results, in their order, then what was measured that nobody claims."""
+    runs = [run for run in measured.evaluations if run.images] if measured else []
+    named, claimed = set[str](), set[tuple[MeasuredEvaluation, str]]()
 
     def name(metric: str, place: str) -> str:
-        own = metric if metric not in named else f"{metric}@{place}"
-        while own in named:  # two results of one place
-            own += "#"
-        named.add(own)
-        return own
+        word = metric if metric not in named else f"{metric}@{place}"
+        while word in named:  # two results of one place
+            word += "#"
+        named.add(word)
+        return word
 
-    claimed = []
     for result in entry.results:
-        place = (result.dataset, str(result.split.value) if result.split else None)
-        run = next((run for run in runs if is_same_place(run.place, place)), None)
+        split = str(result.split.value) if result.split else None
+        place = result.dataset, split
+        own = next((run for run in runs if is_same_place(run.place, place)), None)
         for metric, claim in result.metrics.items():
-            own_run = run if metric in COUNTED else None
-            claimed.append((own_run, metric))
+            run = own if metric in COUNTED else None
+            claimed |= {(run, metric)} if run else set()
             yield Score(
                 name=name(metric, result.place),
                 metric=metric,
                 dataset=result.dataset,
-                split=place[1],
+                split=split,
                 result=result,
                 claim=claim,
-                run=own_run,
+                run=run,
             )
     for run in runs:
-        for metric in COUNTED:
-            if (run, metric) not in claimed:
-                own = name(metric, place_name(*run.place))
-                yield Score(name=own, metric=metric, dataset=run.dataset, split=run.split, run=run)
+        for metric in (metric for metric in COUNTED if (run, metric) not in claimed):
+            known_as = name(metric, place_name(*run.place))
+            yield Score(name=known_as, metric=metric, dataset=run.dataset, split=run.split, run=run)
 
 
 def list_unread(entry: Entry) -> Iterator[tuple[str, Claim]]:
