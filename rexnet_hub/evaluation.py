@@ -15,7 +15,6 @@ from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import IMAGENET_CLASSES
 from rexnet_hub.index.scores import list_scores
-from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.verify import Finding
 from rexnet_hub.verify.checks import is_run_of, judge_run
@@ -50,12 +49,11 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
     """
     if dataset is None:
         refuse_unused("ImageNet's validation set", split=split)
+    if dataset is None or Benchmark(dataset=dataset, split=split).is_imagenets:
         if model.num_classes != IMAGENET_CLASSES:
             named = "name the data set, --dataset NAME"
             raise UsageError(f"{model.name} has {model.num_classes} classes, so not ImageNet's: {named}")
         return IMAGENET_VALIDATION
-    if is_imagenet(dataset) and split is None:
-        return find_benchmark(model, None, None)
     sha256 = digest_labels(model.labels)
     return Benchmark(dataset=dataset, split=split, num_classes=model.num_classes, labels_sha256=sha256)
 

@@ -209,6 +209,8 @@ def test_a_model_of_other_classes_names_its_data_set(garden, zoo, capsys):
         "blooms has 4 classes, so not ImageNet's: name the data set, --dataset NAME"
         in capsys.readouterr().err
     )
+    assert main([*words, "--dataset", "ILSVRC2012", "--split", "val"]) == 2
+    assert "so not ImageNet's" in capsys.readouterr().err
     assert main([*words, "--split", "test"]) == 2
     assert "no use for split" in capsys.readouterr().err
 

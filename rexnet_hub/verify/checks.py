@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -109,7 +110,9 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
                 yield evidence.compare_claim(name, claim, cited.value, note=note)
         runs = [record for record in evidence.records if is_run_of(record, score)]
         if not runs:
-            can_run = f"rexnet-hub evaluate --dataset {score.dataset}, then --record"
+            given = {"--dataset": score.dataset, "--split": score.split}
+            words = shlex.join(word for pair in given.items() if pair[1] for word in map(str, pair))
+            can_run = f"rexnet-hub evaluate {words}, then --record"
             how = can_run if score.metric in COUNTED else f"which counts {score.metric}; nothing here does"
             note = f"needs a run on {place_name(*score.place)}: {how}"
             yield evidence.leave(score.name, stated=claim.text, note=note)
