@@ -468,7 +468,7 @@ def test_show_says_what_each_number_is_of(run, tmp_path, monkeypatch):
     (tmp_path / "index.yml").write_text(RESULTS)
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
     out = run("show", "net")[1]
-    assert "Top 1 Accuracy, Oxford-IIIT Pets/test  91" in out
+    assert "91 on Oxford-IIIT Pets/test" in out
     claims = json.loads(run("show", "net", "--json")[1])["claims"]
     places = [(c["dataset"], c["split"]) for c in claims if c["field"] == "top1"]
     assert places == [("ILSVRC 2012", "val"), ("ImageNetV2", None), ("Oxford-IIIT Pets", "test")]

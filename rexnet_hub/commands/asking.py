@@ -132,7 +132,7 @@ def run_show(args: argparse.Namespace) -> int:
     show(f"{entry.name}  ({entry.location})", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
-    shown = ((_name(*row), _shown(row[0]), _source(row[0])) for row in claims)
+    shown = ((claim.label, _shown(claim, result), _source(claim)) for claim, result in claims)
     show_lines(noted_table(("claim", "value", "source"), shown))
     show("")
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
@@ -149,13 +149,13 @@ def _claims(entry: Entry) -> list[tuple[Claim, Result | None]]:
     return [*((claim, None) for claim in before), *metrics, *((claim, None) for claim in after)]
 
 
-def _name(claim: Claim, result: Result | None) -> str:
-    return ", ".join(filter(None, (claim.label, result.place if result else "")))
-
-
-def _shown(claim: Claim) -> str:
+def _shown(claim: Claim, result: Result | None) -> str:
+    """Render a value; of a number of a result with its data set and split."""
+    on = f" on {result.place}" if result and result.place else ""
     if claim.problem:
-        return f"{claim.text}, unreadable: {claim.problem}"
+        return f"{claim.text}{on}, unreadable: {claim.problem}"
+    if on:
+        return f"{claim.text}{on}"
     if isinstance(claim.value, dict):
         return ", ".join(f"{key}: {value}" for key, value in claim.value.items())
     return claim.text or (", ".join(map(str, claim.value)) if isinstance(claim.value, tuple) else "")
