@@ -109,6 +109,7 @@ def shown(written):
 @pytest.fixture(autouse=True)
 def _index(tmp_path, monkeypatch):
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "1000")  # nothing that is asked for is parted
     monkeypatch.chdir(tmp_path)
 
 
