@@ -28,10 +28,11 @@ from rexnet_hub.errors import (
 )
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import Entry, Index, load_index
-from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, is_imagenet
+from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
 from rexnet_hub.index.reading.fix import append_model
+from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
 from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured

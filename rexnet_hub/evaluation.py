@@ -1,4 +1,4 @@
-"""Evaluate models on ImageNet, and compare with their claims."""
+"""Evaluate models on labelled images, and compare with their claims."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.hub.snapshot import Access
+from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
+from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.entry import IMAGENET_CLASSES
+from rexnet_hub.index.scores import list_scores
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.verify import Finding
-from rexnet_hub.verify.checks import judge_run
+from rexnet_hub.verify.checks import is_run_of, judge_run
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.weights.digest import digest_file
 
@@ -32,7 +36,26 @@ def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None
         preprocessing=repo.config.preprocessing,
         weights_sha256=digest_file(repo.weights).sha256,
         fingerprint=repo.receipt.output.fingerprint if repo.receipt else None,
+        num_classes=repo.config.num_classes,
+        labels=repo.config.label_names,
     )
+
+
+def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None) -> Benchmark:
+    """Find what a model is evaluated on: ImageNet's validation set, or a data set whose classes are its own.
+
+    Raises:
+        UsageError: No data set is named, and the model's classes are not ImageNet's.
+    """
+    if dataset is None:
+        refuse_unused("ImageNet's validation set", split=split)
+    if dataset is None or Benchmark(dataset=dataset, split=split).is_imagenets:
+        if model.num_classes != IMAGENET_CLASSES:
+            named = "name the data set, --dataset NAME"
+            raise UsageError(f"{model.name} has {model.num_classes} classes, so not ImageNet's: {named}")
+        return IMAGENET_VALIDATION
+    sha256 = digest_labels(model.labels)
+    return Benchmark(dataset=dataset, split=split, num_classes=model.num_classes, labels_sha256=sha256)
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:
@@ -50,5 +73,6 @@ def name_sources(sources: Sequence[str]) -> dict[str, str]:
 def compare_with_claims(entry: Entry, record: Record) -> tuple[Finding, ...]:
     """Compare a run of an entry's own weights with the accuracies that the entry claims."""
     evidence = Evidence(entry=entry, checkpoint=None, repo=None, measured=Measured(), records=())
-    claims = ((name, entry.metric(name)) for name in ("top1", "top5"))
-    return tuple(judge_run(evidence, name, claim, record) for name, claim in claims if claim is not None)
+    scores = (score for score in list_scores(entry) if is_run_of(record, score))
+    readable = ((score, score.claim) for score in scores if score.claim and not score.claim.problem)
+    return tuple(judge_run(evidence, score, claim, record) for score, claim in readable)

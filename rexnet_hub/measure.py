@@ -23,6 +23,7 @@ from rexnet_hub.index.lock import (
     measurements,
 )
 from rexnet_hub.index.network import entry_classes, entry_options, entry_plan
+from rexnet_hub.index.scores import list_scores, list_unread
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import find_network
 from rexnet_hub.repo.folder import compare_witnesses, released_identity
@@ -248,13 +249,20 @@ def _same_facts(locked: Measured, measured: Measured) -> Iterator[tuple[str, Any
 
 def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
     """Compare an entry's claims with what the lock holds of it; yield each that differs or cannot be read."""
-    for unread in entry.unread:
-        locked, by = measured.figure(unread.field), f"the index ({unread.location}) says"
-        stated = f"{unread.text}, which is unreadable: {unread.problem}"
-        yield Disagreement(model=entry.name, what=unread.field, locked=locked, measured=stated, by=by)
-    for name in ("top1", "top5", "parameters", "file_size"):
-        claim, locked = entry.metadata.get(name) or entry.metric(name), measured.figure(name)
-        if claim is None or locked is None or (agreement := claim.compare(locked)).holds:
+    scores = {score.name: score for score in list_scores(entry, measured)}
+    for name, unread in list_unread(entry):
+        locked = scores[name].measured if name in scores else measured.figure(name)
+        stated, by = (
+            f"{unread.text}, which is unreadable: {unread.problem}",
+            f"the index ({unread.location}) says",
+        )
+        yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
+    counted = {
+        name: (entry.metadata.get(name), measured.figure(name)) for name in ("parameters", "file_size")
+    }
+    rated = {name: (score.claim, score.measured) for name, score in scores.items()}
+    for name, (claim, locked) in {**rated, **counted}.items():
+        if claim is None or claim.problem or locked is None or (agreement := claim.compare(locked)).holds:
             continue
         stated, by = f"{claim.text}, which {agreement}", f"the index ({claim.location}) says"
         yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)

@@ -57,9 +57,10 @@ def render_problem(at: tuple[str | int, ...], what: str) -> str:
     return f"{place}: {what}" if place else what
 
 
-def once(name: str) -> Any:
-    """Make a field that had another name in files that are still read."""
-    return field(metadata={"once": name})
+def once(name: str, *, as_list: bool = False) -> Any:
+    """Make a field that had another name in files that are still read; `as_list`: it held one item."""
+    usual: dict[str, Any] = {"default": ()} if as_list else {}
+    return field(metadata={"once": name, "as_list": as_list}, **usual)
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -179,7 +180,7 @@ def _mapping(read_item: _Reader) -> _Reader:
 def _record(kind: Any) -> _Reader:
     hints = get_type_hints(kind, include_extras=True)
     known: list[tuple[Any, ...]] = [
-        (each.name, each.metadata.get("once"), hints[each.name], _reader(hints[each.name]), _may_lack(each))
+        (each.name, each.metadata, hints[each.name], _reader(hints[each.name]), _may_lack(each))
         for each in fields(kind)
     ]
 
@@ -187,10 +188,12 @@ def _record(kind: Any) -> _Reader:
         if type(value) is not dict:
             return _refuse(value, at, problems, "an object")
         made, before = {}, len(problems)
-        for name, earlier, hint, read_field, may_lack in known:
+        for name, facts, hint, read_field, may_lack in known:
+            earlier = facts.get("once")
             key: str = earlier if earlier in value and name not in value else name
             if key in value:
                 item = value.pop(key)
+                item = [item] if key == earlier and facts["as_list"] else item
                 made[name] = item if type(item) is hint else read_field(item, (at, key), problems)
             elif not may_lack:
                 problems.append(((at, name), "is missing"))

@@ -89,6 +89,20 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return "\n".join(lines)
 
 
+def csv_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Render rows as CSV; text that a spreadsheet would take for a formula begins with a quote."""
+    import csv
+    import io
+
+    def cell(value: object) -> object:
+        text = printable(" ".join(value.split())) if isinstance(value, str) else ""
+        return f"'{text}" if text[:1] in {"=", "+", "-", "@"} and text else text or value
+
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([cell(value) for value in row] for row in [headers, *rows])
+    return out.getvalue()
+
+
 def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Render rows as wide as the terminal: the last cell is a note, which stands below where it does not fit.
 

@@ -101,7 +101,9 @@ def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     assert entry.value("parameters") == sum(p.numel() for p in network.parameters())
     assert entry.value("file_size") == (trained / "one.pth").stat().st_size
     assert entry.value("num_classes") == 10
-    assert str(entry.metric("top1", dataset="Flowers").value) == "12.5"
+    assert [(result.dataset, str(result.metrics["top1"].value)) for result in entry.results] == [
+        ("Flowers", "12.5")
+    ]
     measured = read_lock().of("new")
     assert measured.parameters == entry.value("parameters")
     assert measured.released.sha256 == entry.extra["sha256"].value

@@ -15,6 +15,7 @@ from rexnet_hub.evaluation import compare_with_claims
 from rexnet_hub.index import Lock, Measured, load_index, read_lock
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, write_lock
 from rexnet_hub.index.network import entry_plan
+from rexnet_hub.index.scores import list_scores
 from rexnet_hub.measure import compare_claims
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
@@ -213,7 +214,7 @@ def test_an_accuracy_has_one_answer_everywhere(published, right, read):
         record_sha256=64 * "a", dataset="ImageNet", images=50000, top1_count=right, top5_count=50000
     )
     weights = MeasuredFile(sha256=64 * "b", size_bytes=1)
-    measured = Measured(evaluation=run, safetensors=weights)
+    measured = Measured(evaluations=(run,), safetensors=weights)
     word, answer = the_answer(entry, measured, "top1")
     records = [made_up_run(entry.preprocessing, top1_count=right, top5_count=50000)]
     (finding,) = (f for f in verify_model(entry, measured=measured, records=records) if f.claim == "top1")
@@ -236,8 +237,8 @@ def test_a_run_of_no_image_measures_nothing(read):
     """A lock that counts no image says nothing of an accuracy, and stops no page."""
     (entry,) = read(claims()).models
     run = MeasuredEvaluation(record_sha256=64 * "a", dataset="x", images=0, top1_count=0, top5_count=0)
-    assert Measured(evaluation=run).figure("top1") is None
-    assert "| Top-1 accuracy | 70 % |" in render_card(entry, measured=Measured(evaluation=run))
+    assert [score.measured for score in list_scores(entry, Measured(evaluations=(run,)))] == 2 * [None]
+    assert "| Top-1 accuracy | 70 % |" in render_card(entry, measured=Measured(evaluations=(run,)))
 
 
 def test_the_lock_is_checked_against_the_claims(tmp_path, monkeypatch, capsys):
@@ -252,7 +253,7 @@ def test_the_lock_is_checked_against_the_claims(tmp_path, monkeypatch, capsys):
     )
     released = MeasuredFile(sha256=64 * "c", size_bytes=19417553)
     lock = read_lock(tmp_path / "lock.json")
-    measured = replace(lock.of("net"), evaluation=run, released=released)
+    measured = replace(lock.of("net"), evaluations=(run,), released=released)
     write_lock(lock.with_model("net", measured), tmp_path / "lock.json")
 
     assert main(["lock", "--check"]) == 1
@@ -283,11 +284,11 @@ def test_a_run_says_nothing_of_another_data_set(read):
     notes = {(f.claim, f.stated): (f.verdict, f.note.split(";")[0]) for f in findings}
 
     assert notes["top1", "77.86"] == (HOLDS, "agrees")
-    assert notes["top1", "66"] == (
+    assert notes["top1@ImageNet-V2", "66"] == (
         NOT_MEASURED,
-        "needs a run on ImageNet-V2: rexnet-hub evaluate, then --record",
+        "needs a run on ImageNet-V2: rexnet-hub evaluate --dataset ImageNet-V2, then --record",
     )
-    assert notes["top1_cited", "66"] == (HOLDS, "agrees as rounded to 1 points")
+    assert notes["top1_cited@ImageNet-V2", "66"] == (HOLDS, "agrees as rounded to 1 points")
     assert notes["Top 3 Accuracy_cited", "80.1%"] == (HOLDS, "agrees as rounded to 0.1 points")
     rows = [line for line in render_card(entry).splitlines() if line.startswith("| Top-1 accuracy | 77.86")]
     assert len(rows) == 2

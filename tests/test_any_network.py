@@ -247,7 +247,7 @@ def few_networks(monkeypatch):
     ("change", "said"),
     [
         ({"odd.bias": torch.zeros(3)}, "1 extra (odd.bias)"),
-        ({"conv1.0.weight": torch.zeros(16, 1, 3, 3)}, "is float32 [16, 1, 3, 3], not float32 [16, 3, 3, 3]"),
+        ({"conv1.0.weight": torch.zeros(16, 3, 1, 1)}, "is float32 [16, 3, 1, 1], not float32 [16, 3, 3, 3]"),
     ],
 )
 def test_what_keeps_a_checkpoint_from_the_network_that_is_named(mine, tmp_path, capsys, change, said):

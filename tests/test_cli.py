@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from results import RESULTS
 
 from rexnet_hub.cli import build_parser, main
 
@@ -429,6 +430,48 @@ def test_list_names_and_the_front(run):
     assert run("list", "--names")[1].split() == MODELS
     assert run("list", "--pareto", "top1,params", "--names")[1].split() == MODELS
     assert "--pareto takes two figures" in refusal(run("list", "--pareto", "top1"), code=2)
+
+
+def test_list_shows_the_columns_that_are_asked_for(run):
+    """--columns takes any figure or text, also of one data set; CSV and JSON have the same keys."""
+    words = ("list", "name:*100", "--columns", "name,acc@1,top1@imagenet-v2,epochs,dataset")
+    out = run(*words)[1].splitlines()
+    assert out[0].split("  ")[0] == "name"
+    assert out[2].split() == ["rexnet_100", "77.86", "400", "ImageNet/validation"]
+    keys = ["name", "top1_percent", "top1@imagenet-v2", "epochs", "dataset"]
+    (row,) = json.loads(run(*words, "--json")[1])
+    assert (list(row), row["top1@imagenet-v2"]) == (keys, None)
+    assert run(*words, "--csv")[1].splitlines() == [
+        ",".join(keys),
+        "rexnet_100,77.86,,400,ImageNet/validation",
+    ]
+    assert "Did you mean 'top1'" in refusal(run("list", "--columns", "name,tpo1"), code=2)
+
+
+def test_list_says_of_which_data_set_a_number_is(run, tmp_path, monkeypatch):
+    """Numbers stand for the data set that the query speaks of, else for the model's own first one."""
+    (tmp_path / "index.yml").write_text(RESULTS)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    pets = "Oxford-IIIT Pets"
+    shown = {
+        "": [("net", 77.86, "ImageNet/val"), ("cat", 99, f"{pets}/train")],
+        "dataset:pets split:test": [("net", 91, f"{pets}/test"), ("cat", 89, f"{pets}/test")],
+    }
+    for query, expected in shown.items():
+        rows = json.loads(run("list", query, "--sort", "-top1" if query else "-params", "--json")[1])
+        found = [(row["name"], row["top1_percent"], row["dataset"]) for row in rows]
+        assert found[:2] == expected
+
+
+def test_show_says_what_each_number_is_of(run, tmp_path, monkeypatch):
+    """A metric of several data sets stands with each of them, in JSON with its own keys."""
+    (tmp_path / "index.yml").write_text(RESULTS)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    out = run("show", "net")[1]
+    assert "91 on Oxford-IIIT Pets/test" in out
+    claims = json.loads(run("show", "net", "--json")[1])["claims"]
+    places = [(c["dataset"], c["split"]) for c in claims if c["field"] == "top1"]
+    assert places == [("ILSVRC 2012", "val"), ("ImageNetV2", None), ("Oxford-IIIT Pets", "test")]
 
 
 def test_lock_writes_what_lock_checks(run, own_index, tmp_path, monkeypatch):

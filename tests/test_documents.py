@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import rexnet_hub
+from rexnet_hub.imagenet.data.classes import Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.evidence.predictions import PredictionsHead
 from rexnet_hub.imagenet.evidence.record import Machine, Record
@@ -53,14 +54,14 @@ LOCK_PARTS = {
     "macs": locks.MeasuredMacs,
     "hub": locks.MeasuredHub,
     "published": locks.Publication,
-    "evaluation": locks.MeasuredEvaluation,
+    "evaluations": locks.MeasuredEvaluation,
 }
 RECEIPT_PARTS = {
     "source": receipt.SourceFacts,
     "output": receipt.OutputFacts,
     "tensors": receipt.TensorLine,
 }
-RECORD_PARTS = {"sample": Sample, "preprocessing": Preprocessing, "machine": Machine}
+RECORD_PARTS = {"sample": Sample, "preprocessing": Preprocessing, "machine": Machine, "benchmark": Benchmark}
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ RECORD_PARTS = {"sample": Sample, "preprocessing": Preprocessing, "machine": Mac
         ("lock.json", locks.Measured, LOCK_PARTS),
         ("receipt.json", receipt.Receipt, RECEIPT_PARTS),
         ("MODEL.record.json", Record, RECORD_PARTS),
-        ("MODEL.predictions", PredictionsHead, {}),
+        ("MODEL.predictions", PredictionsHead, {"benchmark": Benchmark}),
         ("statement.json", Statement, {}),
     ],
 )

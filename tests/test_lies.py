@@ -94,11 +94,12 @@ LOCK = {
     "published.commit": PLACE,
     "published.weights_sha256": PLACE,
     "published.tag": PLACE,
-    "evaluation.record_sha256": ": another run is no lie; without its own it is not measured",
-    "evaluation.dataset": COUNTED,
-    "evaluation.images": COUNTED,
-    "evaluation.top1_count": COUNTED,
-    "evaluation.top5_count": COUNTED,
+    "evaluations.record_sha256": ": another run is no lie; without its own it is not measured",
+    "evaluations.dataset": COUNTED,
+    "evaluations.split": COUNTED,
+    "evaluations.images": COUNTED,
+    "evaluations.top1_count": COUNTED,
+    "evaluations.top5_count": COUNTED,
     "witnesses": "lock: verify, and a load, ask each witness themselves",
 }
 RECEIPT = {
@@ -145,6 +146,7 @@ RECORD = (
     "complete", "sample", "unreadable", "manifest_sha256", "predictions_sha256",
     *(f"preprocessing.{name}" for name in PIXELS), *(f"machine.{name}" for name in MACHINE),
     "seconds", "command",
+    *(f"benchmark.{name}" for name in ("dataset", "split", "num_classes", "labels_sha256")),
 )  # fmt: skip
 
 
@@ -176,12 +178,15 @@ def zoo(tmp_path_factory):
         released=replace(measured.released, fingerprint=measured.safetensors.fingerprint),
         hub=MeasuredHub(**hub),
         published=(Publication(date="2026-01-01", weights_sha256=sha256, **hub),),
-        evaluation=MeasuredEvaluation(
-            record_sha256=hashlib.sha256(render_record(record).encode()).hexdigest(),
-            dataset="ImageNet",
-            images=record.images,
-            top1_count=record.top1_count,
-            top5_count=record.top5_count,
+        evaluations=(
+            MeasuredEvaluation(
+                record_sha256=hashlib.sha256(render_record(record).encode()).hexdigest(),
+                dataset="ImageNet",
+                split="validation",
+                images=record.images,
+                top1_count=record.top1_count,
+                top5_count=record.top5_count,
+            ),
         ),
     )
     return {
@@ -337,8 +342,8 @@ def test_a_lie_in_the_lock_is_found(name, truth):
     file = truth["repo"].parent / "lock.json"
     planted(document["models"]["net"], name)
     file.write_text(json.dumps(document))
-    if name == "evaluation.top1_count":  # more than the top-5 count: no command reads it
-        with pytest.raises(IndexReadError, match="evaluation: counts more"):
+    if name == "evaluations.top1_count":  # more than the top-5 count: no command reads it
+        with pytest.raises(IndexReadError, match=r"evaluations\[0\]: counts more"):
             read_lock(file)
         return
     require_red(LOCK[name], {**truth, "measured": read_lock(file).of("net")})

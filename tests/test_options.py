@@ -22,6 +22,8 @@ OPTIONS = {
         --sort
         --pareto
         --names
+        --columns: list --names --columns name
+        --csv: list --names --csv
         --json: list --names --json""",
     "show": "name, --json",
     "validate": "paths, --root, --fix, --strict, --format",
@@ -85,6 +87,10 @@ OPTIONS = {
     "evaluate": """
         --data: evaluate --compare a b --data d
         names: evaluate rexnet_100 --compare a b
+        --dataset: evaluate --compare a b --dataset d
+        --split: evaluate --compare a b --split s
+        --split: evaluate rexnet_100 --data FOLDERS --subset --split s
+        --labels: evaluate rexnet_100 --data FOLDERS --dataset d --subset --labels l
         --labels: evaluate --compare a b --labels l
         --labels: evaluate rexnet_100 --data FOLDERS --subset --labels l
         --class-ids: evaluate --compare a b --class-ids l

@@ -28,7 +28,13 @@ TEXT = f"{OBEYED} {ADDRESS}"
 
 #: Runs of each command on an index in which every text is hostile; a command without a row fails.
 RUNS = {
-    "list": ["list", "list --json", "list --names", "list HOSTILE"],
+    "list": [
+        "list",
+        "list --json",
+        "list --csv --columns name,split,license",
+        "list --names",
+        "list HOSTILE",
+    ],
     "show": ["show NAME", "show NAME --json", "show rexnet_100", "show rexnet_100 --json", "show HOSTILE"],
     "validate": ["validate", "validate --format json", "validate --format github", "validate HOSTILE"],
     "recipe": ["recipe NAME", "recipe NAME --json", "recipe rexnet_100", "recipe HOSTILE"],
@@ -52,7 +58,11 @@ RUNS = {
     ],
     "export": ["export HOSTILE", "export NAME"],
     "demo": ["demo --out OCCUPIED"],
-    "evaluate": ["evaluate HOSTILE --data OCCUPIED", "evaluate rexnet_100 --data HOSTILE"],
+    "evaluate": [
+        "evaluate HOSTILE --data OCCUPIED",
+        "evaluate rexnet_100 --data HOSTILE",
+        "evaluate rexnet_100 --data OCCUPIED --dataset HOSTILE",
+    ],
     "cache": ["cache", "cache --json", "cache --check", "cache --prune"],
     "completion": ["completion bash", "completion HOSTILE"],
 }

@@ -14,6 +14,7 @@ from rexnet_hub.cli import main
 from rexnet_hub.errors import MismatchError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, write_lock
+from rexnet_hub.index.scores import list_unread
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.measure import compare_claims, measure_model
 from rexnet_hub.pages.card import render_card
@@ -108,6 +109,7 @@ def shown(written):
 @pytest.fixture(autouse=True)
 def _index(tmp_path, monkeypatch):
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "1000")  # nothing that is asked for is parted
     monkeypatch.chdir(tmp_path)
 
 
@@ -137,7 +139,7 @@ def test_whoever_uses_the_file_refuses(written, tmp_path, checkpoint, capsys):
         errors.append(capsys.readouterr().err)
     with pytest.raises(MismatchError) as refusal:
         AutoModel.from_pretrained("net")
-    (claim, *_) = load_index(file).find("net").unread
+    ((_, claim), *_) = list_unread(load_index(file).find("net"))
     assert claim.field == IDENTITY[written]
     for error in (*errors, str(refusal.value)):
         assert str(claim.location) in error
@@ -228,7 +230,7 @@ def test_another_table_is_not_the_model_s_own(tmp_path, checkpoint):
     more = "  - Task: Image Classification\n    Dataset: Other\n    Metrics: {Top 1 Accuracy: 101%}\n"
     file.write_text(file.read_text() + more)
     entry = load_index(file).find("net")
-    assert [claim.field for claim in entry.unread] == ["top1 on Other"]
+    assert [name for name, _ in list_unread(entry)] == ["top1@Other"]
     assert entry.claim("top1").text == "77.86%"
 
 

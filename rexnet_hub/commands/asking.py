@@ -7,25 +7,29 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import noted_table, show, show_json, show_lines, table
+from rexnet_hub.errors import UsageError, refuse_unused
+from rexnet_hub.terminal import csv_table, noted_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from rexnet_hub.index import Claim, Entry, Lock
+    from rexnet_hub.index.entry import Result
+    from rexnet_hub.index.query import Scope
 
-#: What `list` shows of a model: the key in JSON, and the heading.
-FIGURES = {
-    "name": "name",
-    "top1_percent": "top-1 %",
-    "top5_percent": "top-5 %",
-    "parameters": "parameters",
-    "macs": "MACs",
-    "flops_claimed": "FLOPs",
-    "file_size_bytes": "file bytes",
-    "license": "licence",
+#: What `list` shows of a model unless told otherwise: the key in JSON, and the heading.
+COLUMNS = {
+    "name": ("name", "name"),
+    "top1": ("top1_percent", "top-1 %"),
+    "top5": ("top5_percent", "top-5 %"),
+    "dataset": ("dataset", "data set"),
+    "parameters": ("parameters", "parameters"),
+    "macs": ("macs", "MACs"),
+    "flops": ("flops_claimed", "FLOPs"),
+    "file_size": ("file_size_bytes", "file bytes"),
+    "license": ("license", "licence"),
 }
 
 
@@ -34,49 +38,75 @@ def declare_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("query", nargs="?", default="", help="such as 'top1>=79 params<10M'")
     parser.add_argument("--sort", metavar="KEY", help="such as params, or -top1 for the highest first")
     parser.add_argument("--pareto", metavar="MORE,LESS", help="only what no other beats, such as top1,macs")
+    columns = "what to show, such as name,top1,top1@imagenet-v2,epochs"
+    parser.add_argument("--columns", metavar="NAMES", help=columns)
     printed = parser.add_mutually_exclusive_group()
     printed.add_argument("--names", action="store_true", help="print the names alone, one a line")
+    printed.add_argument("--csv", action="store_true", help="print CSV")
     add_json(printed)
 
 
 def run_list(args: argparse.Namespace) -> int:
     """List the models that meet a query.
 
-    A query compares figures and words: 'top1>=79 params<10M', 'name:*_1* and not license:gpl*'.
-    Parameters and MACs are the measured ones where the lock has them; empty is what nobody stated.
+    A query compares figures and words: 'top1>=79 params<10M', 'name:*_1* and not license:gpl*'. Numbers of
+    results are of the first data set that a model has them of, else as asked: 'top1@imagenet-v2>=65', or
+    'dataset:pets top1>90'; the column says of which. Parameters, MACs and evaluations are the measured ones
+    where the lock has them; empty is what nobody stated.
     """
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.query import pareto, select
+    from rexnet_hub.index.grammar import TEXT_NAMES
+    from rexnet_hub.index.query import find_scope, pareto, read_asked, select
 
-    lock = read_lock()
-    entries = select(open_index().models, args.query, sort=args.sort, measured=lock)
+    lock, models = read_lock(), open_index().models
+    scope = find_scope(models, args.query, lock)
+    entries = select(models, args.query, sort=args.sort, measured=lock)
     if args.pareto:
         axes = args.pareto.split(",")
         if len(axes) != 2:
             raise UsageError(f"--pareto takes two figures, such as top1,macs; not {args.pareto!r}")
-        entries = pareto(entries, *axes, measured=lock)
+        entries = pareto(entries, *axes, measured=lock, scope=scope)
     if args.names:
+        refuse_unused("--names", columns=args.columns)
         for entry in entries:
             show(entry.name)
         return 0
-    rows = [_figures(entry, lock) for entry in entries]
+    words = [word.strip() for word in args.columns.split(",")] if args.columns else list(COLUMNS)
+    asked = [read_asked(models, word, lock) for word in words]
+    rows = [_cells(entry, asked, lock, scope) for entry in entries]
+    names = [word if on else name for word, (name, on) in zip(words, asked, strict=True)]
+    keys, headings = zip(*(COLUMNS.get(name, (name, name)) for name in names), strict=True)
     if args.json:
-        show_json([dict(zip(FIGURES, row, strict=True)) for row in rows])
+        show_json([dict(zip(keys, row, strict=True)) for row in rows])
+    elif args.csv:
+        show_lines(csv_table(keys, rows).rstrip("\n"))
     else:
-        show_lines(table(tuple(FIGURES.values()), rows, right=range(1, 7)))
+        texts = {at for at, (name, _) in enumerate(asked) if name in TEXT_NAMES}
+        show_lines(table(headings, rows, right=[at for at in range(len(asked)) if at not in texts]))
     return 0
 
 
-def _figures(entry: Entry, lock: Lock) -> list[Any]:
-    """Return the values of `FIGURES`, in JSON's types."""
-    from rexnet_hub.index.query import find_number, find_texts
+def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Scope) -> list[Any]:
+    """Return what a row shows of a model, in JSON's types; `dataset` is that of the numbers beside it."""
+    from decimal import Decimal
 
-    top1, top5, *counts = (
-        find_number(entry, name, lock)
-        for name in ("top1", "top5", "parameters", "macs", "flops", "file_size")
-    )
-    percents = [None if percent is None else float(percent) for percent in (top1, top5)]
-    return [entry.name, *percents, *counts, ", ".join(find_texts(entry, "license")) or None]
+    from rexnet_hub.index.grammar import TEXT_NAMES
+    from rexnet_hub.index.query import find_figure, find_texts
+    from rexnet_hub.index.scores import Score
+    from rexnet_hub.index.spellings import place_name
+
+    cells, places = [], dict[str, None]()
+    for name, on in asked:
+        is_text = name in TEXT_NAMES
+        found = (
+            ", ".join(find_texts(entry, name)) if is_text else find_figure(entry, name, lock, scope.at(on))
+        )
+        if isinstance(found, Score):
+            places |= {} if on else {place_name(*found.place): None}
+            found = found.value
+        cells.append(float(found) if isinstance(found, Decimal) else None if found == "" else found)
+    pairs = zip(cells, asked, strict=True)
+    return [", ".join(places) if places and name == "dataset" else cell for cell, (name, _) in pairs]
 
 
 def declare_show(parser: argparse.ArgumentParser) -> None:
@@ -96,38 +126,42 @@ def run_show(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
-        rows = {"claims": [_as_json(claim) for claim in claims], "measured": dict(measured)}
+        rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
         show_json({"name": entry.name, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
-    shown = ((c.label, _shown(c), _source(c)) for c in claims)
+    shown = ((claim.label, _shown(claim, result), _source(claim)) for claim, result in claims)
     show_lines(noted_table(("claim", "value", "source"), shown))
     show("")
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 
 
-def _claims(entry: Entry) -> list[Claim]:
+def _claims(entry: Entry) -> list[tuple[Claim, Result | None]]:
+    """List what an entry states; of a number of a result with that."""
     witnesses = (witness.claim for witness in entry.witnesses)
     named = (entry.license, entry.code, entry.weights, entry.trusted_key, *witnesses)
-    metrics = (claim for result in entry.results for claim in result.metrics.values())
+    metrics = ((claim, result) for result in entry.results for claim in result.metrics.values())
     more = (claim for name, claim in entry.extra.items() if name != "sources")
-    return [*entry.unread, *entry.metadata.values(), *metrics, *(claim for claim in named if claim), *more]
+    before, after = (*entry.unread, *entry.metadata.values()), (*filter(None, named), *more)
+    return [*((claim, None) for claim in before), *metrics, *((claim, None) for claim in after)]
 
 
-def _shown(claim: Claim) -> str:
+def _shown(claim: Claim, result: Result | None) -> str:
+    """Render a value; of a number of a result with its data set and split."""
+    on = f" on {result.place}" if result and result.place else ""
     if claim.problem:
-        return f"{claim.text}, unreadable: {claim.problem}"
-    return claim.words
+        return f"{claim.text}{on}, unreadable: {claim.problem}"
+    return f"{claim.words}{on}"
 
 
 def _source(claim: Claim) -> str:
     return claim.source or f"{claim.location.file.name}, line {claim.location.line}"
 
 
-def _as_json(claim: Claim) -> dict[str, Any]:
+def _as_json(claim: Claim, result: Result | None) -> dict[str, Any]:
     value = claim.value
     if isinstance(value, tuple):
         value = [str(item) for item in value]
@@ -139,7 +173,9 @@ def _as_json(claim: Claim) -> dict[str, Any]:
         value = str(value)
     facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
     place = {"file": str(claim.location.file), "line": claim.location.line, "column": claim.location.column}
-    return {**facts, "source": claim.source, **place, "inherited": claim.inherited}
+    split = str(result.split.value) if result and result.split else None
+    of = {"dataset": result.dataset, "split": split} if result else {}
+    return {**facts, **of, "source": claim.source, **place, "inherited": claim.inherited}
 
 
 def declare_validate(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,10 @@ from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import show, show_json, show_lines, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rexnet_hub.imagenet.data.dataset import Dataset
+    from rexnet_hub.imagenet.run.runner import ModelUnderTest
 
 CLAIMED = -1.0  # no percentage: stands for what the index claims
 
@@ -24,7 +27,9 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `evaluate`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
-    add("--data", type=Path, metavar="DIR", help="the validation set, as you have it")
+    add("--data", type=Path, metavar="DIR", help="the images: ImageNet's validation set, as you have it")
+    add("--dataset", metavar="NAME", help="of another data set, in a folder for each class by label or index")
+    add("--split", help="of that data set, such as test")
     add("--labels", type=Path, metavar="FILE", help="of images without class folders (default: looked for)")
     add("--class-ids", type=Path, metavar="FILE", help="the synset of each id, where the labels are ids")
     add("--record", type=Path, metavar="DIR", help="keep records and predictions there")
@@ -46,30 +51,28 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Measure the accuracy of several models in one pass over a validation set.
+    """Measure the accuracy of several models in one pass over a labelled set of images.
 
-    Every image is decoded once and counted once; start it with torchrun to use several processes. A run that
-    is killed goes on where it was when it is started again with the same --record. With --json each step is a
-    line of JSON on standard error, and the records are one document. With --compare two kept
-    runs are compared image by image; with --explain the settings are varied one at a time until a number
-    comes out.
+    That is ImageNet's validation set, or with --dataset another one, in a folder for each class: it is named
+    by label or by index, as the models have them, and the order of the folders says nothing. Every image is
+    decoded once and counted once; start it with torchrun to use several processes. A run that is killed goes
+    on where it was when it is started again with the same --record. With --json each step is a line of JSON
+    on standard error, and the records are one document. With --compare two kept runs are compared image by
+    image; with --explain the settings are varied one at a time until a number comes out.
     """
     _require_used(args)
     if args.compare:
         return _compare(*args.compare, as_json=args.json)
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import compare_with_claims, name_sources, ready_model
-    from rexnet_hub.imagenet.data.dataset import sample_dataset
-    from rexnet_hub.imagenet.data.layouts import read_dataset
+    from rexnet_hub.evaluation import compare_with_claims
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
     from rexnet_hub.imagenet.run.prepare import RunOptions
 
-    images = read_dataset(args.data, labels=args.labels, class_ids=args.class_ids, allow_subset=args.subset)
-    if args.sample is not None:
-        images = sample_dataset(images, args.sample, seed=args.seed or 0)
+    models = _load_models(args)
+    images = _read_images(args, models[0])
     if args.explain is not None:
-        return _explain(args, images)
+        return _explain(args, models, images)
     options = RunOptions(
         device=args.device,
         dtype=args.dtype,
@@ -80,7 +83,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         quiet=args.json,
     )
     records = evaluate_models(
-        [ready_model(*pair, trusted_key=args.trusted_key) for pair in name_sources(args.names).items()],
+        models,
         images,
         options=options,
         out_dir=args.record,
@@ -106,9 +109,45 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _load_models(args: argparse.Namespace) -> list[ModelUnderTest]:
+    from rexnet_hub.evaluation import name_sources, ready_model
+
+    sources = name_sources(args.names).items()
+    return [ready_model(*pair, trusted_key=args.trusted_key) for pair in sources]
+
+
+def _read_images(args: argparse.Namespace, model: ModelUnderTest) -> Dataset:
+    """Read the data set that was named, in the order of a model's classes."""
+    from rexnet_hub.evaluation import find_benchmark
+    from rexnet_hub.imagenet.data.dataset import sample_dataset
+    from rexnet_hub.imagenet.data.layouts import read_dataset
+
+    images = read_dataset(
+        args.data,
+        labels=args.labels,
+        class_ids=args.class_ids,
+        allow_subset=args.subset,
+        benchmark=find_benchmark(model, args.dataset, args.split),
+        class_names=model.labels,
+    )
+    return images if args.sample is None else sample_dataset(images, args.sample, seed=args.seed or 0)
+
+
 #: What says how a run is done, and what says on which models and images.
 _RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
-_IMAGES = ("names", "data", "labels", "class_ids", "sample", "seed", "subset", "device", "trusted_key")
+_IMAGES = (
+    "names",
+    "data",
+    "dataset",
+    "split",
+    "labels",
+    "class_ids",
+    "sample",
+    "seed",
+    "subset",
+    "device",
+    "trusted_key",
+)
 _UNSAID: tuple[object, ...] = (None, False, 0, [], "cpu", "fp32")
 
 
@@ -129,20 +168,22 @@ def _require_used(args: argparse.Namespace) -> None:
         refuse_unused("a run without --sample", seed=args.seed)
 
 
-def _explain(args: argparse.Namespace, images: Dataset) -> int:
+def _explain(args: argparse.Namespace, models: Sequence[ModelUnderTest], images: Dataset) -> int:
     """Print which change gives each model the top-1 that is expected."""
-    from rexnet_hub.evaluation import name_sources, ready_model
     from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+    from rexnet_hub.index.scores import list_scores
+    from rexnet_hub.index.spellings import is_same_place
 
-    for source in args.names:
+    place = images.benchmark.place
+    for source, model in zip(dict.fromkeys(args.names), models, strict=True):
         expected = args.explain
         if expected == CLAIMED:
-            claim = open_index().find(source).metric("top1")
-            if claim is None or claim.value is None:
-                raise UsageError(f"the index claims no top-1 of {source}: give --explain a percentage")
-            expected = float(claim.value)
-        (name,) = name_sources([source])
-        model = ready_model(name, source, trusted_key=args.trusted_key)
+            scores = (s for s in list_scores(open_index().find(source)) if is_same_place(s.place, place))
+            claimed = next((s.value for s in scores if s.metric == "top1" and s.value is not None), None)
+            if claimed is None:
+                stated = f"the index claims no top-1 of {source} on {images.benchmark.title}"
+                raise UsageError(f"{stated}: give --explain a percentage")
+            expected = float(claimed)
         explanation = explain_accuracy(model, images, expected, device=args.device)
         show_json(json.dumps(asdict(explanation))) if args.json else show_lines(str(explanation))
     return 0
@@ -163,6 +204,7 @@ def _compare(first: Path, second: Path, *, as_json: bool) -> int:
         ("both wrong", comparison.both_wrong),
     )
     show_lines(table(("top-1", "images"), rows, right=[1]))
-    data = "ImageNet-1k validation" if comparison.complete else f"{a.head.images:,} images, not the whole set"
+    whole = f"{a.head.images:,} images, not the whole set"
+    data = a.head.benchmark.title if comparison.complete else whole
     show_lines(f"\non {data}; McNemar's exact test: p = {comparison.p_value:.4g}")
     return 0

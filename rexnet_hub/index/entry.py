@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Facts, StatedFile
+from rexnet_hub.index.spellings import canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import find_name_danger
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "truste
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
 #: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
 DIGESTED_FILES = ("released", "safetensors", "other")
-#: How entries write ImageNet-1k, in lower case and without what is no letter or digit; and its classes.
-SPELLINGS = {"imagenet", "imagenet1k", "imagenet2012", "ilsvrc2012", "imagenetilsvrc2012"}
 IMAGENET_CLASSES = 1000
 MAX_TEXT_BYTES = 16 << 20  # of a file beside the index
 
@@ -117,7 +116,7 @@ class Result:
     """One evaluation: a task, a data set and its metrics.
 
     Attributes:
-        metrics: By canonical name (`top1`, `top5`) or, where we know none, by label.
+        metrics: By canonical name (`top1`, `top5`) or, where we know none, by label; the unreadable too.
         extra: The keys that the public format does not name, as claims.
     """
 
@@ -133,6 +132,11 @@ class Result:
     def known_as(self) -> str:
         """The data set by the name that it has here."""
         return canonical_dataset(self.dataset)
+
+    @property
+    def place(self) -> str:
+        """The data set and its split in one word, such as `ImageNet/validation`."""
+        return place_name(self.dataset, str(self.split.value) if self.split else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,16 +211,6 @@ class Witness:
         return SILENT if own is None or not self.statement.contradicts(own) else DENIES
 
 
-def is_imagenet(name: str) -> bool:
-    """Return whether a data set's name is a spelling of ImageNet-1k."""
-    return "".join(letter for letter in name.lower() if letter.isalnum()) in SPELLINGS
-
-
-def canonical_dataset(name: str | None) -> str:
-    """Return the name that a data set is known by here: ImageNet-1k has many."""
-    return "ImageNet" if name and is_imagenet(name) else name or ""
-
-
 def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
     if found != num_classes:
         problem = f"has {found} lines; it needs a name for each of {num_classes} classes, one a line"
@@ -287,8 +281,7 @@ class Entry:
 
     Attributes:
         witnesses: What other public places state of the weights.
-        unread: The claims that nobody can read, in the file's order; of results on another data set than
-            ImageNet, and of cited tables, under a field of their own.
+        unread: The claims that nobody can read, in the file's order, but those that results hold.
     """
 
     name: str
@@ -334,10 +327,9 @@ class Entry:
         """The network's name: the entry's `ID`, else its own name."""
         return str(self.value("id") or self.name)
 
-    def metric(self, name: str, *, dataset: str = "ImageNet") -> Claim | None:
-        """Find a metric's claim on one data set, such as `top1`."""
-        rows = (r.metrics for r in self.results if r.known_as == dataset and name in r.metrics)
-        return next((metrics[name] for metrics in rows), None)
+    def metric(self, name: str) -> Claim | None:
+        """Find a metric's claim, such as `top1`, on the first data set that the entry gives it of."""
+        return next((result.metrics[name] for result in self.results if name in result.metrics), None)
 
     def said(self, name: str) -> Value | None:
         """Return what maintainers say in a field beside Metadata; None where they say nothing."""

@@ -7,6 +7,7 @@ field is one row.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -55,6 +56,12 @@ class Field:
 def key_name(label: str) -> str:
     """Fold a key as the public format does: case and the kind of gap do not matter."""
     return "_".join(label.replace("_", " ").replace("-", " ").lower().split())
+
+
+@lru_cache(maxsize=4096)
+def query_name(label: str) -> str:
+    """Write a key as one word of a query: `Top 1 Accuracy (efficient)` is `top_1_accuracy_efficient`."""
+    return re.sub(r"[^\w@.]+", "_", label.lower()).strip("_")
 
 
 _TABLE = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))

@@ -2,14 +2,17 @@
 
     query   = all { "or" all }
     all     = one { ["and"] one }              side by side means and
-    one     = "not" one | "(" query ")" | NAME OP VALUE
+    one     = "not" one | "(" query ")" | NAME ["@" PLACE] OP VALUE
+    PLACE   = a data set, or DATASET/SPLIT, in quotes if it has spaces
     OP      = "<" | "<=" | ">" | ">=" | "=" | "!=" | ":"
     VALUE   = text without spaces and parentheses, or in single or double quotes
 
 On a number `:` is `=`, and VALUE may end in `%`, `k`, `M`, `G`, `B`, `T`; of bytes also in `kB`, `MB`, `GB`,
 `KiB`, `MiB`, `GiB`. On text `=` is `:`: letter case does not matter, `*` is any text, `?` one character,
-and a list matches when one of its items does. What nobody claimed or measured is unknown: it meets no
-comparison, and neither does its `not`.
+and a list matches when one of its items does. `top1` is of the first data set that the model has it of, or
+of the `dataset:`, `split:` and `task:` that stand beside it; `top1@imagenet-v2` is of that one, whatever
+stands there. A data set may be written in any of its spellings. What nobody claimed or measured is unknown:
+it meets no comparison, and neither does its `not`.
 """
 
 from __future__ import annotations
@@ -20,20 +23,28 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rexnet_hub.errors import UsageError, suggest
-from rexnet_hub.index.fields import BOUNDS, FIELDS
+from rexnet_hub.index.fields import BOUNDS, FIELDS, kind_of, query_name
+from rexnet_hub.index.spellings import SPELLINGS, dataset_key, fold, split_key
 
-#: Short words for fields.
+#: Short words for fields, and the spellings of metrics.
 ALIASES = {
     "params": "parameters",
     "size": "file_size",
     "data": "training_data",
     "techniques": "training_techniques",
+    **{query_name(s): r.name for r in FIELDS if r.owner == "metrics" for s in (r.label, *r.aliases)},
 }
+#: The texts of a result: beside a metric they say which result is meant.
+RESULT_NAMES = ("dataset", "split", "task")
+#: What all spellings of a text share, where it has several.
+KEYS: dict[str, Callable[[str], str]] = {
+    "dataset": dataset_key, "training_data": dataset_key, "split": split_key,
+}  # fmt: skip
 #: What is text; everything else that a query may name is a number.
 TEXT_NAMES = (
     *("collection", "license"),
     *(r.name for r in FIELDS if r.owner in ("model", "metadata") and r.kind in ("text", "words")),
-    *("dataset", "task"),
+    *RESULT_NAMES,
 )
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
 UNITS = {
@@ -44,9 +55,14 @@ UNITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """One comparison: a name, an operator, and the number or the pattern that it compares with."""
+    """One comparison: a name, an operator, and the number or the pattern that it compares with.
+
+    Attributes:
+        on: Of a result's number, the data set, or data set and split, that was named with it.
+    """
 
     name: str
+    on: str = ""
     operator: str
     number: Decimal | None = None
     pattern: str | None = None
@@ -68,7 +84,7 @@ def number_names() -> tuple[str, ...]:
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[A-Za-z_][\w.-]*)"
+    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[A-Za-z_][\w.-]*(?:@(?:\"[^\"]*\"|'[^']*'|[\w./-]+))*)"
     r"(?:\s*(?P<operator><=|>=|!=|[<>=:])\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]*)))?"
     r"|(?P<other>\S))"
 )
@@ -76,11 +92,15 @@ _QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]
 _MAX_DEPTH = 50
 
 
-def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group | None:
+#: Whether some entry has a number of this name, on this data set if one is named.
+IsKnown = Callable[[str, str], bool]
+
+
+def parse_tree(text: str, is_known: IsKnown) -> Condition | Group | None:
     """Parse a query into conditions and groups; None for one without a word in it.
 
     Args:
-        is_known: Whether some entry has a number of this name, where the table of fields has none.
+        is_known: Decides of names that the table of fields has not.
 
     Raises:
         UsageError: It is not one; a caret stands under the mistake.
@@ -94,7 +114,7 @@ def parse_tree(text: str, is_known: Callable[[str], bool]) -> Condition | Group 
 class _Parser:
     """Reads the grammar above, one token ahead; a condition is one token."""
 
-    def __init__(self, text: str, is_known: Callable[[str], bool]) -> None:
+    def __init__(self, text: str, is_known: IsKnown) -> None:
         self.text, self.is_known = text, is_known
         self.tokens: list[re.Match[str] | None] = [*_TOKEN.finditer(text), None]
         self.place = 0
@@ -154,22 +174,25 @@ class _Parser:
 
     def _condition(self, token: re.Match[str], at: int) -> Condition:
         word, operator, quoted = token["name"], token["operator"], token["quoted"]
-        name = word.lower().replace("-", "_")
-        name = ALIASES.get(name, name)
         if operator is None:
             problem = f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
             raise self._wrong(at, problem)
         try:
-            if not self.is_known(name):
-                require_known(name, word)
+            name, on = read_name(word, self.is_known)
         except UsageError as error:
             raise self._wrong(at, str(error)) from None
         if not quoted and not token["bare"]:
             raise self._wrong(len(self.text), f"expected is a value after {word}{operator}")
         wanted = quoted[1:-1] if quoted else token["bare"]
         if name not in TEXT_NAMES:
-            number = self._quantity(wanted, token.start("quoted" if quoted else "bare"))
-            return Condition(name=name, operator=operator, number=number)
+            number = self._quantity(wanted, at := token.start("quoted" if quoted else "bare"))
+            if kind_of(name) == "percent" and 0 < number < 1 and not wanted.endswith("%"):
+                points = f"{(100 * number).normalize():f}"
+                problem = (
+                    f"{word} is in percentage points: write {points}, or {wanted}% if so little is meant"
+                )
+                raise self._wrong(at, problem)
+            return Condition(name=name, on=on, operator=operator, number=number)
         if operator not in ("=", "!=", ":"):
             problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
             raise self._wrong(token.start("operator"), problem)
@@ -188,12 +211,24 @@ class _Parser:
         return Decimal(match[1]) * UNITS[unit]
 
 
-def require_known(name: str, word: str) -> None:
-    """Refuse a name that no field has.
+def read_name(word: str, is_known: IsKnown) -> tuple[str, str]:
+    """Read a name as it may be typed: the canonical one, and of `top1@pets` the data set.
 
     Raises:
-        UsageError: None has; the nearest is named.
+        UsageError: Nothing has that name, or none on that data set; the nearest is named.
     """
+    name, on = query_name(word), ""
+    if "@" in word and name not in ALIASES and not is_known(name, ""):  # a metric may have an @ of its own
+        metric, _, place = word.rpartition("@")
+        name, on = query_name(metric), place.strip("\"'")
+    name = ALIASES.get(name, name)
     known = [*TEXT_NAMES, *number_names(), *ALIASES]
-    if name not in known:
+    if name not in known and not is_known(name, ""):
         raise UsageError(f"{word!r} is no name that can be asked for. {suggest(name, known)}")
+    if not on or is_known(name, on):
+        return name, on
+    if name in known and not any(row.name == name for row in FIELDS if row.owner == "metrics"):
+        raise UsageError(f"{name} is of no data set: ask for it without @{on}")
+    if not {fold(on), fold(on.rpartition("/")[0])} & SPELLINGS.keys():
+        raise UsageError(f"no model has {name} on {on!r}. {suggest(on, list(SPELLINGS))}")
+    return name, on

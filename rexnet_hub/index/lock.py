@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
-from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, parse_record, render_problem
+from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, once, parse_record, render_problem
 
 VERSION = 1
 #: No network here takes a larger picture, and one of this size still fits into a machine's memory.
@@ -92,12 +92,17 @@ class Publication:
     tag: Text | None = None
 
 
+#: The metrics that an evaluation counts.
+COUNTED = ("top1", "top5")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredEvaluation:
-    """An exact evaluation: right guesses among images, and the digest of its record."""
+    """An exact evaluation: right guesses among the images of a data set, and the digest of its record."""
 
     record_sha256: Sha256
     dataset: Text
+    split: Text | None = None
     images: Count
     top1_count: Count
     top5_count: Count
@@ -107,9 +112,15 @@ class MeasuredEvaluation:
         if not self.top1_count <= self.top5_count <= self.images:
             raise ValueError("counts more top-1 than top-5, or more than there are images")
 
-    def percent(self, name: str) -> Decimal:
-        """Return `top1` or `top5` in percentage points."""
-        return Decimal(100 * int(getattr(self, f"{name}_count"))) / self.images
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Data set and split, to be compared with others'."""
+        return self.dataset, self.split
+
+    def percent(self, name: str) -> Decimal | None:
+        """Return one of `COUNTED` in percentage points; None of no images."""
+        right = int(getattr(self, f"{name}_count"))
+        return Decimal(100 * right) / self.images if self.images else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +141,7 @@ class Measured:
     macs: Mapping[str, MeasuredMacs] = field(default_factory=dict)
     hub: MeasuredHub | None = None
     published: tuple[Publication, ...] = ()
-    evaluation: MeasuredEvaluation | None = None
+    evaluations: tuple[MeasuredEvaluation, ...] = once("evaluation", as_list=True)
     witnesses: Mapping[str, Text] = field(default_factory=dict)
 
     @property
@@ -140,9 +151,6 @@ class Measured:
 
     def figure(self, name: str) -> int | Decimal | None:
         """Return what was measured of a figure, as queries name it; None where nothing was."""
-        if name in ("top1", "top5"):
-            run = self.evaluation
-            return run.percent(name) if run and run.images else None
         if name == "macs":
             return self.preferred_macs.count if self.preferred_macs else None
         if name == "file_size":
@@ -152,7 +160,7 @@ class Measured:
     def of_standin(self) -> Measured:
         """Return what is true of random numbers in the released shape too: no file, run or publication."""
         return replace(
-            self, released=None, safetensors=None, evaluation=None, hub=None, published=(), witnesses={}
+            self, released=None, safetensors=None, evaluations=(), hub=None, published=(), witnesses={}
         )
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rexnet_hub.index.entry import Entry
-from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, Condition, Group, parse_tree, require_known
+from rexnet_hub.index.entry import Entry, Result
+from rexnet_hub.index.fields import query_name
+from rexnet_hub.index.grammar import KEYS, RESULT_NAMES, TEXT_NAMES, Condition, Group, parse_tree, read_name
 from rexnet_hub.index.lock import Lock, read_lock
 from rexnet_hub.index.reading.read import load_index
+from rexnet_hub.index.scores import Score, list_scores
+from rexnet_hub.index.spellings import is_place
 
 Measurable = Decimal | int
 _HOLDS: dict[str, Callable[..., bool]] = {
@@ -20,29 +24,76 @@ _HOLDS: dict[str, Callable[..., bool]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which result a number is asked of; the first that holds is meant.
+
+    Attributes:
+        on: The data set that was named with it, or data set and split.
+        beside: The conditions on results that stand beside it.
+    """
+
+    on: str = ""
+    beside: tuple[Condition, ...] = ()
+
+    def holds(self, score: Score) -> bool:
+        """Return whether a number is of such a result."""
+        task = score.result.task if score.result else None
+        texts = {"dataset": score.dataset, "split": score.split, "task": task}
+        is_on = not self.on or is_place(self.on, score.dataset, score.split)
+        return is_on and all(_match(part, filter(None, [texts[part.name]])) for part in self.beside)
+
+    def at(self, on: str) -> Scope:
+        """Return the scope of a number with which a data set was named."""
+        return Scope(on=on) if on else self
+
+    def within(self, tree: Condition | Group | None) -> Scope:
+        """Return the scope of what stands under a query, or a part of one."""
+        parts = tree.parts if isinstance(tree, Group) and tree.word == "and" else (tree,)
+        own = [part for part in parts if isinstance(part, Condition) and part.name in RESULT_NAMES]
+        beside = (*self.beside, *(part for part in own if part.operator != "!="))
+        return Scope(beside=beside) if own else self
+
+
+ANYWHERE = Scope()
+
+
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
     """List the names of the index's models that meet a query; what was measured is preferred to claims."""
     return [entry.name for entry in select(load_index().models, query, sort=sort, measured=read_lock())]
 
 
-def find_number(entry: Entry, name: str, measured: Lock | None = None) -> Measurable | None:
-    """Find a number: measured where it was, else claimed, else None."""
-    if measured is not None and name in ("macs", "parameters"):
-        counted = measured.of(entry.name).figure(name)
-        if counted is not None:
-            return counted
-    claim = entry.metadata.get(name) or entry.metric(name)
-    if claim is None:  # One's own field, as a query writes its name.
-        claims = entry.metadata.items()
-        claim = next((c for label, c in claims if label.lower().replace(" ", "_") == name), None)
+def find_number(
+    entry: Entry, name: str, measured: Lock | None = None, scope: Scope = ANYWHERE
+) -> Measurable | None:
+    """Find a number: measured where it was, else claimed, else None; of a result, in the scope."""
+    found = find_figure(entry, name, measured, scope)
+    return found if not isinstance(found, Score) else found.value
+
+
+def find_figure(
+    entry: Entry, name: str, measured: Lock | None = None, scope: Scope = ANYWHERE
+) -> Measurable | Score | None:
+    """Find a number as `find_number` does; one of a result with all that is known of it."""
+    ours = None if measured is None else measured.of(entry.name)
+    claim = None if scope.on else entry.metadata.get(name)
+    counted = ours.figure(name) if ours and name in ("macs", "parameters") and not scope.on else None
+    if counted is not None:
+        return counted
+    if claim is None:
+        scores = (s for s in list_scores(entry, ours) if s.metric == name or query_name(s.metric) == name)
+        if (score := next(filter(scope.holds, scores), None)) or scope.on:
+            return score
+        own = (claim for label, claim in entry.metadata.items() if query_name(label) == name)
+        claim = next(own, None)
     value = None if claim is None else claim.value
     return value if isinstance(value, (int, Decimal)) and not isinstance(value, bool) else None
 
 
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
     """Find text, as a list; empty where nothing is claimed."""
-    if name in ("dataset", "task"):
-        return tuple(str(text) for result in entry.results if (text := getattr(result, name)))
+    if name in RESULT_NAMES:
+        return tuple(text for result in entry.results if (text := _result_text(result, name)))
     if name == "name":
         return (entry.name,)
     if name == "collection":
@@ -51,6 +102,11 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
     value = None if claim is None else claim.value
     items = value if isinstance(value, tuple) else () if value is None else (value,)
     return tuple(str(item) for item in items)
+
+
+def _result_text(result: Result, name: str) -> str:
+    text = result.split.value if name == "split" and result.split else getattr(result, name)
+    return str(text or "")
 
 
 def select(
@@ -72,19 +128,23 @@ def select(
         UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
     entries = tuple(entries)
-    verdicts = judge(entries, query, measured)
-    picked = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict]
+    tree = parse_tree(query, _known(entries, measured))
+    scope = ANYWHERE.within(tree)
+    picked = [entry for entry in entries if tree is None or _judge(tree, entry, measured)]
     keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
     for key in reversed([key.strip() for key in keys if key.strip()]):
-        name = ALIASES.get(key.removeprefix("-"), key.removeprefix("-"))
-        if not _is_claimed(entries, name, measured):
-            require_known(name, key.removeprefix("-"))
-        picked = _sorted(picked, name, key.startswith("-"), measured)
+        name, on = read_name(key.removeprefix("-"), _known(entries, measured))
+        picked = _sorted(picked, name, key.startswith("-"), measured, scope.at(on))
     return tuple(picked)
 
 
 def pareto(
-    entries: Iterable[Entry], more: str = "top1", less: str = "macs", *, measured: Lock | None = None
+    entries: Iterable[Entry],
+    more: str = "top1",
+    less: str = "macs",
+    *,
+    measured: Lock | None = None,
+    scope: Scope = ANYWHERE,
 ) -> tuple[Entry, ...]:
     """Pick the entries that no other beats: as good in both numbers and better in one.
 
@@ -93,11 +153,9 @@ def pareto(
     Raises:
         UsageError: Either name is not a number's.
     """
-    names = [ALIASES.get(name, name) for name in (more, less)]
-    for name in names:
-        require_known(name, name)
     entries = tuple(entries)
-    goods, costs = ([find_number(entry, name, measured) for entry in entries] for name in names)
+    asked = [read_name(word, _known(entries, measured)) for word in (more, less)]
+    goods, costs = ([find_number(e, name, measured, scope.at(on)) for e in entries] for name, on in asked)
     points = list(zip(costs, goods, strict=True))
     front = set(find_front(point for point in points if None not in point))
     return tuple(entry for entry, point in zip(entries, points, strict=True) if point in front)
@@ -118,18 +176,33 @@ def judge(entries: Sequence[Entry], query: str, measured: Lock | None = None) ->
     Raises:
         UsageError: It is not a query; a caret stands under the mistake.
     """
-    tree = parse_tree(query, lambda name: _is_claimed(entries, name, measured))
+    tree = parse_tree(query, _known(entries, measured))
     return [True if tree is None else _judge(tree, entry, measured) for entry in entries]
 
 
-def _is_claimed(entries: Sequence[Entry], name: str, measured: Lock | None) -> bool:
-    return any(find_number(entry, name, measured) is not None for entry in entries)
+def find_scope(entries: Sequence[Entry], query: str, measured: Lock | None = None) -> Scope:
+    """Find which results a query speaks of, for whoever shows numbers of what it picks."""
+    return ANYWHERE.within(parse_tree(query, _known(entries, measured)))
 
 
-def _sorted(entries: list[Entry], name: str, greatest_first: bool, measured: Lock | None) -> list[Entry]:
+def read_asked(entries: Sequence[Entry], word: str, measured: Lock | None = None) -> tuple[str, str]:
+    """Read the name of a figure as it may be typed: see `grammar.read_name`."""
+    return read_name(word, _known(entries, measured))
+
+
+def _known(entries: Sequence[Entry], measured: Lock | None) -> Callable[[str, str], bool]:
+    def is_known(name: str, on: str) -> bool:
+        return any(find_number(entry, name, measured, Scope(on=on)) is not None for entry in entries)
+
+    return is_known
+
+
+def _sorted(
+    entries: list[Entry], name: str, greatest_first: bool, measured: Lock | None, scope: Scope
+) -> list[Entry]:
     """Sort entries, stably; those of which the value is unknown come last."""
     is_text = name in TEXT_NAMES
-    rows = [(find_texts(e, name) if is_text else find_number(e, name, measured), e) for e in entries]
+    rows = [(find_texts(e, name) if is_text else find_number(e, name, measured, scope), e) for e in entries]
     known = sorted(
         (row for row in rows if row[0] not in (None, ())),
         key=lambda row: row[0],  # type: ignore[arg-type, return-value]
@@ -138,24 +211,26 @@ def _sorted(entries: list[Entry], name: str, greatest_first: bool, measured: Loc
     return [entry for _, entry in known] + [entry for value, entry in rows if value in (None, ())]
 
 
-def _judge(tree: Condition | Group, entry: Entry, measured: Lock | None) -> bool | None:
+def _judge(
+    tree: Condition | Group, entry: Entry, measured: Lock | None, scope: Scope = ANYWHERE
+) -> bool | None:
     """Check an entry by three values: true, false, unknown."""
+    if isinstance(tree, Condition) and tree.pattern is not None:
+        return _match(tree, find_texts(entry, tree.name))
     if isinstance(tree, Condition):
-        return _compare(tree, entry, measured) if tree.pattern is None else _match(tree, entry)
-    verdicts = [_judge(part, entry, measured) for part in tree.parts]
+        value = find_number(entry, tree.name, measured, scope.at(tree.on))
+        return None if value is None else _HOLDS[tree.operator](value, tree.number)
+    inner = scope.within(tree) if tree.word == "and" else scope
+    verdicts = [_judge(part, entry, measured, inner) for part in tree.parts]
     if tree.word == "not":
         return None if verdicts[0] is None else not verdicts[0]
     deciding = tree.word == "or"
     return deciding if deciding in verdicts else None if None in verdicts else not deciding
 
 
-def _match(condition: Condition, entry: Entry) -> bool | None:
-    texts = find_texts(entry, condition.name)
-    pattern = (condition.pattern or "").lower().replace("[", "[[]")  # The language knows `*` and `?` alone.
-    matches = any(fnmatchcase(text.lower(), pattern) for text in texts)
+def _match(condition: Condition, texts: Iterable[str]) -> bool | None:
+    """Check a condition on texts: one of them meets the pattern, or is another spelling of it."""
+    texts, wanted, key = tuple(texts), condition.pattern or "", KEYS.get(condition.name)
+    pattern = wanted.lower().replace("[", "[[]")  # The language knows `*` and `?` alone.
+    matches = any(fnmatchcase(text.lower(), pattern) or (key and key(text) == key(wanted)) for text in texts)
     return matches == (condition.operator != "!=") if texts else None
-
-
-def _compare(condition: Condition, entry: Entry, measured: Lock | None) -> bool | None:
-    value = find_number(entry, condition.name, measured)
-    return None if value is None else _HOLDS[condition.operator](value, condition.number)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.pages.text import one_line
 from rexnet_hub.pages.views import ModelView
+from rexnet_hub.terminal import csv_table
 
 CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
 
@@ -30,25 +28,16 @@ def models_json(views: Sequence[ModelView]) -> str:
 
 def models_csv(views: Sequence[ModelView]) -> str:
     """List every model's figures, one row a model, each figure with its standing."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     units = {"top1": "top1_percent", "top5": "top5_percent", "file_size": "file_size_bytes"}
     standing = [f"{key}_standing" for key in CSV_COLUMNS]
     columns = (units.get(key, key) for key in CSV_COLUMNS)
-    writer.writerow(["name", "license", *columns, *standing, "top1_dataset"])
+    headers, rows = ["name", "license", *columns, *standing, "top1_dataset"], []
     for view in views:
         facts = [view.facts[key] for key in CSV_COLUMNS]
-        figures = [_cell(fact.claimed or "") if fact.value is None else fact.value for fact in facts]
+        figures = [(fact.claimed or "") if fact.value is None else fact.value for fact in facts]
         standings = (fact.standing for fact in facts)
-        dataset = _cell(view.facts["top1"].dataset)
-        writer.writerow([_cell(view.name), _cell(view.license), *figures, *standings, dataset])
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Escape text that a spreadsheet would take for a formula."""
-    flat = one_line(text)
-    return f"'{flat}" if flat[:1] in {"=", "+", "-", "@"} else flat
+        rows.append([view.name, view.license, *figures, *standings, view.facts["top1"].dataset])
+    return csv_table(headers, rows)
 
 
 def feed_json(views: Sequence[ModelView]) -> str:

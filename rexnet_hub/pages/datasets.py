@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
+from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry
-from rexnet_hub.index.entry import canonical_dataset
+from rexnet_hub.index.spellings import canonical_dataset
 from rexnet_hub.pages.text import read_words
 
 
@@ -20,5 +20,5 @@ def find_dataset(name: str | None, split: str = "") -> Mapping[str, Any]:
 
 def classes_words(entry: Entry) -> Mapping[str, Any]:
     """Find the words about the data set whose classes an entry has, in their order."""
-    is_imagenets = entry_labels(entry) == tuple(row.label for row in read_classes())
+    is_imagenets = entry_labels(entry) == imagenet_labels()
     return find_dataset("ImageNet" if is_imagenets else None)

@@ -10,9 +10,11 @@ from typing import Any
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result, canonical_dataset
-from rexnet_hub.index.fields import FIELDS
+from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result
+from rexnet_hub.index.fields import FIELDS, kind_of
 from rexnet_hub.index.lock import Measured
+from rexnet_hub.index.scores import Score, list_scores
+from rexnet_hub.index.spellings import canonical_dataset, place_name
 from rexnet_hub.pages.datasets import classes_words, find_dataset
 from rexnet_hub.pages.families import FIELD_LABELS, find_obstacle
 from rexnet_hub.pages.text import link, markdown, number, shell
@@ -108,43 +110,36 @@ def list_numbers(entry: Entry) -> list[tuple[Result, list[Claim]]]:
 def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
     """Describe the numbers of an entry's results, each in the words of its data set.
 
-    Top-1 and top-5 are always among them: on ImageNet if stated or measured there, else the first stated.
+    Top-1 and top-5 are always among them, first on the model's own first data set.
     """
-    stated = {f"{c.field}@{at}": c for at, (_, row) in enumerate(list_numbers(entry), 1) for c in row}
-    main: dict[str, Claim | None] = {}
-    for key in _ACCURACIES:
-        elsewhere = (c for c in (*stated.values(), *entry.unread) if c.field.split(" on ")[0] == key)
-        main[key] = entry.claim(key) or (None if measured.figure(key) is not None else next(elsewhere, None))
-    others = {key: claim for key, claim in stated.items() if not any(claim is m for m in main.values())}
+    empty = {key: Score(name=key, metric=key, dataset=None, split=None) for key in _ACCURACIES}
+    scores = {score.name: score for score in list_scores(entry, measured) if _is_number(score)}
     can_load = not find_obstacle(entry)
-    for key, claim in (main | others).items():
-        label, share = _ACCURACIES.get(key.partition("@")[0], (claim.label if claim else key, ""))
-        if claim is None:
-            words, place = classes_words(entry), ""
-        else:
-            result = next((r for r in entry.results if r.metrics.get(claim.field) is claim), None)
-            dataset = result.dataset if result else claim.field.partition(" on ")[2] or "ImageNet"
-            split = str(result.split.value) if result and result.split else ""
-            words, place = find_dataset(dataset, split), ", ".join(filter(None, (dataset, split)))
+    for key, score in (empty | scores).items():
+        label, share = _ACCURACIES.get(score.metric, (score.claim.label if score.claim else key, ""))
+        place = ", ".join(filter(None, score.place))
+        words = find_dataset(score.dataset, score.split or "") if place else classes_words(entry)
         where = words["where"].format(place=place) if place else ""
         how = words["images"].format(place=place or "its data set") + share if share else ""
         command = words["command"].format(name=shell(entry.name)) if share and can_load else ""
-        fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, claim)
-        yield replace(fact, dataset=place and canonical_dataset(dataset), where=where)
+        fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, score)
+        yield replace(fact, dataset=place and canonical_dataset(score.dataset), where=where)
+
+
+def _is_number(score: Score) -> bool:
+    return score.value is not None or bool(score.claim and score.claim.problem)
 
 
 def _fact(
-    entry: Entry, measured: Measured, key: str, label: str, how: str, command: str, given: Claim | None = None
+    entry: Entry, measured: Measured, key: str, label: str, how: str, command: str, score: Score | None = None
 ) -> Fact:
     """Compare what is claimed of a figure with what was measured."""
-    claim = given or (None if key == "macs" else entry.claim(key))
-    counted = measured.figure(key)
+    claim = score.claim if score else None if key == "macs" else entry.claim(key)
+    counted = score.measured if score else measured.figure(key)
     seconds = tuple(
-        CitedSource(words=table_words(table), url=table.url, value=published(claim.field, other.value))
-        for result in entry.results
-        if claim is not None and result.metrics.get(claim.field) is claim
-        for table in result.snapshots
-        if (other := table.metrics.get(claim.field)) is not None
+        CitedSource(words=table_words(table), url=table.url, value=published(claim, other.value))
+        for table in (score.result.snapshots if score and score.result else ())
+        if claim is not None and (other := table.metrics.get(claim.field)) and not other.problem
     )
     agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
     if claim and claim.problem:
@@ -153,12 +148,12 @@ def _fact(
         standing = agreement.standing if agreement else Standing.MEASURED
     else:
         standing = Standing.SECOND_SOURCE if seconds else Standing.CLAIMED
-    record, shown, others = _evidence(measured, key) if counted is not None else (None, None, ())
+    record, shown, others = _evidence(measured, key, score) if counted is not None else (None, None, ())
     return Fact(
         key=key,
         label=label,
         value=counted if counted is not None else claim.value if claim else None,
-        claimed=(claim.text if claim.problem else published(claim.field, claim.value)) if claim else None,
+        claimed=(claim.text if claim.problem else published(claim, claim.value)) if claim else None,
         stated_by=_stated_by(claim) if claim else None,
         second_sources=seconds,
         measured=shown,
@@ -171,25 +166,27 @@ def _fact(
     )
 
 
-def _evidence(measured: Measured, key: str) -> tuple[str, str, tuple[str, ...]]:
+def _evidence(measured: Measured, key: str, score: Score | None) -> tuple[str, str, tuple[str, ...]]:
     """Return where a measurement is kept, how it is printed, and what other conventions count."""
-    counted, run, macs = measured.figure(key), measured.evaluation, measured.preferred_macs
-    if key in ("top1", "top5") and run:
-        right = run.top1_count if key == "top1" else run.top5_count
-        record = f"evaluation on {run.dataset}, record {run.record_sha256[:16]}…"
-        return record, f"{counted:.3f} % ({right:,} of {run.images:,} images)", ()
+    if score and score.run:
+        run, right = score.run, getattr(score.run, f"{score.metric}_count")
+        record = f"evaluation on {place_name(*run.place)}, record {run.record_sha256[:16]}…"
+        return record, f"{score.measured:.3f} % ({right:,} of {run.images:,} images)", ()
+    counted, macs = measured.figure(key), measured.preferred_macs
     if key == "macs" and macs:
         counts = sorted((name, other) for name, other in measured.macs.items() if other is not macs)
         others = tuple(f"{number(other.count)} ({name})" for name, other in counts)
         return f"macs, counted by {macs.counter} at {macs.input_px} px", number(counted), others
-    return "released" if key == "file_size" else key, published(key, counted), ()
+    is_size = key == "file_size"
+    return "released" if is_size else key, number(counted) + (" bytes" if is_size else ""), ()
 
 
-def published(key: str, value: Any) -> str:
+def published(claim: Claim, value: Any) -> str:
     """Print a figure with its unit, percentage points to the digit that they were published with."""
-    if key in ("top1", "top5"):
+    kind = kind_of(claim.field)
+    if kind == "percent" or (isinstance(value, Decimal) and claim.text.rstrip().endswith("%")):
         return f"{value} %"
-    return number(value) + (" bytes" if key == "file_size" else "")
+    return number(value) + (" bytes" if kind == "bytes" else "")
 
 
 def _stated_by(claim: Claim) -> CitedSource:

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.entry import Result, canonical_dataset
-from rexnet_hub.index.reading.hub_metadata import DATASETS, metric_id, task_id
+from rexnet_hub.index.entry import Result
+from rexnet_hub.index.reading.hub_metadata import metric_id, task_id
+from rexnet_hub.index.spellings import HUB_NAMES, canonical_dataset
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
 from rexnet_hub.pages.facts import list_numbers, table_words
 from rexnet_hub.pages.families import TASK, is_classifier, is_known
@@ -57,8 +58,8 @@ def front_matter(
         **_said(entry, repos),
     }
     names = [canonical_dataset(str(name)) for name in entry.value("training_data") or ()]
-    known = [name for name in dict.fromkeys(names) if name in DATASETS or _DATASET_ID.fullmatch(name)]
-    if datasets := [DATASETS.get(name, (name,))[0] for name in known]:
+    known = [name for name in dict.fromkeys(names) if name in HUB_NAMES or _DATASET_ID.fullmatch(name)]
+    if datasets := [HUB_NAMES.get(name, (name,))[0] for name in known]:
         data["datasets"] = datasets
     rows = [] if standin else list_numbers(entry)
     if results := [_result(*row) for row in rows if row[0].task and row[0].dataset and row[1]]:
@@ -96,7 +97,7 @@ def _said(entry: Entry, repos: Mapping[str, str]) -> dict[str, Any]:
 def _result(result: Result, numbers: Iterable[Claim]) -> dict[str, Any]:
     task, dataset = str(result.task), str(result.dataset)
     extra = {name: claim.value for name, claim in result.extra.items()}
-    identifier, name = DATASETS.get(result.known_as, (dataset, dataset))
+    identifier, name = HUB_NAMES.get(result.known_as, (dataset, dataset))
     types = {key: str(value) for key, value in (extra.get("metric_types") or {}).items()}
     row: dict[str, Any] = {
         "task": {"type": extra.get("task_type") or task_id(task), "name": task},

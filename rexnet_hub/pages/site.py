@@ -85,12 +85,12 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
     Args:
         up: What leads from a family's page to the first.
     """
-    columns = table_columns(views)
+    columns, rated = table_columns(views), {view.name for view in _comparable(views)}
     known = {
-        "names": query_names(),
+        "names": query_names([view.entry for view in views]),
         "columns": columns,
         "choices": CHOICES,
-        "models": [_choosable(view, lock) for view in views],
+        "models": [_choosable(view, lock) | {"rated": view.name in rated} for view in views],
     }
     attribute = html.escape(json.dumps(known, separators=(",", ":")), quote=False).replace("'", "&#39;")
     return render_template(

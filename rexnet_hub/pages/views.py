@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rexnet_hub.index import Entry
-from rexnet_hub.index.grammar import ALIASES, TEXT_NAMES, number_names
+from rexnet_hub.index.fields import FIELDS, query_name
+from rexnet_hub.index.grammar import ALIASES, KEYS, RESULT_NAMES, TEXT_NAMES, number_names
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
+from rexnet_hub.index.scores import list_scores
+from rexnet_hub.index.spellings import SPELLINGS, SPLITS
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
 from rexnet_hub.pages.families import collection_title, is_known
@@ -156,19 +159,34 @@ def fact_record(fact: Fact) -> dict[str, Any]:
     }
 
 
-def query_names() -> dict[str, Any]:
-    """List the words of the query language, for its reader in the browser."""
-    return {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
+def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
+    """List the words of the query language and the spellings of what entries name, for the browser."""
+    tables = {"split": SPLITS} | dict.fromkeys(("dataset", "training_data"), SPELLINGS)
+    there = {n: {KEYS[n](text) for entry in entries for text in find_texts(entry, n)} for n in KEYS}
+    spellings = {
+        name: {word: KEYS[name](word) for word in tables[name] if KEYS[name](word) in there[name]}
+        for name in KEYS
+    }
+    metrics = [row.name for row in FIELDS if row.owner == "metrics"]
+    words = {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
+    return {**words, "metrics": metrics, "result": RESULT_NAMES, "spellings": spellings}
 
 
 def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
-    """Return what a query can ask of an entry, as `find_number` and `find_texts` see it."""
+    """Return what a query can ask of an entry: `find_number`, `find_texts`, each result with its numbers."""
+    results: dict[tuple[str, ...], dict[str, Any]] = {}
+    for score in list_scores(entry, lock.of(entry.name)):
+        place = tuple(text or "" for text in (*score.place, score.result and score.result.task))
+        own = results.setdefault(place, dict(zip(RESULT_NAMES, place, strict=True)) | {"number": {}})
+        if (value := score.value) is not None:
+            own["number"].setdefault(query_name(score.metric), plain(value))
     numbers = ((name, find_number(entry, name, lock)) for name in number_names())
     texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
     return {
         "name": entry.name,
         "number": {name: plain(value) for name, value in numbers if value is not None},
         "text": {name: list(words) for name, words in texts if words},
+        "results": list(results.values()),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -13,14 +14,15 @@ from typing import Any
 from rexnet_hub.agreement import Standing
 from rexnet_hub.errors import FetchError, SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
-from rexnet_hub.imagenet.data.dataset import VALIDATION_IMAGES
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
-from rexnet_hub.index.lock import PREFERRED_MACS
+from rexnet_hub.index.lock import COUNTED, PREFERRED_MACS
 from rexnet_hub.index.network import entry_options, entry_plan
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
+from rexnet_hub.index.scores import Score, list_scores, list_unread
+from rexnet_hub.index.spellings import is_same_place, place_name
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
@@ -51,9 +53,9 @@ from rexnet_hub.weights.digest import digest_file
 
 def check_unread(evidence: Evidence) -> Iterator[Finding]:
     """Find each claim false that nobody can read."""
-    for claim in evidence.entry.unread:
+    for name, claim in list_unread(evidence.entry):
         texts = {"stated": claim.text, "found": str(Standing.UNREADABLE)}
-        yield evidence.compare(claim.field, **texts, holds=False, note=f"{claim.location}: {claim.problem}")
+        yield evidence.compare(name, **texts, holds=False, note=f"{claim.location}: {claim.problem}")
 
 
 def check_parameters(evidence: Evidence) -> Iterator[Finding]:
@@ -96,43 +98,51 @@ def count_running_macs(architecture: str, input_px: int, *, in_chans: int = 3, *
 
 def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
     """Compare each metric with the tables that it is cited from, and with runs of our own."""
-    for result in evidence.entry.results:
-        for name, claim in result.metrics.items():
-            if not isinstance(claim.value, Decimal):
-                continue
-            for table in result.snapshots:
-                cited = table.metrics.get(name)
-                if cited is not None and isinstance(cited.value, Decimal):
-                    note = f"table of {table.date or 'unknown date'}"
-                    yield evidence.compare_claim(f"{name}_cited", claim, cited.value, note=note)
-            is_run = name in ("top1", "top5") and result.known_as == "ImageNet"
-            runs = evidence.records if is_run else ()
-            if not runs:
-                note = f"needs a run on {result.dataset}: rexnet-hub evaluate, then --record"
-                yield evidence.leave(name, stated=claim.text, note=note)
-            for record in runs:
-                yield _compare_run(evidence, name, claim, record)
+    for score in list_scores(evidence.entry):
+        claim = score.claim
+        if score.result is None or claim is None or not isinstance(claim.value, Decimal):
+            continue
+        for table in score.result.snapshots:
+            cited = table.metrics.get(score.metric)
+            if cited is not None and isinstance(cited.value, Decimal):
+                note = f"table of {table.date or 'unknown date'}"
+                name = score.name.replace(score.metric, f"{score.metric}_cited", 1)
+                yield evidence.compare_claim(name, claim, cited.value, note=note)
+        runs = [record for record in evidence.records if is_run_of(record, score)]
+        if not runs:
+            given = {"--dataset": score.dataset, "--split": score.split}
+            words = shlex.join(word for pair in given.items() if pair[1] for word in map(str, pair))
+            can_run = f"rexnet-hub evaluate {words}, then --record"
+            how = can_run if score.metric in COUNTED else f"which counts {score.metric}; nothing here does"
+            note = f"needs a run on {place_name(*score.place)}: {how}"
+            yield evidence.leave(score.name, stated=claim.text, note=note)
+        for record in runs:
+            yield _compare_run(evidence, score, claim, record)
 
 
-def _compare_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+def is_run_of(record: Record, score: Score) -> bool:
+    """Return whether a run counted a metric on the data set and split that a claim is of."""
+    return score.metric in COUNTED and is_same_place(record.benchmark.place, score.place)
+
+
+def _compare_run(evidence: Evidence, score: Score, claim: Claim, record: Record) -> Finding:
     """Compare a metric with one run, if it is of these weights."""
     if evidence.weights is None:
-        return evidence.leave(name, stated=claim.text, note=NEEDS_WEIGHTS)
+        return evidence.leave(score.name, stated=claim.text, note=NEEDS_WEIGHTS)
     if record.weights_sha256 != evidence.weights.sha256:
         found = f"a run of weights {str(record.weights_sha256)[:12]}…"
         note = f"these weights are {evidence.weights.sha256[:12]}…"
-        return evidence.leave(name, stated=claim.text, found=found, note=note)
-    return judge_run(evidence, name, claim, record)
+        return evidence.leave(score.name, stated=claim.text, found=found, note=note)
+    return judge_run(evidence, score, claim, record)
 
 
-def judge_run(evidence: Evidence, name: str, claim: Claim, record: Record) -> Finding:
+def judge_run(evidence: Evidence, score: Score, claim: Claim, record: Record) -> Finding:
     """Compare a metric with a run of the model: exactly on the whole set, by a verdict on a sample."""
-    right = record.top1_count if name == "top1" else record.top5_count
+    name, right = score.name, record.count(score.metric)
     percent = Decimal(right) * 100 / record.images
     if record.may_enter_index:
         return evidence.compare_claim(name, claim, percent, note=f"{right} of {record.images} images")
-    is_fair = record.sample is not None and record.sample.drawn_from == VALIDATION_IMAGES
-    if not is_fair or record.unreadable or record.machine.dtype != "fp32":
+    if not record.is_fair_sample or record.unreadable or record.machine.dtype != "fp32":
         note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     verdict = judge_sample(right, record.images, float(claim.value))

@@ -17,6 +17,7 @@ from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
+from rexnet_hub.index.spellings import is_same_place, place_name
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
@@ -245,18 +246,19 @@ def check_records(evidence: Evidence) -> Iterator[Finding]:
         texts = [", ".join(f"{name} {pair[at]}" for name, pair in (wrong or facts).items()) for at in (0, 1)]
         note = f"the run on {record.data}, its weights and pixels"
         yield evidence.compare("record", stated=texts[0], found=texts[1], holds=not wrong, note=note)
-    if evidence.measured.evaluation is not None:
-        yield _check_evaluation(evidence, evidence.measured.evaluation)
+    for locked in evidence.measured.evaluations:
+        yield _check_evaluation(evidence, locked)
 
 
 def _check_evaluation(evidence: Evidence, locked: MeasuredEvaluation) -> Finding:
     """Check the numbers in the lock against the very run that they are of; another run is no lie."""
-    stated = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of {locked.dataset}"
-    datasets = {result.dataset for result in evidence.entry.results}
+    stated = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of "
+    stated += (named := place_name(*locked.place))
     for record in evidence.records:
         if hashlib.sha256(render_record(record).encode()).hexdigest() == locked.record_sha256:
             counts = f"{record.top1_count} and {record.top5_count} of {record.images} images of "
-            there = locked.dataset if locked.dataset in datasets else ", ".join(map(str, datasets))
+            place = record.benchmark.place
+            there = named if is_same_place(locked.place, place) else place_name(*place)
             note = "top-1 and top-5, counted in the run whose digest the lock has"
             return evidence.compare("evaluation", stated=stated, found=counts + there, note=note)
     note = f"needs the run whose record has SHA-256 {locked.record_sha256[:12]}…: --record"

@@ -3,10 +3,11 @@
 import random
 
 import pytest
+from results import RESULT_QUERIES, RESULTS
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.lock import Lock, read_lock
 from rexnet_hub.index.query import find_front, select
 from rexnet_hub.pages.chart import Point, round_axis
 from rexnet_hub.pages.views import query_names, query_record
@@ -74,7 +75,7 @@ def page(browser, site):
 
 
 ASK = """([query, names, records]) => {
-  try { const meets = RexnetHub.parseQuery(query, names); 
+  try { const meets = RexnetHub.parseQuery(query, names, records);
     return records.filter((r) => meets(r) === true).map((r) => r.name); }
   catch (error) { if (!(error instanceof RexnetHub.QueryError)) throw error; return "refused"; }
 }"""
@@ -90,7 +91,7 @@ def in_python(entries, query, lock):
 def test_both_readers_of_the_language_agree(page):
     """On every query of the list the browser picks, or refuses, what Python does."""
     entries, lock = load_index().models, read_lock()
-    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
     asked = [line for line in QUERIES.splitlines() if line]
     expected = {query: in_python(entries, query, lock) for query in asked}
     found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
@@ -99,10 +100,34 @@ def test_both_readers_of_the_language_agree(page):
     assert sum(answer == "refused" for answer in expected.values()) >= 12
 
 
+MISTAKEN = ["top1>0.79", "top1@petz>90", "params@pets<3", "tpo1@pets>3", "top1@", "f2@coco>1", "top1<=1e-3"]
+MORE = [
+    "top1>0.5%",
+    'top1@"MS COCO">0 or split:val',
+    "lr@imagenet>0",
+    "dataset!=pets",
+    "split:train top1@pets>98",
+]
+
+
+def test_both_ask_results_alike(page, read):
+    """Of data sets, splits and any metric the browser picks, or refuses, what Python does."""
+    entries, lock = read(RESULTS).models, Lock()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
+    asked = [*RESULT_QUERIES, *MISTAKEN, *MORE]
+    expected = {query: in_python(entries, query, lock) for query in asked}
+    found = {query: page.evaluate(ASK, [query, names, records]) for query in asked}
+
+    nowhere = "top1@cifar10>50"  # a data set that the table knows, and the page's models do not have
+    assert (expected.pop(nowhere), found.pop(nowhere)) == ([], "refused")
+    assert found == expected
+    assert {query for query, answer in expected.items() if answer == "refused"} >= {*MISTAKEN}
+
+
 def test_both_agree_on_drawn_queries(page):
     """Nor do they differ on 400 random strings of the language's own words."""
     entries, lock, draw = load_index().models, read_lock(), random.Random(7)
-    records, names = [query_record(entry, lock) for entry in entries], query_names()
+    records, names = [query_record(entry, lock) for entry in entries], query_names(entries)
     words = [
         "top1",
         "params",

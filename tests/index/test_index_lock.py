@@ -33,8 +33,18 @@ WHOLE = Measured(
         Publication(date="2026-01-02", repo_id="o/m", commit="c" * 40, weights_sha256="a" * 64),
         Publication(date="2026-02-03", repo_id="o/m", commit="d" * 40, weights_sha256="b" * 64, tag="v1"),
     ),
-    evaluation=MeasuredEvaluation(
-        record_sha256="e" * 64, dataset="ImageNet-1k", images=50000, top1_count=38931, top5_count=46945
+    evaluations=(
+        MeasuredEvaluation(
+            record_sha256="e" * 64,
+            dataset="ImageNet-1k",
+            split="validation",
+            images=50000,
+            top1_count=38931,
+            top5_count=46945,
+        ),
+        MeasuredEvaluation(
+            record_sha256="f" * 64, dataset="Pets", images=3669, top1_count=3400, top5_count=3600
+        ),
     ),
 )
 
@@ -69,6 +79,16 @@ def test_a_named_lock_must_exist(tmp_path):
     """A lock that was asked for by name and is not there is a problem."""
     with pytest.raises(FileProblem, match="No such file"):
         read_lock(tmp_path / "no.json")
+
+
+def test_the_one_evaluation_of_an_earlier_lock_is_read(tmp_path):
+    """A lock from when a model had one evaluation, of no stated split, is read as it was meant."""
+    data = json.loads(render_lock(Lock(models={"a": WHOLE})))
+    evaluation = data["models"]["a"].pop("evaluations")[1]
+    data["models"]["a"]["evaluation"] = evaluation
+    (tmp_path / "lock.json").write_text(json.dumps(data))
+
+    assert read_lock(tmp_path / "lock.json").of("a").evaluations == WHOLE.evaluations[1:]
 
 
 def test_one_model_is_replaced():
@@ -136,8 +156,8 @@ BAD = {
         "conv_linear.input_px: expected a whole number of pixels",
     ),
     "more right than there are": (
-        _edit(_set("models", "a", "evaluation", "top1_count", value=10**9)),
-        "models.a.evaluation: counts more top-1",
+        _edit(_set("models", "a", "evaluations", 1, "top1_count", value=10**9)),
+        "models.a.evaluations[1]: counts more top-1",
     ),
     "truth value": (_edit(_set("models", "a", "parameters", value=True)), "expected a whole number"),
     "float": (

@@ -7,10 +7,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from results import RESULT_QUERIES, RESULTS
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import Lock, Measured, MeasuredMacs
+from rexnet_hub.index.lock import Lock, Measured, MeasuredEvaluation, MeasuredMacs
 from rexnet_hub.index.query import find_number, judge, pareto, select
 
 MODELS = load_index().models
@@ -150,6 +151,48 @@ def test_a_mistake_is_pointed_at(query):
 
     assert shown == f"  {query}"
     assert caret == " " * (2 + MISTAKES[query]) + "^"
+
+
+@pytest.mark.parametrize("query", RESULT_QUERIES)
+def test_a_number_is_asked_of_a_data_set_and_a_split(query, read):
+    """A bare metric is of the model's own first data set, else of the one named with it or beside it."""
+    picked = select(read(RESULTS).models, query)
+
+    assert " ".join(entry.name for entry in picked) == RESULT_QUERIES[query]
+
+
+def test_what_was_measured_comes_before_the_claim_of_its_own_place(read):
+    """A run in the lock counts for the data set and split that it was on, and for no other."""
+    run = MeasuredEvaluation(
+        record_sha256="e" * 64, dataset="Pets", split="test", images=100, top1_count=95, top5_count=99
+    )
+    lock = Lock(models={name: Measured(evaluations=(run,)) for name in ("net", "cat", "bare")})
+    models = read(RESULTS).models
+    numbers = {entry.name: find_number(entry, "top1", lock) for entry in models}
+    assert numbers == {"net": Decimal("77.86"), "cat": 99, "box": None, "bare": 95}
+    sort = [entry.name for entry in select(models, "", sort="-top1@pets/test,-top5", measured=lock)]
+    assert sort == ["cat", "bare", "net", "box"]
+    assert len(select(models, "top1@pets/test=95 top5@pets/test=99", measured=lock)) == 3
+
+
+RESULT_MISTAKES = {
+    "top1>0.79": (5, "percentage points: write 79, or 0.79% if so little is meant"),
+    "top1@petz>90": (0, "no model has top1 on 'petz'. Did you mean 'pets'?"),
+    "params@pets<3": (0, "parameters is of no data set: ask for it without @pets"),
+    "tpo1@pets>3": (0, "'tpo1@pets' is no name that can be asked for. Did you mean 'top1'"),
+    "top1>79 top1@": (8, "is compared with nothing"),
+}
+
+
+@pytest.mark.parametrize("query", RESULT_MISTAKES)
+def test_a_mistake_about_a_result_is_pointed_at(query, read):
+    """A fraction for percentage points, a data set that nobody has and one that has no say are refused."""
+    place, message = RESULT_MISTAKES[query]
+    with pytest.raises(UsageError) as caught:
+        select(read(RESULTS).models, query)
+
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("\n  " + " " * place + "^")
 
 
 def test_an_unknown_sort_key_is_refused():

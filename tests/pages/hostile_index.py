@@ -30,8 +30,10 @@ def measured():
         parameters=9728593,
         macs={"conv_linear": MeasuredMacs(count=876000000, input_px=224, counter="a test")},
         hub=MeasuredHub(repo_id="someone/rexnet_150", commit=40 * "c"),
-        evaluation=MeasuredEvaluation(
-            record_sha256=64 * "b", dataset="ImageNet", images=50000, top1_count=40157, top5_count=47581
+        evaluations=(
+            MeasuredEvaluation(
+                record_sha256=64 * "b", dataset="ImageNet", images=50000, top1_count=40157, top5_count=47581
+            ),
         ),
     )
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from rexnet_hub.index.entry import IMAGENET_CLASSES, is_imagenet
+from rexnet_hub.index.entry import IMAGENET_CLASSES
+from rexnet_hub.index.spellings import is_imagenet, is_same_place
+from rexnet_hub.records import Rule, Sha256, Text
 
 if TYPE_CHECKING:
     from rexnet_hub.index import Entry
 
+#: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
+VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
+#: In place of a class in a predictions file, whose classes are uint16.
+NO_CLASS = 0xFFFF
+_Classes = Annotated[int, Rule(range(1, NO_CLASS).__contains__, "a number of classes")]
 CLASSES_FILE = Path(__file__).with_name("classes.tsv")
 
 
@@ -30,6 +40,11 @@ class ImageNetClass:
     label: str
 
 
+def imagenet_labels() -> tuple[str, ...]:
+    """Return the names of ImageNet's classes, in their order."""
+    return tuple(row.label for row in read_classes())
+
+
 @functools.cache
 def read_classes() -> tuple[ImageNetClass, ...]:
     """Read the classes from the package's own file.
@@ -40,6 +55,52 @@ def read_classes() -> tuple[ImageNetClass, ...]:
     lines = CLASSES_FILE.read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if not line.startswith("#")]
     return tuple(ImageNetClass(index=i, synset=synset, label=label) for i, (synset, label) in enumerate(rows))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """The part of a data set that an accuracy is of, and its classes in the order of a network's outputs.
+
+    Attributes:
+        labels_sha256: Of the classes' names, one a line; None where the network has none, and in records and
+            predictions of before, which were of ImageNet.
+    """
+
+    dataset: Text = "ImageNet"
+    split: Text | None = "validation"
+    num_classes: _Classes = IMAGENET_CLASSES
+    labels_sha256: Sha256 | None = None
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Data set and split, to be compared with others'."""
+        return self.dataset, self.split
+
+    @property
+    def is_imagenets(self) -> bool:
+        """Whether it is ImageNet-1k's validation set, of which the counts are known."""
+        return is_imagenet(self.dataset) and is_same_place(self.place, ("ImageNet", "validation"))
+
+    @property
+    def title(self) -> str:
+        """The data set and its part, as they stand beside a number."""
+        words = filter(None, self.place)
+        return "ImageNet-1k validation" if self.is_imagenets else ", ".join(words)
+
+    def is_whole(self, labels: Iterable[int]) -> bool:
+        """Check that images of each class are there, of ImageNet as many as in the whole validation set."""
+        counts = Counter(labels)
+        is_full = not self.is_imagenets or set(counts.values()) == {IMAGES_PER_CLASS}
+        return len(counts) == self.num_classes and is_full
+
+
+OF_BEFORE = Benchmark()
+
+
+def digest_labels(labels: Sequence[str]) -> str | None:
+    """Return the SHA-256 of a list of labels, one a line; None of no list."""
+    text = "".join(f"{label}\n" for label in labels)
+    return hashlib.sha256(text.encode()).hexdigest() if labels else None
 
 
 def entry_labels(entry: Entry) -> tuple[str, ...]:
@@ -57,4 +118,4 @@ def entry_labels(entry: Entry) -> tuple[str, ...]:
     is_known = "labels" in entry.metadata or (trained_on and all(map(is_imagenet, trained_on)))
     if not is_known or entry.value("num_classes") != IMAGENET_CLASSES:
         return ()
-    return tuple(row.label for row in read_classes())
+    return imagenet_labels()

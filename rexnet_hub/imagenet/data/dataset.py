@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.classes import (
+    IMAGES_PER_CLASS,
+    Benchmark,
+    digest_labels,
+    imagenet_labels,
+    read_classes,
+)
 
-#: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
-VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
+IMAGENET_VALIDATION = Benchmark(labels_sha256=digest_labels(imagenet_labels()))
 
 
 def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
@@ -29,12 +34,6 @@ def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
     if len(data) < size_bytes:
         raise DatasetError(file, f"ends before its image at byte {offset}")
     return data
-
-
-def is_whole_set(labels: Iterable[int]) -> bool:
-    """Check that there are as many images of each class as in the whole validation set."""
-    counts = Counter(labels)
-    return len(counts) == len(read_classes()) and set(counts.values()) == {IMAGES_PER_CLASS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +58,16 @@ class LabelledImage(StoredImage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The size and seed of a sample."""
+    """The size and seed of a sample.
+
+    Attributes:
+        of_whole: Whether it was drawn from the whole set; None in a record of before.
+    """
 
     size: int
     seed: int
     drawn_from: int
+    of_whole: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class Dataset:
 
     Attributes:
         root: The folder or file that it was read from.
+        benchmark: Which set it is, or is a part of.
         layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
         sample: Set where the images are a sample of what is at `root`.
     """
@@ -79,25 +84,27 @@ class Dataset:
     root: Path
     layout: str
     images: tuple[LabelledImage, ...]
+    benchmark: Benchmark = IMAGENET_VALIDATION
     sample: Sample | None = None
 
     @property
     def is_complete(self) -> bool:
-        """Whether the counts are those of the whole validation set."""
-        return is_whole_set(image.label for image in self.images)
+        """Whether it is the whole set: by its counts ImageNet's, of any other with images of each class."""
+        is_all = self.sample is None or self.sample.size == self.sample.drawn_from
+        return is_all and self.benchmark.is_whole(image.label for image in self.images)
 
     @property
     def description(self) -> str:
         """The images that a number measured on it is about; to be printed beside it."""
-        num_classes = len({image.label for image in self.images})
-        if self.is_complete:
-            return f"ImageNet-1k validation, {len(self.images):,} images, {IMAGES_PER_CLASS} of each class"
+        title, count = self.benchmark.title, f"{len(self.images):,} images"
+        if self.is_complete and self.benchmark.is_imagenets:
+            return f"{title}, {count}, {IMAGES_PER_CLASS} of each class"
         if self.sample:
-            whole = self.sample.drawn_from
-            of = "" if whole == VALIDATION_IMAGES else " of a subset"
-            drawn = f"{self.sample.size:,} of {whole:,} images, seed {self.sample.seed}"
-            return f"a sample{of} of ImageNet-1k validation, {drawn}"
-        return f"a subset of ImageNet-1k validation, {len(self.images):,} images of {num_classes:,} classes"
+            of = "" if self.sample.of_whole else " of a subset"
+            drawn = f"{self.sample.size:,} of {self.sample.drawn_from:,} images, seed {self.sample.seed}"
+            return f"a sample{of} of {title}, {drawn}"
+        part = "" if self.is_complete else "a subset of "
+        return f"{part}{title}, {count} of {len({image.label for image in self.images}):,} classes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,12 +132,18 @@ def read_manifest(data: Dataset) -> DatasetManifest:
 
 
 def gather_dataset(
-    root: Path, layout: str, images: Iterable[LabelledImage], *, allow_subset: bool
+    root: Path,
+    layout: str,
+    images: Iterable[LabelledImage],
+    *,
+    allow_subset: bool,
+    benchmark: Benchmark = IMAGENET_VALIDATION,
+    class_names: Sequence[str] = (),
 ) -> Dataset:
     """Sort images and check that they are what an accuracy may be measured on.
 
     Raises:
-        DatasetError: There are none, two share a name, or a class has not 50 images; with
+        DatasetError: There are none, two share a name, or a class has none, of ImageNet not 50 images; with
             `allow_subset` a class may have fewer.
     """
     ordered = tuple(sorted(images, key=lambda image: image.name))
@@ -138,15 +151,22 @@ def gather_dataset(
         raise DatasetError(root, "holds no images")
     counts = Counter(image.name for image in ordered)
     shared = [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
-    if problems := [*shared, *_wrong_counts(ordered, allow_subset=allow_subset)]:
+    by_class = Counter(image.label for image in ordered)
+    if benchmark.is_imagenets:
+        wrong = _wrong_counts(by_class, allow_subset=allow_subset)
+    else:
+        names = class_names or range(benchmark.num_classes)
+        missing = (f"class {index} ({name})" for index, name in enumerate(names) if not by_class[index])
+        wrong = [] if allow_subset else [f"{words} has no images" for words in missing]
+    if problems := [*shared, *wrong]:
         raise DatasetError(root, list_problems(problems))
-    return Dataset(root=root, layout=layout, images=ordered)
+    return Dataset(root=root, layout=layout, images=ordered, benchmark=benchmark)
 
 
-def _wrong_counts(images: Sequence[LabelledImage], *, allow_subset: bool) -> list[str]:
-    counts, problems = Counter(image.label for image in images), []
+def _wrong_counts(counts: Mapping[int, int], *, allow_subset: bool) -> list[str]:
+    problems = []
     for class_ in read_classes():
-        count = counts[class_.index]
+        count = counts.get(class_.index, 0)
         if count > IMAGES_PER_CLASS:
             whole = f"the validation set has {IMAGES_PER_CLASS} (is this the training set?)"
             problems.append(f"{class_.synset} has {count} images, {whole}")
@@ -185,4 +205,5 @@ def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:
     ]
     chosen = sorted(rounds, key=lambda r: (r[0], r[1]))[:size]
     images = tuple(sorted((image for _, _, image in chosen), key=lambda image: image.name))
-    return replace(data, images=images, sample=Sample(size=size, seed=seed, drawn_from=len(data.images)))
+    sample = Sample(size=size, seed=seed, drawn_from=len(data.images), of_whole=data.is_complete)
+    return replace(data, images=images, sample=sample)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rexnet_hub.errors import DatasetError, refuse_unused
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.errors import DatasetError, refuse_unused, suggest
+from rexnet_hub.imagenet.data.classes import imagenet_labels, read_classes
 from rexnet_hub.imagenet.data.dataset import list_problems, read_file
 
 SYNSET = re.compile(r"n\d{8}")
@@ -135,3 +137,36 @@ def _index(file: Path, synset: str) -> int:
     if synset not in CLASSES:
         raise DatasetError(file, f"{synset!r} is not a synset of ImageNet-1k")
     return CLASSES[synset]
+
+
+def find_classes(
+    root: Path, folders: Sequence[str], labels: Sequence[str], num_classes: int
+) -> dict[str, int]:
+    """Find the class of each folder: all are named by label, by index, or of ImageNet's classes by synset.
+
+    Raises:
+        DatasetError: They are not, or two ways of reading them differ; all folders that are wrong are named.
+    """
+    names = {unicodedata.normalize("NFC", folder): folder for folder in folders}
+    known = [unicodedata.normalize("NFC", label) for label in labels]
+    readings: dict[str, Mapping[str, int]] = {
+        "label": {label: known.index(label) for label in known},
+        "index": {name: int(name) for name in names if name.isdecimal() and int(name) < num_classes},
+    }
+    if num_classes == len(CLASSES) and tuple(labels) in ((), imagenet_labels()):
+        readings["synset"] = CLASSES
+    whole = [how for how, classes in readings.items() if classes.keys() >= names.keys()]
+    how = max(readings, key=lambda how: len(readings[how].keys() & names.keys()))
+    classes = {name: readings[how].get(name) for name in names}
+    kind = f"no label of the model, nor an index from 0 to {num_classes - 1}"
+    problems = [f"{name!r} is {kind}. {suggest(name, known)}" for name in names if classes[name] is None]
+    counts, taken = Counter(known), Counter(classes.values())
+    if how == "label":
+        twice = (name for name in names if counts[name] > 1)
+        problems += [f"two classes are named {name!r}: name their folders by index" for name in twice]
+    problems += [f"{name!r} is a second folder of its class" for name in names if taken[classes[name]] > 1]
+    if any(readings[other][name] != classes[name] for other in whole for name in names):
+        problems = [f"its folders can be read as {' and as '.join(whole)}: write indices as 000, 001, …"]
+    if problems:
+        raise DatasetError(root, list_problems(problems))
+    return {names[name]: index for name, index in classes.items() if index is not None}

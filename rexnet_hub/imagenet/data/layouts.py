@@ -6,21 +6,29 @@ import functools
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rexnet_hub.errors import DatasetError, FileProblem, UsageError, refuse_unused
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.errors import DatasetError, FileProblem, UsageError, file_problems, refuse_unused
+from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
 from rexnet_hub.imagenet.data.dataset import (
+    IMAGENET_VALIDATION,
     Dataset,
     LabelledImage,
     gather_dataset,
     list_problems,
     read_file,
 )
-from rexnet_hub.imagenet.data.labels import CLASSES, NUMBERED, SYNSET, find_label_file, read_labels
+from rexnet_hub.imagenet.data.labels import (
+    CLASSES,
+    NUMBERED,
+    SYNSET,
+    find_classes,
+    find_label_file,
+    read_labels,
+)
 
 IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"))
 
@@ -32,16 +40,25 @@ _Row = tuple[str, _Read, int | str]
 
 
 def read_dataset(
-    path: Path | str, *, labels: Path | None = None, class_ids: Path | None = None, allow_subset: bool = False
+    path: Path | str,
+    *,
+    labels: Path | None = None,
+    class_ids: Path | None = None,
+    allow_subset: bool = False,
+    benchmark: Benchmark = IMAGENET_VALIDATION,
+    class_names: Sequence[str] = (),
 ) -> Dataset:
-    """Read a validation set from a folder or an archive.
+    """Read ImageNet's validation set from a folder or an archive, or another data set from class folders.
 
     Args:
         path: A folder with a folder for each synset, with images, with WebDataset or parquet shards, or
             with one of these as its `val`; or a tar.
         labels: The label file of images without class folders; else a known one is looked for beside them.
         class_ids: See `labels.read_labels`.
-        allow_subset: Whether fewer images will do than the whole validation set.
+        allow_subset: Whether fewer images will do than the whole set.
+        benchmark: Which data set it is; of any but ImageNet's validation set folders are named by label or
+            by index.
+        class_names: The labels of the classes, in the order of a network's outputs.
 
     Raises:
         DatasetError: It is none of these, or not whole. All problems of one kind are listed.
@@ -58,9 +75,30 @@ def read_dataset(
         known = read_labels(file, list(reads), class_ids=class_ids, allow_subset=allow_subset)
         return [LabelledImage(name=name, label=known[name], read=read) for name, read in reads.items()]
 
-    layout, images = _find_layout(root, from_label_file)
+    if benchmark.is_imagenets:
+        layout, images = _find_layout(root, from_label_file)
+    else:
+        layout, images = "folders", _label_images(root, _read_named(root, benchmark, class_names))
     refuse_unused(f"{root}, whose images say their classes,", **given)
-    return gather_dataset(root, layout, images, allow_subset=allow_subset)
+    return gather_dataset(
+        root, layout, images, allow_subset=allow_subset, benchmark=benchmark, class_names=class_names
+    )
+
+
+def _read_named(root: Path, benchmark: Benchmark, class_names: Sequence[str]) -> Iterator[_Row]:
+    """Read a folder for each class of a model; what it is named decides, never the order of the folders."""
+    folders = _list_folders(root)
+    if benchmark.split in {folder.name for folder in folders} - {*class_names}:
+        folders = _list_folders(root / str(benchmark.split))
+    if not folders:
+        raise DatasetError(root, "has no folders: name one by label or by index for each class")
+    classes = find_classes(root, [folder.name for folder in folders], class_names, benchmark.num_classes)
+    return _read_folders(folders, classes)
+
+
+def _list_folders(root: Path) -> list[Path]:
+    with file_problems(root, "cannot be read"):
+        return sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
 
 
 def _find_layout(
@@ -69,9 +107,9 @@ def _find_layout(
     if root.is_file():
         shards = [root]
     else:
-        folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
+        folders = _list_folders(root)
         if any(SYNSET.fullmatch(folder.name) for folder in folders):
-            return "folders", _label_images(root, _read_folders(folders))
+            return "folders", _label_images(root, _read_folders(folders, CLASSES))
         if parquets := sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet")):
             parquets = [file for file in parquets if file.name.startswith("val")] or parquets
             return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
@@ -94,7 +132,8 @@ def _find_layout(
 def _nothing_known(folders: list[Path]) -> str:
     if folders:
         names = ", ".join(folder.name for folder in folders[:5])
-        return f"its folders are not named by synset, such as n01440764: {names}"
+        other = "of another data set, name it: --dataset NAME"
+        return f"its folders are not named by synset, such as n01440764: {names}; {other}"
     return "holds neither class folders, images, tar shards nor parquet files"
 
 
@@ -123,10 +162,10 @@ def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
     return images
 
 
-def _read_folders(folders: list[Path]) -> Iterator[_Row]:
-    """Read a folder for each synset."""
+def _read_folders(folders: list[Path], classes: Mapping[str, int]) -> Iterator[_Row]:
+    """Read a folder for each class."""
     for folder in folders:
-        label = CLASSES.get(folder.name)
+        label = classes.get(folder.name)
         if label is None:
             yield "", folder.read_bytes, f"{folder.name} is not a synset of ImageNet-1k"
         for file in sorted(folder.iterdir()):

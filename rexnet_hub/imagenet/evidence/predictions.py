@@ -12,13 +12,13 @@ from typing import Annotated
 import numpy as np
 
 from rexnet_hub.errors import RecordError
-from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import is_whole_set, read_file
+from rexnet_hub.imagenet.data.classes import NO_CLASS, OF_BEFORE, Benchmark
+from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
 #: In place of a class: the image could not be read, and counts as wrong.
-UNREADABLE = 0xFFFF
+UNREADABLE = NO_CLASS
 
 _FORMAT = "rexnet-hub predictions 1"
 _DIGEST_BYTES = 32
@@ -32,12 +32,14 @@ class PredictionsHead:
     Attributes:
         tensors_sha256: Of every tensor of the network: see `runner.digest_tensors`.
         manifest_sha256: Of the data set's manifest, whose order the answers have.
+        benchmark: Data set, split and classes; in files of before ImageNet's.
     """
 
     model: str
     tensors_sha256: Sha256
     manifest_sha256: Sha256
     images: Annotated[int, Rule(range(1, 1 << 31).__contains__, "a number of images")]
+    benchmark: Benchmark = OF_BEFORE
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Predictions:
     Attributes:
         labels: uint16, shape (images,).
         top5: uint16, shape (images, 5), likeliest first; of equally likely classes the lower index first.
+            Of a network with fewer classes the rest is `NO_CLASS`.
     """
 
     head: PredictionsHead
@@ -65,8 +68,8 @@ class Predictions:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the labels are those of the whole validation set, by their counts."""
-        return is_whole_set(self.labels.tolist())
+        """Whether the labels are those of the whole set, by their counts."""
+        return self.head.benchmark.is_whole(self.labels.tolist())
 
 
 def render_predictions(predictions: Predictions) -> bytes:
@@ -102,17 +105,16 @@ def read_predictions(file: Path) -> Predictions:
         raise RecordError(file, f"does not hold {head.images:,} images as its head says")
     numbers = np.frombuffer(values, "<u2")
     labels, top5 = numbers[: head.images], numbers[head.images :].reshape(-1, TOP)
-    if problem := _wrong_classes(labels, top5):
+    if problem := _wrong_classes(labels, top5, head.benchmark.num_classes):
         raise RecordError(file, problem)
     return Predictions(head=head, labels=labels, top5=top5)
 
 
-def _wrong_classes(labels: np.ndarray, top5: np.ndarray) -> str | None:
+def _wrong_classes(labels: np.ndarray, top5: np.ndarray, num_classes: int) -> str | None:
     """Return what no evaluation can have written."""
-    num_classes = len(read_classes())
     unreadable = (top5 == UNREADABLE).all(axis=1)
-    answers = top5[~unreadable]
-    if (labels >= num_classes).any() or (answers >= num_classes).any():
+    answers, rest = top5[~unreadable, :num_classes], top5[:, num_classes:]
+    if (labels >= num_classes).any() or (answers >= num_classes).any() or (rest != NO_CLASS).any():
         return f"names classes that are not 0 to {num_classes - 1}"
     ordered = np.sort(answers, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import RecordError, UsageError
+from rexnet_hub.imagenet.data.classes import OF_BEFORE, VALIDATION_IMAGES, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.index import Preprocessing
@@ -50,7 +51,8 @@ class Record:
         tensors_sha256: Of the tensors that were in the network, measured.
         images: Images counted, unreadable ones included.
         data: What the images are, in words.
-        complete: Whether they are the whole validation set, by count and class.
+        benchmark: Data set, split and list of classes; in records of before ImageNet's.
+        complete: Whether they are the whole set: of ImageNet by count and class, else by class.
         sample: How they were drawn, where they are a sample.
         unreadable: Names of images that could not be decoded; they count as wrong.
         manifest_sha256: Of the list of all images with their digests and labels.
@@ -75,11 +77,16 @@ class Record:
     machine: Machine
     seconds: float
     command: str
+    benchmark: Benchmark = OF_BEFORE
 
     def __post_init__(self) -> None:
         """Refuse counts that no evaluation gives."""
         if not 0 <= self.top1_count <= self.top5_count <= self.images != 0:
             raise ValueError("the counts are not top1_count <= top5_count <= images")
+
+    def count(self, metric: str) -> int:
+        """Return the images that are right by `top1` or `top5`."""
+        return int(getattr(self, f"{metric}_count"))
 
     @property
     def top1_percent(self) -> float:
@@ -90,6 +97,13 @@ class Record:
     def top5_percent(self) -> float:
         """In percentage points."""
         return 100 * self.top5_count / self.images
+
+    @property
+    def is_fair_sample(self) -> bool:
+        """Whether the images are a sample of the whole set."""
+        sample = self.sample
+        is_imagenets = sample is not None and sample.of_whole is None and self.benchmark.is_imagenets
+        return bool(sample and (sample.of_whole or (is_imagenets and sample.drawn_from == VALIDATION_IMAGES)))
 
     @property
     def may_enter_index(self) -> bool:
@@ -112,6 +126,10 @@ class Record:
 def render_record(record: Record) -> str:
     """Write a record as JSON, as `record.schema.json` describes it."""
     document = {"record_version": RECORD_VERSION, **asdict(record)}
+    if record.benchmark == OF_BEFORE:  # read from a file without it, whose digest the lock may have
+        del document["benchmark"]
+    if record.sample is not None and record.sample.of_whole is None:
+        del document["sample"]["of_whole"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -158,6 +176,7 @@ def check_record(record_file: Path, predictions_file: Path) -> Record:
         ("the number of images", record.images, head.images),
         ("the number of unreadable images", len(record.unreadable), unreadable),
         ("the model", record.model, head.model),
+        ("the benchmark", record.benchmark, head.benchmark),
         ("the digest of the predictions' tensors", record.tensors_sha256, head.tensors_sha256),
         ("the digest of the predictions' images", record.manifest_sha256, head.manifest_sha256),
         ("being complete", record.complete, record.complete and predictions.is_complete),

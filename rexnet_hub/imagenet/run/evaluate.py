@@ -71,7 +71,7 @@ def evaluate_models(
         OutputExistsError: A record is there already.
         UsageError: The request makes no sense.
     """
-    require_sense(models, out_dir)
+    require_sense(models, data.benchmark, out_dir)
     with join_ranks() as ranks, exact_arithmetic():
         run = prepare_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
         started = time.monotonic()
@@ -158,6 +158,7 @@ def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str
             tensors_sha256=run.tensors[number],
             manifest_sha256=run.manifest.sha256,
             images=len(top5),
+            benchmark=run.data.benchmark,
         )
         predictions = Predictions(head=head, labels=run.labels, top5=top5)
         rendered = render_predictions(predictions)
@@ -189,6 +190,7 @@ def _record(
         top5_count=predictions.top5_count,
         images=predictions.head.images,
         data=run.data.description,
+        benchmark=run.data.benchmark,
         complete=run.data.is_complete,
         sample=run.data.sample,
         unreadable=tuple(run.data.images[i].name for i in unreadable),

@@ -15,6 +15,7 @@ import torch
 
 import rexnet_hub
 from rexnet_hub.errors import OutputExistsError, UsageError
+from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
@@ -93,7 +94,7 @@ class Run:
         return self.options.threads or max(1, count_cores() // self.ranks.local_world)
 
 
-def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> None:
+def require_sense(models: Sequence[ModelUnderTest], benchmark: Benchmark, out_dir: Path | None) -> None:
     """Refuse what cannot be run, before anything is read."""
     names = [model.name for model in models]
     if not names:
@@ -102,6 +103,11 @@ def require_sense(models: Sequence[ModelUnderTest], out_dir: Path | None) -> Non
         raise UsageError(f"two models are named {', '.join(twice)}")
     if odd := [f"{name[:80]!a} {danger}" for name in names if (danger := find_name_danger(name))]:
         raise UsageError(f"a model's name becomes a file's, and {', '.join(odd)}")
+    for model in models:
+        sha256 = None if benchmark.is_imagenets else digest_labels(model.labels)
+        if model.num_classes != benchmark.num_classes or sha256 not in (None, benchmark.labels_sha256):
+            stated = f"not the {benchmark.num_classes} classes that {benchmark.title} was read with"
+            raise UsageError(f"{model.name} has {model.num_classes} classes, {stated}: run it by itself")
     if out_dir:
         for file in (out_dir / f"{name}{RECORD_SUFFIX}" for name in names):
             if file.exists():

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from rexnet_hub.errors import EvaluationError, UsageError, network_problems
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.classes import NO_CLASS
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.imagenet.evidence.predictions import TOP
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.index.entry import IMAGENET_CLASSES
 
 #: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer.
 TILE_IMAGES = {"cpu": 4, "cuda": 256}
@@ -37,9 +38,10 @@ class ModelUnderTest:
 
     Attributes:
         name: What its record is called.
-        network: Takes a batch (N, 3, input_px, input_px), gives logits (N, 1000). A copy of it runs.
+        network: Takes a batch (N, 3, input_px, input_px), gives logits (N, num_classes). A copy of it runs.
         weights_sha256: Of its weights file, for the record.
         fingerprint: Of its weights in whatever layout, for the record.
+        labels: The names of its classes, in the order of the logits, if it has any.
     """
 
     name: str
@@ -47,6 +49,8 @@ class ModelUnderTest:
     preprocessing: Preprocessing
     weights_sha256: str | None = None
     fingerprint: str | None = None
+    num_classes: int = IMAGENET_CLASSES
+    labels: tuple[str, ...] = ()
 
 
 def digest_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -85,14 +89,14 @@ class Runner:
             uint16, shape (len(names), 5): see `Predictions.top5`.
 
         Raises:
-            EvaluationError: The answers are not 1000 finite numbers for each image.
+            EvaluationError: The answers are not a finite number of each class for each image.
         """
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         mixed = self.dtype != "fp32"
         autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
         with torch.inference_mode(), autocast, network_problems(f"the network of {self.model.name}"):
             logits = self.network(pixels.contiguous(memory_format=memory_format))
-        expected = (len(pixels), len(read_classes()))
+        expected = (len(pixels), self.model.num_classes)
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
             given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             problem = f"{self.model.name} gives {given} where logits of shape {expected} are needed"
@@ -102,7 +106,8 @@ class Runner:
             name = names[int((~finite).nonzero()[0])]
             problem = f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
             raise EvaluationError(problem)
-        return _rank(logits).cpu().numpy().astype(np.uint16)
+        ranked = _rank(logits).cpu().numpy().astype(np.uint16)
+        return np.pad(ranked, ((0, 0), (0, TOP - ranked.shape[1])), constant_values=NO_CLASS)
 
 
 def ready_runner(

@@ -113,9 +113,11 @@ class Builder:
             text = " ".join(raw.split())[:80]
             self._unread.append(replace(claim, text=text, problem=problem.message))
 
-    def _rename_unread(self, before: int, ending: str) -> None:
-        """Rename the unreadable figures of a table, which are not the model's own."""
-        self._unread[before:] = [replace(c, field=c.field + ending) for c in self._unread[before:]]
+    def _take_unread(self, before: int) -> dict[str, Claim]:
+        """Take the figures of a table that cannot be read: the table holds them, not the model."""
+        taken = {claim.field: claim for claim in self._unread[before:]}
+        del self._unread[before:]
+        return taken
 
     # Values
 
@@ -354,14 +356,13 @@ class Builder:
             self.refuse(node, expected)
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
-        before = len(self._unread)
         pairs = self.pairs("result", node)
         lacking = [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in pairs]
         if lacking:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
         rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
-        result = Result(
+        return Result(
             task=self._name(pairs.get("task")),
             dataset=self._name(pairs.get("dataset")),
             split=self.claim(split, sources) if split else None,
@@ -370,9 +371,6 @@ class Builder:
             snapshots=tuple(self._snapshots(pairs.get("sources"))),
             extra={claim.field: claim for claim in rest if claim is not None},
         )
-        if result.known_as != "ImageNet":
-            self._rename_unread(before, f" on {result.dataset}")
-        return result
 
     def _name(self, pair: Pair | None) -> str | None:
         """Read a task or data set: its name, or a mapping that holds it."""
@@ -394,9 +392,9 @@ class Builder:
         """Read metrics: a mapping, or a list of mappings with name and value, or with metrics."""
         if pair is None or is_null(pair[2]):
             return {}
-        node = pair[2]
+        node, before = pair[2], len(self._unread)
         if node.kind == "mapping":
-            return self.claims("metrics", node)
+            return self.claims("metrics", node) | self._take_unread(before)
         if node.kind == "scalar":
             self.refuse(node, "metrics: a mapping of names to numbers")
         metrics: dict[str, Claim] = {}
@@ -412,13 +410,12 @@ class Builder:
                     message = f"the metric {claim.label!r} stands here twice; keep one"
                     self.report("duplicate-key", item, message)
                 metrics[name] = claim
-        return metrics
+        return metrics | self._take_unread(before)
 
     def _snapshots(self, pair: Pair | None) -> Iterator[PublishedTable]:
         each = "another table: a mapping with URL, Date and Metrics"
         expected = "a list of other tables, each with URL, Date and Metrics"
         for item in self._mappings(pair, expected, each):
-            before = len(self._unread)
             pairs = self.pairs("snapshot", item)
             url = self.value(pairs["url"][0], pairs["url"][2]) if "url" in pairs else None
             date = pairs.get("date")
@@ -427,7 +424,6 @@ class Builder:
                 continue
             day = self._text(date[2], date[0]) if date else None
             metrics = self._metrics(pairs.get("metrics"))
-            self._rename_unread(before, "_cited")
             yield PublishedTable(url=str(url), date=day, metrics=metrics, location=item.location)
 
 

@@ -16,8 +16,8 @@ from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.network import entry_options
-from rexnet_hub.index.reading.hub_metadata import DATASETS
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
+from rexnet_hub.index.spellings import HUB_NAMES
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets import Network, built_in_network, known_network
 
@@ -241,7 +241,7 @@ def _check_for_hub(entry: Entry, report: Report) -> None:
     if claim and not claim.inherited and (problem := find_license_problem(str(claim.value))):
         report("refused-by-hub", claim.location, problem)
     for result in entry.results:
-        known = DATASETS.get(result.known_as, (str(result.dataset),))[0]
+        known = HUB_NAMES.get(result.known_as, (str(result.dataset),))[0]
         claim = result.extra.get("dataset_type")
         if problem := find_dataset_problem(str(claim.value if claim else known)):
             where = claim.location if claim else result.location
@@ -250,7 +250,8 @@ def _check_for_hub(entry: Entry, report: Report) -> None:
 
 def _check_result(result: Result, report: Report) -> None:
     for metrics in (result.metrics, *(snapshot.metrics for snapshot in result.snapshots)):
-        top1, top5 = metrics.get("top1"), metrics.get("top5")
+        read = {name: claim for name, claim in metrics.items() if not claim.problem}
+        top1, top5 = read.get("top1"), read.get("top5")
         if top1 is not None and not top1.inherited and 0 < top1.value <= 1 and "%" not in top1.text:
             report("unit-suspect", top1.location, f"{top1.text} is read as {top1.text} %; is it a fraction?")
         if top1 is not None and top5 is not None and not top5.inherited and top5.value < top1.value:

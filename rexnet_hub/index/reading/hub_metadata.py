@@ -10,13 +10,12 @@ from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import OUR_LICENSES, as_number
+from rexnet_hub.index.spellings import HUB_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Our name of a data set -> the Hub's id and its name there.
-DATASETS = {"ImageNet": ("imagenet-1k", "ImageNet-1k")}
-_OUR_DATASETS = {theirs: ours for ours, names in DATASETS.items() for theirs in names}
+_OUR_DATASETS = {theirs: ours for ours, names in HUB_NAMES.items() for theirs in names}
 #: Characters of metadata of others that are read; ours are some hundreds.
 MAX_FRONT_MATTER = 100_000
 
@@ -165,7 +164,7 @@ def _dataset(key: Node, node: Node) -> list[tuple[Node, Node]]:
     if (shown := name or kind) is not None:
         ours = _reworded(shown[1], _OUR_DATASETS)
         pairs.append((key, ours))
-        if kind is not None and kind[1].text != DATASETS.get(ours.text, (ours.text,))[0]:
+        if kind is not None and kind[1].text != HUB_NAMES.get(ours.text, (ours.text,))[0]:
             pairs.append((_text(kind[0], "Dataset Type"), kind[1]))
     if "split" in inner:
         pairs.append((_text(inner["split"][0], "Split"), inner["split"][1]))

@@ -41,7 +41,7 @@ window.RexnetHub = window.RexnetHub || {};
 
   class Chart {
     constructor(models) {
-      this.models = models.filter((model) => "top1" in model.number);
+      this.models = models.filter((model) => model.rated && "top1" in model.number);
       this.front = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.front.setAttribute("viewBox", "0 0 1000 1000");
       this.front.setAttribute("preserveAspectRatio", "none");

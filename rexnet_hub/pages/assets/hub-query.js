@@ -1,8 +1,9 @@
 /* The index's query language, as rexnet_hub/index/query.py defines it: text in, a function of a model out.
  *
- *   query = all { "or" all };  all = one { ["and"] one };  one = "not" one | "(" query ")" | NAME OP VALUE
+ *   query = all { "or" all };  all = one { ["and"] one };  one = "not" one | "(" query ")" | NAME ["@" PLACE] OP VALUE
  *
- * A model is {text: {name: [words]}, number: {name: value}}. A verdict is true, false or null: unknown. */
+ * A model is {text: {name: [words]}, number: {name: value}, results: [{dataset, split, task, number}]}. A verdict is
+ * true, false or null: unknown. */
 window.RexnetHub = window.RexnetHub || {};
 (function (hub) {
   "use strict";
@@ -10,7 +11,7 @@ window.RexnetHub = window.RexnetHub || {};
     "": [0, 1], "%": [0, 1], k: [3, 1], m: [6, 1], g: [9, 1], b: [9, 1], t: [12, 1], kb: [3, 1], mb: [6, 1],
     gb: [9, 1], kib: [0, 2 ** 10], mib: [0, 2 ** 20], gib: [0, 2 ** 30],
   };
-  const TOKEN = /\s*(?:(\()|(\))|([A-Za-z_][\w.-]*)|(<=|>=|!=|[<>=:])|(\S))/y;
+  const TOKEN = /\s*(?:(\()|(\))|([A-Za-z_][\w.-]*(?:@(?:"[^"]*"|'[^']*'|[\w.\/-]+))*)|(<=|>=|!=|[<>=:])|(\S))/y;
   const VALUE = /\s*(?:("[^"]*"|'[^']*')|([^\s()]+))/y;
   const QUANTITY = /^([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([-+]?\d{1,2}))?\s*([A-Za-z%]*)$/;
   const MAX_DEPTH = 50;
@@ -47,9 +48,49 @@ window.RexnetHub = window.RexnetHub || {};
     return Number(`${match[1]}e${Number(match[2] || 0) + unit[0]}`) * unit[1];
   }
 
-  /* Names come from the page: {aliases: {short: name}, text: [names], number: [names]}. */
-  function parse(text, names) {
+  const fold = (told) => told.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "") || told;
+  const queryName = (label) => label.toLowerCase().replace(/[^\p{L}\p{N}_@.]+/gu, "_").replace(/^_+|_+$/g, "");
+
+  /* Names come from the page: {aliases: {short: name}, text: [names], number: [names], metrics: [names],
+   * result: [names of a result's texts], spellings: {name: {folded: key}}}; `models` are all that are asked. */
+  function parse(text, names, models) {
     let place = 0;
+    const key = (kind, told) => {
+      const folded = fold(told || ""), known = names.spellings[kind];
+      return Object.hasOwn(known, folded) ? known[folded] : folded;
+    };
+    const meets = (kind, pattern, told) => matches(pattern, told) ||
+      (Object.hasOwn(names.spellings, kind) && key(kind, told) === key(kind, pattern));
+    function isPlace(on, result) {
+      const cut = on.lastIndexOf("/"), dataset = key("dataset", result.dataset);
+      return Boolean(result.dataset) && (key("dataset", on) === dataset || (cut > 0 &&
+        key("dataset", on.slice(0, cut)) === dataset && key("split", on.slice(cut + 1)) === key("split", result.split)));
+    }
+    /* The number of a model in a scope: {on, beside: [conditions on a result]}. */
+    function find(model, name, { on, beside }) {
+      if (!on && !(beside.length && model.results.some((result) => name in result.number)) &&
+        Object.hasOwn(model.number, name)) return model.number[name];
+      const found = model.results.find((result) => Object.hasOwn(result.number, name) &&
+        (!on || isPlace(on, result)) && beside.every((holds) => holds(result)));
+      return found && found.number[name];
+    }
+    const isKnown = (name, on) => models.some((model) => find(model, name, { on, beside: [] }) !== undefined);
+    function readName(word, start) {
+      let name = queryName(word), on = "";
+      if (word.includes("@") && !Object.hasOwn(names.aliases, name) && !isKnown(name, "")) {
+        const cut = word.lastIndexOf("@");
+        [name, on] = [queryName(word.slice(0, cut)), word.slice(cut + 1).replace(/^["']+|["']+$/g, "")];
+      }
+      if (Object.hasOwn(names.aliases, name)) name = names.aliases[name];
+      const isField = names.text.includes(name) || names.number.includes(name);
+      if (!isField && !isKnown(name, "")) throw new QueryError(start, `'${word}' is no name that can be asked for`);
+      if (!on || isKnown(name, on)) return [name, on];
+      if (isField && !names.metrics.includes(name)) throw new QueryError(start, `${name} is of no data set`);
+      const there = [on, on.slice(0, Math.max(0, on.lastIndexOf("/")))].map((told) => key("dataset", told));
+      if (!models.some((model) => model.results.some((result) => there.includes(key("dataset", result.dataset)))))
+        throw new QueryError(start, `no model here has ${name} on '${on}'`);
+      return [name, on];
+    }
     function peek() {
       TOKEN.lastIndex = place;
       const match = TOKEN.exec(text);
@@ -81,7 +122,7 @@ window.RexnetHub = window.RexnetHub || {};
       if (next.lower === "not") {
         place = next.end;
         const part = one(depth + 1);
-        return (model) => { const verdict = part(model); return verdict === null ? null : !verdict; };
+        return { judge: (model, beside) => { const verdict = part.judge(model, beside); return verdict === null ? null : !verdict; } };
       }
       if (next.open) {
         place = next.end;
@@ -95,14 +136,10 @@ window.RexnetHub = window.RexnetHub || {};
     }
     function condition(next) {
       place = next.end;
-      let name = next.lower.replaceAll("-", "_");
-      if (Object.hasOwn(names.aliases, name)) name = names.aliases[name];
       const operator = peek();
       if (!operator || !operator.operator)
         throw new QueryError(next.start, `'${next.word}' is compared with nothing: expected is one such as top1>=79`);
-      const isText = names.text.includes(name);
-      if (!isText && !names.number.includes(name))
-        throw new QueryError(next.start, `'${next.word}' is no name that can be asked for`);
+      const [name, on] = readName(next.word, next.start), isText = names.text.includes(name);
       VALUE.lastIndex = operator.end;
       const value = VALUE.exec(text), how = operator.operator;
       if (!value) throw new QueryError(text.length, `expected is a value after ${next.word}${how}`);
@@ -110,26 +147,34 @@ window.RexnetHub = window.RexnetHub || {};
       place = VALUE.lastIndex;
       if (!isText) {
         const number = quantity(told, start);
-        return (model) => (Object.hasOwn(model.number, name) ? COMPARE[how](model.number[name], number) : null);
+        if (names.metrics.includes(name) && number > 0 && number < 1 && !told.endsWith("%"))
+          throw new QueryError(start, `${next.word} is in percentage points: write ${Number((100 * number).toPrecision(12))}`);
+        return { judge: (model, beside) => {
+          const value = find(model, name, { on, beside: on ? [] : beside });
+          return value === undefined ? null : COMPARE[how](value, number);
+        } };
       }
       if (!["=", "!=", ":"].includes(how))
         throw new QueryError(operator.start, `${next.word} is text; it can be compared with : = and !=`);
-      return (model) => {
+      const judge = (model) => {
         const words = Object.hasOwn(model.text, name) ? model.text[name] : [];
-        return words.length ? words.some((word) => matches(told, word)) !== (how === "!=") : null;
+        return words.length ? words.some((word) => meets(name, told, word)) !== (how === "!=") : null;
       };
+      const isBeside = names.result.includes(name) && how !== "!=";
+      return isBeside ? { judge, beside: (result) => Boolean(result[name]) && meets(name, told, result[name]) } : { judge };
     }
     function group(parts, deciding) {
       if (parts.length === 1) return parts[0];
-      return (model) => {
-        const verdicts = parts.map((part) => part(model));
+      const own = deciding ? [] : parts.filter((part) => part.beside).map((part) => part.beside);
+      return { judge: (model, beside) => {
+        const verdicts = parts.map((part) => part.judge(model, [...beside, ...own]));
         return verdicts.includes(deciding) ? deciding : verdicts.includes(null) ? null : !deciding;
-      };
+      } };
     }
     if (!text.trim()) return () => true;
     const found = anyOf(0), left = peek();
     if (left) throw new QueryError(left.start, left.close ? "this closes nothing" : "this was not expected");
-    return found;
+    return (model) => found.judge(model, []);
   }
 
   hub.parseQuery = parse;

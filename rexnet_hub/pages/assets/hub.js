@@ -211,7 +211,7 @@ window.RexnetHub = window.RexnetHub || {};
     readQuery() {
       try {
         this.complaint.hidden = true;
-        return hub.parseQuery(this.inputs.query.value, this.names);
+        return hub.parseQuery(this.inputs.query.value, this.names, this.models);
       } catch (error) {
         if (!(error instanceof hub.QueryError)) throw error;
         this.complaint.textContent = `At character ${error.place + 1}: ${error.message}.`;

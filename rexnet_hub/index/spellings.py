@@ -1,0 +1,62 @@
+"""Compare data sets by name: one small table tells their spellings; any other is known by its own name."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+_TABLE = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))
+#: Our name of a data set -> the Hub's id and its name there.
+HUB_NAMES: dict[str, tuple[str, str]] = {
+    name: (row["hub"][0], row["hub"][1]) for name, row in _TABLE.items() if "hub" in row
+}
+
+
+def fold(text: str) -> str:
+    """Fold a name: letter case does not matter, nor what is no letter or digit."""
+    return "".join(letter for letter in text.lower() if letter.isalnum()) or text
+
+
+#: The name here of each spelling, and the folded word of each split that is written in two ways.
+SPELLINGS = {fold(word): name for name, row in _TABLE.items() for word in (name, *row["aliases"])}
+SPLITS = {"val": "validation", "valid": "validation"}
+
+
+@lru_cache(maxsize=4096)
+def canonical_dataset(name: str | None) -> str:
+    """Return the name that a data set is known by here."""
+    return SPELLINGS.get(fold(name), name) if name else ""
+
+
+def is_imagenet(name: str | None) -> bool:
+    """Return whether a data set's name is a spelling of ImageNet-1k."""
+    return canonical_dataset(name) == "ImageNet"
+
+
+def dataset_key(name: str | None) -> str:
+    """Return what all spellings of a data set's name share."""
+    return fold(canonical_dataset(name))
+
+
+def split_key(name: str | None) -> str:
+    """Return what all spellings of a split's name share."""
+    return SPLITS.get(folded := fold(name or ""), folded)
+
+
+def place_name(dataset: str | None, split: str | None) -> str:
+    """Return a data set and its split as one word: `ImageNet/validation`, or what of it is stated."""
+    return "/".join(filter(None, (canonical_dataset(dataset), split)))
+
+
+def is_place(word: str, dataset: str | None, split: str | None) -> bool:
+    """Return whether `pets`, or `pets/test`, means this data set, and this split of it."""
+    whole, _, part = word.rpartition("/")
+    is_part = whole and dataset_key(whole) == dataset_key(dataset) and split_key(part) == split_key(split)
+    return bool(dataset) and (dataset_key(word) == dataset_key(dataset) or bool(is_part))
+
+
+def is_same_place(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:
+    """Return whether two data sets, each with its split, may be the same: a split left out may be any."""
+    splits = {split_key(split) for _, split in (one, other) if split}
+    return dataset_key(one[0]) == dataset_key(other[0]) and len(splits) < 2
