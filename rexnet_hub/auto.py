@@ -262,7 +262,7 @@ def _take_features(architecture: str, network: Classifier, out_indices: Sequence
 
 def _require_revisions(source: str | Path, access: Access) -> None:
     """Refuse a revision of a folder, which has none."""
-    if Path(source).is_dir() and find_entry(source) is None:
+    if access.revision is not None and Path(source).is_dir() and find_entry(source) is None:
         refuse_unused(f"the folder {source}", revision=access.revision)
 
 

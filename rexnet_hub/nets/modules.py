@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from rexnet_hub.errors import UsageError
 
@@ -69,6 +71,18 @@ class IntermediateMaps(FeatureMaps):
         how = {"output_fmt": "NCHW", "intermediates_only": True}
         maps: list[Tensor] = self.network.forward_intermediates(x, indices=self.indices, **how)
         return maps
+
+
+class Undrawn(TorchFunctionMode):
+    """Leave the weights of layers that are made meanwhile as allocated, to be loaded over."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call anything but what draws."""
+        if getattr(function, "__module__", "") == nn.init.__name__:
+            return None
+        return function(*args, **(kwargs or {}))
 
 
 def adapt_stem(weight: Tensor, in_chans: int) -> Tensor:

@@ -169,9 +169,7 @@ def _parts(architecture: str) -> Parts:
     )
 
 
-def _build_classifier(
-    architecture: str, *, init: bool = True, in_chans: int = 3, **options: Any
-) -> Classifier:
+def _build_classifier(architecture: str, *, in_chans: int = 3, **options: Any) -> Classifier:
     network: Classifier = _build(architecture, in_chans=in_chans, **options)
     network.in_chans = in_chans
     return network

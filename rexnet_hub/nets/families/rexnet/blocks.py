@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -34,20 +35,6 @@ from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 
-class Conv2d(nn.Conv2d):
-    """A convolution that leaves its start to `init_weights`, so that loading pays for none."""
-
-    def reset_parameters(self) -> None:
-        """Leave the weights as allocated."""
-
-
-class Linear(nn.Linear):
-    """A linear layer that leaves its start to `init_weights`, so that loading pays for none."""
-
-    def reset_parameters(self) -> None:
-        """Leave the weights as allocated."""
-
-
 class ConvNorm(nn.Module):
     """A convolution that keeps the size (but for its stride), batch norm, and perhaps SiLU."""
 
@@ -63,7 +50,7 @@ class ConvNorm(nn.Module):
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = Conv2d(
+        self.conv = nn.Conv2d(
             in_channels,
             out_channels,
             kernel,
@@ -87,9 +74,9 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
-        self.fc1 = Conv2d(channels, squeezed_channels, 1)
+        self.fc1 = nn.Conv2d(channels, squeezed_channels, 1)
         self.bn = nn.BatchNorm2d(squeezed_channels)
-        self.fc2 = Conv2d(squeezed_channels, channels, 1)
+        self.fc2 = nn.Conv2d(squeezed_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -142,7 +129,9 @@ class LinearBottleneck(nn.Module):
 class Head(nn.Module):
     """Pool over space, drop, classify."""
 
-    def __init__(self, channels: int, num_classes: int, global_pool: str, drop_rate: float) -> None:
+    def __init__(
+        self, channels: int, num_classes: int, global_pool: str, drop_rate: float, **new: Any
+    ) -> None:
         super().__init__()
         if global_pool not in POOLS:
             raise UsageError(f"global_pool is {global_pool!r}; there are {', '.join(map(repr, POOLS))}")
@@ -151,7 +140,7 @@ class Head(nn.Module):
         self.global_pool = global_pool
         self.num_features = channels * (2 if global_pool == "catavgmax" else 1)
         self.drop = nn.Dropout(drop_rate)
-        self.fc = Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.fc = nn.Linear(self.num_features, num_classes, **new) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map (B, C, H, W) to logits (B, classes), or to (B, C) before the classifier."""
@@ -233,7 +222,6 @@ class ReXNet(Classifier):
         output_stride: 32, 16 or 8: how much smaller the last feature map is than the picture.
         drop_rate: Dropout before the classifier, in 0..1.
         drop_path_rate: Stochastic depth of the last block, in 0..1; it grows linearly from 0 at the first.
-        init: Whether to draw start weights; without, they are whatever memory held, to be loaded over.
 
     Attributes:
         num_features: Channels of the last feature map.
@@ -250,7 +238,6 @@ class ReXNet(Classifier):
         output_stride: int = 32,
         drop_rate: float = DROP_RATE,
         drop_path_rate: float = 0.0,
-        init: bool = True,
     ) -> None:
         super().__init__()
         if output_stride not in OUTPUT_STRIDES:
@@ -261,13 +248,13 @@ class ReXNet(Classifier):
         self.grad_checkpointing = False
         self.num_features = head_channels(config)
 
+        # In the order of timm, so that the same seed draws the same numbers.
+        self.stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, activate=True)
         blocks, self.feature_info = _build_blocks(config, output_stride, drop_path_rate)
         last = ConvNorm(plan_blocks(config)[-1].out_channels, self.num_features, activate=True)
-        self.stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, activate=True)
         self.features = nn.Sequential(*blocks, last)
         self.head = Head(self.num_features, num_classes, global_pool, drop_rate)
-        if init:
-            self.apply(init_weights)
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised RGB pictures (B, 3, H, W) to logits (B, classes)."""
@@ -306,14 +293,20 @@ class ReXNet(Classifier):
         """Return the last linear layer, or the identity when there are no classes."""
         return self.head.fc
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a newly drawn one; 0 classes removes it."""
+    def reset_classifier(
+        self,
+        num_classes: int,
+        global_pool: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Replace the classifier by a newly drawn one, of the device and dtype of the rest; 0 removes it."""
         require_whole("num_classes", num_classes, 0)
-        old = next(self.parameters())
+        rest = self.stem.conv.weight
+        new = {"device": device or rest.device, "dtype": dtype or rest.dtype}
         pool = self.head.global_pool if global_pool is None else global_pool
-        head = Head(self.num_features, num_classes, pool, self.drop_rate).apply(init_weights)
-        self.head = head.to(device=old.device, dtype=old.dtype).train(self.training)
-        self.num_classes = num_classes
+        self.head = Head(self.num_features, num_classes, pool, self.drop_rate, **new).train(self.training)
+        self.num_classes, self.head_hidden_size = num_classes, self.head.num_features
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Set whether training stores only each block's input and recomputes the rest backward."""
