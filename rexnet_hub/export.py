@@ -15,9 +15,16 @@ from typing import Any
 import torch
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
+from rexnet_hub.errors import (
+    FileProblem,
+    OutputExistsError,
+    RexnetHubError,
+    UsageError,
+    file_problems,
+    network_problems,
+)
 from rexnet_hub.hub.snapshot import Access
-from rexnet_hub.locate import find_repo
+from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.nets.modules import Classifier
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import whole_files
@@ -84,10 +91,11 @@ def export_onnx(
     with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):
         part = Path(stream.name)
         write_onnx(network, part, input_px)
-        difference, agreement, images = compare_onnx(network, part, input_px, 0)
+        with network_problems("the network as ONNX"):
+            difference, agreement, images = compare_onnx(network, part, input_px, 0)
         digest = digest_file(part)
         receipt = ExportReceipt(
-            model=Path(source).name,
+            model=name_of(source),
             format="onnx",
             weights_sha256=digest_file(repo.weights).sha256,
             file=out.name,
@@ -142,7 +150,7 @@ def write_onnx(network: Classifier, file: Path, input_px: int) -> None:
     with file_problems(file, "cannot be written"):
         file.write_bytes(b"\0")
         tempfile.TemporaryFile().close()
-    with _quiet():
+    with _quiet(), network_problems("the network as ONNX"):
         program = torch.onnx.export(
             network,
             (pixels,),

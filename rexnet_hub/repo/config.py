@@ -45,6 +45,7 @@ class RepoConfig:
         names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
             keeps our keys, and has none.
         options: More arguments of the network, as the file gives them.
+        pretrained_cfg: What the file says in all, as timm keeps it with a network.
     """
 
     architecture: str
@@ -56,6 +57,7 @@ class RepoConfig:
     model: str | None = None
     names_receipt: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -75,7 +77,6 @@ def render_config(entry: Entry) -> str:
     if problem := network.find_size_problem(spec.input_px):
         raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
     parts = network.parts
-    pool_size = parts.pool_size(spec.input_px)
     num_classes = entry_classes(entry)
     config: dict[str, Any] = {
         "architecture": network.architecture,
@@ -90,25 +91,32 @@ def render_config(entry: Entry) -> str:
     # Without names of their own transformers takes a thousand classes for ImageNet's.
     if num_classes == len(imagenet) and list(labels) != imagenet:
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
-    config["pretrained_cfg"] = {
-        "input_size": [3, spec.input_px, spec.input_px],
-        "fixed_input_size": parts.is_fixed_size,
-        "interpolation": spec.interpolation,
-        "crop_pct": spec.crop_fraction,
-        "crop_mode": spec.crop_mode,
-        "mean": list(spec.mean),
-        "std": list(spec.std),
-        "num_classes": num_classes,
-    }
-    if pool_size:
-        config["pretrained_cfg"]["pool_size"] = [pool_size, pool_size]
-    config["pretrained_cfg"] |= {"first_conv": parts.first_conv, "classifier": parts.classifier}
+    config["pretrained_cfg"] = describe_network(network, spec, num_classes)
     if labels:  # timm reads them here, and drops them when it replaces the classifier
         config["pretrained_cfg"]["label_names"] = labels
     if entry.license_id:
         config["pretrained_cfg"]["license"] = entry.license_id
     config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json"}
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def describe_network(network: Network, spec: Preprocessing, num_classes: int) -> Keys:
+    """Describe a network and its pictures as timm's `pretrained_cfg` does."""
+    parts = network.parts
+    told: Keys = {
+        "input_size": (3, spec.input_px, spec.input_px),
+        "fixed_input_size": parts.is_fixed_size,
+        "interpolation": spec.interpolation,
+        "crop_pct": spec.crop_fraction,
+        "crop_mode": spec.crop_mode,
+        "mean": spec.mean,
+        "std": spec.std,
+        "num_classes": num_classes,
+    }
+    if pool_size := parts.pool_size(spec.input_px):
+        told["pool_size"] = (pool_size, pool_size)
+    ends = {"first_conv": parts.first_conv, "classifier": parts.classifier}  # one is a text, as timm has it
+    return told | {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
 
 
 def _is_count(least: int, most: int) -> Callable[[Any], bool]:
@@ -119,14 +127,20 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not
 
 
-def _is_three(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_number(number) for number in value)
+def _is_of_channels(value: Any) -> bool:
+    """Return whether these are numbers of each of three channels; of others timm writes their mean alone."""
+    return isinstance(value, list) and len(value) in (1, 3) and all(_is_number(number) for number in value)
 
 
 def _is_square(value: Any) -> bool:
-    if not _is_three(value) or value[1] != value[2]:
+    if not _is_of_channels(value) or len(value) != 3 or value[1] != value[2]:
         return False
     return _is_count(1, MAX_CHANNELS)(value[0]) and _is_count(1, MAX_SIDE_PX)(value[1])
+
+
+def _three(numbers: list[float]) -> tuple[float, float, float]:
+    red, green, blue = numbers if len(numbers) == 3 else numbers * 3
+    return red, green, blue
 
 
 def _names(value: Any) -> tuple[str, ...] | None:
@@ -149,8 +163,8 @@ READ: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "crop_pct": ("pretrained_cfg.crop_pct", lambda value: is_part(value) and value > 0),
     "crop_mode": ("pretrained_cfg.crop_mode", lambda value: value is None or value in CROP_MODES),
     "interpolation": ("pretrained_cfg.interpolation", lambda value: value in INTERPOLATIONS),
-    "mean": ("pretrained_cfg.mean", _is_three),
-    "std": ("pretrained_cfg.std", lambda value: _is_three(value) and min(value) > 0),
+    "mean": ("pretrained_cfg.mean", _is_of_channels),
+    "std": ("pretrained_cfg.std", lambda value: _is_of_channels(value) and min(value) > 0),
 }
 _CHECKS = {place: check for places, check in READ.values() for place in places.split()}
 NEEDED = ("architecture", "num_classes", "input_size", "crop_pct", "interpolation", "mean", "std")
@@ -214,11 +228,14 @@ def read_config(file: Path) -> RepoConfig:
         crop_fraction=float(given.pop("crop_pct")),
         crop_mode=given.pop("crop_mode", CROP_MODES[0]),
         interpolation=given.pop("interpolation"),
-        mean=tuple(given.pop("mean")),
-        std=tuple(given.pop("std")),
+        mean=_three(given.pop("mean")),
+        std=_three(given.pop("std")),
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
     usual: Keys = {"in_chans": size[0], "options": options}
+    told = {key.removeprefix("pretrained_cfg."): value for key, value in keys.items() if "cfg." in key}
+    told |= {"label_names": [*names] or None, "input_size": [given.get("in_chans", size[0]), *size[1:]]}
+    told |= {name: given[name] for name in ("architecture", "num_classes")}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
@@ -226,6 +243,7 @@ def read_config(file: Path) -> RepoConfig:
         sha256=sha256,
         label_names=names,
         preprocessing=preprocessing,
+        pretrained_cfg={key: value for key, value in told.items() if value is not None},
         model=own["name"] if isinstance(own.get("name"), str) else None,
         names_receipt="receipt" in own and "transformers_version" not in keys,
     )
