@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import socket
-from typing import Any
+from typing import Any, assert_type
 
 import pytest
 import timm
@@ -35,6 +35,7 @@ from rexnet_hub.errors import (
 )
 from rexnet_hub.locate import find_repo
 from rexnet_hub.nets.families.rexnet.blocks import ReXNet
+from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 
 @torch.inference_mode()
@@ -167,7 +168,9 @@ def test_features_and_dtype(staged):
     taps = AutoModel.from_pretrained(staged, features_only=True, out_indices=(2, 4))
     for found, expected in zip(taps(x), whole.forward_intermediates(x, (2, 4))[1], strict=True):
         assert torch.equal(found, expected)
-    half = AutoModel.from_pretrained(staged, dtype=torch.bfloat16)
+    assert_type(taps, FeatureMaps)
+    half = assert_type(AutoModel.from_pretrained(staged, dtype=torch.bfloat16), Classifier)
+    assert_type(create_model("rexnet_100", features_only=True, out_indices=1), FeatureMaps)
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
 
 

@@ -8,8 +8,6 @@ Reference implementations:
     timm/models/rexnet.py, huggingface/pytorch-image-models at aa4b5850 (the oracle of our tests)
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
