@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -23,11 +23,12 @@ from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.identity import Identity, stated_file
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.locate import find_entry, find_repo, find_repo_config, name_of
-from rexnet_hub.nets import find_network
+from rexnet_hub.nets import Network, find_network
 from rexnet_hub.nets.family import require_whole
-from rexnet_hub.nets.modules import Classifier, FeatureMaps, adapt_stem
+from rexnet_hub.nets.modules import Classifier, FeatureMaps, OutIndices, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
 from rexnet_hub.pictures import ImageProcessor
+from rexnet_hub.repo.config import describe_network
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.saving import Origin, make_savable, usual_input
 from rexnet_hub.terminal import printable
@@ -39,9 +40,46 @@ from rexnet_hub.weights.safetensors_file import read_tensors
 log = logging.getLogger(__name__)
 
 
+class LoadOptions(TypedDict, total=False):
+    """The arguments of `AutoModel.from_pretrained` and `create_model` but `features_only`."""
+
+    revision: str | None
+    num_classes: int | None
+    in_chans: int | None
+    out_indices: OutIndices
+    output_stride: int | None
+    drop_rate: float | None
+    drop_path_rate: float | None
+    device: str | torch.device | None
+    dtype: torch.dtype | None
+    cache_dir: Path | str | None
+    local_files_only: bool
+    token: str | bool | None
+    allow_nonfinite: bool
+    trusted_key: Path | str | None
+
+
 class AutoModel:
     """A ready network, by the name of a model, the id of a Hub repo or the path of a folder."""
 
+    @overload
+    @staticmethod
+    def from_pretrained(
+        name_or_repo_or_folder: str | Path,
+        *,
+        features_only: Literal[False] = False,
+        **options: Unpack[LoadOptions],
+    ) -> Classifier: ...
+    @overload
+    @staticmethod
+    def from_pretrained(
+        name_or_repo_or_folder: str | Path, *, features_only: Literal[True], **options: Unpack[LoadOptions]
+    ) -> FeatureMaps: ...
+    @overload
+    @staticmethod
+    def from_pretrained(
+        name_or_repo_or_folder: str | Path, *, features_only: bool, **options: Unpack[LoadOptions]
+    ) -> Classifier | FeatureMaps: ...
     @staticmethod
     def from_pretrained(
         name_or_repo_or_folder: str | Path,
@@ -50,7 +88,10 @@ class AutoModel:
         num_classes: int | None = None,
         in_chans: int | None = None,
         features_only: bool = False,
-        out_indices: Sequence[int] | None = None,
+        out_indices: OutIndices = None,
+        output_stride: int | None = None,
+        drop_rate: float | None = None,
+        drop_path_rate: float | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         cache_dir: Path | str | None = None,
@@ -72,7 +113,10 @@ class AutoModel:
                 `features_only`, which has none.
             in_chans: Other than 3: the stem is adapted from the RGB one.
             features_only: Whether to give the five feature maps, strides 2 to 32, in place of logits.
-            out_indices: With `features_only`, which of the five.
+            out_indices: With `features_only`, which of the five; a number for so many of the coarsest.
+            output_stride: 32, 16 or 8; None for what the repo says, as a rule 32.
+            drop_rate: Dropout before the classifier, in 0..1; None for what the repo says, as a rule 0.2.
+            drop_path_rate: Stochastic depth of the last block, in 0..1; None for what the repo says.
             cache_dir: Where downloads go; by default the clients' own caches. A folder is not downloaded, and
                 needs no token either.
             local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
@@ -98,27 +142,25 @@ class AutoModel:
             StateDictError: The tensors are not the network's.
             CheckpointError: The weights are no sound safetensors file, or hold NaN or infinity.
         """
-        if features_only:
-            refuse_unused("features_only", num_classes=num_classes or None)
-        else:
-            refuse_unused("a whole network", out_indices=out_indices)
-        _require_device(device)
-        access = Access(
+        return create_model(
+            name_or_repo_or_folder,
+            pretrained=True,
             revision=revision,
+            num_classes=num_classes,
+            in_chans=in_chans,
+            features_only=features_only,
+            out_indices=out_indices,
+            output_stride=output_stride,
+            drop_rate=drop_rate,
+            drop_path_rate=drop_path_rate,
+            device=device,
+            dtype=dtype,
             cache_dir=cache_dir,
             local_files_only=local_files_only,
             token=token,
+            allow_nonfinite=allow_nonfinite,
             trusted_key=trusted_key,
-        )
-        repo = find_repo(name_or_repo_or_folder, access)
-        network = load_network(
-            repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
-        )
-        make_savable(network, _origin_of(repo, name_or_repo_or_folder, {}))
-        model = _take_features(repo.config.architecture, network, out_indices) if features_only else network
-        if device is not None or dtype is not None:
-            model = model.to(device=device, dtype=dtype)
-        return model.eval()
+        ).eval()
 
 
 class AutoImageProcessor:
@@ -161,68 +203,109 @@ class AutoImageProcessor:
         return ImageProcessor(config.preprocessing, config.label_names)
 
 
+@overload
 def create_model(
-    name: str,
+    name: str | Path,
     *,
     pretrained: bool = False,
+    features_only: Literal[False] = False,
+    **options: Unpack[LoadOptions],
+) -> Classifier: ...
+@overload
+def create_model(
+    name: str | Path,
+    *,
+    pretrained: bool = False,
+    features_only: Literal[True],
+    **options: Unpack[LoadOptions],
+) -> FeatureMaps: ...
+@overload
+def create_model(
+    name: str | Path, *, pretrained: bool = False, features_only: bool, **options: Unpack[LoadOptions]
+) -> Classifier | FeatureMaps: ...
+def create_model(
+    name: str | Path,
+    *,
+    pretrained: bool = False,
+    revision: str | None = None,
     num_classes: int | None = None,
     in_chans: int | None = None,
     features_only: bool = False,
-    out_indices: Sequence[int] | None = None,
+    out_indices: OutIndices = None,
     output_stride: int | None = None,
     drop_rate: float | None = None,
     drop_path_rate: float | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    cache_dir: Path | str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
     allow_nonfinite: bool = False,
+    trusted_key: Path | str | None = None,
 ) -> Classifier | FeatureMaps:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
     What is not told here is as in `AutoModel.from_pretrained`.
 
     Args:
-        pretrained: Whether to start from the model's weights, else from drawn ones.
-        output_stride: 32, 16 or 8; None for what the model's repo says, as a rule 32.
-        drop_rate: Dropout before the classifier, in 0..1; None as before, as a rule 0.2.
-        drop_path_rate: Stochastic depth of the last block, in 0..1; None as before, as a rule 0.
+        pretrained: Whether to start from the model's weights, found and checked as by `AutoModel`; else from
+            drawn ones, which are those that timm draws from the same seed.
 
     Raises:
         UnknownModelError: There is no such model or network.
         UsageError: An argument is out of range, or has no use beside the others.
     """
+    access = Access(
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=local_files_only,
+        token=token,
+        trusted_key=trusted_key,
+    )
     if features_only:
         refuse_unused("features_only", num_classes=num_classes or None, drop_rate=drop_rate or None)
     else:
         refuse_unused("a whole network", out_indices=out_indices)
     if not pretrained:
-        refuse_unused("a network that is drawn", allow_nonfinite=allow_nonfinite)
-    entry = find_entry(name)
+        refuse_unused("a network that is drawn", allow_nonfinite=allow_nonfinite, **vars(access))
+    _require_device(device)
     options: dict[str, Any] = {"output_stride": output_stride, "in_chans": in_chans}
     options |= {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "num_classes": num_classes}
     if pretrained:
-        repo = find_repo(name)
-        architecture = repo.config.architecture
+        repo = find_repo(name, access)
+        known = find_network(repo.config.architecture)
         network = load_network(repo, allow_nonfinite=allow_nonfinite, **options)
         make_savable(network, _origin_of(repo, name, options))
     else:
-        if num_classes is None and entry is not None:
-            options["num_classes"] = entry.value("num_classes")
-        given = {option: value for option, value in options.items() if value is not None}
-        architecture = entry.architecture if entry else name
-        network = find_network(architecture).build(**given)
-        spec = entry.preprocessing if entry and not entry.unstated_input else usual_input(network)
-        labels = entry_labels(entry) if entry else ()
-        make_savable(
-            network,
-            Origin(architecture=architecture, preprocessing=spec, options=_named(given), labels=labels),
-        )
-    return _take_features(architecture, network, out_indices) if features_only else network
+        known, network = _draw(name, options)
+    model = _take_features(known, network, out_indices) if features_only else network
+    return model if device is None and dtype is None else model.to(device=device, dtype=dtype)
+
+
+def _draw(name: str | Path, options: Mapping[str, Any]) -> tuple[Network, Classifier]:
+    """Build a network with start weights, and describe it as its entry does, or as is usual."""
+    entry = find_entry(name)
+    given = {option: value for option, value in options.items() if value is not None}
+    known = find_network(entry.architecture if entry else str(name))
+    if entry:
+        given = {"num_classes": entry.value("num_classes")} | given
+    network = known.build(**given)
+    is_stated = entry is not None and not entry.unstated_input
+    spec = entry.preprocessing if entry and is_stated else usual_input(network)
+    if is_stated or not hasattr(network, "pretrained_cfg"):  # timm's own have one
+        told = describe_network(known, spec, network.num_classes)
+        _describe(network, {"architecture": known.architecture, **told})
+    labels = entry_labels(entry) if entry else ()
+    origin = Origin(architecture=known.architecture, preprocessing=spec, options=_named(given), labels=labels)
+    make_savable(network, origin)
+    return known, network
 
 
 def _origin_of(repo: Repo, source: str | Path, options: Mapping[str, Any]) -> Origin:
     """Describe what a network was loaded from, with the options that it was built with beside the repo's."""
-    name = repo.hub.repo_id if repo.hub else name_of(source)
     stated = repo.identity
     parent = ParentFacts(
-        name=name,
+        name=repo.hub.repo_id if repo.hub else name_of(source),
         commit=repo.hub.commit if repo.hub else None,
         sha256=stated.sha256 if stated.is_whole else digest_file(repo.weights).sha256,
     )
@@ -241,8 +324,15 @@ def _named(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None and name not in own}
 
 
-def _take_features(architecture: str, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
-    return find_network(architecture).take_features(network, out_indices)
+def _take_features(known: Network, network: Classifier, out_indices: OutIndices) -> FeatureMaps:
+    maps, told = known.take_features(network, out_indices), network.pretrained_cfg
+    _describe(maps, {name: told[name] for name in told if name not in ("num_classes", "classifier")})
+    return maps
+
+
+def _describe(network: Classifier | FeatureMaps, told: Mapping[str, Any]) -> None:
+    """Set what timm and its tools ask a network for, under both names."""
+    network.pretrained_cfg = network.default_cfg = dict(told)
 
 
 def _require_device(device: str | torch.device | None) -> None:
@@ -278,6 +368,7 @@ def load_network(
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
     network.load_state_dict(tensors, assign=True)
+    _describe(network, config.pretrained_cfg)
     if num_classes is not None and num_classes != config.num_classes:
         require_whole("num_classes", num_classes, 0)
         known.ask(network.reset_classifier, num_classes)

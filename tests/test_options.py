@@ -176,10 +176,12 @@ def test_an_option_that_would_change_nothing_is_misuse(option, words, places, ow
 #: The keywords of each public function that every call heeds, and calls that have no use for the others.
 FUNCTIONS = {
     "AutoModel.from_pretrained": (
-        "in_chans device dtype features_only cache_dir local_files_only token trusted_key allow_nonfinite",
+        """in_chans device dtype features_only cache_dir local_files_only token trusted_key allow_nonfinite
+        output_stride drop_path_rate""",
         {
             "revision": lambda call, staged: call(staged, revision="main"),
             "num_classes": lambda call, staged: call(staged, features_only=True, num_classes=5),
+            "drop_rate": lambda call, staged: call(staged, features_only=True, drop_rate=0.5),
             "out_indices": lambda call, staged: call(staged, out_indices=(1,)),
         },
     ),
@@ -193,12 +195,17 @@ FUNCTIONS = {
     "apply_plan": ("token patience", {}),
     "convert_checkpoint": ("expected identity sha256 wrapper as_float32 allow_nonfinite", {}),
     "create_model": (
-        "pretrained in_chans features_only output_stride drop_path_rate",
+        "pretrained in_chans features_only output_stride drop_path_rate device dtype",
         {
             "num_classes": lambda call, staged: call("rexnet_100", features_only=True, num_classes=5),
             "drop_rate": lambda call, staged: call("rexnet_100", features_only=True, drop_rate=0.5),
             "out_indices": lambda call, staged: call("rexnet_100", out_indices=(1,)),
             "allow_nonfinite": lambda call, staged: call("rexnet_100", allow_nonfinite=True),
+            "revision": lambda call, staged: call("rexnet_100", revision="main"),
+            "cache_dir": lambda call, staged: call("rexnet_100", cache_dir="folder"),
+            "local_files_only": lambda call, staged: call("rexnet_100", local_files_only=True),
+            "token": lambda call, staged: call("rexnet_100", token="hf_1"),
+            "trusted_key": lambda call, staged: call("rexnet_100", trusted_key="key.pem"),
         },
     ),
     "evaluate_models": ("options out_dir cache_dir on_progress command", {}),

@@ -5,7 +5,8 @@ Nothing here needs torch: a family's tensors are planned without it where the fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,7 @@ from rexnet_hub.errors import NetworkError, UsageError, network_problems
 from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
 
 if TYPE_CHECKING:
-    from rexnet_hub.nets.modules import Classifier, FeatureMaps
+    from rexnet_hub.nets.modules import Classifier, FeatureMaps, OutIndices
 
 
 Answer = TypeVar("Answer")
@@ -118,8 +119,7 @@ class Family:
         architectures: The configuration of each network, by its name.
         plan: From configuration, `num_classes` and `in_chans` to the tensors.
         parts: From a configuration to what others must know.
-        build: From configuration, `num_classes`, `in_chans`, `init` (whether start weights are drawn) and
-            options to the network.
+        build: From configuration, `num_classes`, `in_chans` and options to the network.
         take_features: From a whole network and `out_indices` to one that gives feature maps.
         options: What else a network takes, and which values.
         fixed: From a configuration to the arguments of timm's that can only have these values here.
@@ -131,7 +131,7 @@ class Family:
     plan: Callable[..., TensorPlan]
     parts: Callable[[Any], Parts]
     build: Callable[..., Classifier]
-    take_features: Callable[[Any, Sequence[int] | None], FeatureMaps]
+    take_features: Callable[[Any, OutIndices], FeatureMaps]
     options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
     fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
     key_maps: Callable[[], tuple[KeyMap, ...]] = tuple
@@ -229,14 +229,19 @@ class Network:
             return f"{self.architecture} takes pictures of {parts.input_px} px alone, not of {input_px}"
         return _try_size(self, input_px)
 
-    def build(self, **options: Any) -> Classifier:
-        """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.
+    def build(self, *, init: bool = True, **options: Any) -> Classifier:
+        """Build it, with `num_classes`, `in_chans` and what else its family takes.
+
+        Args:
+            init: Whether start weights are drawn; else they are whatever memory held, to be loaded over.
 
         Raises:
             UsageError: An option is none of the family's, or out of range.
             NetworkError: The provider cannot build it.
         """
-        usual = ("num_classes", "in_chans", "init", *self.family.options)
+        from rexnet_hub.nets.modules import Undrawn
+
+        usual = ("num_classes", "in_chans", *self.family.options)
         if unknown := [name for name in options if name not in usual]:
             takes = ", ".join(usual)
             raise UsageError(f"{self.architecture} takes no {', '.join(unknown)}; it takes {takes}")
@@ -249,9 +254,10 @@ class Network:
         for name in ("drop_rate", "drop_path_rate"):
             if not is_part(rate := options.get(name, 0)):
                 raise UsageError(f"{name} is {rate}; it lies in 0..1")
-        return self.ask(self.family.build, self.config, **options)
+        with nullcontext() if init else Undrawn():
+            return self.ask(self.family.build, self.config, **options)
 
-    def take_features(self, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
+    def take_features(self, network: Classifier, out_indices: OutIndices) -> FeatureMaps:
         """Cut a whole network down to its feature maps."""
         return self.ask(self.family.take_features, network, out_indices)
 

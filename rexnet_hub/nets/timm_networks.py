@@ -22,7 +22,7 @@ from rexnet_hub.nets.state_dict import Shape, table_of
 if TYPE_CHECKING:
     from torch import nn
 
-    from rexnet_hub.nets.modules import Classifier, FeatureMaps
+    from rexnet_hub.nets.modules import Classifier, FeatureMaps, OutIndices
 
 EXTRA = "timm"
 _VERSION = re.compile(r"^__version__ = ['\"](.+)['\"]", re.MULTILINE)
@@ -194,15 +194,13 @@ def _list(named: str | Sequence[str] | None) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named or ())
 
 
-def _build_classifier(
-    architecture: str, *, init: bool = True, in_chans: int = 3, **options: Any
-) -> Classifier:
+def _build_classifier(architecture: str, *, in_chans: int = 3, **options: Any) -> Classifier:
     network: Classifier = _build(architecture, in_chans=in_chans, **options)
     network.in_chans = in_chans
     return network
 
 
-def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
+def _take_features(network: Classifier, out_indices: OutIndices) -> FeatureMaps:
     from timm.models import FeatureInfo
 
     from rexnet_hub.nets.modules import IntermediateMaps, choose_maps
@@ -210,5 +208,5 @@ def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> Fe
     taps = getattr(network, "feature_info", ())
     if not hasattr(network, "forward_intermediates") or not taps:
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
-    chosen = choose_maps(len(taps), out_indices)
+    chosen = sorted({*choose_maps(len(taps), out_indices)})
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))

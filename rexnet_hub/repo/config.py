@@ -47,6 +47,7 @@ class RepoConfig:
         names_receipt: Whether a receipt must be there, as in what we wrote; what transformers fine-tuned
             keeps our keys, and has none.
         options: More arguments of the network, as the file gives them.
+        pretrained_cfg: What the file says in all, as timm keeps it with a network.
     """
 
     architecture: str
@@ -58,6 +59,7 @@ class RepoConfig:
     model: str | None = None
     names_receipt: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -77,7 +79,6 @@ def render_config(entry: Entry) -> str:
     if problem := network.find_size_problem(spec.input_px):
         raise IndexReadError(f"{entry.location}: {entry.name}: {problem}")
     parts = network.parts
-    pool_size = parts.pool_size(spec.input_px)
     num_classes, args = entry_classes(entry), entry_options(entry)
     args.pop("num_classes")
     config: dict[str, Any] = {
@@ -95,26 +96,32 @@ def render_config(entry: Entry) -> str:
     # Without names of their own transformers takes a thousand classes for ImageNet's.
     if num_classes == len(imagenet) and list(labels) != imagenet:
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
-    config["pretrained_cfg"] = {
-        "input_size": [args.get("in_chans", 3), spec.input_px, spec.input_px],
-        "fixed_input_size": parts.is_fixed_size,
-        "interpolation": spec.interpolation,
-        "crop_pct": spec.crop_fraction,
-        "crop_mode": spec.crop_mode,
-        "mean": list(spec.mean),
-        "std": list(spec.std),
-        "num_classes": num_classes,
-    }
-    if pool_size:
-        config["pretrained_cfg"]["pool_size"] = [pool_size, pool_size]
-    ends = {"first_conv": parts.first_conv, "classifier": parts.classifier}  # one is a text, as timm has it
-    config["pretrained_cfg"] |= {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
+    config["pretrained_cfg"] = describe_network(network, spec, num_classes, args.get("in_chans", 3))
     if labels:  # timm reads them here, and drops them when it replaces the classifier
         config["pretrained_cfg"]["label_names"] = labels
     if entry.license_id:
         config["pretrained_cfg"]["license"] = entry.license_id
     config[OWN_KEY] = {"name": entry.name, "receipt": "receipt.json", **dict([ORIENTATION])}
     return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def describe_network(network: Network, spec: Preprocessing, num_classes: int, in_chans: int = 3) -> Keys:
+    """Describe a network and its pictures as timm's `pretrained_cfg` does."""
+    parts = network.parts
+    told: Keys = {
+        "input_size": (in_chans, spec.input_px, spec.input_px),
+        "fixed_input_size": parts.is_fixed_size,
+        "interpolation": spec.interpolation,
+        "crop_pct": spec.crop_fraction,
+        "crop_mode": spec.crop_mode,
+        "mean": spec.mean,
+        "std": spec.std,
+        "num_classes": num_classes,
+    }
+    if pool_size := parts.pool_size(spec.input_px):
+        told["pool_size"] = (pool_size, pool_size)
+    ends = {"first_conv": parts.first_conv, "classifier": parts.classifier}  # one is a text, as timm has it
+    return told | {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
 
 
 def _is_count(least: int, most: int) -> Callable[[Any], bool]:
@@ -125,10 +132,6 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and abs(value) < MAX_NUMBER  # NaN is not
 
 
-def _is_three(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(_is_number(number) for number in value)
-
-
 def _is_of_channels(value: Any) -> bool:
     """Check numbers of R, G and B, or as timm writes them for other channels: one number, often once each."""
     is_list = isinstance(value, list) and 0 < len(value) <= MAX_CHANNELS and all(map(_is_number, value))
@@ -136,7 +139,7 @@ def _is_of_channels(value: Any) -> bool:
 
 
 def _is_square(value: Any) -> bool:
-    if not _is_three(value) or value[1] != value[2]:
+    if not _is_of_channels(value) or len(value) != 3 or value[1] != value[2]:
         return False
     return _is_count(1, MAX_CHANNELS)(value[0]) and _is_count(1, MAX_SIDE_PX)(value[1])
 
@@ -233,6 +236,9 @@ def read_config(file: Path) -> RepoConfig:
     )
     names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
     usual: Keys = {"in_chans": size[0], "options": options}
+    told = {key.removeprefix("pretrained_cfg."): value for key, value in keys.items() if "cfg." in key}
+    told |= {"label_names": [*names] or None, "input_size": [given.get("in_chans", size[0]), *size[1:]]}
+    told |= {name: given[name] for name in ("architecture", "num_classes")}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
@@ -240,6 +246,7 @@ def read_config(file: Path) -> RepoConfig:
         sha256=sha256,
         label_names=names,
         preprocessing=preprocessing,
+        pretrained_cfg={key: value for key, value in told.items() if value is not None},
         model=own["name"] if isinstance(own.get("name"), str) else None,
         names_receipt="receipt" in own and "transformers_version" not in keys,
     )

@@ -1,15 +1,18 @@
 """The network equals timm's, in every variant and every way that people use it."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
-from closeness import ROUNDINGS, assert_same_numbers
+from closeness import assert_same_numbers
 from timm.models import adapt_input_conv
+from twins import twins
 
 from rexnet_hub.errors import UnknownModelError, UsageError
 from rexnet_hub.nets import find_network
-from rexnet_hub.nets.families.rexnet.blocks import ReXNetFeatures
-from rexnet_hub.nets.families.rexnet.shapes import CONFIGS
+from rexnet_hub.nets.families.rexnet.blocks import ReXNet, ReXNetFeatures
+from rexnet_hub.nets.families.rexnet.shapes import CONFIGS, ReXNetConfig
 from rexnet_hub.nets.modules import adapt_stem
 
 PARAMETERS = {
@@ -26,21 +29,6 @@ PARAMETERS = {
 }
 
 
-def twins(name, *, seed=0, **settings):
-    """Build timm's network and ours with the same tensors, batch norms away from their start."""
-    torch.manual_seed(seed)
-    theirs = timm.create_model(name, **settings)
-    for module in theirs.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.running_mean, 0, 0.1)
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
-            torch.nn.init.normal_(module.bias, 0, 0.1)
-    ours = find_network(name).build(init=False, **settings)
-    ours.load_state_dict(theirs.state_dict())
-    return theirs.eval(), ours.eval()
-
-
 SMALL, ODD, USUAL = (97, 65), (193, 161), (224, 224)
 SIZES = [
     *((name, SMALL) for name in CONFIGS),
@@ -52,12 +40,25 @@ SIZES = [
 @pytest.mark.parametrize(("name", "size"), SIZES)
 @torch.inference_mode()
 def test_logits_equal_timms(name, size):
-    """With timm's weights copied in, logits are timm's but for rounding, at odd sizes and at 224."""
+    """With timm's weights logits are timm's to the last bit, at odd sizes and at 224."""
     theirs, ours = twins(name)
-    x = torch.randn(1, 3, *size)
+    x = torch.randn(2, 3, *size)
     expected = theirs(x)
     assert expected.std() > 1e-3
-    assert_same_numbers(ours(x), expected)
+    assert torch.equal(ours(x), expected)
+
+
+@pytest.mark.parametrize(("width", "divisor"), [(1.1, 1), (1.7, 4), (2.5, 16)])
+@torch.inference_mode()
+def test_any_width_is_timms(width, divisor):
+    """A width that has no name is drawn as timm draws it, and gives its logits."""
+    networks = []
+    for build in (timm.models.rexnet.RexNet, None):
+        torch.manual_seed(0)
+        config = ReXNetConfig(width=width, divisor=divisor)
+        networks.append((build(width_mult=width, ch_div=divisor) if build else ReXNet(config)).eval())
+    x = torch.randn(2, 3, *SMALL)
+    assert torch.equal(networks[1](x), networks[0](x))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -78,20 +79,16 @@ def test_tensors_are_the_planned_ones_and_timms(name):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_training_draws_what_timm_draws(name):
-    """In training, dropout and drop-path give timm's logits from the same seed, and its gradients.
-
-    In double precision, since the batch norms of a small batch multiply what was rounded.
-    """
+    """In training, dropout and drop-path give timm's logits from the same seed, and its gradients."""
     theirs, ours = twins(name, drop_rate=0.3, drop_path_rate=0.2)
-    x = torch.randn(3, 3, 64, 64, dtype=torch.float64)
+    x = torch.randn(3, 3, 64, 64)
     out = []
-    for network in (theirs.double().train(), ours.double().train()):
+    for network in (theirs.train(), ours.train()):
         torch.manual_seed(5)
         logits = network(x)
         logits.square().mean().backward()
-        out.append((logits.detach(), network.stem.conv.weight.grad))
-    for found, expected in zip(out[1], out[0], strict=True):
-        assert_same_numbers(found, expected, roundings=10**6 * ROUNDINGS)
+        out.append((logits.detach(), *(parameter.grad for parameter in network.parameters())))
+    assert all(map(torch.equal, out[1], out[0]))
     assert not torch.equal(ours(x), out[1][0])  # the next draw is another
 
 
@@ -103,13 +100,13 @@ def test_features_equal_timms(output_stride):
     taps = ReXNetFeatures(ours)
     x = torch.randn(1, 3, 96, 96)
     _, expected = theirs.forward_intermediates(x)
-    for found in (taps(x), ours.forward_intermediates(x)):
+    for found in (taps(x), ours.forward_intermediates(x)[1]):
         assert len(found) == 5
         for ours_map, theirs_map in zip(found, expected, strict=True):
-            assert_same_numbers(ours_map, theirs_map)
+            assert torch.equal(ours_map, theirs_map)
     assert taps.feature_info.channels() == [info["num_chs"] for info in theirs.feature_info]
     assert taps.feature_info.reduction() == [min(stride, output_stride) for stride in (2, 4, 8, 16, 32)]
-    assert_same_numbers(ours.forward_features(x), theirs.forward_features(x))
+    assert torch.equal(ours.forward_features(x), theirs.forward_features(x))
 
 
 @torch.inference_mode()
@@ -131,10 +128,10 @@ def test_pools_and_pre_logits_equal_timms(pool):
     """Every pooling gives timm's logits and timm's features before the classifier."""
     theirs, ours = twins("rexnet_100", global_pool=pool, num_classes=7)
     x = torch.randn(2, 3, 64, 64)
-    assert_same_numbers(ours(x), theirs(x))
+    assert torch.equal(ours(x), theirs(x))
     maps = theirs.forward_features(x)
     expected = theirs.forward_head(maps, pre_logits=True)
-    assert_same_numbers(ours.forward_head(maps, pre_logits=True), expected)
+    assert torch.equal(ours.forward_head(maps, pre_logits=True), expected)
 
 
 @torch.inference_mode()
@@ -185,15 +182,13 @@ def test_checkpointing_changes_memory_not_gradients():
 
 @torch.inference_mode()
 def test_channels_last_and_bf16_run():
-    """Channels-last gives the same logits; bf16 gives near ones in bf16."""
-    _, ours = twins("rexnet_100")
-    x = torch.randn(2, 3, 64, 64)
-    expected = ours(x)
-    ours.to(memory_format=torch.channels_last)
-    assert_same_numbers(ours(x.to(memory_format=torch.channels_last)), expected)
-    half = ours.to(torch.bfloat16)(x.to(torch.bfloat16))
+    """Channels-last and bf16 give what they give in timm."""
+    x = torch.randn(2, 3, 64, 64).to(memory_format=torch.channels_last)
+    theirs, ours = (network.to(memory_format=torch.channels_last) for network in twins("rexnet_100"))
+    assert torch.equal(ours(x), theirs(x))
+    half = ours.bfloat16()(x.bfloat16())
     assert half.dtype == torch.bfloat16
-    assert torch.corrcoef(torch.stack([half.float().flatten(), expected.flatten()]))[0, 1] > 0.99
+    assert torch.equal(half, theirs.bfloat16()(x.bfloat16()))
 
 
 @pytest.mark.slow
@@ -217,15 +212,45 @@ def test_compile_makes_one_graph():
         assert_same_numbers(compiled(x), ours(x))
 
 
-def test_start_weights_are_timms_in_law():
-    """Start weights have the spread that timm's have, layer by layer."""
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_seed_draws_timms_start_weights(name):
+    """From one seed every start weight is timm's, of a new classifier too, and so is the next draw."""
+    drawn = []
+    for build in (timm.create_model, lambda name: find_network(name).build()):
+        torch.manual_seed(4)
+        network: Any = build(name)
+        whole = [tensor.clone() for tensor in network.state_dict().values()]
+        network.double().reset_classifier(10)
+        drawn.append([*whole, *network.state_dict().values(), torch.randn(1)])
+    assert all(map(torch.equal, *drawn))
+
+
+def test_layers_are_torchs_own():
+    """Its layers are of torch's types exactly, by which others find what they quantize, count and fill."""
+    ours: Any = twins("rexnet_100")[1]
+    layers = {type(module) for module in ours.modules() if [*module.parameters(recurse=False)]}
+    assert layers == {torch.nn.Conv2d, torch.nn.BatchNorm2d, torch.nn.Linear}
+
+    before = ours.head.fc.weight.clone()
+    ours.head.fc.reset_parameters()
+    assert not torch.equal(ours.head.fc.weight, before)
+
+    empty = ours.to_empty(device="cpu").eval()
+    for module in empty.modules():
+        getattr(module, "reset_parameters", list)()
+    logits = empty(torch.randn(2, 3, 64, 64))
+    assert logits.isfinite().all()
+    assert logits.std() > 1e-6
+
+
+def test_what_is_loaded_over_is_not_drawn():
+    """Without `init` no random number is used up, and what is built anywhere else is drawn as ever."""
     torch.manual_seed(0)
-    ours, theirs = find_network("rexnet_100").build(), timm.create_model("rexnet_100")
-    for (name, a), (_, b) in zip(ours.state_dict().items(), theirs.state_dict().items(), strict=True):
-        if b.numel() > 1000 and b.min() < b.max():
-            assert abs(a.std() / b.std() - 1) < 0.15, name
-        elif b.min() == b.max():
-            assert torch.equal(a, b), name
+    expected = torch.randn(1)
+    torch.manual_seed(0)
+    find_network("rexnet_100").build(init=False)
+    assert torch.equal(torch.randn(1), expected)
+    assert torch.nn.Linear(9, 9).weight.std() > 0
 
 
 def test_wrong_arguments_say_what_there_is():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from rexnet_hub.nets.family import Family, KeyMap, Parts, TensorPlan, Words, is_
 
 if TYPE_CHECKING:
     from rexnet_hub.nets.families.rexnet.blocks import ReXNet, ReXNetFeatures
+    from rexnet_hub.nets.modules import OutIndices
 
 
 def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -> TensorPlan:
@@ -46,7 +47,7 @@ def _build(config: ReXNetConfig, **options: Any) -> ReXNet:
     return ReXNet(config, **options)
 
 
-def _take_features(network: ReXNet, out_indices: Sequence[int] | None) -> ReXNetFeatures:
+def _take_features(network: ReXNet, out_indices: OutIndices) -> ReXNetFeatures:
     from rexnet_hub.nets.families.rexnet.blocks import ReXNetFeatures
 
     return ReXNetFeatures(network, out_indices)

@@ -8,15 +8,13 @@ Reference implementations:
     timm/models/rexnet.py, huggingface/pytorch-image-models at aa4b5850 (the oracle of our tests)
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]  # exported, but not as mypy asks
 from torch.utils.checkpoint import checkpoint
 
 from rexnet_hub.errors import UsageError
@@ -31,21 +29,7 @@ from rexnet_hub.nets.families.rexnet.shapes import (
     stem_channels,
 )
 from rexnet_hub.nets.family import require_whole
-from rexnet_hub.nets.modules import Classifier, FeatureMaps, choose_maps
-
-
-class Conv2d(nn.Conv2d):
-    """A convolution that leaves its start to `init_weights`, so that loading pays for none."""
-
-    def reset_parameters(self) -> None:
-        """Leave the weights as allocated."""
-
-
-class Linear(nn.Linear):
-    """A linear layer that leaves its start to `init_weights`, so that loading pays for none."""
-
-    def reset_parameters(self) -> None:
-        """Leave the weights as allocated."""
+from rexnet_hub.nets.modules import Classifier, FeatureInfo, FeatureMaps, Info, OutIndices, choose_maps
 
 
 class ConvNorm(nn.Module):
@@ -63,7 +47,7 @@ class ConvNorm(nn.Module):
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = Conv2d(
+        self.conv = nn.Conv2d(
             in_channels,
             out_channels,
             kernel,
@@ -87,9 +71,9 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, squeezed_channels: int) -> None:
         super().__init__()
-        self.fc1 = Conv2d(channels, squeezed_channels, 1)
+        self.fc1 = nn.Conv2d(channels, squeezed_channels, 1)
         self.bn = nn.BatchNorm2d(squeezed_channels)
-        self.fc2 = Conv2d(squeezed_channels, channels, 1)
+        self.fc2 = nn.Conv2d(squeezed_channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
@@ -133,7 +117,8 @@ class LinearBottleneck(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H/stride, W/stride)."""
         out: Tensor = self.conv_pwl(F.relu6(self.se(self.conv_dw(self.conv_exp(x)))))
-        if not (shared := self.shortcut_channels):
+        shared = self.shortcut_channels
+        if not shared:
             return out
         out = self.drop_path(out)
         return torch.cat([out[:, :shared] + x, out[:, shared:]], dim=1)
@@ -142,7 +127,9 @@ class LinearBottleneck(nn.Module):
 class Head(nn.Module):
     """Pool over space, drop, classify."""
 
-    def __init__(self, channels: int, num_classes: int, global_pool: str, drop_rate: float) -> None:
+    def __init__(
+        self, channels: int, num_classes: int, global_pool: str, drop_rate: float, **new: Any
+    ) -> None:
         super().__init__()
         if global_pool not in POOLS:
             raise UsageError(f"global_pool is {global_pool!r}; there are {', '.join(map(repr, POOLS))}")
@@ -151,7 +138,7 @@ class Head(nn.Module):
         self.global_pool = global_pool
         self.num_features = channels * (2 if global_pool == "catavgmax" else 1)
         self.drop = nn.Dropout(drop_rate)
-        self.fc = Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.fc = nn.Linear(self.num_features, num_classes, **new) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map (B, C, H, W) to logits (B, classes), or to (B, C) before the classifier."""
@@ -159,58 +146,33 @@ class Head(nn.Module):
         return x if pre_logits else self.fc(x)
 
     def _pool(self, x: Tensor) -> Tensor:
-        match self.global_pool:
-            case "":
-                return x
-            case "avg":
-                return x.mean((2, 3))
-            case "max":
-                return x.amax((2, 3))
-            case "avgmax":
-                return 0.5 * (x.mean((2, 3)) + x.amax((2, 3)))
-            case _:
-                return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A place where features can be taken: the last block at one stride."""
-
-    block: int  # its index in `features`
-    num_chs: int
-    reduction: int
-
-
-class Taps(tuple[Tap, ...]):
-    """The taps of a network, from the finest to the coarsest."""
-
-    __slots__ = ()
-
-    def choose(self, indices: Sequence[int] | None) -> Taps:
-        """Choose some by `out_indices`, as `choose_maps` does."""
-        return Taps(self[index] for index in choose_maps(len(self), indices))
-
-    def channels(self) -> list[int]:
-        """Channels of each."""
-        return [tap.num_chs for tap in self]
-
-    def reduction(self) -> list[int]:
-        """Stride of each: input pixels per feature pixel."""
-        return [tap.reduction for tap in self]
+        if self.global_pool == "":
+            return x
+        if self.global_pool == "avg":
+            return x.mean((2, 3))
+        if self.global_pool == "max":
+            return x.amax((2, 3))
+        if self.global_pool == "avgmax":
+            return 0.5 * (x.mean((2, 3)) + x.amax((2, 3)))
+        return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
 
 
 def _build_blocks(
     config: ReXNetConfig, output_stride: int, drop_path_rate: float
-) -> tuple[list[nn.Module], Taps]:
-    """Build the blocks; past `output_stride`, dilate instead of striding."""
+) -> tuple[list[nn.Module], list[Info]]:
+    """Build the blocks; past `output_stride`, dilate instead of striding.
+
+    Returns:
+        The blocks; and of the last one at each stride what timm's `FeatureInfo` says of it.
+    """
     plans = plan_blocks(config)
     blocks: list[nn.Module] = []
-    taps: list[Tap] = []
+    taps: list[Info] = []
     reduction, dilation = 2, 1  # the stem has halved the picture
     for index, plan in enumerate(plans):
         stride, next_dilation = plan.stride, dilation
         if stride > 1:
-            taps.append(Tap(index - 1, plan.in_channels, reduction))
+            taps.append(_tap(index - 1, plan.in_channels, reduction))
             if reduction >= output_stride:
                 stride, next_dilation = 1, dilation * stride
         blocks.append(
@@ -223,11 +185,42 @@ def _build_blocks(
             )
         )
         reduction, dilation = reduction * stride, next_dilation
-    taps.append(Tap(len(plans) - 1, plans[-1].out_channels, reduction))
-    return blocks, Taps(taps)
+    taps.append(_tap(len(plans) - 1, plans[-1].out_channels, reduction))
+    return blocks, taps
 
 
-class ReXNet(Classifier):
+def _tap(block: int, channels: int, reduction: int) -> Info:
+    return {"num_chs": channels, "reduction": reduction, "module": f"features.{block}"}
+
+
+class Trunk(nn.Module):
+    """The stem and the blocks of a ReXNet."""
+
+    def __init__(self, stem: nn.Module, features: nn.Sequential) -> None:
+        super().__init__()
+        self.stem, self.features = stem, features
+        self.grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Set whether training stores only each block's input and recomputes the rest backward."""
+        self.grad_checkpointing = enable
+
+    def _run(self, x: Tensor, ends: list[int] | None, until: int) -> tuple[Tensor, list[Tensor]]:
+        """Run the blocks up to one; return what it gave, and what those of `ends` gave on the way."""
+        x = self.stem(x)
+        maps: list[Tensor] = []
+        for number, block in enumerate(self.features):
+            if number <= until:
+                if self.grad_checkpointing and not is_scripting():
+                    x = checkpoint(block, x, use_reentrant=False)
+                else:
+                    x = block(x)
+                if ends is not None and number in ends:
+                    maps.append(x)
+        return x, maps
+
+
+class ReXNet(Trunk, Classifier):
     """A ReXNet classifier.
 
     Args:
@@ -237,11 +230,12 @@ class ReXNet(Classifier):
         output_stride: 32, 16 or 8: how much smaller the last feature map is than the picture.
         drop_rate: Dropout before the classifier, in 0..1.
         drop_path_rate: Stochastic depth of the last block, in 0..1; it grows linearly from 0 at the first.
-        init: Whether to draw start weights; without, they are whatever memory held, to be loaded over.
 
     Attributes:
         num_features: Channels of the last feature map.
-        feature_info: The five taps that `features_only` hands out.
+        head_hidden_size: Channels before the classifier.
+        feature_info: Of each of the five taps that `features_only` hands out, what timm says of it.
+        stage_ends: The block at each.
     """
 
     def __init__(
@@ -254,24 +248,29 @@ class ReXNet(Classifier):
         output_stride: int = 32,
         drop_rate: float = DROP_RATE,
         drop_path_rate: float = 0.0,
-        init: bool = True,
     ) -> None:
-        super().__init__()
         if output_stride not in OUTPUT_STRIDES:
             problem = f"output_stride is {output_stride}; there are {', '.join(map(str, OUTPUT_STRIDES))}"
             raise UsageError(problem)
-        self.config, self.num_classes = config, num_classes
-        self.in_chans, self.drop_rate = in_chans, drop_rate
-        self.grad_checkpointing = False
-        self.num_features = head_channels(config)
-
-        blocks, self.feature_info = _build_blocks(config, output_stride, drop_path_rate)
-        last = ConvNorm(plan_blocks(config)[-1].out_channels, self.num_features, activate=True)
-        self.stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, activate=True)
-        self.features = nn.Sequential(*blocks, last)
-        self.head = Head(self.num_features, num_classes, global_pool, drop_rate)
-        if init:
-            self.apply(init_weights)
+        channels = head_channels(config)
+        # In the order of timm, so that the same seed draws the same numbers.
+        stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, activate=True)
+        blocks, taps = _build_blocks(config, output_stride, drop_path_rate)
+        last = ConvNorm(plan_blocks(config)[-1].out_channels, channels, activate=True)
+        super().__init__(stem, nn.Sequential(*blocks, last))
+        self.head = Head(channels, num_classes, global_pool, drop_rate)
+        self.config, self.num_classes, self.in_chans, self.drop_rate = (
+            config,
+            num_classes,
+            in_chans,
+            drop_rate,
+        )
+        self.num_features, self.head_hidden_size = channels, self.head.num_features
+        self.feature_info = taps
+        self.stage_ends = [int(tap["module"].rpartition(".")[2]) for tap in taps]
+        # What timm's savers write besides classes, channels and pooling.
+        self._model_args = {} if output_stride == OUTPUT_STRIDES[0] else {"output_stride": output_stride}
+        self.apply(init_weights)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised RGB pictures (B, 3, H, W) to logits (B, classes)."""
@@ -279,75 +278,98 @@ class ReXNet(Classifier):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Map (B, 3, H, W) to the last feature map (B, num_features, H/32, W/32)."""
-        x = self.stem(x)
-        for block in self.features:
-            x = self._run(block, x)
-        return x
+        return self._run(x, None, len(self.features))[0]
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map the last feature map to logits, or with `pre_logits` to the pooled features."""
         logits: Tensor = self.head(x, pre_logits)
         return logits
 
-    def forward_intermediates(self, x: Tensor, indices: Sequence[int] | None = None) -> list[Tensor]:
-        """Return features on the way.
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: OutIndices = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Return the last feature map, and features on the way, with timm's arguments.
 
         Args:
             x: (B, 3, H, W).
-            indices: Which of the five taps, 0 the finest; negative counts from the coarsest; None for all.
+            indices: Which of the five taps, 0 the finest; negative counts from the coarsest; a number for so
+                many of the coarsest; None for all.
+            norm: Without effect: there is no norm behind the blocks.
+            stop_early: Whether to run no block behind the last tap that is asked for.
+            output_fmt: Only NCHW.
+            intermediates_only: Whether to return the features on the way alone.
 
         Returns:
-            A map (B, C, H/stride, W/stride) for each tap, in network order.
+            Of the features on the way a map (B, C, H/stride, W/stride) for each tap, in network order.
         """
-        return take_features(self.stem(x), self.features, self.feature_info.choose(indices), self._run)
+        if output_fmt != "NCHW":
+            raise UsageError(f"output_fmt is {output_fmt!r}; maps here are NCHW")
+        ends = [self.stage_ends[index] for index in choose_maps(len(self.stage_ends), indices)]
+        stops = stop_early and max(ends) < self.stage_ends[-1]  # behind the last tap is a part of the result
+        x, maps = self._run(x, ends, max(ends) if stops else len(self.features))
+        return maps if intermediates_only else (x, maps)
 
-    def _run(self, block: nn.Module, x: Tensor) -> Tensor:
-        recompute = self.grad_checkpointing and torch.is_grad_enabled()
-        out: Tensor = checkpoint(block, x, use_reentrant=False) if recompute else block(x)
-        return out
+    def prune_intermediate_layers(
+        self, indices: OutIndices = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Remove what lies behind the last of some taps, with timm's arguments; return their numbers.
+
+        Args:
+            indices: As of `forward_intermediates`.
+            prune_norm: Whether the last convolution goes also where the last tap stays.
+            prune_head: Likewise.
+        """
+        chosen = choose_maps(len(self.stage_ends), indices)
+        last = max(chosen)
+        if prune_norm or prune_head or last < len(self.stage_ends) - 1:
+            self.features = self.features[: self.stage_ends[last] + 1]
+            self.num_features = self.feature_info[last]["num_chs"]
+            self.reset_classifier(0, "")
+        return chosen
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Return by which names parameters belong together, the first layers first, as timm does."""
+        return {"stem": r"^stem", "blocks": r"^features\.(\d+)"}
 
     def get_classifier(self) -> nn.Module:
         """Return the last linear layer, or the identity when there are no classes."""
         return self.head.fc
 
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the classifier by a newly drawn one; 0 classes removes it."""
+    def reset_classifier(
+        self,
+        num_classes: int,
+        global_pool: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Replace the classifier by a newly drawn one, of the device and dtype of the rest; 0 removes it."""
         require_whole("num_classes", num_classes, 0)
-        old = next(self.parameters())
+        rest = next(self.parameters())
+        new = {"device": device or rest.device, "dtype": dtype or rest.dtype}
         pool = self.head.global_pool if global_pool is None else global_pool
-        head = Head(self.num_features, num_classes, pool, self.drop_rate).apply(init_weights)
-        self.head = head.to(device=old.device, dtype=old.dtype).train(self.training)
-        self.num_classes = num_classes
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Set whether training stores only each block's input and recomputes the rest backward."""
-        self.grad_checkpointing = enable
+        self.head = Head(self.num_features, num_classes, pool, self.drop_rate, **new).train(self.training)
+        self.num_classes, self.head_hidden_size = num_classes, self.head.num_features
 
 
-class ReXNetFeatures(FeatureMaps):
+class ReXNetFeatures(Trunk, FeatureMaps):
     """A ReXNet cut down to its feature maps; its tensors are named as in the whole network."""
 
-    def __init__(self, network: ReXNet, out_indices: Sequence[int] | None = None) -> None:
-        super().__init__()
-        self.feature_info = network.feature_info.choose(out_indices)
-        self.stem = network.stem
-        self.features = network.features[: self.feature_info[-1].block + 1]
+    def __init__(self, network: ReXNet, out_indices: OutIndices = None) -> None:
+        chosen = sorted({*choose_maps(len(network.feature_info), out_indices)})
+        ends = [network.stage_ends[index] for index in chosen]
+        super().__init__(network.stem, network.features[: ends[-1] + 1])
+        self.ends, self.in_chans = ends, network.in_chans
+        self.feature_info = FeatureInfo(network.feature_info, chosen)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to a map (B, C, H/stride, W/stride) for each tap, the finest first."""
-        return take_features(self.stem(x), self.features, self.feature_info, lambda block, x: block(x))
-
-
-def take_features(
-    x: Tensor, blocks: nn.Sequential, taps: Taps, run: Callable[[nn.Module, Tensor], Tensor]
-) -> list[Tensor]:
-    """Run blocks up to the last tap, and return what each tap gives, in network order."""
-    wanted, taken = {tap.block for tap in taps}, []
-    for index, block in enumerate(blocks[: taps[-1].block + 1]):
-        x = run(block, x)
-        if index in wanted:
-            taken.append(x)
-    return taken
+        return self._run(x, self.ends, self.ends[-1])[1]
 
 
 def init_weights(module: nn.Module) -> None:
