@@ -159,17 +159,15 @@ def run_validate(args: argparse.Namespace) -> int:
     mistakes are fixed where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
-    from rexnet_hub.index.lock import require_own_index
     from rexnet_hub.index.problems import render_problems
 
-    if args.fix and not args.paths:
-        require_own_index()
-    index = load_index(args.paths or None, root=args.root, count_all=True)
-    if args.fix and any(problem.fix for problem in index.problems):
-        from rexnet_hub.index.reading.fix import fix_files
+    if args.fix:
+        from rexnet_hub.index.change import fix_files
 
-        for file, count in fix_files(index.problems):
+        fixed, index = fix_files(args.paths or None, root=args.root)
+        for file, count in fixed:
             show(f"{file}: {count} fixed", stream=sys.stderr)
+    else:
         index = load_index(args.paths or None, root=args.root, count_all=True)
     problems = index.problems
     text = render_problems(problems, args.format).rstrip("\n")
