@@ -10,6 +10,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
-from rexnet_hub.index import Entry, Index, load_index
+from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
+from rexnet_hub.index.change import Draft, change_index
+from rexnet_hub.index.edits import append_model, as_read, open_source, read_model, set_value
 from rexnet_hub.index.entry import INPUT_FIELDS, Location, is_imagenet
 from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
-from rexnet_hub.index.reading.fix import append_model
+from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
@@ -30,7 +33,6 @@ from rexnet_hub.recipe import ARGUMENTS
 from rexnet_hub.repo.folder import released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
-from rexnet_hub.whole_files import write_whole
 
 #: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
 LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
@@ -126,34 +128,79 @@ def add_entry(
     """
     require_own_index()
     index = load_index()
-    old = next((entry for entry in index.models if entry.name == new.name), None)
+    old = _find_old(index, new.name)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
         log = _read_log(new.training_log) if new.training_log else {}
         contents = _measure(checkpoint, weights, _said_networks(new, log))
         if upload is not None:
             contents = replace(contents, released=contents.receipt.output)
+        collection = _find_collection(index, new.collection)
+        if new.supersedes is not None:
+            index.find(new.supersedes)
+        model = _entry(new, contents, log, checkpoint, collection)
         if old is not None:
             _require_same(old, contents, home=new.weights_url if upload else None)
-            location = old.location
-        else:
-            collection = _find_collection(index, new.collection)
-            if new.supersedes is not None:
-                index.find(new.supersedes)
-            model = _entry(new, contents, log, checkpoint, collection)
-            if upload is not None:
-                model["Weights"] = str(upload(weights, contents.receipt))
-            location = _append(index_file or collection.location.file, model)
-    if new.supersedes is not None:
-        _mark_superseded(load_index().find(new.supersedes), new.name)
-    entry = load_index().find(new.name)
+            _require_claims(old, model, but=() if new.weights_url and not upload else ("Weights",))
+        elif upload is not None:
+            model["Weights"] = str(upload(weights, contents.receipt))
+
+    def change(draft: Draft) -> None:
+        if new.supersedes is not None:
+            _mark_superseded(draft, new.supersedes, new.name)
+        if old is None:
+            if (other := _find_old(draft.index, new.name)) is not None:
+                raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
+            draft.edit(index_file or collection.location.file, append_model, model)
+
+    entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
+    return Added(location=entry.location, architecture=contents.architecture, was_there=old is not None)
+
+
+def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
+    """Put another checkpoint under the name of a model that was not published, measured anew.
+
+    What is measured of it is written over; every other claim stays, and is to be thought of.
+
+    Raises:
+        UsageError: Others may load the model already.
+        CheckpointError, IndexReadError, FileProblem: As of `add_entry`; nothing is changed.
+    """
+    require_own_index()
+    old = load_index().find(name)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        said = {f"{old.location}, ID": old.architecture}
+        contents = _measure(checkpoint, Path(scratch) / WEIGHTS_FILE, said)
+
+    def change(draft: Draft) -> None:
+        require_unpublished(name, f"a better checkpoint gets a name of its own, with --supersedes {name}")
+        entry = draft.index.find(name)
+        values = {
+            "Metadata/Parameters": contents.parameters,
+            "Metadata/File Size": contents.released.size_bytes,
+            "Metadata/Num Classes": contents.num_classes,
+            "Weights": weights_url or checkpoint.resolve().as_uri(),
+            "SHA256": contents.released.sha256,
+        }
+        for steps, value in values.items():
+            draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
+
+    return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
+
+
+def _find_old(index: Index, name: str) -> Entry | None:
+    return next((entry for entry in index.models if entry.name == name), None)
+
+
+def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
+    """Return the lock with what was measured of a model; of new weights nothing else holds."""
+    entry = index.find(name)
     fresh = replace(
         measure_model(entry),
         released=MeasuredFile.of(contents.released),
         safetensors=MeasuredFile.of(contents.receipt.output),
     )
-    update_lock(lambda lock: lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh)))
-    return Added(location=location, architecture=contents.architecture, was_there=old is not None)
+    return lock.with_model(name, merge_measured(entry, Measured() if is_new else lock.of(name), fresh))
 
 
 def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
@@ -303,34 +350,33 @@ def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> d
     return {_label(field): log[key] for key, field in LOGGED.items() if log.get(key) not in (None, "", [])}
 
 
-def _append(file: Path, model: Mapping[str, Any]) -> Location:
-    """Append to the file, and take it back if the index is not valid with it."""
-    before = file.read_bytes()
-    errors = {str(problem) for problem in load_index().errors}
-    location = append_model(file, model)
-    if wrong := [str(p) for p in load_index().errors if str(p) not in errors]:
-        write_whole(file, before)
-        raise UsageError("the entry would not be valid, so the index is as it was:\n" + "\n".join(wrong))
-    return location
+def _require_claims(old: Entry, model: Mapping[str, Any], *, but: Sequence[str]) -> None:
+    """Refuse claims that the entry which is there does not make: to be changed, it is edited."""
+    there = dict(flatten(read_model(open_source(old.location.file), old.location)))
+    wanted = flatten(as_read({key: value for key, value in model.items() if key not in but}))
+    if wrong := [
+        f"{key} is {there.get(key, 'not stated')} there, not {text}"
+        for key, text in wanted
+        if not _is_same(there.get(key), text)
+    ]:
+        problem = "is there already, and this says otherwise"
+        advice = f"to change it: rexnet-hub edit {old.name} 'FIELD=VALUE'"
+        raise UsageError(f"{old.location}: {old.name} {problem}: {'; '.join(wrong)}; {advice}")
 
 
-def _mark_superseded(old: Entry, name: str) -> None:
-    """Write into the old entry what replaced it, on a line of its own under its first one."""
+def _is_same(one: str | None, other: str) -> bool:
+    """Return whether two texts state the same, a percentage with its sign or without."""
+    try:
+        return one == other or Decimal(str(one).rstrip("%")) == Decimal(other.rstrip("%"))
+    except InvalidOperation:
+        return False
+
+
+def _mark_superseded(draft: Draft, name: str, by: str) -> None:
+    """Write into the old entry what replaced it."""
+    old = draft.index.find(name)
     claim = old.extra.get("superseded_by")
-    if claim is not None and claim.text == name:
-        return
-    if claim is not None:
-        raise UsageError(f"{old.location}: {old.name} is superseded by {claim.text} already")
-    file, before = old.location.file, old.location.file.read_bytes()
-    lines = before.decode().splitlines(keepends=True)
-    first = lines[old.location.line - 1]
-    newline = "\r\n" if first.endswith("\r\n") else "\n"
-    indent = " " * (old.location.column - 1)
-    lines.insert(old.location.line, f"{indent}Superseded By: {name}{newline}")
-    write_whole(file, "".join(lines).encode())
-    index = load_index()
-    marks = [entry.said("superseded_by") for entry in index.models if entry.name == old.name]
-    if marks[:1] != [name] or index.errors:
-        write_whole(file, before)
-        problem = f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
-        raise UsageError(problem)
+    if claim is not None and claim.text != by:
+        raise UsageError(f"{old.location}: {name} is superseded by {claim.text} already")
+    if claim is None:
+        draft.edit(old.location.file, set_value, old.location, ["Superseded By"], by)

@@ -94,6 +94,22 @@ def append_model(source: YamlSource, model: Mapping[str, Any]) -> YamlSource:
     return after
 
 
+def read_model(source: YamlSource, place: Location) -> Any:
+    """Return what the model at a place says itself, each scalar as its text.
+
+    Raises:
+        IndexReadError: The model stands elsewhere.
+    """
+    return _tree(_find_model(source, place)[1])
+
+
+def as_read(model: Mapping[str, Any]) -> Any:
+    """Return a model as it would be read once it is appended to a file."""
+    models = _models(_find_root(append_model(YamlSource(Path("index.yml"), b"Models: \n"), model)))
+    assert models is not None
+    return _tree(models.items[0])
+
+
 def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> YamlSource:
     """Write a value of the model at a place: over the old one, or as a new key; None removes the key.
 
@@ -365,8 +381,7 @@ def _line_after(source: YamlSource, end: int) -> int:
 def _end_of_item(source: YamlSource, end: int, column: int) -> int:
     """Find the end of a list's item: the comments that follow deeper than its dash are its own."""
     at = end = _line_after(source, end)
-    while at < len(source.text):
-        line = source.text[at : _line_after(source, at)] if source.text[at] != "\n" else "\n"
+    for line in source.text[at:].splitlines(keepends=True):
         at += len(line)
         if (text := line.lstrip()).startswith("#") and len(line) - len(text) > column:
             end = at
@@ -383,8 +398,7 @@ def _as_lines(source: YamlSource, at: int, lines: Iterable[str], column: int) ->
 
 
 def _dump(value: Any) -> list[str]:
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10_000}
-    return yaml.dump(value, Dumper=_Dumper, **options).splitlines()
+    return _yaml(value).splitlines()
 
 
 def _flow(source: YamlSource, value: Any, quote: str = "") -> str:
@@ -397,9 +411,11 @@ def _flow(source: YamlSource, value: Any, quote: str = "") -> str:
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and quote == "'":
         return "'" + value.replace("'", "''") + "'"
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 10_000}
-    text: str = yaml.dump([value], Dumper=_Dumper, default_flow_style=True, **options)
-    return text.strip()[1:-1]
+    return _yaml([value], default_flow_style=True).strip()[1:-1]
+
+
+def _yaml(value: Any, **options: Any) -> str:
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, **options))
 
 
 def _as_number(value: Decimal) -> int | float:

@@ -239,6 +239,18 @@ def require_own_index() -> None:
         )
 
 
+def require_unpublished(name: str, advice: str) -> None:
+    """Refuse to change for others what they may load by its name.
+
+    Raises:
+        UsageError: The model was published.
+    """
+    measured = read_lock().of(name)
+    if measured.hub is not None or measured.published:
+        place = measured.hub.repo_id if measured.hub else measured.published[-1].repo_id
+        raise UsageError(f"{name} was published as {place}, and others may load it: {advice}")
+
+
 def update_lock(change: Callable[[Lock], Lock]) -> Path:
     """Read the zoo's own lock, change it and write it, while no other process can; return its path.
 
