@@ -113,7 +113,6 @@ class AutoModel:
             token=token,
             trusted_key=trusted_key,
         )
-        _require_revisions(name_or_repo_or_folder, access)
         repo = find_repo(name_or_repo_or_folder, access)
         network = load_network(
             repo, num_classes=num_classes, in_chans=in_chans, allow_nonfinite=allow_nonfinite
@@ -157,7 +156,6 @@ class AutoImageProcessor:
             token=token,
             trusted_key=trusted_key,
         )
-        _require_revisions(name_or_repo_or_folder, access)
         source = name_or_repo_or_folder
         config = find_repo_config(source, access) if entry is None else find_repo(source, access).config
         if config.in_chans != 3:
@@ -258,12 +256,6 @@ def create_model(
 
 def _take_features(architecture: str, network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
     return find_network(architecture).take_features(network, out_indices)
-
-
-def _require_revisions(source: str | Path, access: Access) -> None:
-    """Refuse a revision of a folder, which has none."""
-    if Path(source).is_dir() and find_entry(source) is None:
-        refuse_unused(f"the folder {source}", revision=access.revision)
 
 
 def _require_device(device: str | torch.device | None) -> None:

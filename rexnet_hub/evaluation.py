@@ -11,7 +11,7 @@ from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.locate import find_repo
+from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.verify import Finding
 from rexnet_hub.verify.checks import judge_run
 from rexnet_hub.verify.evidence import Evidence
@@ -36,13 +36,12 @@ def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:
-    """Return a name for each source: an index name is its own, a folder or repo has its last part.
+    """Return a name for each source.
 
     Raises:
         UsageError: Two would have one name.
     """
-    named = {Path(source).resolve().name if Path(source).is_dir() else Path(source).name: source
-             for source in dict.fromkeys(sources)}  # fmt: skip
+    named = {name_of(source): source for source in dict.fromkeys(sources)}
     if len(named) < len(set(sources)):
         raise UsageError(f"two of {', '.join(sources)} have one name, and so one record; rename a folder")
     return named

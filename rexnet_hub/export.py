@@ -17,7 +17,7 @@ import torch
 from rexnet_hub.auto import load_network
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
 from rexnet_hub.hub.snapshot import Access
-from rexnet_hub.locate import find_repo
+from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.nets.modules import Classifier
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.whole_files import whole_files
@@ -87,7 +87,7 @@ def export_onnx(
         difference, agreement, images = compare_onnx(network, part, input_px, 0)
         digest = digest_file(part)
         receipt = ExportReceipt(
-            model=Path(source).name,
+            model=name_of(source),
             format="onnx",
             weights_sha256=digest_file(repo.weights).sha256,
             file=out.name,

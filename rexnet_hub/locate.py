@@ -2,7 +2,8 @@
 
 A name of the index is first looked up in the lock: where it was published, its Hub repo is taken at
 the locked commit; where it was not, the released file is converted once, in our own cache. What is
-no name is a folder if there is one, else a Hub id. A `Path` is a folder, whatever it is called.
+no name is a folder if there is one, else a Hub id. A `Path` is a folder, whatever it is called, and so is
+`local-dir:FOLDER`; `hf-hub:OWNER/NAME` is a Hub id, perhaps with `@REVISION`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rexnet_hub.errors import (
     UnknownModelError,
     UsageError,
     file_problems,
+    refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access, Wanted, fetch_again, fetch_config, fetch_repo, is_offline
 from rexnet_hub.identity import Identity, gather
@@ -52,7 +54,33 @@ from rexnet_hub.signing import require_one_signer, require_signature
 from rexnet_hub.terminal import printable
 from rexnet_hub.whole_files import locked
 
+#: How timm writes which of a folder and a Hub id is meant.
+FOLDER_SCHEME, HUB_SCHEME = "local-dir:", "hf-hub:"
+
 log = logging.getLogger(__name__)
+
+
+def read_source(source: str | Path) -> str | Path:
+    """Read what a person names a model by: a Path if it is a folder, else a text without what says nothing.
+
+    Raises:
+        UsageError: It is empty.
+    """
+    if isinstance(source, Path):
+        return source
+    if not source.strip():
+        raise UsageError("no model is named: give a name of the index, a folder, or OWNER/NAME on the Hub")
+    folder = source.removeprefix(FOLDER_SCHEME)
+    if folder != source or source.startswith("~"):
+        return Path(folder).expanduser()
+    return source if Path(source).is_dir() else source.rstrip("/")
+
+
+def name_of(source: str | Path) -> str:
+    """Return what a model is called: an index name is its own, a folder or repo has its last part."""
+    if isinstance(source := read_source(source), Path) or Path(source).is_dir():
+        return Path(source).resolve().name
+    return source.partition("@")[0].rpartition("/")[2]
 
 
 def find_entry(source: str | Path) -> Entry | None:
@@ -60,12 +88,12 @@ def find_entry(source: str | Path) -> Entry | None:
 
     What is wrong in the index is logged, once.
     """
-    if isinstance(source, Path):
+    if isinstance(source := read_source(source), Path):
         return None
     index: Index = load_index()
     if index.errors:
         _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
-    return next((entry for entry in index.models if entry.name == str(source)), None)
+    return next((entry for entry in index.models if entry.name == source), None)
 
 
 @functools.cache
@@ -83,7 +111,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         MismatchError: What is stated of it does not agree.
         SignatureProblem: It must be signed, and is not, or not by the trusted key.
     """
-    access, entry = access or Access(), find_entry(source)
+    access, source, entry = access or Access(), read_source(source), find_entry(source)
     if access.trusted_key is None and (entry is None or entry.claim("trusted_key") is None):
         return _find_unsigned(source, entry, access)
     given = None if access.trusted_key is None else read_signer(access.trusted_key)
@@ -94,7 +122,7 @@ def find_repo(source: str | Path, access: Access | None = None) -> Repo:
         problem = "offline, an identity is checked by Sigstore's keys in a file only"
         raise UsageError(f"{problem}: name it in REXNET_HUB_SIGSTORE")
     repo = _find_unsigned(source, entry, replace(access, trusted_key=str(signer)))
-    by_id = None if Path(source).is_dir() else str(source).rpartition("/")[2]
+    by_id = None if Path(source).is_dir() else name_of(source)
     return require_signature(repo, signer, name=entry.name if entry else by_id)
 
 
@@ -112,26 +140,33 @@ def _find_unsigned(source: str | Path, entry: Entry | None, access: Access) -> R
             raise UsageError(f"{entry.name} is not on a Hub yet, so it has no revision {access.revision!r}")
         return _released_repo(entry, measured, access)
     if Path(source).is_dir():
+        refuse_unused(f"the folder {source}", revision=access.revision)
         return read_repo(Path(source))
     return _hub_repo(_wanted(source, access))
 
 
 def find_repo_config(source: str | Path, access: Access | None = None) -> RepoConfig:
     """Find only the config.json of a folder or Hub repo; arguments as in `find_repo`."""
-    if access and access.trusted_key is not None:
+    access, source = access or Access(), read_source(source)
+    if access.trusted_key is not None:
         return find_repo(source, access).config
     if Path(source).is_dir():
+        refuse_unused(f"the folder {source}", revision=access.revision)
         return read_stated(Path(source))[0]
-    return read_config(fetch_config(_wanted(source, access or Access())).folder / CONFIG_FILE)
+    return read_config(fetch_config(_wanted(source, access)).folder / CONFIG_FILE)
 
 
 def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
         problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
         raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
-    if not is_repo_id(str(source)):
-        raise UnknownModelError(str(source), [known.name for known in load_index().models])
-    return Wanted(repo_id=str(source), **vars(access))
+    repo_id, _, revision = source.removeprefix(HUB_SCHEME).partition("@")
+    if not is_repo_id(repo_id):
+        raise UnknownModelError(source, [known.name for known in load_index().models])
+    if revision:
+        refuse_unused(f"{source}, which names one,", revision=access.revision)
+        access = replace(access, revision=revision)
+    return Wanted(repo_id=repo_id, **vars(access))
 
 
 def _published_repo(entry: Entry, measured: Measured, access: Access) -> Repo:

@@ -89,6 +89,32 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return "\n".join(lines)
 
 
+def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Render rows as wide as the terminal: the last cell is a note, which stands below where it does not fit.
+
+    The cell before it goes on in further lines where it is too long for one.
+    """
+    import textwrap
+
+    columns = terminal_columns()
+    cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
+    fixed = [max(map(len, column)) + 2 for column in zip(headers, *cells, strict=True)][:-2]
+    notes = (len(row[-1]) for row in cells)
+    beside = max(len(headers[-1]), *(length for length in notes if length <= columns // 4), 0)
+    room = max(columns - sum(fixed) - 2 - beside, 20)
+    parts = [textwrap.wrap(row[-2], room, break_on_hyphens=False) or [""] for row in cells]
+    firsts = ([*row[:-2], part[0]] for row, part in zip(cells, parts, strict=True))
+    head, rule, *lines = table(headers[:-1], firsts).split("\n")
+    shown = [f"{head.ljust(len(rule))}  {headers[-1]}", f"{rule}  ---"]
+    for line, row, part in zip(lines, cells, parts, strict=True):
+        is_beside = len(rule) + 2 + len(row[-1]) <= columns
+        shown.append(f"{line.ljust(len(rule))}  {row[-1]}".rstrip() if is_beside else line)
+        shown += [" " * sum(fixed) + more for more in part[1:]]
+        if not is_beside:
+            shown += textwrap.wrap(row[-1], columns, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join(shown)
+
+
 def terminal_columns() -> int:
     """Return how wide the terminal is: as COLUMNS says, else as it says itself, else 80."""
     if (columns := os.environ.get("COLUMNS", "")).isdecimal():

@@ -364,6 +364,15 @@ def test_help_is_no_wider_than_the_terminal(name, run, monkeypatch):
     assert max(map(len, run(name, "--help")[1].splitlines())) <= 80
 
 
+@pytest.mark.parametrize("columns", [60, 100])
+def test_show_is_no_wider_than_the_terminal(run, monkeypatch, columns):
+    """What is too long for a line goes on in the next, and nothing of it is lost."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out = run("show", "rexnet_100")[1]
+    assert max(map(len, out.splitlines()[1:])) <= columns  # the first has the file's path
+    assert "rexnetv1_100-1b4dddf4.pth" in "".join(out.split())
+
+
 def test_without_a_word_every_command_is_shown(run):
     """Somebody who types the name alone sees what there is; it is misuse all the same."""
     code, out, err = run()

@@ -78,7 +78,7 @@ OPTIONS = {
         --split: add CHECKPOINT --name new --collection RexNet SETTINGS --split test""",
     "predict": "model, images, --top, --trusted-key, --json",
     "export": "model, --format, --out, --max-difference, --trusted-key, --json",
-    "demo": "--out",
+    "demo": "--out, --all",
     "evaluate": """
         --data: evaluate --compare a b --data d
         names: evaluate rexnet_100 --compare a b

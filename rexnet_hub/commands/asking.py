@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import show, show_json, show_lines, table
+from rexnet_hub.terminal import noted_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ def run_show(args: argparse.Namespace) -> int:
     show(f"{entry.name}  ({entry.location})", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
-    show_lines(table(("claim", "value", "source"), ((c.label, _shown(c), _source(c)) for c in claims)))
-    show()
+    shown = ((c.label, _shown(c), _source(c)) for c in claims)
+    show_lines(noted_table(("claim", "value", "source"), shown))
+    show("")
     show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, open_index
 from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
-from rexnet_hub.terminal import printable, show, show_json, show_lines, table, terminal_columns
+from rexnet_hub.terminal import noted_table, printable, show, show_json, show_lines, terminal_columns
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
@@ -260,8 +260,11 @@ def run_watch(args: argparse.Namespace) -> int:
     return exit_code(findings)
 
 
-def findings_table(findings: Sequence[Finding]) -> str:
+def findings_table(findings: Sequence[Finding], *, hide: Sequence[str] = ()) -> str:
     """Render findings as wide as the terminal, each model under its name; a last line counts the verdicts.
+
+    Args:
+        hide: Verdicts whose findings are counted alone.
 
     A note that does not fit beside its finding stands below it; where something is false or not reached, with
     all that is stated and found. Of which weights it all is, is said once.
@@ -275,8 +278,8 @@ def findings_table(findings: Sequence[Finding]) -> str:
         own = [finding for finding in findings if finding.model == model]
         for origin in (finding for finding in own if finding.claim == "origin"):
             origins.setdefault((origin.found, origin.note), []).append(model)
-        others = [finding for finding in own if finding.claim != "origin"]
-        blocks.append(f"{printable(model)}\n{_model_table(others, columns)}")
+        if others := [each for each in own if each.claim != "origin" and each.verdict not in hide]:
+            blocks.append(f"{printable(model)}\n{_model_table(others, columns)}")
     for (found, note), models in origins.items():
         said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
         blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
@@ -291,19 +294,13 @@ def _model_table(findings: Sequence[Finding], columns: int) -> str:
     from rexnet_hub.verify.finding import FALSE, NOT_REACHED
 
     longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
-    rows = [(f.claim, f.verdict, _short(f.stated, longest), _short(f.found, longest)) for f in findings]
-    head, rule, *lines = table(("claim", "verdict", "stated", "found"), rows).split("\n")
-    shown = [f"{head.ljust(len(rule))}  how", f"{rule}  ---"]
-    for line, finding in zip(lines, findings, strict=True):
-        note = printable(finding.note)
-        if finding.verdict in (FALSE, NOT_REACHED) and "…" in line:
-            note = f"stated {_short(finding.stated)}, found {_short(finding.found)}{note and f' ({note})'}"
-        if len(rule) + 2 + len(note) <= columns:
-            shown.append(f"{line.ljust(len(rule))}  {note}".rstrip())
-        else:
-            indent = "    "
-            shown += [line, *textwrap.wrap(note, columns, initial_indent=indent, subsequent_indent=indent)]
-    return "\n".join(shown)
+    rows = []
+    for f in findings:
+        stated, found, note = _short(f.stated, longest), _short(f.found, longest), f.note
+        if f.verdict in (FALSE, NOT_REACHED) and "…" in stated[-1:] + found[-1:]:
+            note = f"stated {_short(f.stated)}, found {_short(f.found)}{note and f' ({note})'}"
+        rows.append((f.claim, f.verdict, stated, found, note))
+    return noted_table(("claim", "verdict", "stated", "found", "how"), rows)
 
 
 def _short(text: str, longest: int = 900) -> str:

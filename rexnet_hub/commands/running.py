@@ -57,8 +57,9 @@ def run_export(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from rexnet_hub.export import MAX_DIFFERENCE, export_onnx
+    from rexnet_hub.locate import name_of
 
-    out = args.out or Path(f"{Path(args.model).name}.onnx")
+    out = args.out or Path(f"{name_of(args.model)}.onnx")
     bound = MAX_DIFFERENCE if args.max_difference is None else args.max_difference
     receipt = export_onnx(args.model, out, max_difference=bound, trusted_key=args.trusted_key)
     if args.json:
@@ -74,19 +75,26 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `demo`."""
     help_text = "a new folder (default: demo)"
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help=help_text)
+    parser.add_argument("--all", action="store_true", help="show the claims that hold too")
 
 
 def run_demo(args: argparse.Namespace) -> int:
     """Go the whole way for every model with stand-in weights, offline.
 
     Make a released file, fetch it, check it, convert it, stage a repo, verify it, publish it to a folder,
-    load it back and classify a picture; then print every claim and what became of it. Nothing is written
-    outside --out. The weights are random: no accuracy is measured.
+    load it back and classify a picture; then print what became of the claims, and how to load what was made.
+    Nothing is written outside --out. The weights are random: no accuracy is measured.
     """
     from rexnet_hub.commands.checkpoints import findings_table
-    from rexnet_hub.demo import run
+    from rexnet_hub.demo import PICTURE, run
+    from rexnet_hub.pages.snippets import predicting
+    from rexnet_hub.verify.finding import FALSE, HOLDS
 
     os.environ["REXNET_HUB_CACHE"] = str(args.out.resolve() / "cache")
     findings = run(args.out)
-    show_lines(findings_table(findings))
-    return 1 if any(finding.verdict == "false" for finding in findings) else 0
+    show_lines(findings_table(findings, hide=() if args.all else (HOLDS,)))
+    there = args.out / "published"
+    lines = predicting(str(there / findings[0].model))[0].lines.replace("picture.jpg", str(PICTURE))
+    show("", f"made: a repo of each model, in {there}. It loads like a published one:", "")
+    show_lines(lines)
+    return 1 if any(finding.verdict == FALSE for finding in findings) else 0

@@ -300,8 +300,9 @@ def _without_weights(wanted: Wanted) -> str:
     if not pickles:
         return problem
     pickle = pickles[0]
-    convert = f"hf download {wanted.repo_id} {pickle} --local-dir DIR && rexnet-hub convert DIR/{pickle}"
-    return f"{problem}; its {pickle} is a pickle, which is never loaded. Convert it: {convert}"
+    download = f"hf download {wanted.repo_id} {CONFIG_FILE} {pickle} --local-dir DIR"
+    convert = f"rexnet-hub convert DIR/{pickle} --out DIR/{WEIGHTS_FILE}"
+    return f"{problem}; its {pickle} is a pickle, which is never loaded. Convert it: {download} && {convert}"
 
 
 def is_offline() -> bool:

@@ -79,7 +79,8 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
         pickles = sorted(file.name for file in folder.iterdir() if file.suffix in {".bin", ".pth", ".pt"})
-        advice = f"; convert its pickle first: rexnet-hub convert {folder / pickles[0]}" if pickles else ""
+        convert = f"rexnet-hub convert {folder / pickles[0]} --out {weights}" if pickles else ""
+        advice = f"; convert its pickle first: {convert}" if pickles else ""
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
     identity = gather("the receipt", receipt.output if receipt else None, f"{folder / RECEIPT_FILE}, output")
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)

@@ -24,11 +24,13 @@ from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity
 from rexnet_hub.records import parse_json
 from rexnet_hub.weights.checkpoint.manifest import (
+    HEAD_BYTES,
     METADATA_KEY,
     Manifest,
     SourceTensor,
     StoredBytes,
     dense_stride,
+    find_stranger,
     require_sound,
 )
 from rexnet_hub.weights.digest import CHUNK_BYTES, ByteSource, FileDigest, open_source, read_at
@@ -160,6 +162,8 @@ def read_head(source: ByteSource) -> bytes:
         raise source.refuse("is cut short: no safetensors header")
     length = int.from_bytes(source.read(0, 8), "little")
     if not 2 <= length <= min(MAX_HEADER_BYTES, source.size_bytes - 8):
+        if stranger := find_stranger(source.read(0, min(source.size_bytes, HEAD_BYTES))):
+            raise source.refuse(stranger)
         raise source.refuse(f"has a safetensors header of {length} bytes, which cannot be")
     return source.read(0, 8 + length)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from rexnet_hub.weights.checkpoint.legacy import IS_LEGACY, read_legacy
-from rexnet_hub.weights.checkpoint.manifest import Manifest, SourceTensor, StoredBytes, require_sound
+from rexnet_hub.weights.checkpoint.manifest import (
+    HEAD_BYTES,
+    Manifest,
+    SourceTensor,
+    StoredBytes,
+    find_stranger,
+    require_sound,
+)
 from rexnet_hub.weights.checkpoint.pickle_reader import TensorNote
 from rexnet_hub.weights.checkpoint.wrappers import find_state_dict
-from rexnet_hub.weights.checkpoint.zipped import TORCH_SCRIPT, read_zip
+from rexnet_hub.weights.checkpoint.zipped import read_zip
 from rexnet_hub.weights.digest import MAX_FILE_BYTES, ByteSource
 from rexnet_hub.weights.dtypes import DTYPES
 from rexnet_hub.weights.safetensors_file import read_safetensors
-
-_STRANGERS = (
-    (b"\x1f\x8b", "is a gzip file: unpack it first"),
-    (b"version https://git-lfs", "is a git-lfs pointer, not the file: fetch it with git lfs pull"),
-    (b"PYTORCH1", TORCH_SCRIPT),  # of torch 1.0
-    (b"<", "is a web page or XML, not weights: it was probably fetched from a wrong address"),
-    (b"\x80", "is a pickle, but not one of torch's containers: save it with torch.save"),
-)
 
 
 def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
@@ -30,7 +29,7 @@ def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
     """
     if source.size_bytes > MAX_FILE_BYTES:
         raise source.refuse(f"has {source.size_bytes} bytes; more than {MAX_FILE_BYTES} are not read here")
-    head = source.read(0, min(source.size_bytes, 512))
+    head = source.read(0, min(source.size_bytes, HEAD_BYTES))
     if head.startswith(b"PK\x03\x04") or IS_LEGACY(head):
         if source.name.lower().endswith(".safetensors"):
             raise source.refuse("is a pickle of torch's, though its name says that no code can be in it")
@@ -39,7 +38,7 @@ def list_tensors(source: ByteSource, *, wrapper: str | None = None) -> Manifest:
         if wrapper is not None:
             raise source.refuse(f"is a safetensors file: it has nothing under {wrapper!r}")
         return require_sound(source, read_safetensors(source))
-    raise source.refuse(_name_stranger(head))
+    raise source.refuse(find_stranger(head) or "is neither a torch checkpoint nor a safetensors file")
 
 
 def is_safetensors(source: ByteSource) -> bool:
@@ -75,14 +74,3 @@ def _place(name: str, note: TensorNote, record: StoredBytes) -> SourceTensor:
         record=record,
         offset_bytes=note.offset * DTYPES[note.dtype].item_bytes,
     )
-
-
-def _name_stranger(head: bytes) -> str:
-    if not head:
-        return "is empty"
-    if head[257:262] == b"ustar":
-        return "is a tar archive, torch's oldest format, which is not read: load and save it with torch once"
-    for start, problem in _STRANGERS:
-        if head.startswith(start):
-            return problem
-    return "is neither a torch checkpoint nor a safetensors file"

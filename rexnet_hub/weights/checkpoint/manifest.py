@@ -14,8 +14,20 @@ from rexnet_hub.weights.dtypes import DTYPES
 MAX_TENSORS = 10_000
 MAX_DIMENSIONS = 64  # torch's own limit
 MAX_NAME = 1024
+HEAD_BYTES = 512  # in which a file that is not of weights shows itself
 METADATA_KEY = "__metadata__"  # what a safetensors header calls what is no tensor
 _NAME = re.compile(rf"(?!{METADATA_KEY}\Z)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{{1,{MAX_NAME}}}")
+TORCH_SCRIPT = (
+    "is a TorchScript archive: a program, not plain weights. "
+    "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
+)
+_STRANGERS = (
+    (b"\x1f\x8b", "is a gzip file: unpack it first"),
+    (b"version https://git-lfs", "is a git-lfs pointer, not the file: fetch it with git lfs pull"),
+    (b"PYTORCH1", TORCH_SCRIPT),  # of torch 1.0
+    (b"<", "is a web page or XML, not weights: it was probably fetched from a wrong address"),
+    (b"\x80", "is a pickle, but not one of torch's containers: save it with torch.save"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,3 +156,12 @@ def _overlaps(tensor: SourceTensor) -> bool:
                 return True
             reach += step * (size - 1)
     return False
+
+
+def find_stranger(head: bytes) -> str | None:
+    """Return what a file is that is not of weights, by its first bytes, and what to do; None if unknown."""
+    if not head:
+        return "is empty"
+    if head[257:262] == b"ustar":
+        return "is a tar archive, torch's oldest format, which is not read: load and save it with torch once"
+    return next((problem for start, problem in _STRANGERS if head.startswith(start)), None)

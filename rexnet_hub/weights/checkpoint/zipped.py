@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
-from rexnet_hub.weights.checkpoint.manifest import StoredBytes
+from rexnet_hub.weights.checkpoint.manifest import TORCH_SCRIPT, StoredBytes
 from rexnet_hub.weights.checkpoint.pickle_reader import StorageNote, read_pickle
 from rexnet_hub.weights.digest import ByteSource
 
@@ -35,10 +35,6 @@ _FLAGS = (0, 0x0800, 0x0808)
 _MAX_DIRECTORY_BYTES = 4 << 20
 # What TorchScript writes today, and what it wrote before torch 1.4.
 _PROGRAM_PARTS = {"constants.pkl", "model.json", "attributes.pkl"}
-TORCH_SCRIPT = (
-    "is a TorchScript archive: a program, not plain weights. "
-    "In the program that made it, save the state dict alone: torch.save(model.state_dict(), file)"
-)
 _REZIPPED = "; another program zipped it anew: load it with torch.load and save it with torch.save once"
 # Beside the pickle and the data; each at most a line of text.
 _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}

@@ -1,0 +1,74 @@
+"""A model is found by what people write for it: a name, a folder, a Hub id, as timm and the shell do."""
+
+import shutil
+
+import pytest
+
+from rexnet_hub.auto import AutoModel
+from rexnet_hub.cli import main
+from rexnet_hub.errors import CheckpointError, RepoError, UsageError
+from rexnet_hub.hub.snapshot import Access
+from rexnet_hub.locate import _wanted, find_repo, find_repo_config, name_of, read_source
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("written", ["~/{}", "~/{}/", "local-dir:{home}/{}", "local-dir:~/{}", "{home}/{}/"])
+def test_a_folder_is_found_however_it_is_written(repo, monkeypatch, written):
+    """A folder is the same one below `~`, with a slash at its end, and as timm writes it."""
+    monkeypatch.setenv("HOME", str(repo.parent))
+    source = written.format(repo.name, home=repo.parent)
+    assert find_repo(source).folder.samefile(repo)
+    assert find_repo_config(source).architecture == "rexnet_100"
+    assert name_of(source) == "rexnet_100"
+    with pytest.raises(UsageError, match="has no use for revision"):
+        find_repo(source, Access(revision="main"))
+
+
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_nothing_is_not_the_current_folder(repo, monkeypatch, nothing):
+    """Who names no model is told so, though there is a repo in the current folder."""
+    monkeypatch.chdir(repo)
+    with pytest.raises(UsageError, match="no model is named"):
+        AutoModel.from_pretrained(nothing)
+    assert find_repo(".").config.architecture == "rexnet_100"
+
+
+def test_a_name_may_end_in_a_slash(own_index):
+    """A slash behind a name or a Hub id says nothing where there is no such folder."""
+    assert read_source("rexnet_100/") == "rexnet_100"
+    assert _wanted(read_source("org/name/"), Access()).repo_id == "org/name"
+
+
+@pytest.mark.parametrize(
+    ("written", "revision"),
+    [("hf-hub:org/name", None), (f"hf-hub:org/name@{COMMIT}", COMMIT), ("org/name@v1.0", "v1.0")],
+)
+def test_a_hub_id_is_read_as_timm_writes_it(written, revision):
+    """A Hub id may have timm's scheme and a revision; two revisions are refused."""
+    wanted = _wanted(read_source(written), Access())
+    assert (wanted.repo_id, wanted.revision) == ("org/name", revision)
+    assert name_of(written) == "name"
+    if revision:
+        with pytest.raises(UsageError, match="has no use for revision"):
+            _wanted(read_source(written), Access(revision="main"))
+
+
+def test_a_git_lfs_pointer_is_named_as_one(repo):
+    """Weights that git did not bring are said to be a pointer, with what brings them."""
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{1:064d}\nsize 19393316\n"
+    (repo / "model.safetensors").write_text(text)
+    (repo / "receipt.json").unlink()
+    with pytest.raises(CheckpointError, match=r"is a git-lfs pointer.*git lfs pull"):
+        AutoModel.from_pretrained(repo)
+
+
+def test_the_advice_for_a_folder_with_a_pickle_ends_in_a_folder_that_loads(repo, checkpoint, capsys):
+    """Who does what the message says has a folder that loads."""
+    (repo / "model.safetensors").unlink()
+    (repo / "receipt.json").unlink()
+    shutil.copy(checkpoint, repo / "pytorch_model.bin")
+    with pytest.raises(RepoError, match="convert its pickle first: rexnet-hub ") as caught:
+        AutoModel.from_pretrained(repo)
+    assert main(str(caught.value).partition("rexnet-hub ")[2].split()) == 0
+    assert AutoModel.from_pretrained(repo).num_classes == 1000
