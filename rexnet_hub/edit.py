@@ -89,10 +89,10 @@ def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]
     """Find the field that a label means, and where the entry states it, or would."""
     word, _, dataset = label.partition("@")
     for owner, steps in (("model", []), ("metadata", ["Metadata"])):
-        if not dataset and (row := find_field(owner, word)):
+        if not dataset and (row := _find_row(owner, word)):
             return _require_editable(row), [*steps, row.label]
     there = read_model(open_source(entry.location.file), entry.location)
-    if row := find_field("metrics", word) or find_field("result", word):
+    if row := _find_row("metrics", word) or _find_row("result", word):
         inner = ["Metrics", row.label] if row.owner == "metrics" else [row.label]
         return _require_editable(row), [*_find_result(entry.name, there, label, dataset), *inner]
     for steps, holder in (([], there), (["Metadata"], there.get("Metadata"))):
@@ -100,6 +100,12 @@ def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]
             return None, [*steps, key]
     known = [row.label for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics")]
     raise UsageError(f"{entry.name} has no field {word!r}. {suggest(word, known)}")
+
+
+def _find_row(owner: str, word: str) -> Field | None:
+    """Find a field by its label, or by the name that queries have for it."""
+    named = (row for row in FIELDS if row.owner == owner and row.name == key_name(word))
+    return find_field(owner, word) or next(named, None)
 
 
 def _find_key(holder: Mapping[str, Any], word: str) -> str | None:
@@ -122,10 +128,8 @@ def _find_result(name: str, there: Mapping[str, Any], label: str, dataset: str) 
     wanted = canonical_dataset(dataset)
     meant = [at for at, known in names.items() if not dataset or canonical_dataset(known) == wanted]
     if len(meant) != 1:
-        of = ", ".join(names.values()) or "none that can be edited here"
-        raise UsageError(
-            f"{label}: of which result? {name} has those on {of}: say {label.split('@')[0]}@NAME"
-        )
+        of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
+        raise UsageError(f"{label}: of which result? {name} has those on {of}: write {word}@NAME")
     return ["Results", meant[0]]
 
 

@@ -100,6 +100,8 @@ def run_show(args: argparse.Namespace) -> int:
         show_json({"name": entry.name, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
+    if reason := entry.said("withdrawn"):
+        show(f"withdrawn: {reason}", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
     shown = ((c.label, _shown(c), _source(c)) for c in claims)

@@ -331,6 +331,8 @@ def _plan_replacement(mapping: Node, key: Node, old: Node, value: Any) -> tuple[
     """Return what is replaced: the value alone, or of a longer one in a block all of its lines."""
     source = mapping.source
     is_line = old.kind == "scalar" and old.raw[:1] not in ("|", ">") and not isinstance(value, Mapping | list)
+    if is_line and not _is_flow(mapping) and old.raw[:1] not in ("'", '"') and "\n" not in str(value):
+        return old.start, old.end, " " * (not old.raw) + _yaml([value])[2:].rstrip("\n")
     if is_line or _is_flow(mapping) or _is_flow(old):
         return old.start, old.end, " " * (not old.raw) + _flow(source, value, old.raw[:1])
     start, end, _ = _plan_removal(mapping, key, old)

@@ -60,7 +60,7 @@ def select(
     sort: str | Sequence[str] | None = None,
     measured: Lock | None = None,
 ) -> tuple[Entry, ...]:
-    """Pick the entries that meet a query, in their order or sorted.
+    """Pick the entries that meet a query, in their order or sorted; those that were withdrawn are left out.
 
     Args:
         query: In the language that `grammar` states.
@@ -71,7 +71,7 @@ def select(
     Raises:
         UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
-    entries = tuple(entries)
+    entries = tuple(entry for entry in entries if entry.said("withdrawn") is None)
     verdicts = judge(entries, query, measured)
     picked = [entry for entry, verdict in zip(entries, verdicts, strict=True) if verdict]
     keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
