@@ -33,7 +33,8 @@ COMMANDS = {
     "stage": "repos",
     "publish": "repos",
     "versions": "repos",
-    "add": "entries",
+    "init": "entries",
+    "add": "repos",
     "edit": "entries",
     "update": "entries",
     "remove": "entries",
@@ -43,6 +44,8 @@ COMMANDS = {
     "evaluate": "evaluating",
     "completion": "completing",
 }
+#: Those that read no index.
+WITHOUT_INDEX = ("init", "completion")
 
 
 def open_index() -> Index:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import noted_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
@@ -164,6 +164,8 @@ def run_validate(args: argparse.Namespace) -> int:
     from rexnet_hub.index import load_index
     from rexnet_hub.index.problems import render_problems
 
+    if args.paths:
+        refuse_unused("validate of named files", index=args.index)
     if args.fix:
         from rexnet_hub.index.change import fix_files
 

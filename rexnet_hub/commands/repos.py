@@ -1,4 +1,4 @@
-"""Commands about repos: card, stage, publish, versions."""
+"""Commands about repos: card, stage, publish, versions, add."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rexnet_hub.commands import add_json, open_index
-from rexnet_hub.errors import FileProblem, refuse_unused
+from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
@@ -153,4 +153,57 @@ def run_versions(args: argparse.Namespace) -> int:
         words = [word for word, holds in (("head", each.is_head), ("loaded", each.is_loaded)) if holds]
         rows.append((each.tag, each.commit, (each.weights_sha256 or "")[:12], ", ".join(words)))
     show_lines(table(("tag", "commit", "weights", "is"), rows))
+    return 0
+
+
+def declare_add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `add`."""
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
+    add("--name", required=True, help="it is loaded by this name for ever")
+    add("--collection", required=True, metavar="NAME", help="a collection of the index")
+    add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
+    add("--to", metavar="hf:ORG", help="upload the weights there first: the repo that is made is private")
+    add("--title", help="the name as people write it")
+    add("--license", metavar="SPDX", help="of these weights, such as apache-2.0")
+    add("--code", metavar="URL", help="the source code of the training")
+    add("--top1", dest="top1_percent", metavar="PERCENT", help="claimed accuracy, such as 79.5")
+    add("--top5", dest="top5_percent", metavar="PERCENT", help="likewise")
+    add("--dataset", help="of the claimed accuracies (default: ImageNet, if trained on it)")
+    add("--split", help="of the data set (default: of ImageNet, validation)")
+    add("--training-data", action="append", default=[], metavar="NAME", help="may be given several times")
+    add("--image-size", type=int, metavar="PX", help="side of the square that the network sees")
+    add("--crop-pct", metavar="FRACTION", help="part of the resized short side that is kept")
+    add("--interpolation", help="resampling filter, such as bicubic")
+    add("--training-log", type=Path, metavar="FILE", help="args.yaml of timm's train.py")
+    add("--architecture", metavar="NETWORK", help="the network, where the tensors fit several")
+    add("--supersedes", metavar="NAME", help="the model that this one replaces; it stays, and says so")
+    add("--index-file", type=Path, metavar="FILE", help="where to add it (default: beside its collection)")
+
+
+def run_add(args: argparse.Namespace) -> int:
+    """Enter a new checkpoint into the index: measured where it can be, claimed where it cannot.
+
+    The network is found by the checkpoint's tensors; counts, sizes and digests are measured. Comments and
+    order of the file stay. A name that has other weights already is refused. With --to the weights become
+    safetensors on the Hub first, and the entry names them there, at their commit; run again it goes on.
+    """
+    from dataclasses import fields, replace
+    from functools import partial
+
+    from rexnet_hub.add import NewModel, add_entry
+    from rexnet_hub.publish import parse_repo_id, upload_weights
+
+    new = NewModel(**{each.name: getattr(args, each.name) for each in fields(NewModel)})
+    upload = None
+    if args.to:
+        refuse_unused("--to", weights_url=args.weights_url)
+        if not args.to.startswith("hf:"):
+            raise UsageError(f"--to {args.to}: only a Hub is a home for weights; give hf:ORG or hf:ORG/NAME")
+        repo_id = parse_repo_id(args.to, args.name)
+        new, upload = replace(new, weights_url=f"hf:{repo_id}"), partial(upload_weights, repo_id=repo_id)
+    added = add_entry(args.checkpoint, new, index_file=args.index_file, upload=upload)
+    word = "was there already, and stays as it is" if added.was_there else "added"
+    show(f"{added.location}: {new.name} {word}, a {added.architecture}")
+    show(f"next: rexnet-hub publish {new.name} --to {args.to or 'hf:ORG'}", stream=sys.stderr)
     return 0

@@ -58,8 +58,7 @@ def change_index(
         UsageError: The index would not be valid, or is an installed package's; nothing is changed.
         FileProblem, IndexReadError: Something cannot be read or written; nothing is changed.
     """
-    if paths is None:
-        require_own_index()
+    require_own_index(*paths or ())
     folders = {(path if path.is_dir() else path.parent).resolve() for path in paths or [find_index_dir()]}
     with ExitStack() as stack:
         for folder in filter(Path.is_dir, sorted(folders)):

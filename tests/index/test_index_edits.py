@@ -1,6 +1,7 @@
 """An edit changes what it is asked to, and every other byte of the file stays."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ Library: {Name: x}
 """
 
 #: The model, the way to the value, the new value; what stands in the file for what stood there.
-EDITS = {
+EDITS: dict[str, tuple[str, list[str | int], Any, str, str]] = {
     "a number keeps its digits": ("a", ["Metadata", "LR"], Verbatim("0.10"), "LR: 0.50", "LR: 0.10"),
     "quotes stay": ("b", ["Title"], "It's two", "'It''s b'  # q", "'It''s two'  # q"),
     "quotes where there must be": ("b", ["Results", 0, "Task"], "a: b", "Task: t", "Task: 'a: b'"),

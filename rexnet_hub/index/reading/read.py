@@ -19,12 +19,10 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
-#: What a folder's own index is called; without one, each file of the folder is read.
-_ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 #: Files that import each other this deep are a mistake, not an index.
 _MAX_IMPORT_DEPTH = 50
 
@@ -95,7 +93,7 @@ def read_draft(
     paths = [Path(one) for one in given]
     if not paths:
         raise FileProblem("no file", "nothing was given to read")
-    begin = "; an index of your own begins as a file there, such as pets.yml: 'Collections: [{Name: Pets}]'"
+    begin = "; rexnet-hub init DIR begins an index of your own"
     hint = begin if path is None else ""
     for one in paths:
         if not os.path.lexists(one):
@@ -137,14 +135,14 @@ class _Reader:
     # Files
 
     def read_folder(self, folder: Path) -> None:
-        """Read a folder's own index, else each of its files."""
+        """Read the file that is a folder's own index, else each of its files."""
         try:
             names = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
             message = f"cannot be listed: {error.strerror}"
             self.builder.report("unreadable-file", Location(folder, 1, 1), message)
             return
-        own = [name for name in _ROOT_NAMES if name in names][:1]
+        own = [name for name in ROOT_NAMES if name in names][:1]
         written = (LOCK_FILE, RECEIPT_FILE, "record.json")  # by commands, not by people
         every = [name for name in names if name.lower().endswith(SUFFIXES) and not name.endswith(written)]
         for name in own or every:
