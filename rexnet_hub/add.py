@@ -21,10 +21,10 @@ from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.edits import append_model, as_read, open_source, read_model, set_value
 from rexnet_hub.index.entry import INPUT_FIELDS, Location, is_imagenet
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
+from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
@@ -158,7 +158,7 @@ def add_entry(
 
 
 def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
-    """Put another checkpoint under the name of a model that was not published, measured anew.
+    """Replace the checkpoint of a model that was not published, and measure it anew.
 
     What is measured of it is written over; every other claim stays, and is to be thought of.
 
@@ -352,7 +352,7 @@ def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> d
 
 def _require_claims(old: Entry, model: Mapping[str, Any], *, but: Sequence[str]) -> None:
     """Refuse claims that the entry which is there does not make: to be changed, it is edited."""
-    there = dict(flatten(read_model(open_source(old.location.file), old.location)))
+    there = dict(flatten(read_model(read_index_file(old.location.file), old.location)))
     wanted = flatten(as_read({key: value for key, value in model.items() if key not in but}))
     if wrong := [
         f"{key} is {there.get(key, 'not stated')} there, not {text}"

@@ -10,11 +10,11 @@ import yaml
 from rexnet_hub.errors import UsageError, suggest
 from rexnet_hub.index import Entry, Index, Lock
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.edits import Verbatim, open_source, read_model, remove_model, set_value
 from rexnet_hub.index.entry import canonical_dataset
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
 from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.text_edits import Verbatim, read_index_file, read_model, remove_model, set_value
 from rexnet_hub.measure import measure_model, merge_measured
 
 #: What decides which network is measured, and on which picture.
@@ -91,7 +91,7 @@ def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]
     for owner, steps in (("model", []), ("metadata", ["Metadata"])):
         if not dataset and (row := _find_row(owner, word)):
             return _require_editable(row), [*steps, row.label]
-    there = read_model(open_source(entry.location.file), entry.location)
+    there = read_model(read_index_file(entry.location.file), entry.location)
     if row := _find_row("metrics", word) or _find_row("result", word):
         inner = ["Metrics", row.label] if row.owner == "metrics" else [row.label]
         return _require_editable(row), [*_find_result(entry.name, there, label, dataset), *inner]

@@ -1,4 +1,4 @@
-"""Begin a zoo of one's own: an index, its schema, a docs site, and the workflow that publishes."""
+"""Begin a zoo of one's own: index, schema, docs site, workflow."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ from rexnet_hub.edit import edit_entry, remove_entry
 from rexnet_hub.errors import FileProblem, RepoError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.edits import set_value
 from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, read_lock, write_lock
 from rexnet_hub.index.query import list_models
+from rexnet_hub.index.text_edits import set_value
 from rexnet_hub.locate import find_repo
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site

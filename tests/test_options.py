@@ -124,7 +124,7 @@ UNUSED = [(option, words) for table in OPTIONS.values() for option, words in row
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_has_a_row(name):
-    """The table names the command's options, all of them and no other; all that read an index heed `--index`."""
+    """The table names the command's options, all and no other; all that read an index heed `--index`."""
     declared = {
         action.option_strings[-1] if action.option_strings else action.dest
         for action in COMMANDS[name]._actions

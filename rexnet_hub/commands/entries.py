@@ -65,7 +65,7 @@ def declare_update(parser: argparse.ArgumentParser) -> None:
 
 
 def run_update(args: argparse.Namespace) -> int:
-    """Put another checkpoint under a name that nobody can have loaded yet, measured anew.
+    """Replace the checkpoint of a name that nobody can have loaded yet, and measure it anew.
 
     Address, digest, size, parameters and classes are written over; what else is claimed stays, and `edit`
     changes it. Of a published model this is refused: a name never changes its weights.

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import UsageError
-from rexnet_hub.index.edits import apply_fixes, open_source
 from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index
 from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.reading.read import Index, load_index, read_draft
 from rexnet_hub.index.reading.source import YamlSource
+from rexnet_hub.index.text_edits import apply_fixes, read_index_file
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
 from rexnet_hub.whole_files import locked, replace_files
 
@@ -33,8 +33,8 @@ class Draft:
     files: dict[Path, tuple[YamlSource, YamlSource]] = field(default_factory=dict)
 
     def edit(self, file: Path, edit: Callable[..., YamlSource], *arguments: Any) -> None:
-        """Apply an edit of `edits` to a file, after those that were applied before."""
-        old, new = self.files.get(file.resolve()) or (source := open_source(file), source)
+        """Apply an edit of `text_edits` to a file, after those that were applied before."""
+        old, new = self.files.get(file.resolve()) or (source := read_index_file(file), source)
         self.files[file.resolve()] = old, edit(new, *arguments)
 
 

@@ -11,8 +11,8 @@ import yaml
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.change import fix_files
-from rexnet_hub.index.edits import append_model, apply_fixes, open_source
 from rexnet_hub.index.fields import find_misspelt
+from rexnet_hub.index.text_edits import append_model, apply_fixes, read_index_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -189,7 +189,7 @@ def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
     (tmp_path / "index.yml").write_text("Models: []")
 
     with pytest.raises(IndexReadError, match="changed since"):
-        apply_fixes(open_source(tmp_path / "index.yml"), problems)
+        apply_fixes(read_index_file(tmp_path / "index.yml"), problems)
 
 
 def test_writing_keeps_links_and_rights(read, tmp_path):
@@ -252,7 +252,7 @@ HOMES = {
 
 def append(file):
     """Append the model to a file."""
-    file.write_bytes(append_model(open_source(file), MODEL).data)
+    file.write_bytes(append_model(read_index_file(file), MODEL).data)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

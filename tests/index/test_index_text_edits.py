@@ -7,7 +7,7 @@ import pytest
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.edits import Verbatim, open_source, remove_model, set_value
+from rexnet_hub.index.text_edits import Verbatim, read_index_file, remove_model, set_value
 
 TEXT = """\
 # The zoo.
@@ -88,7 +88,7 @@ def test_a_value_changes_and_the_rest_stays(written, edit, bom, end):
     assert TEXT.count(old) == 1
     file, places = written(bom + TEXT.replace("\n", end))
 
-    after = set_value(open_source(file), places[name], steps, value).data.decode()
+    after = set_value(read_index_file(file), places[name], steps, value).data.decode()
 
     assert after == bom + TEXT.replace(old, new).replace("\n", end)
 
@@ -102,20 +102,20 @@ def test_a_model_goes_with_its_own_comments(written, name, end):
     ends = {"a": '\n- Name: "b"', "b": "- Name: c", "c": "# the end"}
     expected = TEXT[: TEXT.index(starts[name])] + TEXT[TEXT.index(ends[name]) :]
 
-    assert remove_model(open_source(file), places[name]).data.decode() == expected.replace("\n", end)
+    assert remove_model(read_index_file(file), places[name]).data.decode() == expected.replace("\n", end)
 
 
 def test_models_in_json_and_in_one_line(written):
     """In JSON and in a flow the commas stay right; without a model the list is empty, and is added to."""
     file, places = written('{"Models": [{"Name": "a", "Metadata": {"LR": 1}}, {"Name": "b"}]}\n', "a.json")
-    changed = set_value(open_source(file), places["a"], ["Metadata", "LR"], Verbatim("0.50"))
+    changed = set_value(read_index_file(file), places["a"], ["Metadata", "LR"], Verbatim("0.50"))
     changed = set_value(changed, places["a"], ["License"], 'a "b"')
     assert json.loads(changed.text)["Models"][0] == {"Name": "a", "Metadata": {"LR": 0.5}, "License": 'a "b"'}
     assert "0.50" in changed.text
     assert json.loads(remove_model(changed, places["a"]).text) == {"Models": [{"Name": "b"}]}
 
     file, places = written("Models:\n- Name: a\n")
-    assert remove_model(open_source(file), places["a"]).text == "Models:\n"
+    assert remove_model(read_index_file(file), places["a"]).text == "Models:\n"
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_what_would_touch_something_else_is_refused(written, text, steps, value)
     """What others share or another file holds is left to a person, by its place."""
     file, places = written(text)
     with pytest.raises(IndexReadError, match=r"index\.yml:\d+:\d+: "):
-        set_value(open_source(file), places["a"], steps, value)
+        set_value(read_index_file(file), places["a"], steps, value)

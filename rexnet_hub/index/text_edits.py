@@ -33,7 +33,7 @@ class Verbatim(str):
     __slots__ = ()
 
 
-def open_source(file: Path) -> YamlSource:
+def read_index_file(file: Path) -> YamlSource:
     """Read a file that is to be edited.
 
     Raises:
