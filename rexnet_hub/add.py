@@ -129,6 +129,9 @@ def add_entry(
     require_own_index()
     index = load_index()
     old = _find_old(index, new.name)
+    if old is not None and (reason := old.said("withdrawn")) is not None:
+        problem = f"{new.name} was withdrawn, and its name is not given again: {reason}"
+        raise UsageError(f"{old.location}: {problem}; rexnet-hub edit {new.name} Withdrawn= takes that back")
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
         log = _read_log(new.training_log) if new.training_log else {}

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from rexnet_hub.add import NewModel, add_entry
 from rexnet_hub.cli import main
 from rexnet_hub.edit import edit_entry, remove_entry
 from rexnet_hub.errors import FileProblem, RepoError, UsageError
@@ -217,6 +218,10 @@ def test_a_withdrawn_model_says_why_wherever_it_is_asked_for(zoo, capsys):
     assert notice in pages["models/first.md"]
     assert "models/first.md" not in pages["index.md"]
     assert '"first"' not in pages["models.json"]
+    with pytest.raises(UsageError, match=r"its name is not given again.*edit first Withdrawn= takes"):
+        add_entry(zoo / "a.pth", NewModel(name="first", collection="Pets"))
+    edit_entry("first", {"Withdrawn": ""})
+    assert list_models() == ["first"]
 
 
 def test_the_commands_say_what_they_did(zoo, capsys):

@@ -49,9 +49,9 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     listed = [view for view in views if view.entry.said("withdrawn") is None]
     families = group_families(views)
     files = {"index.md": render_overview(listed, lock)}
-    files |= {
-        f"families/{family[0].family_file}.md": render_overview(family, lock, up="../") for family in families
-    }
+    for family in families:
+        shown = [view for view in family if view in listed] or family
+        files[f"families/{family[0].family_file}.md"] = render_overview(shown, lock, up="../")
     if len(families) > 1:
         files["families/index.md"] = render_template("families.md", families=families, span=span)
     siblings = nearest_siblings(views)
