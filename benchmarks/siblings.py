@@ -120,7 +120,7 @@ def _compare(entry: Entry, found: Found) -> Iterator[tuple[str, str]]:
         assert claim is not None, f"{entry.location}: no {field}"
         if value is None:
             yield claim.label, "unchecked"
-        elif field in ("image_size", "interpolation"):  # a setting is no rounding of another
+        elif field == "interpolation":  # no number
             yield claim.label, "equal" if value == claim.value else "differs"
         else:
             yield claim.label, words.get(claim.compare(value).standing, "differs")

@@ -73,7 +73,8 @@ def compare(published: str, measured: int | Decimal, *, kind: str = "count") -> 
     Args:
         published: As it was written: `4800000`, `4.80e6`, `77.86%`.
         kind: As in the table of fields: a `count` may be rounded in its trailing zeros, a `percent` (in
-            points) behind its last digit, `bytes` not at all: a file has that size or is another file.
+            points) behind its last digit, `bytes` and a `setting` not at all: a file has that size or is
+            another file, and 260 px are no rounding of 256.
     """
     stated = Decimal(published.strip().removesuffix("%").strip().replace("_", ""))
     kind = "percent" if published.rstrip().endswith("%") else kind
@@ -91,7 +92,7 @@ def compare(published: str, measured: int | Decimal, *, kind: str = "count") -> 
 
 def _rounded_to(stated: Decimal, kind: str) -> int | None:
     """Return the power of ten that a number may have been rounded to; None where it must be exact."""
-    if kind == "bytes" or not stated:
+    if kind in ("bytes", "setting") or not stated:
         return None
     _, digits, exponent = stated.as_tuple()
     power = int(exponent)

@@ -20,6 +20,7 @@ from rexnet_hub.errors import (
     RepoError,
     UsageError,
     list_some,
+    network_problems,
     refuse_unused,
 )
 from rexnet_hub.hub.snapshot import Access
@@ -293,8 +294,9 @@ def classify(
     guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
     for start in range(0, len(files), BATCH):
         batch = processor(files[start : start + BATCH])
-        with torch.inference_mode():
-            best = model(batch).softmax(dim=1).topk(min(top, model.num_classes), dim=1)
+        with torch.inference_mode(), network_problems(f"the network of {source}"):
+            logits = model(batch)
+        best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
         for row in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             pairs = zip(*row, strict=True)
             guesses.append(tuple(Guess(class_index=i, label=labels[i], probability=p) for p, i in pairs))
@@ -317,9 +319,9 @@ def load_network(
     # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()
-    tensors, stems = read_weights(repo), known.parts.first_conv
+    tensors = read_weights(repo)
     if options["in_chans"] != config.in_chans:
-        names = {f"{stem}.weight" for stem in ([stems] if isinstance(stems, str) else stems)}
+        names = {f"{stem}.weight" for stem in known.parts.first_conv}
         tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
@@ -327,7 +329,7 @@ def load_network(
     network.load_state_dict(tensors, assign=True)
     if num_classes is not None and num_classes != config.num_classes:
         require_whole("num_classes", num_classes, 0)
-        network.reset_classifier(num_classes)
+        known.ask(network.reset_classifier, num_classes)
         if num_classes:
             what = "the classifier for %d classes is replaced by a new one for %d"
             log.warning(what, config.num_classes, num_classes)

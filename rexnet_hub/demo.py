@@ -14,6 +14,7 @@ from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.standins.make import write_standin
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
@@ -32,11 +33,15 @@ def run(out: Path) -> tuple[Finding, ...]:
 
     Raises:
         OutputExistsError: `out` holds something.
+        IndexReadError, UnknownModelError, NetworkError: A network cannot be staged as its entry says, or not
+            here; nothing is written.
         FileProblem: It cannot be written; `out` is empty again, so that the next run finds it so.
         RexnetHubError: A step failed; what was made so far stays in `out`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(out, "is not empty; name a new folder with --out")
+    for entry in load_index().models:
+        render_config(entry)
     try:
         out.mkdir(parents=True, exist_ok=True)
         return _run(out.resolve())

@@ -96,6 +96,19 @@ class NetworkError(RexnetHubError):
     """A network that is known cannot be built, or does not run."""
 
 
+@contextlib.contextmanager
+def network_problems(network: str) -> Iterator[None]:
+    """Raise whatever a network's own code raises as one line, but what is a message of ours."""
+    try:
+        yield
+    except RexnetHubError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error  # an exporter's own words are about itself
+        what = ": ".join((type(cause).__name__, *str(cause).splitlines()[:1]))
+        raise NetworkError(f"{network} cannot be built or run: {what}") from error
+
+
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours
     """A file or folder is missing, unreadable or in the way."""
 

@@ -15,7 +15,14 @@ from typing import Any
 import torch
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError, UsageError, file_problems
+from rexnet_hub.errors import (
+    FileProblem,
+    OutputExistsError,
+    RexnetHubError,
+    UsageError,
+    file_problems,
+    network_problems,
+)
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.nets.modules import Classifier
@@ -84,7 +91,8 @@ def export_onnx(
     with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):
         part = Path(stream.name)
         write_onnx(network, part, input_px)
-        difference, agreement, images = compare_onnx(network, part, input_px, 0)
+        with network_problems("the network as ONNX"):
+            difference, agreement, images = compare_onnx(network, part, input_px, 0)
         digest = digest_file(part)
         receipt = ExportReceipt(
             model=name_of(source),
@@ -142,7 +150,7 @@ def write_onnx(network: Classifier, file: Path, input_px: int) -> None:
     with file_problems(file, "cannot be written"):
         file.write_bytes(b"\0")
         tempfile.TemporaryFile().close()
-    with _quiet():
+    with _quiet(), network_problems("the network as ONNX"):
         program = torch.onnx.export(
             network,
             (pixels,),

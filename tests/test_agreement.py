@@ -12,7 +12,7 @@ from runs import made_up_run
 from rexnet_hub.agreement import MEANINGS, Standing, compare
 from rexnet_hub.cli import main
 from rexnet_hub.evaluation import compare_with_claims
-from rexnet_hub.index import Lock, Measured, read_lock
+from rexnet_hub.index import Lock, Measured, load_index, read_lock
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, write_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.measure import compare_claims
@@ -108,6 +108,25 @@ def test_the_reason_says_what_the_word_leaves_open():
     assert str(compare("4810000", 4796873)) == "differs by 13127"
     assert str(compare("77.9", Decimal("77.862"), kind="percent")) == "agrees as rounded to 0.1 points"
     assert set(MEANINGS) == set(Standing)
+
+
+@pytest.mark.parametrize(
+    ("label", "stated", "found"),
+    [
+        ("Image Size", "260", 256),
+        ("Crop Pct", "0.897", Decimal("0.8975")),
+        ("Num Classes", "1000", 1001),
+        ("Epochs", "400", 399),
+        ("Batch Size", "1000", 1024),
+        ("LR", "0.50", Decimal("0.496")),
+    ],
+)
+def test_a_setting_is_no_rounding_of_another(tmp_path, label, stated, found):
+    """What was chosen agrees with the very same alone, however round it is."""
+    (tmp_path / "index.yml").write_text(f"Models: [{{Name: net, Metadata: {{{label}: {stated}}}}}]")
+    (claim,) = load_index(tmp_path).find("net").metadata.values()
+    assert claim.compare(found).standing == DIFFERS
+    assert claim.compare(Decimal(stated)).standing == EXACT
 
 
 INDEX = """\

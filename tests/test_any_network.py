@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import re
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -23,13 +25,13 @@ CLASSES = 7
 #: The networks that the chain is tried on: a kind each of norms, padding, embeddings, input size.
 NETWORKS = {
     "test_resnet": 160, "test_convnext": 160, "test_vit": 160, "mobilenetv3_small_050": 224,
-    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224,
+    "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224, "dla46_c": 224,
 }  # fmt: skip
 SLOW = ("inception_resnet_v2",)
 EACH = [
     pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
     for name in NETWORKS
-    if name != "rexnet_100"
+    if name not in ("rexnet_100", "dla46_c")
 ]
 ENTRY = """
   - Name: mine-{name}
@@ -79,6 +81,14 @@ def picture(folder):
     """Save a picture that no square crop shows whole."""
     Image.effect_noise((350, 310), 80).convert("RGB").save(folder / "picture.png")
     return folder / "picture.png"
+
+
+def one_image(folder):
+    """Make a validation set of one image."""
+    synset = folder / "val" / read_classes()[0].synset
+    synset.mkdir(parents=True)
+    picture(folder).rename(synset / f"{synset.name}_1.png")
+    return folder / "val"
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -200,6 +210,75 @@ def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
     assert "test_vit takes pictures of 160 px alone, not of 192" in capsys.readouterr().err
 
 
+def test_a_size_that_a_network_cannot_run_is_refused(mine, tmp_path, capsys):
+    """Whatever loads or counts a network for pictures that it cannot run says so in one line, and no more."""
+    index = mine("dla46_c", classes=1000)
+    file, repo, odd = next(index.iterdir()), tmp_path / "repo", tmp_path / "odd"
+    assert main(["stage", "mine-dla46_c", "--out", str(repo)]) == 0
+    shutil.copytree(repo, odd)
+    (odd / "config.json").write_text((odd / "config.json").read_text().replace("224", "225"))
+    file.write_text(file.read_text().replace("Image Size: 224", "Image Size: 225"))
+    images, out = one_image(tmp_path), str(tmp_path / "out")
+    shown, before = str(picture(tmp_path)), {*tmp_path.rglob("*")}
+    for words in (
+        ["stage", "mine-dla46_c", "--out", out],
+        ["lock", "mine-dla46_c"],
+        ["predict", "mine-dla46_c", shown],
+        ["predict", str(odd), shown],
+        ["export", str(odd), "--out", out],
+        ["evaluate", str(odd), "--data", str(images), "--subset", "--record", out],
+        ["verify", "mine-dla46_c", "--repo", str(odd)],
+    ):
+        capsys.readouterr()
+        assert main(words) == 1, words
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1, said
+        assert re.search("dla46_c.*broadcast", said), said
+    assert {*tmp_path.rglob("*")} == before
+    with pytest.raises(RepoError, match="does not take pictures of 225 px: dla46_c of timm"):
+        AutoModel.from_pretrained(odd, features_only=True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "REPO", "PICTURE"],
+        ["evaluate", "REPO", "--data", "IMAGES", "--subset"],
+        ["evaluate", "REPO", "--data", "IMAGES", "--subset", "--explain", "50"],
+        ["lock", "mine-test_resnet"],
+        pytest.param(["export", "REPO", "--out", "OUT"], marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_that_raises_as_it_runs_is_one_line(mine, tmp_path, capsys, monkeypatch, words):
+    """What a provider's code raises where no check foresaw it is one line, with the model's name."""
+    mine("test_resnet", classes=1000)
+    places = {"REPO": tmp_path / "repo", "IMAGES": one_image(tmp_path), "OUT": tmp_path / "out"}
+    places["PICTURE"] = picture(tmp_path)
+    assert main(["stage", "mine-test_resnet", "--out", str(places["REPO"])]) == 0
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("no such\nshape")
+
+    monkeypatch.setattr(timm.models.ResNet, "forward_head", fail)
+    before = {*tmp_path.rglob("*")}
+    capsys.readouterr()
+    assert main([str(places.get(word, word)) for word in words]) == 1
+    assert capsys.readouterr().err.endswith("cannot be built or run: AssertionError: no such\n")
+    assert {*tmp_path.rglob("*")} == before
+
+
+def test_a_stem_that_nobody_knows_takes_no_other_channels(tmp_path):
+    """A network without a known stem loads with its own channels alone, and is refused with others."""
+    theirs: Any = timm.create_model("csatv2", num_classes=2)
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=True)
+    assert AutoModel.from_pretrained(tmp_path, in_chans=3).num_classes == 2
+    for channels in (1, 4):
+        with pytest.raises(UsageError, match=f"in_chans is {channels}; csatv2 has no known stem"):
+            AutoModel.from_pretrained(tmp_path, in_chans=channels)
+        with pytest.raises(UsageError, match=f"in_chans is {channels}; csatv2 has no known stem"):
+            create_model("csatv2", in_chans=channels)
+
+
 def test_a_lock_counts_any_network(mine, capsys):
     """The lock has parameters and operations of a network of timm's, and its check finds each changed one."""
     index = mine("test_vit")
@@ -230,6 +309,19 @@ def test_validate_counts_exactly(mine, capsys):
     assert out.count("impossible-parameters") == 1
 
 
+def test_a_former_name_is_said_to_be_another_now(mine, capsys):
+    """A count of the network that a former name stands for now says so, wherever it denies a claim."""
+    index = mine("test_resnet")
+    file = next(index.iterdir())
+    former, now = "ig_resnext101_32x16d", "resnext101_32x8d"
+    text = file.read_text().replace("ID: test_resnet", f"ID: {former}").replace("Classes: 7", "Classes: 1000")
+    file.write_text(re.sub("Parameters: .*", "Parameters: 194030000", text))
+    assert main(["validate"]) == 1
+    assert f"{former} (now {now}) has 88791336 parameters, 194030000 differs" in "".join(capsys.readouterr())
+    assert main(["verify", "mine-test_resnet"]) == 1
+    assert f"counted from the tensors of {former} (now {now})" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize("tagged", ["test_resnet.r160_in1k", "rexnet_100.nav_in1k"])
 def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
     """An entry may name its network as timm names weights of it; a built-in one is ours with a tag too."""
@@ -243,13 +335,15 @@ def test_a_network_is_named_with_a_tag(mine, tmp_path, tagged):
 
 
 def test_unknown_networks_are_listed_without_torch(mine):
-    """What lists, shows, validates and cards networks that are not ours imports neither torch nor timm."""
+    """What lists, shows, validates, cards and pages unknown networks imports neither torch nor timm."""
     index = mine("test_resnet")
     file = next(index.iterdir())
     file.write_text(file.read_text().replace("ID: test_resnet", "ID: novelnet"))
     script = "import sys; from rexnet_hub.cli import main;"
     commands = ("list", "show mine-test_resnet", "validate", "card mine-test_resnet")
     script += "".join(f"assert main({command.split()}) == 0;" for command in commands)
+    script += "from rexnet_hub.index import load_index; from rexnet_hub.pages.site import render_site;"
+    script += "assert 'models/mine-test_resnet.md' in render_site(load_index().models);"
     script += "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 0
 
@@ -349,6 +443,7 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
             ["predict", "mine-test_resnet", shown],
             ["predict", repo, shown],
             ["export", repo, "--format", "onnx", "--out", out],
+            ["demo", "--out", out],
         ):
             assert main(words) == 1, words
             said = capsys.readouterr().err
@@ -382,8 +477,8 @@ def test_an_option_out_of_range_is_refused(name, option, value):
 
 
 @pytest.mark.parametrize("name", ["rexnet_100", "test_resnet"])
-@pytest.mark.parametrize("indices", [[], [99]])
+@pytest.mark.parametrize("indices", [[], [99], [-6], [1.5], "1", [True], 3, ["a"]])
 def test_maps_that_a_network_does_not_have_are_refused(name, indices):
     """Asking for no map, or for one that is not there, is refused with how many there are."""
-    with pytest.raises(UsageError, match=r"out_indices .* do not name any of the 5"):
+    with pytest.raises(UsageError, match=r"out_indices is .*; it lists some of the 5 maps"):
         create_model(name, features_only=True, out_indices=indices)

@@ -73,9 +73,10 @@ def _rows_by_key() -> dict[tuple[str, str], Field]:
 
 @cache
 def kind_of(name: str) -> str:
-    """Return the kind of a figure: percent, bytes, count or another of the table; `any` of one's own."""
-    owners = ("metadata", "metrics")
-    return next((row.kind for row in FIELDS if row.owner in owners and row.name == name), "any")
+    """Return what a figure is to be compared as: percent, count, bytes, a `setting`; `any` of one's own."""
+    row = next((row for row in FIELDS if row.owner in ("metadata", "metrics") and row.name == name), None)
+    is_setting = row and row.owner == "metadata" and row.unit not in ("parameters", "operations", "bytes")
+    return "setting" if is_setting else row.kind if row else "any"
 
 
 @lru_cache(maxsize=4096)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rexnet_hub.errors import NetworkError, RexnetHubError, UsageError
+from rexnet_hub.errors import NetworkError, UsageError, network_problems
 from rexnet_hub.nets.state_dict import Shape, TensorTable
 
 if TYPE_CHECKING:
@@ -37,17 +38,17 @@ class Parts:
     """The ends of a network and the input it takes, as timm's config names them.
 
     Attributes:
-        first_conv: The layers that see the picture's channels.
+        first_conv: The layers that see the picture's channels; none where they are not known.
         classifier: The layers that give the logits.
         num_features: Channels before the classifier.
         global_pool: How they are pooled.
         pool_size: From a picture's height to that of the last feature map; None where it is not known.
-        input_px: Side of the pictures that it was made for; 0 where it takes any.
+        input_px: Side of the pictures that it was made for, and so takes; 0 where it takes any.
         is_fixed_size: Whether pictures of another size are refused.
     """
 
-    first_conv: str | Sequence[str]
-    classifier: str | Sequence[str]
+    first_conv: tuple[str, ...]
+    classifier: tuple[str, ...]
     num_features: int
     global_pool: str = "avg"
     pool_size: Callable[[int], int | None] = lambda input_px: None
@@ -160,6 +161,11 @@ class Network:
         """The arguments of timm's that can only have these values."""
         return self.ask(self.family.fixed, self.config)
 
+    def call(self, name: str) -> str:
+        """Return a name that it was found by; with a former one, what that is called now."""
+        is_own = name.partition(".")[0] == self.architecture
+        return name if is_own else f"{name} (now {self.architecture})"
+
     def plan(self, *, num_classes: int | None = None, in_chans: int = 3) -> TensorPlan:
         """List every tensor of its state dict, and count what is trained.
 
@@ -174,16 +180,19 @@ class Network:
 
     def count_classes(self, shapes: Mapping[str, Shape]) -> int:
         """Return how many classes a state dict of it tells apart; 0 without a classifier."""
-        ends = self.parts.classifier
-        name = ends if isinstance(ends, str) else next(iter(ends), "")
-        return shapes.get(f"{name}.weight", (0,))[0]
+        return next((shapes.get(f"{name}.weight", (0,))[0] for name in self.parts.classifier), 0)
 
     def find_size_problem(self, input_px: int) -> str | None:
-        """Return why it does not take pictures of a size; None where it does."""
+        """Return why it does not take pictures of a size; None where it does.
+
+        A size that nobody states of it is tried, without memory.
+        """
         parts = self.parts
-        if not parts.is_fixed_size or input_px == parts.input_px:
+        if input_px == parts.input_px or not parts.input_px:
             return None
-        return f"{self.architecture} takes pictures of {parts.input_px} px alone, not of {input_px}"
+        if parts.is_fixed_size:
+            return f"{self.architecture} takes pictures of {parts.input_px} px alone, not of {input_px}"
+        return _try_size(self, input_px)
 
     def build(self, **options: Any) -> Classifier:
         """Build it, with `num_classes`, `in_chans`, `init` and what else its family takes.
@@ -196,7 +205,11 @@ class Network:
         if unknown := [name for name in options if name not in usual]:
             takes = ", ".join(usual)
             raise UsageError(f"{self.architecture} takes no {', '.join(unknown)}; it takes {takes}")
-        require_whole("in_chans", options.get("in_chans", 3), 1)
+        require_whole("in_chans", in_chans := options.get("in_chans", 3), 1)
+        if in_chans != 3 and not self.parts.first_conv:
+            raise UsageError(
+                f"in_chans is {in_chans}; {self.architecture} has no known stem, and takes 3 alone"
+            )
         require_whole("num_classes", options.get("num_classes", 0), 0)
         for name in ("drop_rate", "drop_path_rate"):
             if not is_part(rate := options.get(name, 0)):
@@ -213,11 +226,18 @@ class Network:
         Raises:
             NetworkError: It raised something that is no message of ours.
         """
-        try:
+        with network_problems(f"{self.architecture} of {self.family.provider}"):
             return what(*args, **options)
-        except RexnetHubError:
-            raise
-        except Exception as error:
-            first = (str(error).splitlines() or [""])[0]
-            problem = f"{self.architecture} of {self.family.provider} cannot be built or run"
-            raise NetworkError(f"{problem}: {type(error).__name__}: {first}") from error
+
+
+@lru_cache(maxsize=512)
+def _try_size(network: Network, input_px: int) -> str | None:
+    import torch
+
+    with torch.inference_mode(), torch.device("meta"):
+        built = network.build(init=False).eval()
+        try:
+            network.ask(built, torch.zeros(1, 3, input_px, input_px))
+        except NetworkError as error:
+            return f"{network.architecture} does not take pictures of {input_px} px: {error}"
+    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -69,6 +70,21 @@ class IntermediateMaps(FeatureMaps):
         how = {"output_fmt": "NCHW", "intermediates_only": True}
         maps: list[Tensor] = self.network.forward_intermediates(x, indices=self.indices, **how)
         return maps
+
+
+def choose_maps(count: int, indices: Sequence[int] | None) -> list[int]:
+    """Choose among a network's feature maps by `out_indices`: 0 is the finest, -1 the coarsest; None for all.
+
+    Raises:
+        UsageError: None is asked for, or one that is not there.
+    """
+    if indices is None:
+        return [*range(count)]
+    is_list = isinstance(indices, Sequence) and len(indices)
+    if not is_list or any(type(index) is not int or not -count <= index < count for index in indices):
+        problem = f"it lists some of the {count} maps, 0 to {count - 1}, or -1 for the last"
+        raise UsageError(f"out_indices is {indices!r}; {problem}")
+    return sorted({index % count for index in indices})
 
 
 def adapt_stem(weight: Tensor, in_chans: int) -> Tensor:

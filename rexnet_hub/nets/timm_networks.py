@@ -159,14 +159,18 @@ def _parts(architecture: str) -> Parts:
     known = settings.to_dict() if settings else {}
     side_px, pooled = known.get("input_size", (0, 0))[-1], (known.get("pool_size") or (None,))[-1]
     return Parts(
-        first_conv=known.get("first_conv") or (),
-        classifier=known.get("classifier") or (),
+        first_conv=_list(known.get("first_conv")),
+        classifier=_list(known.get("classifier")),
         num_features=network.num_features,
         global_pool=_arguments(architecture).get("global_pool", ""),
         pool_size=lambda px: pooled if px == side_px else None,
         input_px=side_px,
         is_fixed_size=bool(known.get("fixed_input_size")),
     )
+
+
+def _list(named: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (named,) if isinstance(named, str) else tuple(named or ())
 
 
 def _build_classifier(
@@ -180,13 +184,10 @@ def _build_classifier(
 def _take_features(network: Classifier, out_indices: Sequence[int] | None) -> FeatureMaps:
     from timm.models import FeatureInfo
 
-    from rexnet_hub.nets.modules import IntermediateMaps
+    from rexnet_hub.nets.modules import IntermediateMaps, choose_maps
 
     taps = getattr(network, "feature_info", ())
     if not hasattr(network, "forward_intermediates") or not taps:
         raise UsageError(f"timm's {type(network).__name__} gives no feature maps")
-    indices = range(len(taps)) if out_indices is None else out_indices
-    if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
-        raise UsageError(f"out_indices {(*indices,)} do not name any of the {len(taps)} maps, from 0")
-    chosen = sorted({index % len(taps) for index in indices})
+    chosen = choose_maps(len(taps), out_indices)
     return IntermediateMaps(network, chosen, FeatureInfo([*map(dict, taps)], tuple(chosen)))

@@ -102,7 +102,8 @@ def render_config(entry: Entry) -> str:
     }
     if pool_size:
         config["pretrained_cfg"]["pool_size"] = [pool_size, pool_size]
-    config["pretrained_cfg"] |= {"first_conv": parts.first_conv, "classifier": parts.classifier}
+    ends = {"first_conv": parts.first_conv, "classifier": parts.classifier}  # one is a text, as timm has it
+    config["pretrained_cfg"] |= {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
     if labels:  # timm reads them here, and drops them when it replaces the classifier
         config["pretrained_cfg"]["label_names"] = labels
     if entry.license_id:

@@ -63,7 +63,8 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
         own = (
             "" if entry.value("num_classes") is not None else "; with its own classes, the entry states none"
         )
-        how = f"counted from the network's tensors{own}"
+        network = find_network(entry.architecture).call(entry.architecture)
+        how = f"counted from the tensors of {network}{own}"
         yield evidence.compare_claim("parameters", claim, entry_plan(entry).parameters, note=how)
 
 

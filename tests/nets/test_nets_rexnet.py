@@ -121,7 +121,7 @@ def test_taps_can_be_chosen():
     some = ReXNetFeatures(ours, (1, -2))
     assert [torch.equal(a, b) for a, b in zip(some(x), (every[1], every[3]), strict=True)] == [True, True]
     assert len(some.features) == 11
-    with pytest.raises(UsageError, match="5 taps, 0 to 4"):
+    with pytest.raises(UsageError, match="5 maps, 0 to 4"):
         ReXNetFeatures(ours, (5,))
 
 

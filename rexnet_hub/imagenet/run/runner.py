@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rexnet_hub.errors import EvaluationError, UsageError
+from rexnet_hub.errors import EvaluationError, UsageError, network_problems
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.imagenet.evidence.predictions import TOP
@@ -90,7 +90,7 @@ class Runner:
         memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
         mixed = self.dtype != "fp32"
         autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast, network_problems(f"the network of {self.model.name}"):
             logits = self.network(pixels.contiguous(memory_format=memory_format))
         expected = (len(pixels), len(read_classes()))
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:

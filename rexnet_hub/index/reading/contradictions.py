@@ -54,7 +54,7 @@ def check_entries(
     checks = (_check_weights, _check_witnesses, _check_recipe, _check_input, _check_labels)
     find = known_network if count_all else built_in_network
     for entry in entries:
-        _check_size(entry, _count_parameters(find(entry.architecture), entry.value("num_classes")), report)
+        _check_size(entry, find(entry.architecture), report)
         for check in checks:
             check(entry, report)
     for collection in collections:
@@ -131,9 +131,10 @@ def _check_witnesses(entry: Entry, report: Report) -> None:
             report("digest-mismatch", two.claim.location, f"{both}: one of them is another file's")
 
 
-def _check_size(entry: Entry, exact: int | None, report: Report) -> None:
-    """Compare parameters, file size and operations with each other and with the `exact` parameters."""
-    network = entry.architecture
+def _check_size(entry: Entry, known: Network | None, report: Report) -> None:
+    """Compare parameters, file size and operations with each other and with the network's parameters."""
+    exact = _count_parameters(known, entry.value("num_classes"))
+    network = known.call(entry.architecture) if known else ""
     stated, size, flops = (entry.metadata.get(name) for name in ("parameters", "file_size", "flops"))
     if exact is not None and stated is not None and not (agreement := stated.compare(exact)).holds:
         message = f"{network} has {exact} parameters, {stated.text} {agreement}"

@@ -33,8 +33,8 @@ def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -
 
 def _parts(config: ReXNetConfig) -> Parts:
     return Parts(
-        first_conv="stem.conv",
-        classifier="head.fc",
+        first_conv=("stem.conv",),
+        classifier=("head.fc",),
         num_features=head_channels(config),
         pool_size=lambda input_px: input_px // OUTPUT_STRIDES[0],
     )

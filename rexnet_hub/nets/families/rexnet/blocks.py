@@ -31,7 +31,7 @@ from rexnet_hub.nets.families.rexnet.shapes import (
     stem_channels,
 )
 from rexnet_hub.nets.family import require_whole
-from rexnet_hub.nets.modules import Classifier, FeatureMaps
+from rexnet_hub.nets.modules import Classifier, FeatureMaps, choose_maps
 
 
 class Conv2d(nn.Conv2d):
@@ -186,6 +186,10 @@ class Taps(tuple[Tap, ...]):
 
     __slots__ = ()
 
+    def choose(self, indices: Sequence[int] | None) -> Taps:
+        """Choose some by `out_indices`, as `choose_maps` does."""
+        return Taps(self[index] for index in choose_maps(len(self), indices))
+
     def channels(self) -> list[int]:
         """Channels of each."""
         return [tap.num_chs for tap in self]
@@ -295,7 +299,7 @@ class ReXNet(Classifier):
         Returns:
             A map (B, C, H/stride, W/stride) for each tap, in network order.
         """
-        return take_features(self.stem(x), self.features, choose_taps(self.feature_info, indices), self._run)
+        return take_features(self.stem(x), self.features, self.feature_info.choose(indices), self._run)
 
     def _run(self, block: nn.Module, x: Tensor) -> Tensor:
         recompute = self.grad_checkpointing and torch.is_grad_enabled()
@@ -325,7 +329,7 @@ class ReXNetFeatures(FeatureMaps):
 
     def __init__(self, network: ReXNet, out_indices: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.feature_info = choose_taps(network.feature_info, out_indices)
+        self.feature_info = network.feature_info.choose(out_indices)
         self.stem = network.stem
         self.features = network.features[: self.feature_info[-1].block + 1]
 
@@ -344,21 +348,6 @@ def take_features(
         if index in wanted:
             taken.append(x)
     return taken
-
-
-def choose_taps(taps: Taps, indices: Sequence[int] | None) -> Taps:
-    """Choose taps by their numbers, 0 the finest; negative ones count from the coarsest; None for all.
-
-    Raises:
-        UsageError: One is out of range, or none is asked for.
-    """
-    if indices is None:
-        return taps
-    if not indices or any(not -len(taps) <= index < len(taps) for index in indices):
-        raise UsageError(
-            f"out_indices {tuple(indices)} do not name any of the {len(taps)} taps, 0 to {len(taps) - 1}"
-        )
-    return Taps(taps[index] for index in sorted({index % len(taps) for index in indices}))
 
 
 def init_weights(module: nn.Module) -> None:
