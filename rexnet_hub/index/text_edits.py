@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -100,7 +100,7 @@ def read_model(source: YamlSource, place: Location) -> Any:
     Raises:
         IndexReadError: The model stands elsewhere.
     """
-    return _tree(_find_model(source, place)[1])
+    return _tree(_find_model(_roots(source), place).node)
 
 
 def as_read(model: Mapping[str, Any]) -> Any:
@@ -118,9 +118,9 @@ def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> 
     Raises:
         IndexReadError: The model stands elsewhere, or the change would touch something else.
     """
-    path, node = _find_model(source, place)
-    wanted, at = _roots(source), node
-    expected = [_tree(root) for root in wanted]
+    roots = _roots(source)
+    path, at, _ = _find_model(roots, place)
+    expected = [_tree(root) for root in roots]
     for index, step in enumerate(steps):
         key, child = _child(at, step)
         is_last = index == len(steps) - 1
@@ -150,10 +150,10 @@ def remove_model(source: YamlSource, place: Location) -> YamlSource:
     Raises:
         IndexReadError: It stands in no list, or the change would touch something else.
     """
-    path, node = _find_model(source, place)
-    expected = [_tree(root) for root in _roots(source)]
-    items = _at(_roots(source), path[:-1])
-    if not isinstance(items, Node) or items.kind != "list" or not isinstance(number := path[-1], int):
+    roots = _roots(source)
+    path, node, items = _find_model(roots, place)
+    expected = [_tree(root) for root in roots]
+    if items is None or items.kind != "list" or not isinstance(number := path[-1], int):
         raise IndexReadError(f"{place}: stands in no list; remove it by hand")
     if _is_flow(items):
         start, end = _flow_span(items.items, number)
@@ -203,34 +203,29 @@ def _models(root: Node) -> Node | None:
     return next((value for key, value in root.pairs if key_name(key.text) == "models"), None)
 
 
-def _find_model(source: YamlSource, place: Location) -> tuple[tuple[str | int, ...], Node]:
-    """Find the mapping that begins at a place, and the way to it."""
-    start = source.offset(place.line, place.column)
-    for path, node in _walk(list(enumerate(_roots(source))), ()):
-        if node.kind == "mapping" and node.start == start:
-            return path, node
+class _Found(NamedTuple):
+    """A node, the way to it from the roots, and what holds it."""
+
+    path: tuple[str | int, ...]
+    node: Node
+    holder: Node | None
+
+
+def _find_model(roots: list[Node], place: Location) -> _Found:
+    """Find the mapping that begins at a place."""
+    for found in _walk(enumerate(roots), (), None):
+        if found.node.kind == "mapping" and found.node.location == place:
+            return found
     raise IndexReadError(f"{place}: is not where this can be edited; edit the file by hand")
 
 
 def _walk(
-    children: Iterable[tuple[str | int, Node]], path: tuple[str | int, ...]
-) -> Iterator[tuple[tuple[str | int, ...], Node]]:
+    children: Iterable[tuple[str | int, Node]], path: tuple[str | int, ...], holder: Node | None
+) -> Iterator[_Found]:
     for step, node in children:
-        yield (*path, step), node
-        yield from _walk(_children(node), (*path, step))
-
-
-def _children(node: Node) -> list[tuple[str | int, Node]]:
-    return [(key.value, value) for key, value in node.pairs] or list(enumerate(node.items))
-
-
-def _at(roots: list[Node], path: Steps) -> Node | None:
-    """Follow a way; None where it ends at all the roots."""
-    node = None
-    for step in path:
-        children = list(enumerate(roots)) if node is None else _children(node)
-        node = next(child for name, child in children if name == step)
-    return node
+        yield _Found((*path, step), node, holder)
+        inner = [(key.value, value) for key, value in node.pairs] or enumerate(node.items)
+        yield from _walk(inner, (*path, step), node)
 
 
 def _child(node: Node, step: str | int) -> tuple[Node | None, Node | None]:
