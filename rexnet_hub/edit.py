@@ -99,7 +99,7 @@ def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]
         if isinstance(holder, dict) and (key := _find_key(holder, word)):
             return None, [*steps, key]
     known = [row.label for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics")]
-    raise UsageError(f"{entry.name} has no field {word!r}. {suggest(word, known)}")
+    raise UsageError(f"{entry.name} has no field {label!r}. {suggest(word, known)}")
 
 
 def _find_row(owner: str, word: str) -> Field | None:
