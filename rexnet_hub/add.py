@@ -18,7 +18,13 @@ from typing import Any
 import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
-from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
+from rexnet_hub.errors import (
+    FileProblem,
+    StateDictError,
+    UsageError,
+    file_problems,
+    refuse_unused,
+)
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.entry import INPUT_FIELDS, Location, is_imagenet
@@ -98,7 +104,7 @@ class _Contents:
         released: Of the file that others get: the checkpoint, or what is made of it.
     """
 
-    architecture: str
+    network: Network
     num_classes: int
     receipt: Receipt
     parameters: int
@@ -157,7 +163,9 @@ def add_entry(
             draft.edit(index_file or collection.location.file, append_model, model)
 
     entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
-    return Added(location=entry.location, architecture=contents.architecture, was_there=old is not None)
+    return Added(
+        location=entry.location, architecture=contents.network.architecture, was_there=old is not None
+    )
 
 
 def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
@@ -222,7 +230,7 @@ def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Conte
     plan = network.plan(num_classes=num_classes)
     require_tensors(tensors, plan.tensors, file=checkpoint)
     return _Contents(
-        architecture=network.architecture,
+        network=network,
         num_classes=num_classes,
         receipt=receipt,
         parameters=plan.parameters,
@@ -232,16 +240,21 @@ def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str]) -> _Conte
 
 def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
     """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
-    fitting = {
-        n.architecture: (n, classes) for n, classes in fit_networks({k: s for k, (_, s) in tensors.items()})
-    }
+    shapes = {name: shape for name, (_, shape) in tensors.items()}
+    meant = {by: find_network(name) for by, name in said.items()}
+    chosen = {network.architecture: network for network in meant.values()}
+    if len(chosen) == 1 and (network := chosen.popitem()[1]).fits(shapes):
+        return network, network.count_classes(shapes)
+    fitting = {network.architecture: (network, classes) for network, classes in fit_networks(shapes)}
+    for by, network in meant.items():
+        if not fitting:
+            require_tensors(tensors, network.plan_like(shapes).tensors, file=checkpoint)
+        if network.architecture not in fitting:
+            raise UsageError(f"{by}: is of {said[by]}, the checkpoint is a {' or '.join(fitting)}")
+        fitting = {network.architecture: fitting[network.architecture]}
     if not fitting:
         problem = f"its {len(tensors)} tensors are those of no network that is known here"
         raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")
-    for by, name in said.items():
-        if (network := find_network(name)).architecture not in fitting:
-            raise UsageError(f"{by}: is of {name}, the checkpoint is a {' or '.join(fitting)}")
-        fitting = {network.architecture: fitting[network.architecture]}
     if len(fitting) > 1:
         problem = (
             f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
@@ -283,7 +296,7 @@ def _entry(
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
-        "ID": contents.architecture,
+        "ID": contents.network.architecture,
         "Parameters": contents.parameters,
         "File Size": contents.released.size_bytes,
         "Num Classes": contents.num_classes,
@@ -299,6 +312,9 @@ def _entry(
             f"{', '.join(absent)} not stated: by no option, no training log (args.yaml), nor the Metadata of "
             f"the collection {new.collection}"
         )
+    input_px = metadata.get(_label("image_size"), collection.value("image_size"))
+    if type(input_px) is int and (problem := contents.network.find_size_problem(input_px)):
+        problems.append(problem)
     if not new.license:
         problems.append(
             "under which licence are these weights? give --license"

@@ -291,12 +291,13 @@ def classify(
     model: Any = AutoModel.from_pretrained(source, **access)
     if model.in_chans != 3:
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
+    if not model.num_classes:
+        raise RepoError(f"{source}: has no classes; AutoModel gives its features")
     guesses, labels = [], processor.labels or tuple(map(str, range(model.num_classes)))
     for start in range(0, len(files), BATCH):
         batch = processor(files[start : start + BATCH])
         with torch.inference_mode(), network_problems(f"the network of {source}"):
-            logits = model(batch)
-        best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
+            best = model(batch).softmax(dim=1).topk(min(top, model.num_classes), dim=1)
         for row in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             pairs = zip(*row, strict=True)
             guesses.append(tuple(Guess(class_index=i, label=labels[i], probability=p) for p, i in pairs))

@@ -103,7 +103,7 @@ def network_problems(network: str) -> Iterator[None]:
         yield
     except RexnetHubError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an exit of theirs is no verdict of ours
         cause = error.__cause__ or error  # an exporter's own words are about itself
         what = ": ".join((type(cause).__name__, *str(cause).splitlines()[:1]))
         raise NetworkError(f"{network} cannot be built or run: {what}") from error

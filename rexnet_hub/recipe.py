@@ -115,8 +115,8 @@ def _stated(entry: Entry) -> dict[str, Flag]:
     flags = {}
     for field, argument in ARGUMENTS.items():
         if claim := entry.metadata.get(field):
-            text = claim.text.rstrip("%") if claim.text else str(claim.value)
-            value = f"3 {text} {text}" if field == "image_size" else text.strip()
+            text = claim.text.rstrip("%").strip() if claim.text else " ".join(map(str, claim.value))
+            value = f"3 {text} {text}" if field == "image_size" else text
             flags[field] = Flag(argument=argument, value=value, origin=claim.label, location=claim.location)
     return flags
 

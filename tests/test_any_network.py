@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +17,13 @@ from PIL import Image
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, classify, create_model
 from rexnet_hub.cli import main
-from rexnet_hub.errors import RepoError, UnknownModelError, UsageError
+from rexnet_hub.errors import NetworkError, RepoError, UnknownModelError, UsageError
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.index import load_index
 from rexnet_hub.nets import find_network, timm_networks
+from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.site import render_site
+from rexnet_hub.recipe import make_recipe
 from rexnet_hub.standins.make import is_standin, write_standin
 
 CLASSES = 7
@@ -75,6 +80,32 @@ def mine(tmp_path, monkeypatch):
         return index
 
     return make
+
+
+def adding(checkpoint):
+    """Return the words of a command that adds a checkpoint."""
+    said = (
+        "--name new --collection Mine --image-size 224 --crop-pct 0.9 --interpolation bicubic --license mit"
+    )
+    return ["add", str(checkpoint), *said.split()]
+
+
+def test_card_page_and_recipe_say_which_network_it_is(mine):
+    """Card and page name a timm network; their lines, and the recipe, are of its size, maps and classes."""
+    mine("inception_resnet_v2", "test_vit")
+    inception, vit = load_index().models
+    files = render_site([inception, vit])
+
+    for entry in (inception, vit):
+        network = f"Its network is `{entry.architecture}` of timm."
+        assert network in render_card(entry)
+        assert network in files[f"models/{entry.name}.md"]
+    assert "3, 299, 299)" in files[f"models/{inception.name}.md"]
+    assert "3, 160, 160)" in (page := files[f"models/{vit.name}.md"])
+    assert "224" not in page
+    assert "five maps" not in page
+    assert "--num-classes 7 --input-size 3 160 160" in (command := make_recipe(vit).command)
+    assert "--mean 0.5 0.5 0.5 --std 0.5 0.5 0.5" in command
 
 
 def picture(folder):
@@ -177,27 +208,112 @@ def test_an_unknown_network_is_not_checked_and_never_false(mine, tmp_path, capsy
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_network_that_is_named_is_not_searched_for(mine, tmp_path, monkeypatch):
+    """Where --architecture says which network it is, and its tensors agree, no other is built."""
+    mine("test_resnet")
+    torch.save(timm.create_model("test_resnet", num_classes=5).state_dict(), file := tmp_path / "new.pth")
+    monkeypatch.setattr(timm_networks, "fit", lambda tensors: pytest.fail("all of timm's were tried"))
+    said = ["--image-size", "160", "--crop-pct", "0.9", "--interpolation", "bicubic", "--license", "mit"]
+    said += ["--name", "new", "--collection", "Mine", "--architecture", "test_resnet"]
+
+    assert main(["add", str(file), *said]) == 0
+    assert load_index().find("new").value("num_classes") == 5
+
+
 def test_a_checkpoint_that_fits_several_networks_names_them(mine, tmp_path, capsys):
     """A checkpoint of tensors that several networks have is added only as the one that somebody names."""
     mine("test_resnet")
     torch.save(timm.create_model("resnet18", num_classes=CLASSES).state_dict(), tmp_path / "mine.pth")
-    words = [
-        "add",
-        str(tmp_path / "mine.pth"),
-        "--name",
-        "new",
-        "--collection",
-        "Mine",
-        "--image-size",
-        "224",
-    ]
-    words += ["--crop-pct", "0.9", "--interpolation", "bicubic", "--license", "mit"]
+    words = adding(tmp_path / "mine.pth")
     assert main(words) == 1
     assert "resnet18, resnetblur18; say which with --architecture" in " ".join(
         capsys.readouterr().err.split()
     )
     assert main([*words, "--architecture", "resnet18"]) == 0
     assert load_index().find("new").architecture == "resnet18"
+
+
+@pytest.fixture
+def few_networks(monkeypatch):
+    """A timm of few networks, so that a search through all is quick."""
+    modules, renamed = timm_networks._read_registry()
+    few = {name: modules[name] for name in ("test_resnet", "test_vit", "rexnet_100")}
+    monkeypatch.setattr(timm_networks, "_read_registry", lambda: (few, renamed))
+
+
+@pytest.mark.usefixtures("few_networks")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"odd.bias": torch.zeros(3)}, "1 extra (odd.bias)"),
+        ({"conv1.0.weight": torch.zeros(16, 1, 3, 3)}, "is float32 [16, 1, 3, 3], not float32 [16, 3, 3, 3]"),
+    ],
+)
+def test_what_keeps_a_checkpoint_from_the_network_that_is_named(mine, tmp_path, capsys, change, said):
+    """A checkpoint that is nearly the network that somebody names is refused by the tensors that differ."""
+    mine("test_resnet")
+    state = timm.create_model("test_resnet", num_classes=CLASSES).state_dict()
+    torch.save(state | change, tmp_path / "mine.pth")
+    assert main(adding(tmp_path / "mine.pth")) == 1
+    assert "are those of no network that is known here" in capsys.readouterr().err
+    assert main([*adding(tmp_path / "mine.pth"), "--architecture", "test_resnet"]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_networks")
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "rexnet_100"])
+def test_a_checkpoint_without_a_classifier_is_added(mine, tmp_path, name, capsys):
+    """The network is found by its other tensors; card and page show features; no class is predicted."""
+    mine("test_resnet")
+    torch.save(timm.create_model(name, num_classes=0).state_dict(), tmp_path / "mine.pth")
+    assert main([*adding(tmp_path / "mine.pth"), "--image-size", str(NETWORKS[name])]) == 0
+    entry = load_index().find("new")
+    assert (entry.architecture, entry.value("num_classes")) == (name, 0)
+    capsys.readouterr()
+    assert main(["card", "new"]) == 0
+    card = capsys.readouterr().out
+    page = render_site([entry])["models/new.md"]
+    assert all("features_only" in text and "argmax" not in text for text in (card, page))
+    assert main(["predict", "new", str(picture(tmp_path))]) == 1
+    assert "has no classes; AutoModel gives its features" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_networks")
+def test_a_size_that_a_new_model_does_not_take_leaves_the_index(mine, tmp_path, capsys, monkeypatch):
+    """What is added must take the pictures that it states, and run: else no byte of the index is another."""
+    index = mine("test_resnet")
+    before = {file: file.read_bytes() for file in index.iterdir()}
+    torch.save(timm.create_model("test_vit", num_classes=3).state_dict(), tmp_path / "mine.pth")
+    assert main(adding(tmp_path / "mine.pth")) == 2
+    assert "new: test_vit takes pictures of 160 px alone, not of 224" in capsys.readouterr().err
+    monkeypatch.setattr(timm.models.VisionTransformer, "forward", lambda *_: sys.exit(3))
+    assert main([*adding(tmp_path / "mine.pth"), "--image-size", "160"]) == 1
+    assert "cannot be built or run: SystemExit: 3" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in index.iterdir()} == before
+
+
+def test_a_clone_of_timm_has_the_version_that_its_files_say(tmp_path):
+    """A timm on the path that no package manager put there is known by its own files, as is what it lacks."""
+    clone = shutil.copytree(
+        Path(timm.__file__).parent, tmp_path / "timm", ignore=shutil.ignore_patterns("*.pyc")
+    )
+    (clone / "version.py").write_text("__version__ = '0.9.99'\n")
+    (clone / "models" / "resnet.py").write_text("")
+    script = "from rexnet_hub.nets import find_network; print(find_network('test_vit').family.provider);"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{script} find_network('resnet50')"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.stdout == "timm 0.9.99\n"
+    assert ran.stderr.endswith("timm 0.9.99 does not have it either; another version may.\n")
+
+
+def test_a_network_that_exits_ends_no_command_well(monkeypatch):
+    """A provider that calls sys.exit is refused like one that raises: its exit code is not the command's."""
+    monkeypatch.setattr(timm.models.ResNet, "__init__", lambda *_, **__: sys.exit(0))
+    with pytest.raises(NetworkError, match=r"test_resnet of timm .* SystemExit: 0"):
+        create_model("test_resnet")
 
 
 def test_a_size_that_a_network_does_not_take_is_refused(mine, tmp_path, capsys):
@@ -397,6 +513,15 @@ def test_what_timm_pushes_is_loaded(tmp_path, name):
         torch.testing.assert_close(ours(pixels[:, :1]), grey(pixels[:, :1]), rtol=1e-4, atol=1e-4)
 
 
+def test_what_timm_pushes_of_an_unknown_network_is_refused_for_that_alone(tmp_path):
+    """A repo of a network that nobody here knows is refused by its name; none of its keys is called wrong."""
+    timm.models.save_for_hf(timm.create_model("test_resnet"), tmp_path, safe_serialization=True)
+    config = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(config.replace('"test_resnet"', '"novelnet"'))
+    with pytest.raises(RepoError, match=r"no network is named 'novelnet'\..*another version may\.$"):
+        AutoModel.from_pretrained(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "argument"),
     [
@@ -423,9 +548,6 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "timm" else real(name))
     timm_networks._read_registry.cache_clear()
     out, shown = str(tmp_path / "out"), str(picture(tmp_path))
-    added = (
-        "--name new --collection Mine --image-size 160 --crop-pct 0.9 --interpolation bicubic --license mit"
-    )
     try:
         for command in ("validate", "list", "show", "card", "recipe"):
             assert (
@@ -438,7 +560,7 @@ def test_without_timm_each_command_names_the_extra(mine, tmp_path, capsys, monke
             ["lock"],
             ["stage", "mine-test_resnet", "--out", out],
             ["convert", checkpoint, "--model", "mine-test_resnet", "--out", out],
-            ["add", checkpoint, *added.split()],
+            adding(checkpoint),
             ["verify", "mine-test_resnet", "--repo", repo],
             ["predict", "mine-test_resnet", shown],
             ["predict", repo, shown],

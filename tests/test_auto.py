@@ -351,7 +351,7 @@ def test_what_is_neither_name_nor_folder_nor_repo_is_refused(own_index, tmp_path
         AutoModel.from_pretrained("rexnet_10")
     with pytest.raises(RepoError, match=r"no config\.json"):
         AutoModel.from_pretrained(tmp_path)
-    with pytest.raises(UsageError, match="5 taps"):
+    with pytest.raises(UsageError, match="some of the 5 maps"):
         create_model("rexnet_100", features_only=True, out_indices=(9,))
 
 

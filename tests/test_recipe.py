@@ -15,7 +15,8 @@ ARGUMENT_FILE = Path(__file__).resolve().parent / "data/timm_train_arguments.txt
 COMMAND = (
     "torchrun --nproc_per_node=4 train.py --data-dir DATA --model rexnet_100 --batch-size 128 --opt sgd --lr 0.5 "  # noqa: E501
     "--momentum 0.9 --weight-decay 1.0e-05 --epochs 400 --sched cosine --drop 0.2 --smoothing 0.1 "
-    "--input-size 3 224 224 --interpolation bicubic --crop-pct 0.875"
+    "--num-classes 1000 --input-size 3 224 224 --interpolation bicubic --crop-pct 0.875 "
+    "--mean 0.485 0.456 0.406 --std 0.229 0.224 0.225"
 )
 
 
@@ -49,6 +50,7 @@ def test_the_training_script_takes_the_command(entry):
     assert (told.model, told.lr, told.momentum, told.weight_decay) == (entry.name, 0.5, 0.9, 1e-5)
     assert (told.epochs, told.batch_size * 4, told.drop, told.smoothing) == (400, 512, 0.2, 0.1)
     assert (told.input_size, told.crop_pct, told.interpolation) == ([3, 224, 224], 0.875, "bicubic")
+    assert (told.num_classes, told.mean, told.std) == (1000, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     assert (told.opt, told.sched) == ("sgd", "cosine")
 
 
@@ -89,7 +91,9 @@ def test_each_flag_names_its_field():
     assert origins["--opt"] == "Training Techniques: Nesterov Accelerated Gradient"
     assert origins["--batch-size"] == "Batch Size 512 over 4 devices (Training Resources)"
     assert origins["--drop"] == "Dropout"
-    assert all(flag.location.file.name == "rexnet.yml" and flag.location.line > 80 for flag in recipe.flags)
+    assert {flag.location.file.name for flag in recipe.flags} == {"rexnet.yml"}
+    of_all = {flag.argument for flag in recipe.flags if flag.location.line <= 80}
+    assert of_all == {"--num-classes", "--mean", "--std"}
 
 
 def test_what_is_open_is_said():

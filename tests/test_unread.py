@@ -150,7 +150,7 @@ def test_whoever_uses_the_file_refuses(written, tmp_path, checkpoint, capsys):
 
 
 @pytest.mark.parametrize("written", (IDENTITY | FIGURES))
-def test_validate_verify_and_lock_have_one_answer(written, tmp_path, checkpoint, capsys):
+def test_validate_verify_and_lock_have_one_answer(written, tmp_path, checkpoint, capsys, monkeypatch):
     """Each text is an error of `validate`, false in `verify` and named by `lock --check`, with its place."""
     field = (IDENTITY | FIGURES)[written]
     zoo(tmp_path, checkpoint, written, field)
@@ -163,6 +163,7 @@ def test_validate_verify_and_lock_have_one_answer(written, tmp_path, checkpoint,
     place, _, message = findings[0].note.partition(": ")
     assert place in problem
     assert message in problem
+    monkeypatch.setenv("COLUMNS", "1000")
     assert main(["show", "net"]) == 0
     assert f"unreadable: {message}" in capsys.readouterr().out
     assert main(["verify", "net"]) == 1

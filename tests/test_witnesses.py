@@ -373,7 +373,7 @@ def test_the_lock_keeps_only_what_the_index_still_states(files, digests, zoo, tm
     assert read_lock(tmp_path / "zoo" / "lock.json").of("net").witnesses == {}
 
 
-def test_page_card_and_show_say_what_is_known(files, digests, zoo, capsys, tmp_path):
+def test_page_card_and_show_say_what_is_known(files, digests, zoo, capsys, tmp_path, monkeypatch):
     """The page lists each witness and whether it agrees; the doubt stands on page and card until one does."""
     entry = zoo(files["genuine"], [("safetensors sha256", digests["safetensors sha256"])])
     repo = write_staged(entry, files["genuine"], tmp_path / "net").folder
@@ -388,6 +388,7 @@ def test_page_card_and_show_say_what_is_known(files, digests, zoo, capsys, tmp_p
         for text in (page, render_card(entry, measured=measured)):
             assert ("known by the first 32 bits of its SHA-256 and its size alone" in text) != is_known
     assert "known by" not in render_card(entry, standin=True)
+    monkeypatch.setenv("COLUMNS", "1000")
     assert main(["show", "net"]) == 0
     assert f"sha256:{digests['safetensors sha256']}" in capsys.readouterr().out
 

@@ -68,11 +68,9 @@ def fit_networks(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
     for family in list_families():
         for architecture in family.architectures:
             network = Network(architecture, family)
-            classes = network.count_classes(tensors)
-            planned = network.plan(num_classes=classes).tensors
-            if {name: shape for name, (_, shape) in planned.items()} == tensors:
+            if network.fits(tensors):
                 names.add(architecture)
-                yield network, classes
+                yield network, network.count_classes(tensors)
     yield from (pair for pair in timm_networks.fit(tensors) if pair[0].architecture not in names)
 
 

@@ -182,6 +182,14 @@ class Network:
         """Return how many classes a state dict of it tells apart; 0 without a classifier."""
         return next((shapes.get(f"{name}.weight", (0,))[0] for name in self.parts.classifier), 0)
 
+    def plan_like(self, shapes: Mapping[str, Shape]) -> TensorPlan:
+        """Plan it with as many classes as a state dict tells apart."""
+        return self.plan(num_classes=self.count_classes(shapes))
+
+    def fits(self, shapes: Mapping[str, Shape]) -> bool:
+        """Return whether a state dict has exactly its tensors, by name and shape."""
+        return {name: shape for name, (_, shape) in self.plan_like(shapes).tensors.items()} == shapes
+
     def find_size_problem(self, input_px: int) -> str | None:
         """Return why it does not take pictures of a size; None where it does.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import importlib.metadata
 import importlib.util
 import math
 import re
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rexnet_hub.nets.modules import Classifier, FeatureMaps
 
 EXTRA = "timm"
+_VERSION = re.compile(r"^__version__ = ['\"](.+)['\"]", re.MULTILINE)
 _REGISTERED = re.compile(r"^@register_model\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
 _RENAMED = re.compile(r"^register_model_deprecations\(__name__, (\{.*?^\})\)", re.MULTILINE | re.DOTALL)
 #: Classes that no network has: a tensor of as many rows is its classifier's.
@@ -33,16 +33,25 @@ _CLASSES = 999_983
 #: Tensors that building may make and throw away: EfficientNet's builder tries its gate on eight channels, a
 #: hybrid cuts its backbone. The networks that timm calls pruned are built whole first.
 _THROWN_AWAY = 24
+#: Methods of a tensor that change its values and nothing else of it.
+_SETS_VALUES = {"add_", "clamp_", "copy_", "div_", "erfinv_", "fill_", "mul_", "normal_", "uniform_", "zero_"}
 
 
 def is_installed() -> bool:
     """Return whether timm is there, without importing it."""
-    return importlib.util.find_spec("timm") is not None
+    return bool(_packages())
 
 
 def version() -> str:
-    """Return which timm this is."""
-    return f"timm {importlib.metadata.version('timm')}"
+    """Return which timm this is, as its own files say: a clone on the path has no other record of it."""
+    texts = (file.with_name("version.py").read_text(encoding="utf-8") for file in _packages())
+    return " ".join(["timm", *(found for text in texts for found in _VERSION.findall(text))])
+
+
+def _packages() -> list[Path]:
+    """List timm's `__init__.py`, if it is there: any folder of its name is no package of networks."""
+    spec = importlib.util.find_spec("timm")
+    return [Path(spec.origin)] if spec and spec.origin else []
 
 
 def names() -> list[str]:
@@ -83,12 +92,13 @@ def fit(tensors: Mapping[str, Shape]) -> Iterator[tuple[Network, int]]:
             continue
         finally:
             hook.remove()
+        own = {n: shape for n, (_, shape) in table_of(built.state_dict()).items()}
+        body = {n: shape for n, shape in own.items() if shape[:1] != (_CLASSES,)}
+        if not body.items() <= tensors.items():
+            continue
         rows = network.count_classes(tensors)
-        own = {
-            n: (rows, *s[1:]) if s[:1] == (_CLASSES,) else s
-            for n, (_, s) in table_of(built.state_dict()).items()
-        }
-        if own == tensors:
+        head = {n: (rows, *shape[1:]) for n, shape in own.items() if n not in body}
+        if body | (head if rows else {}) == tensors:
             yield network, rows
 
 
@@ -101,9 +111,8 @@ def _read_registry() -> tuple[dict[str, str], dict[str, str]]:
     """Read from timm's files each network's module, and what former names are called now."""
     modules: dict[str, str] = {}
     renamed: dict[str, str] = {}
-    spec = importlib.util.find_spec("timm")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        for file in sorted(Path(folder, "models").glob("*.py")):
+    for package in _packages():
+        for file in sorted(package.with_name("models").glob("*.py")):
             text = file.read_text(encoding="utf-8")
             modules |= dict.fromkeys(_REGISTERED.findall(text), file.stem)
             for table in _RENAMED.findall(text):
@@ -130,8 +139,25 @@ def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
     import timm
     import torch
 
-    with torch.device(device) if device else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if device:  # without values, so that drawing them costs time alone
+            stack.enter_context(torch.device(device))
+            stack.enter_context(_without_values())
         return timm.create_model(architecture, pretrained=False, **options).float()
+
+
+def _without_values() -> contextlib.AbstractContextManager[Any]:
+    """Pass over what only sets a tensor's values."""
+    from torch.overrides import TorchFunctionMode
+
+    class WithoutValues(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            given = kwargs or {}
+            if func.__name__ in _SETS_VALUES or getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else given["tensor"]
+            return func(*args, **given)
+
+    return WithoutValues()
 
 
 @functools.lru_cache(maxsize=512)  # an index names some hundred networks, each asked for several times

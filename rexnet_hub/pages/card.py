@@ -16,7 +16,7 @@ from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import datasets, facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
-from rexnet_hub.pages.snippets import predicting
+from rexnet_hub.pages.snippets import extracting, predicting
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.receipt import OutputFacts
 
@@ -64,11 +64,14 @@ def render_card(
         measured: What the lock has of the model.
         repos: Where the lock has it that other models were published.
     """
+    source = repo_id or entry.name
     body = render_template(
         "card.md",
         entry=entry,
         facts=facts.list_facts(entry, measured),
-        predicting=predicting(repo_id or entry.name, repo_id=repo_id, labelled=bool(entry_labels(entry))),
+        predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
+        if entry.value("num_classes") != 0
+        else extracting(entry, repo_id=repo_id),
         files=files,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),

@@ -25,7 +25,7 @@ def find_obstacle(entry: Entry) -> str:
     """Return why nobody can load an entry here, in a sentence of Markdown; empty where it can be loaded."""
     if not is_known(entry):
         return f"rexnet_hub does not know the network {code(entry.architecture)}: it cannot check or load it."
-    unstated = [*([] if entry.value("num_classes") else ["num_classes"]), *entry.unstated_input]
+    unstated = [*(["num_classes"] if entry.value("num_classes") is None else []), *entry.unstated_input]
     labels = ", ".join(FIELD_LABELS[name] for name in unstated)
     return labels and f"rexnet_hub can load it once its entry states what is not stated yet: {labels}."
 
@@ -42,11 +42,16 @@ def collection_title(collection: Entry) -> str:
 
 
 def introduction(entry: Entry) -> str:
-    """Return what an entry is in a sentence or two, without its name, as Markdown."""
-    if not (sentences := entry_words(entry).sentences):
+    """Return what an entry is in a few sentences, and of which network, without its name, as Markdown."""
+    if sentences := entry_words(entry).sentences:
+        said = sentences.format(classes=classes_words(entry)["classes"])
+    else:
         of = f" of the collection {collection_title(entry.collection)}" if entry.collection else ""
-        return f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
-    return sentences.format(classes=classes_words(entry)["classes"])
+        said = f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
+    network = known_network(entry.architecture)
+    if network is None or network.architecture == entry.name:
+        return said
+    return f"{said} Its network is {code(network.architecture)} of {network.family.provider.split()[0]}."
 
 
 def citation(entry: Entry) -> str | None:

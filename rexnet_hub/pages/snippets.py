@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from rexnet_hub.index import Entry
 from rexnet_hub.pages.text import read_words, shell
 
 
@@ -40,14 +41,18 @@ def find_place(card: str) -> str | None:
     return named[1] if named else None
 
 
-def extracting(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+def extracting(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that take features out of a picture instead of classes."""
-    return _python("extracting", source, repo_id)
+    return _python("extracting", repo_id or entry.name, repo_id, _side_px(entry))
 
 
-def tuning(source: str, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that give the model another classifier and train it."""
-    return _python("tuning", source, repo_id)
+    return _python("tuning", repo_id or entry.name, repo_id, _side_px(entry))
+
+
+def _side_px(entry: Entry) -> str:
+    return str(entry.value("image_size") or 224)
 
 
 def _python(purpose: str, source: str, repo_id: str | None, *printed: str) -> tuple[Snippet, ...]:

@@ -276,6 +276,8 @@ def _refuse(key: str, value: Any, given: Keys, network: Network | None) -> str |
         checks |= {outside: takes[name] for name, outside in OUTSIDE.items() if name in takes}
     if key in IGNORED or value in fixed.get(key, ()) or (key in checks and checks[key](value)):
         return None
+    if network is None and key not in checks and (key.startswith("model_args.") or key in OUTSIDE.values()):
+        return None  # what a network takes that nobody knows
     shown = f"{key[:60]!a} is {json.dumps(value)[:60]}"
     if key in fixed:
         return f"{shown}, here it can only be {' or '.join(map(json.dumps, fixed[key]))}"

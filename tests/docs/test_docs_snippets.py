@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub.cli import build_parser
+from rexnet_hub.index import load_index
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.nets import find_network
 from rexnet_hub.pages import snippets
@@ -46,11 +47,16 @@ def run_python(source, names):
 
 
 def all_snippets():
-    kinds = (snippets.predicting, snippets.extracting, snippets.tuning)
+    entry = load_index().find(NAME)
+    kinds = {
+        "predicting": snippets.predicting(NAME),
+        "extracting": snippets.extracting(entry),
+        "tuning": snippets.tuning(entry),
+    }
     return [
-        pytest.param(each, id=f"{kind.__name__}-{each.library}")
-        for kind in kinds
-        for each in kind(NAME)
+        pytest.param(each, id=f"{kind}-{each.library}")
+        for kind, own in kinds.items()
+        for each in own
         if each.language == "python"
     ]
 

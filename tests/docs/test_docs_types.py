@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rexnet_hub.index import load_index
 from rexnet_hub.pages import snippets
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,10 +50,10 @@ def scripts(tmp_path_factory):
         blocks = BLOCK.findall(file.read_text(encoding="utf-8"))
         assert blocks, file
         (folder / f"{file.stem.replace('-', '_')}.py").write_text("\n".join(blocks))
-    for kind in (snippets.predicting, snippets.extracting, snippets.tuning):
-        for each in kind("rexnet_100"):
-            if each.library == "rexnet_hub":
-                (folder / f"{kind.__name__}_{each.library}.py").write_text(each.lines)
+    entry = load_index().find("rexnet_100")
+    for kind in (snippets.extracting(entry), snippets.tuning(entry), snippets.predicting("rexnet_100")):
+        (own,) = (each for each in kind if each.library == "rexnet_hub")
+        (folder / f"snippet_{len([*folder.iterdir()])}.py").write_text(own.lines)
     return folder
 
 

@@ -29,7 +29,7 @@ window.RexnetHub = window.RexnetHub || {};
       this.table = root.closest("article, main, body").querySelector("table");
       const rows = [...this.table.tBodies[0].rows];
       this.models = data.models.map((model, index) => this.readRow(model, rows[index]));
-      this.costs = COSTS.filter((cost) => this.models.some((model) => cost.key in model.number));
+      this.costs = COSTS.filter(({ key }) => this.models.some(({ number }) => key in number && "top1" in number));
       this.limits = LIMITS.filter((limit) => this.models.some((model) => limit.key in model.number));
       this.choices = Object.entries(data.choices).map(([key, label]) => ({ key, label, counts: this.countValues(key) }))
         .filter(({ counts }) => [...counts.values()].some((count) => count < this.models.length));
@@ -96,7 +96,8 @@ window.RexnetHub = window.RexnetHub || {};
         make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
           field("Query", this.inputs.query, "hub-wide")), this.complaint);
       const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
-        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name), field("Cost axis", this.inputs.cost),
+        make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name),
+          ...(this.costs.length ? [field("Cost axis", this.inputs.cost)] : []),
           ...this.choices.map((choice) => field(choice.label, this.inputs[choice.key]))),
         narrow, make("div", { className: "hub-answer" }, this.count, reset));
       form.addEventListener("input", () => this.changed());
