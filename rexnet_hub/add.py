@@ -163,9 +163,8 @@ def add_entry(
             draft.edit(index_file or collection.location.file, append_model, model)
 
     entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
-    return Added(
-        location=entry.location, architecture=contents.network.architecture, was_there=old is not None
-    )
+    network = contents.network.architecture
+    return Added(location=entry.location, architecture=network, was_there=old is not None)
 
 
 def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
