@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,19 @@ import yaml
 from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.errors import (
     FileProblem,
-    RexnetHubError,
     StateDictError,
     UsageError,
     file_problems,
     refuse_unused,
 )
 from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.index import Entry, Index, load_index
+from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
+from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location
 from rexnet_hub.index.fields import find_field, key_name
-from rexnet_hub.index.lock import MeasuredFile, read_lock, require_own_index, update_lock
-from rexnet_hub.index.reading.fix import append_model
+from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.index.spellings import is_imagenet
+from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
 from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured
@@ -156,7 +157,10 @@ def add_entry(
         refuse_unused(f"a repo of the Hub, {checkpoint},", **given)
         new = replace(new, weights_url=str(repo.hub))
     file = repo.weights if repo else Path(checkpoint)
-    old = next((entry for entry in index.models if entry.name == new.name), None)
+    old = _find_old(index, new.name)
+    if old is not None and (reason := old.said("withdrawn")) is not None:
+        problem = f"{new.name} was withdrawn, and its name is not given again: {reason}"
+        raise UsageError(f"{old.location}: {problem}; rexnet-hub edit {new.name} Withdrawn= takes that back")
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
         log = _read_log(new.training_log) if new.training_log else {}
@@ -164,36 +168,80 @@ def add_entry(
         contents = _measure(file, weights, said, wrapper=new.weights_key)
         if upload is not None:
             contents = replace(contents, released=contents.receipt.output)
-        if old is not None:
-            _require_same(old, contents, home=new.weights_url if upload else None)
-            location = old.location
-        else:
-            collection = _find_collection(index, new.collection)
+        collection = _find_collection(index, new.collection)
+        place = index_file or collection.location.file
+        if new.supersedes is not None:
+            index.find(new.supersedes)
+        model = _entry(new, contents, log, file, collection, repo)
+
+        def change(draft: Draft) -> None:
             if new.supersedes is not None:
-                index.find(new.supersedes)
-            model = _entry(new, contents, log, file, collection, repo)
-            if upload is not None:
+                _mark_superseded(draft, new.supersedes, new.name)
+            if old is None:
+                if (other := _find_old(draft.index, new.name)) is not None:
+                    raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
+                draft.edit(place, append_model, model)
+
+        with _labels_beside(place, new, repo, model["Metadata"]):
+            if old is not None:
+                _require_same(old, contents, home=new.weights_url if upload else None)
+                _require_claims(old, model, but=() if new.weights_url and not upload else ("Weights",))
+            elif upload is not None:
                 model["Weights"] = str(upload(weights, contents.receipt))
-            elif contents.receipt.source.wrapper and new.weights_key:
-                model["Weights Key"] = new.weights_key
-            place = index_file or collection.location.file
-            with _labels_beside(place, new, repo, model["Metadata"]):
-                location = _append(place, model)
-    if new.supersedes is not None:
-        _mark_superseded(load_index().find(new.supersedes), new.name)
-    entry = load_index().find(new.name)
+            entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
+    return Added(
+        location=entry.location,
+        architecture=contents.network.architecture,
+        was_there=old is not None,
+        not_carried=tuple(_list_not_carried(log)),
+    )
+
+
+def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
+    """Replace the checkpoint of a model that was not published, and measure it anew.
+
+    What is measured of it is written over; every other claim stays, and is to be thought of.
+
+    Raises:
+        UsageError: Others may load the model already.
+        CheckpointError, IndexReadError, FileProblem: As of `add_entry`; nothing is changed.
+    """
+    require_own_index()
+    old = load_index().find(name)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        said = {f"{old.location}, ID": old.architecture}
+        wrapper = old.said("weights_key")
+        contents = _measure(checkpoint, Path(scratch) / WEIGHTS_FILE, said, wrapper=wrapper)
+
+    def change(draft: Draft) -> None:
+        require_unpublished(name, f"a better checkpoint gets a name of its own, with --supersedes {name}")
+        entry = draft.index.find(name)
+        values = {
+            "Metadata/Parameters": contents.parameters,
+            "Metadata/File Size": contents.released.size_bytes,
+            "Metadata/Num Classes": contents.num_classes,
+            "Weights": weights_url or checkpoint.resolve().as_uri(),
+            "SHA256": contents.released.sha256,
+        }
+        for steps, value in values.items():
+            draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
+
+    return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
+
+
+def _find_old(index: Index, name: str) -> Entry | None:
+    return next((entry for entry in index.models if entry.name == name), None)
+
+
+def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
+    """Return the lock with what was measured of a model; of new weights nothing else holds."""
+    entry = index.find(name)
     fresh = replace(
         measure_model(entry),
         released=MeasuredFile.of(contents.released),
         safetensors=MeasuredFile.of(contents.receipt.output),
     )
-    update_lock(lambda lock: lock.with_model(new.name, merge_measured(entry, lock.of(new.name), fresh)))
-    return Added(
-        location=location,
-        architecture=contents.network.architecture,
-        was_there=old is not None,
-        not_carried=tuple(_list_not_carried(log)),
-    )
+    return lock.with_model(name, merge_measured(entry, Measured() if is_new else lock.of(name), fresh))
 
 
 def _find_repo(checkpoint: Path | str) -> Repo | None:
@@ -329,6 +377,8 @@ def _entry(
     model |= {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
     model["SHA256"] = contents.released.sha256
+    if contents.receipt.source.wrapper and new.weights_key and contents.released is contents.receipt.source:
+        model["Weights Key"] = new.weights_key
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
     if claims := {label: _percent(label, value) for label, value in metrics.items() if value}:
         if not (dataset := new.dataset):
@@ -444,39 +494,33 @@ def _list_not_carried(log: Mapping[str, Any]) -> Iterator[str]:
             yield str(name)
 
 
-def _append(file: Path, model: Mapping[str, Any]) -> Location:
-    """Append to the file; take it back if the index is not valid with it, or the model cannot be measured."""
-    before = file.read_bytes()
-    errors = {str(problem) for problem in load_index().errors}
-    location = append_model(file, model)
+def _require_claims(old: Entry, model: Mapping[str, Any], *, but: Sequence[str]) -> None:
+    """Refuse claims that the entry which is there does not make: to be changed, it is edited."""
+    there = dict(flatten(read_model(read_index_file(old.location.file), old.location)))
+    wanted = flatten(as_read({key: value for key, value in model.items() if key not in but}))
+    if wrong := [
+        f"{key} is {there.get(key, 'not stated')} there, not {text}"
+        for key, text in wanted
+        if not _is_same(there.get(key), text)
+    ]:
+        problem = "is there already, and this says otherwise"
+        advice = f"to change it: rexnet-hub edit {old.name} 'FIELD=VALUE'"
+        raise UsageError(f"{old.location}: {old.name} {problem}: {'; '.join(wrong)}; {advice}")
+
+
+def _is_same(one: str | None, other: str) -> bool:
+    """Return whether two texts state the same, a percentage with its sign or without."""
     try:
-        if wrong := [str(p) for p in load_index().errors if str(p) not in errors]:
-            problem = "the entry would not be valid, so the index is as it was:\n"
-            raise UsageError(problem + "\n".join(wrong))
-        measure_model(load_index().find(model["Name"]))
-    except RexnetHubError:
-        write_whole(file, before)
-        raise
-    return location
+        return one == other or Decimal(str(one).rstrip("%")) == Decimal(other.rstrip("%"))
+    except InvalidOperation:
+        return False
 
 
-def _mark_superseded(old: Entry, name: str) -> None:
-    """Write into the old entry what replaced it, on a line of its own under its first one."""
+def _mark_superseded(draft: Draft, name: str, by: str) -> None:
+    """Write into the old entry what replaced it."""
+    old = draft.index.find(name)
     claim = old.extra.get("superseded_by")
-    if claim is not None and claim.text == name:
-        return
-    if claim is not None:
-        raise UsageError(f"{old.location}: {old.name} is superseded by {claim.text} already")
-    file, before = old.location.file, old.location.file.read_bytes()
-    lines = before.decode().splitlines(keepends=True)
-    first = lines[old.location.line - 1]
-    newline = "\r\n" if first.endswith("\r\n") else "\n"
-    indent = " " * (old.location.column - 1)
-    lines.insert(old.location.line, f"{indent}Superseded By: {name}{newline}")
-    write_whole(file, "".join(lines).encode())
-    index = load_index()
-    marks = [entry.said("superseded_by") for entry in index.models if entry.name == old.name]
-    if marks[:1] != [name] or index.errors:
-        write_whole(file, before)
-        problem = f"{old.location}: write `Superseded By: {name}` into {old.name} by hand; it is as it was"
-        raise UsageError(problem)
+    if claim is not None and claim.text != by:
+        raise UsageError(f"{old.location}: {name} is superseded by {claim.text} already")
+    if claim is None:
+        draft.edit(old.location.file, set_value, old.location, ["Superseded By"], by)

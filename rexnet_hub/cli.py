@@ -12,15 +12,19 @@ import importlib
 import io
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rexnet_hub import __version__
-from rexnet_hub.commands import COMMANDS
+from rexnet_hub.commands import COMMANDS, WITHOUT_INDEX
 from rexnet_hub.errors import RexnetHubError
+from rexnet_hub.layout import chosen_index, find_index_above
 from rexnet_hub.terminal import print_error, printable, terminal_columns
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
     from typing import NoReturn
+
+_INDEX_HELP = "the index, a file or folder (default: REXNET_HUB_INDEX, else that of this folder or one above)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             usage, unknown = args.parser.format_usage(), ", ".join(strangers)
             has_out = "--out" in usage and not strangers[0].startswith("-")
             args.parser.error(f"unrecognized: {unknown}" + ("; a file to write goes with --out" * has_out))
-        code: int = args.run(args)
+        with chosen_index(args.index or find_index_above(Path.cwd())):
+            code: int = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
@@ -107,6 +112,8 @@ def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentPar
         command = group.add_parser(
             name, help=text.splitlines()[0].rstrip("."), description=text, formatter_class=_HelpFormatter
         )
-        command.set_defaults(run=run, parser=command, build_parser=build_parser)
+        command.set_defaults(run=run, parser=command, build_parser=build_parser, index=None)
         getattr(module, f"declare_{name}")(command)
+        if name not in WITHOUT_INDEX:
+            command.add_argument("--index", type=Path, metavar="PATH", help=_INDEX_HELP)
     return parser

@@ -27,6 +27,9 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 ALL_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
 SIGNED_BESIDE = (CARD_FILE, LICENSE_FILE, *SIGNATURE_FILES)  # what a load needs only to check that
 
+# Of a zoo: the folder of its index, or one file beside its other files.
+INDEX_FOLDER = "model_index"
+ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 LOCK_FILE = "lock.json"
 
 # Of the cache: released files by their digests, and the repos that were made of them.
@@ -104,8 +107,19 @@ def find_index_dir() -> Path:
     """
     if override := _chosen_index.get() or os.environ.get("REXNET_HUB_INDEX"):
         return Path(override)
-    checkout = PACKAGE_DIR.parent / "model_index"
-    return checkout if checkout.is_dir() else PACKAGE_DIR / "model_index"
+    checkout = PACKAGE_DIR.parent / INDEX_FOLDER
+    return checkout if checkout.is_dir() else PACKAGE_DIR / INDEX_FOLDER
+
+
+def find_index_above(folder: Path) -> Path | None:
+    """Find the index of the folder, or of the nearest one above it that has one.
+
+    None where there is none, and where `REXNET_HUB_INDEX` names another: a command's own option still wins.
+    """
+    if os.environ.get("REXNET_HUB_INDEX"):
+        return None
+    above = (place / name for place in (folder, *folder.parents) for name in (INDEX_FOLDER, *ROOT_NAMES))
+    return next((place for place in above if place.exists()), None)
 
 
 def find_cache_dir() -> Path:

@@ -88,13 +88,20 @@ def find_entry(source: str | Path) -> Entry | None:
     """Find the model of the index that has this name, if there is one; a `Path` is no name.
 
     What is wrong in the index is logged, once.
+
+    Raises:
+        RepoError: It was withdrawn.
     """
     if isinstance(source := read_source(source), Path):
         return None
     index: Index = load_index()
     if index.errors:
         _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
-    return next((entry for entry in index.models if entry.name == source), None)
+    entry = next((entry for entry in index.models if entry.name == source), None)
+    if entry is not None and (reason := entry.said("withdrawn")) is not None:
+        newer = f"; {by} replaces it" if (by := entry.said("superseded_by")) else ""
+        raise RepoError(f"{entry.name} was withdrawn: {reason}{newer}")
+    return entry
 
 
 @functools.cache

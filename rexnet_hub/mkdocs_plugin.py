@@ -16,7 +16,7 @@ from rexnet_hub.cli import build_parser
 from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
-from rexnet_hub.layout import find_index_dir
+from rexnet_hub.layout import chosen_index, find_index_above, find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 from rexnet_hub.terminal import printable
@@ -56,7 +56,8 @@ class RexnetHubPlugin(BasePlugin[Options]):
         """Add what is rendered as if it stood in the docs folder."""
         decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
         try:
-            pages = render_pages(decisions)
+            with chosen_index(_find_index(config)):
+                pages = render_pages(decisions)
         except RexnetHubError as error:
             raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
         for path, content in pages.items():
@@ -76,6 +77,12 @@ class RexnetHubPlugin(BasePlugin[Options]):
             script = worker.read_text("utf-8")
             worker.write_text(re.sub(r"(\w)=\1\+(\w)\+(\w)\.id\b", r"\1=\1+\2+\3.id+','", script), "utf-8")
 
-    def on_serve(self, server: object, **_: object) -> None:
+    def on_serve(self, server: object, *, config: MkDocsConfig, **_: object) -> None:
         """Render again when the index changes."""
-        server.watch(str(find_index_dir()))  # type: ignore[attr-defined]
+        with chosen_index(_find_index(config)):
+            server.watch(str(find_index_dir()))  # type: ignore[attr-defined]
+
+
+def _find_index(config: MkDocsConfig) -> Path | None:
+    """Find the index of the folder that the site's configuration is in, as commands find it from there."""
+    return find_index_above(Path(config.config_file_path).absolute().parent)

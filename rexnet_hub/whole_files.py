@@ -15,7 +15,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,6 +71,38 @@ def whole_files(*files: Path) -> Iterator[tuple[BinaryIO, ...]]:
         for place in places:
             _part_of(place).replace(place)
     confirm(places[0])
+
+
+def replace_files(files: Mapping[Path, tuple[bytes | None, bytes]]) -> None:
+    """Write several files, all of them or none: of each what is there now, None where it is new, and the new.
+
+    Killed between two names, a process leaves each file whole, the first ones new.
+
+    Raises:
+        FileProblem: One cannot be written, or is another than it was: all are as they were.
+    """
+    places = {Path(os.path.realpath(file)): files[file] for file in sorted(files)}
+    with contextlib.ExitStack() as stack:
+        for place, (old, new) in places.items():
+            with file_problems(place, "cannot be written", then=_AS_IT_WAS):
+                stack.enter_context(_locked(place, LOCK_SECONDS))
+                if (place.read_bytes() if place.exists() else None) != old:
+                    raise FileProblem(place, "was changed meanwhile, and stays as it is now; run again")
+                stack.callback(_remove, _part_of(place))
+                with _part(place) as stream:
+                    stream.write(new)
+        try:
+            for place in places:
+                with file_problems(place, "cannot be written", then=_AS_IT_WAS):
+                    _part_of(place).replace(place)
+        except BaseException:
+            for place, (old, _) in places.items():
+                if _part_of(place).exists():  # and has not got its name
+                    continue
+                place.unlink() if old is None else write_whole(place, old)
+            raise
+    for place in places:
+        confirm(place)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """A new checkpoint becomes a complete entry, measured, and the rest of the index keeps its bytes."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 import yaml
 from closeness import assert_same_numbers
 
-from rexnet_hub.add import NewModel, add_entry
+from rexnet_hub.add import NewModel, add_entry, update_entry
 from rexnet_hub.auto import AutoModel, create_model
 from rexnet_hub.errors import (
     CheckpointError,
@@ -21,7 +23,7 @@ from rexnet_hub.errors import (
     UsageError,
 )
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.lock import MeasuredHub, read_lock, update_lock
 from rexnet_hub.locate import find_repo_config
 from rexnet_hub.publish import apply_plan, plan_publish, staged_repo
 from rexnet_hub.recipe import make_recipe
@@ -93,8 +95,8 @@ def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     text = (index_dir / "small.yml").read_text()
     assert added.architecture == "rexnet_100"
     at = text.index("- Name: new")
-    end = text.index("60%") + len("60%\n    Split: test\n")
-    assert text[:at] + text[end:] == INDEX
+    assert text[:at] == INDEX  # the comment of the last model stays with it
+    assert text[at:].endswith("60%\n    Split: test\n")
     entry = load_index().find("new")
     assert load_index().errors == ()
     network = timm.create_model("rexnet_100", num_classes=10)
@@ -174,6 +176,40 @@ def test_again_changes_nothing(index_dir, trained):
     before = {file.name: file.read_bytes() for file in index_dir.iterdir()}
     assert add(trained).was_there
     assert {file.name: file.read_bytes() for file in index_dir.iterdir()} == before
+
+
+def test_again_with_other_claims_is_refused(index_dir, trained):
+    """What an option says otherwise than the entry is said, with what changes it; a spelling is the same."""
+    add(trained, top1_percent="79.50", dataset="Pets")
+    before = {file.name: file.read_bytes() for file in index_dir.iterdir()}
+    assert add(trained, top1_percent="79.5%", dataset="Pets").was_there
+    with pytest.raises(UsageError) as caught:
+        add(trained, top1_percent="79.51", dataset="Pets", license="apache-2.0", title="New")
+    for said in (
+        "License is MIT there, not apache-2.0",
+        "Title is not stated there, not New",
+        "Results.0.Metrics.Top 1 Accuracy is 79.50% there, not 79.51%",
+        "rexnet-hub edit new 'FIELD=VALUE'",
+    ):
+        assert said in str(caught.value)
+    assert {file.name: file.read_bytes() for file in index_dir.iterdir()} == before
+
+
+def test_a_mistake_is_updated_and_what_is_published_is_not(index_dir, trained):
+    """Another checkpoint takes the place of one that nobody loads: entry and lock say what it is."""
+    add(trained)
+    before = (index_dir / "small.yml").read_text()
+    update_entry("new", trained / "two.pth")
+    entry, measured = load_index().find("new"), read_lock().of("new")
+    digest = hashlib.sha256((trained / "two.pth").read_bytes()).hexdigest()
+    assert (entry.extra["sha256"].value, measured.released.sha256) == (digest, digest)
+    assert entry.weights.value == (trained / "two.pth").as_uri()
+    changed = set((index_dir / "small.yml").read_text().splitlines()) - set(before.splitlines())
+    assert {line.split(":")[0].strip() for line in changed} == {"Weights", "SHA256"}
+    hub = MeasuredHub(repo_id="org/new", commit=40 * "c")
+    update_lock(lambda lock: lock.with_model("new", replace(measured, hub=hub)))
+    with pytest.raises(UsageError, match=r"new was published as org/new.*--supersedes new"):
+        update_entry("new", trained / "one.pth")
 
 
 def test_a_name_never_changes_its_weights(index_dir, trained):

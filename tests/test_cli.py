@@ -138,6 +138,10 @@ ENDED = {
     "stage": "stage --out out",
     "publish": "publish --to out",
     "versions": "versions",
+    "init": "init --labels none.txt",
+    "edit": "edit",
+    "update": "update",
+    "remove": "remove",
     "add": "add --name new --collection RexNet",
     "predict": "predict",
     "export": "export",
@@ -158,13 +162,14 @@ def test_every_command_that_takes_a_word_is_tried():
 def test_what_follows_two_hyphens_is_no_option(run, line, tmp_path, monkeypatch):
     """A model, file or query that looks like an option is one that there is not, and named as it stands."""
     monkeypatch.chdir(tmp_path)
-    more = ["a.png"] if line == "predict" else []
+    more = {"predict": ["a.png"], "edit": ["Title=x"], "update": ["a.pth"]}.get(line, [])
     code, out, err = run(*line.split(), "--", "--drop-edits", *more)
     assert (code, out) == (
         2 if line.startswith(("list", "completion")) else 1,
         "",
     ) or line == "publish --to out"
-    assert "--drop-edits" in err or line == "evaluate --data ."  # which has no images
+    is_refused_before = line in ("evaluate --data .", "init --labels none.txt")  # there are none
+    assert "--drop-edits" in err or is_refused_before
     assert "unrecognized arguments" not in err
     assert "are required" not in err
 

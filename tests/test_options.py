@@ -8,6 +8,7 @@ import pytest
 import rexnet_hub
 from rexnet_hub import AutoImageProcessor, AutoModel, create_model, plan_publish
 from rexnet_hub.cli import build_parser, main
+from rexnet_hub.commands import WITHOUT_INDEX
 from rexnet_hub.errors import UsageError
 
 COMMANDS = next(
@@ -26,7 +27,13 @@ OPTIONS = {
         --csv: list --names --csv
         --json: list --names --json""",
     "show": "name, --json",
-    "validate": "paths, --root, --fix, --strict, --format",
+    "validate": """
+        paths, --root, --fix, --strict, --format
+        --index: validate a.yml --index b.yml""",
+    "init": "folder, --labels",
+    "edit": "name, values",
+    "update": "name, checkpoint, --weights-url",
+    "remove": "name, --because",
     "recipe": "name, --json",
     "fetch": "name, --to",
     "cache": """
@@ -35,7 +42,7 @@ OPTIONS = {
         --apply: cache --apply""",
     "convert": "source, --model, --out, --weights-key, --sha256, --float32, --allow-nonfinite",
     "verify": """
-        names, --index, --junit, --json
+        names, --junit, --json
         --record: verify hf:org --record r
         --imagenet: verify hf:org --imagenet d
         --repo: verify hf:org --repo a
@@ -126,13 +133,15 @@ UNUSED = [(option, words) for table in OPTIONS.values() for option, words in row
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_has_a_row(name):
-    """The table names the command's options, all of them and no other."""
+    """The table names the command's options, all and no other; all that read an index heed `--index`."""
     declared = {
         action.option_strings[-1] if action.option_strings else action.dest
         for action in COMMANDS[name]._actions
         if action.dest != "help"
     }
-    assert {option for option, _ in rows(OPTIONS[name])} == declared
+    heeded = {option for option, _ in rows(OPTIONS[name])}
+    heeded |= set() if name in WITHOUT_INDEX else {"--index"}
+    assert heeded == declared
 
 
 @pytest.fixture

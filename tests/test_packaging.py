@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("rexnet_hub", "model_index", "pyproject.toml", "README.md", "LICENSE", ".gitignore")
+#: What `init` begins a zoo with.
+BEGINNINGS = ("mkdocs.yml", ".github/workflows/models.yml")
+SOURCES = ("rexnet_hub", "model_index", "pyproject.toml", "README.md", "LICENSE", ".gitignore", *BEGINNINGS)
 
 
 def build_wheel(tree, *, age_s=0, added=""):
     """Build the wheel of a copy of the sources, some seconds older or with a longer index."""
     for name in SOURCES:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile
         copy(ROOT / name, tree / name)
     with (tree / "model_index" / "rexnet.yml").open("a") as stream:
@@ -52,6 +55,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel):
         if file.is_file() and "__pycache__" not in file.parts
     }
     index = {f"rexnet_hub/{file.relative_to(ROOT)}" for file in (ROOT / "model_index").iterdir()}
+    index |= {f"rexnet_hub/zoo_files/{Path(name).name}" for name in BEGINNINGS}
     with zipfile.ZipFile(wheel) as archive:
         assert tracked | index == {name for name in archive.namelist() if ".dist-info/" not in name}
 

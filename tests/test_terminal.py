@@ -51,6 +51,10 @@ RUNS = {
         "publish NAME rexnet_100 HOSTILE --to OUT/hub --markdown",
     ],
     "versions": ["versions NAME", "versions HOSTILE"],
+    "init": ["init OUT/zoo", "init OUT/zoo --labels HOSTILE"],
+    "edit": ["edit HOSTILE Title=HOSTILE", "edit NAME HOSTILE", "edit NAME Title="],
+    "update": ["update HOSTILE FILE", "update NAME FILE --weights-url HOSTILE"],
+    "remove": ["remove HOSTILE", "remove NAME"],
     "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
     "predict": [
         *("predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"),

@@ -13,8 +13,8 @@ import pytest
 
 from rexnet_hub.errors import FileProblem, RexnetHubError
 from rexnet_hub.index import load_index
+from rexnet_hub.index.change import fix_files
 from rexnet_hub.index.lock import Lock, Measured, read_lock, write_lock
-from rexnet_hub.index.reading.fix import fix_files
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.whole_files import locked, whole_files, whole_folder, write_whole
 
@@ -40,7 +40,7 @@ def before_call(number, act):
 
 def fix(folder):
     """Fix an index in place, as `validate --fix` does."""
-    fix_files(load_index(folder / "index.yml").problems)
+    fix_files([folder / "index.yml"])
 
 
 def lock(folder):

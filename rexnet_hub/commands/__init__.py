@@ -33,13 +33,19 @@ COMMANDS = {
     "stage": "repos",
     "publish": "repos",
     "versions": "repos",
+    "init": "entries",
     "add": "repos",
+    "edit": "entries",
+    "update": "entries",
+    "remove": "entries",
     "predict": "running",
     "export": "running",
     "demo": "running",
     "evaluate": "evaluating",
     "completion": "completing",
 }
+#: Those that read no index.
+WITHOUT_INDEX = ("init", "completion")
 
 
 def open_index() -> Index:

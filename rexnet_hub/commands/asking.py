@@ -130,6 +130,8 @@ def run_show(args: argparse.Namespace) -> int:
         show_json({"name": entry.name, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
+    if reason := entry.said("withdrawn"):
+        show(f"withdrawn: {reason}", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
     shown = ((claim.label, _shown(claim, result), _source(claim)) for claim, result in claims)
@@ -196,17 +198,17 @@ def run_validate(args: argparse.Namespace) -> int:
     mistakes are fixed where they stand; comments, order and quotes stay as they are.
     """
     from rexnet_hub.index import load_index
-    from rexnet_hub.index.lock import require_own_index
     from rexnet_hub.index.problems import render_problems
 
-    if args.fix and not args.paths:
-        require_own_index()
-    index = load_index(args.paths or None, root=args.root, count_all=True)
-    if args.fix and any(problem.fix for problem in index.problems):
-        from rexnet_hub.index.reading.fix import fix_files
+    if args.paths:
+        refuse_unused("validate of named files", index=args.index)
+    if args.fix:
+        from rexnet_hub.index.change import fix_files
 
-        for file, count in fix_files(index.problems):
+        fixed, index = fix_files(args.paths or None, root=args.root)
+        for file, count in fixed:
             show(f"{file}: {count} fixed", stream=sys.stderr)
+    else:
         index = load_index(args.paths or None, root=args.root, count_all=True)
     problems = index.problems
     text = render_problems(problems, args.format).rstrip("\n")

@@ -119,7 +119,6 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
-    add("--index", type=Path, metavar="PATH", help="another index, a file or folder (default: the zoo's)")
     add("--weights", type=Path, metavar="FILE", help="the released file (default: as fetched)")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
@@ -141,13 +140,11 @@ def run_verify(args: argparse.Namespace) -> int:
     recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
     are run now; on a --sample the verdict says whether the claim is consistent with it.
     """
-    from rexnet_hub.layout import chosen_index
     from rexnet_hub.verify.finding import exit_code, render_json, render_junit
     from rexnet_hub.whole_files import write_whole
 
     of_hub = any(name.startswith("hf:") for name in args.names)
-    with chosen_index(args.index):
-        findings = _verify_there(args) if of_hub else _verify_here(args)
+    findings = _verify_there(args) if of_hub else _verify_here(args)
     if not findings:
         raise UsageError("there is no model, in the index or there, so there is nothing to verify")
     if args.junit:

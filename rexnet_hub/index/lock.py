@@ -234,17 +234,33 @@ def find_in_lock(*keys: str) -> str:
     return f"{file}:{_find_line(text, ('models', *keys))[0]}, {'.'.join(keys)}"
 
 
-def require_own_index() -> None:
-    """Refuse to write into the index that an installed package brings: the next install overwrites it.
+def require_own_index(*places: Path) -> None:
+    """Refuse to write into an installed package: the next install overwrites or deletes it.
+
+    Args:
+        places: What would be written to; without them the zoo's own index.
 
     Raises:
-        UsageError: It is the one that would be written to.
+        UsageError: One lies in the package.
     """
-    if (found := find_index_dir()) == PACKAGE_DIR / "model_index":
-        raise UsageError(
-            f"{found} is the installed package's and is not written to; name your own index: "
-            "REXNET_HUB_INDEX=model_index, of a checkout or a folder that you made"
-        )
+    for place in places or (find_index_dir(),):
+        if place.resolve().is_relative_to(PACKAGE_DIR):
+            raise UsageError(
+                f"{place} is the installed package's: the next install would delete what is written to it. "
+                "Stand in a zoo of your own, which rexnet-hub init DIR begins, or name its index with --index"
+            )
+
+
+def require_unpublished(name: str, advice: str) -> None:
+    """Refuse to change for others what they may load by its name.
+
+    Raises:
+        UsageError: The model was published.
+    """
+    measured = read_lock().of(name)
+    if measured.hub is not None or measured.published:
+        place = measured.hub.repo_id if measured.hub else measured.published[-1].repo_id
+        raise UsageError(f"{name} was published as {place}, and others may load it: {advice}")
 
 
 def update_lock(change: Callable[[Lock], Lock]) -> Path:

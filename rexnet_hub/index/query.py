@@ -116,7 +116,7 @@ def select(
     sort: str | Sequence[str] | None = None,
     measured: Lock | None = None,
 ) -> tuple[Entry, ...]:
-    """Pick the entries that meet a query, in their order or sorted.
+    """Pick the entries that meet a query, in their order or sorted; those that were withdrawn are left out.
 
     Args:
         query: In the language that `grammar` states.
@@ -127,7 +127,7 @@ def select(
     Raises:
         UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
-    entries = tuple(entries)
+    entries = tuple(entry for entry in entries if entry.said("withdrawn") is None)
     tree = parse_tree(query, _known(entries, measured))
     scope = ANYWHERE.within(tree)
     picked = [entry for entry in entries if tree is None or _judge(tree, entry, measured)]

@@ -46,11 +46,12 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
     """Render every generated file of the site, by its path below the docs folder, models in this order."""
     lock = lock or Lock()
     views = view_models(entries, lock)
+    listed = [view for view in views if view.entry.said("withdrawn") is None]
     families = group_families(views)
-    files = {"index.md": render_overview(views, lock)}
-    files |= {
-        f"families/{family[0].family_file}.md": render_overview(family, lock, up="../") for family in families
-    }
+    files = {"index.md": render_overview(listed, lock)}
+    for family in families:
+        shown = [view for view in family if view in listed] or family
+        files[f"families/{family[0].family_file}.md"] = render_overview(shown, lock, up="../")
     if len(families) > 1:
         files["families/index.md"] = render_template("families.md", families=families, span=span)
     siblings = nearest_siblings(views)
@@ -65,12 +66,12 @@ def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str,
         "reference/problems.md": reference.render_codes(),
         "reference/query-language.md": reference.render_query_language(),
         "schema.json": render_schema(),
-        "models.json": data.models_json(views),
-        "models.csv": data.models_csv(views),
+        "models.json": data.models_json(listed),
+        "models.csv": data.models_csv(listed),
         "feed.json": data.feed_json(views),
         LOCK_FILE: render_lock(lock),
         "llms.txt": render_template(
-            "llms.txt", views=views, heading=family_title(views), summary=summarize(views)
+            "llms.txt", views=listed, heading=family_title(listed), summary=summarize(listed)
         ),
     }
     files |= {

@@ -10,8 +10,9 @@ import yaml
 
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index import load_index
+from rexnet_hub.index.change import fix_files
 from rexnet_hub.index.fields import find_misspelt
-from rexnet_hub.index.reading.fix import append_model, fix_files
+from rexnet_hub.index.text_edits import append_model, apply_fixes, read_index_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,7 +80,7 @@ def test_what_may_be_meant_is_left_alone(read, tmp_path, kind):
 
     assert [problem.fix for problem in problems if problem.fix] == []
     assert [problem for problem in problems if problem.code == "misspelt-key"] == []
-    assert fix_files(problems) == ()
+    assert fix_files([tmp_path])[0] == ()
     assert (tmp_path / "index.yml").read_text() == text
 
 
@@ -128,16 +129,18 @@ def test_a_slip_is_told_from_another_word(slip):
 def test_a_certain_fix_is_applied(read, tmp_path, name, bom, end):
     """Each certain fix gives exactly the mended text, which has no such problem any more."""
     bad, good = (bom + text.replace("\n", end).encode() for text in FIXES[name])
-    fixed = fix_files(read(bad).problems)
+    read(bad)
+    fixed, index = fix_files([tmp_path])
 
     assert (tmp_path / "index.yml").read_bytes() == good
     assert [file for file, _ in fixed] == [tmp_path / "index.yml"]
-    assert [p for p in load_index(tmp_path / "index.yml").problems if p.fix] == []
+    assert [p for p in index.problems if p.fix] == []
 
 
 def test_fixes_in_json_stay_json(read, tmp_path):
     """In a JSON file a fix is JSON: quotes are double."""
-    fix_files(read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json").problems)
+    read('{"Models": [{"Name": 7, "Reslts": [], "SHA256": 12345678}]}', file="a.json")
+    fix_files([tmp_path])
 
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "Models": [{"Name": "7", "Results": [], "SHA256": "12345678"}]
@@ -149,7 +152,8 @@ def test_fixes_in_a_page(read, tmp_path):
     page = (
         "# é Metdata\n\n<!--\nType: model-index\nModels:\n- Name: a\n  Metdata: {Epochs: 4}\n-->\nMetdata\n"
     )
-    fix_files(read(page, file="a.md").problems)
+    read(page, file="a.md")
+    fix_files([tmp_path / "a.md"])
 
     assert (tmp_path / "a.md").read_text() == page.replace("  Metdata:", "  Metadata:")
 
@@ -171,25 +175,21 @@ def test_what_needs_no_fix_stays_byte_for_byte(file, tmp_path):
     data = (ROOT / file).read_bytes()
     copy.write_bytes(data)
     stamp = copy.stat()
-    assert fix_files(load_index(copy).problems) == ()
+    assert fix_files([copy])[0] == ()
     assert (copy.stat().st_mtime_ns, copy.stat().st_ino) == (stamp.st_mtime_ns, stamp.st_ino)
 
     copy.write_bytes(data.replace(b"    Epochs:", b"    Epohcs:").replace(b"    Layers:", b"    LR Shedule:"))
-    fix_files(load_index(copy).problems)
+    fix_files([copy])
     assert copy.read_bytes() == data.replace(b"    Layers:", b"    LR Schedule:")
 
 
 def test_a_file_that_changed_since_is_left_alone(read, tmp_path):
-    """A fix is not applied to a text that it was not found in; no file of the set is changed."""
-    index = read(
-        "Models: [{Name: a, Metdata: {}}]\nImport: b.yml", **{"b.yml": "Models: [{Name: b, Metdata: {}}]"}
-    )
-    (tmp_path / "b.yml").write_text("Models: []")
-    before = (tmp_path / "index.yml").read_bytes()
+    """A fix is not applied to a text that it was not found in."""
+    problems = read("Models: [{Name: a, Metdata: {}}]").problems
+    (tmp_path / "index.yml").write_text("Models: []")
 
     with pytest.raises(IndexReadError, match="changed since"):
-        fix_files(index.problems)
-    assert (tmp_path / "index.yml").read_bytes() == before
+        apply_fixes(read_index_file(tmp_path / "index.yml"), problems)
 
 
 def test_writing_keeps_links_and_rights(read, tmp_path):
@@ -197,7 +197,7 @@ def test_writing_keeps_links_and_rights(read, tmp_path):
     read("Models: {Name: a, Metdata: {}}", file="real.yml")
     (tmp_path / "real.yml").chmod(0o640)
     (tmp_path / "link.yml").symlink_to("real.yml")
-    fix_files(load_index(tmp_path / "link.yml").problems)
+    fix_files([tmp_path / "link.yml"])
 
     assert (tmp_path / "link.yml").is_symlink()
     assert "Metadata" in (tmp_path / "real.yml").read_text()
@@ -207,14 +207,14 @@ def test_writing_keeps_links_and_rights(read, tmp_path):
 
 def test_a_failed_write_leaves_the_file(read, tmp_path, monkeypatch):
     """When the rename fails, the file is as it was and nothing is left beside it."""
-    index = read("Models: {Name: a, Metdata: {}}")
+    read("Models: {Name: a, Metdata: {}}")
 
     def fail(self, target):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(FileProblem, match="No space left"):
-        fix_files(index.problems)
+        fix_files([tmp_path])
     assert [file.name for file in tmp_path.iterdir()] == ["index.yml"]
     assert "Metdata" in (tmp_path / "index.yml").read_text()
 
@@ -239,7 +239,7 @@ MODEL = {
 HOMES = {
     "the own index": (ROOT / "model_index/rexnet.yml").read_text(),
     "no newline at the end": "Models:\n- Name: a",
-    "comments after": "Models:\n- Name: a\n  # of a\n\n# the end\n",
+    "comments after": "Models:\n- Name: a\n  # of a\n\n  # and this\n# the end\n",
     "indented items": "Models:\n    - Name: a\n      Metadata:\n        Epochs: 4\n# end\nLibrary:\n  Name: x\n",  # noqa: E501
     "sections after": "Models:\n- Name: a\n  Metadata:\n    Tasks: [x,\n      y]\nCollections:\n- Name: RexNet\n",  # noqa: E501
     "flow list": "Models: [{Name: a}]\n",
@@ -250,6 +250,11 @@ HOMES = {
 }
 
 
+def append(file):
+    """Append the model to a file."""
+    file.write_bytes(append_model(read_index_file(file), MODEL).data)
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("home", HOMES)
 def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
@@ -257,7 +262,7 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     file = tmp_path / "index.yml"
     before = HOMES[home].replace("\n", end).encode()
     file.write_bytes(before)
-    place = append_model(file, MODEL)
+    append(file)
     after = file.read_bytes()
     read = yaml.safe_load(after)["Models"]
 
@@ -269,7 +274,6 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     assert read[:-1] == (yaml.safe_load(before).get("Models") or [])
     assert read[-1]["SHA256"] == MODEL["SHA256"]
     entry = load_index(file).find("rexnet_300")
-    assert entry.location == place
     assert (entry.value("lr"), entry.value("weight_decay")) == (Decimal("0.5"), Decimal("0.00001"))
     assert entry.value("architecture") == ("ReLU6", "é: #")
     assert (b"\r\n" in after) == (b"\r\n" in before)
@@ -284,7 +288,7 @@ def test_where_nothing_can_be_added_nothing_changes(tmp_path, text):
     file.write_text(text)
 
     with pytest.raises(IndexReadError):
-        append_model(file, MODEL)
+        append(file)
     assert file.read_text() == text
 
 
@@ -292,12 +296,12 @@ def test_a_model_is_added_to_json_and_to_a_page(tmp_path):
     """JSON stays JSON, and a page's text around its comment stays."""
     file, page = tmp_path / "a.json", tmp_path / "a.md"
     file.write_text('{\n  "Models": [\n    {"Name": "a"}\n  ]\n}\n')
-    append_model(file, MODEL)
+    append(file)
     assert [model["Name"] for model in json.loads(file.read_text())["Models"]] == ["a", "rexnet_300"]
 
     text = (ROOT / "tests/data/seed_rexnet.md").read_text()
     page.write_text(text)
-    append_model(page, MODEL)
+    append(page)
     assert page.read_text().startswith(text[: text.rindex("-->")])
     assert page.read_text().endswith("-->\n")
     assert load_index(page).models[-1].name == "rexnet_300"
@@ -323,7 +327,7 @@ def test_fixes_of_random_misspellings_restore_the_file(tmp_path):
         broken[number] = broken[number].replace(key, wrong)
         file = tmp_path / "a.yml"
         file.write_text("".join(broken))
-        fix_files(load_index(file).problems)
+        fix_files([file])
         assert file.read_text() in (data, "".join(broken)) or "  " in wrong
         mended_count += file.read_text() == data
     assert mended_count > 25

@@ -335,7 +335,7 @@ def test_nothing_to_read_is_refused(tmp_path, monkeypatch):
         load_index([])
     for place in (tmp_path, tmp_path / "no"):  # that should be one's own
         monkeypatch.setenv("REXNET_HUB_INDEX", str(place))
-        with pytest.raises(FileProblem, match="an index of your own begins as a file there"):
+        with pytest.raises(FileProblem, match="rexnet-hub init DIR begins an index of your own"):
             load_index()
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import YamlSource
@@ -24,10 +25,11 @@ class Files:
 
     Attributes:
         root: The folder that no path may leave, resolved.
+        drafts: What is read in place of files that are there, by their resolved paths.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+    def __init__(self, root: Path, drafts: Mapping[Path, bytes] = MappingProxyType({})) -> None:
+        self.root, self.drafts = root.resolve(), drafts
         self._looks = 0
 
     def read(self, file: Path) -> YamlSource:
@@ -38,7 +40,8 @@ class Files:
                 the first three have no offset, since the place is whoever named the file.
         """
         self.require_inside(file)
-        return YamlSource(file, read_bytes(file))
+        draft = self.drafts.get(file.resolve()) if self.drafts else None
+        return YamlSource(file, read_bytes(file) if draft is None else draft)
 
     def require_inside(self, file: Path) -> None:
         """Refuse a path that, links followed, leaves the root."""

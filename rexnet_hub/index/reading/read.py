@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +19,10 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
-#: What a folder's own index is called; without one, each file of the folder is read.
-_ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 #: Files that import each other this deep are a mistake, not an index.
 _MAX_IMPORT_DEPTH = 50
 
@@ -80,11 +78,22 @@ def load_index(
     Raises:
         FileProblem: There is no such file or folder, or the folder holds no model index.
     """
+    return read_draft(path, root=root, count_all=count_all, drafts={})
+
+
+def read_draft(
+    path: PathLike | Sequence[PathLike] | None,
+    *,
+    root: PathLike | None,
+    count_all: bool,
+    drafts: Mapping[Path, bytes],
+) -> Index:
+    """Read an index as `load_index` does, as it would be with other contents of some of its files."""
     given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
     paths = [Path(one) for one in given]
     if not paths:
         raise FileProblem("no file", "nothing was given to read")
-    begin = "; an index of your own begins as a file there, such as pets.yml: 'Collections: [{Name: Pets}]'"
+    begin = "; rexnet-hub init DIR begins an index of your own"
     hint = begin if path is None else ""
     for one in paths:
         if not os.path.lexists(one):
@@ -95,7 +104,7 @@ def load_index(
     top = Path(os.path.commonpath(folders)) if root is None else Path(root)
     if not top.is_dir():
         raise FileProblem(top, "is no folder, so it cannot be the root")
-    reader = _Reader(Files(top))
+    reader = _Reader(Files(top, drafts))
     for one in paths:
         if one.is_dir():
             reader.read_folder(one)
@@ -126,14 +135,14 @@ class _Reader:
     # Files
 
     def read_folder(self, folder: Path) -> None:
-        """Read a folder's own index, else each of its files."""
+        """Read the file that is a folder's own index, else each of its files."""
         try:
             names = sorted(entry.name for entry in folder.iterdir())
         except OSError as error:
             message = f"cannot be listed: {error.strerror}"
             self.builder.report("unreadable-file", Location(folder, 1, 1), message)
             return
-        own = [name for name in _ROOT_NAMES if name in names][:1]
+        own = [name for name in ROOT_NAMES if name in names][:1]
         written = (LOCK_FILE, RECEIPT_FILE, "record.json")  # by commands, not by people
         every = [name for name in names if name.lower().endswith(SUFFIXES) and not name.endswith(written)]
         for name in own or every:

@@ -47,6 +47,11 @@ class YamlSource:
             problem = f"byte 0x{shown} is not UTF-8; save the file as UTF-8"
             raise Flaw("not-utf8", problem, len(self.text)) from None
 
+    @property
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        return (b"\xef\xbb\xbf" if self.bom else b"") + self.text.encode()
+
     def place(self, offset: int) -> Location:
         """Find the place of a character."""
         if self._starts is None:

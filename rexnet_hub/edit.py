@@ -1,0 +1,152 @@
+"""Edit an entry of the index, or remove it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from rexnet_hub.errors import UsageError, suggest
+from rexnet_hub.index import Entry, Index, Lock
+from rexnet_hub.index.change import Draft, change_index
+from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
+from rexnet_hub.index.lock import require_unpublished
+from rexnet_hub.index.reading.compose import resolve
+from rexnet_hub.index.spellings import canonical_dataset
+from rexnet_hub.index.text_edits import Verbatim, read_index_file, read_model, remove_model, set_value
+from rexnet_hub.measure import measure_model, merge_measured
+
+#: What decides which network is measured, and on which picture.
+_MEASURED = {"id", "num_classes", "image_size"}
+_SECTIONS = ("models", "collections", "metadata", "results", "metrics", "paper", "sources", "witnesses")
+_NUMBERS = ("count", "bytes", "number", "fraction")
+
+
+def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
+    """Change what an entry states itself; return it as it is then.
+
+    Args:
+        values: The new text of each field, by its label in whatever spelling; an empty one removes it. Of a
+            result on one of several data sets as `top1@NAME`.
+
+    Raises:
+        UsageError: There is no such field, or the index would not be valid; nothing is changed.
+        IndexReadError: It cannot be edited without changing something else; nothing is changed.
+    """
+    changed: set[str] = set()
+
+    def change(draft: Draft) -> None:
+        entry = draft.index.find(name)
+        for label, text in values.items():
+            row, steps = _find_place(entry, label)
+            if row is not None:
+                changed.add(row.name)
+            value = _parse(row, steps[-1], text) if text.strip() else None
+            draft.edit(entry.location.file, set_value, entry.location, steps, value)
+
+    def record(index: Index, lock: Lock) -> Lock:
+        entry, old = index.find(name), lock.of(name)
+        if name not in lock.models or not changed & _MEASURED:
+            return lock
+        return lock.with_model(name, merge_measured(entry, old, measure_model(entry)))
+
+    return change_index(change, record).find(name)
+
+
+def remove_entry(name: str, *, because: str | None = None) -> Entry:
+    """Remove an entry, and what was measured of it; with a reason it stays, withdrawn, and says why.
+
+    Raises:
+        UsageError: It was published, so others may ask for it; nothing is changed.
+        IndexReadError: It cannot be removed without changing something else; nothing is changed.
+    """
+    removed: list[Entry] = []
+
+    def change(draft: Draft) -> None:
+        entry = draft.index.find(name)
+        removed.append(entry)
+        if because is not None:
+            draft.edit(entry.location.file, set_value, entry.location, ["Withdrawn"], because)
+            return
+        require_unpublished(name, "say why it goes, with --because, and they are told")
+        if users := [other.name for other in draft.index.models if name in _mentioned(other)]:
+            raise UsageError(f"{name} is named by {', '.join(users)}, as what they are of: edit them first")
+        draft.edit(entry.location.file, remove_model, entry.location)
+
+    def record(index: Index, lock: Lock) -> Lock:
+        return Lock(models={key: value for key, value in lock.models.items() if because or key != name})
+
+    change_index(change, record)
+    return removed[0]
+
+
+def _mentioned(entry: Entry) -> set[Any]:
+    return {entry.said("superseded_by"), *(entry.said("base_model") or ())}
+
+
+def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]]:
+    """Find the field that a label means, and where the entry states it, or would."""
+    word, _, dataset = label.partition("@")
+    for owner, steps in (("model", []), ("metadata", ["Metadata"])):
+        if not dataset and (row := _find_row(owner, word)):
+            return _require_editable(row), [*steps, row.label]
+    there = read_model(read_index_file(entry.location.file), entry.location)
+    if row := _find_row("metrics", word) or _find_row("result", word):
+        inner = ["Metrics", row.label] if row.owner == "metrics" else [row.label]
+        return _require_editable(row), [*_find_result(entry.name, there, label, dataset), *inner]
+    for steps, holder in (([], there), (["Metadata"], there.get("Metadata"))):
+        if isinstance(holder, dict) and (key := _find_key(holder, word)):
+            return None, [*steps, key]
+    known = [row.label for row in FIELDS if row.owner in ("model", "metadata", "result", "metrics")]
+    raise UsageError(f"{entry.name} has no field {label!r}. {suggest(word, known)}")
+
+
+def _find_row(owner: str, word: str) -> Field | None:
+    """Find a field by its label, or by the name that queries have for it."""
+    named = (row for row in FIELDS if row.owner == owner and row.name == key_name(word))
+    return find_field(owner, word) or next(named, None)
+
+
+def _find_key(holder: Mapping[str, Any], word: str) -> str | None:
+    return next((key for key in holder if key_name(key) == key_name(word)), None)
+
+
+def _require_editable(row: Field) -> Field:
+    if row.name == "name":
+        raise UsageError("a model keeps its Name; remove it, and add it under the other")
+    if row.kind in _SECTIONS:
+        raise UsageError(f"{row.label} is no single value: edit the file by hand, then rexnet-hub validate")
+    return row
+
+
+def _find_result(name: str, there: Mapping[str, Any], label: str, dataset: str) -> list[str | int]:
+    """Find the one result of the entry itself that is meant."""
+    results = there.get(_find_key(there, "Results") or "", [])
+    own = list(enumerate(results)) if isinstance(results, list) else []
+    names = {at: str(result.get(_find_key(result, "Dataset") or "")) for at, result in own}
+    wanted = canonical_dataset(dataset)
+    meant = [at for at, known in names.items() if not dataset or canonical_dataset(known) == wanted]
+    if len(meant) != 1:
+        of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
+        raise UsageError(f"{label}: of which result? {name} has those on {of}: write {word}@NAME")
+    return ["Results", meant[0]]
+
+
+def _parse(row: Field | None, label: str | int, text: str) -> Any:
+    """Return a value as the file is to have it: numbers to their last digit, words in a list."""
+    kind = row.kind if row else "any"
+    if kind in ("words", "numbers", "mapping"):
+        try:
+            value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=yaml.BaseLoader)
+        except yaml.YAMLError as error:
+            raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
+        return [_number(item) for item in value] if kind == "numbers" else value
+    if kind == "percent":
+        return f"{text.rstrip('%')}%"
+    return _number(text) if kind in (*_NUMBERS, "any") else text
+
+
+def _number(text: str) -> str:
+    """Return a number so that it is written as it stands."""
+    return Verbatim(text) if resolve(text) in ("int", "float") else text

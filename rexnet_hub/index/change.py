@@ -1,0 +1,122 @@
+"""Change the files of an index, and its lock with them: valid, whole or not at all, one process at a time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rexnet_hub.errors import UsageError
+from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index
+from rexnet_hub.index.problems import Problem
+from rexnet_hub.index.reading.read import Index, load_index, read_draft
+from rexnet_hub.index.reading.source import YamlSource
+from rexnet_hub.index.text_edits import apply_fixes, read_index_file
+from rexnet_hub.layout import LOCK_FILE, find_index_dir
+from rexnet_hub.whole_files import locked, replace_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """An index that is being changed.
+
+    Attributes:
+        index: As it is.
+        files: Those that change: as they are, and as they will be.
+    """
+
+    index: Index
+    files: dict[Path, tuple[YamlSource, YamlSource]] = field(default_factory=dict)
+
+    def edit(self, file: Path, edit: Callable[..., YamlSource], *arguments: Any) -> None:
+        """Apply an edit of `text_edits` to a file, after those that were applied before."""
+        old, new = self.files.get(file.resolve()) or (source := read_index_file(file), source)
+        self.files[file.resolve()] = old, edit(new, *arguments)
+
+
+def change_index(
+    change: Callable[[Draft], None],
+    record: Callable[[Index, Lock], Lock] | None = None,
+    *,
+    paths: Sequence[Path] | None = None,
+    root: Path | None = None,
+    fixing: bool = False,
+) -> Index:
+    """Change an index and its lock while no other process can; return the index as it is then.
+
+    Args:
+        change: Makes the edits, given the index as it is.
+        record: Returns what the lock is to hold, given the index as it will be and the lock as it is.
+        paths, root: As of `load_index`.
+        fixing: Whether the edits are fixes of problems: then more may be found in what is read only now.
+
+    Raises:
+        UsageError: The index would not be valid, or is an installed package's; nothing is changed.
+        FileProblem, IndexReadError: Something cannot be read or written; nothing is changed.
+    """
+    require_own_index(*paths or ())
+    folders = {(path if path.is_dir() else path.parent).resolve() for path in paths or [find_index_dir()]}
+    with ExitStack() as stack:
+        for folder in filter(Path.is_dir, sorted(folders)):
+            stack.enter_context(locked(folder / LOCK_FILE))
+        draft = Draft(index=load_index(paths, root=root, count_all=fixing))
+        change(draft)
+        texts = {file: (old.data, new.data) for file, (old, new) in draft.files.items()}
+        drafts = {file: new for file, (_, new) in texts.items()}
+        after = read_draft(paths, root=root, count_all=fixing, drafts=drafts)
+        if not fixing:
+            _refuse_new_errors(draft.index, after)
+        contents: dict[Path, tuple[bytes | None, bytes]] = {**texts}
+        if record is not None:
+            file = find_lock()
+            new = render_lock(record(after, read_lock())).encode()
+            contents[file.resolve()] = (file.read_bytes() if file.exists() else None, new)
+        replace_files({file: both for file, both in contents.items() if both[0] != both[1]})
+    return after
+
+
+def _refuse_new_errors(before: Index, after: Index) -> None:
+    """Refuse errors that were not there before, wherever those of before stand now."""
+    known = Counter(map(_without_place, before.errors))
+    wrong = []
+    for problem in after.errors:
+        known[_without_place(problem)] -= 1
+        wrong += [str(problem)] if known[_without_place(problem)] < 0 else []
+    if wrong:
+        raise UsageError("the index would not be valid, so it is as it was:\n" + "\n".join(wrong))
+
+
+def _without_place(problem: Problem) -> tuple[Path, str, str]:
+    return problem.location.file, problem.code, re.sub(r"\d+", "", problem.message)
+
+
+def fix_files(
+    paths: Sequence[Path] | None = None, *, root: Path | None = None
+) -> tuple[tuple[tuple[Path, int], ...], Index]:
+    """Apply the certain fixes of an index's problems; arguments as of `load_index`.
+
+    Comments, order, quotes and line ends stay; a file without a certain fix is not touched.
+
+    Returns:
+        Each file that was changed, and how many problems were fixed in it; and the index as it is then.
+
+    Raises:
+        FileProblem, IndexReadError: A file cannot be read or written; all are as they were.
+    """
+    fixed: dict[Path, int] = {}
+
+    def fix(draft: Draft) -> None:
+        by_file: dict[Path, list[Problem]] = {}
+        for problem in draft.index.problems:
+            if problem.fix is not None:
+                by_file.setdefault(problem.location.file, []).append(problem)
+        for file, fixable in by_file.items():
+            draft.edit(file, apply_fixes, fixable)
+            fixed[file] = len(fixable)
+
+    index = change_index(fix, paths=paths, root=root, fixing=True)
+    return tuple(fixed.items()), index

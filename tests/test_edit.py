@@ -1,0 +1,257 @@
+"""Entries are edited and removed where they stand: valid, with their lock, or not at all."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from rexnet_hub.add import NewModel, add_entry
+from rexnet_hub.cli import main
+from rexnet_hub.edit import edit_entry, remove_entry
+from rexnet_hub.errors import FileProblem, RepoError, UsageError
+from rexnet_hub.index import load_index
+from rexnet_hub.index.change import Draft, change_index
+from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, read_lock, write_lock
+from rexnet_hub.index.query import list_models
+from rexnet_hub.index.text_edits import set_value
+from rexnet_hub.locate import find_repo
+from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.site import render_site
+
+INDEX = """\
+# The zoo.
+Collections:
+- Name: Pets
+  Metadata: {Image Mean: [0.5, 0.5, 0.5], Image Std: [0.5, 0.5, 0.5]}
+Models:
+- Name: first
+  In Collection: Pets
+  Metadata: {ID: rexnet_100, Num Classes: 10, Image Size: 224, Crop Pct: 0.875, Interpolation: bicubic}
+  License: MIT # so far
+  Results:
+  - {Task: Image Classification, Dataset: ImageNet-1k, Metrics: {Top 1 Accuracy: 77.50%}}
+  - {Task: Image Classification, Dataset: Pets, Metrics: {Top 1 Accuracy: 91%}}
+- Name: second
+  Superseded By: first
+  Own Key: 1
+"""
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "pets.yml").write_text(INDEX)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "zoo"))
+    lock = Lock(models={name: Measured(parameters=1) for name in ("first", "second")})
+    write_lock(lock, tmp_path / "zoo" / "lock.json")
+    return tmp_path / "zoo"
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_each_kind_of_value_is_edited_where_it_stands(zoo):
+    """Fields of the model, of Metadata, of a result, of lists and of one's own, in any spelling."""
+    values = {
+        "license": "apache-2.0",
+        "LR": "0.50",
+        "top1@imagenet": "78.0",
+        "split@Pets": "test",
+        "Training Data": "A, B",
+        "Image Mean": "[0.4, 0.5, 0.6]",
+    }
+    edit_entry("first", values)
+    edit_entry("second", {"own_key": "2"})
+    after = INDEX
+    for old, new in (
+        ("License: MIT", "License: apache-2.0"),
+        ("bicubic}", "bicubic, LR: 0.50, Training Data: [A, B], Image Mean: [0.4, 0.5, 0.6]}"),
+        ("77.50%", "78.0%"),
+        ("91%}}", "91%}, Split: test}"),
+        ("Own Key: 1", "Own Key: 2"),
+    ):
+        after = after.replace(old, new)
+    assert (zoo / "pets.yml").read_text() == after
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"Name": "x"}, "keeps its Name"),
+        ({"Licence": "x"}, "no field 'Licence'. Did you mean 'License'"),
+        ({"Results": "x"}, "by hand"),
+        ({"top1": "90"}, "of which result? first has those on ImageNet-1k, Pets: write top1@NAME"),
+        ({"top1@birds": "90"}, "of which result"),
+        ({"top1@Pets": "many"}, "would not be valid"),
+        ({"License": "MIT", "Superseded By": "nobody"}, "'nobody' is no other model"),
+        ({"Training Data": "[A"}, "is no list"),
+    ],
+)
+def test_what_is_no_value_is_refused_and_nothing_is_written(zoo, values, said):
+    """All values of an edit are written, or none; the message says what to write."""
+    before = contents(zoo)
+    with pytest.raises(UsageError) as caught:
+        edit_entry("first", values)
+    assert said in str(caught.value)
+    assert contents(zoo) == before
+
+
+def test_errors_that_were_there_stop_no_edit(zoo):
+    """An index with a mistake elsewhere is edited all the same, above it too; a second is not made."""
+    with (zoo / "pets.yml").open("a") as file:
+        file.write("- Name: third\n  Superseded By: nobody\n")
+    edit_entry("first", {"Title": "One", "License": ""})
+    with pytest.raises(UsageError, match="'nobody' is no other model"):
+        edit_entry("first", {"Superseded By": "nobody"})
+    assert "  Title: One\n" in (zoo / "pets.yml").read_text()
+
+
+def test_what_was_measured_of_another_network_is_measured_again(zoo):
+    """An edit of the network, its classes or its picture brings the lock with it."""
+    edit_entry("first", {"Num Classes": "3"})
+    assert read_lock().of("first").parameters == 3_519_716
+    assert read_lock().of("second").parameters == 1
+
+
+def test_edits_at_once_all_land(zoo):
+    """Of eight processes that edit one file at a time none loses what another wrote."""
+    code = "import sys; from rexnet_hub.edit import edit_entry as e; sys.stdin.read(); e(*eval(sys.argv[1]))"
+    fields = ("LR", "Epochs", "Dropout", "Momentum", "Batch Size", "Training Time", "Optimizer", "FLOPs")
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, repr(("first", {field: "1"}))], stdin=subprocess.PIPE)
+        for field in fields
+    ]
+    for child in children:
+        child.stdin.close()
+    assert [child.wait() for child in children] == [0] * len(fields)
+    text = (zoo / "pets.yml").read_text()
+    assert [field for field in fields if f", {field}: " not in text] == []
+    assert sorted(contents(zoo)) == ["lock.json", "pets.yml"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("number", [0, 1])
+def test_index_and_lock_change_together_or_neither(zoo, monkeypatch, number, stop):
+    """Whatever stops it before either file has its new name leaves both as they were."""
+    before, left, real = contents(zoo), [number], os.rename
+
+    def break_off(old, new):
+        if left[0] == 0:
+            left[0] = -1
+            raise stop
+        left[0] -= 1
+        return real(old, new)
+
+    def change(draft: Draft):
+        place = draft.index.find("first").location
+        draft.edit(place.file, set_value, place, ["Title"], "One")
+
+    monkeypatch.setattr("os.replace", break_off)
+    monkeypatch.setattr("pathlib.os.replace", break_off)
+    with pytest.raises((KeyboardInterrupt, FileProblem)):
+        change_index(change, lambda _, lock: lock.with_model("first", Measured(parameters=2)))
+    assert left[0] < 0
+    assert contents(zoo) == before
+    monkeypatch.undo()
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(zoo))
+    change_index(change, lambda _, lock: lock.with_model("first", Measured(parameters=2)))
+    assert (load_index().find("first").said("title"), read_lock().of("first").parameters) == ("One", 2)
+
+
+def test_what_a_person_saves_meanwhile_is_not_lost(zoo):
+    """A file that changes while its edit is measured is left as it was saved, and so is the lock."""
+    lock = (zoo / "lock.json").read_bytes()
+
+    def change(draft: Draft):
+        place = draft.index.find("first").location
+        draft.edit(place.file, set_value, place, ["Title"], "One")
+        (zoo / "pets.yml").write_text(f"{INDEX}# saved\n")
+
+    with pytest.raises(FileProblem, match=r"pets\.yml: was changed meanwhile"):
+        change_index(change, lambda _, lock: lock.with_model("first", Measured(parameters=2)))
+    assert (zoo / "pets.yml").read_text() == f"{INDEX}# saved\n"
+    assert (zoo / "lock.json").read_bytes() == lock
+
+
+def test_a_mistake_is_removed_whole(zoo):
+    """Entry and measurements are gone, and no other byte; what others name stays."""
+    with pytest.raises(UsageError, match="first is named by second"):
+        remove_entry("first")
+    remove_entry("second")
+    assert (zoo / "pets.yml").read_text() == INDEX[: INDEX.index("- Name: second")]
+    assert list(read_lock().models) == ["first"]
+    remove_entry("first")
+    assert (load_index().models, load_index().errors) == ((), ())
+
+
+def test_what_was_published_goes_only_with_a_reason(zoo):
+    """A published model leaves a tombstone: one line, which says why, and the lock stays."""
+    hub = MeasuredHub(repo_id="org/first", commit=40 * "c")
+    lock = Lock(models={"first": Measured(parameters=1, hub=hub)})
+    write_lock(lock, zoo / "lock.json")
+    edit_entry("second", {"Superseded By": ""})
+    before = (zoo / "pets.yml").read_text()
+    with pytest.raises(UsageError, match=r"first was published as org/first.*--because"):
+        remove_entry("first")
+    remove_entry("first", because="trained on the test set: sorry")
+    line = "  Withdrawn: 'trained on the test set: sorry'\n"
+    assert (zoo / "pets.yml").read_text() == before.replace("- Name: first\n", f"- Name: first\n{line}")
+    assert read_lock() == lock
+
+
+def test_a_withdrawn_model_says_why_wherever_it_is_asked_for(zoo, capsys):
+    """Loads are refused, `list` and the overview leave it out; `show`, page and card say why."""
+    remove_entry("first", because="trained on *test* pictures")
+    edit_entry("second", {"Superseded By": "", "Withdrawn": "a mistake", "Title": "Two"})
+    with pytest.raises(RepoError, match=r"first was withdrawn: trained on \*test\* pictures"):
+        find_repo("first")
+    assert list_models() == []
+    assert main(["show", "first"]) == 0
+    assert "withdrawn: trained on *test* pictures" in capsys.readouterr().out
+    entry = load_index().find("first")
+    notice = "> **Withdrawn.** trained on &#42;test&#42; pictures\n"
+    pages = render_site(load_index().models)
+    assert notice in render_card(entry)
+    assert notice in pages["models/first.md"]
+    assert "models/first.md" not in pages["index.md"]
+    assert '"first"' not in pages["models.json"]
+    with pytest.raises(UsageError, match=r"its name is not given again.*edit first Withdrawn= takes"):
+        add_entry(zoo / "a.pth", NewModel(name="first", collection="Pets"))
+    edit_entry("first", {"Withdrawn": ""})
+    assert list_models() == ["first"]
+
+
+def test_the_commands_say_what_they_did(zoo, capsys):
+    """Each prints where the entry is; a word that is no FIELD=VALUE, or one field twice, is misuse."""
+    assert main(["edit", "second", "Own Key=2", "Title=a=b"]) == 0
+    assert capsys.readouterr().out == f"{zoo / 'pets.yml'}:13:3: second edited: Own Key, Title\n"
+    assert load_index().find("second").said("title") == "a=b"
+    for words in (["Title"], ["=x"], ["Title=a", "Title=b"]):
+        assert main(["edit", "second", *words]) == 2
+    assert main(["remove", "nobody"]) == 1
+    assert main(["remove", "second"]) == 0
+    assert "second removed" in capsys.readouterr().out
+
+
+def test_ctrl_c_while_it_waits_for_another_leaves_all_as_it_is(zoo):
+    """Interrupted while another process has the index, an edit changes nothing."""
+    hold = (
+        "import sys, time; from pathlib import Path; from rexnet_hub.whole_files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    before = contents(zoo)
+    place = str((zoo / "lock.json").resolve())
+    other = subprocess.Popen([sys.executable, "-c", hold, place], stdout=subprocess.PIPE)
+    assert other.stdout.readline() == b"held\n"
+    words = [sys.executable, "-m", "rexnet_hub", "edit", "first", "Title=One"]
+    waiting = subprocess.Popen(words, stderr=subprocess.PIPE)
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(5)
+    waiting.send_signal(signal.SIGINT)
+    assert (waiting.communicate()[1], waiting.returncode) == (b"interrupted\n", 130)
+    other.kill()
+    other.communicate()
+    assert {name: data for name, data in contents(zoo).items() if not name.startswith(".")} == before
