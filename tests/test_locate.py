@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import timm
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.cli import main
@@ -72,3 +73,29 @@ def test_the_advice_for_a_folder_with_a_pickle_ends_in_a_folder_that_loads(repo,
         AutoModel.from_pretrained(repo)
     assert main(str(caught.value).partition("rexnet-hub ")[2].split()) == 0
     assert AutoModel.from_pretrained(repo).num_classes == 1000
+
+
+def test_a_folder_stands_for_the_model_that_it_says(own_index, repo, capsys, monkeypatch):
+    """`show`, `card`, `recipe` and `verify` take a repo folder by itself; `verify` checks it too."""
+    monkeypatch.chdir(repo.parent.parent)
+    answers = {}
+    for word in ("rexnet_100", str(repo)):
+        for command in ("show", "card", "recipe"):
+            assert main([command, word]) == 0
+            answers[command, word] = capsys.readouterr().out
+    assert [answers[command, str(repo)] for command in ("show", "card", "recipe")] == [
+        answers[command, "rexnet_100"] for command in ("show", "card", "recipe")
+    ]
+    assert main(["verify", "--repo", str(repo)]) == 0
+    named = capsys.readouterr().out
+    assert main(["verify", str(repo)]) == 0
+    assert capsys.readouterr().out == named
+    assert main(["verify", str(repo), "--repo", str(repo)]) == 2
+
+
+def test_a_folder_that_names_no_model_is_refused(own_index, tmp_path, capsys):
+    """A repo of another library does not say which model of the index it is, and that is said."""
+    timm.models.save_for_hf(timm.create_model("rexnet_100"), tmp_path / "theirs", safe_serialization=True)
+    for command in ("show", "card", "verify"):
+        assert main([command, str(tmp_path / "theirs")]) == 2
+        assert "does not say which model it is: name it" in capsys.readouterr().err

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from rexnet_hub.errors import IndexReadError
+from rexnet_hub.errors import IndexReadError, UsageError
+from rexnet_hub.layout import CONFIG_FILE
 from rexnet_hub.terminal import show
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
-    from rexnet_hub.index import Index
+    from rexnet_hub.index import Entry, Index
 
 #: Every command, in the order of the help, and the module that has it.
 COMMANDS = {
@@ -64,6 +66,30 @@ def open_index() -> Index:
             raise IndexReadError(message)
         show(f"warning: {message}", stream=sys.stderr)
     return index
+
+
+def find_model(index: Index, word: str) -> Entry:
+    """Find the model that a word names: by its name, or the one that a repo folder says it is of.
+
+    Raises:
+        UnknownModelError: The index has no such model.
+        UsageError: The folder does not say which model it is of.
+    """
+    folder = find_folder(index, word)
+    if folder is None:
+        return index.find(word)
+    from rexnet_hub.repo.folder import read_repo
+
+    if (name := read_repo(folder, as_stated=False).config.model) is None:
+        raise UsageError(f"{word} does not say which model it is: name it")
+    return index.find(name)
+
+
+def find_folder(index: Index, word: str) -> Path | None:
+    """Return the repo folder that a word names; a name of the index is none."""
+    folder = Path(word).expanduser()
+    is_name = any(entry.name == word for entry in index.models)
+    return None if is_name or not (folder / CONFIG_FILE).is_file() else folder
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:

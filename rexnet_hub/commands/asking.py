@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import csv_table, noted_table, show, show_json, show_lines, table
 
@@ -111,7 +111,7 @@ def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Sc
 
 def declare_show(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `show`."""
-    parser.add_argument("name", help="a model")
+    parser.add_argument("name", metavar="NAME|DIR", help="a model, or a repo folder of it")
     add_json(parser)
 
 
@@ -123,7 +123,7 @@ def run_show(args: argparse.Namespace) -> int:
     from rexnet_hub.index import read_lock
     from rexnet_hub.index.lock import measurements
 
-    entry = open_index().find(args.name)
+    entry = find_model(open_index(), args.name)
     claims, measured = _claims(entry), measurements(read_lock().of(entry.name))
     if args.json:
         rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
@@ -228,7 +228,7 @@ def run_recipe(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.recipe import make_recipe
 
-    recipe = make_recipe(open_index().find(args.name))
+    recipe = make_recipe(find_model(open_index(), args.name))
     if args.json:
         flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, find_folder, find_model, open_index
 from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import noted_table, printable, show, show_json, show_lines, terminal_columns
 
@@ -118,7 +118,12 @@ def run_convert(args: argparse.Namespace) -> int:
 def declare_verify(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `verify`."""
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME|hf:ORG[/NAME]", help="models, or repos on the Hub (default: all)")
+    add(
+        "names",
+        nargs="*",
+        metavar="NAME|DIR|hf:ORG[/NAME]",
+        help="models, a repo folder, or repos on the Hub (default: all)",
+    )
     add("--weights", type=Path, metavar="FILE", help="the released file (default: as fetched)")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
@@ -166,15 +171,15 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import find_fetched, read_repo
+    from rexnet_hub.repo.folder import find_fetched
     from rexnet_hub.verify import verify_model
 
     index, lock = open_index(), read_lock()
-    if args.repo and not args.names:
-        args.names = [read_repo(args.repo, as_stated=False).config.model]
-        if args.names == [None]:
-            raise UsageError(f"{args.repo} does not say which model it is: name it")
-    entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
+    if folders := [folder for name in args.names if (folder := find_folder(index, name))]:
+        refuse_unused(f"{folders[0]}, a repo folder,", repo=args.repo)
+        args.repo = folders[0]
+    names = dict.fromkeys(args.names or filter(None, [args.repo and str(args.repo)]))
+    entries = [find_model(index, name) for name in names] or list(index.models)
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
     if args.imagenet is None:

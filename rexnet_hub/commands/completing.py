@@ -30,7 +30,7 @@ def run_completion(args: argparse.Namespace) -> int:
 
     parser = args.build_parser()
     for action in _actions(parser):
-        if action.metavar in ("NAME", None) and action.dest in ("name", "names", "source", "model", "repos"):
+        if not action.option_strings and action.dest in ("name", "names", "source", "model", "repos", "repo"):
             action.complete = MODELS  # type: ignore[attr-defined]
         elif action.type is Path:
             is_folder = action.metavar == "DIR"

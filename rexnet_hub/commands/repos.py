@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
 from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
 def declare_card(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `card`."""
-    parser.add_argument("name", help="a model")
+    parser.add_argument("name", metavar="NAME|DIR", help="a model, or a repo folder of it")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write it there instead of printing it")
 
 
@@ -23,7 +23,7 @@ def run_card(args: argparse.Namespace) -> int:
     from rexnet_hub.pages.card import render_card
     from rexnet_hub.whole_files import write_whole
 
-    entry = open_index().find(args.name)
+    entry = find_model(open_index(), args.name)
     lock = read_lock()
     text = render_card(entry, measured=lock.of(entry.name), repos=lock.repos)
     if args.out is None:
@@ -49,6 +49,7 @@ def run_stage(args: argparse.Namespace) -> int:
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.publish import parse_repo_id, stage
+    from rexnet_hub.repo.config import render_config
     from rexnet_hub.repo.folder import fetch_released
 
     entry = open_index().find(args.name)
@@ -56,6 +57,7 @@ def run_stage(args: argparse.Namespace) -> int:
         refuse_unused(f"a folder, {args.to},", to=args.to)
     repo_id = parse_repo_id(args.to, entry.name) if args.to else None
     measured = read_lock().of(entry.name)
+    render_config(entry)  # what cannot be staged is not fetched
     checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     show(stage(entry, checkpoint, args.out, measured=measured, repo_id=repo_id))
     return 0

@@ -30,7 +30,7 @@ from rexnet_hub.publish.plan import Plan, PlanOptions, plan_for
 from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import Target, find_target
-from rexnet_hub.repo.config import read_config
+from rexnet_hub.repo.config import read_config, render_config
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
@@ -92,6 +92,7 @@ def staged_repo(
         return
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         entry, folder, measured = load_index().find(name), Path(scratch) / name, read_lock().of(name)
+        render_config(entry)  # what cannot be staged is not fetched
         checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
