@@ -219,6 +219,17 @@ def test_an_unknown_network_is_not_checked_and_never_false(mine, tmp_path, capsy
         assert ".pth" not in said
 
 
+def test_a_lock_measures_what_is_known_and_names_the_rest(mine, capsys):
+    """`lock` of a whole index goes on beside a network that nobody here knows; that model stays as it was."""
+    index = mine("test_resnet", "test_vit")
+    file = next(index.iterdir())
+    file.write_text(file.read_text().replace("ID: test_vit", "ID: novelnet"))
+    for words in (["lock"], ["lock", "--check"]):
+        assert main(words) == 0
+        assert "mine-test_vit: not measured: no network is named 'novelnet'" in capsys.readouterr().err
+    assert json.loads((index / "lock.json").read_text())["models"].keys() == {"mine-test_resnet"}
+
+
 def test_a_network_that_is_named_is_not_searched_for(mine, tmp_path, monkeypatch):
     """Where --architecture says which network it is, and its tensors agree, no other is built."""
     mine("test_resnet")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, find_folder, find_model, open_index
-from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
+from rexnet_hub.errors import FileProblem, IndexReadError, UsageError, refuse_unused
 from rexnet_hub.terminal import noted_table, printable, show, show_json, show_lines, terminal_columns
 
 if TYPE_CHECKING:
@@ -324,12 +324,19 @@ def run_lock(args: argparse.Namespace) -> int:
     """Measure models and record what was found in lock.json, beside the index.
 
     Counts and sizes are measured from the network; digests from the files that are named. What is not
-    measured stays as it was, or absent; a model that left the index is dropped, unless it was published. With
+    measured stays as it was, or absent: also where nobody here knows the network, which is said. A model that
+    left the index is dropped, unless it was published. With
     --check nothing is written, and every disagreement of lock, index, network and named files is said.
     """
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
-    from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured
+    from rexnet_hub.measure import (
+        compare_lock,
+        find_orphans,
+        measure_model,
+        merge_measured,
+        why_unmeasured,
+    )
 
     index = open_index()
     entries = [index.find(name) for name in args.names] or list(index.models)
@@ -338,18 +345,27 @@ def run_lock(args: argparse.Namespace) -> int:
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
     everything = not args.names and not index.errors  # an index that cannot be read whole drops nothing
+    reasons = {} if args.names else {entry.name: why_unmeasured(entry) for entry in entries}
+    unmeasured = {name: f"{name}: not measured: {reason}" for name, reason in reasons.items() if reason}
+    if len(unmeasured) == len(entries):
+        raise IndexReadError("\n".join(unmeasured.values()))
+    for reason in unmeasured.values():
+        show(reason, stream=sys.stderr)
     if args.check:
         files = {"checkpoint": args.weights, "repo": args.repo}
-        wrong = compare_lock(entries, read_lock(), everything=everything, **files)
+        options = {"everything": everything, "unmeasured": unmeasured, **files}
+        wrong = compare_lock(entries, read_lock(), **options)
         for disagreement in wrong:
             show(disagreement)
         sides = ["index", "network", *(str(file) for file in files.values() if file)]
-        of = f"{len(entries)} model{'s' * (len(entries) > 1)} with {', '.join(sides)}"
+        count = len(entries) - len(unmeasured)
+        of = f"{count} model{'s' * (count != 1)} with {', '.join(sides)}"
         said = f"{len(wrong)} disagree" if wrong else "all agrees"
         show(f"{find_lock()}: compared of {of}: {said}", stream=sys.stderr)
         return 1 if wrong else 0
     require_own_index()
-    found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in entries]
+    measurable = [entry for entry in entries if entry.name not in unmeasured]
+    found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in measurable]
 
     def merge(lock: Lock) -> Lock:
         orphans = find_orphans(lock, entries) if everything else ()
