@@ -303,7 +303,7 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "gated": ("org/gated", {"token": READ}, HubError, "it is gated; ask for access at http"),
     "private": ("org/private", {"token": False}, HubError, "no such repo, or it is private"),
     "no config": ("org/empty", {}, RepoError, "is no model repo, it has no config.json"),
-    "pickle": ("org/pickle", {}, RepoError, "hf download org/pickle config.json pytorch_model.bin .* rexnet-hub convert"),
+    "pickle": ("org/pickle", {}, RepoError, "hf download org/pickle config.json .* rexnet-hub convert"),
     "no weights": ("org/weightless", {}, RepoError, "has no model.safetensors"),
     "bad id": ("org/small/x", {}, UnknownModelError, "no model is named"),
     "odd id": ("org/-small", {}, UnknownModelError, "no model is named"),
