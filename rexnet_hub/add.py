@@ -26,7 +26,7 @@ from rexnet_hub.errors import (
     file_problems,
     refuse_unused,
 )
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location
@@ -157,7 +157,7 @@ def add_entry(
         refuse_unused(f"a repo of the Hub, {checkpoint},", **given)
         new = replace(new, weights_url=str(repo.hub))
     file = repo.weights if repo else Path(checkpoint)
-    old = _find_old(index, new.name)
+    old = index.get(new.name)
     if old is not None and (reason := old.said("withdrawn")) is not None:
         problem = f"{new.name} was withdrawn, and its name is not given again: {reason}"
         raise UsageError(f"{old.location}: {problem}; rexnet-hub edit {new.name} Withdrawn= takes that back")
@@ -178,7 +178,7 @@ def add_entry(
             if new.supersedes is not None:
                 _mark_superseded(draft, new.supersedes, new.name)
             if old is None:
-                if (other := _find_old(draft.index, new.name)) is not None:
+                if (other := draft.index.get(new.name)) is not None:
                     raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
                 draft.edit(place, append_model, model)
 
@@ -227,10 +227,6 @@ def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None)
             draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
 
     return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
-
-
-def _find_old(index: Index, name: str) -> Entry | None:
-    return next((entry for entry in index.models if entry.name == name), None)
 
 
 def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
@@ -416,7 +412,7 @@ def _input_of(repo: Repo) -> dict[str, Any]:
 def _find_parent(repo: Repo | None) -> str | None:
     """Find what a repo's weights were trained from, if others can find it too."""
     parent = repo.receipt.parent if repo and repo.receipt else None
-    is_known = parent and (is_repo_id(parent.name) or any(m.name == parent.name for m in load_index().models))
+    is_known = parent and (is_repo_id(parent.name) or load_index().get(parent.name))
     return parent.name if parent and is_known and parent.sha256 else None
 
 
@@ -429,7 +425,7 @@ def _labels_beside(
     file, is_new = index_file.with_name(f"{new.name}.labels.txt"), False
     if given is not None and given.resolve().parent == file.resolve().parent:
         metadata["Labels"] = given.name
-    elif given is None and own == tuple(row.label for row in read_classes()):
+    elif given is None and own == imagenet_labels():
         metadata["Labels"] = "ImageNet-1k"
     elif given is not None or own:
         with file_problems(given or file, "cannot be read"):

@@ -77,7 +77,7 @@ def run_convert(args: argparse.Namespace) -> int:
     source, model = Path(args.source), args.model
     identity, measured = None, Measured()
     is_file = source.exists() or "/" in args.source or source.suffix
-    if not is_file or any(entry.name == args.source for entry in open_index().models):
+    if not is_file or open_index().get(args.source):
         model = model or args.source
         entry, measured = open_index().find(args.source), read_lock().of(args.source)
         identity = released_identity(entry, measured) + Identity(entry.tensor_statements)

@@ -277,7 +277,7 @@ def _plan_commit(plan: Plan, remote: RemoteRepo, state: RemoteState, card: str) 
 
 def _unreachable(model: str | None) -> list[str]:
     """Refuse to publish on a real Hub a model whose released file nobody else can fetch."""
-    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    entry = load_index().get(model)
     url = entry.released.url if entry and entry.released else ""
     if is_loopback(hub_url()) or urlsplit(url).scheme != "file":
         return []

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import IndexReadError, RepoError
-from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
+from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry, Preprocessing
-from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.index.entry import CROP_MODES, IMAGENET_CLASSES, INTERPOLATIONS
 from rexnet_hub.index.network import entry_classes, entry_options
 from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
@@ -92,9 +92,8 @@ def render_config(entry: Entry) -> str:
         config["model_args"] = args
     if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
         config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-    imagenet = [row.label for row in read_classes()]
     # Without names of their own transformers takes a thousand classes for ImageNet's.
-    if num_classes == len(imagenet) and list(labels) != imagenet:
+    if num_classes == IMAGENET_CLASSES and labels != imagenet_labels():
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = describe_network(network, spec, num_classes, args.get("in_chans", 3))
     if labels:  # timm reads them here, and drops them when it replaces the classifier
