@@ -29,8 +29,8 @@ from rexnet_hub.errors import (
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location
-from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, state_input
+from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
@@ -345,11 +345,11 @@ def _entry(
         "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **({"Model Args": args} if args else {}),
-        **(_input_of(repo) if repo else {}),
+        **(state_input(repo.config.preprocessing) if repo else {}),
         **logged,
-        **{_label(field): value for field, value in stated.items() if value},
+        **{METADATA_LABELS[field]: value for field, value in stated.items() if value},
     }
-    labels = map(_label, INPUT_FIELDS.values())
+    labels = (METADATA_LABELS[field] for field in INPUT_FIELDS.values())
     shared = collection.metadata
     problems = []
     if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
@@ -357,7 +357,7 @@ def _entry(
             f"{', '.join(absent)} not stated: by no option, no training log (args.yaml), nor the Metadata of "
             f"the collection {new.collection}"
         )
-    input_px = metadata.get(_label("image_size"), collection.value("image_size"))
+    input_px = metadata.get(METADATA_LABELS["image_size"], collection.value("image_size"))
     if type(input_px) is int and (problem := contents.network.find_size_problem(input_px)):
         problems.append(problem)
     if not new.license:
@@ -401,14 +401,6 @@ def _percent(label: str, text: str) -> str:
     return f"{text.removesuffix('%')}%"
 
 
-def _input_of(repo: Repo) -> dict[str, Any]:
-    """Render a repo's own input settings."""
-    spec = repo.config.preprocessing
-    values = {_label(field): getattr(spec, name) for name, field in INPUT_FIELDS.items()}
-    values |= {"Crop Mode": spec.crop_mode} if spec.crop_mode != "center" else {}
-    return {label: [*value] if isinstance(value, tuple) else value for label, value in values.items()}
-
-
 def _find_parent(repo: Repo | None) -> str | None:
     """Find what a repo's weights were trained from, if others can find it too."""
     parent = repo.receipt.parent if repo and repo.receipt else None
@@ -442,11 +434,6 @@ def _labels_beside(
         raise
 
 
-def _label(field: str) -> str:
-    row = find_field("metadata", field)
-    return row.label if row else field
-
-
 def _read_log(file: Path) -> Mapping[str, Any]:
     """Read timm's args.yaml."""
     try:
@@ -472,7 +459,7 @@ def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> d
     for name in ("mean", "std"):
         if isinstance(given := log.get(name), list) and len(given) == 1:
             log[name] = given * 3
-    stated = {_label(field): log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
+    stated = {METADATA_LABELS[field]: log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
     others = {name: log[name] for name, usual in OTHERS.items() if _is_set(log.get(name), usual)}
     return stated | ({"Training Arguments": others} if others else {})
 

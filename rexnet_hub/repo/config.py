@@ -123,6 +123,19 @@ def describe_network(network: Network, spec: Preprocessing, num_classes: int, in
     return told | {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
 
 
+def read_input(told: Mapping[str, Any]) -> Preprocessing:
+    """Return the input that timm's `pretrained_cfg` tells; of one number for all channels, as of RGB."""
+    mean, std = (each if len(each) == 3 else each[:1] * 3 for each in (told["mean"], told["std"]))
+    return Preprocessing(
+        input_px=told["input_size"][-1],
+        crop_fraction=float(told["crop_pct"]),
+        crop_mode=told.get("crop_mode") or CROP_MODES[0],
+        interpolation=told["interpolation"],
+        mean=tuple(mean),
+        std=tuple(std),
+    )
+
+
 def _is_count(least: int, most: int) -> Callable[[Any], bool]:
     return lambda value: type(value) is int and least <= value <= most
 
@@ -223,25 +236,18 @@ def read_config(file: Path) -> RepoConfig:
         problems = [problem]
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
-    size = given.pop("input_size")
-    mean, std = ((each if len(each) == 3 else each[:1] * 3) for each in (given.pop("mean"), given.pop("std")))
-    preprocessing = Preprocessing(
-        input_px=size[1],
-        crop_fraction=float(given.pop("crop_pct")),
-        crop_mode=given.pop("crop_mode", CROP_MODES[0]),
-        interpolation=given.pop("interpolation"),
-        mean=tuple(mean),
-        std=tuple(std),
-    )
-    names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
-    usual: Keys = {"in_chans": size[0], "options": options}
+    size, preprocessing = given["input_size"], read_input(given)
+    names = _class_names(file, _names(given.get("label_names")) or (), given["num_classes"], keys)
     told = {key.removeprefix("pretrained_cfg."): value for key, value in keys.items() if "cfg." in key}
     told |= {"label_names": [*names] or None, "input_size": [given.get("in_chans", size[0]), *size[1:]]}
     told |= {name: given[name] for name in ("architecture", "num_classes")}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
-        **(usual | given),
+        architecture=given["architecture"],
+        num_classes=given["num_classes"],
+        in_chans=given.get("in_chans", size[0]),
+        options=options,
         sha256=sha256,
         label_names=names,
         preprocessing=preprocessing,
