@@ -19,13 +19,7 @@ from typing import Any
 import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
-from rexnet_hub.errors import (
-    FileProblem,
-    StateDictError,
-    UsageError,
-    file_problems,
-    refuse_unused,
-)
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index

@@ -330,13 +330,7 @@ def run_lock(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
-    from rexnet_hub.measure import (
-        compare_lock,
-        find_orphans,
-        measure_model,
-        merge_measured,
-        why_unmeasured,
-    )
+    from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured, why_unmeasured
 
     index = open_index()
     entries = [index.find(name) for name in args.names] or list(index.models)

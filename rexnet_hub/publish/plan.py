@@ -14,12 +14,7 @@ from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import (
-    CARD_FILE,
-    CONFIG_FILE,
-    LICENSE_FILE,
-    SIGNATURE_FILES,
-)
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, SIGNATURE_FILES
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_staged, readable
