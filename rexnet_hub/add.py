@@ -19,18 +19,12 @@ from typing import Any
 import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
-from rexnet_hub.errors import (
-    FileProblem,
-    StateDictError,
-    UsageError,
-    file_problems,
-    refuse_unused,
-)
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
+from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location
-from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, state_input
+from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
@@ -157,7 +151,7 @@ def add_entry(
         refuse_unused(f"a repo of the Hub, {checkpoint},", **given)
         new = replace(new, weights_url=str(repo.hub))
     file = repo.weights if repo else Path(checkpoint)
-    old = _find_old(index, new.name)
+    old = index.get(new.name)
     if old is not None and (reason := old.said("withdrawn")) is not None:
         problem = f"{new.name} was withdrawn, and its name is not given again: {reason}"
         raise UsageError(f"{old.location}: {problem}; rexnet-hub edit {new.name} Withdrawn= takes that back")
@@ -178,7 +172,7 @@ def add_entry(
             if new.supersedes is not None:
                 _mark_superseded(draft, new.supersedes, new.name)
             if old is None:
-                if (other := _find_old(draft.index, new.name)) is not None:
+                if (other := draft.index.get(new.name)) is not None:
                     raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
                 draft.edit(place, append_model, model)
 
@@ -227,10 +221,6 @@ def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None)
             draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
 
     return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
-
-
-def _find_old(index: Index, name: str) -> Entry | None:
-    return next((entry for entry in index.models if entry.name == name), None)
 
 
 def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
@@ -349,11 +339,11 @@ def _entry(
         "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **({"Model Args": args} if args else {}),
-        **(_input_of(repo) if repo else {}),
+        **(state_input(repo.config.preprocessing) if repo else {}),
         **logged,
-        **{_label(field): value for field, value in stated.items() if value},
+        **{METADATA_LABELS[field]: value for field, value in stated.items() if value},
     }
-    labels = map(_label, INPUT_FIELDS.values())
+    labels = (METADATA_LABELS[field] for field in INPUT_FIELDS.values())
     shared = collection.metadata
     problems = []
     if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
@@ -361,7 +351,7 @@ def _entry(
             f"{', '.join(absent)} not stated: by no option, no training log (args.yaml), nor the Metadata of "
             f"the collection {new.collection}"
         )
-    input_px = metadata.get(_label("image_size"), collection.value("image_size"))
+    input_px = metadata.get(METADATA_LABELS["image_size"], collection.value("image_size"))
     if type(input_px) is int and (problem := contents.network.find_size_problem(input_px)):
         problems.append(problem)
     if not new.license:
@@ -405,18 +395,10 @@ def _percent(label: str, text: str) -> str:
     return f"{text.removesuffix('%')}%"
 
 
-def _input_of(repo: Repo) -> dict[str, Any]:
-    """Render a repo's own input settings."""
-    spec = repo.config.preprocessing
-    values = {_label(field): getattr(spec, name) for name, field in INPUT_FIELDS.items()}
-    values |= {"Crop Mode": spec.crop_mode} if spec.crop_mode != "center" else {}
-    return {label: [*value] if isinstance(value, tuple) else value for label, value in values.items()}
-
-
 def _find_parent(repo: Repo | None) -> str | None:
     """Find what a repo's weights were trained from, if others can find it too."""
     parent = repo.receipt.parent if repo and repo.receipt else None
-    is_known = parent and (is_repo_id(parent.name) or any(m.name == parent.name for m in load_index().models))
+    is_known = parent and (is_repo_id(parent.name) or load_index().get(parent.name))
     return parent.name if parent and is_known and parent.sha256 else None
 
 
@@ -429,7 +411,7 @@ def _labels_beside(
     file, is_new = index_file.with_name(f"{new.name}.labels.txt"), False
     if given is not None and given.resolve().parent == file.resolve().parent:
         metadata["Labels"] = given.name
-    elif given is None and own == tuple(row.label for row in read_classes()):
+    elif given is None and own == imagenet_labels():
         metadata["Labels"] = "ImageNet-1k"
     elif given is not None or own:
         with file_problems(given or file, "cannot be read"):
@@ -444,11 +426,6 @@ def _labels_beside(
         if is_new:
             file.unlink(missing_ok=True)
         raise
-
-
-def _label(field: str) -> str:
-    row = find_field("metadata", field)
-    return row.label if row else field
 
 
 def _read_log(file: Path) -> Mapping[str, Any]:
@@ -476,7 +453,7 @@ def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> d
     for name in ("mean", "std"):
         if isinstance(given := log.get(name), list) and len(given) == 1:
             log[name] = given * 3
-    stated = {_label(field): log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
+    stated = {METADATA_LABELS[field]: log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
     others = {name: log[name] for name, usual in OTHERS.items() if _is_set(log.get(name), usual)}
     return stated | ({"Training Arguments": others} if others else {})
 

@@ -11,14 +11,7 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 import torch
 from torch import Tensor
 
-from rexnet_hub.errors import (
-    CheckpointError,
-    MismatchError,
-    RepoError,
-    UsageError,
-    list_some,
-    refuse_unused,
-)
+from rexnet_hub.errors import CheckpointError, MismatchError, RepoError, UsageError, list_some, refuse_unused
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.identity import Identity, stated_file
 from rexnet_hub.imagenet.data.classes import entry_labels

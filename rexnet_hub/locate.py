@@ -97,7 +97,7 @@ def find_entry(source: str | Path) -> Entry | None:
     index: Index = load_index()
     if index.errors:
         _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
-    entry = next((entry for entry in index.models if entry.name == source), None)
+    entry = index.get(source)
     if entry is not None and (reason := entry.said("withdrawn")) is not None:
         newer = f"; {by} replaces it" if (by := entry.said("superseded_by")) else ""
         raise RepoError(f"{entry.name} was withdrawn: {reason}{newer}")

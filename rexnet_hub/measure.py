@@ -267,10 +267,8 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
     scores = {score.name: score for score in list_scores(entry, measured)}
     for name, unread in list_unread(entry):
         locked = scores[name].measured if name in scores else measured.figure(name)
-        stated, by = (
-            f"{unread.text}, which is unreadable: {unread.problem}",
-            f"the index ({unread.location}) says",
-        )
+        stated = f"{unread.text}, which is unreadable: {unread.problem}"
+        by = f"the index ({unread.location}) says"
         yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
     counted = {
         name: (entry.metadata.get(name), measured.figure(name)) for name in ("parameters", "file_size")

@@ -17,14 +17,7 @@ from torch import Tensor
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.errors import NotAnImageError, UsageError
 from rexnet_hub.imagenet.data.dataset import read_file
-from rexnet_hub.imagenet.data.pixels import (
-    FILTERS,
-    Reading,
-    decode_image,
-    normalise,
-    pixels_uint8,
-    take_rgb,
-)
+from rexnet_hub.imagenet.data.pixels import FILTERS, Reading, decode_image, normalise, pixels_uint8, take_rgb
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.weights.download import FetchPolicy, fetch_bytes
 

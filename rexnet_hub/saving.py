@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.index import Entry, Preprocessing, load_index
-from rexnet_hub.index.entry import CROP_MODES
+from rexnet_hub.index.entry import state_input
 from rexnet_hub.index.fields import find_field
 from rexnet_hub.layout import WEIGHTS_FILE, chosen_index, find_name_danger, is_repo_id
+from rexnet_hub.repo.config import read_input
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.receipt import ParentFacts
@@ -60,15 +61,7 @@ _USUAL: dict[str, Any] = {
 def usual_input(model: Classifier) -> Preprocessing:
     """Return the input that a network was made for, as timm's `pretrained_cfg` says it."""
     given = getattr(model, "pretrained_cfg", None) or {}
-    says = _USUAL | {name: given[name] for name in _USUAL if given.get(name)}
-    return Preprocessing(
-        input_px=says["input_size"][-1],
-        crop_fraction=says["crop_pct"],
-        interpolation=says["interpolation"],
-        mean=says["mean"],
-        std=says["std"],
-        crop_mode=given.get("crop_mode") or CROP_MODES[0],
-    )
+    return read_input(_USUAL | {name: value for name, value in given.items() if value})
 
 
 def make_savable(model: Classifier, origin: Origin) -> None:
@@ -215,18 +208,12 @@ def _describe(
     others: Sequence[str],
 ) -> dict[str, Any]:
     """Describe a network as a model of an index."""
-    spec = origin.preprocessing
     metadata: dict[str, Any] = {
         "ID": origin.architecture,
         "Parameters": sum(parameter.numel() for parameter in model.parameters()),
         "Tasks": ["Image Classification"],
         "Num Classes": model.num_classes,
-        "Image Size": spec.input_px,
-        "Crop Pct": spec.crop_fraction,
-        "Crop Mode": spec.crop_mode,
-        "Interpolation": spec.interpolation,
-        "Image Mean": spec.mean,
-        "Image Std": spec.std,
+        **state_input(origin.preprocessing),
     }
     channels = {} if model.in_chans == 3 else {"in_chans": model.in_chans}
     if args := {**origin.options, **channels}:

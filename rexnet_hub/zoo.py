@@ -25,6 +25,7 @@ Collections:
     Image Std: [0.229, 0.224, 0.225]
     {labels}Labels: labels.txt # the classes' names, one a line in the classifier's order
 """
+_ABOUT = "# About {name}\n\nWho keeps these models, and how they are measured.\n"
 
 
 def make_zoo(folder: Path, *, labels: Path | None = None) -> dict[Path, bool]:
@@ -44,9 +45,7 @@ def make_zoo(folder: Path, *, labels: Path | None = None) -> dict[Path, bool]:
         index / "models.yml": _INDEX.format(name=name, labels="# " * (labels is None)),
         folder / "schema.json": SCHEMA_FILE.read_text(encoding="utf-8"),
         folder / "mkdocs.yml": _site(name),
-        folder
-        / "docs"
-        / "about.md": f"# About {name}\n\nWho keeps these models, and how they are measured.\n",
+        folder / "docs" / "about.md": _ABOUT.format(name=name),
         folder / WORKFLOW: _workflow(),
     }
     if labels is not None:

@@ -88,8 +88,7 @@ def find_model(index: Index, word: str) -> Entry:
 def find_folder(index: Index, word: str) -> Path | None:
     """Return the repo folder that a word names; a name of the index is none."""
     folder = Path(word).expanduser()
-    is_name = any(entry.name == word for entry in index.models)
-    return None if is_name or not (folder / CONFIG_FILE).is_file() else folder
+    return None if index.get(word) or not (folder / CONFIG_FILE).is_file() else folder
 
 
 def add_json(parser: argparse._ActionsContainer) -> None:

@@ -77,7 +77,7 @@ def run_convert(args: argparse.Namespace) -> int:
     source, model = Path(args.source), args.model
     identity, measured = None, Measured()
     is_file = source.exists() or "/" in args.source or source.suffix
-    if not is_file or any(entry.name == args.source for entry in open_index().models):
+    if not is_file or open_index().get(args.source):
         model = model or args.source
         entry, measured = open_index().find(args.source), read_lock().of(args.source)
         identity = released_identity(entry, measured) + Identity(entry.tensor_statements)
@@ -330,13 +330,7 @@ def run_lock(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
-    from rexnet_hub.measure import (
-        compare_lock,
-        find_orphans,
-        measure_model,
-        merge_measured,
-        why_unmeasured,
-    )
+    from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured, why_unmeasured
 
     index = open_index()
     entries = [index.find(name) for name in args.names] or list(index.models)

@@ -136,17 +136,8 @@ def _read_images(args: argparse.Namespace, model: ModelUnderTest) -> Dataset:
 #: What says how a run is done, and what says on which models and images.
 _RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
 _IMAGES = (
-    "names",
-    "data",
-    "dataset",
-    "split",
-    "labels",
-    "class_ids",
-    "sample",
-    "seed",
-    "subset",
-    "device",
-    "trusted_key",
+    *("names", "data", "dataset", "split", "labels", "class_ids"),
+    *("sample", "seed", "subset", "device", "trusted_key"),
 )
 _UNSAID: tuple[object, ...] = (None, False, 0, [], "cpu", "fp32")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.identity import Facts, StatedFile
+from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.spellings import canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import find_name_danger
 
@@ -273,6 +274,13 @@ INPUT_FIELDS = {
     "input_px": "image_size", "crop_fraction": "crop_pct", "interpolation": "interpolation",
     "mean": "image_mean", "std": "image_std",
 }  # fmt: skip
+
+
+def state_input(spec: Preprocessing) -> dict[str, Any]:
+    """State a network's input as the Metadata of an entry does, by labels."""
+    values = {field: getattr(spec, name) for name, field in INPUT_FIELDS.items()}
+    values |= {"crop_mode": spec.crop_mode} if spec.crop_mode != CROP_MODES[0] else {}
+    return {METADATA_LABELS[field]: [*v] if isinstance(v, tuple) else v for field, v in values.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

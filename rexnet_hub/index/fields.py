@@ -70,6 +70,7 @@ FIELDS = tuple(
     for owner, rows in _TABLE.items()
     for label, facts in rows.items()
 )
+METADATA_LABELS = {row.name: row.label for row in FIELDS if row.owner == "metadata"}
 
 
 @cache

@@ -15,6 +15,8 @@ from rexnet_hub.errors import NetworkError, UsageError, network_problems
 from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from rexnet_hub.nets.modules import Classifier, FeatureMaps, OutIndices
 
 
@@ -182,9 +184,7 @@ class Network:
         import torch
 
         with torch.device("meta"):
-            built = self.build(in_chans=in_chans, init=False, **classes, **options)
-        trained = sum(parameter.numel() for parameter in built.parameters())
-        return TensorPlan(tensors=table_of(built.state_dict()), parameters=trained)
+            return plan_of(self.build(in_chans=in_chans, init=False, **classes, **options))
 
     def count_classes(self, shapes: Mapping[str, Shape]) -> int:
         """Return how many classes a state dict of it tells apart; 0 without a classifier."""
@@ -269,6 +269,13 @@ class Network:
         """
         with network_problems(f"{self.architecture} of {self.family.provider}"):
             return what(*args, **options)
+
+
+def plan_of(network: nn.Module) -> TensorPlan:
+    """List the tensors of a network that is built, and count what is trained."""
+    from rexnet_hub.nets.counts import count_parameters
+
+    return TensorPlan(tensors=table_of(network.state_dict()), parameters=count_parameters(network))
 
 
 @lru_cache(maxsize=512)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,15 +153,22 @@ class IntermediateMaps(FeatureMaps):
 
 
 class Undrawn(TorchFunctionMode):
-    """Leave the weights of layers that are made meanwhile as allocated, to be loaded over."""
+    """Leave the weights of layers that are made meanwhile as allocated, to be loaded over.
 
-    def __torch_function__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
+    Attributes:
+        methods: Of a tensor, by name; they leave it as it is too.
+    """
+
+    def __init__(self, methods: Collection[str] = ()) -> None:
+        super().__init__()
+        self.methods = methods
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call anything but what draws."""
-        if getattr(function, "__module__", "") == nn.init.__name__:
-            return None
-        return function(*args, **(kwargs or {}))
+        given, is_init = kwargs or {}, getattr(function, "__module__", "") == nn.init.__name__
+        if is_init or function.__name__ in self.methods:
+            return args[0] if args else given["tensor"]
+        return function(*args, **given)
 
 
 def choose_maps(count: int, indices: OutIndices) -> list[int]:

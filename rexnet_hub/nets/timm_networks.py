@@ -9,14 +9,13 @@ import ast
 import contextlib
 import functools
 import importlib.util
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import NetworkError, UsageError
-from rexnet_hub.nets.family import Family, Network, Parts, TensorPlan, is_part
+from rexnet_hub.nets.family import Family, Network, Parts, TensorPlan, is_part, plan_of
 from rexnet_hub.nets.state_dict import Shape, table_of
 
 if TYPE_CHECKING:
@@ -134,32 +133,18 @@ def _build(architecture: str, *, device: Any = None, **options: Any) -> Any:
     import timm
     import torch
 
+    from rexnet_hub.nets.modules import Undrawn
+
     with contextlib.ExitStack() as stack:
         if device:  # without values, so that drawing them costs time alone
             stack.enter_context(torch.device(device))
-            stack.enter_context(_without_values())
+            stack.enter_context(Undrawn(_SETS_VALUES))
         return timm.create_model(architecture, pretrained=False, **options).float()
-
-
-def _without_values() -> contextlib.AbstractContextManager[Any]:
-    """Pass over what only sets a tensor's values."""
-    from torch.overrides import TorchFunctionMode
-
-    class WithoutValues(TorchFunctionMode):
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            given = kwargs or {}
-            if func.__name__ in _SETS_VALUES or getattr(func, "__module__", "") == "torch.nn.init":
-                return args[0] if args else given["tensor"]
-            return func(*args, **given)
-
-    return WithoutValues()
 
 
 @functools.lru_cache(maxsize=512)  # an index names some hundred networks, each asked for several times
 def _plan(architecture: str, **options: int) -> TensorPlan:
-    network = _build(architecture, device="meta", **options)
-    trained = sum(math.prod(parameter.shape) for parameter in network.parameters())
-    return TensorPlan(tensors=table_of(network.state_dict()), parameters=trained)
+    return plan_of(_build(architecture, device="meta", **options))
 
 
 @functools.lru_cache(maxsize=512)

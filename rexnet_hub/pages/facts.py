@@ -11,12 +11,12 @@ from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry
 from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result
-from rexnet_hub.index.fields import FIELDS, kind_of
+from rexnet_hub.index.fields import METADATA_LABELS, kind_of
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.index.spellings import canonical_dataset, place_name
 from rexnet_hub.pages.datasets import classes_words, find_dataset
-from rexnet_hub.pages.families import FIELD_LABELS, find_obstacle
+from rexnet_hub.pages.families import find_obstacle
 from rexnet_hub.pages.text import link, markdown, number, shell
 
 
@@ -211,7 +211,7 @@ def release_doubt(entry: Entry, measured: Measured | None) -> str:
     return (Identity(entry.released.statements) + lock).doubt
 
 
-_METADATA = [row.name for row in FIELDS if row.owner == "metadata"]
+_METADATA = [*METADATA_LABELS]
 #: What an entry says of its training, in the order of the table of fields.
 TRAINING_FIELDS = _METADATA[_METADATA.index("training_techniques") : _METADATA.index("num_classes")]
 
@@ -240,7 +240,7 @@ def input_sentence(entry: Entry) -> str:
     """Return how a picture becomes the network's input, as far as it is stated, as Markdown."""
     if entry.unstated_input:
         stated = ", ".join(f"{label} {value}" for label, value in _stated_rows(entry, INPUT_FIELDS.values()))
-        unstated = ", ".join(FIELD_LABELS[name] for name in entry.unstated_input if not entry.claim(name))
+        unstated = ", ".join(METADATA_LABELS[name] for name in entry.unstated_input if not entry.claim(name))
         said = {"Stated": markdown(stated), "Not stated": unstated}
         return " ".join(f"{words}: {what}." for words, what in said.items() if what)
     spec = entry.preprocessing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from rexnet_hub.index import Entry
-from rexnet_hub.index.fields import FIELDS
+from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.index.reading.hub_metadata import task_id
 from rexnet_hub.nets import known_network
@@ -13,7 +13,6 @@ from rexnet_hub.pages.datasets import classes_words
 from rexnet_hub.pages.text import code, markdown, one_line, safe_url
 
 TASK = "image-classification"
-FIELD_LABELS = {row.name: row.label for row in FIELDS if row.owner == "metadata"}
 
 
 def is_known(entry: Entry) -> bool:
@@ -26,7 +25,7 @@ def find_obstacle(entry: Entry) -> str:
     if not is_known(entry):
         return f"rexnet_hub does not know the network {code(entry.architecture)}: it cannot check or load it."
     unstated = [*(["num_classes"] if entry.value("num_classes") is None else []), *entry.unstated_input]
-    labels = ", ".join(FIELD_LABELS[name] for name in unstated)
+    labels = ", ".join(METADATA_LABELS[name] for name in unstated)
     return labels and f"rexnet_hub can load it once its entry states what is not stated yet: {labels}."
 
 

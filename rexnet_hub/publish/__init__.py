@@ -16,21 +16,7 @@ from rexnet_hub.publish.staging import stage
 from rexnet_hub.publish.there import parse_repo_id
 
 __all__ = [
-    "Outcome",
-    "Release",
-    "apply_plan",
-    "describe_outcome",
-    "describe_plan",
-    "list_releases",
-    "outcomes_as_json",
-    "outcomes_as_markdown",
-    "outcomes_table",
-    "parse_repo_id",
-    "plan_publish",
-    "publish_all",
-    "publish_each",
-    "record_publication",
-    "stage",
-    "staged_repo",
-    "upload_weights",
-]
+    "Outcome", "Release", "apply_plan", "describe_outcome", "describe_plan", "list_releases",
+    "outcomes_as_json", "outcomes_as_markdown", "outcomes_table", "parse_repo_id", "plan_publish",
+    "publish_all", "publish_each", "record_publication", "stage", "staged_repo", "upload_weights",
+]  # fmt: skip

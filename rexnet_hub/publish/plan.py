@@ -14,12 +14,7 @@ from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
-from rexnet_hub.layout import (
-    CARD_FILE,
-    CONFIG_FILE,
-    LICENSE_FILE,
-    SIGNATURE_FILES,
-)
+from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, SIGNATURE_FILES
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_staged, readable
@@ -277,7 +272,7 @@ def _plan_commit(plan: Plan, remote: RemoteRepo, state: RemoteState, card: str) 
 
 def _unreachable(model: str | None) -> list[str]:
     """Refuse to publish on a real Hub a model whose released file nobody else can fetch."""
-    entry = next((entry for entry in load_index().models if entry.name == model), None)
+    entry = load_index().get(model)
     url = entry.released.url if entry and entry.released else ""
     if is_loopback(hub_url()) or urlsplit(url).scheme != "file":
         return []

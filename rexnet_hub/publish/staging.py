@@ -138,8 +138,7 @@ def derive_own(folder: Path, repo_id: str | None) -> str | None:
         FileProblem, RepoError: A file of it is not what it must be.
     """
     model = read_config(folder / CONFIG_FILE).model
-    entry = next((entry for entry in load_index().models if entry.name == model), None)
-    if entry is None:
+    if (entry := load_index().get(model)) is None:
         return None
     receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
     return derive_card(entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id)

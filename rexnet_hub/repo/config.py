@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.errors import IndexReadError, RepoError
-from rexnet_hub.imagenet.data.classes import entry_labels, read_classes
+from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry, Preprocessing
-from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS
+from rexnet_hub.index.entry import CROP_MODES, IMAGENET_CLASSES, INTERPOLATIONS
 from rexnet_hub.index.network import entry_classes, entry_options
 from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
@@ -92,9 +92,8 @@ def render_config(entry: Entry) -> str:
         config["model_args"] = args
     if labels:  # transformers reads them here, and puts others in their place when it fine-tunes
         config["id2label"] = {str(number): label for number, label in enumerate(labels)}
-    imagenet = [row.label for row in read_classes()]
     # Without names of their own transformers takes a thousand classes for ImageNet's.
-    if num_classes == len(imagenet) and list(labels) != imagenet:
+    if num_classes == IMAGENET_CLASSES and labels != imagenet_labels():
         config["label_names"] = labels or [f"LABEL_{number}" for number in range(num_classes)]
     config["pretrained_cfg"] = describe_network(network, spec, num_classes, args.get("in_chans", 3))
     if labels:  # timm reads them here, and drops them when it replaces the classifier
@@ -122,6 +121,19 @@ def describe_network(network: Network, spec: Preprocessing, num_classes: int, in
         told["pool_size"] = (pool_size, pool_size)
     ends = {"first_conv": parts.first_conv, "classifier": parts.classifier}  # one is a text, as timm has it
     return told | {end: names[0] if len(names) == 1 else names for end, names in ends.items()}
+
+
+def read_input(told: Mapping[str, Any]) -> Preprocessing:
+    """Return the input that timm's `pretrained_cfg` tells; of one number for all channels, as of RGB."""
+    mean, std = (each if len(each) == 3 else each[:1] * 3 for each in (told["mean"], told["std"]))
+    return Preprocessing(
+        input_px=told["input_size"][-1],
+        crop_fraction=float(told["crop_pct"]),
+        crop_mode=told.get("crop_mode") or CROP_MODES[0],
+        interpolation=told["interpolation"],
+        mean=tuple(mean),
+        std=tuple(std),
+    )
 
 
 def _is_count(least: int, most: int) -> Callable[[Any], bool]:
@@ -224,25 +236,18 @@ def read_config(file: Path) -> RepoConfig:
         problems = [problem]
     if problems:
         raise RepoError(f"{file}: not usable here: {'; '.join(problems)}")
-    size = given.pop("input_size")
-    mean, std = ((each if len(each) == 3 else each[:1] * 3) for each in (given.pop("mean"), given.pop("std")))
-    preprocessing = Preprocessing(
-        input_px=size[1],
-        crop_fraction=float(given.pop("crop_pct")),
-        crop_mode=given.pop("crop_mode", CROP_MODES[0]),
-        interpolation=given.pop("interpolation"),
-        mean=tuple(mean),
-        std=tuple(std),
-    )
-    names = _class_names(file, _names(given.pop("label_names", None)) or (), given["num_classes"], keys)
-    usual: Keys = {"in_chans": size[0], "options": options}
+    size, preprocessing = given["input_size"], read_input(given)
+    names = _class_names(file, _names(given.get("label_names")) or (), given["num_classes"], keys)
     told = {key.removeprefix("pretrained_cfg."): value for key, value in keys.items() if "cfg." in key}
     told |= {"label_names": [*names] or None, "input_size": [given.get("in_chans", size[0]), *size[1:]]}
     told |= {name: given[name] for name in ("architecture", "num_classes")}
     own = keys.get(OWN_KEY)
     own = own if isinstance(own, dict) else {}
     return RepoConfig(
-        **(usual | given),
+        architecture=given["architecture"],
+        num_classes=given["num_classes"],
+        in_chans=given.get("in_chans", size[0]),
+        options=options,
         sha256=sha256,
         label_names=names,
         preprocessing=preprocessing,

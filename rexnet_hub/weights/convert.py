@@ -32,12 +32,7 @@ from rexnet_hub.weights.receipt import (
     read_receipt,
     render_receipt,
 )
-from rexnet_hub.weights.safetensors_file import (
-    MAX_HEADER_BYTES,
-    TensorSpec,
-    canonical_order,
-    render_header,
-)
+from rexnet_hub.weights.safetensors_file import MAX_HEADER_BYTES, TensorSpec, canonical_order, render_header
 from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
 

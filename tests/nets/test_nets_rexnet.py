@@ -109,19 +109,6 @@ def test_features_equal_timms(output_stride):
     assert torch.equal(ours.forward_features(x), theirs.forward_features(x))
 
 
-@torch.inference_mode()
-def test_taps_can_be_chosen():
-    """Chosen taps are those maps alone, and blocks past the last one are gone."""
-    _, ours = twins("rexnet_100")
-    x = torch.randn(1, 3, 64, 64)
-    every = ReXNetFeatures(ours)(x)
-    some = ReXNetFeatures(ours, (1, -2))
-    assert [torch.equal(a, b) for a, b in zip(some(x), (every[1], every[3]), strict=True)] == [True, True]
-    assert len(some.features) == 11
-    with pytest.raises(UsageError, match="5 maps, 0 to 4"):
-        ReXNetFeatures(ours, (5,))
-
-
 @pytest.mark.parametrize("pool", ["avg", "max", "avgmax", "catavgmax"])
 @torch.inference_mode()
 def test_pools_and_pre_logits_equal_timms(pool):

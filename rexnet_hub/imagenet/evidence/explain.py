@@ -15,14 +15,7 @@ from PIL import Image
 
 from rexnet_hub.errors import UsageError
 from rexnet_hub.imagenet.data.dataset import Dataset
-from rexnet_hub.imagenet.data.pixels import (
-    AS_SEEN,
-    FILTERS,
-    decode_image,
-    normalise,
-    pixels_uint8,
-    resize_px,
-)
+from rexnet_hub.imagenet.data.pixels import AS_SEEN, FILTERS, decode_image, normalise, pixels_uint8, resize_px
 from rexnet_hub.imagenet.data.tiles import ImageTiles, run_ahead
 from rexnet_hub.imagenet.evidence.verdict import Interval, exact_interval
 from rexnet_hub.imagenet.run.runner import (

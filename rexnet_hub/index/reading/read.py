@@ -53,10 +53,13 @@ class Index:
         Raises:
             UnknownModelError: None has that name; the nearest is named.
         """
-        for entry in self.models:
-            if entry.name == name:
-                return entry
-        raise UnknownModelError(name, [entry.name for entry in self.models])
+        if (entry := self.get(name)) is None:
+            raise UnknownModelError(name, [known.name for known in self.models])
+        return entry
+
+    def get(self, name: object) -> Entry | None:
+        """Return the model that has this name; None where none has."""
+        return next((entry for entry in self.models if entry.name == name), None)
 
 
 def load_index(

@@ -259,12 +259,8 @@ class ReXNet(Trunk, Classifier):
         last = ConvNorm(plan_blocks(config)[-1].out_channels, channels, activate=True)
         super().__init__(stem, nn.Sequential(*blocks, last))
         self.head = Head(channels, num_classes, global_pool, drop_rate)
-        self.config, self.num_classes, self.in_chans, self.drop_rate = (
-            config,
-            num_classes,
-            in_chans,
-            drop_rate,
-        )
+        self.config, self.num_classes = config, num_classes
+        self.in_chans, self.drop_rate = in_chans, drop_rate
         self.num_features, self.head_hidden_size = channels, self.head.num_features
         self.feature_info = taps
         self.stage_ends = [int(tap["module"].rpartition(".")[2]) for tap in taps]
