@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import yaml
@@ -127,8 +129,11 @@ def _find_result(name: str, there: Mapping[str, Any], label: str, dataset: str) 
     names = {at: str(result.get(_find_key(result, "Dataset") or "")) for at, result in own}
     wanted = canonical_dataset(dataset)
     meant = [at for at, known in names.items() if not dataset or canonical_dataset(known) == wanted]
+    of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
+    if dataset and not meant:
+        problem = f"{name} has no result on {dataset!r}, but on {of}: write a new one into the file by hand"
+        raise UsageError(f"{label}: {problem}")
     if len(meant) != 1:
-        of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
         raise UsageError(f"{label}: of which result? {name} has those on {of}: write {word}@NAME")
     return ["Results", meant[0]]
 
@@ -143,8 +148,18 @@ def _parse(row: Field | None, label: str | int, text: str) -> Any:
             raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
         return [_number(item) for item in value] if kind == "numbers" else value
     if kind == "percent":
-        return f"{text.rstrip('%')}%"
+        return as_percent(str(label), text)
     return _number(text) if kind in (*_NUMBERS, "any") else text
+
+
+def as_percent(label: str, text: str) -> str:
+    """Write an accuracy in percentage points; a bare number that may be a part of 1 is asked about."""
+    with contextlib.suppress(InvalidOperation):
+        if 0 < Decimal(text) <= 1:
+            of_hundred = f"{Decimal(text) * 100:f}".rstrip("0").rstrip(".")
+            problem = f"percentage points are meant: {of_hundred}, or {text}% if it is that little"
+            raise UsageError(f"{label} {text}: {problem}")
+    return f"{text.removesuffix('%')}%"
 
 
 def _number(text: str) -> str:
