@@ -426,7 +426,7 @@ def _labels_beside(
         with file_problems(given or file, "cannot be read"):
             text = given.read_bytes() if given else "".join(f"{name}\n" for name in own).encode()
         if file.exists() and file.read_bytes() != text:
-            raise FileProblem(file, "holds other names; move it away")
+            raise FileProblem(file, "holds other names; if they are wrong, edit it, if no model's, remove it")
         metadata["Labels"], is_new = file.name, not file.exists()
         write_whole(file, text)
     try:
