@@ -97,7 +97,7 @@ def test_a_command_finds_the_index_by_option_variable_and_folder(zoo, tmp_path, 
         assert names() == ["mine"]
     monkeypatch.setenv("REXNET_HUB_INDEX", str(other))
     assert names() == ["other"]
-    assert names("--index", str(zoo / "model_index")) == ["mine"]
+    assert names("--index", str(zoo / "model_index")) == names("--index", str(zoo)) == ["mine"]
     monkeypatch.delenv("REXNET_HUB_INDEX")
     (tmp_path / "model-index.yml").write_text("Models:\n- Name: file\n")
     monkeypatch.chdir(tmp_path)
