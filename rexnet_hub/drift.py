@@ -72,7 +72,8 @@ def verify_published(target: str) -> list[Finding]:
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
     if "/" in target and target.removeprefix("hf:") not in known:
-        raise UnknownModelError(target, [f"hf:{repo}" for repo in locked])
+        there = [f"hf:{repo}" for repo in locked]
+        raise UnknownModelError(target, there, kind="repo of a model of the index")
     of_owner = [repo for repo in sorted(locked) if repo.startswith(f"{owner}/")]
     repos = [target.removeprefix("hf:")] if "/" in target else of_owner
     findings = [finding for repo in repos for finding in _check_published(known[repo], repo)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import yaml
@@ -13,8 +15,8 @@ from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
 from rexnet_hub.index.reading.compose import resolve
-from rexnet_hub.index.spellings import canonical_dataset
-from rexnet_hub.index.text_edits import Verbatim, read_index_file, read_model, remove_model, set_value
+from rexnet_hub.index.spellings import dataset_key
+from rexnet_hub.index.text_edits import Verbatim, read_model, remove_model, set_value
 from rexnet_hub.measure import measure_model, merge_measured
 
 #: What decides which network is measured, and on which picture.
@@ -28,7 +30,7 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
 
     Args:
         values: The new text of each field, by its label in whatever spelling; an empty one removes it. Of a
-            result on one of several data sets as `top1@NAME`.
+            result on one of several data sets as `top1@NAME`, which is also how one without a result gets it.
 
     Raises:
         UsageError: There is no such field, or the index would not be valid; nothing is changed.
@@ -38,12 +40,17 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
 
     def change(draft: Draft) -> None:
         entry = draft.index.find(name)
+        file, place = entry.location.file, entry.location
         for label, text in values.items():
-            row, steps = _find_place(entry, label)
+            there = read_model(draft.read(file)[1], place)
+            row, steps = _find_place(entry, there, label)
+            if steps[0] == "Results" and not _results(there):
+                result = {"Task": "Image Classification", "Dataset": label.partition("@")[2]}
+                draft.edit(file, set_value, place, ["Results"], [result])
             if row is not None:
                 changed.add(row.name)
             value = _parse(row, steps[-1], text) if text.strip() else None
-            draft.edit(entry.location.file, set_value, entry.location, steps, value)
+            draft.edit(file, set_value, place, steps, value)
 
     def record(index: Index, lock: Lock) -> Lock:
         entry, old = index.find(name), lock.of(name)
@@ -85,16 +92,15 @@ def _mentioned(entry: Entry) -> set[Any]:
     return {entry.said("superseded_by"), *(entry.said("base_model") or ())}
 
 
-def _find_place(entry: Entry, label: str) -> tuple[Field | None, list[str | int]]:
+def _find_place(entry: Entry, there: Mapping[str, Any], label: str) -> tuple[Field | None, list[str | int]]:
     """Find the field that a label means, and where the entry states it, or would."""
     word, _, dataset = label.partition("@")
     for owner, steps in (("model", []), ("metadata", ["Metadata"])):
         if not dataset and (row := _find_row(owner, word)):
             return _require_editable(row), [*steps, row.label]
-    there = read_model(read_index_file(entry.location.file), entry.location)
     if row := _find_row("metrics", word) or _find_row("result", word):
         inner = ["Metrics", row.label] if row.owner == "metrics" else [row.label]
-        return _require_editable(row), [*_find_result(entry.name, there, label, dataset), *inner]
+        return _require_editable(row), [*_find_result(entry, there, label, dataset), *inner]
     for steps, holder in (([], there), (["Metadata"], there.get("Metadata"))):
         if isinstance(holder, dict) and (key := _find_key(holder, word)):
             return None, [*steps, key]
@@ -120,15 +126,24 @@ def _require_editable(row: Field) -> Field:
     return row
 
 
-def _find_result(name: str, there: Mapping[str, Any], label: str, dataset: str) -> list[str | int]:
-    """Find the one result of the entry itself that is meant."""
-    results = there.get(_find_key(there, "Results") or "", [])
+def _results(there: Mapping[str, Any]) -> Any:
+    return there.get(_find_key(there, "Results") or "")
+
+
+def _find_result(entry: Entry, there: Mapping[str, Any], label: str, dataset: str) -> list[str | int]:
+    """Find the one result of the entry itself that is meant; of one without any it is the first."""
+    if dataset and not _results(there) and not entry.results:
+        return ["Results", 0]
+    results, name = _results(there), entry.name
     own = list(enumerate(results)) if isinstance(results, list) else []
     names = {at: str(result.get(_find_key(result, "Dataset") or "")) for at, result in own}
-    wanted = canonical_dataset(dataset)
-    meant = [at for at, known in names.items() if not dataset or canonical_dataset(known) == wanted]
+    wanted = dataset_key(dataset)
+    meant = [at for at, known in names.items() if not dataset or dataset_key(known) == wanted]
+    of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
+    if dataset and not meant:
+        problem = f"{name} has no result on {dataset!r}, but on {of}: write a new one into the file by hand"
+        raise UsageError(f"{label}: {problem}")
     if len(meant) != 1:
-        of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
         raise UsageError(f"{label}: of which result? {name} has those on {of}: write {word}@NAME")
     return ["Results", meant[0]]
 
@@ -143,8 +158,18 @@ def _parse(row: Field | None, label: str | int, text: str) -> Any:
             raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
         return [_number(item) for item in value] if kind == "numbers" else value
     if kind == "percent":
-        return f"{text.rstrip('%')}%"
+        return as_percent(str(label), text)
     return _number(text) if kind in (*_NUMBERS, "any") else text
+
+
+def as_percent(label: str, text: str) -> str:
+    """Write an accuracy in percentage points; a bare number that may be a part of 1 is asked about."""
+    with contextlib.suppress(InvalidOperation):
+        if 0 < Decimal(text) <= 1:
+            of_hundred = f"{Decimal(text) * 100:f}".rstrip("0").rstrip(".")
+            problem = f"percentage points are meant: {of_hundred}, or {text}% if it is that little"
+            raise UsageError(f"{label} {text}: {problem}")
+    return f"{text.removesuffix('%')}%"
 
 
 def _number(text: str) -> str:

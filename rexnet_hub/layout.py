@@ -103,10 +103,11 @@ def chosen_index(path: Path | None) -> Iterator[None]:
 def find_index_dir() -> Path:
     """Find the model index: the checkout's folder, else the wheel's copy.
 
-    `REXNET_HUB_INDEX` names another folder or file and wins over both, `chosen_index` over all.
+    `REXNET_HUB_INDEX` names another folder or file, or a zoo, and wins over both, `chosen_index` over all.
     """
     if override := _chosen_index.get() or os.environ.get("REXNET_HUB_INDEX"):
-        return Path(override)
+        named, inside = Path(override), Path(override) / INDEX_FOLDER
+        return inside if inside.is_dir() else named
     checkout = PACKAGE_DIR.parent / INDEX_FOLDER
     return checkout if checkout.is_dir() else PACKAGE_DIR / INDEX_FOLDER
 

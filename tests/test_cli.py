@@ -12,6 +12,8 @@ import pytest
 from results import RESULTS
 
 from rexnet_hub.cli import build_parser, main
+from rexnet_hub.index import Lock, Measured
+from rexnet_hub.index.lock import MeasuredFile, write_lock
 
 MODELS = ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]
 COMMANDS = next(
@@ -377,6 +379,19 @@ def test_show_is_no_wider_than_the_terminal(run, monkeypatch, columns):
     out = run("show", "rexnet_100")[1]
     assert max(map(len, out.splitlines()[1:])) <= columns  # the first has the file's path
     assert "rexnetv1_100-1b4dddf4.pth" in "".join(out.split())
+
+
+def test_what_show_says_was_measured_is_no_wider_either(run, own_index, tmp_path, monkeypatch):
+    """A digest stands below its name where it does not fit beside it, whole."""
+    lock = shutil.copytree(own_index, tmp_path / "index") / "lock.json"
+    output = MeasuredFile(sha256="d" * 64, size_bytes=1)
+    write_lock(Lock(models={"rexnet_100": Measured(safetensors=output)}), lock)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(lock.parent))
+    for columns in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        out = run("show", "rexnet_100")[1]
+        assert max(map(len, out.splitlines()[1:])) <= columns
+        assert "d" * 64 in out
 
 
 def test_without_a_word_every_command_is_shown(run):

@@ -10,7 +10,7 @@ import pytest
 from rexnet_hub.add import NewModel, add_entry
 from rexnet_hub.cli import main
 from rexnet_hub.edit import edit_entry, remove_entry
-from rexnet_hub.errors import FileProblem, RepoError, UsageError
+from rexnet_hub.errors import FileProblem, IndexReadError, RepoError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, read_lock, write_lock
@@ -84,7 +84,8 @@ def test_each_kind_of_value_is_edited_where_it_stands(zoo):
         ({"Licence": "x"}, "no field 'Licence'. Did you mean 'License'"),
         ({"Results": "x"}, "by hand"),
         ({"top1": "90"}, "of which result? first has those on ImageNet-1k, Pets: write top1@NAME"),
-        ({"top1@birds": "90"}, "of which result"),
+        ({"top1@birds": "90"}, "first has no result on 'birds', but on ImageNet-1k, Pets: write a new one"),
+        ({"top1@Pets": "0.9"}, "percentage points are meant: 90, or 0.9% if it is that little"),
         ({"top1@Pets": "many"}, "would not be valid"),
         ({"License": "MIT", "Superseded By": "nobody"}, "'nobody' is no other model"),
         ({"Training Data": "[A"}, "is no list"),
@@ -97,6 +98,22 @@ def test_what_is_no_value_is_refused_and_nothing_is_written(zoo, values, said):
         edit_entry("first", values)
     assert said in str(caught.value)
     assert contents(zoo) == before
+
+
+def test_a_first_result_is_written_with_its_data_set(zoo):
+    """What was measured after a model was added becomes a claim; both numbers stand in one result."""
+    edit_entry("second", {"top1@Birds": "90.5", "top5@birds": "99"})
+    assert (
+        (zoo / "pets.yml")
+        .read_text()
+        .endswith(
+            "- Name: second\n  Results:\n  - Task: Image Classification\n    Dataset: Birds\n    Metrics:\n"
+            "      Top 1 Accuracy: 90.5%\n      Top 5 Accuracy: 99%\n  Superseded By: first\n  Own Key: 1\n"
+        )
+    )
+    edit_entry("second", {"top5@birds": ""})
+    with pytest.raises(IndexReadError, match="nothing to remove"):
+        edit_entry("second", {"top5@birds": ""})
 
 
 def test_errors_that_were_there_stop_no_edit(zoo):

@@ -5,7 +5,7 @@ import shutil
 import pytest
 import timm
 
-from rexnet_hub.auto import AutoModel
+from rexnet_hub.auto import AutoModel, create_model
 from rexnet_hub.cli import main
 from rexnet_hub.errors import CheckpointError, RepoError, UsageError
 from rexnet_hub.hub.snapshot import Access
@@ -91,6 +91,16 @@ def test_a_folder_stands_for_the_model_that_it_says(own_index, repo, capsys, mon
     assert main(["verify", str(repo)]) == 0
     assert capsys.readouterr().out == named
     assert main(["verify", str(repo), "--repo", str(repo)]) == 2
+
+
+def test_a_folder_of_a_model_that_the_index_has_not_is_said_to_be(own_index, tmp_path, capsys):
+    """Of what was just saved the next step is named, where its card is too; no other name is proposed."""
+    folder = create_model("rexnet_100", num_classes=2).save_pretrained(tmp_path / "mine", labels=["a", "b"])
+    for command in ("show", "card", "recipe", "verify"):
+        assert main([command, str(folder)]) == 1
+        said = capsys.readouterr().err
+        assert "is of 'mine', which the index has not" in said
+        assert f"rexnet-hub add {folder} --name mine" in said
 
 
 def test_a_folder_that_names_no_model_is_refused(own_index, tmp_path, capsys):

@@ -11,6 +11,7 @@ import yaml
 
 from rexnet_hub.cli import main
 from rexnet_hub.index import load_index
+from rexnet_hub.index.text_edits import append_model, read_index_file
 from rexnet_hub.layout import find_index_above
 from rexnet_hub.zoo import make_zoo
 
@@ -51,6 +52,14 @@ def test_what_begins_a_zoo_is_valid(zoo, monkeypatch, capsys):
     assert workflow["env"] == {"REXNET_HUB_INDEX": "model_index"}
 
 
+def test_the_first_model_stands_behind_what_began_the_zoo(tmp_path):
+    """Begun without labels, the collection's last line is a comment, and stays with it as models come."""
+    make_zoo(tmp_path)
+    source = read_index_file(tmp_path / "model_index" / "models.yml")
+    text = append_model(append_model(source, {"Name": "one"}), {"Name": "two"}).text
+    assert text == f"{source.text}Models:\n- Name: one\n- Name: two\n"
+
+
 def test_what_is_there_stays(zoo, capsys):
     """Begun again, no file is written over; one that is missing comes back."""
     (zoo / "mkdocs.yml").unlink()
@@ -88,7 +97,7 @@ def test_a_command_finds_the_index_by_option_variable_and_folder(zoo, tmp_path, 
         assert names() == ["mine"]
     monkeypatch.setenv("REXNET_HUB_INDEX", str(other))
     assert names() == ["other"]
-    assert names("--index", str(zoo / "model_index")) == ["mine"]
+    assert names("--index", str(zoo / "model_index")) == names("--index", str(zoo)) == ["mine"]
     monkeypatch.delenv("REXNET_HUB_INDEX")
     (tmp_path / "model-index.yml").write_text("Models:\n- Name: file\n")
     monkeypatch.chdir(tmp_path)

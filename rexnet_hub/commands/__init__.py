@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.errors import IndexReadError, UsageError
+from rexnet_hub.errors import IndexReadError, RepoError, UsageError
 from rexnet_hub.layout import CONFIG_FILE
 from rexnet_hub.terminal import show
 
@@ -72,7 +72,7 @@ def find_model(index: Index, word: str) -> Entry:
     """Find the model that a word names: by its name, or the one that a repo folder says it is of.
 
     Raises:
-        UnknownModelError: The index has no such model.
+        UnknownModelError, RepoError: The index has no such model.
         UsageError: The folder does not say which model it is of.
     """
     folder = find_folder(index, word)
@@ -82,6 +82,9 @@ def find_model(index: Index, word: str) -> Entry:
 
     if (name := read_repo(folder, as_stated=False).config.model) is None:
         raise UsageError(f"{word} does not say which model it is: name it")
+    if all(entry.name != name for entry in index.models):
+        problem = f"{word} is of {name!r}, which the index has not; its README.md is its card"
+        raise RepoError(f"{problem}. To enter it: rexnet-hub add {word} --name {name} --collection NAME")
     return index.find(name)
 
 

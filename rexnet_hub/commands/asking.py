@@ -137,7 +137,7 @@ def run_show(args: argparse.Namespace) -> int:
     shown = ((claim.label, _shown(claim, result), _source(claim)) for claim, result in claims)
     show_lines(noted_table(("claim", "value", "source"), shown))
     show("")
-    show_lines(table(("measured", "value"), measured) if measured else "not measured yet")
+    show_lines(noted_table(("measured", "value"), measured) if measured else "not measured yet")
     return 0
 
 

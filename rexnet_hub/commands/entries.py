@@ -26,7 +26,11 @@ def run_init(args: argparse.Namespace) -> int:
 
     for file, is_new in make_zoo(args.folder, labels=args.labels).items():
         show(f"{file}: {'written' if is_new else 'was there, and stays as it is'}")
-    show("next, from there: rexnet-hub add CHECKPOINT --name NAME --collection NAME", stream=sys.stderr)
+    collection = args.folder.resolve().name
+    show(
+        f"next, from there: rexnet-hub add CHECKPOINT --name NAME --collection {collection}",
+        stream=sys.stderr,
+    )
     return 0
 
 

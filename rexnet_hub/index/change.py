@@ -32,9 +32,13 @@ class Draft:
     index: Index
     files: dict[Path, tuple[YamlSource, YamlSource]] = field(default_factory=dict)
 
+    def read(self, file: Path) -> tuple[YamlSource, YamlSource]:
+        """Return a file as it is, and as the edits so far make it."""
+        return self.files.get(file.resolve()) or (source := read_index_file(file), source)
+
     def edit(self, file: Path, edit: Callable[..., YamlSource], *arguments: Any) -> None:
         """Apply an edit of `text_edits` to a file, after those that were applied before."""
-        old, new = self.files.get(file.resolve()) or (source := read_index_file(file), source)
+        old, new = self.read(file)
         self.files[file.resolve()] = old, edit(new, *arguments)
 
 

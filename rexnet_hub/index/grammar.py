@@ -17,6 +17,7 @@ it meets no comparison, and neither does its `not`.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -230,5 +231,8 @@ def read_name(word: str, is_known: IsKnown) -> tuple[str, str]:
     if name in known and not any(row.name == name for row in FIELDS if row.owner == "metrics"):
         raise UsageError(f"{name} is of no data set: ask for it without @{on}")
     if not {fold(on), fold(on.rpartition("/")[0])} & SPELLINGS.keys():
-        raise UsageError(f"no model has {name} on {on!r}. {suggest(on, list(SPELLINGS))}")
+        near = difflib.get_close_matches(fold(on), SPELLINGS, 1)
+        all_there = "; the column `data set` of `rexnet-hub list` says which there are"
+        hint = f". Did you mean {near[0]!r}?" if near else all_there
+        raise UsageError(f"no model has {name} on {on!r}{hint}")
     return name, on

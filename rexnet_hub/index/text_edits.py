@@ -300,7 +300,8 @@ def _plan_block(
     if models is None:
         if _is_flow(root):
             raise IndexReadError(f"{source.file}: has no Models to add to; write `Models: []` into it first")
-        at, head, column = _line_after(source, _last_end(root)), ["Models:"], root.location.column - 1
+        column = root.location.column - 1
+        at, head = _end_of_item(source, _last_end(root), column), ["Models:"]
     elif models.kind == "list":
         column = models.location.column - 1
         at, head = _end_of_item(source, _last_end(models), column), []
@@ -376,7 +377,7 @@ def _line_after(source: YamlSource, end: int) -> int:
 
 
 def _end_of_item(source: YamlSource, end: int, column: int) -> int:
-    """Find the end of a list's item: the comments that follow deeper than its dash are its own."""
+    """Find the end of a list's item, or of a file's mapping: comments below, deeper than it, are its own."""
     at = end = _line_after(source, end)
     for line in source.text[at:].splitlines(keepends=True):
         at += len(line)

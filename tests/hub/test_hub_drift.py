@@ -683,7 +683,7 @@ def test_an_organisation_that_is_not_listed_is_not_reached(zoo, capsys, status):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["hf:org/stranger"], 1, "no model is named 'hf:org/stranger'"),
+        (["hf:org/stranger"], 1, "no repo of a model of the index is named 'hf:org/stranger'"),
         (["hf:nobody"], 2, "nothing to verify"),
         (["hf:org/a/b"], 2, "is no target"),
         (["hf:org", "--repo", "folder"], 2, "no use for repo"),

@@ -178,6 +178,7 @@ def test_what_was_measured_comes_before_the_claim_of_its_own_place(read):
 RESULT_MISTAKES = {
     "top1>0.79": (5, "percentage points: write 79, or 0.79% if so little is meant"),
     "top1@petz>90": (0, "no model has top1 on 'petz'. Did you mean 'pets'?"),
+    "top1@birds>90": (0, "no model has top1 on 'birds'; the column `data set` of"),
     "params@pets<3": (0, "parameters is of no data set: ask for it without @pets"),
     "tpo1@pets>3": (0, "'tpo1@pets' is no name that can be asked for. Did you mean 'top1'"),
     "top1>79 top1@": (8, "is compared with nothing"),
