@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from rexnet_hub.addresses import HubFile, redact_url
+from rexnet_hub.edit import write_percent
 from rexnet_hub.errors import (
     FileProblem,
     StateDictError,
@@ -380,7 +381,7 @@ def _entry(
     if contents.receipt.source.wrapper and new.weights_key and contents.released is contents.receipt.source:
         model["Weights Key"] = new.weights_key
     metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
-    if claims := {label: _percent(label, value) for label, value in metrics.items() if value}:
+    if claims := {label: write_percent(label, value) for label, value in metrics.items() if value}:
         if not (dataset := new.dataset):
             raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
         if is_imagenet(dataset) and contents.num_classes != IMAGENET_CLASSES:
@@ -393,16 +394,6 @@ def _entry(
     else:
         refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
-
-
-def _percent(label: str, text: str) -> str:
-    """Write an accuracy in percentage points; a bare number that may be a part of 1 is asked about."""
-    with contextlib.suppress(InvalidOperation):
-        if 0 < Decimal(text) <= 1:
-            of_hundred = f"{Decimal(text) * 100:f}".rstrip("0").rstrip(".")
-            problem = f"percentage points are meant: {of_hundred}, or {text}% if it is that little"
-            raise UsageError(f"{label} {text}: {problem}")
-    return f"{text.removesuffix('%')}%"
 
 
 def _input_of(repo: Repo) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import yaml
@@ -138,15 +140,26 @@ def _parse(row: Field | None, label: str | int, text: str) -> Any:
     kind = row.kind if row else "any"
     if kind in ("words", "numbers", "mapping"):
         try:
-            value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=yaml.BaseLoader)
-        except yaml.YAMLError as error:
+            loader = yaml.SafeLoader if kind == "mapping" else yaml.BaseLoader
+            value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=loader)
+        except (yaml.YAMLError, ValueError) as error:
             raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
         return [_number(item) for item in value] if kind == "numbers" else value
     if kind == "percent":
-        return f"{text.rstrip('%')}%"
+        return write_percent(str(label), text)
     return _number(text) if kind in (*_NUMBERS, "any") else text
 
 
 def _number(text: str) -> str:
     """Return a number so that it is written as it stands."""
     return Verbatim(text) if resolve(text) in ("int", "float") else text
+
+
+def write_percent(label: str, text: str) -> str:
+    """Write an accuracy in percentage points; a bare number that may be a part of 1 is asked about."""
+    with contextlib.suppress(InvalidOperation):
+        if 0 < Decimal(text) <= 1:
+            of_hundred = f"{Decimal(text) * 100:f}".rstrip("0").rstrip(".")
+            problem = f"percentage points are meant: {of_hundred}, or {text}% if it is that little"
+            raise UsageError(f"{label} {text}: {problem}")
+    return f"{text.removesuffix('%')}%"
