@@ -153,8 +153,9 @@ def _parse(row: Field | None, label: str | int, text: str) -> Any:
     kind = row.kind if row else "any"
     if kind in ("words", "numbers", "mapping"):
         try:
-            value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=yaml.BaseLoader)
-        except yaml.YAMLError as error:
+            loader = yaml.SafeLoader if kind == "mapping" else yaml.BaseLoader
+            value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=loader)
+        except (yaml.YAMLError, ValueError) as error:
             raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
         return [_number(item) for item in value] if kind == "numbers" else value
     if kind == "percent":

@@ -123,6 +123,11 @@ def find_index_above(folder: Path) -> Path | None:
     return next((place for place in above if place.exists()), None)
 
 
+def expand_home(path: Path | str) -> Path:
+    """Return a path with `~` as the home folder; of nobody that this machine knows it stays as it is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's own raises there
+
+
 def find_cache_dir() -> Path:
     """Find the folder for fetched and converted files; it may not exist yet.
 

@@ -35,6 +35,7 @@ from rexnet_hub.layout import (
     RELEASED_FOLDER,
     REPOS_FOLDER,
     WEIGHTS_FILE,
+    expand_home,
     find_cache_dir,
     find_trust_config,
     is_repo_id,
@@ -69,11 +70,11 @@ def read_source(source: str | Path) -> str | Path:
     """
     if isinstance(source, Path):
         return source
-    if not source.strip():
-        raise UsageError("no model is named: give a name of the index, a folder, or OWNER/NAME on the Hub")
     folder = source.removeprefix(FOLDER_SCHEME)
+    if not folder.removeprefix(HUB_SCHEME).strip():
+        raise UsageError("no model is named: give a name of the index, a folder, or OWNER/NAME on the Hub")
     if folder != source or source.startswith("~"):
-        return Path(folder).expanduser()
+        return expand_home(folder)
     return source if Path(source).is_dir() else source.rstrip("/")
 
 
@@ -168,7 +169,9 @@ def _wanted(source: str | Path, access: Access) -> Wanted:
     if isinstance(source, Path) or Path(source).exists():
         problem = "is a file, not a repo folder: rexnet-hub convert or stage makes one of a checkpoint"
         raise FileProblem(source, problem if Path(source).exists() else "there is no such folder")
-    repo_id, _, revision = source.removeprefix(HUB_SCHEME).partition("@")
+    repo_id, at, revision = source.removeprefix(HUB_SCHEME).partition("@")
+    if at and not revision:
+        raise UsageError(f"{source}: names no revision after the @; leave that out for the newest")
     if not is_repo_id(repo_id):
         raise UnknownModelError(source, [known.name for known in load_index().models])
     if revision:

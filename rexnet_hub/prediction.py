@@ -14,7 +14,14 @@ import torch
 
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
-from rexnet_hub.errors import FetchError, FileProblem, NotAnImageError, RepoError, network_problems
+from rexnet_hub.errors import (
+    FetchError,
+    FileProblem,
+    NotAnImageError,
+    RepoError,
+    UsageError,
+    network_problems,
+)
 from rexnet_hub.imagenet.data.dataset import StoredImage, read_file
 from rexnet_hub.imagenet.data.layouts import is_image_name
 from rexnet_hub.imagenet.data.pixels import AS_SEEN, Reading, normalise
@@ -66,11 +73,14 @@ def find_pictures(words: Sequence[str]) -> list[StoredImage]:
 
     Raises:
         FileProblem: A folder holds no picture.
+        UsageError: A word is empty.
     """
     return [picture for word in words for picture in _find(word)]
 
 
 def _find(word: str) -> Iterator[StoredImage]:
+    if not word:
+        raise UsageError("a picture has an empty name; write . for those of this folder")
     if word == "-":
         yield _stored("standard input", sys.stdin.buffer.read)
     elif is_address(word):

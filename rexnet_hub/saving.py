@@ -19,7 +19,7 @@ from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.index import Entry, Preprocessing, load_index
 from rexnet_hub.index.entry import state_input
 from rexnet_hub.index.fields import find_field
-from rexnet_hub.layout import WEIGHTS_FILE, chosen_index, find_name_danger, is_repo_id
+from rexnet_hub.layout import WEIGHTS_FILE, chosen_index, expand_home, find_name_danger, is_repo_id
 from rexnet_hub.repo.config import read_input
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
@@ -99,8 +99,8 @@ def save_network(
     """
     from rexnet_hub.publish.staging import write_staged
 
-    folder = Path(folder)
-    with _index_of(model, origin, folder.resolve().name, labels, card) as (entry, weights, parent):
+    folder = expand_home(folder).resolve()
+    with _index_of(model, origin, folder.name, labels, card) as (entry, weights, parent):
         return write_staged(entry, weights, folder, parent=parent, replaces=True).folder
 
 
@@ -156,6 +156,8 @@ def _index_of(
     from safetensors.torch import save_file
 
     names = _choose_labels(model, origin, labels)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        raise UsageError(f"{name} cannot be saved: a network on the device meta holds no values")
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights, index = Path(scratch, WEIGHTS_FILE), Path(scratch, "index")
         state = {
@@ -168,7 +170,7 @@ def _index_of(
         (index / LABELS_FILE).write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
         entry = _describe(model, origin, name, names, card or {}, others)
         models = [entry, *({"Name": other} for other in others if not is_repo_id(other))]
-        (index / f"{name}.json").write_text(json.dumps({"Models": models}), encoding="utf-8")
+        (index / "models.json").write_text(json.dumps({"Models": models}), encoding="utf-8")
         with chosen_index(index):
             if problems := load_index().problems:
                 raise UsageError(f"{name} cannot be saved: {'; '.join(each.message for each in problems)}")
@@ -196,7 +198,16 @@ def _choose_labels(
         raise UsageError(
             f"labels has {len(labels)} names, the network {count} classes; it needs one for each"
         )
-    return tuple(map(str, labels))
+    names = tuple(map(str, labels))
+    if wrong := [f"{number}: {name!r}" for number, name in enumerate(names) if not _is_line(name)]:
+        raise UsageError(f"labels are one line of text each, and these are not: {', '.join(wrong)}")
+    return names
+
+
+def _is_line(name: str) -> bool:
+    """Return whether a name is read back from a file of names as it was written there."""
+    is_text = "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return is_text and bool(name.strip()) and name.splitlines() == [name] and name[0] != "\ufeff"
 
 
 def _describe(
@@ -224,5 +235,9 @@ def _describe(
         {"Base Model": [*others]} if others else {}
     )
     for label, value in card.items():
+        if label == "Name":
+            raise UsageError(f"{name} cannot be saved: the card's Name is the folder's")
+        if label == "Metadata":
+            raise UsageError(f"{name} cannot be saved: the card has Metadata: give its fields themselves")
         (metadata if find_field("metadata", label) else entry)[label] = value
     return entry

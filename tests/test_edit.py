@@ -1,11 +1,13 @@
 """Entries are edited and removed where they stand: valid, with their lock, or not at all."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from rexnet_hub.add import NewModel, add_entry
 from rexnet_hub.cli import main
@@ -89,6 +91,8 @@ def test_each_kind_of_value_is_edited_where_it_stands(zoo):
         ({"top1@Pets": "many"}, "would not be valid"),
         ({"License": "MIT", "Superseded By": "nobody"}, "'nobody' is no other model"),
         ({"Training Data": "[A"}, "is no list"),
+        ({"top1@Pets": "0.91"}, "0.91: percentage points are meant: 91, or 0.91% if"),
+        ({"Model Args": "{drop_rate: 2026-13-45}"}, "is no list"),
     ],
 )
 def test_what_is_no_value_is_refused_and_nothing_is_written(zoo, values, said):
@@ -114,6 +118,27 @@ def test_a_first_result_is_written_with_its_data_set(zoo):
     edit_entry("second", {"top5@birds": ""})
     with pytest.raises(IndexReadError, match="nothing to remove"):
         edit_entry("second", {"top5@birds": ""})
+
+
+def test_a_value_that_is_no_text_is_said(zoo, capsys):
+    """What a shell passes as bytes of no UTF-8 is refused in a line, and the file is as it was."""
+    before = contents(zoo)
+    assert main(["edit", "first", "Title=\udcff"]) == 1
+    assert "edit it by hand" in capsys.readouterr().err
+    assert contents(zoo) == before
+
+
+@pytest.mark.parametrize("style", ["yml", "json"])
+def test_numbers_in_mappings_and_lists_stay_numbers(zoo, style):
+    """An argument of the network is edited as a number, in YAML and in JSON."""
+    if style == "json":
+        model = {"ID": "rexnet_100", "Num Classes": 10}
+        (zoo / "pets.yml").unlink()
+        (zoo / "pets.json").write_text(json.dumps({"Models": [{"Name": "first", "Metadata": model}]}))
+    edit_entry("first", {"Model Args": "{in_chans: 1, drop_rate: 0.2}", "Image Mean": "0.4, 0.5, 0.6"})
+    there = yaml.safe_load((zoo / f"pets.{style}").read_text())["Models"][0]["Metadata"]
+    assert there["Model Args"] == {"in_chans": 1, "drop_rate": 0.2}
+    assert there["Image Mean"] == [0.4, 0.5, 0.6]
 
 
 def test_errors_that_were_there_stop_no_edit(zoo):

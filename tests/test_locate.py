@@ -7,7 +7,7 @@ import timm
 
 from rexnet_hub.auto import AutoModel, create_model
 from rexnet_hub.cli import main
-from rexnet_hub.errors import CheckpointError, RepoError, UsageError
+from rexnet_hub.errors import CheckpointError, FileProblem, RepoError, UsageError
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.locate import _wanted, find_repo, find_repo_config, name_of, read_source
 
@@ -26,7 +26,7 @@ def test_a_folder_is_found_however_it_is_written(repo, monkeypatch, written):
         find_repo(source, Access(revision="main"))
 
 
-@pytest.mark.parametrize("nothing", ["", " "])
+@pytest.mark.parametrize("nothing", ["", " ", "local-dir:", "hf-hub:"])
 def test_nothing_is_not_the_current_folder(repo, monkeypatch, nothing):
     """Who names no model is told so, though there is a repo in the current folder."""
     monkeypatch.chdir(repo)
@@ -53,6 +53,18 @@ def test_a_hub_id_is_read_as_timm_writes_it(written, revision):
     if revision:
         with pytest.raises(UsageError, match="has no use for revision"):
             _wanted(read_source(written), Access(revision="main"))
+
+
+def test_an_empty_revision_is_refused():
+    """Who ends an id in @ asked for something: the newest is not taken without a word."""
+    with pytest.raises(UsageError, match="org/name@: names no revision after the @"):
+        _wanted(read_source("org/name@"), Access())
+
+
+def test_a_home_of_nobody_is_no_folder(repo):
+    """`~name` of nobody on this machine is a folder that is not there."""
+    with pytest.raises(FileProblem, match="~nobodyhere/x: there is no such folder"):
+        find_repo("~nobodyhere/x")
 
 
 def test_a_git_lfs_pointer_is_named_as_one(repo):

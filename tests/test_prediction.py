@@ -176,6 +176,14 @@ def test_what_is_interrupted_keeps_what_was_done(staged, many):
     assert 1 <= len(done) < 3003
 
 
+def test_words_that_name_nothing_are_said(staged, picture, run):
+    """An address that is none is a line of its own picture; an empty name is not the current folder."""
+    code, out, err = run(staged, "https://[bad", picture, "--jsonl")
+    assert (code, [row["problem"] for row in rows(out)]) == (1, ["is no address", None])
+    code, out, err = run(staged, "")
+    assert (code, out, "a picture has an empty name" in err) == (2, "", True)
+
+
 def test_misuse_is_said_before_a_model_is_loaded(run):
     """Numbers below one and a device that is not there."""
     for option, value in (("--top", 0), ("--batch", 0), ("--device", "tpu")):

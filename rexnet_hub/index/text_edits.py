@@ -175,7 +175,12 @@ def remove_model(source: YamlSource, place: Location) -> YamlSource:
 
 def _spliced(source: YamlSource, start: int, end: int, new: str) -> YamlSource:
     bom = b"\xef\xbb\xbf" * source.bom
-    return YamlSource(source.file, bom + (source.text[:start] + new + source.text[end:]).encode())
+    try:
+        return YamlSource(source.file, bom + (source.text[:start] + new + source.text[end:]).encode())
+    except UnicodeEncodeError:
+        raise IndexReadError(
+            f"{source.file}: a value to write is no text in UTF-8: {new.strip()!r}"
+        ) from None
 
 
 def _roots(source: YamlSource) -> list[Node]:
@@ -401,15 +406,22 @@ def _dump(value: Any) -> list[str]:
 
 def _flow(source: YamlSource, value: Any, quote: str = "") -> str:
     """Render a value on one line, in the quotes that the old one had."""
-    if source.is_json and isinstance(value, Verbatim):
-        return value
     if source.is_json:
-        return json.dumps(value, ensure_ascii=False, default=_as_number)
+        return _json(value)
     if isinstance(value, str) and (quote == '"' or "\n" in value):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and quote == "'":
         return "'" + value.replace("'", "''") + "'"
     return _yaml([value], default_flow_style=True).strip()[1:-1]
+
+
+def _json(value: Any) -> str:
+    """Render a value as JSON, its numbers as they stand."""
+    if isinstance(value, Verbatim):
+        return value
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json, value))}]"
+    return json.dumps(value, ensure_ascii=False, default=_as_number)
 
 
 def _yaml(value: Any, **options: Any) -> str:

@@ -150,7 +150,10 @@ def download(
     transfer = _Transfer(
         url=url, target=target, identity=identity, policy=policy, progress=progress, is_head_only=is_head_only
     )
-    scheme = urlsplit(url).scheme if "://" in url else ""
+    try:
+        scheme = urlsplit(url).scheme if "://" in url else ""
+    except ValueError:
+        raise FetchError(f"{redact_url(url)}: is no address") from None
     if scheme == "file":
         _copy(transfer)
     elif scheme == "https":

@@ -119,7 +119,7 @@ def test_options_that_change_logits_are_kept(pets, tmp_path):
     [
         ({"labels": ["a", "b"]}, "labels has 2 names, the network 37 classes"),
         ({"labels": "pets"}, "labels has 4 names"),
-        ({"labels": ["", *PETS[1:]]}, "Labels"),
+        ({"labels": ["", *PETS[1:]]}, "labels are one line"),
         ({"card": {"License": "mine"}}, "the Hub has no licence 'mine'"),
         ({"card": {"Model Args": {"depth": 3}}}, "it takes no depth"),
     ],
@@ -218,3 +218,46 @@ def test_what_was_pushed_gets_a_name(hub, pets, tmp_path, monkeypatch, capsys):
     assert torch.equal(loaded("breeds").head.fc.bias, pets[0].head.fc.bias)
     assert main(["add", source, "--name", "more", *words, "--weights-url", "https://example.org/x.pth"]) == 2
     assert "has no use for weights_url" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        (["a", "", "c"], "1: ''"),
+        (["a\nb", "c", "d"], r"0: 'a\nb'"),
+        (["a", "b", "c\r"], r"2: 'c\r'"),
+        (["a\x00", "b", "\ud800"], r"0: 'a\x00', 2: '\ud800'"),
+        ({1: "a", 2: "b", 3: "c"}, "0: ''"),
+        ({"a": 0, "b": 1, "c": 2}, "0: '', 1: '', 2: ''"),
+    ],
+)
+def test_a_name_that_is_no_line_of_text_is_said(tmp_path, labels, problem):
+    """What a file of names could not hold is refused by number, and nothing is written."""
+    with pytest.raises(UsageError) as refused:
+        drawn("rexnet_100", num_classes=3).save_pretrained(tmp_path / "names", labels=labels)
+    assert str(refused.value) == f"labels are one line of text each, and these are not: {problem}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_the_one_that_loading_finds(tmp_path, monkeypatch):
+    """`~` is the home folder, and what a link leads to is replaced, not the link."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = drawn("rexnet_100", num_classes=2)
+    assert model.save_pretrained("~/kept") == tmp_path / "kept"
+    (tmp_path / "link").symlink_to("kept")
+    model.save_pretrained(tmp_path / "link", labels=["new", "names"])
+    assert (tmp_path / "link").is_symlink()
+    assert AutoImageProcessor.from_pretrained("~/kept").labels == ("new", "names")
+
+
+def test_what_cannot_be_saved_is_said(tmp_path):
+    """A name too long for a file, values that are nowhere, and a section in place of fields are refused."""
+    model = drawn("rexnet_100", num_classes=2)
+    with pytest.raises(UsageError, match="has 250 characters, of 1 to 200"):
+        model.save_pretrained(tmp_path / ("x" * 250))
+    with pytest.raises(UsageError, match="Metadata: give its fields themselves"):
+        model.save_pretrained(tmp_path / "card", card={"Metadata": {"License": "mit"}})
+    with pytest.raises(UsageError, match="the card's Name is the folder's"):
+        model.save_pretrained(tmp_path / "card", card={"Name": "other"})
+    with pytest.raises(UsageError, match="holds no values"):
+        model.to("meta").save_pretrained(tmp_path / "meta")
