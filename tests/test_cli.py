@@ -319,7 +319,7 @@ def test_verify_asks_a_repo_which_model_it_is(run, own_index, repo, tmp_path):
     assert (code, run("verify", "rexnet_100", "--repo", repo)[1]) == (0, out)
     config = json.loads((repo / "config.json").read_text())
     (repo / "config.json").write_text(json.dumps(config | {"rexnet_hub": {"name": "rexnet_9"}}))
-    assert "no model is named 'rexnet_9'" in refusal(run("verify", "--repo", repo))
+    assert "is of 'rexnet_9', which the index has not" in refusal(run("verify", "--repo", repo))
     (repo / "config.json").write_text(json.dumps(config | {"rexnet_hub": ["rexnet_100"]}))
     assert "does not say which model" in refusal(run("verify", "--repo", repo), code=2)
     assert "no such folder" in refusal(run("verify", "--repo", tmp_path / "none"))
