@@ -72,20 +72,28 @@ def find_model(index: Index, word: str) -> Entry:
     """Find the model that a word names: by its name, or the one that a repo folder says it is of.
 
     Raises:
-        UnknownModelError, RepoError: The index has no such model.
-        UsageError: The folder does not say which model it is of.
+        UnknownModelError: The index has no such model.
+        RexnetHubError: As of `find_model_of`.
     """
     folder = find_folder(index, word)
-    if folder is None:
-        return index.find(word)
+    return index.find(word) if folder is None else find_model_of(index, folder)
+
+
+def find_model_of(index: Index, folder: Path) -> Entry:
+    """Find the model that a repo folder says it is of.
+
+    Raises:
+        RepoError: It is no repo, or the index has no such model.
+        UsageError: It does not say which model it is of.
+    """
     from rexnet_hub.repo.folder import read_repo
 
     if (name := read_repo(folder, as_stated=False).config.model) is None:
-        raise UsageError(f"{word} does not say which model it is: name it")
-    if all(entry.name != name for entry in index.models):
-        problem = f"{word} is of {name!r}, which the index has not; its README.md is its card"
-        raise RepoError(f"{problem}. To enter it: rexnet-hub add {word} --name {name} --collection NAME")
-    return index.find(name)
+        raise UsageError(f"{folder} does not say which model it is: name it")
+    if (entry := index.get(name)) is None:
+        problem = f"{folder} is of {name!r}, which the index has not; its README.md is its card"
+        raise RepoError(f"{problem}. To enter it: rexnet-hub add {folder} --name {name} --collection NAME")
+    return entry
 
 
 def find_folder(index: Index, word: str) -> Path | None:

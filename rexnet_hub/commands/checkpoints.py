@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json, find_folder, find_model, open_index
+from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, open_index
 from rexnet_hub.errors import FileProblem, IndexReadError, UsageError, refuse_unused
 from rexnet_hub.terminal import noted_table, printable, show, show_json, show_lines, terminal_columns
 
@@ -178,8 +178,9 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     if folders := [folder for name in args.names if (folder := find_folder(index, name))]:
         refuse_unused(f"{folders[0]}, a repo folder,", repo=args.repo)
         args.repo = folders[0]
-    names = dict.fromkeys(args.names or filter(None, [args.repo and str(args.repo)]))
-    entries = [find_model(index, name) for name in names] or list(index.models)
+    entries = [find_model(index, name) for name in dict.fromkeys(args.names)] or list(index.models)
+    if args.repo and not args.names:
+        entries = [find_model_of(index, args.repo)]
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
     if args.imagenet is None:
