@@ -13,7 +13,7 @@ import yaml
 from loopback import REQUEST_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("rexnet_hub", "pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github")
+SOURCES = ("rexnet_hub", "mkdocs.yml", "pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github")
 #: GitHub's own program is not here: this says what it was asked, and fails where it has no token.
 GH = '#!/bin/sh\n[ -n "$GH_TOKEN" ] && echo "$@" >> "$ASKED"\n'
 
