@@ -19,6 +19,7 @@ RECEIPT_FILE = "receipt.json"
 REPO_FILES = (CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, RECEIPT_FILE)
 # Of a repo whose entry names the licence's text, one more; the receipt then states it.
 LICENSE_FILE = "LICENSE"
+LABELS_FILE = "labels.txt"
 
 # Of a signed repo, two more.
 STATEMENT_FILE = "statement.json"

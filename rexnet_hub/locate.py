@@ -97,7 +97,7 @@ def find_entry(source: str | Path) -> Entry | None:
         return None
     index: Index = load_index()
     if index.errors:
-        _warn_of_errors(len(index.errors), printable(str(index.errors[0])))
+        _warn_once(index.warning)
     entry = index.get(source)
     if entry is not None and (reason := entry.said("withdrawn")) is not None:
         newer = f"; {by} replaces it" if (by := entry.said("superseded_by")) else ""
@@ -106,8 +106,8 @@ def find_entry(source: str | Path) -> Entry | None:
 
 
 @functools.cache
-def _warn_of_errors(count: int, first: str) -> None:
-    log.warning("errors in the index: %d, the first: %s; rexnet-hub validate lists all", count, first)
+def _warn_once(message: str) -> None:
+    log.warning("%s", printable(message))
 
 
 def find_repo(source: str | Path, access: Access | None = None) -> Repo:

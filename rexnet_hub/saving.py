@@ -19,7 +19,14 @@ from rexnet_hub.errors import PublishError, UsageError
 from rexnet_hub.index import Entry, Preprocessing, load_index
 from rexnet_hub.index.entry import state_input
 from rexnet_hub.index.fields import find_field
-from rexnet_hub.layout import WEIGHTS_FILE, chosen_index, expand_home, find_name_danger, is_repo_id
+from rexnet_hub.layout import (
+    LABELS_FILE,
+    WEIGHTS_FILE,
+    chosen_index,
+    expand_home,
+    find_name_danger,
+    is_repo_id,
+)
 from rexnet_hub.repo.config import read_input
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from rexnet_hub.publish.apply import Published
 
 DRAWN = ParentFacts(name="drawn")
-LABELS_FILE = "labels.txt"
 
 log = logging.getLogger(__name__)
 

@@ -89,18 +89,18 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, right: Se
     return "\n".join(lines)
 
 
-def csv_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
     """Render rows as CSV; text that a spreadsheet would take for a formula begins with a quote."""
     import csv
     import io
 
     def cell(value: object) -> object:
-        text = printable(" ".join(value.split())) if isinstance(value, str) else ""
+        text = printable(value) if isinstance(value, str) else ""
         return f"'{text}" if text[:1] in {"=", "+", "-", "@"} and text else text or value
 
     out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows([cell(value) for value in row] for row in [headers, *rows])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\n").writerows([cell(value) for value in row] for row in rows)
+    return out.getvalue().rstrip("\n")
 
 
 def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

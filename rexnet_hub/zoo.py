@@ -8,10 +8,9 @@ from pathlib import Path
 from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.index.lock import require_own_index
 from rexnet_hub.index.schema import SCHEMA_FILE
-from rexnet_hub.layout import INDEX_FOLDER, PACKAGE_DIR
+from rexnet_hub.layout import INDEX_FOLDER, LABELS_FILE, PACKAGE_DIR
 from rexnet_hub.whole_files import write_whole
 
-LABELS_FILE = "labels.txt"
 WORKFLOW = ".github/workflows/models.yml"
 _INDEX = """\
 # yaml-language-server: $schema=../schema.json

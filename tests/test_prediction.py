@@ -105,6 +105,14 @@ def test_a_folder_is_classified_in_order_and_a_bad_picture_is_a_line(staged, man
     assert len(lines) == 20
 
 
+def test_a_table_of_names_runs_nothing_in_a_spreadsheet(staged, many, run, monkeypatch):
+    """A file whose name a spreadsheet would take for a formula is text in the CSV; spaces in a name stay."""
+    monkeypatch.chdir(many)
+    (many / "0.jpg").rename(many / "=1+1  a.jpg")
+    (line,) = csv.DictReader(io.StringIO(run(staged, "=1+1  a.jpg", "--csv", "--top", 1)[1]))
+    assert line["file"] == "'=1+1  a.jpg"
+
+
 def test_pictures_come_from_globs_addresses_and_standard_input(staged, many, run, certificate, monkeypatch):
     """A glob is expanded where the shell did not, an address is fetched, `-` is standard input; in order."""
     data = (many / "0.jpg").read_bytes()

@@ -264,8 +264,6 @@ OUR_WORDS = {
     "kept.version",
     "asked",
     "seconds",
-    "count",
-    "first",
     "file.parent.name[:12]",
     "CONFIG_FILE",
     "config.num_classes",

@@ -60,11 +60,9 @@ def open_index() -> Index:
 
     index = load_index()
     if index.errors:
-        first = f"errors in the index: {len(index.errors)}, the first: {index.errors[0]}"
-        message = f"{first}; rexnet-hub validate lists all"
         if not index.models:
-            raise IndexReadError(message)
-        show(f"warning: {message}", stream=sys.stderr)
+            raise IndexReadError(index.warning)
+        show(f"warning: {index.warning}", stream=sys.stderr)
     return index
 
 

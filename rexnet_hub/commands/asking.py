@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import csv_table, noted_table, show, show_json, show_lines, table
+from rexnet_hub.terminal import csv_lines, noted_table, show, show_json, show_lines, table
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run_list(args: argparse.Namespace) -> int:
     if args.json:
         show_json([dict(zip(keys, row, strict=True)) for row in rows])
     elif args.csv:
-        show_lines(csv_table(keys, rows).rstrip("\n"))
+        show_lines(csv_lines([keys, *rows]))
     else:
         texts = {at for at, (name, _) in enumerate(asked) if name in TEXT_NAMES}
         show_lines(table(headings, rows, right=[at for at in range(len(asked)) if at not in texts]))

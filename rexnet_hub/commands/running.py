@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import os
 import sys
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, add_trusted_key
 from rexnet_hub.errors import UsageError
-from rexnet_hub.terminal import print_error, show, show_json, show_lines
+from rexnet_hub.terminal import csv_lines, print_error, show, show_json, show_lines
 
 if TYPE_CHECKING:
     from rexnet_hub.prediction import Prediction
@@ -66,7 +64,7 @@ def run_predict(args: argparse.Namespace) -> int:
             for number, prediction in enumerate(classify(args.model, pictures, reading=reading, **how)):
                 with bar.external_write_mode():
                     if args.csv and number == 0:
-                        show(_csv_line("file", "turned", "rank", *Guess.__annotations__))
+                        show(csv_lines([("file", "turned", "rank", *Guess.__annotations__)]))
                     _show_prediction(prediction, args)
                 bar.update()
                 is_whole &= prediction.problem is None
@@ -84,19 +82,15 @@ def _show_prediction(prediction: Prediction, args: argparse.Namespace) -> None:
     if args.jsonl:
         show_json(json.dumps(asdict(prediction), ensure_ascii=False))
     elif args.csv:
-        for rank, guess in enumerate(prediction.guesses, 1):
-            show(_csv_line(prediction.file, prediction.turned, rank, *astuple(guess)))
+        of = prediction.file, prediction.turned
+        rows = [(*of, rank, *astuple(guess)) for rank, guess in enumerate(prediction.guesses, 1)]
+        if rows:
+            show_lines(csv_lines(rows))
     elif not args.json and not prediction.problem:
         show(f"{prediction.file}{' (turned as its EXIF orientation says)' * prediction.turned}")
         for guess in prediction.guesses:
             show(f"  {guess.probability:7.2%}  {guess.class_index:>4}  {guess.label}")
     sys.stdout.flush()
-
-
-def _csv_line(*cells: object) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
 
 
 def declare_export(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rexnet_hub.index import Entry
 from rexnet_hub.pages.views import ModelView
-from rexnet_hub.terminal import csv_table
+from rexnet_hub.terminal import csv_lines
 
 CSV_COLUMNS = ("top1", "top5", "parameters", "macs", "flops", "file_size")
 
@@ -31,13 +31,13 @@ def models_csv(views: Sequence[ModelView]) -> str:
     units = {"top1": "top1_percent", "top5": "top5_percent", "file_size": "file_size_bytes"}
     standing = [f"{key}_standing" for key in CSV_COLUMNS]
     columns = (units.get(key, key) for key in CSV_COLUMNS)
-    headers, rows = ["name", "license", *columns, *standing, "top1_dataset"], []
+    rows: list[list[object]] = [["name", "license", *columns, *standing, "top1_dataset"]]
     for view in views:
         facts = [view.facts[key] for key in CSV_COLUMNS]
         figures = [(fact.claimed or "") if fact.value is None else fact.value for fact in facts]
         standings = (fact.standing for fact in facts)
         rows.append([view.name, view.license, *figures, *standings, view.facts["top1"].dataset])
-    return csv_table(headers, rows)
+    return csv_lines(rows) + "\n"
 
 
 def feed_json(views: Sequence[ModelView]) -> str:

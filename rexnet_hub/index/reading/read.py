@@ -47,6 +47,12 @@ class Index:
         """The problems that are not warnings."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
+    @property
+    def warning(self) -> str:
+        """What is said of the errors where somebody asks for something else; empty without any."""
+        first = f"the first: {self.errors[0]}; rexnet-hub validate lists all" if self.errors else ""
+        return first and f"errors in the index: {len(self.errors)}, {first}"
+
     def find(self, name: str) -> Entry:
         """Find one model.
 
