@@ -7,7 +7,6 @@ guessed; what is missing is named.
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
-from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id
+from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id, labels_of
 from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
@@ -38,7 +37,6 @@ from rexnet_hub.recipe import ARGUMENTS, OTHERS, RUNS
 from rexnet_hub.repo.folder import Repo, released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
-from rexnet_hub.whole_files import write_whole
 
 #: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
 LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
@@ -168,6 +166,8 @@ def add_entry(
         if new.supersedes is not None:
             index.find(new.supersedes)
         model = _entry(new, contents, log, file, collection, repo)
+        label, names = _name_classes(place, new, repo)
+        model["Metadata"] |= {"Labels": label} if label else {}
 
         def change(draft: Draft) -> None:
             if new.supersedes is not None:
@@ -176,14 +176,15 @@ def add_entry(
                 if (other := draft.index.get(new.name)) is not None:
                     raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
                 draft.edit(place, append_model, model)
+            if names is not None:
+                _write_names(draft, labels_of(place, new.name), names)
 
-        with _labels_beside(place, new, repo, model["Metadata"]):
-            if old is not None:
-                _require_same(old, contents, home=new.weights_url if upload else None)
-                _require_claims(old, model, but=() if new.weights_url and not upload else ("Weights",))
-            elif upload is not None:
-                model["Weights"] = str(upload(weights, contents.receipt))
-            entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
+        if old is not None:
+            _require_same(old, contents, home=new.weights_url if upload else None)
+            _require_claims(old, model, but=() if new.weights_url and not upload else ("Weights",))
+        elif upload is not None:
+            model["Weights"] = str(upload(weights, contents.receipt))
+        entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
     return Added(
         location=entry.location,
         architecture=contents.network.architecture,
@@ -393,30 +394,25 @@ def _find_parent(repo: Repo | None) -> str | None:
     return parent.name if parent and is_known and parent.sha256 else None
 
 
-@contextlib.contextmanager
-def _labels_beside(
-    index_file: Path, new: NewModel, repo: Repo | None, metadata: dict[str, Any]
-) -> Iterator[None]:
-    """Write the names of the classes beside the index, and name the file; it goes again if adding fails."""
+def _name_classes(place: Path, new: NewModel, repo: Repo | None) -> tuple[str | None, bytes | None]:
+    """Return what names the classes; and of a file that is to lie beside the index its bytes."""
     own, given = repo.config.label_names if repo else (), new.labels
-    file, is_new = index_file.with_name(f"{new.name}.labels.txt"), False
-    if given is not None and given.resolve().parent == file.resolve().parent:
-        metadata["Labels"] = given.name
-    elif given is None and own == imagenet_labels():
-        metadata["Labels"] = "ImageNet-1k"
-    elif given is not None or own:
-        with file_problems(given or file, "cannot be read"):
-            text = given.read_bytes() if given else "".join(f"{name}\n" for name in own).encode()
-        if file.exists() and file.read_bytes() != text:
+    if given is not None and given.resolve().parent == place.resolve().parent:
+        return given.name, None
+    if given is not None:
+        with file_problems(given, "cannot be read"):
+            return labels_of(place, new.name).name, given.read_bytes()
+    if own == imagenet_labels() or not own:
+        return "ImageNet-1k" if own else None, None
+    return labels_of(place, new.name).name, "".join(f"{name}\n" for name in own).encode()
+
+
+def _write_names(draft: Draft, file: Path, names: bytes) -> None:
+    """Write the file of the names, unless others have that place."""
+    with file_problems(file, "cannot be read"):
+        if file.exists() and file.read_bytes() != names:
             raise FileProblem(file, "holds other names; if they are wrong, edit it, if no model's, remove it")
-        metadata["Labels"], is_new = file.name, not file.exists()
-        write_whole(file, text)
-    try:
-        yield
-    except BaseException:
-        if is_new:
-            file.unlink(missing_ok=True)
-        raise
+    draft.write(file, names)
 
 
 def _read_log(file: Path) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from rexnet_hub.index.lock import require_unpublished
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.spellings import dataset_key
 from rexnet_hub.index.text_edits import Verbatim, read_model, remove_model, set_value
+from rexnet_hub.layout import labels_of
 from rexnet_hub.measure import measure_model, merge_measured
 
 #: What decides which network is measured, and on which picture.
@@ -42,7 +43,7 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
         entry = draft.index.find(name)
         file, place = entry.location.file, entry.location
         for label, text in values.items():
-            there = read_model(draft.read(file)[1], place)
+            there = read_model(draft.read(file), place)
             row, steps = _find_place(entry, there, label)
             if steps[0] == "Results" and not _results(there):
                 result = {"Task": "Image Classification", "Dataset": label.partition("@")[2]}
@@ -80,6 +81,9 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
         if users := [other.name for other in draft.index.models if name in _mentioned(other)]:
             raise UsageError(f"{name} is named by {', '.join(users)}, as what they are of: edit them first")
         draft.edit(entry.location.file, remove_model, entry.location)
+        labels = labels_of(entry.location.file, name)
+        if [other.name for other in draft.index.models if other.labels_file == labels] == [name]:
+            draft.write(labels, None)
 
     def record(index: Index, lock: Lock) -> Lock:
         return Lock(models={key: value for key, value in lock.models.items() if because or key != name})

@@ -88,6 +88,11 @@ def receipt_of(weights: Path) -> Path:
     return weights.with_name(RECEIPT_FILE if weights.name == WEIGHTS_FILE else f"{weights.stem}.receipt.json")
 
 
+def labels_of(index_file: Path, name: str) -> Path:
+    """Return the file, beside an index's, of the names of a model's classes, where they are its alone."""
+    return index_file.with_name(f"{name}.{LABELS_FILE}")
+
+
 _chosen_index: ContextVar[Path | None] = ContextVar("chosen_index", default=None)
 
 

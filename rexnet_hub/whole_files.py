@@ -73,10 +73,11 @@ def whole_files(*files: Path) -> Iterator[tuple[BinaryIO, ...]]:
     confirm(places[0])
 
 
-def replace_files(files: Mapping[Path, tuple[bytes | None, bytes]]) -> None:
-    """Write several files, all of them or none: of each what is there now, None where it is new, and the new.
+def replace_files(files: Mapping[Path, tuple[bytes | None, bytes | None]]) -> None:
+    """Write several files, all or none: of each what is there now, and what shall be; None is no file.
 
-    Killed between two names, a process leaves each file whole, the first ones new.
+    New files get their names first, and what goes goes last: killed between two, a process leaves each file
+    whole, and none that names one which is not there.
 
     Raises:
         FileProblem: One cannot be written, or is another than it was: all are as they were.
@@ -88,16 +89,18 @@ def replace_files(files: Mapping[Path, tuple[bytes | None, bytes]]) -> None:
                 stack.enter_context(_locked(place, LOCK_SECONDS))
                 if (place.read_bytes() if place.exists() else None) != old:
                     raise FileProblem(place, "was changed meanwhile, and stays as it is now; run again")
-                stack.callback(_remove, _part_of(place))
-                with _part(place) as stream:
-                    stream.write(new)
+                if new is not None:
+                    stack.callback(_remove, _part_of(place))
+                    with _part(place) as stream:
+                        stream.write(new)
+        turns = {place: (old is not None, new is None) for place, (old, new) in places.items()}
         try:
-            for place in places:
+            for place in sorted(places, key=turns.__getitem__):
                 with file_problems(place, "cannot be written", then=_AS_IT_WAS):
-                    _part_of(place).replace(place)
+                    place.unlink() if places[place][1] is None else _part_of(place).replace(place)
         except BaseException:
-            for place, (old, _) in places.items():
-                if _part_of(place).exists():  # and has not got its name
+            for place, (old, new) in places.items():
+                if (place if new is None else _part_of(place)).exists():  # it is as it was
                     continue
                 place.unlink() if old is None else write_whole(place, old)
             raise

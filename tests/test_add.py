@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -378,3 +380,19 @@ def test_names_come_from_a_file(index_dir, trained, tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"{number}\n" for number in range(10)))
     add(trained, labels=tmp_path / "names.txt")
     assert load_index().find("new").labels == tuple("0123456789")
+
+
+def test_of_two_at_once_one_is_whole(index_dir, trained, tmp_path):
+    """Of processes that add one name with other names of classes, one gets all that it brings."""
+    words = [sys.executable, "-m", "rexnet_hub", "add", str(trained / "one.pth"), "--name", "new"]
+    for option, value in SAID.items():
+        words += [f"--{option.replace('_', '-')}", str(value)]
+    for kind in "ab":
+        (tmp_path / kind).write_text("".join(f"{kind}{number}\n" for number in range(10)))
+    children = [subprocess.Popen([*words, "--labels", str(tmp_path / kind)]) for kind in "ab"]
+    codes = [child.wait() for child in children]
+    assert codes.count(0) == 1
+    winner = tmp_path / "ab"[codes.index(0)]
+    assert (index_dir / "new.labels.txt").read_bytes() == winner.read_bytes()
+    assert sorted(file.name for file in index_dir.iterdir()) == ["lock.json", "new.labels.txt", "small.yml"]
+    assert load_index().errors == ()

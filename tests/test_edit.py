@@ -175,32 +175,42 @@ def test_edits_at_once_all_land(zoo):
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError(28, "No space left on device")])
-@pytest.mark.parametrize("number", [0, 1])
-def test_index_and_lock_change_together_or_neither(zoo, monkeypatch, number, stop):
-    """Whatever stops it before either file has its new name leaves both as they were."""
-    before, left, real = contents(zoo), [number], os.rename
+@pytest.mark.parametrize("number", [0, 1, 2, 3])
+def test_index_and_all_beside_it_change_together_or_not(zoo, monkeypatch, number, stop):
+    """Whatever stops it before a file has its new name, or is gone, leaves all as they were."""
+    (zoo / "old.txt").write_text("old\n")
+    before, left = contents(zoo), [number]
 
-    def break_off(old, new):
-        if left[0] == 0:
-            left[0] = -1
-            raise stop
-        left[0] -= 1
-        return real(old, new)
+    def stops(real):
+        def call(place, *others):
+            if os.path.basename(others[0] if others else place)[0] != ".":  # noqa: PTH119 - texts, too
+                left[0] -= 1
+                if left[0] == -1:
+                    raise stop
+            return real(place, *others)
+
+        return call
 
     def change(draft: Draft):
         place = draft.index.find("first").location
         draft.edit(place.file, set_value, place, ["Title"], "One")
+        draft.write(zoo / "new.txt", b"new\n")
+        draft.write(zoo / "old.txt", None)
 
-    monkeypatch.setattr("os.replace", break_off)
-    monkeypatch.setattr("pathlib.os.replace", break_off)
+    def record(_, lock):
+        return lock.with_model("first", Measured(parameters=2))
+
+    for name in ("replace", "unlink"):
+        monkeypatch.setattr(f"os.{name}", stops(getattr(os, name)))
     with pytest.raises((KeyboardInterrupt, FileProblem)):
-        change_index(change, lambda _, lock: lock.with_model("first", Measured(parameters=2)))
+        change_index(change, record)
     assert left[0] < 0
     assert contents(zoo) == before
     monkeypatch.undo()
     monkeypatch.setenv("REXNET_HUB_INDEX", str(zoo))
-    change_index(change, lambda _, lock: lock.with_model("first", Measured(parameters=2)))
+    change_index(change, record)
     assert (load_index().find("first").said("title"), read_lock().of("first").parameters) == ("One", 2)
+    assert sorted(contents(zoo)) == ["lock.json", "new.txt", "pets.yml"]
 
 
 def test_what_a_person_saves_meanwhile_is_not_lost(zoo):
@@ -227,6 +237,21 @@ def test_a_mistake_is_removed_whole(zoo):
     assert list(read_lock().models) == ["first"]
     remove_entry("first")
     assert (load_index().models, load_index().errors) == ((), ())
+
+
+def test_a_model_takes_the_names_of_its_classes_with_it(zoo):
+    """Its own file of them goes with its entry, unless another model names it."""
+    (zoo / "second.labels.txt").write_text("cat\ndog\n")
+    edit_entry("second", {"Labels": "second.labels.txt"})
+    edit_entry("first", {"Num Classes": "2", "Labels": "second.labels.txt"})
+    before = contents(zoo)
+    remove_entry("second")
+    assert sorted(contents(zoo)) == ["lock.json", "pets.yml", "second.labels.txt"]
+    for name, data in before.items():
+        (zoo / name).write_bytes(data)
+    edit_entry("first", {"Labels": ""})
+    remove_entry("second")
+    assert sorted(contents(zoo)) == ["lock.json", "pets.yml"]
 
 
 def test_what_was_published_goes_only_with_a_reason(zoo):

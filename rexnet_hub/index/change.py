@@ -1,4 +1,4 @@
-"""Change the files of an index, and its lock with them: valid, whole or not at all, one process at a time."""
+"""Change an index, its lock and files beside it: valid, whole or not at all, one process at a time."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import UsageError
+from rexnet_hub.errors import UsageError, file_problems
+from rexnet_hub.index.entry import drafted
 from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index
 from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.reading.read import Index, load_index, read_draft
+from rexnet_hub.index.reading.read import Index, load_index
 from rexnet_hub.index.reading.source import YamlSource
 from rexnet_hub.index.text_edits import apply_fixes, read_index_file
 from rexnet_hub.layout import LOCK_FILE, find_index_dir
@@ -26,20 +27,27 @@ class Draft:
 
     Attributes:
         index: As it is.
-        files: Those that change: as they are, and as they will be.
+        files: Those that change: as they are, and as they will be; None where there is none.
     """
 
     index: Index
-    files: dict[Path, tuple[YamlSource, YamlSource]] = field(default_factory=dict)
+    files: dict[Path, tuple[bytes | None, bytes | None]] = field(default_factory=dict)
 
-    def read(self, file: Path) -> tuple[YamlSource, YamlSource]:
-        """Return a file as it is, and as the edits so far make it."""
-        return self.files.get(file.resolve()) or (source := read_index_file(file), source)
+    def read(self, file: Path) -> YamlSource:
+        """Return a file of the index as the edits so far make it."""
+        _, data = self.files.get(file.resolve(), (None, None))
+        return read_index_file(file) if data is None else YamlSource(file, data)
 
     def edit(self, file: Path, edit: Callable[..., YamlSource], *arguments: Any) -> None:
         """Apply an edit of `text_edits` to a file, after those that were applied before."""
-        old, new = self.read(file)
-        self.files[file.resolve()] = old, edit(new, *arguments)
+        source = self.read(file)
+        old, _ = self.files.get(file.resolve(), (source.data, None))
+        self.files[file.resolve()] = old, edit(source, *arguments).data
+
+    def write(self, file: Path, data: bytes | None) -> None:
+        """Write a file beside the index; None removes it."""
+        with file_problems(file, "cannot be read"):
+            self.files[file.resolve()] = file.read_bytes() if file.exists() else None, data
 
 
 def change_index(
@@ -69,17 +77,13 @@ def change_index(
             stack.enter_context(locked(folder / LOCK_FILE))
         draft = Draft(index=load_index(paths, root=root, count_all=fixing))
         change(draft)
-        texts = {file: (old.data, new.data) for file, (old, new) in draft.files.items()}
-        drafts = {file: new for file, (_, new) in texts.items()}
-        after = read_draft(paths, root=root, count_all=fixing, drafts=drafts)
+        with drafted({file: new for file, (_, new) in draft.files.items() if new is not None}):
+            after = load_index(paths, root=root, count_all=fixing)
         if not fixing:
             _refuse_new_errors(draft.index, after)
-        contents: dict[Path, tuple[bytes | None, bytes]] = {**texts}
         if record is not None:
-            file = find_lock()
-            new = render_lock(record(after, read_lock())).encode()
-            contents[file.resolve()] = (file.read_bytes() if file.exists() else None, new)
-        replace_files({file: both for file, both in contents.items() if both[0] != both[1]})
+            draft.write(find_lock(), render_lock(record(after, read_lock())).encode())
+        replace_files({file: both for file, both in draft.files.items() if both[0] != both[1]})
     return after
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import IndexReadError
@@ -218,15 +221,37 @@ def _require_each(claim: Claim, found: int, num_classes: int | None) -> None:
         raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
 
 
+_drafts: ContextVar[Mapping[Path, bytes]] = ContextVar("drafts", default=MappingProxyType({}))
+
+
+@contextlib.contextmanager
+def drafted(files: Mapping[Path, bytes]) -> Iterator[None]:
+    """Read an index, inside, as it would be with other contents of files: by their resolved paths."""
+    before = _drafts.set(files)
+    try:
+        yield
+    finally:
+        _drafts.reset(before)
+
+
+def find_draft(file: Path) -> bytes | None:
+    """Return what is read in place of a file; None where it is read itself."""
+    return _drafts.get().get(file.resolve()) if _drafts.get() else None
+
+
+def _beside(claim: Claim) -> Path:
+    return claim.location.file.parent / str(claim.value)
+
+
 def _read_beside(claim: Claim) -> str:
     """Read the file that a claim names in the index's folder."""
-    folder, stated = claim.location.file.parent, f"{claim.location}: {claim.label} {claim.value!r}"
-    file = folder / str(claim.value)
+    file, stated = _beside(claim), f"{claim.location}: {claim.label} {claim.value!r}"
     try:
-        if not file.resolve().is_relative_to(folder.resolve()):
+        if not file.resolve().is_relative_to(claim.location.file.parent.resolve()):
             raise IndexReadError(f"{stated} leaves the index's folder")
-        with file.open("rb") as stream:
-            data = stream.read(MAX_TEXT_BYTES + 1)
+        if (data := find_draft(file)) is None:
+            with file.open("rb") as stream:
+                data = stream.read(MAX_TEXT_BYTES + 1)
         if not 0 < len(data) <= MAX_TEXT_BYTES:
             raise IndexReadError(f"{stated} is empty, or longer than {MAX_TEXT_BYTES} bytes")
         return data.decode()
@@ -401,6 +426,12 @@ class Entry:
         return {witness: witness.compare(released, converted, written) for witness in self.witnesses}
 
     @property
+    def labels_file(self) -> Path | None:
+        """The file that `Labels` names; None where it names ImageNet's classes, or none."""
+        claim = self.metadata.get("labels")
+        return None if claim is None or is_imagenet(claim.text) else _beside(claim)
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes in the file of `Labels`; None where it names no file, or no count of them.
 
@@ -410,7 +441,7 @@ class Entry:
         claim, num_classes = self.metadata.get("labels"), self.value("num_classes")
         if claim is None or num_classes is None:
             return None  # without a count nothing is compared; whoever builds the network asks for it
-        if is_imagenet(claim.text):
+        if self.labels_file is None:
             _require_each(claim, IMAGENET_CLASSES, num_classes)
             return None
         labels = tuple(_read_beside(claim).splitlines())

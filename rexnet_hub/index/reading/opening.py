@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
 
+from rexnet_hub.index.entry import find_draft
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import YamlSource
 
@@ -25,11 +25,10 @@ class Files:
 
     Attributes:
         root: The folder that no path may leave, resolved.
-        drafts: What is read in place of files that are there, by their resolved paths.
     """
 
-    def __init__(self, root: Path, drafts: Mapping[Path, bytes] = MappingProxyType({})) -> None:
-        self.root, self.drafts = root.resolve(), drafts
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
         self._looks = 0
 
     def read(self, file: Path) -> YamlSource:
@@ -40,7 +39,7 @@ class Files:
                 the first three have no offset, since the place is whoever named the file.
         """
         self.require_inside(file)
-        draft = self.drafts.get(file.resolve()) if self.drafts else None
+        draft = find_draft(file)
         return YamlSource(file, read_bytes(file) if draft is None else draft)
 
     def require_inside(self, file: Path) -> None:

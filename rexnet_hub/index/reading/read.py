@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,17 +87,6 @@ def load_index(
     Raises:
         FileProblem: There is no such file or folder, or the folder holds no model index.
     """
-    return read_draft(path, root=root, count_all=count_all, drafts={})
-
-
-def read_draft(
-    path: PathLike | Sequence[PathLike] | None,
-    *,
-    root: PathLike | None,
-    count_all: bool,
-    drafts: Mapping[Path, bytes],
-) -> Index:
-    """Read an index as `load_index` does, as it would be with other contents of some of its files."""
     given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
     paths = [Path(one) for one in given]
     if not paths:
@@ -113,7 +102,7 @@ def read_draft(
     top = Path(os.path.commonpath(folders)) if root is None else Path(root)
     if not top.is_dir():
         raise FileProblem(top, "is no folder, so it cannot be the root")
-    reader = _Reader(Files(top, drafts))
+    reader = _Reader(Files(top))
     for one in paths:
         if one.is_dir():
             reader.read_folder(one)
