@@ -26,7 +26,7 @@ from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, state_input
 from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
-from rexnet_hub.index.spellings import is_imagenet
+from rexnet_hub.index.spellings import dataset_key, is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id, labels_of
 from rexnet_hub.locate import HUB_SCHEME, find_repo
@@ -34,6 +34,7 @@ from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
 from rexnet_hub.nets.state_dict import TensorTable, require_tensors
 from rexnet_hub.recipe import ARGUMENTS, OTHERS, RUNS
+from rexnet_hub.repo.card_fields import card_of
 from rexnet_hub.repo.folder import Repo, released_identity
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
@@ -165,7 +166,7 @@ def add_entry(
         place = index_file or collection.location.file
         if new.supersedes is not None:
             index.find(new.supersedes)
-        model = _entry(new, contents, log, file, collection, repo)
+        model = _entry(new, contents, log, file, collection, repo, index)
         label, names = _name_classes(place, new, repo)
         model["Metadata"] |= {"Labels": label} if label else {}
 
@@ -327,11 +328,15 @@ def _entry(
     checkpoint: Path,
     collection: Entry,
     repo: Repo | None,
+    index: Index,
 ) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged, args = _logged(log, new.training_log, contents), dict(repo.config.options) if repo else {}
+    logged, args = _logged(log, new.training_log, contents), _model_args(repo, contents)
     args |= {"global_pool": log["gp"]} if log.get("gp") else {}
-    args |= {"in_chans": contents.in_chans} if contents.in_chans != 3 else {}
+    said = card_of(repo.receipt) if repo else {}
+    beside, within = (
+        {label: v for (o, label), v in said.items() if o == owner} for owner in ("model", "metadata")
+    )
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
@@ -341,7 +346,7 @@ def _entry(
         "Num Classes": contents.num_classes,
         "Tasks": ["Image Classification"],
         **({"Model Args": args} if args else {}),
-        **(state_input(repo.config.preprocessing) if repo else {}),
+        **(within | state_input(repo.config.preprocessing) if repo else {}),
         **logged,
         **{METADATA_LABELS[field]: value for field, value in stated.items() if value},
     }
@@ -356,7 +361,7 @@ def _entry(
     input_px = metadata.get(METADATA_LABELS["image_size"], collection.value("image_size"))
     if type(input_px) is int and (problem := contents.network.find_size_problem(input_px)):
         problems.append(problem)
-    if not new.license:
+    if not new.license and not beside.keys() & {"License", "License Name"}:
         problems.append(
             "under which licence are these weights? give --license"
             + (f"; the collection's is {common.text}" if (common := collection.named_license) else "")
@@ -364,9 +369,11 @@ def _entry(
     if problems:
         raise UsageError(f"{new.name}: {'; '.join(problems)}")
     model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
-    texts = {"Title": new.title, "License": new.license, "Code": new.code}
-    texts["Fine-tuned From"] = new.fine_tuned_from or _find_parent(repo)
-    model |= {label: text for label, text in texts.items() if text}
+    texts: dict[str, Any] = {"Title": new.title, "License": new.license, "Code": new.code}
+    bases = beside.pop("Base Model", ())
+    known = [base for base in ([bases] if isinstance(bases, str) else bases) if _is_known(base, index)]
+    texts["Fine-tuned From"] = new.fine_tuned_from or (known[0] if len(known) == 1 else known)
+    model |= beside | {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
     model["SHA256"] = contents.released.sha256
     if contents.receipt.source.wrapper and new.weights_key and contents.released is contents.receipt.source:
@@ -381,17 +388,26 @@ def _entry(
         split = new.split or ("validation" if is_imagenet(dataset) else None)
         result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
         result |= {"Split": split} if split else {}
-        model["Results"] = [result]
+        others = (each for each in beside.get("Results", ()) if not _is_on(each, dataset))
+        model["Results"] = [result, *others]
     else:
         refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
     return model
 
 
-def _find_parent(repo: Repo | None) -> str | None:
-    """Find what a repo's weights were trained from, if others can find it too."""
-    parent = repo.receipt.parent if repo and repo.receipt else None
-    is_known = parent and (is_repo_id(parent.name) or load_index().get(parent.name))
-    return parent.name if parent and is_known and parent.sha256 else None
+def _model_args(repo: Repo | None, contents: _Contents) -> dict[str, Any]:
+    """Return what a network is built with that is not usual: as a repo says, and its channels."""
+    args = dict(repo.config.options) if repo else {}
+    return args | ({"in_chans": contents.in_chans} if contents.in_chans != 3 else {})
+
+
+def _is_known(base: Any, index: Index) -> bool:
+    """Return whether others can find what weights were trained from."""
+    return is_repo_id(str(base)) or index.get(base) is not None
+
+
+def _is_on(result: Any, dataset: str) -> bool:
+    return isinstance(result, dict) and dataset_key(str(result.get("Dataset"))) == dataset_key(dataset)
 
 
 def _name_classes(place: Path, new: NewModel, repo: Repo | None) -> tuple[str | None, bytes | None]:

@@ -33,12 +33,19 @@ from rexnet_hub.hub.snapshot import RepoFile, is_offline
 from rexnet_hub.identity import StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
-from rexnet_hub.index.lock import Publication, flatten
-from rexnet_hub.layout import CARD_FILE, SIGNATURE_FILE, WEIGHTS_FILE, find_cache_dir
+from rexnet_hub.index.lock import Publication, find_measured, flatten
+from rexnet_hub.layout import (
+    CARD_FILE,
+    CONFIG_FILE,
+    RECEIPT_FILE,
+    SIGNATURE_FILE,
+    WEIGHTS_FILE,
+    find_cache_dir,
+)
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
-from rexnet_hub.repo.folder import find_fetched
+from rexnet_hub.repo.folder import find_entry_of, find_fetched
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
@@ -71,9 +78,11 @@ def verify_published(target: str) -> list[Finding]:
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
-    if "/" in target and target.removeprefix("hf:") not in known:
-        there = [f"hf:{repo}" for repo in locked]
-        raise UnknownModelError(target, there, kind="repo of a model of the index")
+    if "/" in target and (repo_id := target.removeprefix("hf:")) not in known:
+        if (entry := _read_entry(RemoteRepo(repo_id=repo_id, patience=PATIENCE))) is None:
+            there = [f"hf:{repo}" for repo in locked]
+            raise UnknownModelError(target, there, kind="repo of a model of the index")
+        known[repo_id] = entry
     of_owner = [repo for repo in sorted(locked) if repo.startswith(f"{owner}/")]
     repos = [target.removeprefix("hf:")] if "/" in target else of_owner
     findings = [finding for repo in repos for finding in _check_published(known[repo], repo)]
@@ -81,6 +90,16 @@ def verify_published(target: str) -> list[Finding]:
         seen = {finding.found for finding in findings if finding.claim == "repo"}  # also where it was renamed
         findings += _asked(owner, "repo", target, _check_others(owner, {*of_owner}, seen, known))
     return findings
+
+
+def _read_entry(remote: RemoteRepo) -> Entry | None:
+    """Read the entry in the receipt of a repo on the Hub; None where it has none."""
+    state = remote.read()
+    if not {CONFIG_FILE, RECEIPT_FILE} <= state.files.keys():
+        return None
+    with Target(remote, state) as there:
+        entry = find_entry_of(there.copy((CONFIG_FILE, RECEIPT_FILE)))
+    return entry if entry and entry.is_in_repo else None
 
 
 def _check_others(
@@ -120,7 +139,7 @@ def _require_network() -> None:
 
 
 def _evidence(entry: Entry) -> Evidence:
-    return Evidence(entry=entry, checkpoint=None, repo=None, measured=read_lock().of(entry.name), records=())
+    return Evidence(entry=entry, checkpoint=None, repo=None, measured=find_measured(entry), records=())
 
 
 def _asked(model: str, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:
@@ -147,7 +166,9 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
         yield say.compare("repo", stated=stated, found=found, note="as the Hub names it")
     if state.head is None:
         return
-    if measured.hub is None or measured.hub.repo_id != remote.repo_id:
+    if say.entry.is_in_repo:
+        pass  # no lock is asked of it
+    elif measured.hub is None or measured.hub.repo_id != remote.repo_id:
         yield say.leave("head", stated="nothing", found=state.head, note="not in the lock: publish --record")
     else:
         for release in (each for each in measured.published if each.repo_id == remote.repo_id):

@@ -1,6 +1,6 @@
 """Read JSON into frozen records, each problem with its place.
 
-A field is an `int`, `float`, `str` or `bool`, one of these with a `Rule`, `X | None`, `tuple[X, ...]`,
+A field is an `int`, `float`, `str`, `bool` or `Any`, one of these with a `Rule`, `X | None`, `tuple[X, ...]`,
 `tuple[X, X]`, `Mapping[str, X]` or another record. One with a default may be absent; one that was renamed
 says so (`once`), and its old name is read as well. What a record raises when it is made is a problem at its
 place.
@@ -129,6 +129,8 @@ def _reader(hint: Hashable) -> _Reader:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _plain(inner[0], inner[1].words, inner[1].holds)
+    if hint is Any:
+        return lambda value, at, problems: value
     if NoneType in inner:
         present = _reader(inner[0])
         return lambda value, at, problems: None if value is None else present(value, at, problems)

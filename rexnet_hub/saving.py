@@ -1,32 +1,25 @@
 """Save a network as a repo that others load, and push it to a Hub.
 
-A saved network is written as `stage` writes an entry: of an index with this one model, made for that alone.
+A saved network is written as `stage` writes an entry; this one stands in the repo's receipt, and in no index.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import PublishError, UsageError
-from rexnet_hub.index import Entry, Preprocessing, load_index
-from rexnet_hub.index.entry import state_input
-from rexnet_hub.index.fields import find_field
-from rexnet_hub.layout import (
-    LABELS_FILE,
-    WEIGHTS_FILE,
-    chosen_index,
-    expand_home,
-    find_name_danger,
-    is_repo_id,
-)
+from rexnet_hub.errors import CheckpointError, PublishError, UsageError
+from rexnet_hub.index import Preprocessing
+from rexnet_hub.index.entry import is_label, state_input
+from rexnet_hub.index.reading.read import read_own_model
+from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE, expand_home, find_name_danger, is_repo_id
+from rexnet_hub.repo.card_fields import CardFields, read_card
 from rexnet_hub.repo.config import read_input
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.digest import digest_file
@@ -105,9 +98,15 @@ def save_network(
     """
     from rexnet_hub.publish.staging import write_staged
 
-    folder = expand_home(folder).resolve()
-    with _index_of(model, origin, folder.name, labels, card) as (entry, weights, parent):
-        return write_staged(entry, weights, folder, parent=parent, replaces=True).folder
+    try:
+        folder = expand_home(folder).resolve()
+    except ValueError as error:  # a null byte
+        raise UsageError(f"{str(folder)!r} is no folder's name: {error}") from None
+    with _drafted(model, origin, folder, labels, card) as draft:
+        try:
+            return write_staged(**draft, out=folder, replaces=True).folder
+        except CheckpointError as error:  # whose file is one aside
+            raise type(error)(folder, f"is not written: the network {error.problem}") from None
 
 
 def push_network(
@@ -138,11 +137,12 @@ def push_network(
     from rexnet_hub.publish.run import publish_all
     from rexnet_hub.publish.staging import write_staged
 
-    if not is_repo_id(repo_id):
+    if not isinstance(repo_id, str) or not is_repo_id(repo_id):
         raise UsageError(f"{repo_id!r} is no OWNER/NAME of a repo on the Hub")
-    name = repo_id.rpartition("/")[2]
-    with _index_of(model, origin, name, labels, card) as (entry, weights, parent):
-        folder = write_staged(entry, weights, weights.parent / name, repo_id=repo_id, parent=parent).folder
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        folder = Path(scratch, repo_id.rpartition("/")[2])
+        with _drafted(model, origin, folder, labels, card) as draft:
+            write_staged(**draft, out=folder, repo_id=repo_id)
         settings = {"private": private, "token": token, "as_pr": create_pr, **options}
         (outcome,) = publish_all([str(folder)], f"hf:{repo_id}", apply=True, **settings)
     if outcome.published is None:
@@ -151,36 +151,35 @@ def push_network(
 
 
 @contextlib.contextmanager
-def _index_of(
+def _drafted(
     model: Classifier,
     origin: Origin,
-    name: str,
+    folder: Path,
     labels: Sequence[str] | Mapping[Any, str] | None,
     card: Mapping[str, Any] | None,
-) -> Iterator[tuple[Entry, Path, ParentFacts]]:
-    """Make an index of a network the chosen one inside; yield its entry, its weights, what they were."""
+) -> Iterator[dict[str, Any]]:
+    """Write a network's weights aside; yield what `write_staged` makes a folder of, by its arguments."""
     from safetensors.torch import save_file
 
-    names = _choose_labels(model, origin, labels)
+    name, class_names = folder.name, _choose_labels(model, origin, labels)
+    said = {} if card is None else read_card(card)
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise UsageError(f"{name} cannot be saved: a network on the device meta holds no values")
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-        weights, index = Path(scratch, WEIGHTS_FILE), Path(scratch, "index")
+        weights = Path(scratch, WEIGHTS_FILE)
         state = {
             key: tensor.detach().cpu().clone().contiguous() for key, tensor in model.state_dict().items()
         }
         save_file(state, weights, metadata={"format": "pt"})
         is_changed = origin.parent.sha256 not in (None, digest_file(weights).sha256)
         others = [origin.parent.name] if is_changed and _can_be_cited(origin.parent.name, name) else []
-        index.mkdir()
-        (index / LABELS_FILE).write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
-        entry = _describe(model, origin, name, names, card or {}, others)
-        models = [entry, *({"Name": other} for other in others if not is_repo_id(other))]
-        (index / "models.json").write_text(json.dumps({"Models": models}), encoding="utf-8")
-        with chosen_index(index):
-            if problems := load_index().problems:
-                raise UsageError(f"{name} cannot be saved: {'; '.join(each.message for each in problems)}")
-            yield load_index().find(name), weights, origin.parent
+        stated = _describe(model, origin, name, others, said)
+        read = read_own_model(folder / RECEIPT_FILE, stated)
+        # That the Hub takes another name only is said where it is pushed.
+        if wrong := [each.message.rstrip(".") for each in read.problems if each.code != "unportable-name"]:
+            raise UsageError(f"{name} cannot be saved: {'; '.join(wrong)}")
+        entry = replace(read.models[0], class_names=class_names)
+        yield {"entry": entry, "checkpoint": weights, "parent": origin.parent, "model": stated}
 
 
 def _can_be_cited(parent: str, name: str) -> bool:
@@ -200,31 +199,24 @@ def _choose_labels(
     if isinstance(labels, Mapping):
         named = {str(number): label for number, label in labels.items()}
         labels = [named.get(str(number), "") for number in range(len(named))]
-    if isinstance(labels, str) or len(labels) != count:
-        raise UsageError(
-            f"labels has {len(labels)} names, the network {count} classes; it needs one for each"
-        )
-    names = tuple(map(str, labels))
-    if wrong := [f"{number}: {name!r}" for number, name in enumerate(names) if not _is_line(name)]:
+    if isinstance(labels, str | Set) or len(labels := list(labels)) != count:
+        problem = f"labels has {len(labels)} names, the network {count} classes; it needs one for each"
+        raise UsageError(f"{problem}{', in their order' if isinstance(labels, Set) else ''}")
+    names = [str(name) if isinstance(name, int) else name for name in labels]
+    are_names = [isinstance(name, str) and is_label(name) for name in names]
+    if wrong := [f"{at}: {name!r}" for at, name in enumerate(names) if not are_names[at]]:
         raise UsageError(f"labels are one line of text each, and these are not: {', '.join(wrong)}")
-    return names
-
-
-def _is_line(name: str) -> bool:
-    """Return whether a name is read back from a file of names as it was written there."""
-    is_text = "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
-    return is_text and bool(name.strip()) and name.splitlines() == [name] and name[0] != "\ufeff"
+    return tuple(map(str, names))
 
 
 def _describe(
     model: Classifier,
     origin: Origin,
     name: str,
-    names: Sequence[str],
-    card: Mapping[str, Any],
     others: Sequence[str],
+    card: CardFields,
 ) -> dict[str, Any]:
-    """Describe a network as a model of an index."""
+    """Describe a network as a model of an index, with what its card is to say."""
     metadata: dict[str, Any] = {
         "ID": origin.architecture,
         "Parameters": sum(parameter.numel() for parameter in model.parameters()),
@@ -235,15 +227,9 @@ def _describe(
     channels = {} if model.in_chans == 3 else {"in_chans": model.in_chans}
     if args := {**origin.options, **channels}:
         metadata["Model Args"] = args
-    if names:
-        metadata["Labels"] = LABELS_FILE
     entry: dict[str, Any] = {"Name": name, "Metadata": metadata} | (
         {"Base Model": [*others]} if others else {}
     )
-    for label, value in card.items():
-        if label == "Name":
-            raise UsageError(f"{name} cannot be saved: the card's Name is the folder's")
-        if label == "Metadata":
-            raise UsageError(f"{name} cannot be saved: the card has Metadata: give its fields themselves")
-        (metadata if find_field("metadata", label) else entry)[label] = value
+    for (owner, label), value in card.items():
+        (metadata if owner == "metadata" else entry)[label] = value
     return entry

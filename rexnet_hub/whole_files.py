@@ -119,6 +119,8 @@ def whole_folder(target: Path) -> Iterator[Path]:
         FileProblem: It cannot be written, and the target is as it was; or it is, and the disk does not
             confirm it.
     """
+    if _holds_this_process(target):
+        raise FileProblem(target, "is the folder that this runs in, and would be replaced; name another")
     with locked(target):
         aside = _part_of(target)
         with file_problems(target, "cannot be written", then=_AS_IT_WAS):
@@ -132,6 +134,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
         confirm(target)
+
+
+def _holds_this_process(folder: Path) -> bool:
+    try:
+        return Path.cwd().is_relative_to(os.path.realpath(folder))
+    except OSError:  # it runs in a folder that is gone
+        return False
 
 
 def sweep_beside(target: Path) -> None:

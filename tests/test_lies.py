@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from entries import INPUT
 from PIL import Image
 from receipts import retell
 
-from rexnet_hub.auto import read_weights
+from rexnet_hub.auto import create_model, read_weights
 from rexnet_hub.errors import IndexReadError, RexnetHubError
 from rexnet_hub.evaluation import ready_model
 from rexnet_hub.imagenet.data.classes import read_classes
@@ -40,7 +40,7 @@ from rexnet_hub.index.network import entry_plan
 from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model, measure_released, measure_weights
 from rexnet_hub.publish.staging import write_staged
-from rexnet_hub.repo.folder import read_repo
+from rexnet_hub.repo.folder import find_entry_of, read_repo
 from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
 from rexnet_hub.verify.checks import check_config
 from rexnet_hub.verify.evidence import Evidence
@@ -135,6 +135,7 @@ RECEIPT = {
     "parent.name": ": what a network was loaded from is gone when it is saved; its digest says which it was",
     "parent.commit": ": likewise",
     "parent.sha256": ": likewise; nobody can measure what was trained from what",
+    "model": ": of a saved network alone, of which each has its own lie below",
 }
 PIXELS = ("input_px", "crop_fraction", "interpolation", "mean", "std", "crop_mode")
 MACHINE = (
@@ -354,6 +355,22 @@ def test_a_lie_in_the_receipt_is_found(name, truth):
     """Every field of receipt.json."""
     retell(truth["repo"] / "receipt.json", lambda receipt: planted(receipt, name))
     require_red(RECEIPT[name], truth)
+
+
+def test_a_lie_in_the_entry_of_a_saved_network_is_found(tmp_path):
+    """Each value that the receipt states of the model is held to weights, config and card."""
+    card = {"License": "mit", "Description": "Small.", "Epochs": 3, "Training Data": ["Drawn"]}
+    model: Any = create_model("test_resnet", num_classes=2)
+    folder = model.save_pretrained(tmp_path / "saved", card=card)
+    told = (folder / "receipt.json").read_bytes()
+
+    for name in keys_of(json.loads(told)["model"]):
+        if name == "Metadata.Tasks":  # any network that is known here is a classifier
+            continue
+        (folder / "receipt.json").write_bytes(told)
+        retell(folder / "receipt.json", lambda receipt, name=name: planted(receipt, f"model.{name}"))
+        entry = find_entry_of(folder)
+        assert any(f.verdict == FALSE for f in verify_model(entry, repo=folder)), name
 
 
 def test_a_receipt_of_before_says_nothing_of_what_was_left_out(truth):

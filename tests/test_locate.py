@@ -1,6 +1,9 @@
 """A model is found by what people write for it: a name, a folder, a Hub id, as timm and the shell do."""
 
+import json
+import re
 import shutil
+from typing import Any
 
 import pytest
 import timm
@@ -105,14 +108,44 @@ def test_a_folder_stands_for_the_model_that_it_says(own_index, repo, capsys, mon
     assert main(["verify", str(repo), "--repo", str(repo)]) == 2
 
 
-def test_a_folder_of_a_model_that_the_index_has_not_is_said_to_be(own_index, tmp_path, capsys):
-    """Of what was just saved the next step is named, where its card is too; no other name is proposed."""
-    folder = create_model("rexnet_100", num_classes=2).save_pretrained(tmp_path / "mine", labels=["a", "b"])
+def test_a_folder_of_a_model_that_the_index_has_not_is_said_to_be(own_index, repo, capsys):
+    """Of what another index published the next step is named, where its card is too; no name is proposed."""
+    config = json.loads((repo / "config.json").read_text())
+    config["rexnet_hub"]["name"] = "theirs"
+    (repo / "config.json").write_text(json.dumps(config))
     for command in ("show", "card", "recipe", "verify"):
-        assert main([command, str(folder)]) == 1
+        assert main([command, str(repo)]) == 1
         said = capsys.readouterr().err
-        assert "is of 'mine', which the index has not" in said
-        assert f"rexnet-hub add {folder} --name mine" in said
+        assert "is of 'theirs', which the index has not" in said
+        assert f"rexnet-hub add {repo} --name theirs" in said
+
+
+def test_a_folder_that_was_saved_stands_for_itself(own_index, tmp_path, capsys, monkeypatch):
+    """What no index has is shown and verified by its own receipt, whatever the index has of that name."""
+    monkeypatch.chdir(tmp_path)
+    model: Any = create_model("test_resnet", num_classes=2)
+    folder = model.save_pretrained("rexnet_100", labels=["a", "b"], card={"Epochs": 3, "License": "mit"})
+    answers = {}
+    for command in ("show", "card", "recipe", "verify"):
+        assert main([command, "./rexnet_100"]) == 0, command
+        answers[command] = capsys.readouterr().out
+    assert "rexnet_100  (rexnet_100/receipt.json:3:11)" in answers["show"]
+    lines = [line.strip(" ,") for line in (folder / "receipt.json").read_text().splitlines()]
+    line = lines.index('"Epochs": 3') + 1
+    assert f"receipt.json, line {line}\n" in answers["show"]
+    card = (folder / "README.md").read_text()
+    assert answers["card"] == card
+    assert "--epochs 3" in answers["recipe"]
+    assert " 0 false" in answers["verify"]
+    assert "the model index" not in card
+    assert "lock.json" not in card
+    commands = re.findall(r"`(rexnet-hub verify [^`]*)`|^(rexnet-hub .*)$", card, re.MULTILINE)
+    assert [*filter(None, (one or other for one, other in commands))] == [
+        "rexnet-hub predict ./rexnet_100 picture.jpg",
+        "rexnet-hub verify ./rexnet_100",
+    ]
+    (folder / "README.md").write_text(card.replace("mit", "apache-2.0"))
+    assert main(["verify", "./rexnet_100"]) == 1
 
 
 def test_a_folder_that_names_no_model_is_refused(own_index, tmp_path, capsys):

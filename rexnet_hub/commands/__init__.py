@@ -67,7 +67,7 @@ def open_index() -> Index:
 
 
 def find_model(index: Index, word: str) -> Entry:
-    """Find the model that a word names: by its name, or the one that a repo folder says it is of.
+    """Find the model that a word names: by its name, or by a repo folder.
 
     Raises:
         UnknownModelError: The index has no such model.
@@ -78,17 +78,18 @@ def find_model(index: Index, word: str) -> Entry:
 
 
 def find_model_of(index: Index, folder: Path) -> Entry:
-    """Find the model that a repo folder says it is of.
+    """Find the model of a repo folder: the entry in its receipt, or the index's that it says it is of.
 
     Raises:
         RepoError: It is no repo, or the index has no such model.
         UsageError: It does not say which model it is of.
     """
-    from rexnet_hub.repo.folder import read_repo
+    from rexnet_hub.repo.folder import find_entry_of, read_repo
 
-    if (name := read_repo(folder, as_stated=False).config.model) is None:
-        raise UsageError(f"{folder} does not say which model it is: name it")
-    if (entry := index.get(name)) is None:
+    name = read_repo(folder, as_stated=False).config.model
+    if (entry := find_entry_of(folder, index)) is None:
+        if name is None:
+            raise UsageError(f"{folder} does not say which model it is: name it")
         problem = f"{folder} is of {name!r}, which the index has not; its README.md is its card"
         raise RepoError(f"{problem}. To enter it: rexnet-hub add {folder} --name {name} --collection NAME")
     return entry

@@ -169,12 +169,12 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
 
 def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
-    from rexnet_hub.index import read_lock
+    from rexnet_hub.index.lock import find_measured
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import find_fetched
     from rexnet_hub.verify import verify_model
 
-    index, lock = open_index(), read_lock()
+    index = open_index()
     if folders := [folder for name in args.names if (folder := find_folder(index, name))]:
         refuse_unused(f"{folders[0]}, a repo folder,", repo=args.repo)
         args.repo = folders[0]
@@ -192,7 +192,7 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     records = _records(args, [entry.name for entry in entries])
     findings: list[Finding] = []
     for entry in entries:
-        measured = lock.of(entry.name)
+        measured = find_measured(entry)
         file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
         findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
     return findings

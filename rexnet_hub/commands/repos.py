@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rexnet_hub.commands import add_json, find_model, open_index
+from rexnet_hub.commands import add_json, find_folder, find_model, open_index
 from rexnet_hub.errors import FileProblem, UsageError, refuse_unused
+from rexnet_hub.layout import CARD_FILE
 from rexnet_hub.terminal import print_error, show, show_json, show_lines, table
 
 
@@ -20,12 +21,20 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
     from rexnet_hub.index import read_lock
+    from rexnet_hub.index.lock import find_measured
     from rexnet_hub.pages.card import render_card
+    from rexnet_hub.pages.snippets import find_place
+    from rexnet_hub.publish.staging import derive_own
     from rexnet_hub.whole_files import write_whole
 
-    entry = find_model(open_index(), args.name)
-    lock = read_lock()
-    text = render_card(entry, measured=lock.of(entry.name), repos=lock.repos)
+    index = open_index()
+    entry, folder = find_model(index, args.name), find_folder(index, args.name)
+    if folder and entry.is_in_repo:
+        card = folder / CARD_FILE
+        place = find_place(card.read_text("utf-8", errors="replace")) if card.is_file() else None
+        text = str(derive_own(folder, place))
+    else:
+        text = render_card(entry, measured=find_measured(entry), repos=read_lock().repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import IndexReadError
+from rexnet_hub.errors import IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.spellings import canonical_dataset, is_imagenet, place_name
-from rexnet_hub.layout import find_name_danger
+from rexnet_hub.layout import RECEIPT_FILE, find_name_danger
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -259,6 +259,20 @@ def _read_beside(claim: Claim) -> str:
         raise IndexReadError(f"{stated} cannot be read: {error}") from None
 
 
+#: What joins letters of Persian and parts of emoji, and spaces of other scripts: part of names, if not seen.
+_JOINERS = dict.fromkeys((0x200C, 0x200D, 0xA0, 0x3000))
+
+
+def is_line(text: str) -> bool:
+    """Return whether a text is one line that a terminal shows and no file of lines breaks."""
+    return text.translate(_JOINERS).isprintable()
+
+
+def is_label(name: str) -> bool:
+    """Return whether a text can be the name of a class: a line with something in it."""
+    return bool(name.strip()) and is_line(name)
+
+
 def split_released(url: str) -> tuple[str, str | None]:
     """Return an address's file name, and the digits that it gives of a digest: `a-1b4d.pth` gives four.
 
@@ -315,6 +329,7 @@ class Entry:
     Attributes:
         witnesses: What other public places state of the weights.
         unread: The claims that nobody can read, in the file's order, but those that results hold.
+        class_names: Of an entry that stands in a repo, those that the config there has.
     """
 
     name: str
@@ -334,6 +349,12 @@ class Entry:
     extra: Mapping[str, Claim] = field(default_factory=dict)
     witnesses: tuple[Witness, ...] = ()
     unread: tuple[Claim, ...] = ()
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def is_in_repo(self) -> bool:
+        """Whether it stands in the receipt of the repo that it is of, and in no index."""
+        return self.location.file.name == RECEIPT_FILE
 
     def claim(self, name: str) -> Claim | None:
         """Find what is stated of a figure or an attribute: what cannot be read hides what else is stated."""
@@ -438,6 +459,8 @@ class Entry:
         Raises:
             IndexReadError: The file cannot be read, or has not one name for each class.
         """
+        if self.class_names is not None:
+            return self.class_names
         claim, num_classes = self.metadata.get("labels"), self.value("num_classes")
         if claim is None or num_classes is None:
             return None  # without a count nothing is compared; whoever builds the network asks for it
@@ -445,8 +468,10 @@ class Entry:
             _require_each(claim, IMAGENET_CLASSES, num_classes)
             return None
         labels = tuple(_read_beside(claim).splitlines())
-        is_named = all(label.strip() and label.isprintable() for label in labels)
-        _require_each(claim, len(labels), num_classes if is_named else None)
+        _require_each(claim, len(labels), num_classes)
+        if wrong := [f"line {at}: {label!r}" for at, label in enumerate(labels, 1) if not is_label(label)]:
+            problem = f"has lines that are no name that people can read: {list_some(wrong)}"
+            raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
         return labels
 
     @property

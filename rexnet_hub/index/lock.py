@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
+from rexnet_hub.index.entry import Entry
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
 from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, once, parse_record, render_problem
 
@@ -196,6 +197,11 @@ def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield from flatten(inner, f"{name}.{key}" if name else str(key))
+
+
+def find_measured(entry: Entry) -> Measured:
+    """Return what the lock has of an entry of the index; of one in a repo's own receipt it has nothing."""
+    return Measured() if entry.is_in_repo else read_lock().of(entry.name)
 
 
 def find_lock() -> Path:

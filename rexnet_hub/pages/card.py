@@ -64,14 +64,16 @@ def render_card(
         measured: What the lock has of the model.
         repos: Where the lock has it that other models were published.
     """
-    source = repo_id or entry.name
+    # A name that no index has names a folder that others have, too.
+    own = f"./{entry.name}" if entry.is_in_repo else entry.name
+    source = repo_id or own
     body = render_template(
         "card.md",
         entry=entry,
-        facts=facts.list_facts(entry, measured),
+        facts=facts.list_facts(entry, measured, source=source if entry.is_in_repo else own),
         predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
         if entry.value("num_classes") != 0
-        else extracting(entry, repo_id=repo_id),
+        else extracting(source, entry, repo_id=repo_id),
         files=files,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),
@@ -97,5 +99,6 @@ def derive_card(
     """
     known = measured.of_standin() if measured and standin else measured
     file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}
-    repos = read_lock().repos if entry.extra.keys() & {"superseded_by", "base_model"} else {}
+    is_named = entry.extra.keys() & {"superseded_by", "base_model"} and not entry.is_in_repo
+    repos = read_lock().repos if is_named else {}
     return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known, repos=repos)

@@ -15,6 +15,7 @@ from rexnet_hub.index.fields import METADATA_LABELS, kind_of
 from rexnet_hub.index.lock import Measured
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.index.spellings import canonical_dataset, place_name
+from rexnet_hub.layout import RECEIPT_FILE, is_repo_id
 from rexnet_hub.pages.datasets import classes_words, find_dataset
 from rexnet_hub.pages.families import find_obstacle
 from rexnet_hub.pages.text import link, markdown, number, shell
@@ -75,23 +76,28 @@ class Fact:
         return ((self.stated_by,) if self.stated_by else ()) + self.second_sources
 
 
-def list_facts(entry: Entry, measured: Measured | None = None) -> tuple[Fact, ...]:
+def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = "") -> tuple[Fact, ...]:
     """List the figures that people compare models by, and every number of the entry's results.
 
     What nobody states or measured stays empty. Multiply-adds are only ever our own count. Published FLOPs are
     nobody's count that we could repeat, so no measurement stands beside them.
+
+    Args:
+        source: What commands are to name instead of the entry: a folder, or a repo on the Hub by its id.
     """
-    ours, verify = measured or Measured(), f"rexnet-hub verify {shell(entry.name)}"
+    ours, source = measured or Measured(), source or entry.name
+    verify = f"rexnet-hub verify {shell(f'hf:{source}' if is_repo_id(source) else source)}"
     counting = "" if find_obstacle(entry) else verify
+    counting_macs, weighing = ("", "") if entry.is_in_repo else (counting, f"{verify} --weights FILE")
     trained = "numbers that are trained; running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
     flops = "as published; how they were counted is not stated"
     return (
-        *_accuracies(entry, ours),
+        *_accuracies(entry, ours, source),
         _fact(entry, ours, "parameters", "Parameters", trained, counting),
-        _fact(entry, ours, "macs", "MACs", macs, counting),
+        _fact(entry, ours, "macs", "MACs", macs, counting_macs),
         _fact(entry, ours, "flops", "FLOPs", flops, ""),
-        _fact(entry, ours, "file_size", "File size", "of the released file", f"{verify} --weights FILE"),
+        _fact(entry, ours, "file_size", "File size", "of the released file", weighing),
     )
 
 
@@ -107,7 +113,7 @@ def list_numbers(entry: Entry) -> list[tuple[Result, list[Claim]]]:
     return [(r, [c for c in r.metrics.values() if isinstance(c.value, Decimal)]) for r in entry.results]
 
 
-def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
+def _accuracies(entry: Entry, measured: Measured, source: str) -> Iterator[Fact]:
     """Describe the numbers of an entry's results, each in the words of its data set.
 
     Top-1 and top-5 are always among them, first on the model's own first data set.
@@ -121,7 +127,7 @@ def _accuracies(entry: Entry, measured: Measured) -> Iterator[Fact]:
         words = find_dataset(score.dataset, score.split or "") if place else classes_words(entry)
         where = words["where"].format(place=place) if place else ""
         how = words["images"].format(place=place or "its data set") + share if share else ""
-        command = words["command"].format(name=shell(entry.name)) if share and can_load else ""
+        command = words["command"].format(name=shell(source)) if share and can_load else ""
         fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, score)
         yield replace(fact, dataset=place and canonical_dataset(score.dataset), where=where)
 
@@ -193,7 +199,8 @@ def _stated_by(claim: Claim) -> CitedSource:
     """Return who states a claim: the address that the file gives, else the file itself."""
     if claim.source:
         return CitedSource(words=claim.source.partition("://")[2] or claim.source, url=claim.source)
-    return CitedSource(words=f"the model index ({claim.location.file.name})")
+    file = claim.location.file.name
+    return CitedSource(words=file if file == RECEIPT_FILE else f"the model index ({file})")
 
 
 def table_words(table: PublishedTable) -> str:

@@ -171,7 +171,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         entry=entry,
         title=html.escape(" ".join(entry.name.split())),
         predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry))),
-        extracting=extracting(entry, repo_id=repo_id),
+        extracting=extracting(repo_id or entry.name, entry, repo_id=repo_id),
         tuning=tuning(entry, repo_id=repo_id),
         recipe=make_recipe(entry),
         standings=MEANINGS,

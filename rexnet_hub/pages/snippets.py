@@ -41,9 +41,9 @@ def find_place(card: str) -> str | None:
     return named[1] if named else None
 
 
-def extracting(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Return the lines that take features out of a picture instead of classes."""
-    return _python("extracting", repo_id or entry.name, repo_id, _side_px(entry))
+def extracting(source: str, entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+    """Return the lines that take features out of a picture; arguments as of `predicting`."""
+    return _python("extracting", source, repo_id, _side_px(entry))
 
 
 def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
@@ -60,7 +60,7 @@ def _python(purpose: str, source: str, repo_id: str | None, *printed: str) -> tu
     loaded = {
         "rexnet_hub": source,
         "timm": f"hf-hub:{repo_id}" if repo_id else f"local-dir:{source}",
-        "transformers": repo_id or f"./{source}",
+        "transformers": repo_id or f"./{source.removeprefix('./')}",
     }
     return tuple(
         Snippet(library=library, language="python", lines=text.format(json.dumps(loaded[library]), *printed))

@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rexnet_hub.addresses import is_loopback
-from rexnet_hub.errors import PublishError, UnknownModelError, UsageError, refuse_unused
+from rexnet_hub.errors import PublishError, UsageError, refuse_unused
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
-from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.lock import find_measured
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, SIGNATURE_FILES
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
@@ -20,7 +20,7 @@ from rexnet_hub.patience import Patience
 from rexnet_hub.publish.local import content_tag, list_staged, readable
 from rexnet_hub.publish.preflight import STOP, check_place, check_push
 from rexnet_hub.publish.there import OWN_NAMES, Target, find_target
-from rexnet_hub.repo.folder import Repo, read_repo
+from rexnet_hub.repo.folder import Repo, find_entry_of, read_repo
 from rexnet_hub.signing import read_claimed
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.verify import FALSE, verify_model
@@ -218,7 +218,7 @@ def plan_for(
     changes = _with_digests(compare_files(files, target.state.files, target.ours), target)
     merge = merge_cards(base, card_there, card)
     model = repo.config.model
-    stops = [*claims, *(_unreachable(model) if target.remote else ())]
+    stops = [*claims, *(_unreachable(staged) if target.remote else ())]
     stops += [*(() if options.drop_edits else _lost(merge, base)), *_removals(changes, options)]
     stops += () if options.drop_signature else _signed_otherwise(changes, staged, target)
     plan = Plan(
@@ -270,9 +270,9 @@ def _plan_commit(plan: Plan, remote: RemoteRepo, state: RemoteState, card: str) 
     return replace(plan, stops=tuple(stops), warnings=tuple(text for kind, text in found if kind != STOP))
 
 
-def _unreachable(model: str | None) -> list[str]:
+def _unreachable(folder: Path) -> list[str]:
     """Refuse to publish on a real Hub a model whose released file nobody else can fetch."""
-    entry = load_index().get(model)
+    entry = find_entry_of(folder)
     url = entry.released.url if entry and entry.released else ""
     if is_loopback(hub_url()) or urlsplit(url).scheme != "file":
         return []
@@ -387,14 +387,10 @@ def _false_claims(repo: Repo) -> dict[str, bool]:
     Returns:
         Each that is false, and whether it is one of card or config, which say what the entry says.
     """
-    name = repo.config.model
-    try:
-        entry = load_index().find(str(name))
-    except UnknownModelError:
-        problem = f"the index has no model {name!r}, so no claim of the repo can be checked against an entry"
-        problem += ": rexnet-hub add makes one"
-        return {problem: False}
-    measured = read_lock().of(entry.name)
+    if (entry := find_entry_of(repo.folder)) is None:
+        problem = f"the index has no model {repo.config.model!r}, so no claim of the repo can be checked"
+        return {f"{problem} against an entry: rexnet-hub add makes one": False}
+    measured = find_measured(entry)
     if is_standin(repo.weights):
         measured = measured.of_standin()
     findings = verify_model(entry, repo=repo.folder, measured=measured)

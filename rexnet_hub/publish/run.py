@@ -31,7 +31,7 @@ from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import Target, find_target
 from rexnet_hub.repo.config import read_config, render_config
-from rexnet_hub.repo.folder import fetch_released
+from rexnet_hub.repo.folder import fetch_released, find_entry_of
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
@@ -219,6 +219,8 @@ def _steps(source: str, run: RunSettings) -> Iterator[Outcome]:
     """Take one repo of a run as far as is asked, and yield the outcome after each step."""
     target = find_target(run.to, _name_of(source), token=run.token, patience=run.patience)
     with _token_for(target), target, prepared_repo(source, target, run) as folder:
+        if run.record and (entry := find_entry_of(folder)) and entry.is_in_repo:
+            raise UsageError(f"{source} is of no index, so there is no lock to write: leave out --record")
         plan = plan_for(folder, target, run.options, is_release=run.back_to is not None)
         yield (outcome := Outcome(source=source, plan=plan))
         if run.apply:
@@ -241,7 +243,7 @@ def prepared_repo(source: str, target: Target, run: RunSettings) -> Iterator[Pat
             if not run.drop_edits:
                 folder = stack.enter_context(merged_repo(folder, target, is_signed_next=is_signed))
         if run.sign_key is not None and run.sign_version is not None:
-            entry = load_index().find(str(read_config(folder / CONFIG_FILE).model))
+            entry = find_entry_of(folder) or load_index().find(str(read_config(folder / CONFIG_FILE).model))
             last = target.copy(SIGNATURE_FILES)
             sign_repo(folder, run.sign_key, entry=entry, version=run.sign_version, earlier=last)
         yield folder

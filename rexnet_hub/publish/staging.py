@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rexnet_hub.errors import PublishError
 from rexnet_hub.identity import Identity
-from rexnet_hub.index import Entry, Measured, load_index, read_lock
+from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.lock import find_measured
 from rexnet_hub.layout import (
     CARD_FILE,
-    CONFIG_FILE,
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
@@ -27,8 +28,7 @@ from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.publish.local import readable
 from rexnet_hub.publish.plan import has_standins, require_trained
 from rexnet_hub.publish.there import Target
-from rexnet_hub.repo.config import read_config
-from rexnet_hub.repo.folder import Repo, read_repo, released_identity, write_repo
+from rexnet_hub.repo.folder import Repo, find_entry_of, read_repo, released_identity, write_repo
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 
@@ -68,6 +68,7 @@ def write_staged(
     identity: Identity | None = None,
     check: Callable[[Path], None] | None = None,
     parent: ParentFacts | None = None,
+    model: Mapping[str, Any] | None = None,
     replaces: bool = False,
 ) -> Repo:
     """Write an entry's repo folder with its card; arguments and errors as of `stage`.
@@ -75,7 +76,7 @@ def write_staged(
     Args:
         identity: What is stated of the checkpoint.
         check: Called with the whole folder before it is moved into place; what it raises leaves none.
-        parent, replaces: As of `write_repo`.
+        parent, model, replaces: As of `write_repo`.
     """
 
     def card(receipt: Receipt) -> str:
@@ -84,7 +85,15 @@ def write_staged(
         )
 
     return write_repo(
-        entry, checkpoint, out, identity=identity, card=card, check=check, parent=parent, replaces=replaces
+        entry,
+        checkpoint,
+        out,
+        identity=identity,
+        card=card,
+        check=check,
+        parent=parent,
+        model=model,
+        replaces=replaces,
     )
 
 
@@ -132,15 +141,14 @@ def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = Fals
 
 
 def derive_own(folder: Path, repo_id: str | None) -> str | None:
-    """Derive a staged repo's card anew, for a place; None of a model that the index does not have.
+    """Derive a staged repo's card anew, for a place; None of a model that neither it nor the index states.
 
     Raises:
         FileProblem, RepoError: A file of it is not what it must be.
     """
-    model = read_config(folder / CONFIG_FILE).model
-    if (entry := load_index().get(model)) is None:
+    if (entry := find_entry_of(folder)) is None:
         return None
-    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of(entry.name)
+    receipt, measured = read_receipt(folder / RECEIPT_FILE), find_measured(entry)
     return derive_card(entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id)
 
 

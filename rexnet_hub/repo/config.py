@@ -18,7 +18,7 @@ from typing import Any
 from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry, Preprocessing
-from rexnet_hub.index.entry import CROP_MODES, IMAGENET_CLASSES, INTERPOLATIONS
+from rexnet_hub.index.entry import CROP_MODES, IMAGENET_CLASSES, INTERPOLATIONS, is_line
 from rexnet_hub.index.network import entry_classes, entry_options
 from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
@@ -163,7 +163,7 @@ def _names(value: Any) -> tuple[str, ...] | None:
     if not isinstance(value, list | None):
         return None
     names = tuple(value or ())
-    return names if all(isinstance(name, str) and name.isprintable() for name in names) else None
+    return names if all(isinstance(name, str) and is_line(name) for name in names) else None
 
 
 #: What is read: where it is looked for, the first that is there wins, as in timm; and what it must be.
@@ -228,6 +228,8 @@ def read_config(file: Path) -> RepoConfig:
     network = known_network(str(given.get("architecture")))
     takes = network.family.options if network else {}
     options = _find_each({name: f"model_args.{name} {OUTSIDE.get(name, '')}" for name in takes}, keys)
+    if network and options.get("global_pool") == network.parts.global_pool:
+        del options["global_pool"]  # which it has by itself
     problems = [f"missing: {name}" for name in NEEDED if name not in given]
     if isinstance(name := given.get("architecture"), str) and network is None:
         problems += [f"no network is named {name!r}. {how_to_know_more()}"]

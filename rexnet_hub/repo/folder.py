@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -17,10 +18,11 @@ from rexnet_hub.addresses import HubFile, parse_hub_file
 from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError, file_problems
 from rexnet_hub.hub.snapshot import downloaded_file, is_offline
 from rexnet_hub.identity import Facts, Identity, gather
-from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index import Entry, Index, Measured, load_index
 from rexnet_hub.index.entry import AGREES, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_plan
+from rexnet_hub.index.reading.read import read_own_model
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
@@ -86,6 +88,22 @@ def read_repo(folder: Path, *, as_stated: bool = True) -> Repo:
         raise RepoError(f"{folder}: has no {WEIGHTS_FILE}{advice}")
     identity = gather("the receipt", receipt.output if receipt else None, f"{folder / RECEIPT_FILE}, output")
     return Repo(folder=folder, config=config, weights=weights, receipt=receipt, identity=identity)
+
+
+def find_entry_of(folder: Path, index: Index | None = None) -> Entry | None:
+    """Find whose claims a repo folder makes: the entry in its receipt, else that of its name in the index.
+
+    Raises:
+        RepoError, FileProblem: Its config cannot be read, or its receipt.
+    """
+    file, config = folder / RECEIPT_FILE, read_config(folder / CONFIG_FILE)
+    receipt = read_receipt(file) if file.exists() else None
+    if receipt is None or receipt.model is None:
+        return (index or load_index()).get(config.model)
+    stated = read_own_model(file, receipt.model)
+    if not stated.models:
+        raise FileProblem(file, f"its model cannot be read: {stated.problems[0].message}")
+    return replace(stated.models[0], class_names=config.label_names)
 
 
 def require_own_files(folder: Path) -> tuple[str, ...]:
@@ -274,6 +292,7 @@ def write_repo(
     card: Callable[[Receipt], str] | None = None,
     check: Callable[[Path], None] | None = None,
     parent: ParentFacts | None = None,
+    model: Mapping[str, Any] | None = None,
     replaces: bool = False,
 ) -> Repo:
     """Write an entry's repo, the weights and what lies beside them: aside, then moved into place.
@@ -286,7 +305,7 @@ def write_repo(
         identity: What is stated of the checkpoint.
         card: Renders the card of the weights that the receipt is of; without it the repo has none.
         check: Called with the whole folder before it is moved into place; what it raises leaves no folder.
-        parent: What a network that is saved was made from.
+        parent, model: Of a network that is saved: what it was made from, and its entry, for the receipt.
         replaces: Whether a repo of ours at `out`, with nothing else in it, is replaced.
 
     Raises:
@@ -316,9 +335,8 @@ def write_repo(
             for name, text in texts.items():
                 write_whole(aside / name, text.encode())
             digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-            write_whole(
-                aside / RECEIPT_FILE, render_receipt(replace(receipt, files=digests, parent=parent)).encode()
-            )
+            receipt = replace(receipt, files=digests, parent=parent, model=model)
+            write_whole(aside / RECEIPT_FILE, render_receipt(receipt).encode())
             if check is not None:
                 check(aside)
     return read_repo(out)

@@ -77,7 +77,8 @@ def check_operations(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.leave("flops", stated=stated, note=note)
     locked = evidence.measured.macs.get(PREFERRED_MACS)
     if locked is None:
-        yield evidence.leave("macs", stated="nothing", note=NEEDS_LOCK)
+        if not evidence.entry.is_in_repo:
+            yield evidence.leave("macs", stated="nothing", note=NEEDS_LOCK)
         return
     entry = evidence.entry
     found = count_running_macs(entry.architecture, locked.input_px, **entry_options(entry))

@@ -99,6 +99,11 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
         texts = {"found": "stand-in weights: random numbers", "note": "no checkpoint that anybody trained"}
         yield evidence.leave("origin", stated="the released weights", **texts)
         return
+    if entry.is_in_repo and repo is not None and repo.receipt and (parent := repo.receipt.parent):
+        began = f"of a training that began with {parent.name}" if parent.sha256 else "of a network drawn here"
+        found, note = f"weights {began}", f"{RECEIPT_FILE} alone says so"
+        yield evidence.leave("origin", stated="the saved weights", found=found, note=note)
+        return
     doubt = evidence.released_identity.doubt
     is_known = (
         AGREES in evidence.witnesses.values()
@@ -140,7 +145,8 @@ def check_weights(evidence: Evidence) -> Iterator[Finding]:
     if locked is not None:
         place = find_in_lock(evidence.entry.name, "safetensors")
         yield _check_file(evidence, "weights_locked", stated_file("the lock", locked, place), file)
-    yield _check_conversion(evidence, file, receipt)
+    if not evidence.entry.is_in_repo:  # which was converted from no released file
+        yield _check_conversion(evidence, file, receipt)
 
 
 def _check_file(evidence: Evidence, claim: str, stated: StatedFile, file: StatedFile) -> Finding:
@@ -220,7 +226,7 @@ def _convert(checkpoint: Path, sha256: str, wrapper: str | None, as_float32: boo
 
 
 #: What of a receipt another conversion of the same file may state otherwise.
-_FREE = ("checked_against_network", "versions", "source.name", "files", "parent")
+_FREE = ("checked_against_network", "versions", "source.name", "files", "parent", "model")
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

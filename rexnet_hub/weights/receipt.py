@@ -1,8 +1,10 @@
 """Read and render the receipt of a conversion: what came from where, digested at both ends.
 
-`receipt.json` is one JSON object with all of these keys; receipts of before lack the last three:
+`receipt.json` is one JSON object with all of these keys but `model`; receipts of before lack the last three:
 
 - `receipt`: 1, the version of this format.
+- `model`: of a network that was saved, and only there: its entry as an index would state it, with the fields
+  of its card; the names of its classes are in its config.
 - `source`: `name`, `size_bytes`, `sha256`; `format` (`legacy`, `zip`, `safetensors`); `wrapper` (the
   keys that it was under with dots between, or null); `prefix` (taken off every name, or empty);
   `left_out` (what else the file holds, each with its kind; null in receipts of before).
@@ -102,6 +104,7 @@ class Receipt:
     versions: Mapping[str, str]
     files: Mapping[str, Sha256] = field(default_factory=dict)
     parent: ParentFacts | None = None
+    model: Mapping[str, Any] | None = None
 
     @property
     def is_unchanged(self) -> bool:
@@ -111,7 +114,9 @@ class Receipt:
 
 def render_receipt(receipt: Receipt) -> str:
     """Render a receipt as JSON, one tensor a line, sealed by its own digest."""
-    document: dict[str, Any] = {"receipt": VERSION} | _keys(receipt)
+    keys = _keys(receipt)
+    model = keys.pop("model")
+    document: dict[str, Any] = {"receipt": VERSION, **({"model": model} if model else {}), **keys}
     document |= {"source": _keys(receipt.source), "output": _keys(receipt.output), "tensors": []}
     document["parent"] = _keys(receipt.parent) if receipt.parent else None
     lines = [json.dumps(_keys(tensor)) for tensor in receipt.tensors]

@@ -50,7 +50,7 @@ def all_snippets():
     entry = load_index().find(NAME)
     kinds = {
         "predicting": snippets.predicting(NAME),
-        "extracting": snippets.extracting(entry),
+        "extracting": snippets.extracting(entry.name, entry),
         "tuning": snippets.tuning(entry),
     }
     return [

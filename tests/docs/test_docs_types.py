@@ -51,7 +51,8 @@ def scripts(tmp_path_factory):
         assert blocks, file
         (folder / f"{file.stem.replace('-', '_')}.py").write_text("\n".join(blocks))
     entry = load_index().find("rexnet_100")
-    for kind in (snippets.extracting(entry), snippets.tuning(entry), snippets.predicting("rexnet_100")):
+    extracting = snippets.extracting(entry.name, entry)
+    for kind in (extracting, snippets.tuning(entry), snippets.predicting("rexnet_100")):
         (own,) = (each for each in kind if each.library == "rexnet_hub")
         (folder / f"snippet_{len([*folder.iterdir()])}.py").write_text(own.lines)
     return folder

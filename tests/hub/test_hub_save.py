@@ -3,14 +3,23 @@
 import copy
 import io
 import json
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, create_model
 from rexnet_hub.cli import main
-from rexnet_hub.errors import OutputExistsError, PublishError, StateDictError, UsageError
+from rexnet_hub.errors import (
+    CheckpointError,
+    FileProblem,
+    OutputExistsError,
+    PublishError,
+    StateDictError,
+    UsageError,
+)
 from rexnet_hub.index import load_index
 from rexnet_hub.locate import find_repo_config
 from rexnet_hub.weights.receipt import read_receipt
@@ -121,7 +130,16 @@ def test_options_that_change_logits_are_kept(pets, tmp_path):
         ({"labels": "pets"}, "labels has 4 names"),
         ({"labels": ["", *PETS[1:]]}, "labels are one line"),
         ({"card": {"License": "mine"}}, "the Hub has no licence 'mine'"),
-        ({"card": {"Model Args": {"depth": 3}}}, "it takes no depth"),
+        ({"card": {"Model Args": {"depth": 3}}}, "Model Args is the network's own"),
+        ({"card": {"parameters": 5, "Labels": "x"}}, "parameters is the network's own; Labels is given as"),
+        ({"card": {"Weights": "https://example.org/x.pth"}}, "Weights is said by an index alone"),
+        ({"card": {"License File": "LICENSE"}}, "License File is a file beside an index; give an https"),
+        ({"card": {"License": "mit", "license": "mit"}}, "license is there twice"),
+        ({"card": {"Epochs": {3}}}, "Epochs holds what no card can say: set is no text"),
+        ({"card": {"LR": float("nan")}}, "LR holds what no card can say"),
+        ({"card": ["mit"]}, "card is a mapping"),
+        ({"labels": {*PETS}}, "one for each, in their order"),
+        ({"labels": [None, *PETS[1:]]}, "labels are one line of text each, and these are not: 0: None"),
     ],
 )
 def test_what_no_entry_can_say_is_refused(pets, tmp_path, options, words):
@@ -255,9 +273,108 @@ def test_what_cannot_be_saved_is_said(tmp_path):
     model = drawn("rexnet_100", num_classes=2)
     with pytest.raises(UsageError, match="has 250 characters, of 1 to 200"):
         model.save_pretrained(tmp_path / ("x" * 250))
-    with pytest.raises(UsageError, match="Metadata: give its fields themselves"):
+    with pytest.raises(UsageError, match="Metadata is several fields: give each itself"):
         model.save_pretrained(tmp_path / "card", card={"Metadata": {"License": "mit"}})
-    with pytest.raises(UsageError, match="the card's Name is the folder's"):
+    with pytest.raises(UsageError, match="Name is the folder's"):
         model.save_pretrained(tmp_path / "card", card={"Name": "other"})
     with pytest.raises(UsageError, match="holds no values"):
         model.to("meta").save_pretrained(tmp_path / "meta")
+
+
+CARD = {
+    "License": "apache-2.0",
+    "Description": "Tells beasts apart.\n\nBy drawing.",
+    "Limitations": ["Not by night."],
+    "Training Data": ["My pets"],
+    "Epochs": np.int64(2),
+    "LR": Decimal("0.10"),
+    "My Own": "kept",
+    "Results": [
+        {"Task": "Image Classification", "Dataset": name, "Metrics": {"Top 1 Accuracy": "91.5%"}}
+        for name in ("beasts", "birds")
+    ],
+}
+
+
+def test_what_the_card_said_goes_with_the_model(hub, tmp_path, monkeypatch):
+    """What is saved or pushed is added with all that its card said, and published with it; options win."""
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "pets.yml").write_text(ZOO)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "zoo"))
+    model = drawn("test_resnet", num_classes=2)
+    model.push_to_hub("org/beasts", card=CARD)
+    folder = model.save_pretrained(tmp_path / "beasts", card=CARD)
+    usual = ["--collection", "Pets", "--name"]
+    assert main(["add", "hf:org/beasts", *usual, "pushed"]) == 0
+    assert main(["add", "hf:org/beasts", *usual, "pushed"]) == 0  # it says the same
+    other = ["--license", "mit", "--top1", "93", "--dataset", "Beasts"]
+    assert main(["add", str(folder), *usual, "saved", *other]) == 0
+    for name, license, accuracy in (("pushed", "apache-2.0", "91.5"), ("saved", "mit", "93")):
+        entry = load_index().find(name)
+        assert (entry.license_id, entry.value("epochs"), str(entry.value("lr"))) == (license, 2, "0.10")
+        assert entry.extra["My Own"].value == "kept"
+        assert [str(result.metrics["top1"].value) for result in entry.results] == [accuracy, "91.5"]
+        assert main(["stage", name, "--out", str(tmp_path / "staged" / name)]) == 0
+        card = (tmp_path / "staged" / name / "README.md").read_text()
+        for words in ("Tells beasts apart.\n\nBy drawing.", "- Not by night.", "Training Data: My pets"):
+            assert words in card
+
+
+def test_what_was_pushed_is_verified_by_whoever_reads_its_card(hub, tmp_path, monkeypatch, capsys):
+    """The card's command works where no index has the model; who changes the card is found out."""
+    model = drawn("test_resnet", num_classes=2)
+    model.push_to_hub("org/beasts", card=CARD)
+    card = hub.repos["org/beasts"].files()["README.md"].decode()
+    assert "`rexnet-hub verify hf:org/beasts`" in card
+    assert "rexnet-hub predict org/beasts picture.jpg" in card
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", "hf:org/beasts"]) == 0
+    assert "0 false" in capsys.readouterr().out
+    hub.push("org/beasts", {"README.md": card.replace("91.5", "99.5").encode()})
+    assert main(["verify", "hf:org/beasts"]) == 1
+    assert main(["verify", "hf:org/nobody"]) == 1
+    assert "no repo of a model of the index" in capsys.readouterr().err
+
+
+def test_a_folder_that_was_saved_is_published_by_the_command(hub, tmp_path, capsys):
+    """`publish DIR` does what `push_to_hub` does, byte for byte; there is no lock to record it in."""
+    model = drawn("test_resnet", num_classes=2)
+    model.push_to_hub("org/beasts", card=CARD)
+    folder = model.save_pretrained(tmp_path / "beasts", card=CARD)
+    assert main(["publish", str(folder), "--to", "hf:tester", "--apply", "--record"]) == 1
+    assert "is of no index, so there is no lock to write" in capsys.readouterr().err
+    assert main(["publish", str(folder), "--to", "hf:tester/beasts", "--apply"]) == 0
+    mine, theirs = (hub.repos[f"{owner}/beasts"].files() for owner in ("tester", "org"))
+    assert mine.keys() == theirs.keys()
+    assert mine["README.md"] == theirs["README.md"].replace(b"org/beasts", b"tester/beasts")
+    assert mine["config.json"] == theirs["config.json"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\U0001f468\u200d\U0001f469"],
+        ["\u67f4\u3000\u72ac", "a\u00a0b"],
+    ],
+)
+def test_names_of_other_scripts_come_back(tmp_path, names):
+    """What joins letters or parts words is part of a name, in a folder and in an index."""
+    folder = drawn("test_resnet", num_classes=2).save_pretrained(tmp_path / "names", labels=names)
+    assert AutoImageProcessor.from_pretrained(folder).labels == tuple(names)
+
+
+def test_an_error_names_the_folder_and_the_tensor(tmp_path, monkeypatch):
+    """What is wrong with the network is said of the folder asked for; the current one is not taken."""
+    model = drawn("test_resnet", num_classes=2)
+    monkeypatch.chdir(tmp_path)
+    for folder in ("", "."):
+        with pytest.raises(FileProblem, match="is the folder that this runs in"):
+            model.save_pretrained(folder)
+    with pytest.raises(UsageError, match="null byte"):
+        model.save_pretrained("a\0b")
+    model.fc.bias.data[0] = float("nan")
+    with pytest.raises(CheckpointError, match=r"holds NaN.* in fc\.bias \(1\)") as refused:
+        model.save_pretrained("nan")
+    assert str(refused.value).startswith(f"{tmp_path / 'nan'}: ")
+    assert "/rexnet-hub-" not in str(refused.value)
+    assert not list(tmp_path.iterdir())

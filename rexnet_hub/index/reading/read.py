@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rexnet_hub.errors import FileProblem, UnknownModelError, file_problems
 from rexnet_hub.index.entry import Claim, Entry, Location
@@ -19,7 +21,7 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir
+from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir, is_repo_id
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -109,6 +111,26 @@ def load_index(
         else:
             reader.read_file(one, Location(one, 1, 1))
     return reader.finish(paths[0], count_all=count_all)
+
+
+def read_own_model(file: Path, model: Mapping[str, Any]) -> Index:
+    """Read the model that a repo's receipt states; an index has no part in it.
+
+    Args:
+        file: The receipt, there or not: each value has its place in it.
+    """
+    reader = _Reader(Files(file.absolute().parent))
+    source = YamlSource(file, json.dumps({"receipt": 1, "model": model}, indent=1).encode())  # as it begins
+    entries: list[Entry] = []
+    try:
+        ((_, _), (_, stated)) = compose(source).pairs  # type: ignore[union-attr]
+        entries += filter(None, [reader.builder.entry(stated)])
+    except Flaw as flaw:
+        reader._report_flaw(flaw, file, Location(file, 1, 1), source)
+    named = [str(base) for entry in entries for base in entry.said("base_model") or ()]
+    bases = [Entry(name=name, location=Location(file, 1, 1)) for name in named if not is_repo_id(name)]
+    check_entries([*entries, *bases], [], reader.builder.report)  # wherever the bases are
+    return Index(models=tuple(entries), collections=(), problems=tuple(reader.problems))
 
 
 def _holds_index(folder: Path) -> bool:
