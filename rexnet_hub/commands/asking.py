@@ -214,9 +214,12 @@ def run_validate(args: argparse.Namespace) -> int:
     if text:
         show_json(text) if args.format == "json" else show_lines(text)
     errors = sum(problem.severity == "error" for problem in problems)
-    counts = f"{len(index.models)} models, {errors} errors, {len(problems) - errors} warnings"
-    show(counts, stream=sys.stderr)
-    return 1 if errors or (args.strict and problems) or not index.models else 0
+    parts = len(index.collections) + len(index.parts)
+    what = (
+        f"{len(index.models)} models" if index.models or not parts else f"0 models, {parts} parts of models"
+    )
+    show(f"{what}, {errors} errors, {len(problems) - errors} warnings", stream=sys.stderr)
+    return 1 if errors or (args.strict and problems) or not (index.models or parts) else 0
 
 
 def run_recipe(args: argparse.Namespace) -> int:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 #: The least and greatest value of each kind of number; None where there is no bound.
 BOUNDS: dict[str, tuple[int | None, int | None]] = {
@@ -36,6 +38,8 @@ class Field:
         unit: Of the number, if it is one.
         meaning: One line.
         aliases: Other spellings that mean the same.
+        slips: Spellings without their gaps that are meant for it, and that nobody reads as it.
+        likely: The least and greatest number that is not doubted.
     """
 
     owner: str
@@ -44,6 +48,8 @@ class Field:
     meaning: str
     unit: str | None = None
     aliases: tuple[str, ...] = ()
+    slips: tuple[str, ...] = ()
+    likely: tuple[int, int] | None = None
     canonical: str = ""
 
     @property
@@ -65,11 +71,16 @@ def query_name(label: str) -> str:
 
 
 _TABLE = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="utf-8"))
-FIELDS = tuple(
-    Field(owner=owner, label=label, **facts | {"aliases": tuple(facts.get("aliases", ()))})
-    for owner, rows in _TABLE.items()
-    for label, facts in rows.items()
-)
+
+
+def _read_row(owner: str, label: str, facts: dict[str, Any]) -> Field:
+    more: dict[str, Any] = {
+        word: tuple(fact) if isinstance(fact, list) else fact for word, fact in facts.items()
+    }
+    return Field(owner=owner, label=label, **more)
+
+
+FIELDS = tuple(_read_row(owner, *row) for owner, rows in _TABLE.items() for row in rows.items())
 METADATA_LABELS = {row.name: row.label for row in FIELDS if row.owner == "metadata"}
 
 
@@ -93,6 +104,31 @@ def find_field(owner: str, label: str) -> Field | None:
     return _rows_by_key().get((owner, key_name(label)))
 
 
+def plain_letters(text: str) -> str:
+    """Write a text with the letters that it seems to have: no curly quotes around it, nothing unseen."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", text) if letter.isprintable())
+    return seen.strip("\u201c\u201d\u2018\u2019")
+
+
+def find_slip(owner: str, label: str) -> Field | None:
+    """Find the field that a short spelling is meant for, such as `top1 acc`."""
+    word = key_name(label).replace("_", "")
+    return next((row for row in FIELDS if row.owner == owner and word in row.slips), None)
+
+
+#: For the section that a key stands in, those that it may have been meant for.
+_ELSEWHERE = {
+    "model": ("metadata", "result", "metrics"), "metadata": ("model", "result", "metrics"),
+    "result": ("metrics",), "metrics": ("result",),
+}  # fmt: skip
+
+
+def find_misplaced(owner: str, label: str) -> Field | None:
+    """Find the field of another section that a key is the label of."""
+    fields = (find_field(other, label) or find_slip(other, label) for other in _ELSEWHERE.get(owner, ()))
+    return next(filter(None, fields), None)
+
+
 #: English words that one slip inside a word sets apart from one of the table's: a key may well mean them.
 _ENGLISH = frozenset({
     "clashes", "clauses", "currant", "easing", "impart", "impost", "inport", "licensee", "matric", "metic",
@@ -110,6 +146,8 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     doubled or changed, or two that changed places. A key of real words means what it says. What guards is
     looked for more loosely: one slip from SHA256 is no other digest, `Trusted Keys` no key of one's own.
     """
+    if (plain := plain_letters(label)) != label and (row := find_field(owner, plain)):
+        return row
     wrong = key_name(label)
     sought = {"metadata": ("digest", "key"), "model": ("bytes",)}.get(owner, ())
     rows = (row for row in FIELDS if row.owner == owner or row.kind in sought)

@@ -12,23 +12,30 @@ from typing import Any
 
 from rexnet_hub.addresses import HUB_FILE
 from rexnet_hub.index.fields import BOUNDS, FIELDS, Field
+from rexnet_hub.index.reading.values import ARXIV, MOST, PAGE
 from rexnet_hub.keys import SIGNER_PATTERN
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 #: The problems that the schema sees too: a test holds the two together.
 SCHEMA_CODES = frozenset(
-    {"wrong-kind", "out-of-range", "unit-confusion", "not-a-url", "missing-name", "digest-as-number"}
+    {
+        *("wrong-kind", "out-of-range", "unit-confusion", "not-a-url", "page-as-weights", "missing-name"),
+        "digest-as-number",
+    }
 )
 
 _NULL = {"type": "null"}
-_PLAIN = {"type": ["string", "number", "boolean", "null"]}
+#: Not by the types that it may have: to some readers of YAML a date has one of its own.
+_PLAIN = {"not": {"type": ["object", "array"]}}
 _TEXT = {"anyOf": [_PLAIN, {"type": "array", "items": _PLAIN, "minItems": 1, "maxItems": 1}]}
 _NAMED = {"type": "object", "anyOf": [{"required": [word]} for word in ("name", "Name", "type", "Type")]}
 _NUMBER = r"(\d[\d_]*(\.\d*)?|\.\d+)([eE][-+]?\d+)?"
 _WHOLE = r"\d[\d_]*(\.0*)?([eE]\+?\d{1,2})?"
 _UNIT_SPAN = r"(0*(\.\d*)?|0*1(\.0*)?|\d(\.\d*)?[eE]-\d+)"
 _HUNDRED = r"(0*100(\.0*)?|0*\d{1,2}(\.\d*)?|\.\d+)"
-_URL = r"^(file:|https?://([^/?#@\s<>\"]*\.[^/?#@\s<>\"]*|localhost(:\d+)?)([/?#]|$))[^\s<>\"]*$"
+_URL = (
+    r"^(file:|https?://(?![^/?#]*\.\.)([^/?#@\s<>\"]*\.[^/?#@\s<>\"]*|localhost(:\d+)?)([/?#]|$))[^\s<>\"]*$"
+)
 
 
 def _quoted(pattern: str, tail: str = "") -> dict[str, Any]:
@@ -36,8 +43,10 @@ def _quoted(pattern: str, tail: str = "") -> dict[str, Any]:
 
 
 def _number(kind: str, text: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Describe a number: what is no number, NaN, is neither below a bound nor not below it."""
     low, high = BOUNDS[kind]
-    bounds = {word: bound for word, bound in (("minimum", low), ("maximum", high)) if bound is not None}
+    bounds: dict[str, Any] = {"minimum": low, "not": {"exclusiveMaximum": low}}
+    bounds |= {"exclusiveMaximum": MOST} if high is None else {"maximum": high}
     return {"anyOf": [{"type": "number", **bounds, **more}, text, _NULL]}
 
 
@@ -47,7 +56,10 @@ def _ref(name: str) -> dict[str, Any]:
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
-_OF_WEIGHTS = {"anyOf": [_LINK, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]}
+_OF_WEIGHTS = {
+    "anyOf": [_LINK | {"not": {"pattern": PAGE}}, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]
+}
+_ARXIV = {"type": "string", "pattern": f"^{ARXIV}$"}
 _KINDS: dict[str, dict[str, Any]] = {
     "text": _TEXT,
     "path": _TEXT,
@@ -66,7 +78,7 @@ _KINDS: dict[str, dict[str, Any]] = {
     "mapping": {"type": ["object", "string", "number", "boolean", "null"]},
     "sources": {"type": "object"},
     "paths": _PATHS,
-    "paper": {"anyOf": [_LINK, _ref("paper"), _NULL]},
+    "paper": {"anyOf": [_LINK, _ARXIV, _ref("paper"), _NULL]},
     "models": _ref("models"),
     "collections": _ref("models"),
     "metadata": _ref("metadata_or_path"),
@@ -127,7 +139,7 @@ def _mapping(owner: str) -> dict[str, Any]:
 
 def _of(row: Field) -> dict[str, Any]:
     if row.owner == "model" and row.name == "name":
-        word = {"type": ["string", "number", "boolean"], "minLength": 1}
+        word = {"not": {"type": ["object", "array", "null"]}, "minLength": 1}
         return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
     if row.owner == "result" and row.name in ("task", "dataset"):
         return {"anyOf": [*_TEXT["anyOf"], _NAMED]}

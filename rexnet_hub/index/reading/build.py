@@ -12,13 +12,23 @@ from typing import Any
 
 from rexnet_hub.index.codes import make_problem
 from rexnet_hub.index.entry import ATTRIBUTES, Claim, Entry, Location, Paper, PublishedTable, Result, Witness
-from rexnet_hub.index.fields import Field, find_field, find_misspelt, key_name
+from rexnet_hub.index.fields import (
+    Field,
+    find_field,
+    find_misplaced,
+    find_misspelt,
+    find_slip,
+    key_name,
+    plain_letters,
+)
 from rexnet_hub.index.problems import Fix, Flaw, Problem
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.contradictions import check_weights_name
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.index.reading.values import (
+    ARXIV,
     NEVER_EMPTY,
+    is_empty,
     is_null,
     read_scalar,
     reads_as_number,
@@ -35,6 +45,16 @@ _CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
 _NO_TEXT = ("int", "float", "bool", "null", "timestamp")
 _NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
+#: A metric that is a number and something more, or a word for none.
+_NO_METRIC = re.compile(r"[-+]?\d+(?:\.\d+)?[^\d/,;±+()]+|\d+,\d+|none|n/?a|nan|x|[-?]+|todo|tbd", re.I)
+#: Several short items with commas between.
+_SEVERAL = re.compile(r"[^,;]{2,40}(?:[,;]\s+[^,;]{2,40})+")
+#: What names a file if it ends so.
+_LINKED = {
+    "readme": (".md", ".mdx"),
+    "image": (".png", ".jpg", ".jpeg", ".svg", ".gif"),
+    "config": (".py", ".pyi", ".yml", ".yaml", ".json", ".toml", ".gin"),
+}
 
 #: A key that is known: its row, its key node, its value node.
 Pair = tuple[Field | None, Node, Node]
@@ -72,7 +92,7 @@ class Builder:
                 self.report("key-not-text", key, f"the key {key.raw[:60]!r} is not text; quote it", quoted)
                 continue
             self._report_secret(key)
-            row = find_field(owner, key.text)
+            row = find_field(owner, key.text) if key.text == plain_letters(key.text) else None
             name = row.name if row else key.text
             folded = name if row else key_name(name)
             if folded in pairs:
@@ -80,6 +100,10 @@ class Builder:
                 self.report("duplicate-key", key, f"{key.text!r} stands here and on line {line}; keep one")
             elif row is None:
                 self._report_unknown(owner, key, node)
+            is_told = owner == "index" or (row is not None and row.kind in NEVER_EMPTY)
+            if is_empty(value) and not is_told and not value.source.is_json:
+                message = f"{key.text!r} has nothing after it; write null if that is meant"
+                self.report("empty-value", key, message)
             if len(self.problems) > before:
                 self._keep_unread(row or find_misspelt(owner, key.text), key, value, before)
             pairs[folded] = (row, key, value)
@@ -97,8 +121,15 @@ class Builder:
                 is_certain, message = False, f"{near.label} belongs to the model: nobody reads it in Metadata"
             fix = Fix(old=key.raw, new=f"{quote}{near.label}{quote}") if is_certain else None
             self.report("misspelt-key", key, message, fix)
-        elif owner == "model" and (row := find_field("metadata", key.text)):
-            self.report("misplaced-key", key, f"{row.label!r} belongs under Metadata, not here")
+        elif near := find_slip(owner, key.text):
+            fix = Fix(old=key.raw, new=near.label) if key.plain else None
+            self.report(
+                "short-name", key, f"{key.text!r} is read as a metric of its own: write {near.label!r}", fix
+            )
+        elif near := find_misplaced(owner, key.text):
+            whose = {"metadata": "under Metadata", "metrics": "under the Metrics of a result"}.get(near.owner)
+            where = whose or f"beside the {'Dataset' if near.owner == 'result' else 'Name'} of a {near.owner}"
+            self.report("misplaced-key", key, f"{near.label!r} belongs {where}: here nobody reads it")
         elif owner in _CLOSED_OWNERS:
             message = f"{key.text!r} is not a key that the format names here; it is not read"
             self.report("unknown-key", key, message)
@@ -153,6 +184,9 @@ class Builder:
         for note in notes:
             self._report_flaw(node, note)
         if kind == "words":
+            if row is not None and row.owner == "metadata" and _SEVERAL.fullmatch(str(value)):
+                message = f"{value[:80]!r} is one item; of several make a list: [{value[:80]}]"
+                self.report("list-as-text", node, message)
             return None if value is None else (value,)
         return value
 
@@ -172,7 +206,7 @@ class Builder:
         if kind == "numbers":
             return self._numbers(node)
         inner = "text" if kind == "words" else "any"
-        items = [(item, self.value(None, item, inner)) for item in node.items]
+        items = [(item, self.value(None, item, inner)) for item in self.items(node)]
         kept: list[Any] = []
         for item, value in items:
             if kind == "words" and value is not None and value in kept:
@@ -206,8 +240,10 @@ class Builder:
             self._keep_unread(row, key, node, before)
         if value is None:
             return None
-        if owner == "metrics" and row is None and type(value) is int:
-            value = Decimal(value)
+        if owner == "metrics" and row is None:
+            value = Decimal(value) if type(value) is int else value
+            if isinstance(value, str) and _NO_METRIC.fullmatch(value):
+                self.report("metric-as-text", node, f"{value[:60]!r} is no number, so nobody can compare it")
         return Claim(
             field=row.name if row else key.text,
             label=key.text,
@@ -222,7 +258,21 @@ class Builder:
         claims = (self.claim(pair, sources, owner) for pair in self.pairs(owner, node).values())
         return {claim.field: claim for claim in claims if claim is not None}
 
+    def items(self, node: Node) -> Iterator[Node]:
+        """List a list's items, and report those in which nothing stands."""
+        for item in node.items:
+            if is_empty(item) and not item.source.is_json:
+                self.report("empty-value", item, "nothing stands in this item; delete it, or write null")
+            yield item
+
     # Models and collections
+
+    def part(self, kind: str, node: Node) -> Entry:
+        """Build an entry without a name of what a file of its own holds: `metadata`, or `results`."""
+        pair = (None, node, node)
+        if kind == "metadata":
+            return Entry(name="", location=node.location, metadata=self._metadata(pair, _NO_SOURCES))
+        return Entry(name="", location=node.location, results=self._results(pair, _NO_SOURCES))
 
     def entry(self, node: Node, page: Path | None = None) -> Entry | None:
         """Build a model or collection; None when it has no name. `page`: the Markdown page that holds it."""
@@ -279,15 +329,14 @@ class Builder:
                     extra[field] = replace(claim, field=field, label=label, value=value, text="")
 
     def _check_linked(self, rest: dict[str, Claim | None]) -> None:
-        """Report a README or picture that is not there; other text may be the README itself."""
-        endings_of = {"readme": (".md", ".mdx"), "image": (".png", ".jpg", ".jpeg", ".svg", ".gif")}
-        for name, endings in endings_of.items():
+        """Report a README, picture or config that is not there; other text may be the README itself."""
+        for name, endings in _LINKED.items():
             claim = rest.get(name)
             path = "" if claim is None or claim.source == "" else str(claim.value)
             if claim is None or "://" in path or len(path) >= 256 or not path.lower().endswith(endings):
                 continue
             if not self._exists(claim.location.file.parent, path):
-                message = f"there is no file {path!r} beside this file or under the root"
+                message = f"there is no file {path!r} beside this file, above it or under the root"
                 self.report("missing-file", claim.location, message)
 
     def _metadata(self, pair: Pair | None, sources: Mapping[str, str]) -> dict[str, Claim]:
@@ -309,11 +358,21 @@ class Builder:
             self.refuse(node, "one paper, as a URL or as Title and URL")
             return None
         if node.kind == "scalar":
-            title, url = None, self.value(None, node, "url")
+            title, url = None, self._paper_url(node)
         else:
             values = {claim.field: claim.value for claim in self.claims("paper", node).values()}
             title, url = values.get("title"), values.get("url")
         return Paper(title=title, url=url, location=node.location, source=sources.get(key_name(key.text)))
+
+    def _paper_url(self, node: Node) -> str | None:
+        """Read a paper's address, or its number at arXiv, which the public format's examples have."""
+        match = re.fullmatch(ARXIV, node.text)
+        if match and node.plain and resolve(node.text) == "float":
+            message = f"YAML reads the paper's number {node.text} as a decimal: quote it"
+            self.report("not-a-url", node, message, Fix(old=node.raw, new=f"'{node.raw}'"))
+        if match:
+            return f"https://arxiv.org/abs/{match[1]}"
+        return self.value(None, node, "url")  # type: ignore[no-any-return]
 
     def _witnesses(self, pair: Pair | None) -> tuple[Witness, ...]:
         """Read what other places state of the weights; one that cannot be read leaves the whole unread."""
@@ -347,7 +406,7 @@ class Builder:
         if pair is None or is_null(pair[2]):
             return
         node = pair[2]
-        for item in [node] if node.kind == "mapping" else node.items:
+        for item in [node] if node.kind == "mapping" else self.items(node):
             if item.kind == "mapping":
                 yield item
             elif not (nulls and is_null(item)):

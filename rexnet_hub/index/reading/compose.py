@@ -57,11 +57,30 @@ def compose(source: YamlSource, start: int = 0, end: int | None = None) -> Node 
     try:
         return _Composer(source, start).compose(Loader(text))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise Flaw("not-yaml", what, start + (mark.index if mark else 0)) from None
+        raise _not_yaml(error, text, start) from None
     except yaml.YAMLError as error:
         raise Flaw("not-yaml", str(error).splitlines()[0], start) from None
+
+
+#: What begins a value in quotes, and does not end it on its line.
+_OPEN = re.compile(r"(?:[:\-,\[{][ \t]+|^[ \t]*|[\[{])(?:'(?:[^'\n]|'')*|\"(?:[^\"\\\n]|\\.)*)$", re.M)
+
+
+def _not_yaml(error: yaml.MarkedYAMLError, text: str, start: int) -> Flaw:
+    """Place a mistake at its cause, such as where that begins which is not closed; else where it was seen."""
+    seen, began = error.problem_mark or error.context_mark, error.context_mark
+    what = " ".join(part for part in (error.context, error.problem) if part)
+    if began and not (error.context or "").startswith(("while parsing a block", "while scanning for")):
+        return Flaw("not-yaml", what, start + began.index)
+    place = seen.index if seen else 0
+    line = text.rfind("\n", 0, place)
+    for match in _OPEN.finditer(text, 0, max(line, 0)):
+        quote = re.search("['\"]", match[0])
+        closing = text.find(quote[0], match.end())  # type: ignore[index]
+        if line < closing <= place:
+            what = f"this quote is not closed on its line, and the next one closes it: {what}"
+            return Flaw("not-yaml", what, start + match.start() + quote.start())  # type: ignore[union-attr]
+    return Flaw("not-yaml", what, start + place)
 
 
 class _Composer:

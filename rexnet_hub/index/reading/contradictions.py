@@ -16,6 +16,7 @@ from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.network import entry_options
+from rexnet_hub.index.reading.doubts import find_doubts
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
 from rexnet_hub.index.spellings import HUB_NAMES
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
@@ -62,6 +63,8 @@ def check_entries(
         for witness in collection.witnesses[:1]:
             message = "Witnesses of a collection are of no one file; state them with the model"
             report("unfit-witness", witness.claim.location, message)
+    for code, place, message in find_doubts(entries, collections):
+        report(code, place, message)
 
 
 def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool) -> list[Claim]:
@@ -252,9 +255,6 @@ def _check_result(result: Result, report: Report) -> None:
     for metrics in (result.metrics, *(snapshot.metrics for snapshot in result.snapshots)):
         read = {name: claim for name, claim in metrics.items() if not claim.problem}
         top1, top5 = read.get("top1"), read.get("top5")
-        if top1 is not None and not top1.inherited and 0 < top1.value <= 1 and "%" not in top1.text:
-            report("unit-suspect", top1.location, f"{top1.text} is read as {top1.text} %; is it a fraction?")
         if top1 is not None and top5 is not None and not top5.inherited and top5.value < top1.value:
             message = f"top 5 is {top5.text}, below top 1, which is {top1.text}"
             report("top5-below-top1", top5.location, message)
-    # A number so small that chance would do it is left to whoever measures.

@@ -11,7 +11,7 @@ from typing import Any
 
 from rexnet_hub.errors import FileProblem, UnknownModelError, file_problems
 from rexnet_hub.index.entry import Claim, Entry, Location
-from rexnet_hub.index.fields import key_name
+from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.compose import compose
@@ -37,12 +37,14 @@ class Index:
 
     Attributes:
         library: The library that the models come from, as the first file that says so has it.
+        parts: Metadata and results that stand in a file of their own, each in an entry without a name.
     """
 
     models: tuple[Entry, ...]
     collections: tuple[Entry, ...]
     problems: tuple[Problem, ...]
     library: Claim | None = None
+    parts: tuple[Entry, ...] = ()
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -147,6 +149,7 @@ class _Reader:
         self.builder = Builder(self.problems, self._exists)
         self.models: list[tuple[Node, Path | None]] = []
         self.collections: list[Node] = []
+        self.parts: list[tuple[str, Node]] = []
         self.library: Claim | None = None
         self.taken: set[Path] = set()
         self.stack: list[Path] = []
@@ -222,6 +225,9 @@ class _Reader:
                 yield node
             return
         for block in find_blocks(source.text):
+            if block.is_cut:
+                message = "`-->` ends the comment here, and the index with it; write the arrow otherwise"
+                self.builder.report("cut-comment", source.place(block.end), message)
             try:
                 node = compose(source, block.start, block.end)
             except Flaw as flaw:
@@ -236,10 +242,15 @@ class _Reader:
                 yield node
 
     def _exists(self, folder: Path, path: str) -> bool:
-        """Return whether a path names a file, from the folder that wrote it or from the root."""
+        """Return whether a path names a file: from the folder that wrote it, from the root, or from above.
+
+        Above is the folder whose `configs` the file is in, where the path begins with `configs`.
+        """
+        own, first = folder.absolute(), Path(path).parts[:1]
+        above = [place.parent / path for place in (own, *own.parents) if (place.name,) == first]
         try:
-            return bool(self.files.find(folder, path))
-        except Flaw:
+            return any(file.is_file() for file in above) or bool(self.files.find(folder, path))
+        except (Flaw, OSError, ValueError):
             return False
 
     # Nodes
@@ -248,15 +259,19 @@ class _Reader:
         """Collect the models and collections of a root node; false when it holds none."""
         if root.kind == "list":
             if any(_names(item) & {"task", "metrics"} for item in root.items):
-                return False
-            self._take_models(root, page)
+                self.parts.append(("results", root))
+            else:
+                self._take_models(root, page)
             return bool(root.items)
         names = _names(root)
         if not names & _INDEX_KEYS:
-            is_model = "results" in names or ("name" in names and bool(names & _MODEL_KEYS))
-            if is_model:
-                self.models.append((root, page))
-            return is_model
+            if "results" in names or ("name" in names and names & _MODEL_KEYS):
+                self.models.append((self._complete(root), page))
+            elif "metrics" in names or any(find_field("metadata", name) for name in names):
+                self.parts.append(("results" if "metrics" in names else "metadata", root))
+            else:
+                return False
+            return True
         sections = self.builder.pairs("index", root)
         if "collections" in sections:
             items = self._items("collections", sections["collections"][2])
@@ -283,7 +298,7 @@ class _Reader:
         if node.kind == "mapping":
             return [node]
         if node.kind == "list":
-            return [mapping for item in node.items for mapping in self._items(section, item)]
+            return [mapping for item in self.builder.items(node) for mapping in self._items(section, item)]
         mappings = []
         for root in self._roots(node):
             sections = {key_name(key.text): value for key, value in root.pairs}
@@ -370,16 +385,18 @@ class _Reader:
         collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
         entries = inherit(models, collections, self.builder.report)
-        check_entries(entries, collections, self.builder.report, count_all=count_all)
-        if not entries and not collections and not self.problems:
+        parts = [self.builder.part(*part) for part in self.parts]
+        check_entries(entries, [*collections, *parts], self.builder.report, count_all=count_all)
+        if not entries and not collections and not parts and not self.problems:
             message = "there is no model and no collection here"
             self.builder.report("empty-index", Location(first, 1, 1), message)
-        self.problems.sort(key=lambda problem: (problem.location, problem.code))
+        once = dict.fromkeys(self.problems)  # a part is read by itself, and with the model that names it
         return Index(
             models=tuple(entries),
             collections=tuple(collections),
-            problems=tuple(self.problems),
+            problems=tuple(sorted(once, key=lambda problem: (problem.location, problem.code))),
             library=self.library,
+            parts=tuple(parts),
         )
 
 

@@ -130,11 +130,13 @@ class Block(NamedTuple):
         start: First character; `end` is one past the last.
         kind: `front` for front matter, `marked` for a comment that says `Type: model-index`,
             `likely` for one that only looks like one.
+        is_cut: Whether an arrow on its last line ended it, and what was meant to follows.
     """
 
     start: int
     end: int
     kind: str
+    is_cut: bool = False
 
 
 def find_blocks(text: str) -> list[Block]:
@@ -145,10 +147,11 @@ def find_blocks(text: str) -> list[Block]:
         blocks.append(Block(front.start(1), front.end(1), "front"))
     for start, end in _comments(text, front.end() if front else 0):
         body = text[start:end]
+        is_cut = bool(body.rpartition("\n")[2].strip()) and "-->" in text[end + 3 :].partition("<!--")[0]
         if _MARKED.search(body):
-            blocks.append(Block(start, end, "marked"))
+            blocks.append(Block(start, end, "marked", is_cut))
         elif _LIKELY.search(body):
-            blocks.append(Block(start, end, "likely"))
+            blocks.append(Block(start, end, "likely", is_cut))
     return blocks
 
 

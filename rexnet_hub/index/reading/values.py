@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import difflib
 import re
+import unicodedata
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.reading.source import Node
 from rexnet_hub.layout import find_path_problem
 
+#: No number of a model is as great; the schema has it too.
+MOST = 1e40
 # Short on purpose: no number of a model has more digits, and a long exponent is a bomb.
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]{0,39}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?")
+_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,32}")
 # Not `k`, which of a batch may mean 1024, nor small letters: `m` is a thousandth elsewhere.
 _SCALED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ?([MBGT])")
 # One comma alone may be a decimal one.
@@ -38,6 +43,9 @@ NEVER_EMPTY = {
     "key": "a public key on P-256, P-384 or P-521, in PEM, or IDENTITY@https://ISSUER",
 }
 
+#: A paper by its number at arXiv; the schema has it too.
+ARXIV = r"(?:[Aa]r[Xx]iv:)?(\d{4}\.\d{4,5}(?:v\d{1,2})?)"
+
 _LICENSES = Path(__file__).with_name("licenses.txt").read_text("utf-8").splitlines()
 #: The Hub's id of a licence -> the licence as we write it.
 OUR_LICENSES = {name.lower(): name for line in _LICENSES if line[0] != "#" for name in line.split()}
@@ -46,10 +54,10 @@ _DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 
 
 def as_number(text: str) -> Decimal | None:
-    """Read a decimal that a float can be near to; None for `1e400`, or for more digits than a model needs."""
+    """Read a decimal that a float can be near to; None for `1e-400`, or more digits than a model needs."""
     text = text.strip()
     number = Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
-    is_float = number is not None and math.isfinite(float(number)) and bool(number) == bool(float(number))
+    is_float = number is not None and abs(number) < MOST and bool(number) == bool(float(number))
     return number if is_float else None
 
 
@@ -69,6 +77,7 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     """
     if is_null(node):
         return None
+    notes += _slips(kind, node)
     if kind in _NUMERIC_KINDS:
         return _read_number(kind, node, notes)
     text = node.text
@@ -80,6 +89,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_key(text)
     if kind in ("url", "weights"):
         require_url(text, of_weights=kind == "weights")
+    if kind == "weights" and re.match(PAGE, text):
+        raise _page(node)
     if kind == "path" and "://" not in text and (problem := find_path_problem(text)):
         notes.append(Flaw("unportable-name", f"the path {text[:80]!a} {problem}"))
     if node.plain and node.tag != "str":
@@ -90,12 +101,84 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     return text
 
 
+#: What nobody sees in a text: spaces that are none, joiners, marks of direction.
+_UNSEEN = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
+_CURLY = re.compile("[\u201c-\u201f\u2018-\u201b\u00ab\u00bb].*[\u201c-\u201f\u2018-\u201b\u00ab\u00bb]")
+_TO_COME = re.compile(
+    r"(?:todo|tbd|tba|fixme|xxx+|\?+|coming soon|to be (?:added|announced|released|done))\W*", re.I
+)
+_BASE_8_OR_1000 = re.compile(r"[-+]?(?:0[0-7_]+|[\d_]*_[\d_.]*)")
+_BOOLS = ("yes", "no", "on", "off")
+
+
+def _slips(kind: str, node: Node) -> Iterator[Flaw]:
+    """List what a value of any kind says in a way that is seldom meant."""
+    text = node.text
+    of_address = kind in ("url", "weights", "path")
+    if _UNSEEN.search(text) or (of_address and unicodedata.normalize("NFKC", text) != text):
+        odd = ", ".join(dict.fromkeys(f"U+{ord(letter):04X}" for letter in text if is_odd(letter)))
+        yield Flaw("odd-letters", f"{text[:60]!a} holds {odd}, which looks like another letter or like none")
+    elif _CURLY.fullmatch(text):
+        yield Flaw(
+            "odd-letters", f"{text[:60]} stands in curly quotes, which are part of it; type straight ones"
+        )
+    if not of_address and _TO_COME.fullmatch(text):
+        yield Flaw("still-to-come", f"{text[:40]!r} is no value; write null until there is one")
+    if node.plain and node.tag is None and not node.source.is_json and (other := _read_elsewhere(kind, text)):
+        yield Flaw("read-differently", f"{text[:40]} is read as {other}; write it so that all read the same")
+
+
+def is_odd(letter: str) -> bool:
+    """Return whether a letter cannot be seen, or is another one in full width."""
+    return bool(_UNSEEN.match(letter)) or (letter > "~" and unicodedata.normalize("NFKC", letter) < "\x7f")
+
+
+def _read_elsewhere(kind: str, text: str) -> str:
+    """Return how YAML 1.1 and 1.2 read an unquoted text, where they differ; else nothing."""
+    if kind in _NUMERIC_KINDS and _HEXADECIMAL.fullmatch(text):
+        return "a hexadecimal number by YAML and as text by others"
+    if kind in _NUMERIC_KINDS and _BASE_8_OR_1000.fullmatch(text) and resolve(text) in ("int", "float"):
+        return (
+            "text by YAML 1.2"
+            if "_" in text
+            else f"{int(text, 8)} by YAML 1.1, where a 0 begins an octal number"
+        )
+    if kind != "any":
+        return ""
+    if text.lower() in _BOOLS and resolve(text) == "bool":
+        return "a truth value by YAML 1.1 and as text by YAML 1.2"
+    if resolve(text) in ("int", "float") and ":" in text:
+        return "a number of base 60 by YAML 1.1 and as text by YAML 1.2"
+    if _BASE_8_OR_1000.fullmatch(text) and resolve(text) in ("int", "float"):
+        return "another number, or text, by YAML 1.1 than by YAML 1.2"
+    return "a date by YAML 1.1 and as text by YAML 1.2" if resolve(text) == "timestamp" else ""
+
+
+#: Addresses of pages and folders, where that of a file is meant; the schema has it too.
+PAGE = (
+    r"^https?://(huggingface\.co/([^?#]*/(blob|tree)/|[^/?#]+/?[^/?#]*/?$)"
+    r"|github\.com/([^?#]*/(blob|tree|releases/tag)/|[^/?#]+/?[^/?#]*/?$)"
+    r"|drive\.google\.com/(file/|open|drive/)|pan\.baidu\.com/|1drv\.ms/|arxiv\.org/"
+    r"|[^?#]*(/|\.html?|\.php|\.aspx?)$|[^?#/]*$|[^#]*\?$)"
+)
+
+
+def _page(node: Node) -> Flaw:
+    """Return the flaw of weights at a page's address; the Hub's page of a file names the file too."""
+    text, new = node.text, None
+    if text.startswith("https://huggingface.co/") and text.count("/blob/") == 1:
+        new = _requote(node, text.replace("/blob/", "/resolve/"))
+    what = f"{redact_broken_url(text)!r} is a page or a folder: give the address of the file itself"
+    return Flaw("page-as-weights", what, new=new)
+
+
 def find_license_problem(name: str) -> str | None:
     """Return why the Hub would refuse a licence, and what it has in its place; None if it would not."""
     if name.lower() in OUR_LICENSES:
         return None
     near = "-".join(name.lower().split()).removesuffix("-only").removesuffix("-or-later")
-    return f"the Hub has no licence {name[:80]!r}; it has {OUR_LICENSES.get(near, 'other')}"
+    close = [near] if near in OUR_LICENSES else difflib.get_close_matches(near, OUR_LICENSES, 1)
+    return f"the Hub has no licence {name[:80]!r}; it has {OUR_LICENSES[close[0]] if close else 'other'}"
 
 
 def find_dataset_problem(name: str) -> str | None:
@@ -110,9 +193,16 @@ def is_null(node: Node) -> bool:
     return node.kind == "scalar" and node.plain and node.value in ("", "~", "null", "Null", "NULL")
 
 
+def is_empty(node: Node) -> bool:
+    """Return whether nothing stands where a value could; `null` would say that this is meant."""
+    return node.kind == "scalar" and node.plain and not node.value
+
+
 def _read_number(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text.strip()
     bare = text.removesuffix("%").strip() if kind in ("percent", "fraction") else text
+    if node.plain and _HEXADECIMAL.fullmatch(bare):
+        bare = text = str(int(bare, 16))
     number, wrong = as_number(bare), f"expected {_KIND_NAMES[kind]}, found {text[:60]!r}"
     if number is None:
         raise Flaw("wrong-kind", wrong, new=_whole(kind, node))
@@ -259,7 +349,8 @@ def require_url(text: str, *, of_weights: bool = False) -> None:
         raise Flaw("not-a-url", f"{shown} is not a URL: its host cannot be read") from None
     if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
         raise Flaw("not-a-url", f"{shown} is not a URL; expected is one such as https://host/name.pth")
-    if parts.scheme != "file" and "." not in (parts.hostname or "") and parts.hostname != "localhost":
+    host = parts.hostname or ""
+    if parts.scheme != "file" and ("." not in host or ".." in host) and host != "localhost":
         raise Flaw("not-a-url", f"{shown} names no host")
     is_file = parts.scheme == "file"
     if (is_file and "?" in text) or ((is_file or of_weights) and "#" in text):

@@ -1,0 +1,110 @@
+"""Small files that were once read without a word, or refused wrongly, get their right answer."""
+
+from pathlib import Path
+
+import pytest
+
+from rexnet_hub.cli import main
+from rexnet_hub.index import load_index
+
+DATA = Path(__file__).resolve().parents[1] / "data/index_cases"
+#: For each file its problems, each a line and a code, and how many models, collections and parts it has.
+CASES = {
+    "arrow.md": ("8 cut-comment", 1, 0, 0),
+    "bare_model.yml": ("", 1, 0, 0),
+    "card_metrics_mapping.md": ("7 hub-metadata, 7 unit-suspect", 1, 0, 0),
+    "card_model_index_underscore.md": ("2 hub-metadata, 7 hub-metadata, 7 unit-suspect", 1, 0, 0),
+    "chance.yml": (
+        "7 unlikely-number, 9 unlikely-number, 9 read-differently, 9 read-differently, 9 unknown-word, "
+        "10 refused-by-hub, 11 page-as-weights, 12 missing-file, 16 unlikely-number, 18 empty-value, "
+        "19 empty-value",
+        3, 0, 0,
+    ),
+    "crossfile_main.yml": ("6 foreign-collection", 2, 2, 0),
+    "meta.yml": ("", 0, 0, 1),
+    "misplaced.yml": ("5 misplaced-key, 6 misplaced-key, 10 misplaced-key, 11 misplaced-key", 1, 0, 0),
+    "nearkeys.yml": ("", 2, 0, 0),
+    "only_collections.yml": ("", 0, 1, 0),
+    "results.yml": ("", 0, 0, 1),
+    "unclosed.yml": ("3 not-yaml", 0, 0, 0),
+    "x.yml": ("", 1, 1, 0),
+    "y.yml": ("6 missing-collection", 1, 1, 0),
+}  # fmt: skip
+
+
+def test_every_file_is_listed():
+    """No file lies there without its answer."""
+    assert sorted(CASES) == sorted(file.name for file in DATA.iterdir())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_file_gets_its_answer(name):
+    """The problems stand at their lines, and what can be read is read."""
+    index = load_index(DATA / name)
+    problems, *counts = CASES[name]
+
+    assert ", ".join(f"{p.location.line} {p.code}" for p in index.problems) == problems
+    assert [len(index.models), len(index.collections), len(index.parts)] == counts
+
+
+def test_a_model_of_three_files_is_whole():
+    """Metadata and results that a bare model names by path are its own."""
+    (entry,) = load_index(DATA / "bare_model.yml").models
+
+    assert entry.value("epochs") == 400
+    assert str(entry.metric("top1").value) == "77.86"
+
+
+@pytest.mark.parametrize("name", ["meta.yml", "results.yml", "only_collections.yml"])
+def test_a_part_alone_is_checked(capsys, name):
+    """A file that is a part of models is something to check: it ends well, and says what it was."""
+    assert main(["validate", str(DATA / name)]) == 0
+    assert capsys.readouterr().err == "0 models, 1 parts of models, 0 errors, 0 warnings\n"
+
+
+def test_what_is_wrong_in_a_part_is_said(read, codes):
+    """Its values are checked as a model's are."""
+    assert codes(read("Epochs: many\nParameters: 0\n")) == ["wrong-kind", "unlikely-number"]
+    assert codes(read("- {Task: a, Dataset: b, Metrics: {Top 1 Accuracy: 0.95%}}\n")) == ["unlikely-number"]
+
+
+def test_a_part_that_a_model_names_is_said_once(read, codes):
+    """Read by itself and with its model, it has each problem once."""
+    index = read("Name: a\nMetadata: m.yml\n", **{"m.yml": "Epochs: many\n"})
+
+    assert codes(index) == ["wrong-kind"]
+
+
+@pytest.mark.parametrize("paper", ["'1404.5997'", "arXiv:1404.5997", "'1404.5997v2'"])
+def test_a_number_at_arxiv_is_a_paper(read, codes, paper):
+    """A paper may be given by its number alone, as in the format's own examples."""
+    index = read(f"Models:\n- Name: a\n  Paper: {paper}\n")
+
+    assert codes(index) == []
+    assert index.models[0].paper.url.startswith("https://arxiv.org/abs/1404.5997")
+
+
+#: Texts whose parser stops lines after the mistake, and the line of the mistake.
+BROKEN = {
+    "a quote never closed": ("A: 1\nB: 'x\nC: 2\nD: 3\n", 2),
+    "a quote that a later one closes": ("A: 1\nB: 'x\nC: 2\nD: 'y'\nE: 3\n", 2),
+    "a double quote that a later one closes": ('A: 1\nB: "x\nC: 2\nD: "y"\nE: 3\n', 2),
+    "a quote in a list": ("A:\n- 'x\n- y\n- 'z'\n", 2),
+    "a bracket": ("A: 1\nB: [x, y\nC: 2\nD: 3\n", 2),
+    "a brace": ("A: 1\nB: {x: y\nC: 2\nD: 3\n", 2),
+    "a key without its colon": ("A: 1\nB 2\n\n\nC: 3\n", 2),
+    "an alias without a name": ("A: 1\nB: *\nC: 3\n", 2),
+    "a line too far left": ("A:\n    B: 1\n  C: 2\n", 3),
+    "a tab": ("A:\n\tB: 1\n", 2),
+    "two colons": ("A: 1\nB: c: d\n", 2),
+    "a long text that is closed, before": ("A: 'x\n  y'\nB: [z\nC: 2\n", 3),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_syntax_error_is_placed_at_its_cause(read, case):
+    """The line is that of the mistake, not the one where the parser could not go on."""
+    text, line = BROKEN[case]
+    (problem,) = read(text).problems
+
+    assert (problem.code, problem.location.line) == ("not-yaml", line)
