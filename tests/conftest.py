@@ -3,6 +3,7 @@
 import itertools
 import os
 import secrets
+import shutil
 import socket
 import sys
 
@@ -40,7 +41,11 @@ def _own_draws():
 def _own_cache(monkeypatch, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp() / f"cache-{next(NUMBERS)}"  # made by whoever writes there
     monkeypatch.setenv("REXNET_HUB_CACHE", str(folder))
-    monkeypatch.setenv("XDG_STATE_HOME", str(folder.with_name(f"{folder.name}-state")))
+    state = folder.with_name(f"{folder.name}-state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    yield
+    for place in (folder, state):
+        shutil.rmtree(place, ignore_errors=True)  # thousands of tests would keep gigabytes
 
 
 @pytest.fixture
@@ -116,8 +121,6 @@ def staged(standins, tmp_path_factory):
 @pytest.fixture
 def repo(staged, tmp_path):
     """A staged repo of rexnet_100 that a test may change."""
-    import shutil
-
     return shutil.copytree(staged, tmp_path / "rexnet_100")
 
 
@@ -136,8 +139,6 @@ def picture(tmp_path_factory):
 @pytest.fixture(scope="session")
 def few_images(picture, tmp_path_factory):
     """A part of a validation set: one picture for each of three classes."""
-    import shutil
-
     from rexnet_hub.imagenet.data.classes import read_classes
 
     root = tmp_path_factory.mktemp("few")
