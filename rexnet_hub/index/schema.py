@@ -57,7 +57,10 @@ def _ref(name: str) -> dict[str, Any]:
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
 _OF_WEIGHTS = {
-    "anyOf": [_LINK | {"not": {"pattern": PAGE}}, {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}]
+    "anyOf": [
+        _LINK | {"not": {"pattern": PAGE}},
+        {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"},
+    ]
 }
 _ARXIV = {"type": "string", "pattern": f"^{ARXIV}$"}
 _KINDS: dict[str, dict[str, Any]] = {
@@ -90,8 +93,20 @@ _KINDS: dict[str, dict[str, Any]] = {
 _KINDS["numbers"]["items"] = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _quoted(_UNIT_SPAN)]}
 
 
+_WORD = {"not": {"type": ["object", "array", "null"]}, "minLength": 1}
+_WORDED = {"anyOf": [*_TEXT["anyOf"], _NAMED]}
+#: What one field holds otherwise than others of its kind.
+_OWN_KINDS: dict[str, dict[str, Any]] = {
+    "model_name": {"anyOf": [_WORD, {"type": "array", "items": _WORD, "minItems": 1, "maxItems": 1}]},
+    "model_weights": {"anyOf": [_OF_WEIGHTS, _ref("weights_link"), _NULL]},
+    "result_task": _WORDED,
+    "result_dataset": _WORDED,
+    "link": {"anyOf": [_LINK, _NULL]},
+}
+
+
 def build_schema() -> dict[str, Any]:
-    """Build the schema: plain JSON, draft 2020-12."""
+    """Build the schema: plain JSON, of draft 7, which every editor reads, and later ones take."""
     owners = {owner: _mapping(owner) for owner in {row.owner: None for row in FIELDS} if owner != "index"}
     owners["model"]["anyOf"] = [{"required": [spelling]} for spelling in ("Name", "name", "NAME")]
     owners["metrics"]["additionalProperties"] = {}
@@ -108,13 +123,18 @@ def build_schema() -> dict[str, Any]:
     for name, item in (("snapshots", _ref("snapshot")), ("witnesses", _ref("witness"))):
         lists[name] = {"anyOf": [item, {"type": "array", "items": item}, _NULL]}
     owners["snapshot"]["anyOf"] = [{"required": [spelling]} for spelling in ("URL", "url", "Url")]
+    owners["snapshot"]["properties"]["URL"] = _LINK
     owners["snapshot"]["patternProperties"][f"^({_any_case('URL')})$"] = _LINK
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Model index",
         "description": "What is published about each model of a zoo.",
         **_mapping("index"),
-        "$defs": {**owners, **lists},
+        "$defs": {
+            **owners,
+            **lists,
+            **{f"kind_{kind}": what for kind, what in (_KINDS | _OWN_KINDS).items()},
+        },
     }
 
 
@@ -124,30 +144,26 @@ def render_schema() -> str:
 
 
 def _mapping(owner: str) -> dict[str, Any]:
-    """Describe a mapping: each label for completion, each spelling for checking."""
+    """Describe a mapping: each label for completion, and once more in each spelling: editors read either."""
     rows = [row for row in FIELDS if row.owner == owner]
     units = {row.label: f" ({row.unit})" if row.unit else "" for row in rows}
     return {
         "type": "object",
-        "properties": {row.label: {"description": row.meaning + units[row.label]} for row in rows},
+        "properties": {
+            row.label: {"description": row.meaning + units[row.label], **_ref(_kind(row))} for row in rows
+        },
         "patternProperties": {
-            f"^({'|'.join(_any_case(label) for label in (row.label, *row.aliases))})$": _of(row)
+            f"^({'|'.join(_any_case(label) for label in (row.label, *row.aliases))})$": _ref(_kind(row))
             for row in rows
         },
     }
 
 
-def _of(row: Field) -> dict[str, Any]:
-    if row.owner == "model" and row.name == "name":
-        word = {"not": {"type": ["object", "array", "null"]}, "minLength": 1}
-        return {"anyOf": [word, {"type": "array", "items": word, "minItems": 1, "maxItems": 1}]}
-    if row.owner == "result" and row.name in ("task", "dataset"):
-        return {"anyOf": [*_TEXT["anyOf"], _NAMED]}
-    if row.name == "weights":
-        return {"anyOf": [_OF_WEIGHTS, _ref("weights_link"), _NULL]}
-    if row.kind == "url" and row.owner != "model":
-        return {"anyOf": [_LINK, _NULL]}
-    return _KINDS[row.kind]
+def _kind(row: Field) -> str:
+    """Name the definition of what a field holds, where it stands."""
+    own = f"{row.owner}_{row.name}"
+    is_plain_url = row.kind == "url" and row.owner != "model"
+    return f"kind_{own if own in _OWN_KINDS else 'link' if is_plain_url else row.kind}"
 
 
 def _any_case(label: str) -> str:
