@@ -4,12 +4,14 @@ import itertools
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test process for each core
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us with & has it ignored
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
 
