@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rexnet_hub.errors import FileProblem, MismatchError, RepoError, file_problems
 from rexnet_hub.index import Index, Lock
-from rexnet_hub.layout import ALL_FILES, RELEASED_FOLDER, REPOS_FOLDER, is_file_name, receipt_of
+from rexnet_hub.layout import RELEASED_FOLDER, REPOS_FOLDER, is_file_name, is_repo_file, receipt_of
 from rexnet_hub.locate import find_places
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.weights.digest import digest_file
@@ -104,7 +104,7 @@ def _is_ours(place: Path, names: re.Pattern[str], inside: list[Path]) -> bool:
         if is_released and file.parent == place and names.fullmatch(file.name) and _is_folder(file):
             continue  # named by the digest of the first fetch
         name = left[1] if (left := _LEFT.fullmatch(file.name)) else file.name
-        if not _is_file(file) or not (is_file_name(name) if is_released else name in ALL_FILES):
+        if not _is_file(file) or not (is_file_name(name) if is_released else is_repo_file(name)):
             return False
     return True
 

@@ -1,25 +1,32 @@
-"""Evaluate models on labelled images, and compare with their claims."""
+"""Evaluate models on labelled images, compare with claims, fill the lock."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import UsageError, refuse_unused
+from rexnet_hub.errors import UsageError, file_problems, refuse_unused
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
-from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION
-from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION, read_file
+from rexnet_hub.imagenet.evidence.record import Record, predictions_of, recount
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import IMAGENET_CLASSES
+from rexnet_hub.index.lock import MeasuredEvaluation, find_evidence_dir
 from rexnet_hub.index.scores import list_scores
+from rexnet_hub.index.spellings import is_same_place
 from rexnet_hub.locate import find_repo, name_of
+from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify import Finding
 from rexnet_hub.verify.checks import is_run_of, judge_run
 from rexnet_hub.verify.evidence import Evidence
+from rexnet_hub.verify.files import require_run_of
 from rexnet_hub.weights.digest import digest_file
+from rexnet_hub.whole_files import write_whole
 
 
 def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None) -> ModelUnderTest:
@@ -76,3 +83,39 @@ def compare_with_claims(entry: Entry, record: Record) -> tuple[Finding, ...]:
     scores = (score for score in list_scores(entry) if is_run_of(record, score))
     readable = ((score, score.claim) for score in scores if score.claim and not score.claim.problem)
     return tuple(judge_run(evidence, score, claim, record) for score, claim in readable)
+
+
+def enter_records(entry: Entry, measured: Measured, files: Sequence[Path], *, repo: Path | None) -> Measured:
+    """Enter runs into what the lock has of a model, and keep their evidence beside the lock.
+
+    A run takes the place of an earlier one on the same data set and split.
+
+    Args:
+        files: Records, each with its predictions beside it.
+        repo: The folder whose weights were evaluated; without it, the lock states them.
+
+    Raises:
+        RecordError: A record does not agree with its predictions, or is not of this model's weights, classes
+            and input, or is no accuracy; nothing was written.
+    """
+    there = None if repo is None else read_repo(repo)
+    evidence = Evidence(entry=entry, checkpoint=None, repo=there, measured=measured, records=())
+    for file, record in [(file, recount(file)) for file in files]:
+        require_run_of(evidence, record)
+        data = [read_file(each) for each in (file, predictions_of(file))]
+        run = MeasuredEvaluation(
+            record_sha256=hashlib.sha256(data[0]).hexdigest(),
+            dataset=record.benchmark.dataset,
+            split=record.benchmark.split,
+            images=record.images,
+            top1_count=record.top1_count,
+            top5_count=record.top5_count,
+        )
+        folder = find_evidence_dir()
+        with file_problems(folder, "cannot be written"):
+            folder.mkdir(exist_ok=True)
+        for name, content in zip(run.file_names, data, strict=True):
+            write_whole(folder / name, content)
+        others = (other for other in measured.evaluations if not is_same_place(other.place, run.place))
+        measured = replace(measured, evaluations=(*others, run))
+    return measured

@@ -26,12 +26,17 @@ STATEMENT_FILE = "statement.json"
 SIGNATURE_FILE = "model.sig"
 SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 ALL_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
+# Of a measured one, two more for each evaluation: its record and predictions, named by the record's SHA-256.
+RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
+_EVIDENCE = re.compile(r"evaluation-[0-9a-f]{16}(?:\.record\.json|\.predictions)")
 SIGNED_BESIDE = (CARD_FILE, LICENSE_FILE, *SIGNATURE_FILES)  # what a load needs only to check that
 
 # Of a zoo: the folder of its index, or one file beside its other files.
 INDEX_FOLDER = "model_index"
 ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
 LOCK_FILE = "lock.json"
+# Beside the lock: the record and predictions of each evaluation that it states, named as in a repo.
+EVIDENCE_FOLDER = "evidence"
 
 # Of the cache: released files by their digests, and the repos that were made of them.
 RELEASED_FOLDER, REPOS_FOLDER = "released", "repos"
@@ -91,6 +96,22 @@ def receipt_of(weights: Path) -> Path:
 def labels_of(index_file: Path, name: str) -> Path:
     """Return the file, beside an index's, of the names of a model's classes, where they are its alone."""
     return index_file.with_name(f"{name}.{LABELS_FILE}")
+
+
+def evidence_names(record_sha256: str) -> tuple[str, str]:
+    """Return what an evaluation's record and predictions are called, beside the lock and in a repo."""
+    stem = f"evaluation-{record_sha256[:16]}"
+    return stem + RECORD_SUFFIX, stem + PREDICTIONS_SUFFIX
+
+
+def is_evidence(name: str) -> bool:
+    """Return whether a file is called as an evaluation's record or predictions."""
+    return _EVIDENCE.fullmatch(name) is not None
+
+
+def is_repo_file(name: str) -> bool:
+    """Return whether a repo of ours may hold a file of this name."""
+    return name in ALL_FILES or is_evidence(name)
 
 
 _chosen_index: ContextVar[Path | None] = ContextVar("chosen_index", default=None)

@@ -14,9 +14,11 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 from rexnet_hub.cli import build_parser
 from rexnet_hub.errors import RexnetHubError
+from rexnet_hub.imagenet.data.dataset import read_file
+from rexnet_hub.imagenet.evidence.record import require_counted
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import read_lock
-from rexnet_hub.layout import chosen_index, find_index_above, find_index_dir
+from rexnet_hub.index.lock import find_evidence_dir, read_lock
+from rexnet_hub.layout import EVIDENCE_FOLDER, chosen_index, find_index_above, find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 from rexnet_hub.terminal import printable
@@ -29,13 +31,21 @@ def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
 
     What `validate` calls an error in the index is a warning of the build, which a strict one does not pass.
     """
-    index = load_index()
+    index, lock = load_index(), read_lock()
     for problem in index.errors:
         log.warning("%s", printable(str(problem)))
-    return render_site(index.models, read_lock()) | {
+    require_counted(lock)
+    return render_site(index.models, lock) | {
         "reference/command-line.md": render_command_line(build_parser()),
         "decisions/index.md": render_decisions(decisions),
     }
+
+
+def read_evidence() -> dict[str, bytes]:
+    """Read the record and predictions of each measured accuracy, by the path that the pages link."""
+    runs = (run for measured in read_lock().models.values() for run in measured.evaluations)
+    names = (name for run in runs for name in run.file_names)
+    return {f"{EVIDENCE_FOLDER}/{name}": read_file(find_evidence_dir() / name) for name in names}
 
 
 class Options(Config):
@@ -57,7 +67,7 @@ class RexnetHubPlugin(BasePlugin[Options]):
         decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
         try:
             with chosen_index(_find_index(config)):
-                pages = render_pages(decisions)
+                pages: dict[str, str | bytes] = {**render_pages(decisions), **read_evidence()}
         except RexnetHubError as error:
             raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
         for path, content in pages.items():

@@ -45,9 +45,7 @@ from rexnet_hub.keys import (
     read_signer,
 )
 from rexnet_hub.layout import (
-    ALL_FILES,
     CONFIG_FILE,
-    LICENSE_FILE,
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
@@ -57,6 +55,7 @@ from rexnet_hub.layout import (
     find_cache_dir,
     find_state_dir,
     find_trust_config,
+    is_repo_file,
 )
 from rexnet_hub.records import Count, Sha256, parse_record
 from rexnet_hub.repo.config import read_config
@@ -182,7 +181,7 @@ def verify_signature(
     trusted = read_signer(signer)
     statement, _ = _read_signed(folder, trusted)
     plain = {path.name: path.is_file() and not path.is_symlink() for path in folder.iterdir()}
-    expected = {*REPO_FILES, *SIGNATURE_FILES, *(statement.files.keys() & {LICENSE_FILE})}
+    expected = {*REPO_FILES, *SIGNATURE_FILES, *filter(is_repo_file, statement.files)}
     if odd := sorted(plain.items() ^ dict.fromkeys(expected, True).items()):
         names = ", ".join(dict(odd))
         raise SignatureProblem(folder, f"is not the {len(expected)} plain files of a signed repo: {names}")
@@ -413,7 +412,7 @@ def find_damage(folder: Path) -> str | None:
         wrong = [
             printable(name)
             for name in sorted({*stated, *REPO_FILES, STATEMENT_FILE})
-            if name not in ALL_FILES or digest_file(folder / name).sha256 != stated.get(name)
+            if not is_repo_file(name) or digest_file(folder / name).sha256 != stated.get(name)
         ]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, FileProblem):
         return f"{SIGNATURE_FILE} is damaged, or a file that it is of cannot be read"

@@ -1,10 +1,11 @@
 """Re-check a repo with the standard library alone.
 
-    python witness.py FOLDER [--weights-sha256 DIGEST]
+    python witness.py FOLDER|RECORD [--weights-sha256 DIGEST]
 
 A second opinion, on purpose without a line of the rest of this project: it reads the safetensors
 header on its own, digests the file and every tensor, counts, and compares all of it with
 `receipt.json`, `config.json` and, in a signed repo, `statement.json` (whose signature it cannot check).
+The accuracy in each record is counted again from the predictions beside it; a record alone is enough.
 Exit 0: everything holds. 1: something does not, or nothing states the config, and is named. 2: misused.
 """
 
@@ -16,10 +17,10 @@ import json
 import math
 import struct
 import sys
+from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # As a header says it: as torch says it, and the bytes of an item.
 DTYPES = {
@@ -35,8 +36,7 @@ MAX_JSON_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A tensor as the header says it; offsets count from the end of the header."""
 
     name: str
@@ -46,8 +46,7 @@ class Tensor:
     end: int
 
 
-@dataclass(frozen=True)
-class Weights:
+class Weights(NamedTuple):
     """The weights, as they were read."""
 
     sha256: str
@@ -69,26 +68,27 @@ class Unsound(Exception):  # noqa: N818 - says what a file is
 def main(words: list[str] | None = None) -> int:
     """Check a folder and print each thing that does not hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("place", type=Path, metavar="FOLDER|RECORD")
     parser.add_argument("--weights-sha256", metavar="DIGEST", help="what the weights must be")
     args = parser.parse_args(words)
+    held: list[str] = []
     try:
-        weights = read_and_digest(args.folder / "model.safetensors")
-        wrong = list(check(args.folder, weights, args.weights_sha256))
+        if args.place.is_file():
+            wrong = list(check_evidence(args.place, args.weights_sha256, held))
+        else:
+            weights = read_and_digest(args.place / "model.safetensors")
+            wrong = list(check(args.place, weights, args.weights_sha256, held))
+            tensors = f"{len(weights.tensors)} tensors, {weights.parameters} parameters"
+            held.append(f"{args.place}: holds: {tensors}, sha256 {weights.sha256}")
     except Unsound as error:
-        weights, wrong = None, [str(error)]
-    for problem in wrong:
+        wrong = [str(error)]
+    for problem in wrong or held:
         print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem))
-    if weights and not wrong:
-        print(
-            f"{args.folder}: holds: {len(weights.tensors)} tensors, {weights.parameters} parameters, "
-            f"sha256 {weights.sha256}"
-        )
     return 1 if wrong else 0
 
 
-def check(folder: Path, weights: Weights, sha256: str | None) -> Iterator[str]:
-    """List each thing that does not hold."""
+def check(folder: Path, weights: Weights, sha256: str | None, held: list[str]) -> Iterator[str]:
+    """List each thing that does not hold; what was counted and holds is added to the last argument."""
     if sha256 is not None and sha256.lower() != weights.sha256:
         yield f"model.safetensors: sha256 is {weights.sha256}, given was {sha256}"
     receipt = _read_json(folder / "receipt.json")
@@ -102,6 +102,36 @@ def check(folder: Path, weights: Weights, sha256: str | None) -> Iterator[str]:
     yield from check_classifier(_read_json(folder / "config.json"), weights)
     if (folder / "statement.json").exists():
         yield from check_statement(folder, _read_json(folder / "statement.json"), weights)
+    for record in sorted(folder.glob("*.record.json")):
+        yield from check_evidence(record, weights.sha256, held)
+
+
+def check_evidence(file: Path, weights_sha256: str | None, held: list[str]) -> Iterator[str]:
+    """Count a record's predictions again: a line of JSON, labels, five classes an image, a SHA-256."""
+    record, answers = _read_json(file), file.with_name(file.name.replace(".record.json", ".predictions"))
+    digest, size_bytes = _digest(answers)
+    with answers.open("rb") as stream:
+        line, numbers = stream.readline(MAX_JSON_BYTES), array("H")
+        try:
+            head = json.loads(line, object_pairs_hook=_no_twins)
+            images = head["images"]
+            numbers.fromfile(stream, 6 * images)
+        except (ValueError, TypeError, KeyError, EOFError, OverflowError, RecursionError) as error:
+            raise Unsound(f"{answers}: is no predictions file: {str(error)[:100]}") from None
+        end = stream.read()
+    if end.hex() != _digest(answers, 0, size_bytes - 32)[0]:
+        yield f"{answers.name}: is damaged: it does not end with the digest of the rest"
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    labels, classes = numbers[:images], numbers[images:]
+    right = [sum(a == b for a, b in zip(labels, classes[at::5], strict=True)) for at in range(5)]
+    found = {"top1_count": right[0], "top5_count": sum(right), "predictions_sha256": digest}
+    found |= {key: head.get(key) for key in ("images", "model", "manifest_sha256", "tensors_sha256")}
+    found |= {"weights_sha256": weights_sha256} if weights_sha256 else {}
+    for key, value in found.items():
+        if record.get(key) != value:
+            yield f"{file.name}: {key} is {record.get(key)}, found {value}"
+    held.append(f"{file.name}: holds: {right[0]} and {sum(right)} of {images} images of {record.get('data')}")
 
 
 def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:

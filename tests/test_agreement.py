@@ -7,7 +7,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from runs import made_up_run
+from runs import bear_out, made_up_run
 
 from rexnet_hub.agreement import MEANINGS, Standing, compare
 from rexnet_hub.cli import main
@@ -253,7 +253,7 @@ def test_the_lock_is_checked_against_the_claims(tmp_path, monkeypatch, capsys):
     )
     released = MeasuredFile(sha256=64 * "c", size_bytes=19417553)
     lock = read_lock(tmp_path / "lock.json")
-    measured = replace(lock.of("net"), evaluations=(run,), released=released)
+    measured = bear_out(tmp_path, "net", replace(lock.of("net"), evaluations=(run,), released=released))
     write_lock(lock.with_model("net", measured), tmp_path / "lock.json")
 
     assert main(["lock", "--check"]) == 1

@@ -18,6 +18,7 @@ import torch
 from entries import INPUT
 from PIL import Image
 from receipts import retell
+from runs import state_run
 
 from rexnet_hub.auto import create_model, read_weights
 from rexnet_hub.errors import IndexReadError, RexnetHubError
@@ -29,7 +30,6 @@ from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.index import Measured, load_index
 from rexnet_hub.index.lock import (
     Lock,
-    MeasuredEvaluation,
     MeasuredHub,
     Publication,
     read_lock,
@@ -41,7 +41,7 @@ from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model, measure_released, measure_weights
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import find_entry_of, read_repo
-from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
+from rexnet_hub.verify import FALSE, HOLDS, verify_model
 from rexnet_hub.verify.checks import check_config
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.files import check_records
@@ -67,7 +67,7 @@ INPUT
 
 ALL = "verify lock load"
 SOURCE = "verify lock: a load reads the weights, of whose source the index has its own statements"
-COUNTED = "verify: only a run can be compared with the numbers of a run"
+COUNTED = ALL  # what the record beside the lock does not say is no lock that anybody reads
 PLACE = "lock: it says where to look; what is there is checked by its digests"
 DERIVED = "lock: no file is read by it; it is counted anew each time"
 COLUMN = "verify: whoever has the released file converts it anew; a load reads the converted bytes"
@@ -94,7 +94,7 @@ LOCK = {
     "published.commit": PLACE,
     "published.weights_sha256": PLACE,
     "published.tag": PLACE,
-    "evaluations.record_sha256": ": another run is no lie; without its own it is not measured",
+    "evaluations.record_sha256": COUNTED,
     "evaluations.dataset": COUNTED,
     "evaluations.split": COUNTED,
     "evaluations.images": COUNTED,
@@ -151,6 +151,14 @@ RECORD = (
 )  # fmt: skip
 
 
+#: What of a record is also found where no lock states it: by its predictions, or by the model that it is of.
+JUDGED = {name for name in RECORD if name.startswith("preprocessing.")} | {
+    *("model", "weights_sha256", "fingerprint", "tensors_sha256", "top1_count", "top5_count", "images"),
+    *("unreadable", "manifest_sha256", "predictions_sha256", "machine.device_type", "machine.dtype"),
+    *(f"benchmark.{name}" for name in ("dataset", "split", "num_classes", "labels_sha256")),
+}
+
+
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory):
     """A model that is no stand-in, with every file of it, true in all."""
@@ -169,7 +177,7 @@ def zoo(tmp_path_factory):
     entry = load_index(folder / "index.yml").find("net")
     repo = write_staged(entry, checkpoint, folder / "net")
     images = read_dataset(pictures(folder), allow_subset=True)
-    (record,) = evaluate_models([ready_model("net", str(repo.folder))], images, out_dir=folder)
+    evaluate_models([ready_model("net", str(repo.folder))], images, out_dir=folder)
     measured = measure_model(entry, checkpoint=checkpoint, repo=repo.folder)
     assert measured.safetensors is not None
     hub = {"repo_id": "a/b", "commit": "c" * 40, "tag": "v1"}
@@ -179,16 +187,7 @@ def zoo(tmp_path_factory):
         released=replace(measured.released, fingerprint=measured.safetensors.fingerprint),
         hub=MeasuredHub(**hub),
         published=(Publication(date="2026-01-01", weights_sha256=sha256, **hub),),
-        evaluations=(
-            MeasuredEvaluation(
-                record_sha256=hashlib.sha256(render_record(record).encode()).hexdigest(),
-                dataset="ImageNet",
-                split="validation",
-                images=record.images,
-                top1_count=record.top1_count,
-                top5_count=record.top5_count,
-            ),
-        ),
+        evaluations=(state_run(folder, folder / "net.record.json"),),
     )
     return {
         "entry": entry,
@@ -216,6 +215,7 @@ def truth(zoo, tmp_path, monkeypatch):
     folder = shutil.copytree(zoo["repo"], tmp_path / "net")
     for file in zoo["record"].parent.glob("net.*"):
         shutil.copy(file, tmp_path)
+    shutil.copytree(zoo["record"].parent / "evidence", tmp_path / "evidence")
     shutil.copy(zoo["entry"].location.file, tmp_path / "index.yml")
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
     return {**zoo, "repo": folder, "record": tmp_path / zoo["record"].name}
@@ -241,12 +241,20 @@ def lock(told):
         released=measure_released(entry, told["checkpoint"]),
         safetensors=measure_weights(entry, told["repo"]),
     )
-    return list(compare_measured(entry, told["measured"], fresh))
+    measured = relocked(told)
+    return list(compare_measured(entry, measured, fresh))
+
+
+def relocked(told, **facts):
+    """Write a lock as it is told, and read it as every command does."""
+    file = told["repo"].parent / "lock.json"
+    write_lock(Lock(models={"net": replace(told["measured"], **facts)}), file)
+    return read_lock(file).of("net")
 
 
 def load(told):
     """Load the weights, by name and by folder, as `AutoModel` does."""
-    write_lock(Lock(models={"net": replace(told["measured"], hub=None)}), told["repo"].parent / "lock.json")
+    relocked(told, hub=None)
     for source in ("net", told["repo"]):
         read_weights(find_repo(source))
     return []
@@ -343,8 +351,8 @@ def test_a_lie_in_the_lock_is_found(name, truth):
     file = truth["repo"].parent / "lock.json"
     planted(document["models"]["net"], name)
     file.write_text(json.dumps(document))
-    if name == "evaluations.top1_count":  # more than the top-5 count: no command reads it
-        with pytest.raises(IndexReadError, match=r"evaluations\[0\]: counts more"):
+    if name.startswith("evaluations."):  # no command reads such a lock
+        with pytest.raises(IndexReadError, match=r"\[0\]: (counts more|is not what|is stated without)"):
             read_lock(file)
         return
     require_red(LOCK[name], {**truth, "measured": read_lock(file).of("net")})
@@ -382,19 +390,17 @@ def test_a_receipt_of_before_says_nothing_of_what_was_left_out(truth):
 
 @pytest.mark.parametrize("name", RECORD)
 def test_a_lie_in_the_record_is_found(name, truth):
-    """Every field of a run's record: recounted, compared with the weights, and the whole with the lock."""
-    file = truth["record"]
-    file.write_text(json.dumps(planted(json.loads(file.read_text()), name)))
-    evidence = Evidence(
-        checkpoint=None, records=(), **{name: truth[name] for name in ("entry", "measured")}, repo=None
-    )
-    try:
-        record = recount(file)
-    except RexnetHubError:
-        return
-    if record.model == "net":
-        verdicts = {f.claim: f.verdict for f in check_records(replace(evidence, records=(record,)))}
-        assert FALSE in verdicts.values() or verdicts["evaluation"] == NOT_MEASURED
+    """Every field of a run's record: a lock that it bears out is not read; named, it is judged anew."""
+    (run,), told = truth["measured"].evaluations, truth["record"]
+    beside = truth["repo"].parent / "evidence" / run.file_names[0]
+    for file in (beside, told):
+        file.write_text(json.dumps(planted(json.loads(file.read_text()), name)))
+    with pytest.raises(IndexReadError, match=r"is not what \S+ states"):
+        relocked(truth)
+    if name in JUDGED:
+        require_red(
+            "verify: no other reads it", {**truth, "measured": replace(truth["measured"], evaluations=())}
+        )
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -55,7 +55,8 @@ OPTIONS = {
     "lock": """
         names, --check
         --weights: lock --weights a.pth
-        --repo: lock --repo a""",
+        --repo: lock --repo a
+        --record: lock --check --record a.record.json""",
     "card": "name, --out",
     "stage": """
         name, --out, --weights

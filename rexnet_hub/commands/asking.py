@@ -193,10 +193,11 @@ def declare_validate(parser: argparse.ArgumentParser) -> None:
 def run_validate(args: argparse.Namespace) -> int:
     """Read model-index files and say every problem at its place.
 
-    Without a path, the zoo's own index is read. Nothing to check is a failure. With --fix the certain
-    mistakes are fixed where they stand; comments, order and quotes stay as they are.
+    Without a path, the zoo's own index is read, and the accuracies in its lock are counted again. Nothing to
+    check is a failure. With --fix the certain mistakes are fixed where they stand; comments, order and quotes
+    stay as they are.
     """
-    from rexnet_hub.index import load_index
+    from rexnet_hub.index import Lock, load_index, read_lock
     from rexnet_hub.index.problems import render_problems
 
     if args.paths:
@@ -219,6 +220,11 @@ def run_validate(args: argparse.Namespace) -> int:
         f"{len(index.models)} models" if index.models or not parts else f"0 models, {parts} parts of models"
     )
     show(f"{what}, {errors} errors, {len(problems) - errors} warnings", stream=sys.stderr)
+    lock = Lock() if args.paths else read_lock()
+    if any(measured.evaluations for measured in lock.models.values()):
+        from rexnet_hub.imagenet.evidence.record import require_counted
+
+        require_counted(lock)
     return 1 if errors or (args.strict and problems) or not (index.models or parts) else 0
 
 

@@ -212,11 +212,7 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
     if not args.record and args.imagenet is None:
         return []
-    from rexnet_hub.imagenet.evidence.record import recount
-
-    records = [recount(file) for file in args.record]
-    if strangers := [record.model for record in records if record.model not in names]:
-        raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
+    records = [*_recount(args.record, names).values()]
     if args.imagenet is not None:
         from rexnet_hub.evaluation import ready_model
         from rexnet_hub.imagenet.data.dataset import sample_dataset
@@ -227,6 +223,16 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
         images = images if args.sample is None else sample_dataset(images, args.sample)
         sources = {names[0]: str(args.repo)} if args.repo else {name: name for name in names}
         records += evaluate_models([ready_model(*pair) for pair in sources.items()], images)
+    return records
+
+
+def _recount(files: Sequence[Path], names: Sequence[str]) -> dict[Path, Record]:
+    """Recount records that must be of these models."""
+    from rexnet_hub.imagenet.evidence.record import recount
+
+    records = {file: recount(file) for file in files}
+    if strangers := [record.model for record in records.values() if record.model not in names]:
+        raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
     return records
 
 
@@ -318,6 +324,8 @@ def declare_lock(parser: argparse.ArgumentParser) -> None:
     add("names", nargs="*", metavar="NAME", help="models (default: all)")
     add("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
     add("--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size")
+    record_help = "a run's record, its predictions beside it: the accuracy"
+    add("--record", type=Path, action="append", default=[], metavar="FILE", help=record_help)
     add("--check", action="store_true", help="write nothing, fail where the lock disagrees")
 
 
@@ -326,9 +334,13 @@ def run_lock(args: argparse.Namespace) -> int:
 
     Counts and sizes are measured from the network; digests from the files that are named. What is not
     measured stays as it was, or absent: also where nobody here knows the network, which is said. A model that
-    left the index is dropped, unless it was published. With
-    --check nothing is written, and every disagreement of lock, index, network and named files is said.
+    left the index is dropped, unless it was published. An accuracy enters with --record alone: it is counted
+    again from the predictions, weights, classes and input are compared, and both files are kept beside the
+    lock. With --check nothing is written, and every disagreement of lock, index, network and named files is
+    said.
     """
+    from rexnet_hub.evaluation import enter_records
+    from rexnet_hub.imagenet.evidence.record import require_counted
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
     from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured, why_unmeasured
@@ -347,6 +359,7 @@ def run_lock(args: argparse.Namespace) -> int:
     for reason in unmeasured.values():
         show(reason, stream=sys.stderr)
     if args.check:
+        refuse_unused("lock --check", record=args.record)
         files = {"checkpoint": args.weights, "repo": args.repo}
         options = {"everything": everything, "unmeasured": unmeasured, **files}
         wrong = compare_lock(entries, read_lock(), **options)
@@ -357,10 +370,12 @@ def run_lock(args: argparse.Namespace) -> int:
         of = f"{count} model{'s' * (count != 1)} with {', '.join(sides)}"
         said = f"{len(wrong)} disagree" if wrong else "all agrees"
         show(f"{find_lock()}: compared of {of}: {said}", stream=sys.stderr)
+        require_counted(read_lock())
         return 1 if wrong else 0
     require_own_index()
     measurable = [entry for entry in entries if entry.name not in unmeasured]
     found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in measurable]
+    records = _recount(args.record, [entry.name for entry in measurable])
 
     def merge(lock: Lock) -> Lock:
         orphans = find_orphans(lock, entries) if everything else ()
@@ -368,7 +383,9 @@ def run_lock(args: argparse.Namespace) -> int:
             show(f"{name}: dropped, the index has it no more", stream=sys.stderr)
         kept = {name: measured for name, measured in lock.models.items() if name not in orphans}
         for entry, new in found:
-            kept[entry.name] = merge_measured(entry, lock.of(entry.name), new)
+            old = lock.of(entry.name)
+            own = [file for file, record in records.items() if record.model == entry.name]
+            kept[entry.name] = enter_records(entry, merge_measured(entry, old, new), own, repo=args.repo)
         return Lock(models=kept)
 
     show(update_lock(merge))

@@ -20,6 +20,7 @@ def declare_card(parser: argparse.ArgumentParser) -> None:
 
 def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
+    from rexnet_hub.imagenet.evidence.record import require_counted
     from rexnet_hub.index import read_lock
     from rexnet_hub.index.lock import find_measured
     from rexnet_hub.pages.card import render_card
@@ -28,13 +29,14 @@ def run_card(args: argparse.Namespace) -> int:
     from rexnet_hub.whole_files import write_whole
 
     index = open_index()
+    require_counted(lock := read_lock())
     entry, folder = find_model(index, args.name), find_folder(index, args.name)
     if folder and entry.is_in_repo:
         card = folder / CARD_FILE
         place = find_place(card.read_text("utf-8", errors="replace")) if card.is_file() else None
         text = str(derive_own(folder, place))
     else:
-        text = render_card(entry, measured=find_measured(entry), repos=read_lock().repos)
+        text = render_card(entry, measured=find_measured(entry), repos=lock.repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0

@@ -22,8 +22,9 @@ from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
 from rexnet_hub.hub.client import call_client
 from rexnet_hub.hub.faults import NOT_CACHED, hub_faults
 from rexnet_hub.index import Lock
-from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, SIGNED_BESIDE, WEIGHTS_FILE
+from rexnet_hub.layout import CONFIG_FILE, RECEIPT_FILE, SIGNED_BESIDE, WEIGHTS_FILE, is_evidence
 from rexnet_hub.patience import Patience, is_transient, retry
+from rexnet_hub.records import parse_json
 from rexnet_hub.terminal import printable
 
 COMMIT = re.compile(r"[0-9a-f]{40}\Z")
@@ -129,7 +130,7 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
             raise RepoError(_without_weights(pinned)) from None
         raise
     names = [CONFIG_FILE, WEIGHTS_FILE]
-    for name in (RECEIPT_FILE, *(SIGNED_BESIDE if wanted.trusted_key else ())):
+    for name in _list_beside(wanted, first.folder):
         try:
             _fetch(pinned, name)
             names.append(name)
@@ -137,6 +138,19 @@ def fetch_repo(wanted: Wanted) -> CachedRepo:
             if error.kind != "no-file" and not _is_offline(pinned):
                 raise
     return _checked(pinned, first.commit, first.folder, names)
+
+
+def _list_beside(wanted: Wanted, folder: Path) -> Iterator[str]:
+    """List what else is fetched: the receipt, and where a key is trusted, what else that key signed.
+
+    Args:
+        folder: Where the receipt is, when the next file is asked for.
+    """
+    yield RECEIPT_FILE
+    if wanted.trusted_key:
+        yield from SIGNED_BESIDE
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):  # its check says so
+            yield from filter(is_evidence, parse_json((folder / RECEIPT_FILE).read_bytes())["files"])
 
 
 @contextlib.contextmanager

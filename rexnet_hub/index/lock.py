@@ -5,6 +5,7 @@ Every part is optional: what is absent has not been measured. Written by command
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,27 @@ from typing import Annotated, Any
 from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
 from rexnet_hub.index.entry import Entry
-from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir, is_repo_id
-from rexnet_hub.records import Count, Rule, Sha256, Text, UnfitError, once, parse_record, render_problem
+from rexnet_hub.index.spellings import is_same_place
+from rexnet_hub.layout import (
+    EVIDENCE_FOLDER,
+    LOCK_FILE,
+    PACKAGE_DIR,
+    evidence_names,
+    find_index_dir,
+    is_evidence,
+    is_repo_id,
+)
+from rexnet_hub.records import (
+    Count,
+    Rule,
+    Sha256,
+    Text,
+    UnfitError,
+    once,
+    parse_json,
+    parse_record,
+    render_problem,
+)
 
 VERSION = 1
 #: No network here takes a larger picture, and one of this size still fits into a machine's memory.
@@ -99,7 +119,10 @@ COUNTED = ("top1", "top5")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredEvaluation:
-    """An exact evaluation: right guesses among the images of a data set, and the digest of its record."""
+    """An exact evaluation: right guesses among the images of a data set, and the digest of its record.
+
+    It is in a lock only with that record and its predictions beside it; `lock --record` alone enters it.
+    """
 
     record_sha256: Sha256
     dataset: Text
@@ -122,6 +145,33 @@ class MeasuredEvaluation:
         """Return one of `COUNTED` in percentage points; None of no images."""
         right = int(getattr(self, f"{name}_count"))
         return Decimal(100 * right) / self.images if self.images else None
+
+    @property
+    def file_names(self) -> tuple[str, str]:
+        """What its record and predictions are called, beside the lock and in a repo."""
+        return evidence_names(self.record_sha256)
+
+    def find_problem(self, model: str, folder: Path) -> str | None:
+        """Return why a folder does not hold the record and predictions of these numbers; None if it does.
+
+        The predictions are not counted here: `imagenet.evidence.record.recount` does.
+        """
+        record, predictions = (folder / name for name in self.file_names)
+        if missing := [str(file) for file in (record, predictions) if not file.is_file()]:
+            return f"is stated without its evidence: {' and '.join(missing)} missing"
+        with file_problems(record, "cannot be read"):
+            data = record.read_bytes()
+        try:
+            facts = parse_json(data)
+            place = facts.get("benchmark") or {"dataset": "ImageNet", "split": "validation"}
+            names = ("images", "top1_count", "top5_count")
+            same = all(facts.get(name) == getattr(self, name) for name in names)
+            same = same and is_same_place(self.place, (place.get("dataset"), place.get("split")))
+        except (ValueError, AttributeError, TypeError):
+            same = False
+        if hashlib.sha256(data).hexdigest() != self.record_sha256 or facts.get("model") != model or not same:
+            return f"is not what {record} states"
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +265,8 @@ def read_lock(path: Path | str | None = None) -> Lock:
 
     Raises:
         FileProblem: A named file does not exist or cannot be read.
-        IndexReadError: It is not a lock; each key that is wrong is named, with its line.
+        IndexReadError: It is not a lock, or states an accuracy without its evidence; each key that is wrong
+            is named, with its line.
     """
     file = find_lock() if path is None else Path(path)
     if path is None and not file.exists():
@@ -223,7 +274,10 @@ def read_lock(path: Path | str | None = None) -> Lock:
     try:
         with file_problems(file, "cannot be read"):
             text = file.read_text(encoding="utf-8")
-        return parse_record(Lock, text, version=("version", VERSION))
+        lock = parse_record(Lock, text, version=("version", VERSION))
+        if problems := list(_find_unproven(lock, file.parent / EVIDENCE_FOLDER)):
+            raise UnfitError(problems)
+        return lock
     except UnfitError as error:
         placed = [(*_find_line(text, at), render_problem(at, what)) for at, what in error.problems]
         raise IndexReadError("\n".join(f"{file}:{line}:{at}: {what}" for line, at, what in placed)) from None
@@ -231,6 +285,20 @@ def read_lock(path: Path | str | None = None) -> Lock:
         raise IndexReadError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except ValueError as error:
         raise IndexReadError(f"{file}: not JSON of a lock: {error}") from None
+
+
+def _find_unproven(lock: Lock, folder: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """List the accuracies that no record and predictions bear out."""
+    for name, measured in lock.models.items():
+        for number, run in enumerate(measured.evaluations):
+            if problem := run.find_problem(name, folder):
+                advice = "take it out, and enter it with rexnet-hub lock NAME --record FILE"
+                yield ("models", name, "evaluations", number), f"{problem}; {advice}"
+
+
+def find_evidence_dir() -> Path:
+    """Return the folder of records and predictions beside the zoo's own lock; it may not exist yet."""
+    return find_lock().parent / EVIDENCE_FOLDER
 
 
 def find_in_lock(*keys: str) -> str:
@@ -272,6 +340,8 @@ def require_unpublished(name: str, advice: str) -> None:
 def update_lock(change: Callable[[Lock], Lock]) -> Path:
     """Read the zoo's own lock, change it and write it, while no other process can; return its path.
 
+    Records and predictions that it then states no more are removed.
+
     Raises:
         UsageError: It is an installed package's.
         FileProblem, IndexReadError: It cannot be read or written.
@@ -281,7 +351,14 @@ def update_lock(change: Callable[[Lock], Lock]) -> Path:
     require_own_index()
     file = find_lock()
     with locked(file.resolve()):
-        write_lock(change(read_lock()), file)
+        lock = change(read_lock())
+        write_lock(lock, file)
+        runs = (run for measured in lock.models.values() for run in measured.evaluations)
+        stated = {name for run in runs for name in run.file_names}
+        for each in find_evidence_dir().glob("*"):
+            if is_evidence(each.name) and each.name not in stated:
+                with file_problems(each, "cannot be removed"):
+                    each.unlink()
     return file
 
 

@@ -16,7 +16,7 @@ from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import datasets, facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
-from rexnet_hub.pages.snippets import extracting, predicting
+from rexnet_hub.pages.snippets import extracting, predicting, recounting
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.receipt import OutputFacts
 
@@ -37,7 +37,7 @@ def _environment() -> Environment:
     asked = (datasets.classes_words, facts.input_sentence, facts.training_rows)
     known = (families.citation, families.introduction, families.papers, entry_words)
     networks = (families.find_obstacle, families.is_classifier, families.is_known, families.collection_title)
-    made.globals |= {f.__name__: f for f in (*asked, *known, *networks)}
+    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, recounting)}
     return made
 
 

@@ -46,6 +46,7 @@ class Fact:
         measured: In full; None where nothing was measured.
         also_measured: What other conventions count.
         record: Where in the lock the measurement is kept, and what made it.
+        evidence: The files that a measured accuracy is counted from: record and predictions.
         how: How it is counted or was measured.
         command: What measures it again.
         standing: How the value stands, one of the words of `agreement`; empty where there is none.
@@ -63,6 +64,7 @@ class Fact:
     measured: str | None = None
     also_measured: tuple[str, ...] = ()
     record: str | None = None
+    evidence: tuple[str, ...] = ()
     how: str = ""
     command: str = ""
     standing: str = ""
@@ -165,6 +167,7 @@ def _fact(
         measured=shown,
         also_measured=others,
         record=record,
+        evidence=score.run.file_names if score and score.run else (),
         how=how,
         command=command,
         standing=standing if claim or counted is not None else "",

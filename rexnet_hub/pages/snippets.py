@@ -51,6 +51,11 @@ def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     return _python("tuning", repo_id or entry.name, repo_id, _side_px(entry))
 
 
+def recounting(predictions: str) -> str:
+    """Return the lines that count an evaluation's predictions again, without a library."""
+    return str(read_words("snippets.yml")["recounting"]["python"].format(json.dumps(predictions)))
+
+
 def _side_px(entry: Entry) -> str:
     return str(entry.value("image_size") or 224)
 

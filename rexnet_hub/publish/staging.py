@@ -13,8 +13,9 @@ from typing import Any
 
 from rexnet_hub.errors import PublishError
 from rexnet_hub.identity import Identity
+from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.index.lock import find_measured
+from rexnet_hub.index.lock import find_evidence_dir, find_measured
 from rexnet_hub.layout import (
     CARD_FILE,
     RECEIPT_FILE,
@@ -71,7 +72,7 @@ def write_staged(
     model: Mapping[str, Any] | None = None,
     replaces: bool = False,
 ) -> Repo:
-    """Write an entry's repo folder with its card; arguments and errors as of `stage`.
+    """Write an entry's repo folder with its card and evidence; arguments and errors as of `stage`.
 
     Args:
         identity: What is stated of the checkpoint.
@@ -79,17 +80,20 @@ def write_staged(
         parent, model, replaces: As of `write_repo`.
     """
 
-    def card(receipt: Receipt) -> str:
-        return derive_card(
+    def beside(receipt: Receipt) -> dict[str, bytes]:
+        card = derive_card(
             entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
         )
+        runs = measured.evaluations if measured and not receipt.stand_in else ()
+        evidence = (find_evidence_dir() / name for run in runs for name in run.file_names)
+        return {CARD_FILE: card.encode()} | {file.name: read_file(file) for file in evidence}
 
     return write_repo(
         entry,
         checkpoint,
         out,
         identity=identity,
-        card=card,
+        beside=beside,
         check=check,
         parent=parent,
         model=model,

@@ -24,7 +24,6 @@ from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.reading.read import read_own_model
 from rexnet_hub.layout import (
-    CARD_FILE,
     CONFIG_FILE,
     LICENSE_FILE,
     RECEIPT_FILE,
@@ -33,6 +32,7 @@ from rexnet_hub.layout import (
     SIGNATURE_FILES,
     WEIGHTS_FILE,
     is_file_name,
+    is_repo_file,
 )
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
@@ -107,14 +107,14 @@ def find_entry_of(folder: Path, index: Index | None = None) -> Entry | None:
 
 
 def require_own_files(folder: Path) -> tuple[str, ...]:
-    """Return the files of a repo of ours, signature aside: a licence too, where its receipt states one.
+    """Return the files of a repo of ours, signature aside: licence and evidence where its receipt has them.
 
     Raises:
         FileProblem: One is missing, one is there that belongs to no repo, or the receipt is none.
     """
     file, there = folder / RECEIPT_FILE, {each.name for each in folder.iterdir()}
-    is_licensed = file.is_file() and LICENSE_FILE in read_receipt(file).files
-    names = (*REPO_FILES, LICENSE_FILE) if is_licensed else REPO_FILES
+    stated = filter(is_repo_file, read_receipt(file).files) if file.is_file() else ()
+    names = tuple(dict.fromkeys((*REPO_FILES, *stated)))
     if missing := [name for name in names if not (folder / name).is_file()]:
         raise FileProblem(folder, f"is not a whole repo: {', '.join(missing)} missing")
     if strange := sorted(there - {*names, *SIGNATURE_FILES}):
@@ -289,7 +289,7 @@ def write_repo(
     out: Path,
     *,
     identity: Identity | None = None,
-    card: Callable[[Receipt], str] | None = None,
+    beside: Callable[[Receipt], Mapping[str, bytes]] | None = None,
     check: Callable[[Path], None] | None = None,
     parent: ParentFacts | None = None,
     model: Mapping[str, Any] | None = None,
@@ -303,7 +303,7 @@ def write_repo(
         checkpoint: The released file, already on this machine.
         out: A folder that does not exist yet or is empty.
         identity: What is stated of the checkpoint.
-        card: Renders the card of the weights that the receipt is of; without it the repo has none.
+        beside: Makes the other files, by name, of the weights that the receipt is of: card and evidence.
         check: Called with the whole folder before it is moved into place; what it raises leaves no folder.
         parent, model: Of a network that is saved: what it was made from, and its entry, for the receipt.
         replaces: Whether a repo of ours at `out`, with nothing else in it, is replaced.
@@ -329,12 +329,12 @@ def write_repo(
                 wrapper=entry.said("weights_key"),
                 as_float32=True,
             )
-            texts = {CONFIG_FILE: render_config(entry)} | ({CARD_FILE: card(receipt)} if card else {})
+            files = {CONFIG_FILE: render_config(entry).encode(), **(beside(receipt) if beside else {})}
             if text := entry.license_text:
-                texts[LICENSE_FILE] = text
-            for name, text in texts.items():
-                write_whole(aside / name, text.encode())
-            digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+                files[LICENSE_FILE] = text.encode()
+            for name, data in files.items():
+                write_whole(aside / name, data)
+            digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
             receipt = replace(receipt, files=digests, parent=parent, model=model)
             write_whole(aside / RECEIPT_FILE, render_receipt(receipt).encode())
             if check is not None:

@@ -46,6 +46,7 @@ from rexnet_hub.verify.files import (
     check_released,
     check_weights,
     check_witnesses,
+    differing_input,
 )
 from rexnet_hub.verify.finding import NOT_REACHED, Finding
 from rexnet_hub.weights.digest import digest_file
@@ -109,7 +110,7 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
                 note = f"table of {table.date or 'unknown date'}"
                 name = score.name.replace(score.metric, f"{score.metric}_cited", 1)
                 yield evidence.compare_claim(name, claim, cited.value, note=note)
-        runs = [record for record in evidence.records if is_run_of(record, score)]
+        runs = [record for record in evidence.runs if is_run_of(record, score)]
         if not runs:
             given = {"--dataset": score.dataset, "--split": score.split}
             words = shlex.join(word for pair in given.items() if pair[1] for word in map(str, pair))
@@ -141,6 +142,9 @@ def judge_run(evidence: Evidence, score: Score, claim: Claim, record: Record) ->
     """Compare a metric with a run of the model: exactly on the whole set, by a verdict on a sample."""
     name, right = score.name, record.count(score.metric)
     percent = Decimal(right) * 100 / record.images
+    if other := differing_input(evidence, record):
+        note = f"a run with another input than the entry's: {other}"
+        return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     if record.may_enter_index:
         return evidence.compare_claim(name, claim, percent, note=f"{right} of {record.images} images")
     if not record.is_fair_sample or record.unreadable or record.machine.dtype != "fp32":

@@ -9,12 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import CheckpointError
+from rexnet_hub.errors import CheckpointError, RecordError
 from rexnet_hub.identity import Identity
-from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.imagenet.evidence.record import Record, recount_locked
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.entry import Witness
-from rexnet_hub.index.lock import MeasuredFile
+from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, find_evidence_dir
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.repo.folder import Repo, compare_witnesses, released_identity
 from rexnet_hub.standins.make import is_standin
@@ -37,7 +37,7 @@ class Evidence:
         checkpoint: The released file.
         repo: The staged or downloaded repo folder.
         measured: What the lock says.
-        records: Runs of this model on ImageNet.
+        records: Runs of this model that were named.
     """
 
     entry: Entry
@@ -45,6 +45,18 @@ class Evidence:
     repo: Repo | None
     measured: Measured
     records: tuple[Record, ...]
+
+    @cached_property
+    def locked_runs(self) -> tuple[tuple[MeasuredEvaluation, Record | RecordError], ...]:
+        """Each evaluation in the lock, recounted: from the repo, else from beside the lock."""
+        folders = (*([self.repo.folder] if self.repo else ()), find_evidence_dir())
+        return tuple(recount_locked(self.entry.name, self.measured, *folders))
+
+    @property
+    def runs(self) -> tuple[Record, ...]:
+        """The runs that were named, and those of the lock."""
+        locked = (found for _, found in self.locked_runs if isinstance(found, Record))
+        return (*self.records, *(record for record in locked if record not in self.records))
 
     @cached_property
     def released_digest(self) -> FileDigest | None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import CheckpointError
+from rexnet_hub.errors import CheckpointError, RecordError
 from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
-from rexnet_hub.imagenet.evidence.record import Record, render_record
+from rexnet_hub.imagenet.data.classes import digest_labels, entry_labels
+from rexnet_hub.imagenet.data.dataset import list_problems
+from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
-from rexnet_hub.index.lock import MeasuredEvaluation, find_in_lock, flatten
+from rexnet_hub.index.lock import find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.index.spellings import is_same_place, place_name
+from rexnet_hub.index.spellings import place_name
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
@@ -243,41 +244,67 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:
     """Check that each run is of these weights and pixels, and that the lock states its own run as it was."""
-    for record in evidence.records:
-        facts = dict(_record_facts(evidence, record))
+    for record in evidence.runs:
+        facts = dict(record_facts(evidence, record))
         if not facts:
             yield evidence.leave("record", stated=record.weights_sha256, note=NEEDS_WEIGHTS)
             continue
         wrong = {name: pair for name, pair in facts.items() if pair[0] != pair[1]}
         texts = [", ".join(f"{name} {pair[at]}" for name, pair in (wrong or facts).items()) for at in (0, 1)]
-        note = f"the run on {record.data}, its weights and pixels"
+        note = f"weights, classes and pixels of the run {record.conditions}, {record.machine}"
         yield evidence.compare("record", stated=texts[0], found=texts[1], holds=not wrong, note=note)
-    for locked in evidence.measured.evaluations:
-        yield _check_evaluation(evidence, locked)
+    for locked, found in evidence.locked_runs:
+        counts = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of "
+        counts += place_name(*locked.place)
+        holds = isinstance(found, Record)
+        note = "top-1 and top-5, counted again from the predictions of every image" if holds else str(found)
+        there = counts if holds else "not counted"
+        yield evidence.compare("evaluation", stated=counts, found=there, holds=holds, note=note)
 
 
-def _check_evaluation(evidence: Evidence, locked: MeasuredEvaluation) -> Finding:
-    """Check the numbers in the lock against the very run that they are of; another run is no lie."""
-    stated = f"{locked.top1_count} and {locked.top5_count} of {locked.images} images of "
-    stated += (named := place_name(*locked.place))
-    for record in evidence.records:
-        if hashlib.sha256(render_record(record).encode()).hexdigest() == locked.record_sha256:
-            counts = f"{record.top1_count} and {record.top5_count} of {record.images} images of "
-            place = record.benchmark.place
-            there = named if is_same_place(locked.place, place) else place_name(*place)
-            note = "top-1 and top-5, counted in the run whose digest the lock has"
-            return evidence.compare("evaluation", stated=stated, found=counts + there, note=note)
-    note = f"needs the run whose record has SHA-256 {locked.record_sha256[:12]}…: --record"
-    return evidence.leave("evaluation", stated=stated, note=note)
-
-
-def _record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
+def record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
     """Pair what a record states with what is here, by name."""
     weights = evidence.weights
     if weights is not None:
         yield "weights_sha256", (record.weights_sha256, weights.sha256)
         if None not in (record.fingerprint, weights.fingerprint):
             yield "fingerprint", (record.fingerprint, weights.fingerprint)
-        yield "preprocessing", (record.preprocessing, evidence.entry.preprocessing)
+        yield from _input_facts(evidence, record)
+        counted, labels = record.benchmark, digest_labels(entry_labels(evidence.entry))
+        if (classes := evidence.entry.value("num_classes")) is not None:
+            yield "num_classes", (counted.num_classes, classes)
+        if None not in (counted.labels_sha256, labels):
+            yield "labels_sha256", (counted.labels_sha256, labels)
     if evidence.repo is not None:
         yield "tensors_sha256", (record.tensors_sha256, digest_tensors(read_tensors(evidence.repo.weights)))
+
+
+def _input_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """Pair each setting of a run's input with the entry's, by name."""
+    stated, own = asdict(record.preprocessing), asdict(evidence.entry.preprocessing)
+    return ((name, (value, own[name])) for name, value in stated.items())
+
+
+def require_run_of(evidence: Evidence, record: Record) -> None:
+    """Refuse a run whose counts are not the accuracy of an entry's own weights.
+
+    Raises:
+        RecordError: Names all that speaks against it.
+    """
+    facts = dict(record_facts(evidence, record))
+    wrong = [f"{name} is {own}, the record says {one}" for name, (one, own) in facts.items() if one != own]
+    if evidence.weights is None:
+        wrong.append(NEEDS_WEIGHTS)
+    if not record.may_enter_index:
+        whole = "an accuracy is of every image of the whole set, all of them readable, in fp32"
+        wrong.append(f"it is a run {record.conditions}; {whole}")
+    if wrong:
+        raise RecordError(f"the record of {record.model}", list_problems(wrong))
+
+
+def differing_input(evidence: Evidence, record: Record) -> str:
+    """Return what of a run's input is not the entry's, in words; empty where all is, or nothing is stated."""
+    if evidence.entry.unstated_input:
+        return ""
+    wrong = (f"{name} {one}, not {own}" for name, (one, own) in _input_facts(evidence, record) if one != own)
+    return ", ".join(wrong)

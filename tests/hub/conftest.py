@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import CLAIMS, WRITE, LoopbackHub, identity
 
 from rexnet_hub.hub.client import THREAD_NAME
@@ -219,3 +221,14 @@ def github():
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A key pair to sign with, and to check by."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem, private, public = serialization.Encoding.PEM, tmp_path / "private.pem", tmp_path / "public.pem"
+    formats = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    private.write_bytes(key.private_bytes(pem, *formats))
+    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return private, public

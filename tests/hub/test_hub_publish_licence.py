@@ -3,8 +3,6 @@
 import shutil
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.errors import FileProblem, SignatureProblem
@@ -34,17 +32,6 @@ def licensed(own_small_index):
     )
     (own_small_index / "terms.txt").write_bytes(TEXT.encode())
     return own_small_index
-
-
-@pytest.fixture
-def keys(tmp_path):
-    """A key pair to sign with, and to check by."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem, private, public = serialization.Encoding.PEM, tmp_path / "private.pem", tmp_path / "public.pem"
-    formats = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    private.write_bytes(key.private_bytes(pem, *formats))
-    public.write_bytes(key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return private, public
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """The lock keeps what was measured, in the same bytes each time, and says what is wrong with a bad one."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import bear_out
 
 from rexnet_hub.errors import FileProblem, IndexReadError
 from rexnet_hub.index.lock import (
@@ -51,7 +54,8 @@ WHOLE = Measured(
 
 def test_a_lock_comes_back_as_it_was(tmp_path):
     """What is written is read again, equal, and written again in the same bytes."""
-    lock = Lock(models={"b": WHOLE, "a": Measured(parameters=1), "c": Measured()})
+    whole = bear_out(tmp_path, "b", WHOLE)
+    lock = Lock(models={"b": whole, "a": Measured(parameters=1), "c": Measured()})
     file = tmp_path / "lock.json"
     write_lock(lock, file)
     data = file.read_bytes()
@@ -68,7 +72,7 @@ def test_what_is_not_there_is_not_measured(tmp_path, monkeypatch):
     assert Lock().of("x") == Measured()
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
     assert read_lock() == Lock()
-    write_lock(Lock(models={"a": WHOLE}), tmp_path / "lock.json")
+    write_lock(Lock(models={"a": bear_out(tmp_path, "a", WHOLE)}), tmp_path / "lock.json")
     assert read_lock().of("a").hub.repo_id == "rexnet-hub/rexnet_100"
     (tmp_path / "index.yml").write_text("Models: []")
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "index.yml"))
@@ -83,12 +87,43 @@ def test_a_named_lock_must_exist(tmp_path):
 
 def test_the_one_evaluation_of_an_earlier_lock_is_read(tmp_path):
     """A lock from when a model had one evaluation, of no stated split, is read as it was meant."""
-    data = json.loads(render_lock(Lock(models={"a": WHOLE})))
+    whole = bear_out(tmp_path, "a", WHOLE)
+    data = json.loads(render_lock(Lock(models={"a": whole})))
     evaluation = data["models"]["a"].pop("evaluations")[1]
     data["models"]["a"]["evaluation"] = evaluation
     (tmp_path / "lock.json").write_text(json.dumps(data))
 
-    assert read_lock(tmp_path / "lock.json").of("a").evaluations == WHOLE.evaluations[1:]
+    assert read_lock(tmp_path / "lock.json").of("a").evaluations == whole.evaluations[1:]
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_an_accuracy_without_its_evidence_is_not_read(gone, tmp_path):
+    """Each that lacks its record or its predictions is named, at its line, with what to do."""
+    whole = bear_out(tmp_path, "a", WHOLE)
+    write_lock(Lock(models={"a": whole}), tmp_path / "lock.json")
+    for run in whole.evaluations:
+        (tmp_path / "evidence" / run.file_names[gone]).unlink()
+    with pytest.raises(IndexReadError) as caught:
+        read_lock(tmp_path / "lock.json")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 2
+    for line, run in zip(lines, whole.evaluations, strict=True):
+        assert re.search(r"lock\.json:\d+:\d+: models\.a\.evaluations\[[01]\]: is stated without", line)
+        assert run.file_names[gone] in line
+        assert "rexnet-hub lock NAME --record FILE" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("images", 50001), ("top1_count", 3), ("dataset", "Pets"), ("split", "test")]
+)
+def test_a_number_that_its_record_does_not_state_is_not_read(name, value, tmp_path):
+    """Counts, images and place in a lock are those of the record, and the record is of that model."""
+    whole = bear_out(tmp_path, "a", WHOLE)
+    told = replace(whole.evaluations[0], **{name: value})
+    for model, run in (("a", told), ("b", whole.evaluations[0])):
+        write_lock(Lock(models={model: Measured(evaluations=(run,))}), tmp_path / "lock.json")
+        with pytest.raises(IndexReadError, match=r"is not what \S+ states"):
+            read_lock(tmp_path / "lock.json")
 
 
 def test_one_model_is_replaced():

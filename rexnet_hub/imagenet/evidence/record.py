@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,12 +12,16 @@ from rexnet_hub.errors import RecordError, UsageError
 from rexnet_hub.imagenet.data.classes import OF_BEFORE, VALIDATION_IMAGES, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
-from rexnet_hub.index import Preprocessing
-from rexnet_hub.records import Count, Sha256, parse_record
+from rexnet_hub.index import Measured, Preprocessing
+from rexnet_hub.index.lock import Lock, MeasuredEvaluation, find_evidence_dir, find_lock
+from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
+from rexnet_hub.records import Count, Sha256, Text, parse_record
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 RECORD_VERSION = 1
-RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
+DEVICE_TYPES, DTYPE_NAMES = ("cpu", "cuda"), ("fp32", "bf16", "fp16")
+#: The packages whose releases can change a bit of an answer.
+DECISIVE = ("torch", "pillow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +36,24 @@ class Machine:
     """
 
     device_type: str
-    device_name: str
+    device_name: Text
     dtype: str
     channels_last: bool
     compiled: bool
     tile_images: int
     processes: int
     versions: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuse what no evaluation runs on."""
+        if self.device_type not in DEVICE_TYPES or self.dtype not in DTYPE_NAMES:
+            raise ValueError(f"{self.device_type} in {self.dtype} is nothing that a run is done with")
+        if missing := [name for name in DECISIVE if not self.versions.get(name)]:
+            raise ValueError(f"does not state the version of {', '.join(missing)}")
+
+    def __str__(self) -> str:
+        versions = ", ".join(f"{name} {self.versions[name]}" for name in DECISIVE)
+        return f"{self.device_type} ({self.device_name}), {versions}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +161,17 @@ def read_record(file: Path) -> Record:
         raise RecordError(file, f"is not a record of an evaluation: {error}") from None
 
 
+def predictions_of(record: Path) -> Path:
+    """Return the predictions file of a record's.
+
+    Raises:
+        UsageError: The file is not named as a record.
+    """
+    if not record.name.endswith(RECORD_SUFFIX):
+        raise UsageError(f"{record}: a record's name ends in {RECORD_SUFFIX}")
+    return record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
+
+
 def recount(record: Path) -> Record:
     """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
 
@@ -153,12 +179,41 @@ def recount(record: Path) -> Record:
         RecordError: They do not agree.
         UsageError: The file is not named as a record.
     """
-    if not record.name.endswith(RECORD_SUFFIX):
-        raise UsageError(f"{record}: a record's name ends in {RECORD_SUFFIX}")
-    predictions = record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
+    predictions = predictions_of(record)
     if not predictions.is_file():
         raise RecordError(record, f"has no predictions beside it: {predictions.name} is missing")
     return check_record(record, predictions)
+
+
+def recount_locked(
+    model: str, measured: Measured, *folders: Path
+) -> Iterator[tuple[MeasuredEvaluation, Record | RecordError]]:
+    """Recount each evaluation that a lock states of a model, from the first folder that has its record.
+
+    Yields:
+        The evaluation, and its record or what is wrong with it.
+    """
+    for run in measured.evaluations:
+        folder = next((each for each in folders if (each / run.file_names[0]).is_file()), folders[-1])
+        file = folder / run.file_names[0]
+        try:
+            if problem := run.find_problem(model, folder):
+                raise RecordError(file, problem)
+            yield run, recount(file)
+        except RecordError as error:
+            yield run, error
+
+
+def require_counted(lock: Lock) -> None:
+    """Recount every accuracy that the zoo's own lock states.
+
+    Raises:
+        RecordError: A record does not agree with its predictions; all that do not are named.
+    """
+    folder = find_evidence_dir()
+    runs = (run for item in lock.models.items() for run in recount_locked(*item, folder))
+    if wrong := [str(found) for _, found in runs if isinstance(found, RecordError)]:
+        raise RecordError(find_lock(), "\n".join(["states what was not counted:", *wrong]))
 
 
 def check_record(record_file: Path, predictions_file: Path) -> Record:

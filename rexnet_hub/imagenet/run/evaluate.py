@@ -24,7 +24,7 @@ from rexnet_hub.imagenet.evidence.predictions import (
     PredictionsHead,
     render_predictions,
 )
-from rexnet_hub.imagenet.evidence.record import PREDICTIONS_SUFFIX, RECORD_SUFFIX, Record, render_record
+from rexnet_hub.imagenet.evidence.record import Record, render_record
 from rexnet_hub.imagenet.run.journal import open_journal
 from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
 from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
@@ -37,6 +37,7 @@ from rexnet_hub.imagenet.run.runner import (
     ready_runner,
     use_one_thread,
 )
+from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
 from rexnet_hub.whole_files import whole_files, write_whole
 
 

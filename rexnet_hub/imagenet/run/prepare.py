@@ -18,7 +18,7 @@ from rexnet_hub.errors import OutputExistsError, UsageError
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.data.tiles import ImageTiles
-from rexnet_hub.imagenet.evidence.record import RECORD_SUFFIX, Machine
+from rexnet_hub.imagenet.evidence.record import Machine
 from rexnet_hub.imagenet.run.journal import read_journals
 from rexnet_hub.imagenet.run.ranks import Ranks
 from rexnet_hub.imagenet.run.runner import (
@@ -30,7 +30,7 @@ from rexnet_hub.imagenet.run.runner import (
     find_device,
     geometry,
 )
-from rexnet_hub.layout import find_name_danger
+from rexnet_hub.layout import RECORD_SUFFIX, find_name_danger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,254 @@
+"""An accuracy is in the lock by its record and predictions alone, and both travel with the repo."""
+
+import hashlib
+import json
+import re
+import runpy
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from runs import keep_run
+
+from rexnet_hub import witness
+from rexnet_hub.auto import AutoModel
+from rexnet_hub.cli import main
+from rexnet_hub.errors import IndexReadError, RecordError
+from rexnet_hub.hub.snapshot import Access
+from rexnet_hub.imagenet.data.classes import Benchmark
+from rexnet_hub.imagenet.evidence.record import read_record
+from rexnet_hub.imagenet.run.runner import digest_tensors
+from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.network import entry_plan
+from rexnet_hub.locate import find_repo
+from rexnet_hub.mkdocs_plugin import read_evidence, render_pages
+from rexnet_hub.publish import publish_all, stage
+from rexnet_hub.verify import verify_model
+from rexnet_hub.weights.safetensors_file import read_tensors
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+CLAIM = """\
+  - Task: Image Classification
+    Dataset: Pets
+    Split: test
+    Metrics: {Top 1 Accuracy: 75%}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(small_index, tmp_path_factory):
+    """An index whose small model has weights that are no stand-in, and its repo staged from them."""
+    folder = tmp_path_factory.mktemp("trained")
+    draw, index = torch.Generator().manual_seed(3), shutil.copytree(small_index, folder / "index")
+    tensors = entry_plan(load_index(index).find("small")).tensors
+    state = {
+        name: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
+        for name, (dtype, shape) in tensors.items()
+    }
+    torch.save(state, folder / "small.pth")
+    sha256 = hashlib.sha256((folder / "small.pth").read_bytes()).hexdigest()
+    released = (folder / "small.pth").rename(folder / f"small-{sha256[:8]}.pth")
+    text = (index / "small.yml").read_text()
+    text = re.sub("Weights: .*", f"Weights: {released.as_uri()}\n  SHA256: '{sha256}'", text)
+    (index / "small.yml").write_text(text + CLAIM)
+    entry = load_index(index).find("small")
+    return index, released, stage(entry, released, folder / "small", measured=read_lock(None).of("none"))
+
+
+@pytest.fixture
+def zoo(trained, tmp_path, monkeypatch):
+    """A copy of that index, its own zoo."""
+    index = shutil.copytree(trained[0], tmp_path / "index")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(index))
+    return index
+
+
+@pytest.fixture
+def run_of(trained, zoo, tmp_path):
+    """Keep a made-up run of the model's own weights, but for the facts."""
+    weights = trained[2] / "model.safetensors"
+    own = {
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "tensors_sha256": digest_tensors(read_tensors(weights)),
+    }
+
+    def keep(**facts):
+        return keep_run(tmp_path / "run", load_index(zoo).find("small"), **own | facts)
+
+    return keep
+
+
+def lock(file, trained):
+    return main(["lock", "small", "--repo", str(trained[2]), "--record", str(file)])
+
+
+#: Whatever prints or judges an accuracy, each command as it is typed.
+READERS = {
+    "card": ["card", "small"],
+    "list": ["list"],
+    "show": ["show", "small"],
+    "validate": ["validate"],
+    "verify": ["verify", "small"],
+    "lock": ["lock", "small"],
+    "check": ["lock", "small", "--check"],
+}
+
+
+def test_a_number_that_was_typed_is_an_error_everywhere(trained, zoo, capsys, tmp_path):
+    """Without its evidence no command, page or staging goes by it; its line and what to do are said."""
+    assert main(["lock", "small"]) == 0
+    document = json.loads((zoo / "lock.json").read_text())
+    typed = {"record_sha256": 64 * "0", "dataset": "Pets", "split": "test", "images": 50000}
+    document["models"]["small"]["evaluations"] = [typed | {"top1_count": 49999, "top5_count": 50000}]
+    (zoo / "lock.json").write_text(json.dumps(document, indent=2))
+    capsys.readouterr()
+    for words in READERS.values():
+        assert main(words) == 1
+        said = capsys.readouterr()
+        assert "49,999" not in said.out
+        assert "stated without its evidence" in said.err
+        assert "rexnet-hub lock NAME --record FILE" in said.err
+        assert re.search(r"lock\.json:\d+:\d+: models\.small\.evaluations\[0\]", said.err)
+    with pytest.raises(IndexReadError, match="without its evidence"):
+        render_pages({})
+    (outcome,) = publish_all(["small"], tmp_path / "out")
+    assert "without its evidence" in outcome.problem
+
+
+def test_a_record_enters_and_is_counted_by_every_reader(trained, zoo, run_of, capsys, monkeypatch, tmp_path):
+    """The evidence lies beside the lock; the claim holds by it, and the card's own lines count the same."""
+    assert lock(run_of(), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    assert (run.top1_count, run.images, run.place) == (150, 200, ("Pets", "test"))
+    assert sorted(file.name for file in (zoo / "evidence").iterdir()) == sorted(run.file_names)
+    for words in READERS.values():
+        assert main(words) == 0, words
+    capsys.readouterr()
+    assert main(["verify", "small", "--json"]) == 0
+    findings = {(f["claim"], f["verdict"]) for f in json.loads(capsys.readouterr().out)}
+    assert {("evaluation", "holds"), ("record", "holds"), ("top1@Oxford-IIIT Pets/test", "holds")} <= findings
+    assert main(["card", "small"]) == 0
+    card = capsys.readouterr().out
+    assert all(f"]({name})" in card for name in run.file_names)
+    lines = card[card.index("import array") :].partition("```")[0]
+    (tmp_path / "lines.py").write_text(lines)
+    monkeypatch.chdir(zoo / "evidence")
+    runpy.run_path(str(tmp_path / "lines.py"))
+    assert capsys.readouterr().out == "top-1: 150 top-5: 200 of 200\n"
+    pages = render_pages({})
+    assert all(f"](../evidence/{name})" in pages["models/small.md"] for name in run.file_names)
+    assert read_evidence() == {f"evidence/{f.name}": f.read_bytes() for f in (zoo / "evidence").iterdir()}
+
+
+def test_a_later_run_takes_the_place_of_the_earlier(trained, zoo, run_of):
+    """Of one data set and split there is one run, and no evidence of another stays."""
+    assert lock(run_of(), trained) == 0
+    assert lock(run_of(right=149), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    assert run.top1_count == 149
+    assert sorted(file.name for file in (zoo / "evidence").iterdir()) == sorted(run.file_names)
+
+
+OTHER_INPUT: dict[str, Any] = {"crop_fraction": 1.0, "interpolation": "nearest", "input_px": 288}
+#: What a run must not be, and what is said of it.
+UNFIT: dict[str, Any] = {
+    "other weights": ({"weights_sha256": 64 * "c"}, "weights_sha256 is"),
+    "other tensors": ({"tensors_sha256": 64 * "c"}, "tensors_sha256 is"),
+    "other classes": (
+        {"benchmark": Benchmark(dataset="Pets", num_classes=11), "complete": False},
+        "num_classes is 10, the record says 11",
+    ),
+    "half precision": ({"dtype": "bf16"}, "in fp32"),
+    "another input": (OTHER_INPUT, "crop_fraction is 0.875, the record says 1.0; interpolation is bicubic"),
+    "a part of the set": ({"complete": False}, "every image of the whole set"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_a_run_of_something_else_does_not_enter(kind, trained, zoo, run_of, capsys):
+    """All that speaks against it is named; neither lock nor evidence changes."""
+    facts, words = UNFIT[kind]
+    own = read_record(run_of())
+    if facts is OTHER_INPUT:
+        facts = {"preprocessing": replace(own.preprocessing, **facts)}
+    elif "dtype" in facts:
+        facts = {"machine": replace(own.machine, **facts)}
+    assert lock(run_of(**facts), trained) == 1
+    assert words in capsys.readouterr().err
+    assert not (zoo / "lock.json").exists()
+    assert not (zoo / "evidence").exists()
+
+
+def test_a_record_that_lies_of_its_predictions_is_found(trained, zoo, run_of, capsys):
+    """With its own digest in the lock it is read, and whoever judges a number counts again and says so."""
+    assert lock(run_of(), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    record, predictions = (zoo / "evidence" / name for name in run.file_names)
+    lying = json.loads(record.read_text()) | {"top1_count": 199}
+    text = json.dumps(lying)
+    lied = replace(run, record_sha256=hashlib.sha256(text.encode()).hexdigest(), top1_count=199)
+    for file, name in zip((record, predictions), lied.file_names, strict=True):
+        file.rename(zoo / "evidence" / name)
+    (zoo / "evidence" / lied.file_names[0]).write_text(text)
+    file = zoo / "lock.json"
+    told = file.read_text().replace(run.record_sha256, lied.record_sha256)
+    file.write_text(told.replace('"top1_count": 150', '"top1_count": 199'))
+    assert read_lock().of("small").evaluations == (lied,)
+    for name in ("card", "validate", "check", "verify"):
+        capsys.readouterr()
+        assert main([*READERS[name], *(["--json"] if name == "verify" else [])]) == 1, name
+        said = capsys.readouterr()
+        assert "the top-1 count is 150, the record says 199" in said.out + said.err, name
+    with pytest.raises(RecordError, match="the top-1 count is 150"):
+        render_pages({})
+
+
+def test_evidence_travels_with_the_repo(trained, zoo, run_of, hub, keys, tmp_path, capsys):
+    """Staged, stated, published, signed, read back, downloaded and checked: by load, `verify` and witness."""
+    assert lock(run_of(), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    private, public = keys
+    (outcome,) = publish_all(["small"], "hf:org", apply=True, sign_key=private, sign_version=1)
+    assert outcome.problem is None, outcome.problem
+    assert set(run.file_names) < hub.repos["org/small"].files().keys()
+    AutoModel.from_pretrained("org/small", trusted_key=public)
+    folder = find_repo("org/small", Access(trusted_key=public)).folder
+    assert {name: (folder / name).read_bytes() for name in run.file_names} == {
+        name: (zoo / "evidence" / name).read_bytes() for name in run.file_names
+    }
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    capsys.readouterr()
+    assert witness.main([str(copy)]) == 0
+    assert "150 and 200 of 200 images of Pets, test" in capsys.readouterr().out
+    assert main(["verify", "hf:org/small", "--json"]) == 0
+    findings = {(f["claim"], f["verdict"]) for f in json.loads(capsys.readouterr().out)}
+    assert {("evaluation", "holds"), ("files", "holds"), ("top1@Oxford-IIIT Pets/test", "holds")} <= findings
+    (again,) = publish_all(["small"], "hf:org", apply=True, sign_key=private, sign_version=2)
+    assert again.word == "was there"
+
+
+@pytest.mark.parametrize("kind", ["a byte", "a count", "gone"])
+def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_path, capsys):
+    """By `verify`, by the witness, and by a publication, which forbids it."""
+    assert lock(run_of(), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    entry = load_index().find("small")
+    folder = stage(entry, trained[1], tmp_path / "staged" / "small", measured=read_lock().of("small"))
+    record, predictions = (folder / name for name in run.file_names)
+    if kind == "a byte":
+        data = bytearray(predictions.read_bytes())
+        data[-40] ^= 1
+        predictions.write_bytes(data)
+    elif kind == "a count":
+        record.write_text(record.read_text().replace('"top1_count": 150', '"top1_count": 151'))
+    else:
+        predictions.unlink()
+    findings = verify_model(entry, repo=folder, measured=read_lock().of("small"))
+    assert {"evaluation", "files"} <= {f.claim for f in findings if f.verdict == "false"}
+    assert witness.main([str(folder)]) == 1
+    assert re.search(f"{record.stem[:20]}.*(digest|count|missing|cannot be read)", capsys.readouterr().out)
+    (outcome,) = publish_all([str(folder)], tmp_path / "out", apply=True)
+    assert outcome.word in ("must not", "error")
+    assert not (tmp_path / "out").exists()
