@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from rexnet_hub.imagenet.data.pixels import decode_image
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.imagenet.evidence.record import check_record, read_record
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.imagenet.run.journal import open_journal
 from rexnet_hub.imagenet.run.prepare import RunOptions
 from rexnet_hub.imagenet.run.runner import TILE_IMAGES, ModelUnderTest
 from rexnet_hub.index import Preprocessing
@@ -254,6 +256,27 @@ def test_a_killed_run_goes_on_and_ends_in_the_same_bytes(folder, plain, data, tm
     assert seen[0].images_done > TILE_IMAGES["cpu"]  # what the killed run had done was not done again
     assert seen[-1].images_done == COUNT
     assert list(tmp_path.glob(".unfinished-*")) == []
+
+
+def test_after_a_broken_image_a_run_goes_on_and_skips_it(data, tmp_path):
+    """Started again with `skip_unreadable` it does the rest alone, in the same bytes; no journal stays."""
+    broken, skipping = replace_bytes(data, 76, b""), dataclasses.replace(QUIET, skip_unreadable=True)
+    evaluate_models(both(), broken, options=skipping, out_dir=tmp_path / "whole")
+    again = tmp_path / "again"
+    with pytest.raises(NotAnImageError):
+        evaluate_models(both(), broken, options=QUIET, out_dir=again)
+    (unfinished,) = again.iterdir()
+    kept = shutil.copytree(unfinished, tmp_path / "kept" / unfinished.name)
+    seen: list[Any] = []
+    evaluate_models(both(), broken, options=skipping, out_dir=again, on_progress=seen.append)
+
+    assert seen[0].images_done > TILE_IMAGES["cpu"]
+    assert bytes_of(again) == bytes_of(tmp_path / "whole")
+    assert list(again.glob(".unfinished-*")) == []
+    with open_journal(kept / "skipped.journal") as add:  # what skipped it stops the run that did not ask to
+        add(76 // TILE_IMAGES["cpu"], np.full((2, TILE_IMAGES["cpu"], 5), 0xFFFF))
+    with pytest.raises(NotAnImageError):
+        evaluate_models(both(), broken, options=QUIET, out_dir=kept.parent)
 
 
 def test_a_torn_or_foreign_journal_costs_only_its_tiles(data, plain, tmp_path):

@@ -13,7 +13,7 @@ import numpy as np
 
 from rexnet_hub.errors import file_problems
 from rexnet_hub.imagenet.data.tiles import ImageTiles
-from rexnet_hub.imagenet.evidence.predictions import TOP
+from rexnet_hub.imagenet.evidence.predictions import TOP, UNREADABLE
 
 _ENTRY = struct.Struct("<II")  # the tile, the CRC-32 of its classes
 
@@ -42,8 +42,13 @@ def open_journal(file: Path) -> Iterator[Callable[[int, np.ndarray], None]]:
             stream.close()
 
 
-def read_journals(folder: Path, tiles: ImageTiles, models: int) -> dict[int, np.ndarray]:
+def read_journals(
+    folder: Path, tiles: ImageTiles, models: int, *, with_unreadable: bool
+) -> dict[int, np.ndarray]:
     """Read the tiles that are finished, by number; what a kill cut short is not.
+
+    Args:
+        with_unreadable: Whether a tile may have images that could not be read.
 
     Returns:
         Of each the classes: uint16, shape (models, rows, 5).
@@ -60,6 +65,8 @@ def read_journals(folder: Path, tiles: ImageTiles, models: int) -> dict[int, np.
             payload = data[place + _ENTRY.size :][: 2 * math.prod(shape)]
             if zlib.crc32(payload, tile) != crc:
                 break
-            finished[tile] = np.frombuffer(payload, "<u2").reshape(shape)
+            classes = np.frombuffer(payload, "<u2").reshape(shape)
+            if with_unreadable or (classes[:, :, 0] != UNREADABLE).all():
+                finished[tile] = classes
             place += _ENTRY.size + len(payload)
     return finished

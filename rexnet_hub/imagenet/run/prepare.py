@@ -148,7 +148,11 @@ def prepare_run(
     if out_dir is None:
         return run
     unfinished_dir = out_dir / f".unfinished-{run_key(run)}"
-    finished = ranks.share(read_journals(unfinished_dir, tiles, len(models)) if ranks.rank == 0 else None)
+    finished = None
+    if ranks.rank == 0:
+        skips = options.skip_unreadable
+        finished = read_journals(unfinished_dir, tiles, len(models), with_unreadable=skips)
+    finished = ranks.share(finished)
     return replace(run, unfinished_dir=unfinished_dir, finished=finished)
 
 
@@ -161,7 +165,7 @@ def run_key(run: Run) -> str:
             [m.name, tensors, asdict(m.preprocessing)]
             for m, tensors in zip(run.models, run.tensors, strict=True)
         ],
-        [asdict(machine), run.options.skip_unreadable],
+        asdict(machine),
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
