@@ -150,7 +150,8 @@ def judge_run(evidence: Evidence, score: Score, claim: Claim, record: Record) ->
     if not record.is_fair_sample or record.unreadable or record.machine.dtype != "fp32":
         note = f"{record.data} in {record.machine.dtype}: not a run that can decide"
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
-    verdict = judge_sample(right, record.images, float(claim.value))
+    assert record.sample is not None  # as a fair one has
+    verdict = judge_sample(right, record.images, float(claim.value), of=record.sample.drawn_from)
     note = f"{record.data}: {verdict}"
     if verdict.word is Word.TOO_FEW:
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)

@@ -30,6 +30,9 @@ from rexnet_hub.imagenet.run.runner import (
 )
 from rexnet_hub.index import Preprocessing
 
+#: The number that is expected may be of other images of the same kind: as if both were drawn from very many.
+_ENDLESS = 1 << 30
+
 
 class Picture(NamedTuple):
     """An image as it is stored and as it is decoded."""
@@ -224,6 +227,6 @@ def _count(name: str, classes: np.ndarray, stated: np.ndarray, labels: np.ndarra
         change=name,
         top1_count=right,
         top1_percent=100 * right / len(labels),
-        interval=exact_interval(right, len(labels)),
+        interval=exact_interval(right, len(labels), of=_ENDLESS),
         changed=int((classes != stated).sum()),
     )

@@ -12,6 +12,8 @@ import numpy as np
 from rexnet_hub.errors import UsageError
 
 LEVEL = 0.95
+#: How often as many images as are named as needed tell the drop from a claim that is true.
+POWER = 0.8
 
 
 class Word(StrEnum):
@@ -47,7 +49,7 @@ class Verdict:
             excludes what is `drop_points` below. `too few to tell`: it holds both.
         interval: Of the accuracy that the sample was drawn from.
         drop_points: The drop that must be told from the claim, in percentage points.
-        images_needed: How many would tell the drop.
+        images_needed: How many would tell the drop, with `POWER`.
     """
 
     word: Word
@@ -65,23 +67,29 @@ class Verdict:
             f"{self.interval.level:.0%} interval {low:.2f} to {high:.2f}, claimed {self.claimed_percent:g}"
         )
         if self.word is Word.TOO_FEW:
-            text += f"; {self.images_needed:,} images would tell a drop of {self.drop_points:g} points"
+            tells = f"images would tell a drop of {self.drop_points:g} points in {POWER:.0%} of samples"
+            text += f"; {self.images_needed:,} {tells}"
         return text
 
 
-def judge_sample(right: int, images: int, claimed_percent: float, *, drop_points: float = 0.5) -> Verdict:
+def judge_sample(
+    right: int, images: int, claimed_percent: float, *, of: int, drop_points: float = 0.5
+) -> Verdict:
     """Return whether a count on a sample is consistent with a claimed accuracy.
 
     A true claim is called `not consistent` in at most `1 - LEVEL` of samples, and an accuracy that is
     `drop_points` or more below the claim `consistent` in at most half of that. On the whole set there is
     nothing to infer: there the number itself is the accuracy.
 
+    Args:
+        of: The images that the sample was drawn from.
+
     Raises:
         UsageError: The numbers are not counts, percents and points.
     """
     if not 0 < claimed_percent <= 100 or not 0 < drop_points < claimed_percent:
         raise UsageError(f"a claim of {claimed_percent} % cannot be told from one {drop_points} points lower")
-    interval = exact_interval(right, images)
+    interval = exact_interval(right, images, of=of)
     if claimed_percent not in interval:
         word = Word.NOT_CONSISTENT
     elif claimed_percent - drop_points < interval.low_percent:
@@ -95,61 +103,93 @@ def judge_sample(right: int, images: int, claimed_percent: float, *, drop_points
         interval=interval,
         drop_points=drop_points,
         images=images,
-        images_needed=count_images_needed(claimed_percent, drop_points=drop_points),
+        images_needed=count_images_needed(claimed_percent, of=of, drop_points=drop_points),
     )
 
 
-def exact_interval(right: int, images: int, *, level: float = LEVEL) -> Interval:
-    """Compute the Clopper-Pearson interval; a sample with as many of each class errs less than it allows for.
+def exact_interval(right: int, images: int, *, of: int, level: float = LEVEL) -> Interval:
+    """Compute the exact interval of an accuracy on a finite set, by the hypergeometric distribution.
+
+    A sample with as many of each class errs less than it allows for.
+
+    Args:
+        of: The images of the set; where all of them were counted, both ends are the accuracy.
 
     Raises:
         UsageError: The numbers are not counts, or the level is not between 0 and 1.
 
     Source:
-        Clopper and Pearson, Biometrika 26 (1934).
+        Buonaccorsi, The American Statistician 41 (1987); of an infinite set, Clopper and Pearson's.
     """
-    if not 0 <= right <= images or images < 1 or not 0 < level < 1:
-        raise UsageError(f"{right} of {images} at level {level} is not a share with an interval")
+    if not 0 <= right <= images <= of or images < 1 or not 0 < level < 1:
+        raise UsageError(f"{right} of {images} of {of} at level {level} is not a share with an interval")
     tail = (1 - level) / 2
     return Interval(
-        low_percent=100 * _low_end(right, images, tail),
-        high_percent=100 * (1 - _low_end(images - right, images, tail)),
+        low_percent=100 * _fewest(right, images, of, tail) / of,
+        high_percent=100 * (1 - _fewest(images - right, images, of, tail) / of),
         level=level,
     )
 
 
-def _low_end(right: int, images: int, tail: float) -> float:
-    """Find the share at which `right` or more come out with a probability of `tail`."""
+def _fewest(right: int, images: int, of: int, tail: float) -> int:
+    """Find how many of the set must be right for `right` or more to come out with a probability of `tail`."""
+    low, high = right - 1, right + of - images
     if right == 0:
+        return 0
+    high = min(high, -(-right * of // images))  # with the very share, half of all samples have as many
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if upper_tail(right, images, middle, of) < tail else (low, middle)
+    return high
+
+
+def upper_tail(right: int, images: int, good: int, of: int) -> float:
+    """Compute how often a sample has `right` or more of the `good` ones of a set.
+
+    Terms beyond some twelve standard deviations are left out: so `right` is not far below the mean.
+    """
+    right = max(right, images - (of - good))
+    if right > min(images, good):
         return 0.0
-    # Counts beyond are less likely than 1e-30, by Hoeffding's bound; a progress bar asks at each step.
-    counts = np.arange(right, min(images, right + 6 * math.isqrt(images) + 6) + 1)
-    # log of the binomial coefficients, by the ratio of each to the one before
-    first = math.lgamma(images + 1) - math.lgamma(right + 1) - math.lgamma(images - right + 1)
-    ways = first + np.concatenate(([0.0], np.cumsum(np.log((images - counts[:-1]) / counts[1:]))))
-    low, high = 0.0, right / images
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        probability = np.exp(ways + counts * math.log(middle) + (images - counts) * math.log1p(-middle)).sum()
-        low, high = (middle, high) if probability < tail else (low, middle)
-    return low
+    counts = np.arange(right, min(images, good, right + 6 * math.isqrt(images) + 6) + 1)[:-1]
+    # log of the first term, then by the ratio of each to the one before
+    first = _log_ways(good, right) + _log_ways(of - good, images - right) - _log_ways(of, images)
+    ratios = (good - counts) * (images - counts) / ((counts + 1) * (of - good - images + counts + 1))
+    return float(np.exp(first + np.concatenate(([0.0], np.cumsum(np.log(ratios))))).sum())
+
+
+def _log_ways(of: int, chosen: int) -> float:
+    return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
 
 
 @functools.cache
-def count_images_needed(claimed_percent: float, *, drop_points: float = 0.5) -> int:
-    """Count the images of a sample that, having the claimed accuracy, excludes the drop.
+def count_images_needed(claimed_percent: float, *, of: int, drop_points: float = 0.5) -> int:
+    """Count the images of a sample that calls a true claim consistent, and excludes the drop, with `POWER`.
 
-    Counts are whole, so a sample that is smaller by a few images may exclude it too.
+    Counts are whole, so a sample that is smaller by a few images may do so too.
     """
+    claimed, dropped = (
+        int(of * percent / 100) for percent in (claimed_percent, claimed_percent - drop_points)
+    )
 
-    def tells(images: int) -> bool:
-        right = math.floor(images * claimed_percent / 100)
-        return _low_end(right, images, (1 - LEVEL) / 2) * 100 > claimed_percent - drop_points
+    def power(images: int) -> float:
+        first_above_drop, first_too_high = (_first_excluded(images, good, of) for good in (dropped, claimed))
+        return upper_tail(first_above_drop, images, claimed, of) - upper_tail(
+            first_too_high, images, claimed, of
+        )
 
-    low, high = 1, 2
-    while not tells(high):
-        low, high = high, 2 * high
+    low, high = 0, of
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if tells(middle) else (middle, high)
+        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
+    return high
+
+
+def _first_excluded(images: int, good: int, of: int) -> int:
+    """Find the lowest count that speaks against so few good ones."""
+    low, high = images * good // of, images + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        is_excluded = upper_tail(middle, images, good, of) < (1 - LEVEL) / 2
+        low, high = (low, middle) if is_excluded else (middle, high)
     return high

@@ -65,7 +65,7 @@ def open_meter(
 
     def accuracy_of(number: int) -> RunningAccuracy:
         count = int(top1_counts[number])
-        percent, interval = 100 * count / images_done, exact_interval(count, images_done)
+        percent, interval = 100 * count / images_done, exact_interval(count, images_done, of=images_total)
         return RunningAccuracy(model=models[number], top1_percent=percent, interval=interval)
 
     def add(classes: np.ndarray, labels: np.ndarray, *, is_new: bool = True) -> None:
