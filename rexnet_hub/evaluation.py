@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rexnet_hub.auto import load_network
-from rexnet_hub.errors import UsageError, file_problems, refuse_unused
+from rexnet_hub.errors import RecordError, UsageError, file_problems, list_some, refuse_unused
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
-from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION, read_file
+from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION, read_file, sample_dataset
+from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.evidence.predictions import read_predictions
 from rexnet_hub.imagenet.evidence.record import Record, predictions_of, recount
+from rexnet_hub.imagenet.evidence.verdict import LEVEL, fewest_found
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.imagenet.run.prepare import RunOptions
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.entry import IMAGENET_CLASSES
 from rexnet_hub.index.lock import MeasuredEvaluation, find_evidence_dir
 from rexnet_hub.index.scores import list_scores
 from rexnet_hub.index.spellings import is_same_place
+from rexnet_hub.layout import PREDICTIONS_SUFFIX
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.repo.folder import read_repo
-from rexnet_hub.verify import Finding
+from rexnet_hub.verify import FALSE, HOLDS, Finding
 from rexnet_hub.verify.checks import is_run_of, judge_run
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.files import require_run_of
@@ -83,6 +90,60 @@ def compare_with_claims(entry: Entry, record: Record) -> tuple[Finding, ...]:
     scores = (score for score in list_scores(entry) if is_run_of(record, score))
     readable = ((score, score.claim) for score in scores if score.claim and not score.claim.problem)
     return tuple(judge_run(evidence, score, claim, record) for score, claim in readable)
+
+
+def audit_record(file: Path, data: Path, *, repo: Path | None, size: int, seed: int) -> Finding:
+    """Run some images of a kept run anew, with the settings that it states, and compare each answer.
+
+    Args:
+        file: The record, its predictions beside it.
+        data: The images that it is of.
+        repo: The folder of the model; without it, the model is loaded by its name.
+        size: How many are drawn, evenly over the classes.
+        seed: Of the drawing; whoever kept the run must not have known it.
+
+    Returns:
+        A finding of the claim `audit`: it holds where the same five classes in the same order were answered.
+
+    Raises:
+        RecordError: It does not agree with its predictions, or the images are others.
+        UsageError: It has not as many images.
+    """
+    record, kept = recount(file), read_predictions(predictions_of(file))
+    model = replace(ready_model(record.model, str(repo or record.model)), preprocessing=record.preprocessing)
+    images = read_dataset(
+        data,
+        allow_subset=not record.complete,
+        benchmark=IMAGENET_VALIDATION if record.benchmark.is_imagenets else record.benchmark,
+        class_names=model.labels,
+    )
+    if (sample := record.sample) is not None:
+        images = sample_dataset(images, sample.size, seed=sample.seed)
+    if [image.label for image in images.images] != kept.labels.tolist():
+        counts = f"{len(images.images):,} with their classes are there, {kept.head.images:,} in it"
+        raise RecordError(file, f"is not of the images at {data}: {counts}, or in another order")
+    drawn, machine = sample_dataset(images, size, seed=seed), record.machine
+    options = RunOptions(dtype=machine.dtype, channels_last=machine.channels_last, skip_unreadable=True)
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        (again,) = evaluate_models([model], drawn, options=options, out_dir=Path(scratch))
+        anew = read_predictions(Path(scratch, f"{model.name}{PREDICTIONS_SUFFIX}")).top5
+    places = {image.name: place for place, image in enumerate(images.images)}
+    before = [kept.top5[places[image.name]] for image in drawn.images]
+    rows = zip(drawn.images, before, anew, strict=True)
+    wrong = [image.name for image, was, now in rows if (was != now).any()]
+    share = 100 * fewest_found(size, len(images.images)) / len(images.images)
+    note = f"seed {seed}; {LEVEL:.0%} of audits find answers altered for {share:.2g} % of the images"
+    if again.machine != replace(machine, processes=again.machine.processes):
+        note += f"; the record is of {machine}, this is {again.machine}"
+    found = f"{len(wrong)} others: {list_some(wrong, 5)}" if wrong else f"the same for {size:,} images"
+    return Finding(
+        model=record.model,
+        claim="audit",
+        verdict=FALSE if wrong else HOLDS,
+        stated=f"the same for {size:,} images",
+        found=found,
+        note=note,
+    )
 
 
 def enter_records(entry: Entry, measured: Measured, files: Sequence[Path], *, repo: Path | None) -> Measured:

@@ -1,7 +1,10 @@
 """Models are evaluated by name, and what is counted is compared with their claims."""
 
+import hashlib
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +14,13 @@ from PIL import Image
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError, RecordError, UsageError
-from rexnet_hub.evaluation import ready_model
+from rexnet_hub.evaluation import audit_record, ready_model
 from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, sample_dataset
 from rexnet_hub.imagenet.data.layouts import read_dataset
-from rexnet_hub.imagenet.evidence.record import recount
+from rexnet_hub.imagenet.evidence.predictions import read_predictions, render_predictions
+from rexnet_hub.imagenet.evidence.record import recount, render_record
+from rexnet_hub.imagenet.evidence.verdict import fewest_found
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.weights.digest import digest_file
 
@@ -194,3 +200,70 @@ def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
     words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "2", "--json"]
     assert main([*words, "--explain"]) == 0
     assert json.loads(capsys.readouterr().out)["expected_percent"] == 77.86
+
+
+def forge(record, out, folder, right):
+    """Alter the answers to so many images so that they are right, and what the record says of them."""
+    folder.mkdir(parents=True)
+    kept = read_predictions(out / "rexnet_100.predictions")
+    top5 = kept.top5.copy()
+    for at in np.flatnonzero(top5[:, 0] != kept.labels)[:right]:
+        label = kept.labels[at]
+        top5[at] = [label, *[each for each in top5[at] if each != label][:4]]
+    forged = replace(kept, top5=top5)
+    data = render_predictions(forged)
+    (folder / "rexnet_100.predictions").write_bytes(data)
+    told = replace(
+        record,
+        top1_count=forged.top1_count,
+        top5_count=forged.top5_count,
+        predictions_sha256=hashlib.sha256(data).hexdigest(),
+    )
+    (folder / "rexnet_100.record.json").write_text(render_record(told))
+    return folder / "rexnet_100.record.json"
+
+
+def test_an_audit_finds_a_forged_record(kept, pictures, staged, own_index, tmp_path, capsys):
+    """Random weights that "hold" 79 % are found by a few images run anew; of a true record all agree."""
+    record, out = kept
+    forged = forge(record, out, tmp_path / "forged", right=19 - record.top1_count)
+    assert recount(forged).top1_count == 19
+    words = ["verify", "rexnet_100", "--repo", str(staged), "--data", str(pictures), "--audit", "8", "--json"]
+    for file, verdict in ((out / "rexnet_100.record.json", "holds"), (forged, "false")):
+        main([*words, "--record", str(file), "--seed", "1"])
+        (audit,) = (f for f in json.loads(capsys.readouterr().out) if f["claim"] == "audit")
+        assert audit["verdict"] == verdict
+        assert "seed 1; 95% of audits find" in audit["note"]
+    assert main([*words, "--record", str(forged)]) == 1  # with a seed that nobody knew
+    true = (out / "rexnet_100.predictions").read_bytes()
+    forged.with_name("rexnet_100.predictions").write_bytes(true)
+    other = replace(record.preprocessing, crop_fraction=1.0)
+    forged.write_text(render_record(replace(record, preprocessing=other)))  # nor of its settings
+    assert audit_record(forged, pictures, repo=staged, size=IMAGES, seed=0).verdict == "false"
+
+
+def test_an_audit_is_of_the_record_s_own_images(kept, pictures, staged, own_index, tmp_path):
+    """Other images, or more than there are, are refused."""
+    _, out = kept
+    file = out / "rexnet_100.record.json"
+    fewer = shutil.copytree(pictures, tmp_path / "val")
+    next(fewer.glob("*/*.png")).unlink()
+    with pytest.raises(RecordError, match="23 with their classes are there, 24 in it"):
+        audit_record(file, fewer, repo=staged, size=4, seed=0)
+    with pytest.raises(UsageError, match="cannot be drawn"):
+        audit_record(file, pictures, repo=staged, size=IMAGES + 1, seed=0)
+
+
+@pytest.mark.parametrize(("size", "of"), [(20, 400), (100, 400)])
+def test_an_audit_finds_as_much_as_it_says(size, of):
+    """In 1,000 audits of a set with the least share that is named, spread or in few classes, 95 % meet it."""
+    labels = [place % 40 for place in range(of)]
+    rows = [LabelledImage(name=f"{n:04d}", read=bytes, label=label) for n, label in enumerate(labels)]
+    data = Dataset(root=Path(), layout="flat", images=tuple(rows))
+    least = fewest_found(size, of)
+    spread = {row.name for row in rows[:: of // least][:least]}
+    dense = {row.name for row in sorted(rows, key=lambda row: row.label)[:least]}
+    for altered in (spread, dense):
+        drawn = (sample_dataset(data, size, seed=seed).images for seed in range(1000))
+        found = sum(any(image.name in altered for image in images) for images in drawn)
+        assert found >= 930, found

@@ -44,11 +44,14 @@ OPTIONS = {
     "verify": """
         names, --junit, --json
         --record: verify hf:org --record r
-        --imagenet: verify hf:org --imagenet d
+        --data: verify hf:org --data d
         --repo: verify hf:org --repo a
         --weights: verify hf:org --weights a.pth
         --weights: verify --weights a.pth
         --sample: verify rexnet_100 --sample 9
+        --sample: verify rexnet_100 --record r --data d --audit 3 --sample 9
+        --audit: verify rexnet_100 --record r --audit 9
+        --seed: verify rexnet_100 --data d --seed 3
         --signature: verify rexnet_100 --signature key.pem
         --at-least-version: verify rexnet_100 --repo a --at-least-version 3""",
     "watch": "names, --fetch, --json",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import secrets
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,8 +128,12 @@ def declare_verify(parser: argparse.ArgumentParser) -> None:
     add("--weights", type=Path, metavar="FILE", help="the released file (default: as fetched)")
     add("--repo", type=Path, metavar="DIR", help="the staged or downloaded repo folder")
     add("--record", type=Path, action="append", default=[], metavar="FILE", help="a run's record")
-    add("--imagenet", type=Path, metavar="DIR", help="run on this validation set now")
+    data_help = "run on ImageNet's validation set now; with --audit, the images of the records"
+    add("--imagenet", "--data", dest="data", type=Path, metavar="DIR", help=data_help)
     add("--sample", type=int, metavar="N", help="of it only N images: a verdict, not a number")
+    audit_help = "run N images of --data anew, and compare each answer with the --record"
+    add("--audit", type=int, metavar="N", help=audit_help)
+    add("--seed", type=int, metavar="N", help="of the audit (default: one that nobody knows before)")
     signature_help = "check --repo by its signature first: a public key (PEM) or IDENTITY@https://ISSUER"
     add("--signature", metavar="KEY", help=signature_help)
     version_help = "the lowest signed version that is taken (default: the highest that was seen here)"
@@ -142,8 +147,9 @@ def run_verify(args: argparse.Namespace) -> int:
 
     A repo on the Hub is checked as it is now, against index and lock; of an organisation each one.
     Each claim holds, is false, or is not measured; one that is false makes the exit code 1. A record is
-    recounted from the predictions beside it, in milliseconds and without images. With --imagenet the models
-    are run now; on a --sample the verdict says whether the claim is consistent with it.
+    recounted from the predictions beside it, in milliseconds and without images; an --audit runs some of its
+    images anew and wants the same answers. With --data the models are run now; on a --sample the verdict says
+    whether the claim is consistent with it.
     """
     from rexnet_hub.verify.finding import exit_code, render_json, render_junit
     from rexnet_hub.whole_files import write_whole
@@ -162,7 +168,8 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
     """Check repos on the Hub."""
     from rexnet_hub.drift import verify_published
 
-    options = ("weights", "repo", "record", "imagenet", "sample", "signature", "at_least_version")
+    of_run = ("record", "data", "sample", "audit", "seed")
+    options = ("weights", "repo", *of_run, "signature", "at_least_version")
     refuse_unused(args.names[0], **{name: getattr(args, name) for name in options})
     return [finding for name in dict.fromkeys(args.names) for finding in verify_published(name)]
 
@@ -183,8 +190,14 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
         entries = [find_model_of(index, args.repo)]
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
-    if args.imagenet is None:
-        refuse_unused("verify without --imagenet", sample=args.sample)
+    if args.data is None:
+        refuse_unused("verify without --data", sample=args.sample, audit=args.audit)
+    if args.audit is None:
+        refuse_unused("verify without --audit", seed=args.seed)
+    else:
+        refuse_unused("an audit", sample=args.sample)
+        if not args.record:
+            raise UsageError("--audit compares with a run that was kept: name its --record")
     if args.signature is None:
         refuse_unused("verify without --signature", at_least_version=args.at_least_version)
     else:
@@ -195,7 +208,18 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
         measured = find_measured(entry)
         file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
         findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
-    return findings
+    return [*findings, *_audits(args)]
+
+
+def _audits(args: argparse.Namespace) -> Iterator[Finding]:
+    """Run some images of each record anew."""
+    if args.audit is None:
+        return
+    from rexnet_hub.evaluation import audit_record
+
+    seed = secrets.randbits(32) if args.seed is None else args.seed
+    for file in args.record:
+        yield audit_record(file, args.data, repo=args.repo, size=args.audit, seed=seed)
 
 
 def _check_signature(args: argparse.Namespace, name: str) -> None:
@@ -210,16 +234,14 @@ def _check_signature(args: argparse.Namespace, name: str) -> None:
 
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
-    if not args.record and args.imagenet is None:
-        return []
     records = [*_recount(args.record, names).values()]
-    if args.imagenet is not None:
+    if args.data is not None and args.audit is None:
         from rexnet_hub.evaluation import ready_model
         from rexnet_hub.imagenet.data.dataset import sample_dataset
         from rexnet_hub.imagenet.data.layouts import read_dataset
         from rexnet_hub.imagenet.run.evaluate import evaluate_models
 
-        images = read_dataset(args.imagenet)
+        images = read_dataset(args.data)
         images = images if args.sample is None else sample_dataset(images, args.sample)
         sources = {names[0]: str(args.repo)} if args.repo else {name: name for name in names}
         records += evaluate_models([ready_model(*pair) for pair in sources.items()], images)

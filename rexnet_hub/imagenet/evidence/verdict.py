@@ -158,6 +158,16 @@ def upper_tail(right: int, images: int, good: int, of: int) -> float:
     return float(np.exp(first + np.concatenate(([0.0], np.cumsum(np.log(ratios))))).sum())
 
 
+def fewest_found(images: int, of: int) -> int:
+    """Find how many odd ones a set must have for a sample to meet one of them in `LEVEL` of samples."""
+    low, high = 0, of - images + 1  # of which no sample misses all
+    while high - low > 1:
+        middle = (low + high) // 2
+        missed = math.exp(_log_ways(of - middle, images) - _log_ways(of, images))
+        low, high = (low, middle) if missed <= 1 - LEVEL else (middle, high)
+    return high
+
+
 def _log_ways(of: int, chosen: int) -> float:
     return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
 
