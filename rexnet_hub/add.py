@@ -167,7 +167,7 @@ def add_entry(
         if new.supersedes is not None:
             index.find(new.supersedes)
         model = _entry(new, contents, log, file, collection, repo, index)
-        label, names = _name_classes(place, new, repo)
+        label, names = _name_classes(place, new.name, new.labels, repo)
         model["Metadata"] |= {"Labels": label} if label else {}
 
         def change(draft: Draft) -> None:
@@ -194,21 +194,30 @@ def add_entry(
     )
 
 
-def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None) -> Location:
+def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None = None) -> Location:
     """Replace the checkpoint of a model that was not published, and measure it anew.
 
-    What is measured of it is written over; every other claim stays, and is to be thought of.
+    What is measured of it is written over, and what a repo says of its input and classes; every other claim
+    stays, and is to be thought of.
+
+    Args:
+        checkpoint: As of `add_entry`.
 
     Raises:
         UsageError: Others may load the model already.
         CheckpointError, IndexReadError, FileProblem: As of `add_entry`; nothing is changed.
     """
     require_own_index()
-    old = load_index().find(name)
+    old, repo = load_index().find(name), _find_repo(checkpoint)
+    if repo and repo.hub:
+        refuse_unused(f"a repo of the Hub, {checkpoint},", weights_url=weights_url)
+        weights_url = str(repo.hub)
+    file = repo.weights if repo else Path(checkpoint)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         said = {f"{old.location}, ID": old.architecture}
-        wrapper = old.said("weights_key")
-        contents = _measure(checkpoint, Path(scratch) / WEIGHTS_FILE, said, wrapper=wrapper)
+        wrapper = None if repo else old.said("weights_key")
+        contents = _measure(file, Path(scratch) / WEIGHTS_FILE, said, wrapper=wrapper)
+    label, names = _name_classes(old.location.file, name, None, repo)
 
     def change(draft: Draft) -> None:
         require_unpublished(name, f"a better checkpoint gets a name of its own, with --supersedes {name}")
@@ -217,13 +226,29 @@ def update_entry(name: str, checkpoint: Path, *, weights_url: str | None = None)
             "Metadata/Parameters": contents.parameters,
             "Metadata/File Size": contents.released.size_bytes,
             "Metadata/Num Classes": contents.num_classes,
-            "Weights": weights_url or checkpoint.resolve().as_uri(),
+            "Weights": weights_url or file.resolve().as_uri(),
             "SHA256": contents.released.sha256,
+            **(_list_settings(entry, repo, contents) if repo else {}),
+            **({"Metadata/Labels": label} if label else {}),
         }
+        if names is not None:
+            own = labels_of(entry.location.file, name)
+            draft.write(own, names) if entry.labels_file == own else _write_names(draft, own, names)
         for steps, value in values.items():
             draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
 
     return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
+
+
+def _list_settings(entry: Entry, repo: Repo, contents: _Contents) -> dict[str, Any]:
+    """List what a repo says of its network and input otherwise than an entry; None is to go."""
+    before = {} if entry.unstated_input else state_input(entry.preprocessing)
+    settings: dict[str, Any] = {**dict.fromkeys(before), **state_input(repo.config.preprocessing)}
+    changed = {f"Metadata/{label}": v for label, v in settings.items() if v != before.get(label)}
+    args = _model_args(repo, contents)
+    if args != (entry.value("model_args") or {}):
+        changed["Metadata/Model Args"] = args or None
+    return changed | ({"Weights Key": None} if entry.said("weights_key") else {})
 
 
 def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
@@ -410,17 +435,19 @@ def _is_on(result: Any, dataset: str) -> bool:
     return isinstance(result, dict) and dataset_key(str(result.get("Dataset"))) == dataset_key(dataset)
 
 
-def _name_classes(place: Path, new: NewModel, repo: Repo | None) -> tuple[str | None, bytes | None]:
+def _name_classes(
+    place: Path, name: str, given: Path | None, repo: Repo | None
+) -> tuple[str | None, bytes | None]:
     """Return what names the classes; and of a file that is to lie beside the index its bytes."""
-    own, given = repo.config.label_names if repo else (), new.labels
+    own = repo.config.label_names if repo else ()
     if given is not None and given.resolve().parent == place.resolve().parent:
         return given.name, None
     if given is not None:
         with file_problems(given, "cannot be read"):
-            return labels_of(place, new.name).name, given.read_bytes()
+            return labels_of(place, name).name, given.read_bytes()
     if own == imagenet_labels() or not own:
         return "ImageNet-1k" if own else None, None
-    return labels_of(place, new.name).name, "".join(f"{name}\n" for name in own).encode()
+    return labels_of(place, name).name, "".join(f"{each}\n" for each in own).encode()
 
 
 def _write_names(draft: Draft, file: Path, names: bytes) -> None:
@@ -478,11 +505,12 @@ def _require_claims(old: Entry, model: Mapping[str, Any], *, but: Sequence[str])
     """Refuse claims that the entry which is there does not make: to be changed, it is edited."""
     there = dict(flatten(read_model(read_index_file(old.location.file), old.location)))
     wanted = flatten(as_read({key: value for key, value in model.items() if key not in but}))
-    if wrong := [
-        f"{key} is {there.get(key, 'not stated')} there, not {text}"
-        for key, text in wanted
-        if not _is_same(there.get(key), text)
-    ]:
+    unlike = {key: text for key, text in wanted if not _is_same(there.get(key), text)}
+    labels = {key: [part for part in key.split(".") if part not in ("Metadata", "Metrics")] for key in unlike}
+    labels = {key: [part for part in parts if not part.isdecimal()] for key, parts in labels.items()}
+    wrong = [f"{labels[key][-1]} is {there[key]} there, not {unlike[key]}" for key in unlike if key in there]
+    wrong += dict.fromkeys(f"there are no such {labels[key][0]}" for key in unlike if key not in there)
+    if wrong:
         problem = "is there already, and this says otherwise"
         advice = f"to change it: rexnet-hub edit {old.name} 'FIELD=VALUE'"
         raise UsageError(f"{old.location}: {old.name} {problem}: {'; '.join(wrong)}; {advice}")

@@ -15,7 +15,7 @@ from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
 from rexnet_hub.index.reading.compose import resolve
-from rexnet_hub.index.spellings import dataset_key
+from rexnet_hub.index.spellings import is_place, split_key
 from rexnet_hub.index.text_edits import Verbatim, read_model, remove_model, set_value
 from rexnet_hub.layout import labels_of
 from rexnet_hub.measure import measure_model, merge_measured
@@ -31,7 +31,7 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
 
     Args:
         values: The new text of each field, by its label in whatever spelling; an empty one removes it. Of a
-            result on one of several data sets as `top1@NAME`, which is also how one without a result gets it.
+            result as `top1@NAME`, or `top1@NAME/SPLIT`: on a data set that it has none on, a new one.
 
     Raises:
         UsageError: There is no such field, or the index would not be valid; nothing is changed.
@@ -45,9 +45,14 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
         for label, text in values.items():
             there = read_model(draft.read(file), place)
             row, steps = _find_place(entry, there, label)
-            if steps[0] == "Results" and not _results(there):
-                result = {"Task": "Image Classification", "Dataset": label.partition("@")[2]}
-                draft.edit(file, set_value, place, ["Results"], [result])
+            if steps[0] == "Results" and steps[1] == len(_results(there) or ()):
+                if row is None or row.owner != "metrics" or not text.strip():
+                    raise UsageError(
+                        f"{label}: {name} has no such result; a number begins one, as top1@NAME=79.5"
+                    )
+                result = _begin_result(label.partition("@")[2])
+                at, new = (steps[:2], result) if _results(there) else (steps[:1], [result])
+                draft.edit(file, set_value, place, at, new)
             if row is not None:
                 changed.add(row.name)
             value = _parse(row, steps[-1], text) if text.strip() else None
@@ -135,21 +140,30 @@ def _results(there: Mapping[str, Any]) -> Any:
 
 
 def _find_result(entry: Entry, there: Mapping[str, Any], label: str, dataset: str) -> list[str | int]:
-    """Find the one result of the entry itself that is meant; of one without any it is the first."""
-    if dataset and not _results(there) and not entry.results:
-        return ["Results", 0]
-    results, name = _results(there), entry.name
-    own = list(enumerate(results)) if isinstance(results, list) else []
-    names = {at: str(result.get(_find_key(result, "Dataset") or "")) for at, result in own}
-    wanted = dataset_key(dataset)
-    meant = [at for at, known in names.items() if not dataset or dataset_key(known) == wanted]
-    of, word = ", ".join(names.values()) or "none that can be edited here", label.partition("@")[0]
+    """Find the one result of the entry itself that is meant; on a data set that has none, a new last one."""
+    results = _results(there) or []
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise UsageError(f"{label}: the results of {entry.name} are no list here: edit the file by hand")
+    keys = ("Dataset", "Split")
+    places = [tuple(result.get(_find_key(result, key) or "") for key in keys) for result in results]
+    meant = [at for at, place in enumerate(places) if not dataset or is_place(dataset, *place)]
     if dataset and not meant:
-        problem = f"{name} has no result on {dataset!r}, but on {of}: write a new one into the file by hand"
-        raise UsageError(f"{label}: {problem}")
+        return ["Results", len(results)]
+    if dataset and len(meant) > 1:  # without a split the one that states none
+        meant = [at for at in meant if not places[at][1]] or meant
     if len(meant) != 1:
-        raise UsageError(f"{label}: of which result? {name} has those on {of}: write {word}@NAME")
+        of = ", ".join("/".join(filter(None, place)) for place in places) or "none of its own"
+        advice = f"write {label.partition('@')[0]}@NAME{'/SPLIT' if dataset else ''}"
+        raise UsageError(f"{label}: of which result? {entry.name} has those on {of}: {advice}")
     return ["Results", meant[0]]
+
+
+def _begin_result(place: str) -> dict[str, str]:
+    """Begin a result on a data set, or on the part of one that the last word of it names."""
+    whole, _, part = place.rpartition("/")
+    is_part = whole and split_key(part) in ("train", "validation", "test")
+    of = {"Dataset": whole, "Split": part} if is_part else {"Dataset": place}
+    return {"Task": "Image Classification", **of}
 
 
 def _parse(row: Field | None, label: str | int, text: str) -> Any:

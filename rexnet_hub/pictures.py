@@ -19,6 +19,7 @@ from rexnet_hub.errors import NotAnImageError, UsageError
 from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.imagenet.data.pixels import FILTERS, Reading, decode_image, normalise, pixels_uint8, take_rgb
 from rexnet_hub.index import Preprocessing
+from rexnet_hub.terminal import printable
 from rexnet_hub.weights.download import FetchPolicy, fetch_bytes
 
 #: A picture that is longer is not fetched.
@@ -117,10 +118,11 @@ class ImageProcessor:
     def _pixels(self, name: str, picture: Any, reading: Reading) -> np.ndarray:
         try:
             image = open_picture(picture, name=name, reading=reading)
-            make = crop_at_random if self.training else pixels_uint8
-            return make(image, self.preprocessing)
         except NotAnImageError as error:
             raise NotAnImageError(name, error.problem) from None
+        except (ValueError, OSError) as error:  # a file that is closed, a path with a null byte
+            raise UsageError(f"{printable(name)}: cannot be read: {error}") from None
+        return (crop_at_random if self.training else pixels_uint8)(image, self.preprocessing)
 
 
 def _several(images: Any) -> Iterator[tuple[str, Any]]:
@@ -183,9 +185,12 @@ def _image_of(pixels: np.ndarray | Tensor, name: str) -> Image.Image:
         UsageError: They are not those of a picture.
     """
     if isinstance(pixels, Tensor):
+        if pixels.is_meta or pixels.layout is not torch.strided or pixels.is_quantized:
+            kind = f"{pixels.layout}, {pixels.dtype}, on the device {pixels.device}"
+            raise UsageError(f"{name}: of a tensor ({kind}) no pixels can be read; give a dense one")
         pixels = pixels.detach().cpu()
         pixels = (pixels.float() if pixels.is_floating_point() else pixels).numpy()
-    shape = "x".join(map(str, pixels.shape))
+    shape = "x".join(map(str, pixels.shape)) or "single numbers"
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4):
         pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim not in (2, 3) or pixels.shape[2:] not in ((), (1,), (3,), (4,)) or not pixels.size:

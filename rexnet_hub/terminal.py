@@ -139,6 +139,11 @@ def terminal_columns() -> int:
         return 80
 
 
+def has_terminal() -> bool:
+    """Return whether what is printed has a width: a terminal's, or the one that COLUMNS says."""
+    return os.environ.get("COLUMNS", "").isdecimal() or (sys.stdout is not None and sys.stdout.isatty())
+
+
 def paint(text: str, *, stream: TextIO | None = None) -> str:
     """Colour the words that mean something, on a terminal that shows colours.
 

@@ -189,8 +189,8 @@ def test_again_with_other_claims_is_refused(index_dir, trained):
         add(trained, top1_percent="79.51", dataset="Pets", license="apache-2.0", title="New")
     for said in (
         "License is MIT there, not apache-2.0",
-        "Title is not stated there, not New",
-        "Results.0.Metrics.Top 1 Accuracy is 79.50% there, not 79.51%",
+        "there are no such Title",
+        "Top 1 Accuracy is 79.50% there, not 79.51%",
         "rexnet-hub edit new 'FIELD=VALUE'",
     ):
         assert said in str(caught.value)
@@ -212,6 +212,53 @@ def test_a_mistake_is_updated_and_what_is_published_is_not(index_dir, trained):
     update_lock(lambda lock: lock.with_model("new", replace(measured, hub=hub)))
     with pytest.raises(UsageError, match=r"new was published as org/new.*--supersedes new"):
         update_entry("new", trained / "one.pth")
+
+
+def test_an_update_takes_what_add_takes(index_dir, tmp_path):
+    """Of a saved folder the picture, the network's arguments and the names of the classes come with it."""
+    model: Any = create_model("test_resnet", num_classes=3, in_chans=1)
+    names = ["red", "green", "blue"]
+    saved = model.save_pretrained(tmp_path / "three", labels=names, card={"Crop Mode": "squash"})
+    other: Any = create_model("test_resnet", num_classes=2)
+    pair = other.save_pretrained(tmp_path / "pair", labels=["on", "off"], card={"Image Size": 96})
+    add_entry(saved, NewModel(name="new", collection="Small", license="MIT", title="Kept"))
+    update_entry("new", str(pair))
+    entry = load_index().find("new")
+    assert load_index().errors == ()
+    assert (entry.preprocessing.input_px, entry.preprocessing.crop_mode) == (96, "center")
+    assert (entry.labels, entry.value("model_args")) == (("on", "off"), None)
+    assert (entry.said("title"), entry.weights.value) == ("Kept", (pair / "model.safetensors").as_uri())
+    assert AutoModel.from_pretrained("new").num_classes == 2
+    (index_dir / "new.labels.txt").rename(index_dir / "ours.txt")
+    (index_dir / "small.yml").write_text(
+        (index_dir / "small.yml").read_text().replace("new.labels.txt", "ours.txt")
+    )
+    update_entry("new", saved)
+    assert load_index().find("new").labels == tuple(names)
+    assert (index_dir / "ours.txt").read_text() == "on\noff\n"  # which may be others' too
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("index.json", '{"Collections": [{"Name": "Small"}]}'),
+        ("index.json", '{"Collections": [{"Name": "Small"}], "Models": null}'),
+        ("index.json", '{"Collections": [{"Name": "Small"}], "Models": [ {"Name": "a"} ]}'),
+        ("index.yml", "{Collections: [{Name: Small}]}"),
+        ("index.yml", "{Collections: [{Name: Small}], Models: }"),
+        ("index.yml", "Collections: {Name: Small}"),
+    ],
+)
+def test_an_index_of_any_style_is_added_to(tmp_path, monkeypatch, file, text):
+    """JSON and flow style take a first model as block style does, whether Models is there or not."""
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / file).write_text(text)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "zoo"))
+    model: Any = create_model("test_resnet", num_classes=2)
+    saved = model.save_pretrained(tmp_path / "pair", card={"License": "mit"})
+    add_entry(saved, NewModel(name="new", collection="Small"))
+    assert load_index().errors == ()
+    assert load_index().find("new").license_id == "mit"
 
 
 def test_a_name_never_changes_its_weights(index_dir, trained):

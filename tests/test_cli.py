@@ -381,6 +381,24 @@ def test_show_is_no_wider_than_the_terminal(run, monkeypatch, columns):
     assert "rexnetv1_100-1b4dddf4.pth" in "".join(out.split())
 
 
+def test_list_is_no_wider_than_the_terminal(run, own_index, monkeypatch):
+    """Columns that are empty or least asked for go first, which is said; what is asked for stays."""
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(own_index))
+    monkeypatch.delenv("COLUMNS", raising=False)
+    widest = run("list")[1]
+    assert "file bytes" in widest
+    for columns in (50, 80, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        code, out, err = run("list")
+        assert code == 0
+        assert max(map(len, out.splitlines())) <= columns
+        left = err.removeprefix("no room for ").partition(":")[0].split(", ")
+        head = out.splitlines()[0]
+        assert [word for word in left if word in head or word not in widest] == []
+        assert out.count("rexnet_") == widest.count("rexnet_")
+    assert run("list", "--columns", "name,file_size,flops,macs,parameters,license")[2] == ""
+
+
 def test_what_show_says_was_measured_is_no_wider_either(run, own_index, tmp_path, monkeypatch):
     """A digest stands below its name where it does not fit beside it, whole."""
     lock = shutil.copytree(own_index, tmp_path / "index") / "lock.json"

@@ -86,7 +86,8 @@ def test_each_kind_of_value_is_edited_where_it_stands(zoo):
         ({"Licence": "x"}, "no field 'Licence'. Did you mean 'License'"),
         ({"Results": "x"}, "by hand"),
         ({"top1": "90"}, "of which result? first has those on ImageNet-1k, Pets: write top1@NAME"),
-        ({"top1@birds": "90"}, "first has no result on 'birds', but on ImageNet-1k, Pets: write a new one"),
+        ({"top1@birds": ""}, "first has no such result; a number begins one"),
+        ({"split@birds": "test"}, "first has no such result"),
         ({"top1@Pets": "0.9"}, "percentage points are meant: 90, or 0.9% if it is that little"),
         ({"top1@Pets": "many"}, "would not be valid"),
         ({"License": "MIT", "Superseded By": "nobody"}, "'nobody' is no other model"),
@@ -115,9 +116,24 @@ def test_a_first_result_is_written_with_its_data_set(zoo):
             "      Top 1 Accuracy: 90.5%\n      Top 5 Accuracy: 99%\n  Superseded By: first\n  Own Key: 1\n"
         )
     )
-    edit_entry("second", {"top5@birds": ""})
+    edit_entry("second", {"top1@birds/test": "88", "top1@org/set": "70"})
+    results = yaml.safe_load((zoo / "pets.yml").read_text())["Models"][1]["Results"]
+    assert [(each["Dataset"], each.get("Split")) for each in results] == [
+        ("Birds", None), ("birds", "test"), ("org/set", None),
+    ]  # fmt: skip
+    edit_entry("second", {"top1@birds": "91", "split@birds": "val", "top1@birds/test": "89"})
+    with pytest.raises(UsageError, match=r"those on Birds/val, birds/test, org/set: write top1@NAME/SPLIT"):
+        edit_entry("second", {"top1@birds": "92"})
+    edit_entry("first", {"top1@birds": "66"})
+    assert (zoo / "pets.yml").read_text().count("Top 1 Accuracy: 66%") == 1
+    assert [result.place for result in load_index().find("first").results][1:] == [
+        "Oxford-IIIT Pets",
+        "birds",
+    ]
+    edit_entry("second", {"top5@org/set": "99"})
+    edit_entry("second", {"top5@org/set": ""})
     with pytest.raises(IndexReadError, match="nothing to remove"):
-        edit_entry("second", {"top5@birds": ""})
+        edit_entry("second", {"top5@org/set": ""})
 
 
 def test_a_value_that_is_no_text_is_said(zoo, capsys):
@@ -276,6 +292,8 @@ def test_a_withdrawn_model_says_why_wherever_it_is_asked_for(zoo, capsys):
     with pytest.raises(RepoError, match=r"first was withdrawn: trained on \*test\* pictures"):
         find_repo("first")
     assert list_models() == []
+    assert list_models("withdrawn:*") == ["first", "second"]
+    assert list_models("withdrawn:*test* or name:nobody") == ["first"]
     assert main(["show", "first"]) == 0
     assert "withdrawn: trained on *test* pictures" in capsys.readouterr().out
     entry = load_index().find("first")

@@ -106,6 +106,11 @@ def test_it_is_called_as_in_transformers(processor, theirs, noise):
         processor(noise, return_tensors="np")
 
 
+def closed(file):
+    file.close()
+    return file
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
@@ -117,6 +122,11 @@ def test_it_is_called_as_in_transformers(processor, theirs, noise):
         (np.zeros((5, 6, 2), np.uint8), "picture 0: 5x6x2 are no pixels; give"),
         (np.zeros((0, 6, 3), np.uint8), "picture 0: 0x6x3 are no pixels"),
         (torch.zeros(7), "picture 0: 7 are no pixels"),
+        (torch.tensor(1.0), "picture 0: single numbers are no pixels"),
+        (torch.zeros(3, 9, 9, device="meta"), r"of a tensor \(.* on the device meta\) no pixels can be read"),
+        (torch.eye(9).to_sparse(), r"picture 0: of a tensor \(torch.sparse_coo.*give a dense one"),
+        ("a\0b.png", r"a\\x00b.png: cannot be read: embedded null byte"),
+        (closed(io.BytesIO()), "picture 0: cannot be read: I/O operation on closed file"),
         (
             [torch.full((3, 9, 9), -2.0)],
             "floats in 0..1; these are float32 from -2 to -2 .normalised already",

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
-from rexnet_hub.terminal import csv_lines, noted_table, show, show_json, show_lines, table
+from rexnet_hub.terminal import (
+    csv_lines,
+    has_terminal,
+    noted_table,
+    show,
+    show_json,
+    show_lines,
+    table,
+    terminal_columns,
+)
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
@@ -31,6 +40,8 @@ COLUMNS = {
     "file_size": ("file_size_bytes", "file bytes"),
     "license": ("license", "licence"),
 }
+#: Those that go first where a terminal is too narrow for all.
+LEAVING = ("flops", "file_size", "top5", "macs", "license", "dataset", "parameters")
 
 
 def declare_list(parser: argparse.ArgumentParser) -> None:
@@ -81,9 +92,29 @@ def run_list(args: argparse.Namespace) -> int:
     elif args.csv:
         show_lines(csv_lines([keys, *rows]))
     else:
-        texts = {at for at, (name, _) in enumerate(asked) if name in TEXT_NAMES}
-        show_lines(table(headings, rows, right=[at for at in range(len(asked)) if at not in texts]))
+        kept = list(range(len(asked))) if args.columns else _fit(words, headings, rows)
+        right = [at for at, number in enumerate(kept) if asked[number][0] not in TEXT_NAMES]
+        show_lines(
+            table([headings[at] for at in kept], [[row[at] for at in kept] for row in rows], right=right)
+        )
+        if left := [heading for at, heading in enumerate(headings) if at not in kept]:
+            show(f"no room for {', '.join(left)}: --columns or --csv shows them", stream=sys.stderr)
     return 0
+
+
+def _fit(words: Sequence[str], headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[int]:
+    """Choose which columns a terminal has room for; where there is none, all of them."""
+    widths = [
+        max(len(heading), *(len(str(row[at] or "")) for row in rows), 0)
+        for at, heading in enumerate(headings)
+    ]
+    kept, leaving = list(range(len(words))), [words.index(word) for word in LEAVING]
+    empty = [at for at in kept if words[at] in LEAVING and not any(row[at] is not None for row in rows)]
+    for at in dict.fromkeys([*empty, *leaving]):
+        if not has_terminal() or sum(widths[at] + 2 for at in kept) - 2 <= terminal_columns():
+            break
+        kept.remove(at)
+    return kept
 
 
 def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Scope) -> list[Any]:

@@ -44,8 +44,9 @@ def declare_edit(parser: argparse.ArgumentParser) -> None:
 def run_edit(args: argparse.Namespace) -> int:
     """Change what the index states of a model: these values, and no other byte of the file.
 
-    Words of a list stand between commas; a result on one of several data sets is top1@NAME=79.5. An index
-    that would not be valid, or a value that others share, is refused, and nothing is written.
+    Words of a list stand between commas. A number of a result is top1@NAME=79.5, or top1@NAME/test=79.5:
+    where there is none on that data set, a new one. An index that would not be valid, or a value that others
+    share, is refused, and nothing is written.
     """
     from rexnet_hub.edit import edit_entry
 
@@ -56,7 +57,9 @@ def run_edit(args: argparse.Namespace) -> int:
             raise UsageError(f"{word!r}: give each field once, as FIELD=VALUE, such as 'License=mit'")
         values[field.strip()] = text.strip()
     entry = edit_entry(args.name, values)
-    show(f"{entry.location}: {entry.name} edited: {', '.join(values)}")
+    places = ", ".join(result.place for result in entry.results) if "@" in "".join(values) else ""
+    of = f"; it has results on {places}" if places else ""
+    show(f"{entry.location}: {entry.name} edited: {', '.join(values)}{of}")
     return 0
 
 
@@ -64,15 +67,16 @@ def declare_update(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `update`."""
     add = parser.add_argument
     add("name", help="a model that was not published")
-    add("checkpoint", type=Path, metavar="CHECKPOINT", help="the file: .pth, .pt or .safetensors")
+    add("checkpoint", metavar="CHECKPOINT", help="as of add: a file, a repo folder, or hf:OWNER/NAME@COMMIT")
     add("--weights-url", metavar="URL", help="where others find the file (default: its path here)")
 
 
 def run_update(args: argparse.Namespace) -> int:
     """Replace the checkpoint of a name that nobody can have loaded yet, and measure it anew.
 
-    Address, digest, size, parameters and classes are written over; what else is claimed stays, and `edit`
-    changes it. Of a published model this is refused: a name never changes its weights.
+    Address, digest, size, parameters and classes are written over, and of a repo also the picture that it
+    takes and the names of its classes; what else is claimed stays, and `edit` changes it. Of a published
+    model this is refused: a name never changes its weights.
     """
     from rexnet_hub.add import update_entry
 

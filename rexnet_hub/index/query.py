@@ -116,7 +116,9 @@ def select(
     sort: str | Sequence[str] | None = None,
     measured: Lock | None = None,
 ) -> tuple[Entry, ...]:
-    """Pick the entries that meet a query, in their order or sorted; those that were withdrawn are left out.
+    """Pick the entries that meet a query, in their order or sorted.
+
+    Those that were withdrawn are left out, unless the query asks for `withdrawn`.
 
     Args:
         query: In the language that `grammar` states.
@@ -127,8 +129,9 @@ def select(
     Raises:
         UsageError: The query or a sort key is not one; under a mistake in the query stands a caret.
     """
-    entries = tuple(entry for entry in entries if entry.said("withdrawn") is None)
-    tree = parse_tree(query, _known(entries, measured))
+    every = tuple(entries)
+    tree = parse_tree(query, _known(every, measured))
+    entries = every if _asks_for(tree, "withdrawn") else [e for e in every if e.said("withdrawn") is None]
     scope = ANYWHERE.within(tree)
     picked = [entry for entry in entries if tree is None or _judge(tree, entry, measured)]
     keys = sort.split(",") if isinstance(sort, str) else list(sort or ())
@@ -188,6 +191,13 @@ def find_scope(entries: Sequence[Entry], query: str, measured: Lock | None = Non
 def read_asked(entries: Sequence[Entry], word: str, measured: Lock | None = None) -> tuple[str, str]:
     """Read the name of a figure as it may be typed: see `grammar.read_name`."""
     return read_name(word, _known(entries, measured))
+
+
+def _asks_for(tree: Condition | Group | None, name: str) -> bool:
+    """Return whether a query names a field."""
+    if isinstance(tree, Group):
+        return any(_asks_for(part, name) for part in tree.parts)
+    return tree is not None and tree.name == name
 
 
 def _known(entries: Sequence[Entry], measured: Lock | None) -> Callable[[str, str], bool]:

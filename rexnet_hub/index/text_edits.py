@@ -76,12 +76,13 @@ def append_model(source: YamlSource, model: Mapping[str, Any]) -> YamlSource:
     """
     root = _find_root(source)
     models = _models(root)
-    if models is not None and models.kind == "list" and _is_flow(models):
-        at = models.items[-1].end if models.items else models.start + 1
-        new = (", " if models.items else "") + json.dumps(model, ensure_ascii=False, default=_as_number)
+    if models is not None and models.kind == "list":
+        plan = _plan_item(models, model)
+    elif models is None and _is_flow(root):
+        plan = _plan_insertion(root, "Models", [model], is_first=False)
     else:
-        at, new = _plan_block(source, root, models, model)
-    after = _spliced(source, at, at, new)
+        plan = _plan_block(source, root, models, model)
+    after = _spliced(source, *plan)
     try:
         added = _models(_find_root(after))
     except (Flaw, IndexReadError) as error:
@@ -89,7 +90,7 @@ def append_model(source: YamlSource, model: Mapping[str, Any]) -> YamlSource:
         raise IndexReadError(f"{source.file}: {problem}") from None
     old = [] if models is None else [_tree(item) for item in models.items]
     if added is None or [_tree(item) for item in added.items[:-1]] != old or len(added.items) != len(old) + 1:
-        problem = "cannot be added to without rewriting it; give Models as a block list"
+        problem = "cannot be added to without rewriting it; give Models as a list of mappings"
         raise IndexReadError(f"{source.file}: {problem}")
     return after
 
@@ -111,7 +112,7 @@ def as_read(model: Mapping[str, Any]) -> Any:
 
 
 def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> YamlSource:
-    """Write a value of the model at a place: over the old one, or as a new key; None removes the key.
+    """Write a value of the model at a place: over the old one, or as a new key or item; None removes the key.
 
     The old one's style, and comments beside it, stay.
 
@@ -129,7 +130,7 @@ def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> 
             continue
         if child is not None and not is_last and not is_null(child):
             raise IndexReadError(f"{child.location}: stands in another file, {child.text}: edit it there")
-        if value is None and (key is None or not is_last):
+        if value is None and (child is None or key is None or not is_last):
             raise IndexReadError(f"{place}: has no {step} of its own, so there is nothing to remove")
         for inner in reversed(steps[index + 1 :]):
             value = {inner: value}
@@ -137,6 +138,8 @@ def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> 
             start, end, new = _plan_removal(at, key, child)
         elif child is not None and key is not None:
             start, end, new = _plan_replacement(at, key, child, value)
+        elif at.kind == "list":
+            start, end, new = _plan_item(at, value)
         else:
             start, end, new = _plan_insertion(at, str(step), value, is_first=not index)
         _put(expected, (*path, _key_of(key, step)), value)
@@ -236,7 +239,7 @@ def _walk(
 def _child(node: Node, step: str | int) -> tuple[Node | None, Node | None]:
     """Find a key and its value, however the key is spelt; or an item of a list."""
     if isinstance(step, int):
-        return None, node.items[step]
+        return None, node.items[step] if step < len(node.items) else None
     names = {key_name(step), *(_canonical(step))}
     for key, value in node.pairs:
         if key_name(key.text) in names or names & set(_canonical(key.text)):
@@ -273,6 +276,8 @@ def _put(tree: Any, path: Steps, value: Any) -> None:
     holder = _at_tree(tree, way)
     if value is None:
         del holder[last]
+    elif isinstance(holder, list) and last == len(holder):
+        holder.append(_texts(value))
     else:
         holder[last] = _texts(value)
 
@@ -300,21 +305,29 @@ def _checked(after: YamlSource, expected: list[Any], place: Location) -> YamlSou
 
 def _plan_block(
     source: YamlSource, root: Node, models: Node | None, model: Mapping[str, Any]
-) -> tuple[int, str]:
-    """Return where a new model of a block list goes, and its lines."""
+) -> tuple[int, int, str]:
+    """Return where the first model of a file goes, and its lines."""
+    column = root.location.column - 1
     if models is None:
-        if _is_flow(root):
-            raise IndexReadError(f"{source.file}: has no Models to add to; write `Models: []` into it first")
-        column = root.location.column - 1
         at, head = _end_of_item(source, _last_end(root), column), ["Models:"]
-    elif models.kind == "list":
-        column = models.location.column - 1
-        at, head = _end_of_item(source, _last_end(models), column), []
-    elif is_null(models) and not _is_flow(root):
-        at, head, column = _line_after(source, models.end), [], root.location.column - 1
+    elif is_null(models) and _is_flow(root):
+        return models.start, models.end, " " * (not models.raw) + _flow(source, [model])
+    elif is_null(models):
+        at, head = _line_after(source, models.end), []
     else:
         raise IndexReadError(f"{models.location}: Models is not a list, so nothing can be added to it")
-    return at, _as_lines(source, at, [*head, *_dump([model])], column)
+    return at, at, _as_lines(source, at, [*head, *_dump([model])], column)
+
+
+def _plan_item(items: Node, value: Any) -> tuple[int, int, str]:
+    """Return where a new last item of a list goes, behind the comments of the one before."""
+    source = items.source
+    if _is_flow(items):
+        at = items.items[-1].end if items.items else items.start + 1
+        return at, at, (", " if items.items else "") + _flow(source, value)
+    column = items.location.column - 1
+    at = _end_of_item(source, _last_end(items), column)
+    return at, at, _as_lines(source, at, _dump([value]), column)
 
 
 def _plan_insertion(mapping: Node, key: str, value: Any, *, is_first: bool) -> tuple[int, int, str]:
