@@ -10,6 +10,7 @@ from PIL import Image
 
 from benchmarks.timing import ROOT
 from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.imagenet.data.validation import read_table
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.publish.staging import write_staged
@@ -89,8 +90,8 @@ def draw_jpeg(number: int) -> bytes:
 def draw_images(folder: Path, count: int) -> Path:
     """Draw a labelled set, a folder for each class; of many images each five hundredth is the same."""
     classes, drawn = read_classes(), [draw_jpeg(number) for number in range(min(count, 500))]
-    for number in range(count):
-        place = folder / classes[number % len(classes)].synset
+    for number, (label, _) in enumerate(read_table()[:count]):
+        place = folder / classes[label].synset
         place.mkdir(parents=True, exist_ok=True)
         (place / f"ILSVRC2012_val_{number + 1:08}.JPEG").write_bytes(drawn[number % len(drawn)])
     return folder

@@ -56,20 +56,29 @@ def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None
 
 
 def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None) -> Benchmark:
-    """Find what a model is evaluated on: ImageNet's validation set, or a data set whose classes are its own.
+    """Find what a model is evaluated on: ImageNet's validation set, or a data set that is named.
 
     Raises:
-        UsageError: No data set is named, and the model's classes are not ImageNet's.
+        UsageError: The model's classes are not ImageNet's, and no data set of its own is named; or the one
+            that is named has no images of its own.
     """
     if dataset is None:
         refuse_unused("ImageNet's validation set", split=split)
-    if dataset is None or Benchmark(dataset=dataset, split=split).is_imagenets:
-        if model.num_classes != IMAGENET_CLASSES:
-            named = "name the data set, --dataset NAME"
-            raise UsageError(f"{model.name} has {model.num_classes} classes, so not ImageNet's: {named}")
+        named = IMAGENET_VALIDATION
+    else:
+        sha256 = digest_labels(model.labels)
+        named = Benchmark(dataset=dataset, split=split, num_classes=model.num_classes, labels_sha256=sha256)
+    if (known := named.protocol) is None:
+        return named
+    if known.of:
+        how = f"rexnet-hub evaluate FILE.record.json --rescore {known.name.rpartition('-')[2].lower()}"
+        raise UsageError(f"{known.name} has {known.of}'s images: keep a run on those (--record), then {how}")
+    if model.num_classes != IMAGENET_CLASSES:
+        stated = f"{model.name} has {model.num_classes} classes, so not ImageNet's"
+        raise UsageError(f"{stated}: name the data set, --dataset NAME")
+    if named.is_imagenets:
         return IMAGENET_VALIDATION
-    sha256 = digest_labels(model.labels)
-    return Benchmark(dataset=dataset, split=split, num_classes=model.num_classes, labels_sha256=sha256)
+    return replace(named, labels_sha256=IMAGENET_VALIDATION.labels_sha256)
 
 
 def name_sources(sources: Sequence[str]) -> dict[str, str]:

@@ -141,12 +141,14 @@ def picture(tmp_path_factory):
 @pytest.fixture(scope="session")
 def few_images(picture, tmp_path_factory):
     """A part of a validation set: one picture for each of three classes."""
+    from officials import official_name
+
     from rexnet_hub.imagenet.data.classes import read_classes
 
     root = tmp_path_factory.mktemp("few")
     for row in read_classes()[:3]:
         (root / row.synset).mkdir()
-        shutil.copy(picture, root / row.synset / f"{row.synset}_0.png")
+        shutil.copy(picture, root / row.synset / official_name(row.index, suffix=".png"))
     return root
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels, entry_labels
+from rexnet_hub.imagenet.data.protocols import PROTOCOLS
 from rexnet_hub.imagenet.evidence.predictions import Predictions, PredictionsHead, render_predictions
 from rexnet_hub.imagenet.evidence.record import Machine, Record, predictions_of, read_record, render_record
 from rexnet_hub.index.lock import MeasuredEvaluation
@@ -38,6 +39,7 @@ def made_up_run(preprocessing, **facts):
         "sample": None,
         "unreadable": (),
         "manifest_sha256": 64 * "1",
+        "tar_bytes": PROTOCOLS["ImageNet"].archive.size_bytes,
         "predictions_sha256": 64 * "2",
         "machine": MACHINE,
         "seconds": 1.5,

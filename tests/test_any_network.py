@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from officials import official_name
 from PIL import Image
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel, create_model
@@ -119,7 +120,7 @@ def one_image(folder):
     """Make a validation set of one image."""
     synset = folder / "val" / read_classes()[0].synset
     synset.mkdir(parents=True)
-    picture(folder).rename(synset / f"{synset.name}_1.png")
+    picture(folder).rename(synset / official_name(0, suffix=".png"))
     return folder / "val"
 
 
@@ -492,7 +493,8 @@ def test_several_families_are_evaluated_in_one_pass(mine, tmp_path, capsys):
     mine(*names, classes=1000)
     for row in read_classes()[:2]:
         (tmp_path / "val" / row.synset).mkdir(parents=True)
-        picture(tmp_path / "val" / row.synset).rename(tmp_path / "val" / row.synset / f"{row.synset}_1.png")
+        place = tmp_path / "val" / row.synset
+        picture(place).rename(place / official_name(row.index, suffix=".png"))
     repos = [str(tmp_path / name) for name in names]
     for name, repo in zip(names, repos, strict=True):
         assert main(["stage", f"mine-{name}", "--out", repo]) == 0

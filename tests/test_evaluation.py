@@ -9,19 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from entries import INPUT
+from officials import official_name
 from PIL import Image
+from runs import made_up_run
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import DatasetError, RecordError, UsageError
-from rexnet_hub.evaluation import audit_record, ready_model
-from rexnet_hub.imagenet.data.classes import read_classes
+from rexnet_hub.evaluation import audit_record, compare_with_claims, ready_model
+from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
 from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, sample_dataset
 from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.data.validation import read_table
 from rexnet_hub.imagenet.evidence.predictions import read_predictions, render_predictions
 from rexnet_hub.imagenet.evidence.record import recount, render_record
 from rexnet_hub.imagenet.evidence.verdict import fewest_found
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.index import load_index
+from rexnet_hub.index.scores import list_scores
+from rexnet_hub.index.spellings import is_same_place
+from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED
 from rexnet_hub.weights.digest import digest_file
 
 CLASSES = 12
@@ -36,7 +44,8 @@ def pictures(tmp_path_factory):
         (root / row.synset).mkdir()
         for number in range(2):
             pixels = random.integers(0, 256, (40, 52, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((280, 250)).save(root / row.synset / f"{row.synset}_{number}.png")
+            file = root / row.synset / official_name(row.index, number, suffix=".png")
+            Image.fromarray(pixels).resize((280, 250)).save(file)
     return root
 
 
@@ -137,9 +146,9 @@ def test_a_truncated_picture_is_named_or_counted_wrong(pictures, staged, tmp_pat
     words = ["evaluate", str(staged), "--data", str(data), "--subset"]
     assert main(words) == 1
     said = capsys.readouterr()
-    assert (said.out, f"{broken.parent.name}/{broken.name}: cannot be decoded" in said.err) == ("", True)
+    assert (said.out, f"{broken.stem}.JPEG: cannot be decoded" in said.err) == ("", True)
     assert main([*words, "--skip-unreadable"]) == 0
-    lost = "on a subset of ImageNet-1k validation, 4 images of 2 classes, 1 unreadable counted wrong, fp32"
+    lost = "4 images of 2 classes; labels official, images not compared, 1 unreadable counted wrong, fp32"
     assert lost in capsys.readouterr().out
 
 
@@ -171,15 +180,12 @@ def test_an_option_that_would_not_be_heeded_is_misuse(words, said, capsys):
 def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, tmp_path, capsys):
     """A flat folder with the official ground truth and the devkit's ids is counted as class folders are."""
     (tmp_path / "flat").mkdir()
-    synsets = {class_.synset: class_.index for class_ in read_classes()}
-    files = sorted(pictures.rglob("*.*"))
-    for number, file in enumerate(files, start=1):
-        suffix = file.suffix
-        shutil.copyfile(file, tmp_path / "flat" / f"ILSVRC2012_val_{number:08d}{suffix}")
-    shuffled = sorted(synsets, key=lambda synset: synset[::-1])
-    ids = {synset: number for number, synset in enumerate(shuffled, start=1)}
-    (tmp_path / "truth.txt").write_text("".join(f"{ids[file.parent.name]}\n" for file in files))
-    (tmp_path / "ids.txt").write_text("".join(f"{ids[synset]} {synset}\n" for synset in shuffled))
+    for file in pictures.rglob("*.*"):
+        shutil.copy(file, tmp_path / "flat")
+    shuffled = sorted(read_classes(), key=lambda row: row.synset[::-1])
+    ids = {row.index: number for number, row in enumerate(shuffled, start=1)}
+    (tmp_path / "truth.txt").write_text("".join(f"{ids[label]}\n" for label, _ in read_table()))
+    (tmp_path / "ids.txt").write_text("".join(f"{ids[row.index]} {row.synset}\n" for row in shuffled))
 
     words = ["evaluate", "rexnet_100", "--subset", "--json", "--data"]
     flat = [*words, str(tmp_path / "flat"), "--labels", str(tmp_path / "truth.txt")]
@@ -189,10 +195,11 @@ def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, 
     (found,) = json.loads(capsys.readouterr().out)
     assert [claim["verdict"] for claim in found["claims"]] == ["not measured", "not measured"]
     assert all("not a run that can decide" in claim["note"] for claim in found["claims"])
-    assert main([*words, str(pictures)]) == 0
-    (expected,) = json.loads(capsys.readouterr().out)
     counts = ("images", "top1_count", "top5_count")
-    assert [found[name] for name in counts] == [expected[name] for name in counts]
+    for data in (pictures, tmp_path / "flat"):
+        assert main([*words, str(data)]) == 0
+        (expected,) = json.loads(capsys.readouterr().out)
+        assert [found[name] for name in counts] == [expected[name] for name in counts]
 
 
 def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
@@ -267,3 +274,44 @@ def test_an_audit_finds_as_much_as_it_says(size, of):
         drawn = (sample_dataset(data, size, seed=seed).images for seed in range(1000))
         found = sum(any(image.name in altered for image in images) for images in drawn)
         assert found >= 930, found
+
+
+CLAIMS = """\
+Models:
+- Name: net
+  Metadata:
+    ID: rexnet_100
+INPUT
+  Results:
+  - {Task: Image Classification, Dataset: ImageNet, Metrics: {Top 1 Accuracy: 77.86}}
+  - {Task: Image Classification, Dataset: ImageNet ReaL, Metrics: {Top 1 Accuracy: 83.5}}
+  - {Task: Image Classification, Dataset: ImageNetV2, Metrics: {Top 1 Accuracy: 65.5}}
+  - {Task: Image Classification, Dataset: ImageNet-A, Metrics: {Top 1 Accuracy: 20}}
+""".replace("INPUT\n", INPUT)
+
+
+@pytest.mark.parametrize("dataset", ["ImageNet", "ImageNet-ReaL", "imagenet-v2", "ImageNet-A"])
+def test_a_run_is_held_to_the_claim_of_its_own_set_and_input(dataset, tmp_path):
+    """A run on one set says nothing of another's claims; one with another input decides none."""
+    (tmp_path / "index.yml").write_text(CLAIMS)
+    entry = load_index(tmp_path).find("net")
+    stated = {score.name: score for score in list_scores(entry) if score.dataset}
+    benchmark = Benchmark(dataset=dataset, split="validation" if dataset == "ImageNet" else None)
+    (own,) = [score for score in stated.values() if is_same_place(score.place, benchmark.place)]
+    facts = {
+        "images": 10_000,
+        "top1_count": int(own.value * 100),
+        "top5_count": 9_900,
+        "benchmark": benchmark,
+    }
+    record = made_up_run(entry.preprocessing, **facts)
+    assert [(f.claim, f.verdict) for f in compare_with_claims(entry, record)] == [(own.name, HOLDS)]
+    false = replace(record, top1_count=100)
+    assert [(f.claim, f.verdict) for f in compare_with_claims(entry, false)] == [(own.name, FALSE)]
+    other = replace(entry.preprocessing, input_px=288, interpolation="nearest", crop_fraction=1.0)
+    (finding,) = compare_with_claims(entry, replace(record, preprocessing=other))
+    assert finding.verdict == NOT_MEASURED
+    assert (
+        "input_px 288, not 224, crop_fraction 1.0, not 0.875, interpolation nearest, not bicubic"
+        in finding.note
+    )

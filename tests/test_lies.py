@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from entries import INPUT
+from officials import official_name
 from PIL import Image
 from receipts import retell
 from runs import state_run
@@ -147,7 +148,7 @@ RECORD = (
     "complete", "sample", "unreadable", "manifest_sha256", "predictions_sha256",
     *(f"preprocessing.{name}" for name in PIXELS), *(f"machine.{name}" for name in MACHINE),
     "seconds", "command",
-    *(f"benchmark.{name}" for name in ("dataset", "split", "num_classes", "labels_sha256")),
+    *(f"benchmark.{name}" for name in ("dataset", "split", "num_classes", "labels_sha256")), "tar_bytes",
 )  # fmt: skip
 
 
@@ -205,7 +206,7 @@ def pictures(folder):
     for row in read_classes()[:2]:
         (folder / "val" / row.synset).mkdir(parents=True)
         pixels = random.integers(0, 256, (256, 256, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "val" / row.synset / "a.png")
+        Image.fromarray(pixels).save(folder / "val" / row.synset / official_name(row.index, suffix=".png"))
     return folder / "val"
 
 

@@ -4,6 +4,7 @@ import argparse
 import inspect
 
 import pytest
+from officials import official_name
 
 import rexnet_hub
 from rexnet_hub import AutoImageProcessor, AutoModel, create_model, plan_publish
@@ -98,6 +99,9 @@ OPTIONS = {
     "evaluate": """
         --data: evaluate --compare a b --data d
         names: evaluate rexnet_100 --compare a b
+        --rescore: evaluate --compare a b --rescore real
+        --data: evaluate r.record.json --rescore real --data d
+        --dtype: evaluate r.record.json --rescore real --dtype bf16
         --dataset: evaluate --compare a b --dataset d
         --split: evaluate --compare a b --split s
         --split: evaluate rexnet_100 --data FOLDERS --subset --split s
@@ -153,7 +157,7 @@ def places(tmp_path, checkpoint, picture):
     """What the words in capitals stand for."""
     for folder in ("folders/n01440764", "flat"):
         (tmp_path / folder).mkdir(parents=True)
-        (tmp_path / folder / "ILSVRC2012_val_00000001.png").write_bytes(picture.read_bytes())
+        (tmp_path / folder / official_name(0, suffix=".png")).write_bytes(picture.read_bytes())
     (tmp_path / "labels.txt").write_text("n01440764\n")
     return {
         "CHECKPOINT": [checkpoint],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rexnet_hub.imagenet.data.dataset import Dataset
+    from rexnet_hub.imagenet.evidence.record import Record
     from rexnet_hub.imagenet.run.runner import ModelUnderTest
 
 CLAIMED = -1.0  # no percentage: stands for what the index claims
@@ -30,7 +31,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, metavar="DIR", help="the images: ImageNet's validation set, as you have it")
     add("--dataset", metavar="NAME", help="of another data set, in a folder for each class by label or index")
     add("--split", help="of that data set, such as test")
-    add("--labels", type=Path, metavar="FILE", help="of images without class folders (default: looked for)")
+    add("--labels", type=Path, metavar="FILE", help="to be held to the official ones")
     add("--class-ids", type=Path, metavar="FILE", help="the synset of each id, where the labels are ids")
     add("--record", type=Path, metavar="DIR", help="keep records and predictions there")
     add("--sample", type=int, metavar="N", help="only N images, drawn evenly over the classes")
@@ -46,6 +47,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     explained = "which change gives this top-1 instead (default: the index's claim)"
     add("--explain", type=float, nargs="?", const=CLAIMED, metavar="PERCENT", help=explained)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
+    add("--rescore", choices=("real",), help="count kept runs, records for NAME, by these labels instead")
     add_trusted_key(parser)
     add_json(parser)
 
@@ -58,14 +60,16 @@ def run_evaluate(args: argparse.Namespace) -> int:
     decoded once and counted once; start it with torchrun to use several processes. A run that is killed goes
     on where it was when it is started again with the same --record. With --json each step is a line of JSON
     on standard error, and the records are one document. With --compare two kept runs are compared image by
-    image; with --explain the settings are varied one at a time until a number comes out.
+    image; with --rescore the records of kept runs are counted by other labels of the same images; with
+    --explain the settings are varied one at a time until a number comes out.
     """
     _require_used(args)
     if args.compare:
         return _compare(*args.compare, as_json=args.json)
+    if args.rescore and args.names:
+        return _show(args, _rescore(args))
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
-    from rexnet_hub.evaluation import compare_with_claims
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
     from rexnet_hub.imagenet.run.prepare import RunOptions
 
@@ -92,7 +96,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
     )
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
         return 0
-    entries = {entry.name: entry for entry in open_index().models if entry.name in args.names}
+    return _show(args, records)
+
+
+def _show(args: argparse.Namespace, records: Sequence[Record]) -> int:
+    """Print what was counted, and how the index's claims fare by it."""
+    from rexnet_hub.evaluation import compare_with_claims
+
+    known = [record.model for record in records] if args.rescore else args.names
+    entries = {entry.name: entry for entry in open_index().models if entry.name in known}
     claims = [compare_with_claims(entries[r.model], r) if r.model in entries else () for r in records]
     if args.json:
         both = zip(records, claims, strict=True)
@@ -107,6 +119,24 @@ def run_evaluate(args: argparse.Namespace) -> int:
     for finding in (finding for own in claims for finding in own):
         show(f"{finding.model}: {finding.claim} claimed {finding.stated}: {finding.verdict}, {finding.note}")
     return 0
+
+
+def _rescore(args: argparse.Namespace) -> list[Record]:
+    """Count kept runs by other labels."""
+    from rexnet_hub.errors import OutputExistsError
+    from rexnet_hub.imagenet.evidence.predictions import read_predictions, render_predictions
+    from rexnet_hub.imagenet.evidence.record import keep_run, predictions_of, recount
+    from rexnet_hub.imagenet.evidence.rescore import rescore
+    from rexnet_hub.layout import RECORD_SUFFIX
+
+    files = [Path(name) for name in args.names]
+    counted = [rescore(recount(file), read_predictions(predictions_of(file)), args.rescore) for file in files]
+    for record, predictions in counted if args.record else ():
+        args.record.mkdir(parents=True, exist_ok=True)
+        if (file := args.record / f"{record.model}{RECORD_SUFFIX}").exists():
+            raise OutputExistsError(file, "is a record already; delete it or choose another folder")
+        keep_run(args.record, record, render_predictions(predictions))
+    return [record for record, _ in counted]
 
 
 def _load_models(args: argparse.Namespace) -> list[ModelUnderTest]:
@@ -150,7 +180,10 @@ def _require_used(args: argparse.Namespace) -> None:
     """
     mode, options = "", tuple[str, ...]()
     if args.compare:
-        mode, options = "--compare", (*_IMAGES, *_RUN, "explain")
+        mode, options = "--compare", (*_IMAGES, *_RUN, "explain", "rescore")
+    elif args.rescore:
+        rest = (option for option in (*_IMAGES, *_RUN) if option not in ("names", "record"))
+        mode, options = "--rescore", (*rest, "explain")
     elif args.explain is not None:
         mode, options = "--explain", _RUN
     given = {name: value for name in options if (value := getattr(args, name)) not in _UNSAID}

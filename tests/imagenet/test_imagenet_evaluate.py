@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,22 @@ import pytest
 import timm
 import timm_loop
 import torch
+from officials import official_name
 
-from rexnet_hub.errors import EvaluationError, FileProblem, NotAnImageError, OutputExistsError, UsageError
-from rexnet_hub.imagenet.data.classes import read_classes
-from rexnet_hub.imagenet.data.dataset import sample_dataset
+from rexnet_hub.errors import (
+    EvaluationError,
+    FileProblem,
+    NotAnImageError,
+    OutputExistsError,
+    RecordError,
+    UsageError,
+)
+from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
+from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION, sample_dataset
 from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.data.pixels import decode_image
-from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
+from rexnet_hub.imagenet.data.protocols import PROTOCOLS
+from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions, render_predictions
 from rexnet_hub.imagenet.evidence.record import check_record, read_record
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.journal import open_journal
@@ -50,12 +60,14 @@ def class_map(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Draw a set of which the first small network has about two thirds right."""
-    images, network = drawn.draw_set(COUNT), drawn.SmallNet().eval()
-    for number, (name, (data, label)) in enumerate(images.items()):
+    images, network, taken = {}, drawn.SmallNet().eval(), Counter[int]()
+    for number, (name, (data, label)) in enumerate(drawn.draw_set(COUNT).items()):
         with torch.inference_mode():
             logits = network(ImageProcessor(drawn.SPEC)(decode_image(data, name=name)))
         ranked = logits[0].argsort(descending=True).tolist()
-        images[name] = (data, (ranked[0], ranked[0], ranked[3], label)[number % 4])
+        label = (ranked[0], ranked[0], ranked[3], label)[number % 4]
+        images[official_name(label, taken[label])] = (data, label)
+        taken[label] += 1
     return drawn.write_folders(tmp_path_factory.mktemp("drawn") / "val", images)
 
 
@@ -440,7 +452,7 @@ def poisoned(pixels):
             r"gives \(4, 10\) where logits of shape \(4, 1000\)",
         ),
         (Wrong(lambda pixels: [1]), "gives list where logits"),
-        (Wrong(poisoned), r"gives no finite logits for ILSVRC2012_val_00000002\.JPEG"),
+        (Wrong(poisoned), r"gives no finite logits for ILSVRC2012_val_\d{8}\.JPEG"),
         (drawn.SmallNet().double(), r"is not a float32 network: first\.weight is torch\.float64"),
     ],
 )
@@ -570,3 +582,29 @@ def test_a_gpu_ranks_as_the_cpu_does(data, plain, tmp_path):
     first, second = (read_predictions(tmp_path / name).top5 for name in ("cpu", "first.predictions"))
 
     assert (first[:, 0] == second[:, 0]).mean() > 0.98
+
+
+def test_of_a_set_of_some_classes_only_they_are_ranked(tmp_path):
+    """On ImageNet-A the answers are those of the logits of its 200 classes alone, as timm counts them."""
+    classes = [*PROTOCOLS["ImageNet-A"].classes]
+    benchmark = Benchmark(dataset="imagenet-a", split=None, labels_sha256=IMAGENET_VALIDATION.labels_sha256)
+    network, ranked = drawn.SmallNet().eval(), []
+    for number, label in enumerate(classes[:40]):
+        file = tmp_path / "a" / drawn.synset(label) / f"{number}.jpg"
+        file.parent.mkdir(parents=True)
+        file.write_bytes(drawn.draw_jpeg(number))
+        with torch.inference_mode():
+            logits = network(ImageProcessor(drawn.SPEC)(decode_image(file.read_bytes(), name="x")))
+        ranked.append([classes[place] for place in logits[:, classes][0].topk(5).indices.tolist()])
+    data = read_dataset(tmp_path / "a", benchmark=benchmark, allow_subset=True)
+    (record,) = evaluate_models([drawn.small_model("net")], data, options=QUIET, out_dir=tmp_path)
+    kept = read_predictions(tmp_path / "net.predictions")
+
+    of_name = {image.name: row for image, row in zip(data.images, kept.top5.tolist(), strict=True)}
+    assert [of_name[f"{drawn.synset(label)}/{n}.jpg"] for n, label in enumerate(classes[:40])] == ranked
+    assert "ranked among its 200 of 1,000 classes" in record.data
+    top5 = kept.top5.copy()
+    top5[0] = [0, 1, 2, 3, 4]
+    (tmp_path / "net.predictions").write_bytes(render_predictions(dataclasses.replace(kept, top5=top5)))
+    with pytest.raises(RecordError, match="ranks others than the 200 classes of imagenet-a"):
+        read_predictions(tmp_path / "net.predictions")

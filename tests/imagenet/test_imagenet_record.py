@@ -17,6 +17,7 @@ from runs import made_up_run
 
 from rexnet_hub.errors import FileProblem, RecordError
 from rexnet_hub.imagenet.data.dataset import Sample
+from rexnet_hub.imagenet.data.validation import read_table
 from rexnet_hub.imagenet.evidence.predictions import (
     UNREADABLE,
     Predictions,
@@ -102,7 +103,7 @@ def test_predictions_and_records_are_read_as_written(tmp_path, fresh_seed):
 
 def test_fifty_thousand_predictions_are_small(tmp_path):
     """Predictions of the whole set with their labels are 600 kB and a head."""
-    labels = np.repeat(np.arange(1000, dtype=np.uint16), 50)
+    labels = np.array([own for own, _ in read_table()], np.uint16)
     file = tmp_path / "net.predictions"
     file.write_bytes(render_predictions(made_up(0, images=50_000, labels=labels)))
 
@@ -254,14 +255,16 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_only_the_whole_set_in_fp32_may_enter_the_index():
-    """A number on a subset, with lost images or in another dtype stays out, and says what it is."""
+    """A number on a subset, on other images, with lost ones or in another dtype stays out, and says so."""
     predictions = made_up(1)
     whole = record_of(predictions, complete=True, data="the whole")
+    other = record_of(predictions, complete=True, tar_bytes=512)
     half = replace(whole, machine=replace(whole.machine, dtype="bf16"))
     lost = replace(whole, unreadable=("a", "b"))
 
-    assert [r.may_enter_index for r in (whole, record_of(predictions), half, lost)] == [
+    assert [r.may_enter_index for r in (whole, record_of(predictions), other, half, lost)] == [
         True,
+        False,
         False,
         False,
         False,
@@ -289,7 +292,8 @@ def test_a_comparison_counts_image_by_image(fresh_seed):
     assert found.changed == tuple(i for i, (a, b) in enumerate(right) if a != b)
     assert compare_predictions(first, first).p_value == 1.0
     assert not found.complete
-    whole = made_up(fresh_seed, images=50_000, labels=np.repeat(np.arange(1000, dtype=np.uint16), 50))
+    labels = np.array([own for own, _ in read_table()], np.uint16)
+    whole = made_up(fresh_seed, images=50_000, labels=labels)
     assert compare_predictions(whole, whole).complete
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from rexnet_hub.imagenet.data.protocols import Protocol, find_protocol
 from rexnet_hub.index.entry import IMAGENET_CLASSES
-from rexnet_hub.index.spellings import is_imagenet, is_same_place
+from rexnet_hub.index.spellings import is_imagenet
 from rexnet_hub.records import Rule, Sha256, Text
 
 if TYPE_CHECKING:
     from rexnet_hub.index import Entry
 
-#: ImageNet-1k's validation set: Russakovsky et al., arXiv 1409.0575, table 2.
-VALIDATION_IMAGES, IMAGES_PER_CLASS = 50_000, 50
 #: In place of a class in a predictions file, whose classes are uint16.
 NO_CLASS = 0xFFFF
 _Classes = Annotated[int, Rule(range(1, NO_CLASS).__contains__, "a number of classes")]
@@ -77,9 +75,19 @@ class Benchmark:
         return self.dataset, self.split
 
     @property
+    def protocol(self) -> Protocol | None:
+        """How it is counted, where that was published; None of one's own data set."""
+        return find_protocol(self.dataset, self.split)
+
+    @property
+    def mask(self) -> tuple[int, ...] | None:
+        """The classes among which answers are ranked; None where that is all."""
+        return self.protocol.mask if self.protocol else None
+
+    @property
     def is_imagenets(self) -> bool:
-        """Whether it is ImageNet-1k's validation set, of which the counts are known."""
-        return is_imagenet(self.dataset) and is_same_place(self.place, ("ImageNet", "validation"))
+        """Whether it is ImageNet-1k's validation set, of which every image's class is known."""
+        return self.protocol is not None and is_imagenet(self.dataset)
 
     @property
     def title(self) -> str:
@@ -88,10 +96,10 @@ class Benchmark:
         return "ImageNet-1k validation" if self.is_imagenets else ", ".join(words)
 
     def is_whole(self, labels: Iterable[int]) -> bool:
-        """Check that images of each class are there, of ImageNet as many as in the whole validation set."""
-        counts = Counter(labels)
-        is_full = not self.is_imagenets or set(counts.values()) == {IMAGES_PER_CLASS}
-        return len(counts) == self.num_classes and is_full
+        """Check that images of each class are there, of a published set as many as it has."""
+        if self.protocol is not None:
+            return self.protocol.is_whole(labels)
+        return len(set(labels)) == self.num_classes
 
 
 OF_BEFORE = Benchmark()

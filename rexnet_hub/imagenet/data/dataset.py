@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
-from rexnet_hub.imagenet.data.classes import (
-    IMAGES_PER_CLASS,
-    Benchmark,
-    digest_labels,
-    imagenet_labels,
-    read_classes,
-)
+from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels, imagenet_labels, read_classes
+from rexnet_hub.imagenet.data.validation import find_mislabelled, find_strangers
 
 IMAGENET_VALIDATION = Benchmark(labels_sha256=digest_labels(imagenet_labels()))
 
@@ -79,6 +74,7 @@ class Dataset:
         benchmark: Which set it is, or is a part of.
         layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
         sample: Set where the images are a sample of what is at `root`.
+        passed_over: Files that systems leave among images, such as `Thumbs.db`.
     """
 
     root: Path
@@ -86,25 +82,27 @@ class Dataset:
     images: tuple[LabelledImage, ...]
     benchmark: Benchmark = IMAGENET_VALIDATION
     sample: Sample | None = None
+    passed_over: int = 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is the whole set: by its counts ImageNet's, of any other with images of each class."""
+        """Whether it is the whole set: a published one by its counts, any other with images of each class."""
         is_all = self.sample is None or self.sample.size == self.sample.drawn_from
         return is_all and self.benchmark.is_whole(image.label for image in self.images)
 
     @property
     def description(self) -> str:
         """The images that a number measured on it is about; to be printed beside it."""
-        title, count = self.benchmark.title, f"{len(self.images):,} images"
-        if self.is_complete and self.benchmark.is_imagenets:
-            return f"{title}, {count}, {IMAGES_PER_CLASS} of each class"
+        title, count, known = self.benchmark.title, f"{len(self.images):,} images", self.benchmark.protocol
+        if self.is_complete and known:
+            return f"{title}, {count}, {known.words}"
+        among = f", {known.words}" if known and known.mask else ""
         if self.sample:
             of = "" if self.sample.of_whole else " of a subset"
             drawn = f"{self.sample.size:,} of {self.sample.drawn_from:,} images, seed {self.sample.seed}"
-            return f"a sample{of} of {title}, {drawn}"
+            return f"a sample{of} of {title}, {drawn}{among}"
         part = "" if self.is_complete else "a subset of "
-        return f"{part}{title}, {count} of {len({image.label for image in self.images}):,} classes"
+        return f"{part}{title}, {count} of {len({image.label for image in self.images}):,} classes{among}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,10 +111,14 @@ class DatasetManifest:
 
     Attributes:
         text: A line for each image: the name, the SHA-256 of its bytes and the index of its class, by tabs.
+        tar_bytes: The size of a tar of the images; that of ImageNet's validation set is published.
+        remarks: What is known of the images beside their number, in words; to be printed after it.
     """
 
     text: str
     sha256: str
+    tar_bytes: int
+    remarks: str
 
 
 def read_manifest(data: Dataset) -> DatasetManifest:
@@ -124,11 +126,38 @@ def read_manifest(data: Dataset) -> DatasetManifest:
 
     The same images have the same manifest in whatever layout they are stored.
     """
+
+    def read_facts(image: LabelledImage) -> tuple[str, int]:
+        content = image.read()
+        return hashlib.sha256(content).hexdigest(), len(content)
+
     with ThreadPoolExecutor(4) as pool:
-        digests = pool.map(lambda image: hashlib.sha256(image.read()).hexdigest(), data.images)
-        lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, digest in zip(data.images, digests, strict=True)]
-    text = "".join(lines)
-    return DatasetManifest(text=text, sha256=hashlib.sha256(text.encode()).hexdigest())
+        facts = list(pool.map(read_facts, data.images))
+    lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, (digest, _) in zip(data.images, facts, strict=True)]
+    text, tar_bytes = "".join(lines), find_tar_size(size_bytes for _, size_bytes in facts)
+    remarks = _list_remarks(data, tar_bytes, [digest for digest, _ in facts])
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return DatasetManifest(text=text, sha256=sha256, tar_bytes=tar_bytes, remarks="".join(remarks))
+
+
+def find_tar_size(sizes_bytes: Iterable[int]) -> int:
+    """Compute the size of a tar: a block of 512 bytes before each file, whole blocks, whole records of 20."""
+    blocks = sum(1 + -(-size_bytes // 512) for size_bytes in sizes_bytes)
+    return -(-(blocks + 2) // 20) * 20 * 512
+
+
+def _list_remarks(data: Dataset, tar_bytes: int, digests: Sequence[str]) -> Iterator[str]:
+    known = data.benchmark.protocol
+    if known is not None:
+        words = "labels official, images" if data.benchmark.is_imagenets else "images"
+        official = known.archive.size_bytes if known.archive and data.is_complete else None
+        sizes = f"of {tar_bytes:,} bytes in a tar, officially {official or 0:,}"
+        yield f"; {words} {sizes if official else 'not compared'}"
+    if copies := [digest for digest, count in Counter(digests).items() if count > 1]:
+        first, more = data.images[digests.index(copies[0])].name, len(digests) - len({*digests})
+        yield f"; {more:,} images are copies of another to the byte, such as of {first}"
+    if data.passed_over:
+        yield f"; {data.passed_over:,} files of a system passed over"
 
 
 def gather_dataset(
@@ -139,41 +168,50 @@ def gather_dataset(
     allow_subset: bool,
     benchmark: Benchmark = IMAGENET_VALIDATION,
     class_names: Sequence[str] = (),
+    passed_over: int = 0,
 ) -> Dataset:
     """Sort images and check that they are what an accuracy may be measured on.
 
     Raises:
-        DatasetError: There are none, two share a name, or a class has none, of ImageNet not 50 images; with
-            `allow_subset` a class may have fewer.
+        DatasetError: There are none, two share a name, or a class has none or not as many as were published;
+            with `allow_subset` a class may have fewer. Or one is no image of ImageNet's, or of another class.
     """
     ordered = tuple(sorted(images, key=lambda image: image.name))
     if not ordered:
         raise DatasetError(root, "holds no images")
     counts = Counter(image.name for image in ordered)
-    shared = [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
+    problems = [f"{count} images are named {name}" for name, count in counts.items() if count > 1]
     by_class = Counter(image.label for image in ordered)
     if benchmark.is_imagenets:
-        wrong = _wrong_counts(by_class, allow_subset=allow_subset)
-    else:
-        names = class_names or range(benchmark.num_classes)
-        missing = (f"class {index} ({name})" for index, name in enumerate(names) if not by_class[index])
-        wrong = [] if allow_subset else [f"{words} has no images" for words in missing]
-    if problems := [*shared, *wrong]:
+        problems += find_strangers([*counts], by_class)
+        problems += find_mislabelled([(image.name, image.label) for image in ordered])
+    problems = problems or list(_wrong_counts(benchmark, by_class, class_names, allow_subset=allow_subset))
+    if problems:
         raise DatasetError(root, list_problems(problems))
-    return Dataset(root=root, layout=layout, images=ordered, benchmark=benchmark)
+    return Dataset(root=root, layout=layout, images=ordered, benchmark=benchmark, passed_over=passed_over)
 
 
-def _wrong_counts(counts: Mapping[int, int], *, allow_subset: bool) -> list[str]:
-    problems = []
+def _wrong_counts(
+    benchmark: Benchmark, counts: Counter[int], class_names: Sequence[str], *, allow_subset: bool
+) -> Iterator[str]:
+    known, title, total = benchmark.protocol, benchmark.title, counts.total()
+    if known is None:
+        missing = (index for index in range(benchmark.num_classes) if not counts[index])
+        for index in () if allow_subset else missing:
+            yield f"class {index} ({class_names[index] if class_names else index}) has no images"
+        return
+    most = known.per_class or known.images
     for class_ in read_classes():
-        count = counts.get(class_.index, 0)
-        if count > IMAGES_PER_CLASS:
-            whole = f"the validation set has {IMAGES_PER_CLASS} (is this the training set?)"
-            problems.append(f"{class_.synset} has {count} images, {whole}")
-        elif count < IMAGES_PER_CLASS and not allow_subset:
-            lack = f"has {count} of {IMAGES_PER_CLASS} images" if count else "is missing"
-            problems.append(f"{class_.synset} ({class_.label}) {lack}")
-    return problems
+        count = counts[class_.index]
+        if class_.index not in known.classes and count:
+            yield f"{class_.synset} ({class_.label}) is none of the {len(known.classes)} classes of {title}"
+        elif count > most:
+            yield f"{class_.synset} has {count} images, {title} has {most} (is this the training set?)"
+        elif class_.index in known.classes and not allow_subset and count < (known.per_class or 1):
+            lack = f"has {count} of {known.per_class} images" if count else "is missing"
+            yield f"{class_.synset} ({class_.label}) {lack}"
+    if total > known.images or (total < known.images and not allow_subset):
+        yield f"it holds {total:,} images, {title} has {known.images:,}"
 
 
 def list_problems(problems: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import unicodedata
 from collections import Counter
@@ -12,32 +11,16 @@ from pathlib import Path
 from rexnet_hub.errors import DatasetError, refuse_unused, suggest
 from rexnet_hub.imagenet.data.classes import imagenet_labels, read_classes
 from rexnet_hub.imagenet.data.dataset import list_problems, read_file
+from rexnet_hub.imagenet.data.validation import NUMBERED
 
 SYNSET = re.compile(r"n\d{8}")
-NUMBERED = re.compile(r"ILSVRC2012_val_(\d{8})")
-
-#: Looked for beside the images when no label file is named.
-KNOWN_LABEL_FILES = (
-    "LOC_val_solution.csv",
-    "imagenet_2012_validation_synset_labels.txt",
-    "ILSVRC2012_validation_ground_truth.txt",
-)
 
 _HOW = (
-    "labels are read from LOC_val_solution.csv, from lines 'FILE SYNSET', from one synset a line in the "
-    "order of the images, or from ILSVRC2012_validation_ground_truth.txt with a file that gives the synset "
-    "of each of its ids (such as the devkit's map_clsloc.txt)"
+    "labels are read from lines with the name of an image and its synset or index (LOC_val_solution.csv, "
+    "val.txt, a CSV with a header), from one synset a line in the order of the images, or from "
+    "ILSVRC2012_validation_ground_truth.txt with a file that gives the synset of each of its ids (such as "
+    "the devkit's map_clsloc.txt). The official labels are known: --labels can be left out"
 )
-
-
-def find_label_file(root: Path) -> Path:
-    """Find a known label file in a folder or the one above."""
-    for folder in (root if root.is_dir() else root.parent, root.parent):
-        for name in KNOWN_LABEL_FILES:
-            if (folder / name).is_file():
-                return folder / name
-    problem = "the images have no class folders, and no label file was named (--labels FILE)"
-    raise DatasetError(root, f"{problem}: {_HOW}")
 
 
 def read_labels(
@@ -46,7 +29,7 @@ def read_labels(
     """Assign each image its class.
 
     Args:
-        file: In any of the forms of `find_label_file`'s message.
+        file: In any of the forms of the message of one that has none of them.
         names: Of the images, such as `ILSVRC2012_val_00000001.JPEG`.
         class_ids: Lines with an ILSVRC id and a synset, for a file of ids.
         allow_subset: Whether the file may label images that are not there.
@@ -55,15 +38,18 @@ def read_labels(
         DatasetError: The file is of another form or length, or an image has no label.
         UsageError: There are `class_ids`, and no ids.
     """
-    rows = _read_rows(file)
+    lines = _read_lines(file, f": {_HOW}")
+    rows = [re.findall(r"[^\s,;\"']+", line) for line in lines]
+    if rows and not any(map(NUMBERED.search, rows[0])) and any(map(NUMBERED.search, [*rows[1:2], []][0])):
+        del rows[0]  # a header
+    if not rows:
+        raise DatasetError(file, "holds no labels")
     if not all(len(row) == 1 and row[0].isdigit() for row in rows):
         refuse_unused(f"{file}, which gives no ids,", class_ids=class_ids)
     if all(len(row) == 1 for row in rows):
         labels = _by_number(file, [row[0] for row in rows], class_ids)
-    elif all(len(row) == 2 for row in rows):
-        labels = {Path(name).stem: _index(file, synset) for name, synset in rows}
     else:
-        raise DatasetError(file, f"is not a label file: {_HOW}")
+        labels = dict(_read_named(file, row) for row in rows)
     if len(labels) != len(rows):
         raise DatasetError(file, f"{len(rows) - len(labels)} images are labelled twice")
     if len(labels) != len(names) and not (allow_subset and len(labels) > len(names)):
@@ -73,15 +59,14 @@ def read_labels(
     return {name: labels[Path(name).stem] for name in names}
 
 
-def _read_rows(file: Path) -> list[list[str]]:
-    """Split a label file into rows of one or two words."""
-    lines = _read_lines(file, f": {_HOW}")
-    if not lines:
-        raise DatasetError(file, "holds no labels")
-    if lines[0].replace(" ", "") == "ImageId,PredictionString":
-        # A row is an image and its boxes, each a synset and four numbers; they share the synset.
-        return [[name, boxes.split()[0]] for name, boxes, *_ in csv.reader(lines[1:]) if boxes.split()]
-    return [re.split(r"[\s,]+", line.strip()) for line in lines]
+def _read_named(file: Path, row: Sequence[str]) -> tuple[str, int]:
+    """Read the name of an image, and of the other words the first that is a synset, else an index."""
+    name = next((found[0] for word in row if (found := NUMBERED.search(word))), None)
+    others = [word for word in row if not NUMBERED.search(word)]
+    stated = [*filter(SYNSET.fullmatch, others)] or [word for word in others if word.isdigit()]
+    if name is None or not stated:
+        raise DatasetError(file, f"is not a label file, by its line {' '.join(row)!r}: {_HOW}")
+    return name, _index(file, stated[0])
 
 
 def _read_lines(file: Path, how: str) -> list[str]:
@@ -97,7 +82,10 @@ def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict
     """Label the images in the order of their numbers."""
     if all(word.isdigit() for word in words):
         if class_ids is None:
-            needed = "the synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE)"
+            needed = (
+                "the synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE); or leave "
+            )
+            needed += "--labels out, the official ones are known"
             problem = "gives ILSVRC ids, which are not in the order of the classes: name a file that gives"
             raise DatasetError(file, f"{problem} {needed}")
         by_id = read_class_ids(class_ids)
@@ -133,10 +121,17 @@ def read_class_ids(file: Path) -> Mapping[int, int]:
 CLASSES = {class_.synset: class_.index for class_ in read_classes()}
 
 
-def _index(file: Path, synset: str) -> int:
-    if synset not in CLASSES:
-        raise DatasetError(file, f"{synset!r} is not a synset of ImageNet-1k")
-    return CLASSES[synset]
+def _index(file: Path, word: str) -> int:
+    index = find_class(word)
+    if index is None:
+        raise DatasetError(file, f"{word!r} is not a synset of ImageNet-1k, nor an index from 0 to 999")
+    return index
+
+
+def find_class(word: object) -> int | None:
+    """Find the class that a synset or an index means; None of neither."""
+    index = int(word) if isinstance(word, str | int) and str(word).isdecimal() else -1
+    return index if 0 <= index < len(CLASSES) else CLASSES.get(str(word))
 
 
 def find_classes(

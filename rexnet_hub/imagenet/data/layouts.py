@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rexnet_hub.errors import DatasetError, FileProblem, UsageError, file_problems, refuse_unused
-from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
+from rexnet_hub.identity import Identity
+from rexnet_hub.imagenet.data.classes import Benchmark, imagenet_labels, read_classes
 from rexnet_hub.imagenet.data.dataset import (
     IMAGENET_VALIDATION,
     Dataset,
@@ -21,16 +24,13 @@ from rexnet_hub.imagenet.data.dataset import (
     list_problems,
     read_file,
 )
-from rexnet_hub.imagenet.data.labels import (
-    CLASSES,
-    NUMBERED,
-    SYNSET,
-    find_classes,
-    find_label_file,
-    read_labels,
-)
+from rexnet_hub.imagenet.data.labels import CLASSES, SYNSET, find_class, find_classes, read_labels
+from rexnet_hub.imagenet.data.validation import NUMBERED, find_strangers, official_class
 
 IMAGE_SUFFIXES = frozenset((".jpeg", ".jpg", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"))
+#: What systems leave in folders; so is every name that begins with a dot.
+_OF_SYSTEMS = frozenset(("thumbs.db", "desktop.ini", "__macosx"))
+_OF_VALIDATION = re.compile(r"(?<![a-z])val")
 
 
 #: Reads one image.
@@ -53,7 +53,7 @@ def read_dataset(
     Args:
         path: A folder with a folder for each synset, with images, with WebDataset or parquet shards, or
             with one of these as its `val`; or a tar.
-        labels: The label file of images without class folders; else a known one is looked for beside them.
+        labels: A label file to be held to the official labels, of images without class folders.
         class_ids: See `labels.read_labels`.
         allow_subset: Whether fewer images will do than the whole set.
         benchmark: Which data set it is; of any but ImageNet's validation set folders are named by label or
@@ -61,31 +61,52 @@ def read_dataset(
         class_names: The labels of the classes, in the order of a network's outputs.
 
     Raises:
-        DatasetError: It is none of these, or not whole. All problems of one kind are listed.
+        DatasetError: It is none of these, not whole, or not what it is called. All problems of one kind are
+            listed.
+        MismatchError: It has the size of the official archive, and is another.
         UsageError: Parquet needs a package that is not installed, or the images need no labels file.
     """
     root = Path(path)
     if not root.exists():
         raise FileProblem(root, "does not exist")
     given = {"labels": labels, "class_ids": class_ids}
+    passed_over: list[str] = []
 
-    def from_label_file(root: Path, reads: dict[str, _Read]) -> list[LabelledImage]:
-        given.clear()
-        file = labels or find_label_file(root)
-        known = read_labels(file, list(reads), class_ids=class_ids, allow_subset=allow_subset)
+    def label_flat(root: Path, reads: dict[str, _Read]) -> list[LabelledImage]:
+        if labels is not None:
+            given.clear()
+            known = read_labels(labels, list(reads), class_ids=class_ids, allow_subset=allow_subset)
+        elif foreign := find_strangers([*reads]):
+            raise DatasetError(root, list_problems(foreign))
+        else:
+            known = {name: official_class(name) or 0 for name in reads}
         return [LabelledImage(name=name, label=known[name], read=read) for name, read in reads.items()]
 
+    archive = benchmark.protocol.archive if benchmark.protocol else None
+    if archive and root.is_file() and root.stat().st_size == archive.size_bytes:
+        with file_problems(root, "cannot be read"), root.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        Identity((archive,)).require(root, replace(archive, sha256=sha256))
     if benchmark.is_imagenets:
-        layout, images = _find_layout(root, from_label_file)
+        layout, images = _find_layout(root, label_flat, passed_over)
     else:
-        layout, images = "folders", _label_images(root, _read_named(root, benchmark, class_names))
+        names = imagenet_labels() if benchmark.protocol else class_names
+        layout, images = "folders", _label_images(root, _read_named(root, benchmark, names, passed_over))
     refuse_unused(f"{root}, whose images say their classes,", **given)
     return gather_dataset(
-        root, layout, images, allow_subset=allow_subset, benchmark=benchmark, class_names=class_names
+        root,
+        layout,
+        images,
+        allow_subset=allow_subset,
+        benchmark=benchmark,
+        class_names=class_names,
+        passed_over=len(passed_over),
     )
 
 
-def _read_named(root: Path, benchmark: Benchmark, class_names: Sequence[str]) -> Iterator[_Row]:
+def _read_named(
+    root: Path, benchmark: Benchmark, class_names: Sequence[str], passed_over: list[str]
+) -> Iterator[_Row]:
     """Read a folder for each class of a model; what it is named decides, never the order of the folders."""
     folders = _list_folders(root)
     if benchmark.split in {folder.name for folder in folders} - {*class_names}:
@@ -93,40 +114,58 @@ def _read_named(root: Path, benchmark: Benchmark, class_names: Sequence[str]) ->
     if not folders:
         raise DatasetError(root, "has no folders: name one by label or by index for each class")
     classes = find_classes(root, [folder.name for folder in folders], class_names, benchmark.num_classes)
-    return _read_folders(folders, classes)
+    return _read_folders(folders, classes, passed_over)
 
 
 def _list_folders(root: Path) -> list[Path]:
     with file_problems(root, "cannot be read"):
-        return sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
+        return sorted(each for each in root.iterdir() if each.is_dir() and not _is_of_systems(each.name))
+
+
+def _is_of_systems(name: str) -> bool:
+    """Return whether a system leaves a file of that name, or a folder with it, among images."""
+    return any(part.startswith(".") or part.lower() in _OF_SYSTEMS for part in PurePosixPath(name).parts)
 
 
 def _find_layout(
-    root: Path, from_label_file: Callable[[Path, dict[str, _Read]], list[LabelledImage]]
+    root: Path,
+    label_flat: Callable[[Path, dict[str, _Read]], list[LabelledImage]],
+    passed_over: list[str],
 ) -> tuple[str, list[LabelledImage]]:
     if root.is_file():
         shards = [root]
     else:
         folders = _list_folders(root)
+        files = sorted(file.name for file in root.iterdir() if not file.is_dir())
+        passed_over += filter(_is_of_systems, files)
         if any(SYNSET.fullmatch(folder.name) for folder in folders):
-            return "folders", _label_images(root, _read_folders(folders, CLASSES))
-        if parquets := sorted(root.glob("*.parquet")) or sorted((root / "data").glob("*.parquet")):
-            parquets = [file for file in parquets if file.name.startswith("val")] or parquets
+            return "folders", _label_images(root, _read_folders(folders, CLASSES, passed_over))
+        parquets = _of_validation(root.glob("*.parquet"))
+        if parquets := parquets or _of_validation((root / "data").glob("*.parquet")):
             return "parquet", [i for file in parquets for i in _label_images(file, _read_parquet(file))]
-        if flat := [file for file in sorted(root.iterdir()) if is_image_name(file.name)]:
-            return "flat", from_label_file(root, {_canonical(f.name): partial(read_file, f) for f in flat})
+        if flat := [root / name for name in files if is_image_name(name)]:
+            if broken := [f"{file.name} is a link to nothing" for file in flat if not file.exists()]:
+                raise DatasetError(root, list_problems(broken))
+            return "flat", label_flat(root, {_canonical(f.name): partial(read_file, f) for f in flat})
         if "val" in (folder.name for folder in folders):
-            return _find_layout(root / "val", from_label_file)
-        shards = sorted(root.glob("*.tar"))
+            return _find_layout(root / "val", label_flat, passed_over)
+        shards = _of_validation(root.glob("*.tar"))
         if not shards:
             raise DatasetError(root, _nothing_known(folders))
     members = [(shard, member) for shard in shards for member in _read_tar(shard)]
-    if any(member.name.endswith(".cls") for _, member in members):
+    passed_over += (member.name for _, member in members if _is_of_systems(member.name.removeprefix("./")))
+    if any(member.name.endswith((".cls", ".json")) for _, member in members):
         return "webdataset", _label_images(root, _read_webdataset(members))
     spans: dict[str, _Read] = {m.name: _span(shard, m) for shard, m in members if is_image_name(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
-    return "tar", from_label_file(root, {_canonical(name): span for name, span in spans.items()})
+    return "tar", label_flat(root, {_canonical(name): span for name, span in spans.items()})
+
+
+def _of_validation(shards: Iterable[Path]) -> list[Path]:
+    """Choose the shards that are named as the validation set's; all where none is."""
+    files = sorted(shards)
+    return [file for file in files if _OF_VALIDATION.search(file.name)] or files
 
 
 def _nothing_known(folders: list[Path]) -> str:
@@ -140,7 +179,7 @@ def _nothing_known(folders: list[Path]) -> str:
 def is_image_name(name: str) -> bool:
     """Return whether a file's name is one of an image, and not hidden."""
     path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix.lower() in IMAGE_SUFFIXES and not _is_of_systems(path.name)
 
 
 def _canonical(name: str) -> str:
@@ -162,7 +201,7 @@ def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
     return images
 
 
-def _read_folders(folders: list[Path], classes: Mapping[str, int]) -> Iterator[_Row]:
+def _read_folders(folders: list[Path], classes: Mapping[str, int], passed_over: list[str]) -> Iterator[_Row]:
     """Read a folder for each class."""
     for folder in folders:
         label = classes.get(folder.name)
@@ -170,9 +209,11 @@ def _read_folders(folders: list[Path], classes: Mapping[str, int]) -> Iterator[_
             yield "", folder.read_bytes, f"{folder.name} is not a synset of ImageNet-1k"
         for file in sorted(folder.iterdir()):
             name, read = f"{folder.name}/{file.name}", partial(read_file, file)
-            if file.name.startswith("."):
-                continue
-            if not is_image_name(file.name) or not file.is_file():
+            if _is_of_systems(file.name):
+                passed_over.append(name)
+            elif not file.exists():
+                yield name, read, f"{name} is a link to nothing"
+            elif not is_image_name(file.name) or not file.is_file():
                 yield name, read, f"{name} is not an image by its name"
             elif label is not None:
                 yield name, read, label
@@ -204,8 +245,9 @@ def _by_parent(reads: dict[str, _Read]) -> Iterator[_Row]:
 
 
 def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_Row]:
-    """Pair each image with the `.cls` of its key."""
-    images, labels = {}, {}
+    """Pair each image with the class of its key: in a `.cls`, or else in a `.json`."""
+    images: dict[str, tuple[str, _Read]] = {}
+    labels: dict[str, object] = {}
     for shard, member in members:
         read = _span(shard, member)
         stem, _, extension = member.name.rpartition("/")[2].partition(".")
@@ -213,23 +255,33 @@ def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_R
         if is_image_name(f"{stem}.{extension}"):
             images[key] = (f"{key}.{extension}", read)
         elif extension == "cls":
-            text = read().decode("ascii", "replace").strip()
-            is_class = text.isdecimal() and int(text) < len(read_classes())
-            labels[key] = int(text) if is_class else text
+            labels[key] = read().decode("ascii", "replace").strip()
+        elif extension == "json":
+            labels.setdefault(key, _label_in_json(read()))
     for key in sorted(images.keys() | labels.keys()):
         name, read = images.get(key, (key, bytes))
-        both, missing = key in images and key in labels, "image" if key in labels else ".cls"
+        both, missing = key in images and key in labels, "image" if key in labels else ".cls or .json"
         yield name, read, _stated_class(key, labels[key]) if both else f"{key} has no {missing}"
+
+
+def _label_in_json(data: bytes) -> object:
+    """Find the class that a WebDataset's JSON states, under the usual keys."""
+    try:
+        stated = json.loads(data)
+        return next(stated[key] for key in ("label", "cls", "class_id", "synset", "wnid") if key in stated)
+    except (ValueError, TypeError, StopIteration):
+        return "none"
 
 
 def _stated_class(name: str, label: object) -> int | str:
     """Return the class that a shard states, or what is wrong; a synset in the name must be that class's."""
-    if not isinstance(label, int) or not 0 <= label < len(read_classes()):
-        return f"{name} has the class {label!r}, which is not 0 to 999"
-    named, given = re.search(SYNSET, name), read_classes()[label].synset
+    index = find_class(label)
+    if index is None:
+        return f"{name} has the class {label!r}, which is neither 0 to 999 nor a synset"
+    named, given = re.search(SYNSET, name), read_classes()[index].synset
     if named and named[0] != given:
-        return f"{name} has the class {label}, which is {given}: the classes are not in ImageNet's order"
-    return label
+        return f"{name} has the class {index}, which is {given}: the classes are not in ImageNet's order"
+    return index
 
 
 def _parquet() -> Any:

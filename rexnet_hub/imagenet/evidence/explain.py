@@ -181,6 +181,7 @@ def explain_accuracy(
     with exact_arithmetic():
         where = find_device(device)
         runner = ready_runner(model, where, dtype="fp32", channels_last=False, compiled=False)
+        runner = replace(runner, among=data.benchmark.mask)
         tiles = ImageTiles(images=data.images, geometries=(), tile_images=TILE_IMAGES[where.type])
         jobs = (partial(_try_tile, runner, changes, tiles, tile) for tile in range(len(tiles)))
         on_cpu = where.type == "cpu"

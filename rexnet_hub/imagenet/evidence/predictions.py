@@ -14,6 +14,7 @@ import numpy as np
 from rexnet_hub.errors import RecordError
 from rexnet_hub.imagenet.data.classes import NO_CLASS, OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.dataset import read_file
+from rexnet_hub.imagenet.data.validation import right_classes
 from rexnet_hub.records import Rule, Sha256, parse_record
 
 TOP = 5
@@ -105,13 +106,14 @@ def read_predictions(file: Path) -> Predictions:
         raise RecordError(file, f"does not hold {head.images:,} images as its head says")
     numbers = np.frombuffer(values, "<u2")
     labels, top5 = numbers[: head.images], numbers[head.images :].reshape(-1, TOP)
-    if problem := _wrong_classes(labels, top5, head.benchmark.num_classes):
+    if problem := _wrong_classes(labels, top5, head.benchmark):
         raise RecordError(file, problem)
     return Predictions(head=head, labels=labels, top5=top5)
 
 
-def _wrong_classes(labels: np.ndarray, top5: np.ndarray, num_classes: int) -> str | None:
+def _wrong_classes(labels: np.ndarray, top5: np.ndarray, benchmark: Benchmark) -> str | None:
     """Return what no evaluation can have written."""
+    num_classes, known = benchmark.num_classes, benchmark.protocol
     unreadable = (top5 == UNREADABLE).all(axis=1)
     answers, rest = top5[~unreadable, :num_classes], top5[:, num_classes:]
     if (labels >= num_classes).any() or (answers >= num_classes).any() or (rest != NO_CLASS).any():
@@ -119,6 +121,13 @@ def _wrong_classes(labels: np.ndarray, top5: np.ndarray, num_classes: int) -> st
     ordered = np.sort(answers, axis=1)
     if (ordered[:, 1:] == ordered[:, :-1]).any():
         return "names a class twice for one image"
+    if benchmark.mask and not np.isin(answers, benchmark.mask).all():
+        return f"ranks others than the {len(benchmark.mask)} classes of {benchmark.title}"
+    right = right_classes(known.name) if known and len(labels) == known.images else None
+    pairs = enumerate(zip(labels.tolist(), right or (), strict=False))
+    if wrong := [at for at, (label, classes) in pairs if label not in classes]:
+        where = f"{len(wrong):,} images, the first in place {wrong[0]}"
+        return f"has other labels than {benchmark.title} has officially, of {where}"
     return None
 
 

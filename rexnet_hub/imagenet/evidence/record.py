@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rexnet_hub.errors import RecordError, UsageError
-from rexnet_hub.imagenet.data.classes import OF_BEFORE, VALIDATION_IMAGES, Benchmark
+from rexnet_hub.imagenet.data.classes import OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.index import Measured, Preprocessing
 from rexnet_hub.index.lock import Lock, MeasuredEvaluation, find_evidence_dir, find_lock
 from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
 from rexnet_hub.records import Count, Sha256, Text, parse_record
+from rexnet_hub.whole_files import whole_files
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 RECORD_VERSION = 1
@@ -71,6 +72,7 @@ class Record:
         sample: How they were drawn, where they are a sample.
         unreadable: Names of images that could not be decoded; they count as wrong.
         manifest_sha256: Of the list of all images with their digests and labels.
+        tar_bytes: The size of a tar of the images, published of ImageNet's; None in records of before.
         seconds: Wall time of the pass, in which other models may have been evaluated too; a run
             that was interrupted counts the last stretch only.
     """
@@ -93,6 +95,7 @@ class Record:
     seconds: float
     command: str
     benchmark: Benchmark = OF_BEFORE
+    tar_bytes: Count | None = None
 
     def __post_init__(self) -> None:
         """Refuse counts that no evaluation gives."""
@@ -116,14 +119,21 @@ class Record:
     @property
     def is_fair_sample(self) -> bool:
         """Whether the images are a sample of the whole set."""
-        sample = self.sample
-        is_imagenets = sample is not None and sample.of_whole is None and self.benchmark.is_imagenets
-        return bool(sample and (sample.of_whole or (is_imagenets and sample.drawn_from == VALIDATION_IMAGES)))
+        if self.sample is None or self.sample.of_whole is not None:
+            return self.sample is not None and bool(self.sample.of_whole)
+        known = self.benchmark.protocol
+        return known is not None and self.sample.drawn_from == known.images
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether the images have the size of the official archive, where one is published."""
+        archive = self.benchmark.protocol and self.benchmark.protocol.source.archive
+        return not archive or archive.size_bytes == self.tar_bytes
 
     @property
     def may_enter_index(self) -> bool:
-        """Whether the number is the model's accuracy: in fp32, on every image of the whole set."""
-        return self.complete and not self.unreadable and self.machine.dtype == "fp32"
+        """Whether the number is the model's accuracy: in fp32, on every image of the official set."""
+        return self.complete and self.is_anchored and not self.unreadable and self.machine.dtype == "fp32"
 
     @property
     def conditions(self) -> str:
@@ -143,6 +153,8 @@ def render_record(record: Record) -> str:
     document = {"record_version": RECORD_VERSION, **asdict(record)}
     if record.benchmark == OF_BEFORE:  # read from a file without it, whose digest the lock may have
         del document["benchmark"]
+    if record.tar_bytes is None:
+        del document["tar_bytes"]
     if record.sample is not None and record.sample.of_whole is None:
         del document["sample"]["of_whole"]
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -159,6 +171,14 @@ def read_record(file: Path) -> Record:
         return parse_record(Record, read_file(file), version=("record_version", RECORD_VERSION))
     except ValueError as error:
         raise RecordError(file, f"is not a record of an evaluation: {error}") from None
+
+
+def keep_run(folder: Path, record: Record, predictions: bytes) -> None:
+    """Write a run's record and predictions, both or none."""
+    files = (folder / f"{record.model}{end}" for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))
+    with whole_files(*files) as (answers, facts):
+        answers.write(predictions)
+        facts.write(render_record(record).encode())
 
 
 def predictions_of(record: Path) -> Path:

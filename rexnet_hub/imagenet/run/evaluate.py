@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from rexnet_hub.imagenet.evidence.predictions import (
     PredictionsHead,
     render_predictions,
 )
-from rexnet_hub.imagenet.evidence.record import Record, render_record
+from rexnet_hub.imagenet.evidence.record import Record, keep_run
 from rexnet_hub.imagenet.run.journal import open_journal
 from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
 from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
@@ -37,8 +38,7 @@ from rexnet_hub.imagenet.run.runner import (
     ready_runner,
     use_one_thread,
 )
-from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
-from rexnet_hub.whole_files import whole_files, write_whole
+from rexnet_hub.whole_files import write_whole
 
 
 def evaluate_models(
@@ -119,6 +119,7 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
         ready_runner(m, run.device, dtype=how.dtype, channels_last=how.channels_last, compiled=how.compiled)
         for m in run.models
     ]
+    runners = [replace(runner, among=run.data.benchmark.mask) for runner in runners]
     ahead = 2 * max(run.threads, how.workers)
     start = use_one_thread if run.device.type == "cpu" else None
     with _open_pixels(run) as decode:
@@ -166,11 +167,7 @@ def _finish(run: Run, tiles: dict[int, np.ndarray], seconds: float, command: str
         sha256 = hashlib.sha256(rendered).hexdigest()
         record = _record(run, run.models[number], predictions, sha256, seconds, command)
         if run.out_dir:
-            of_model = run.out_dir / record.model
-            files = (of_model.with_name(of_model.name + end) for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))
-            with whole_files(*files) as (answers, facts):
-                answers.write(rendered)
-                facts.write(render_record(record).encode())
+            keep_run(run.out_dir, record, rendered)
         records.append(record)
     if run.out_dir and run.unfinished_dir:
         write_whole(run.out_dir / f"manifest-{run.manifest.sha256[:16]}.tsv", run.manifest.text.encode())
@@ -190,12 +187,13 @@ def _record(
         top1_count=predictions.top1_count,
         top5_count=predictions.top5_count,
         images=predictions.head.images,
-        data=run.data.description,
+        data=f"{run.data.description}{run.manifest.remarks}",
         benchmark=run.data.benchmark,
         complete=run.data.is_complete,
         sample=run.data.sample,
         unreadable=tuple(run.data.images[i].name for i in unreadable),
         manifest_sha256=run.manifest.sha256,
+        tar_bytes=run.manifest.tar_bytes,
         predictions_sha256=sha256,
         preprocessing=model.preprocessing,
         machine=describe_machine(run),

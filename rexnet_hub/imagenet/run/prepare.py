@@ -104,7 +104,7 @@ def require_sense(models: Sequence[ModelUnderTest], benchmark: Benchmark, out_di
     if odd := [f"{name[:80]!a} {danger}" for name in names if (danger := find_name_danger(name))]:
         raise UsageError(f"a model's name becomes a file's, and {', '.join(odd)}")
     for model in models:
-        sha256 = None if benchmark.is_imagenets else digest_labels(model.labels)
+        sha256 = None if benchmark.protocol else digest_labels(model.labels)
         if model.num_classes != benchmark.num_classes or sha256 not in (None, benchmark.labels_sha256):
             stated = f"not the {benchmark.num_classes} classes that {benchmark.title} was read with"
             raise UsageError(f"{model.name} has {model.num_classes} classes, {stated}: run it by itself")

@@ -70,6 +70,7 @@ class Runner:
     Attributes:
         network: The copy that runs.
         dtype: One of `DTYPES`; other than `fp32` means autocast.
+        among: The classes that are ranked; None: all.
     """
 
     model: ModelUnderTest
@@ -77,6 +78,7 @@ class Runner:
     device: torch.device
     dtype: str
     channels_last: bool
+    among: Sequence[int] | None = None
 
     def rank(self, pixels: torch.Tensor, names: Sequence[str]) -> np.ndarray:
         """Return the five likeliest classes of a tile's images.
@@ -106,6 +108,10 @@ class Runner:
             name = names[int((~finite).nonzero()[0])]
             problem = f"{self.model.name} gives no finite logits for {name}: its weights are damaged"
             raise EvaluationError(problem)
+        if self.among is not None:
+            masked = torch.full_like(logits, -torch.inf)
+            masked[:, self.among] = logits[:, self.among]
+            logits = masked
         ranked = _rank(logits).cpu().numpy().astype(np.uint16)
         return np.pad(ranked, ((0, 0), (0, TOP - ranked.shape[1])), constant_values=NO_CLASS)
 
