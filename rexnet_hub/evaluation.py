@@ -71,8 +71,8 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
     if (known := named.protocol) is None:
         return named
     if known.of:
-        how = f"rexnet-hub evaluate FILE.record.json --rescore {known.name.rpartition('-')[2].lower()}"
-        raise UsageError(f"{known.name} has {known.of}'s images: keep a run on those (--record), then {how}")
+        then = f"keep a run on those (--record), then {known.command}"
+        raise UsageError(f"{known.name} has {known.of}'s images: {then}")
     if model.num_classes != IMAGENET_CLASSES:
         stated = f"{model.name} has {model.num_classes} classes, so not ImageNet's"
         raise UsageError(f"{stated}: name the data set, --dataset NAME")

@@ -14,6 +14,7 @@ from typing import Any
 from rexnet_hub.agreement import Standing
 from rexnet_hub.errors import FetchError, SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
+from rexnet_hub.imagenet.data.protocols import find_protocol
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
@@ -114,7 +115,8 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
         if not runs:
             given = {"--dataset": score.dataset, "--split": score.split}
             words = shlex.join(word for pair in given.items() if pair[1] for word in map(str, pair))
-            can_run = f"rexnet-hub evaluate {words}, then --record"
+            known = find_protocol(score.dataset, score.split)
+            can_run = f"{(known and known.command) or f'rexnet-hub evaluate {words}'}, then --record"
             how = can_run if score.metric in COUNTED else f"which counts {score.metric}; nothing here does"
             note = f"needs a run on {place_name(*score.place)}: {how}"
             yield evidence.leave(score.name, stated=claim.text, note=note)

@@ -5,19 +5,24 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import drawn
 import pytest
 import timm
 from officials import official_name
+from runs import made_up_run
 
 from rexnet_hub.errors import DatasetError, RexnetHubError, UsageError
 from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
 from rexnet_hub.imagenet.data.dataset import (
     Dataset,
     LabelledImage,
+    Sample,
+    find_tar_size,
     gather_dataset,
+    read_file,
     read_manifest,
     sample_dataset,
 )
@@ -139,10 +144,10 @@ def test_a_published_set_is_whole_by_its_counts(name, tmp_path):
         for label, count in counts.items()
         for n in range(count)
     ]
-    benchmark = Benchmark(dataset=name, split=None)
+    benchmark = Benchmark(dataset=name.lower().replace(" ", "-"), split=None)
     data = gather_dataset(tmp_path, "folders", images, allow_subset=False, benchmark=benchmark)
     assert data.is_complete
-    assert data.description == f"{name}, {words}"
+    assert data.description == f"{benchmark.dataset}, {words}"
     with pytest.raises(DatasetError):
         gather_dataset(tmp_path, "folders", images[1:], allow_subset=False, benchmark=benchmark)
     part = gather_dataset(tmp_path, "folders", images[1:], allow_subset=True, benchmark=benchmark)
@@ -225,6 +230,23 @@ def test_a_sample_is_seeded_and_grows():
     assert small != set(sample_dataset(whole, 700, seed=6).images)
     described = sample_dataset(whole, 700, seed=5).description
     assert described == "a sample of ImageNet-1k validation, 700 of 50,000 images, seed 5"
+
+
+def test_a_sample_is_of_the_official_images_or_not(tmp_path):
+    """The size of all that a sample is of is known from the files; one of other images decides nothing."""
+    (tmp_path / "one").write_bytes(b"x" * 600)
+    read = partial(read_file, tmp_path / "one")
+    images = [replace(image, read=read) for image in many(dict.fromkeys(range(1000), 50))]
+    whole = gather_dataset(tmp_path, "folders", images, allow_subset=False)
+    manifest, size_bytes = read_manifest(sample_dataset(whole, 2)), find_tar_size([600] * 50_000)
+    assert manifest.tar_bytes == size_bytes
+    assert f"images of {size_bytes:,} bytes in a tar, officially 6,744,924,160" in manifest.remarks
+    drawn_ = Sample(size=2, seed=0, drawn_from=50_000, of_whole=True)
+    run = made_up_run(drawn.SPEC, sample=drawn_, top1_count=1, top5_count=1)
+    assert run.is_fair_sample
+    assert not replace(run, tar_bytes=size_bytes).is_fair_sample
+    unread = gather_dataset(tmp_path, "folders", many(dict.fromkeys(range(1000), 50)), allow_subset=False)
+    assert "images not compared" in read_manifest(sample_dataset(unread, 2)).remarks
 
 
 @pytest.mark.parametrize("size", [0, -1, 101])

@@ -200,8 +200,8 @@ WORDS = {
         "a subset of ImageNetV2, 2 images of 2 classes; images not compared",
     ),
     "V2's third set by synset": (
-        of_set("ImageNet-V2 top-images", some_of([3, 9])),
-        "a subset of ImageNet-V2 top-images, 2 images of 2 classes; images not compared",
+        of_set("imagenetv2-top-images", some_of([3, 9])),
+        "a subset of imagenetv2-top-images, 2 images of 2 classes; images not compared",
     ),
     "Sketch": (
         of_set("ImageNet-Sketch", some_of([5, 6])),

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
@@ -75,6 +76,7 @@ class Dataset:
         layout: How it is stored: `folders`, `flat`, `tar`, `webdataset` or `parquet`.
         sample: Set where the images are a sample of what is at `root`.
         passed_over: Files that systems leave among images, such as `Thumbs.db`.
+        tar_bytes: Of a sample, the size of a tar of all that it is of; None where only reading tells.
     """
 
     root: Path
@@ -83,6 +85,7 @@ class Dataset:
     benchmark: Benchmark = IMAGENET_VALIDATION
     sample: Sample | None = None
     passed_over: int = 0
+    tar_bytes: int | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -111,13 +114,13 @@ class DatasetManifest:
 
     Attributes:
         text: A line for each image: the name, the SHA-256 of its bytes and the index of its class, by tabs.
-        tar_bytes: The size of a tar of the images; that of ImageNet's validation set is published.
+        tar_bytes: The size of a tar of the images, or of all that they are a sample of.
         remarks: What is known of the images beside their number, in words; to be printed after it.
     """
 
     text: str
     sha256: str
-    tar_bytes: int
+    tar_bytes: int | None
     remarks: str
 
 
@@ -134,25 +137,37 @@ def read_manifest(data: Dataset) -> DatasetManifest:
     with ThreadPoolExecutor(4) as pool:
         facts = list(pool.map(read_facts, data.images))
     lines = [f"{i.name}\t{digest}\t{i.label}\n" for i, (digest, _) in zip(data.images, facts, strict=True)]
-    text, tar_bytes = "".join(lines), find_tar_size(size_bytes for _, size_bytes in facts)
+    text = "".join(lines)
+    tar_bytes = data.tar_bytes if data.sample else find_tar_size([size_bytes for _, size_bytes in facts])
     remarks = _list_remarks(data, tar_bytes, [digest for digest, _ in facts])
     sha256 = hashlib.sha256(text.encode()).hexdigest()
     return DatasetManifest(text=text, sha256=sha256, tar_bytes=tar_bytes, remarks="".join(remarks))
 
 
-def find_tar_size(sizes_bytes: Iterable[int]) -> int:
+def find_tar_size(sizes_bytes: Sequence[int]) -> int:
     """Compute the size of a tar: a block of 512 bytes before each file, whole blocks, whole records of 20."""
     blocks = sum(1 + -(-size_bytes // 512) for size_bytes in sizes_bytes)
     return -(-(blocks + 2) // 20) * 20 * 512
 
 
-def _list_remarks(data: Dataset, tar_bytes: int, digests: Sequence[str]) -> Iterator[str]:
+def _find_size(image: LabelledImage) -> int | None:
+    """Return an image's size if that is known without reading it."""
+    if not isinstance(image.read, partial) or image.read.func is not read_file:
+        return None
+    file, *span = image.read.args
+    with file_problems(file, "cannot be read"):
+        size_bytes: int = span[1] if span else file.stat().st_size
+    return size_bytes
+
+
+def _list_remarks(data: Dataset, tar_bytes: int | None, digests: Sequence[str]) -> Iterator[str]:
     known = data.benchmark.protocol
     if known is not None:
         words = "labels official, images" if data.benchmark.is_imagenets else "images"
-        official = known.archive.size_bytes if known.archive and data.is_complete else None
-        sizes = f"of {tar_bytes:,} bytes in a tar, officially {official or 0:,}"
-        yield f"; {words} {sizes if official else 'not compared'}"
+        is_whole = data.is_complete or (data.sample is not None and data.sample.of_whole)
+        official = known.archive.size_bytes if known.archive and is_whole else None
+        sizes = f"of {tar_bytes or 0:,} bytes in a tar, officially {official or 0:,}"
+        yield f"; {words} {sizes if tar_bytes and official else 'not compared'}"
     if copies := [digest for digest, count in Counter(digests).items() if count > 1]:
         first, more = data.images[digests.index(copies[0])].name, len(digests) - len({*digests})
         yield f"; {more:,} images are copies of another to the byte, such as of {first}"
@@ -244,4 +259,6 @@ def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:
     chosen = sorted(rounds, key=lambda r: (r[0], r[1]))[:size]
     images = tuple(sorted((image for _, _, image in chosen), key=lambda image: image.name))
     sample = Sample(size=size, seed=seed, drawn_from=len(data.images), of_whole=data.is_complete)
-    return replace(data, images=images, sample=sample)
+    sizes = [known for image in data.images if (known := _find_size(image)) is not None]
+    tar_bytes = find_tar_size(sizes) if len(sizes) == len(data.images) else None
+    return replace(data, images=images, sample=sample, tar_bytes=tar_bytes)

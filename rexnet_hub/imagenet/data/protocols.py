@@ -24,6 +24,7 @@ class Protocol:
         classes: A network's answers are ranked among these alone.
         split: The only part that this is of; None: of any.
         of: The data set whose predictions are counted again, by other labels.
+        rescored_by: The word of these labels for `evaluate --rescore`.
         archive: As published, a tar of the images and nothing else.
     """
 
@@ -34,12 +35,18 @@ class Protocol:
     classes: tuple[int, ...] = tuple(range(IMAGENET_CLASSES))
     split: str | None = None
     of: str | None = None
+    rescored_by: str | None = None
     archive: StatedFile | None = None
 
     @property
     def source(self) -> Protocol:
         """The protocol whose images these are: its own, or of the set that is counted again."""
         return PROTOCOLS[self.of] if self.of else self
+
+    @property
+    def command(self) -> str | None:
+        """The command that counts it again; None where it has images of its own."""
+        return f"rexnet-hub evaluate FILE.record.json --rescore {self.rescored_by}" if self.of else None
 
     @property
     def mask(self) -> tuple[int, ...] | None:
@@ -70,7 +77,7 @@ def _read_protocols() -> dict[str, Protocol]:
 PROTOCOLS = _read_protocols()
 
 
-def find_protocol(dataset: str, split: str | None) -> Protocol | None:
+def find_protocol(dataset: str | None, split: str | None) -> Protocol | None:
     """Find how a data set, or a part of it, is counted; None where no protocol is known."""
     known = PROTOCOLS.get(canonical_dataset(dataset))
     other_part = known and known.split and split and split_key(split) != known.split

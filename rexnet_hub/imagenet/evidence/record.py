@@ -72,7 +72,8 @@ class Record:
         sample: How they were drawn, where they are a sample.
         unreadable: Names of images that could not be decoded; they count as wrong.
         manifest_sha256: Of the list of all images with their digests and labels.
-        tar_bytes: The size of a tar of the images, published of ImageNet's; None in records of before.
+        tar_bytes: The size of a tar of the images, or of all that they are a sample of; of ImageNet's it is
+            published. None where it is not known, and in records of before.
         seconds: Wall time of the pass, in which other models may have been evaluated too; a run
             that was interrupted counts the last stretch only.
     """
@@ -118,7 +119,9 @@ class Record:
 
     @property
     def is_fair_sample(self) -> bool:
-        """Whether the images are a sample of the whole set."""
+        """Whether the images are a sample of the whole set, as far as its size is known the official one."""
+        if self.tar_bytes is not None and not self.is_anchored:
+            return False
         if self.sample is None or self.sample.of_whole is not None:
             return self.sample is not None and bool(self.sample.of_whole)
         known = self.benchmark.protocol

@@ -14,7 +14,7 @@ from rexnet_hub.imagenet.evidence.predictions import Predictions, render_predict
 from rexnet_hub.imagenet.evidence.record import Record
 
 #: What a run on ImageNet's validation set can be counted by again, by the word for it on the command line.
-RESCORED = {"real": "ImageNet-ReaL"}
+RESCORED = {known.rescored_by: known for known in PROTOCOLS.values() if known.of}
 
 
 def rescore(record: Record, predictions: Predictions, labels: str) -> tuple[Record, Predictions]:
@@ -32,7 +32,7 @@ def rescore(record: Record, predictions: Predictions, labels: str) -> tuple[Reco
     if not (record.complete and record.benchmark.is_imagenets):
         stated = f"{record.model} was run on {record.data}"
         raise UsageError(f"{stated}: --rescore {labels} needs all 50,000 images of ImageNet's validation set")
-    known = PROTOCOLS[RESCORED[labels]]
+    known = RESCORED[labels]
     right = [real for _, real in read_table()]
     rows = [row for row, real in enumerate(right) if real]
     top5 = predictions.top5[rows]
