@@ -245,6 +245,8 @@ LIES = {
     "wrong folders": (place(foldered(PLUS_ONE)), FIRST(synset(LABELS[0] + 1))),
     "one wrong folder": (place(foldered(relabel(lambda i, n: i if n else 7))), FIRST(synset(7))),
     "an image in two folders": (place(foldered(IMAGES), f"{synset(7)}/{val_name(1)}"), f"2 images are named {val_name(1)}"),
+    "an image twice, flat": (place(IMAGES, f"{val_name(1)[:-5]}.png"), f"2 images are named {val_name(1)}"),
+    "an image twice in a tar": (tar(IMAGES, f"more/{val_name(1)}"), f"2 images are named {val_name(1)}"),
     "WebDataset by alphabet": (shards(lambda i: str(ALPHABET[i])), FIRST(synset(ALPHABET[LABELS[0]]))),
     "WebDataset from 1": (shards(lambda i: str(i + 1)), FIRST(synset(LABELS[0] + 1))),
     "WebDataset against its keys": (shards(lambda i: str(i + 1), key="{synset}_{stem}"), "the classes are not in ImageNet's order"),

@@ -40,7 +40,7 @@ def read_labels(
     """
     lines = _read_lines(file, f": {_HOW}")
     rows = [re.findall(r"[^\s,;\"']+", line) for line in lines]
-    if rows and not any(map(NUMBERED.search, rows[0])) and any(map(NUMBERED.search, [*rows[1:2], []][0])):
+    if len(lines) > 1 and NUMBERED.search(lines[1]) and not NUMBERED.search(lines[0]):
         del rows[0]  # a header
     if not rows:
         raise DatasetError(file, "holds no labels")
@@ -82,11 +82,10 @@ def _by_number(file: Path, words: Sequence[str], class_ids: Path | None) -> dict
     """Label the images in the order of their numbers."""
     if all(word.isdigit() for word in words):
         if class_ids is None:
-            needed = (
-                "the synset of each id, such as the devkit's map_clsloc.txt (--class-ids FILE); or leave "
-            )
-            needed += "--labels out, the official ones are known"
             problem = "gives ILSVRC ids, which are not in the order of the classes: name a file that gives"
+            needed = (
+                "their synsets, such as the devkit's map_clsloc.txt (--class-ids FILE), or leave --labels out"
+            )
             raise DatasetError(file, f"{problem} {needed}")
         by_id = read_class_ids(class_ids)
         if unknown := sorted({word for word in words if int(word) not in by_id}):

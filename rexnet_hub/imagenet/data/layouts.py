@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -146,7 +147,7 @@ def _find_layout(
         if flat := [root / name for name in files if is_image_name(name)]:
             if broken := [f"{file.name} is a link to nothing" for file in flat if not file.exists()]:
                 raise DatasetError(root, list_problems(broken))
-            return "flat", label_flat(root, {_canonical(f.name): partial(read_file, f) for f in flat})
+            return "flat", label_flat(root, _by_name(root, [(f.name, partial(read_file, f)) for f in flat]))
         if "val" in (folder.name for folder in folders):
             return _find_layout(root / "val", label_flat, passed_over)
         shards = _of_validation(root.glob("*.tar"))
@@ -159,7 +160,7 @@ def _find_layout(
     spans: dict[str, _Read] = {m.name: _span(shard, m) for shard, m in members if is_image_name(m.name)}
     if any(SYNSET.fullmatch(PurePosixPath(name).parent.name) for name in spans):
         return "tar", _label_images(root, _by_parent(spans))
-    return "tar", label_flat(root, {_canonical(name): span for name, span in spans.items()})
+    return "tar", label_flat(root, _by_name(root, spans.items()))
 
 
 def _of_validation(shards: Iterable[Path]) -> list[Path]:
@@ -186,6 +187,15 @@ def _canonical(name: str) -> str:
     """Return the one name of an ILSVRC 2012 image, and leave any other's alone."""
     numbered = NUMBERED.search(PurePosixPath(name).name)
     return f"{numbered[0]}.JPEG" if numbered else name
+
+
+def _by_name(root: Path, reads: Iterable[tuple[str, _Read]]) -> dict[str, _Read]:
+    """Name the images of a flat set."""
+    named = [(_canonical(name), read) for name, read in reads]
+    counts = Counter(name for name, _ in named)
+    if twice := [f"{count} images are named {name}" for name, count in counts.items() if count > 1]:
+        raise DatasetError(root, list_problems(twice))
+    return dict(named)
 
 
 def _label_images(root: Path, rows: Iterable[_Row]) -> list[LabelledImage]:
