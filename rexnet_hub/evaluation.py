@@ -116,9 +116,13 @@ def audit_record(file: Path, data: Path, *, repo: Path | None, size: int, seed: 
 
     Raises:
         RecordError: It does not agree with its predictions, or the images are others.
-        UsageError: It has not as many images.
+        UsageError: It has not as many images, or is of another run's counted again.
     """
     record, kept = recount(file), read_predictions(predictions_of(file))
+    if (known := record.benchmark.protocol) and known.of:
+        raise UsageError(
+            f"{file}: {known.name} is counted from a run on {known.of}: audit the record of that"
+        )
     model = replace(ready_model(record.model, str(repo or record.model)), preprocessing=record.preprocessing)
     images = read_dataset(
         data,

@@ -12,6 +12,7 @@ from timm.data import RealLabelsImagenet
 
 from rexnet_hub.cli import main
 from rexnet_hub.errors import RecordError, UsageError
+from rexnet_hub.evaluation import audit_record
 from rexnet_hub.imagenet.data.dataset import IMAGENET_VALIDATION
 from rexnet_hub.imagenet.data.validation import read_table
 from rexnet_hub.imagenet.evidence.predictions import (
@@ -94,12 +95,18 @@ def test_labels_that_are_not_official_are_refused(kept, tmp_path):
             recount(tmp_path / "rexnet_100.record.json")
 
 
-def test_only_the_whole_set_is_counted_again(kept, staged, own_index, capsys):
+def test_only_the_whole_set_is_counted_again(kept, staged, own_index, tmp_path, capsys):
     """A part of the set has not the order that is known; and ReaL has no images of its own."""
     record, predictions, _ = kept
     part = made_up_run(record.preprocessing, complete=False, top1_count=1, top5_count=1, images=2)
     with pytest.raises(UsageError, match="needs all 50,000 images"):
         rescore(part, predictions, "real")
+    its, counted = rescore(record, predictions, "real")
+    keep_run(tmp_path, its, render_predictions(counted))
+    with pytest.raises(
+        UsageError, match="ImageNet-ReaL is counted from a run on ImageNet: audit the record of"
+    ):
+        audit_record(tmp_path / "rexnet_100.record.json", tmp_path, repo=staged, size=1, seed=0)
     words = ["evaluate", "rexnet_100", "--data", ".", "--dataset", "imagenet-real"]
     assert main(words) == 2
     assert "keep a run on those (--record), then rexnet-hub evaluate FILE.record.json --rescore real" in (
