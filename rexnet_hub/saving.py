@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import CheckpointError, PublishError, UsageError
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import is_label, state_input
+from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.reading.read import read_own_model
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE, expand_home, find_name_danger, is_repo_id
 from rexnet_hub.repo.card_fields import CardFields, read_card
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from rexnet_hub.publish.apply import Published
 
 DRAWN = ParentFacts(name="drawn")
+
+#: Doubts about an index that are none about a card: nobody would read it, or all of them another thing.
+_REFUSED = {"refused-by-hub", "misplaced-key", "unknown-key", "incomplete-result", "unit-suspect"}
 
 log = logging.getLogger(__name__)
 
@@ -175,11 +179,16 @@ def _drafted(
         others = [origin.parent.name] if is_changed and _can_be_cited(origin.parent.name, name) else []
         stated = _describe(model, origin, name, others, said)
         read = read_own_model(folder / RECEIPT_FILE, stated)
-        # That the Hub takes another name only is said where it is pushed.
-        if wrong := [each.message.rstrip(".") for each in read.problems if each.code != "unportable-name"]:
+        if wrong := [each.message.rstrip(".") for each in read.problems if _is_refused(each)]:
             raise UsageError(f"{name} cannot be saved: {'; '.join(wrong)}")
+        for doubt in read.problems:
+            log.warning("%s", printable(f"{name}: {doubt.message}"))
         entry = replace(read.models[0], class_names=class_names)
         yield {"entry": entry, "checkpoint": weights, "parent": origin.parent, "model": stated}
+
+
+def _is_refused(problem: Problem) -> bool:
+    return problem.severity == "error" or problem.code in _REFUSED
 
 
 def _can_be_cited(parent: str, name: str) -> bool:

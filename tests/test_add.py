@@ -380,7 +380,7 @@ def test_what_maintainers_have_is_taken(publishes, tmp_path, kind):
     """Each kind of checkpoint is added, staged by its name, and loads with its own numbers."""
     channels = {"grey": 1, "four channels": 4}.get(kind, 3)
     network = timm.create_model("rexnet_100", num_classes=10, in_chans=channels).eval()
-    state, file, options = network.state_dict(), tmp_path / f"mine.{kind[:4]}", {}
+    state, file, options = network.state_dict(), tmp_path / f"{kind[:4]}.pth", {}
     if kind == "ema":
         other = {name: tensor + 1 for name, tensor in state.items()}
         save_as(file, other, state_dict_ema=state, arch="rexnet_100")

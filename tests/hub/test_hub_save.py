@@ -363,6 +363,15 @@ def test_names_of_other_scripts_come_back(tmp_path, names):
     assert AutoImageProcessor.from_pretrained(folder).labels == tuple(names)
 
 
+def test_what_is_only_unusual_is_saved(tmp_path, caplog):
+    """No classifier is nothing to speak of; a name that the Hub would not take is said."""
+    headless = drawn("test_resnet", num_classes=0).save_pretrained(tmp_path / "no head")
+    assert loaded(headless).num_classes == 0
+    assert "'no head' is none that the Hub takes" in caplog.text
+    assert "Num Classes" not in caplog.text
+    assert main(["verify", str(headless)]) == 0
+
+
 def test_an_error_names_the_folder_and_the_tensor(tmp_path, monkeypatch):
     """What is wrong with the network is said of the folder asked for; the current one is not taken."""
     model = drawn("test_resnet", num_classes=2)
