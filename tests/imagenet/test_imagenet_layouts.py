@@ -81,16 +81,16 @@ def tar(images, *more):
 
 
 def shards(says=str, images=IMAGES, *, ends="cls", key="{stem}", train=None):
-    """Write a WebDataset; `says` gives what stands in the file beside an image."""
+    """Write a WebDataset; `says` gives what stands in the file beside an image, where NAME is its name."""
 
     def write(root):
         (root / "x").mkdir()
         for part, its in {"validation": images, "train": train or {}}.items():
             with tarfile.open(root / "x" / f"imagenet1k-{part}-00.tar", "w") as archive:
-                for name, (data, label) in its.items():
-                    stem = key.format(stem=name.removesuffix(".JPEG"), synset=synset(label))
+                for n, (name, (data, label)) in enumerate(its.items()):
+                    stem = key.format(stem=name.removesuffix(".JPEG"), synset=synset(label), n=n)
                     drawn.add_to_tar(archive, f"{stem}.jpg", data)
-                    drawn.add_to_tar(archive, f"{stem}.{ends}", says(label).encode())
+                    drawn.add_to_tar(archive, f"{stem}.{ends}", says(label).replace("NAME", name).encode())
         return root / "x", {}
 
     return write
@@ -166,6 +166,7 @@ LAYOUTS = {
     "WebDataset, json label": as_json(lambda i: json.dumps({"label": i, "width": 9})),
     "WebDataset, json synset": as_json(lambda i: json.dumps({"synset": synset(i)})),
     "WebDataset, json cls as text": as_json(lambda i: json.dumps({"cls": str(i)})),
+    "WebDataset, keys are counts, json has names": as_json(lambda i: json.dumps({"cls": i, "file_name": "NAME"}), key="validation-00000_{n}"),
     "WebDataset beside training shards": shards(train=TRAINING),
     "parquet in data": parquet(),
     "parquet at the top": parquet(at="."),

@@ -255,9 +255,10 @@ def _by_parent(reads: dict[str, _Read]) -> Iterator[_Row]:
 
 
 def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_Row]:
-    """Pair each image with the class of its key: in a `.cls`, or else in a `.json`."""
+    """Pair each image with the class of its key: in a `.cls`, or else a `.json`, which may have its name."""
     images: dict[str, tuple[str, _Read]] = {}
     labels: dict[str, object] = {}
+    names: dict[str, str] = {}
     for shard, member in members:
         read = _span(shard, member)
         stem, _, extension = member.name.rpartition("/")[2].partition(".")
@@ -267,17 +268,21 @@ def _read_webdataset(members: list[tuple[Path, tarfile.TarInfo]]) -> Iterator[_R
         elif extension == "cls":
             labels[key] = read().decode("ascii", "replace").strip()
         elif extension == "json":
-            labels.setdefault(key, _label_in_json(read()))
+            text = read().decode("utf-8", "replace")
+            labels.setdefault(key, _label_in_json(text))
+            if not NUMBERED.search(key) and (numbered := NUMBERED.search(text)):
+                names[key] = numbered[0]
     for key in sorted(images.keys() | labels.keys()):
         name, read = images.get(key, (key, bytes))
+        name = names.get(key, name)
         both, missing = key in images and key in labels, "image" if key in labels else ".cls or .json"
         yield name, read, _stated_class(key, labels[key]) if both else f"{key} has no {missing}"
 
 
-def _label_in_json(data: bytes) -> object:
+def _label_in_json(text: str) -> object:
     """Find the class that a WebDataset's JSON states, under the usual keys."""
     try:
-        stated = json.loads(data)
+        stated = json.loads(text)
         return next(stated[key] for key in ("label", "cls", "class_id", "synset", "wnid") if key in stated)
     except (ValueError, TypeError, StopIteration):
         return "none"
