@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from rexnet_hub.cli import main
 from rexnet_hub.index import load_index
@@ -108,3 +110,53 @@ def test_a_syntax_error_is_placed_at_its_cause(read, case):
     (problem,) = read(text).problems
 
     assert (problem.code, problem.location.line) == ("not-yaml", line)
+
+
+CARD = """\
+---
+model-index:
+- name: net
+  results:
+  - task: {type: image-classification}
+    dataset: {type: imagenet-1k, name: ImageNet-1k}
+    metrics:
+    - {type: accuracy, value: 77.86}
+---
+"""
+#: A card's text, another in its place, and the line of what is said of it.
+CARDS = {
+    "no list of metrics": ("    - {type: accuracy, value: 77.86}", "      {type: accuracy, value: 77.86}", 8),
+    "a metric without a value": (", value: 77.86", "", 8),
+    "a metric without a type": ("type: accuracy, ", "name: Accuracy, ", 8),
+    "a value in another case": ("value:", "Value:", 8),
+    "a metric that is a number": ("{type: accuracy, value: 77.86}", "77.86", 8),
+    "no data set": ("    dataset: {type: imagenet-1k, name: ImageNet-1k}\n", "", 5),
+    "a data set without a name": (", name: ImageNet-1k", "", 6),
+    "a data set that is a text": ("{type: imagenet-1k, name: ImageNet-1k}", "ImageNet-1k", 6),
+    "no task": ("task: {type: image-classification}\n    ", "", 5),
+    "a task without a type": ("{type: image-classification}", "{name: Image Classification}", 5),
+    "no metrics": ("    metrics:\n    - {type: accuracy, value: 77.86}\n", "", 5),
+    "no results": ("  results:\n", "  result:\n", 3),
+}
+
+
+@pytest.mark.parametrize("case", CARDS)
+def test_what_the_hubs_client_refuses_is_an_error_at_its_place(read, case):
+    """Each card that the client cannot read is refused before a push; the sound one is not."""
+    old, new, line = CARDS[case]
+    text = CARD.replace(old, new)
+    model_index_to_eval_results(yaml.safe_load(CARD.strip("-\n"))["model-index"])
+    with pytest.raises((KeyError, TypeError, AttributeError)):
+        model_index_to_eval_results(yaml.safe_load(text.strip("-\n"))["model-index"])
+
+    assert read(CARD, file="README.md").problems == ()
+    errors = read(text, file="README.md").errors
+    assert (errors[0].code, errors[0].location.line) == ("hub-metadata", line)
+
+
+@pytest.mark.parametrize(("tag", "code"), [("no", "read-differently"), ("2021-01-01", "read-differently"), ("3", "hub-metadata"), ("x", "")])  # fmt: skip # noqa: E501
+def test_a_tag_is_a_text_to_all(read, codes, tag, code):
+    """A bare word that some reader of YAML takes for no text is said."""
+    index = read(CARD.replace("---\nmodel", f"---\ntags: [{tag}]\nmodel"), file="README.md")
+
+    assert codes(index) == ([code] if code else [])

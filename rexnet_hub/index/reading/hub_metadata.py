@@ -9,7 +9,7 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
-from rexnet_hub.index.reading.values import OUR_LICENSES, as_number
+from rexnet_hub.index.reading.values import OUR_LICENSES, as_number, is_null
 from rexnet_hub.index.spellings import HUB_NAMES
 
 if TYPE_CHECKING:
@@ -95,12 +95,16 @@ def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:
         report("hub-metadata", key, f"the Hub reads 'model-index' and passes over {key.text!r}", fix)
     if listed.kind == "mapping" or not any("name" in _parts(item) for item in listed.items):
         return listed  # The public format under the Hub's key, as its library reads it.
+    _check_lists(parts, report)
     items = []
+    for item in listed.items:
+        if any(key.text in ("name", "results") for key, _ in item.pairs):
+            _check_shape("model", item, report)
     for item in listed.items:
         pairs = []
         for key, value in item.pairs:
             if key_name(key.text) == "results" and value.kind == "list":
-                results = [_result(result, report) for result in value.items]
+                results = [_result(result) for result in value.items]
                 value = Node(value.source, "list", results, value.start, value.end)
             pairs.append((key, value))
         if len(listed.items) == 1:
@@ -108,6 +112,70 @@ def from_front_matter(front: Node, report: Callable[..., None]) -> Node | None:
         items.append(_mapping(item, pairs))
     models = Node(front.source, "list", items, listed.start, listed.end)
     return _mapping(front, [(_text(key, "Models"), models)])
+
+
+#: The Hub's own schema of a card's model-index: of each mapping its keys, those needed with a `!`,
+#: and what stands there: a mapping, with `[]` a list of them, or where nothing is said whatever there is.
+_SHAPES = {
+    "model": {"name!": "", "results!": "result[]"},
+    "result": {"task!": "task", "dataset!": "dataset", "metrics!": "metric[]", "source": "source"},
+    "task": {"type!": "", "name": ""},
+    "dataset": {"type!": "", "name!": "", **dict.fromkeys(("config", "split", "revision", "args"), "")},
+    "metric": {
+        "type!": "",
+        "value!": "",
+        **dict.fromkeys(("name", "config", "args", "verified", "verifyToken"), ""),
+    },
+    "source": {"url!": "", "name": ""},
+}
+#: What the Hub reads as lists of texts.
+_LISTS = ("tags", "datasets", "metrics", "language")
+
+
+def _check_shape(shape: str, node: Node, report: Callable[..., None]) -> None:
+    """Report where a mapping is not as the Hub and its client have it: they refuse it, or pass over it."""
+    if node.kind != "mapping":
+        report(
+            "hub-metadata",
+            node,
+            f"expected a {shape}: a mapping with {_required(shape)}; the Hub refuses else",
+        )
+        return
+    known = {key.rstrip("!"): what for key, what in _SHAPES[shape].items()}
+    found = {key.text: value for key, value in node.pairs}
+    lacking = [key for key in _required(shape).split(", ") if key not in found or is_null(found[key])]
+    if lacking:
+        report("hub-metadata", node, f"this {shape} has no {' and no '.join(lacking)}; the Hub refuses it")
+    for key, value in node.pairs:
+        what = known.get(key.text)
+        if what is None:
+            report("hub-metadata", key, f"the Hub passes over {key.text!r}; a {shape} has {', '.join(known)}")
+        elif what.endswith("[]") and value.kind != "list" and not is_null(value):
+            each = f"each with {_required(what[:-2])}"
+            report(
+                "hub-metadata", value, f"expected a list of {key.text}, {each}; the Hub refuses anything else"
+            )
+        elif what and not is_null(value):
+            for item in value.items if what.endswith("[]") else [value]:
+                _check_shape(what.removesuffix("[]"), item, report)
+
+
+def _required(shape: str) -> str:
+    return ", ".join(key.rstrip("!") for key in _SHAPES[shape] if key.endswith("!"))
+
+
+def _check_lists(parts: dict[str, tuple[Node, Node]], report: Callable[..., None]) -> None:
+    """Report what some reader of YAML takes for no text, where the Hub wants texts."""
+    for key, value in (parts[word] for word in _LISTS if word in parts):
+        for item in value.items or [value]:
+            read = resolve(item.text) if item.kind == "scalar" and item.plain else "str"
+            if read in ("int", "float", "timestamp", "bool") and not is_null(item):
+                differs = read == "timestamp" or item.text.lower() in ("yes", "no", "on", "off")
+                code, fix = (
+                    "read-differently" if differs else "hub-metadata",
+                    Fix(old=item.raw, new=f"'{item.raw}'"),
+                )
+                report(code, item, f"{item.text} of {key.text} is read as no text by YAML 1.1: quote it", fix)
 
 
 def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[Node, Node]]:
@@ -126,7 +194,7 @@ def _card_wide(front: Node, parts: dict[str, tuple[Node, Node]]) -> list[tuple[N
     return [*pairs, (_text(metadata[0][0], "Metadata"), _mapping(front, metadata))] if metadata else pairs
 
 
-def _result(result: Node, report: Callable[..., None]) -> Node:
+def _result(result: Node) -> Node:
     """Flatten task, dataset and source, and give each metric its name."""
     parts = _parts(result)
     if "task" not in parts or parts["task"][1].kind != "mapping":
@@ -135,11 +203,7 @@ def _result(result: Node, report: Callable[..., None]) -> Node:
     if "dataset" in parts:
         pairs += _dataset(*parts["dataset"])
     if "metrics" in parts:
-        key, metrics = parts["metrics"]
-        if metrics.kind != "list":
-            expected = "expected a list of metrics, each with type and value; the Hub refuses anything else"
-            report("hub-metadata", metrics, expected)
-        pairs += _metrics(key, metrics)
+        pairs += _metrics(*parts["metrics"])
     if "source" in parts:
         inner = _parts(parts["source"][1])
         pairs += [(_text(inner[n][0], f"Source {n}"), inner[n][1]) for n in ("url", "name") if n in inner]
