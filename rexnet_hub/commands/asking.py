@@ -66,8 +66,7 @@ def run_list(args: argparse.Namespace) -> int:
     where the lock has them; empty is what nobody stated.
     """
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.grammar import TEXT_NAMES
-    from rexnet_hub.index.query import find_scope, pareto, read_asked, select
+    from rexnet_hub.index.query import find_scope, pareto, read_column, select
 
     lock, models = read_lock(), open_index().models
     scope = find_scope(models, args.query, lock)
@@ -83,7 +82,7 @@ def run_list(args: argparse.Namespace) -> int:
             show(entry.name)
         return 0
     words = [word.strip() for word in args.columns.split(",")] if args.columns else list(COLUMNS)
-    asked = [read_asked(models, word, lock) for word in words]
+    asked = [read_column(models, word, lock) for word in words]
     rows = [_cells(entry, asked, lock, scope) for entry in entries]
     names = [word if on else name for word, (name, on) in zip(words, asked, strict=True)]
     keys, headings = zip(*(COLUMNS.get(name, (name, name)) for name in names), strict=True)
@@ -93,7 +92,8 @@ def run_list(args: argparse.Namespace) -> int:
         show_lines(csv_lines([keys, *rows]))
     else:
         kept = list(range(len(asked))) if args.columns else _fit(words, headings, rows)
-        right = [at for at, number in enumerate(kept) if asked[number][0] not in TEXT_NAMES]
+        texts = {at for at in kept if any(isinstance(row[at], str) for row in rows)}
+        right = [at for at, number in enumerate(kept) if number not in texts]
         show_lines(
             table([headings[at] for at in kept], [[row[at] for at in kept] for row in rows], right=right)
         )
@@ -122,7 +122,7 @@ def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Sc
     from decimal import Decimal
 
     from rexnet_hub.index.grammar import TEXT_NAMES
-    from rexnet_hub.index.query import find_figure, find_texts
+    from rexnet_hub.index.query import find_figure, find_texts, find_words
     from rexnet_hub.index.scores import Score
     from rexnet_hub.index.spellings import place_name
 
@@ -135,6 +135,8 @@ def _cells(entry: Entry, asked: Sequence[tuple[str, str]], lock: Lock, scope: Sc
         if isinstance(found, Score):
             places |= {} if on else {place_name(*found.place): None}
             found = found.value
+        elif found is None and not on:
+            found = find_words(entry, name)
         cells.append(float(found) if isinstance(found, Decimal) else None if found == "" else found)
     pairs = zip(cells, asked, strict=True)
     return [", ".join(places) if places and name == "dataset" else cell for cell, (name, _) in pairs]

@@ -7,12 +7,13 @@
     OP      = "<" | "<=" | ">" | ">=" | "=" | "!=" | ":"
     VALUE   = text without spaces and parentheses, or in single or double quotes
 
-On a number `:` is `=`, and VALUE may end in `%`, `k`, `M`, `G`, `B`, `T`; of bytes also in `kB`, `MB`, `GB`,
-`KiB`, `MiB`, `GiB`. On text `=` is `:`: letter case does not matter, `*` is any text, `?` one character,
-and a list matches when one of its items does. `top1` is of the first data set that the model has it of, or
-of the `dataset:`, `split:` and `task:` that stand beside it; `top1@imagenet-v2` is of that one, whatever
-stands there. A data set may be written in any of its spellings. What nobody claimed or measured is unknown:
-it meets no comparison, and neither does its `not`.
+On a number `:` is `=`, and VALUE may end in `%` if it is a percentage or fraction, else in `k`, `M`, `G`,
+`B`, `T`; of bytes also in `kB`, `MB`, `GB`, `KiB`, `MiB`, `GiB`. One that can hardly be meant, such as
+`params<10`, is refused. On text `=` is `:`: letter case does not matter, `*` is any text, `?` one
+character, and a list matches when one of its items does. `top1` is of the first data set that the model has
+it of, or of the `dataset:`, `split:` and `task:` that stand beside it; `top1@imagenet-v2` is of that one,
+whatever stands there. A data set may be written in any of its spellings. What nobody claimed or measured is
+unknown: it meets no comparison, and neither does its `not`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from rexnet_hub.errors import UsageError, suggest
-from rexnet_hub.index.fields import BOUNDS, FIELDS, kind_of, query_name
+from rexnet_hub.index.fields import BOUNDS, FIELDS, query_name
 from rexnet_hub.index.spellings import SPELLINGS, dataset_key, fold, split_key
 
 #: Short words for fields, and the spellings of metrics.
@@ -86,11 +87,19 @@ def number_names() -> tuple[str, ...]:
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[A-Za-z_][\w.-]*(?:@(?:\"[^\"]*\"|'[^']*'|[\w./-]+))*)"
-    r"(?:\s*(?P<operator><=|>=|!=|[<>=:])\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]*)))?"
+    r"(?:\s*(?P<operator>[<>=:!~≤≥≠](?:\s*[<>=!~≤≥≠])*)\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]*)))?"
     r"|(?P<other>\S))"
 )
 _QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)\s*([A-Za-z%]*)")
 _MAX_DEPTH = 50
+OPERATORS = ("<", "<=", ">", ">=", "=", "!=", ":")
+#: What is written for an operator elsewhere, and for a word of this language.
+MEANT = {
+    "=>": ">=", "=<": "<=", "≥": ">=", "≤": "<=", "==": "=", "===": "=", "<>": "!=", "≠": "!=", "!": "!=",
+    "=!": "!=", "!==": "!=", ":>": ">", ":<": "<", ":=": "=", "~": ":", "=~": ":", "~=": ":",
+    ">>": ">", "<<": "<",
+}  # fmt: skip
+_WORDS = {"&": "and", "|": "or", "!": "not", ",": "and", ";": "and", "+": "and"}
 
 
 #: Whether some entry has a number of this name, on this data set if one is named.
@@ -170,7 +179,9 @@ class _Parser:
             self.place += 1
             return inner
         if not token["name"]:
-            raise self._wrong(at, "expected is a name, such as top1 or params")
+            meant = _WORDS.get(token["other"] or "")
+            hint = f"; {token['other']!r} means nothing here: write {meant!r}" if meant else ""
+            raise self._wrong(at, f"expected is a name, such as top1 or params{hint}")
         return self._condition(token, at)
 
     def _condition(self, token: re.Match[str], at: int) -> Condition:
@@ -178,6 +189,11 @@ class _Parser:
         if operator is None:
             problem = f"{word!r} is compared with nothing: expected is one such as name:{word}* or top1>=79"
             raise self._wrong(at, problem)
+        if operator not in OPERATORS:
+            close = "".join(operator.split())
+            meant = close if close in OPERATORS else MEANT.get(close)
+            hint = f"write {meant}" if meant else f"there are {' '.join(OPERATORS)}"
+            raise self._wrong(token.start("operator"), f"{operator!r} is no operator; {hint}")
         try:
             name, on = read_name(word, self.is_known)
         except UsageError as error:
@@ -186,30 +202,59 @@ class _Parser:
             raise self._wrong(len(self.text), f"expected is a value after {word}{operator}")
         wanted = quoted[1:-1] if quoted else token["bare"]
         if name not in TEXT_NAMES:
-            number = self._quantity(wanted, at := token.start("quoted" if quoted else "bare"))
-            if kind_of(name) == "percent" and 0 < number < 1 and not wanted.endswith("%"):
-                points = f"{(100 * number).normalize():f}"
-                problem = (
-                    f"{word} is in percentage points: write {points}, or {wanted}% if so little is meant"
-                )
-                raise self._wrong(at, problem)
+            number = self._quantity(name, word, wanted, token.start("quoted" if quoted else "bare"))
             return Condition(name=name, on=on, operator=operator, number=number)
         if operator not in ("=", "!=", ":"):
             problem = f"{word} is text; it can be compared with `:`, `=` and `!=`"
             raise self._wrong(token.start("operator"), problem)
         return Condition(name=name, operator=operator, pattern=wanted)
 
-    def _quantity(self, text: str, at: int) -> Decimal:
-        match = _QUANTITY.fullmatch(text)
+    def _quantity(self, name: str, word: str, text: str, at: int) -> Decimal:
+        """Read a number in the unit that it has; one that can hardly be meant is refused."""
+        match, kind = _QUANTITY.fullmatch(text), KINDS.get(name, "any")
         if match is None:
-            raise self._wrong(at, f"{text!r} is not a number")
+            hint = "; conditions stand side by side, or with 'and' between" if text[-1:] in ",;&" else ""
+            raise self._wrong(at, f"{text!r} is not a number{hint}")
         unit = match[2].lower()
-        if unit not in UNITS:
+        if unit not in UNITS or (kind != "any" and unit not in UNITS_OF.get(kind, UNITS)):
+            units = [shown for shown in ("%", "k", "M", "G", "T", "kB", "MB", "GB", "KiB", "MiB", "GiB")
+                     if shown.lower() in UNITS_OF.get(kind, UNITS)]  # fmt: skip
             raise self._wrong(
-                at + match.start(2),
-                f"{match[2]!r} is no unit; there are k, M, G, T, %, kB, MB, GB, KiB, MiB, GiB",
+                at + match.start(2), f"{match[2]!r} is no unit of {word}; there are {', '.join(units)}"
             )
-        return Decimal(match[1]) * UNITS[unit]
+        number = Decimal(match[1]) * UNITS[unit]
+        if kind == "fraction" and unit == "%":
+            number = number.scaleb(-2)
+        elif problem := _find_doubt(name, kind, number, text):
+            raise self._wrong(at, f"{word} {problem}")
+        return number
+
+
+#: The kind of each number, and the units that some kinds have; others have any.
+KINDS = {r.name: r.kind for r in FIELDS if r.owner in ("metadata", "metrics")} | {"macs": "count"}
+UNITS_OF = {
+    **dict.fromkeys(("percent", "fraction"), ("", "%")),
+    **dict.fromkeys(("count", "number"), ("", "k", "m", "g", "b", "t")),
+    "bytes": tuple(unit for unit in UNITS if unit != "%"),
+}
+#: What is counted one by one, and never in so few that nobody would write a unit.
+COUNTED = {"parameters": "parameters", "macs": "operations", "flops": "operations", "file_size": "bytes"}
+
+
+def _find_doubt(name: str, kind: str, number: Decimal, text: str) -> str:
+    """Return why a number can hardly be meant; empty where it can."""
+    plain = f"{number.normalize():f}"
+    if kind == "percent" and 0 < number < 1 and not text.endswith("%"):
+        points = f"{(100 * number).normalize():f}"
+        return f"is in percentage points: write {points}, or {text}% if so little is meant"
+    if kind == "percent" and not 0 <= number <= 100:
+        return f"is in percentage points, from 0 to 100; {plain} is none"
+    if kind == "fraction" and number > 1:
+        return f"is a fraction, from 0 to 1: write {(number / 100).normalize():f}, or {plain}%"
+    if name in COUNTED and 0 < number < 1000 and text[-1:].isdigit():
+        few = f"{number.scaleb(-3).normalize():f}k"
+        return f"is counted in {COUNTED[name]}: write {plain}M, or {few} if so few are meant"
+    return ""
 
 
 def read_name(word: str, is_known: IsKnown) -> tuple[str, str]:

@@ -9,9 +9,19 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rexnet_hub.index.entry import Entry, Result
-from rexnet_hub.index.fields import query_name
-from rexnet_hub.index.grammar import KEYS, RESULT_NAMES, TEXT_NAMES, Condition, Group, parse_tree, read_name
+from rexnet_hub.index.entry import ATTRIBUTES, Entry, Result
+from rexnet_hub.index.fields import FIELDS, query_name
+from rexnet_hub.index.grammar import (
+    ALIASES,
+    KEYS,
+    RESULT_NAMES,
+    TEXT_NAMES,
+    Condition,
+    Group,
+    number_names,
+    parse_tree,
+    read_name,
+)
 from rexnet_hub.index.lock import Lock, read_lock
 from rexnet_hub.index.reading.read import load_index
 from rexnet_hub.index.scores import Score, list_scores
@@ -102,6 +112,41 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
     value = None if claim is None else claim.value
     items = value if isinstance(value, tuple) else () if value is None else (value,)
     return tuple(str(item) for item in items)
+
+
+def find_words(entry: Entry, name: str) -> str:
+    """Find what is stated of any field, its own or one's own, in words; empty where nothing is."""
+    own = [claim for attribute in ATTRIBUTES if (claim := getattr(entry, attribute))]
+    claims = (*entry.metadata.values(), *entry.extra.values(), *own, *entry.unread)
+    words = (claim.words for claim in claims if name in (claim.field, query_name(claim.label)))
+    return next(
+        words, (entry.paper.url or entry.paper.title or "") if name == "paper" and entry.paper else ""
+    )
+
+
+def read_column(entries: Sequence[Entry], word: str, measured: Lock | None = None) -> tuple[str, str]:
+    """Read the name of a column: whatever a query may ask for, and any field that some model states.
+
+    Raises:
+        UsageError: Nothing has that name; the nearest is named.
+    """
+    name = query_name(word)
+    is_asked = name in TEXT_NAMES or name in ALIASES or name in number_names()
+    is_stated = not is_asked and any(find_words(entry, name) for entry in entries)
+    return (
+        (name, "")
+        if is_stated or name in _FIELD_NAMES - {*TEXT_NAMES}
+        else read_asked(entries, word, measured)
+    )
+
+
+#: The fields of models that are columns even where no model states them.
+_FIELD_NAMES = {row.name for row in FIELDS if row.owner == "model"} - {
+    "name",
+    "metadata",
+    "results",
+    "sources",
+}
 
 
 def _result_text(result: Result, name: str) -> str:

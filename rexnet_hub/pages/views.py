@@ -9,7 +9,18 @@ from typing import Any
 
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import FIELDS, query_name
-from rexnet_hub.index.grammar import ALIASES, KEYS, RESULT_NAMES, TEXT_NAMES, number_names
+from rexnet_hub.index.grammar import (
+    ALIASES,
+    COUNTED,
+    KEYS,
+    KINDS,
+    MEANT,
+    RESULT_NAMES,
+    TEXT_NAMES,
+    UNITS,
+    UNITS_OF,
+    number_names,
+)
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_number, find_texts
 from rexnet_hub.index.scores import list_scores
@@ -169,7 +180,9 @@ def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
     }
     metrics = [row.name for row in FIELDS if row.owner == "metrics"]
     words = {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
-    return {**words, "metrics": metrics, "result": RESULT_NAMES, "spellings": spellings}
+    units = {kind: list(UNITS_OF.get(kind, UNITS)) for kind in {*KINDS.values()}}
+    meant = {"kinds": KINDS, "units": units, "counted": COUNTED, "meant": MEANT}
+    return {**words, "metrics": metrics, "result": RESULT_NAMES, "spellings": spellings, **meant}
 
 
 def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:

@@ -100,8 +100,23 @@ def test_both_readers_of_the_language_agree(page):
     assert sum(answer == "refused" for answer in expected.values()) >= 12
 
 
-MISTAKEN = ["top1>0.79", "top1@petz>90", "params@pets<3", "tpo1@pets>3", "top1@", "f2@coco>1", "top1<=1e-3"]
+MISTAKEN = [
+    *(
+        "top1=>79",
+        "top1==79",
+        "top1 > = 79",
+        "top1!79",
+        "name=~a",
+        "params<10",
+        "macs<400",
+        "size<20",
+        "size<10%",
+    ),
+    *("size<10%", "top1>790", "dropout>20", "params<10MB", "top1>79M", "epochs>10%"),
+    *("top1>0.79", "top1@petz>90", "params@pets<3", "tpo1@pets>3", "top1@", "f2@coco>1", "top1<=1e-3"),
+]
 MORE = [
+    *("dropout<20%", "dropout>=0.2", "lr<1", "params>0", "params<0.01k", "size<20MiB"),
     "top1>0.5%",
     'top1@"MS COCO">0 or split:val',
     "lr@imagenet>0",

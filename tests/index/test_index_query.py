@@ -1,5 +1,6 @@
 """Queries pick what they say, the unknown never meets one, and a mistake is pointed at."""
 
+import json
 import operator
 from dataclasses import replace
 from decimal import Decimal
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from results import RESULT_QUERIES, RESULTS
 
+from rexnet_hub.cli import main
 from rexnet_hub.errors import UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredEvaluation, MeasuredMacs
@@ -175,6 +177,57 @@ def test_what_was_measured_comes_before_the_claim_of_its_own_place(read):
     assert len(select(models, "top1@pets/test=95 top5@pets/test=99", measured=lock)) == 3
 
 
+#: What is typed elsewhere, or in another unit, where it is wrong, and what to write.
+MEANT = {
+    "top1=>79": (4, "write >="), "top1=<79": (4, "write <="), "top1==79": (4, "write ="),
+    "top1<>79": (4, "write !="), "top1≥79": (4, "write >="), "top1 > = 79": (5, "write >="),
+    "top1!79": (4, "write !="), "name=~a": (4, "write :"), "top1<>=79": (4, "there are <"),
+    "top1>79 && params<10M": (8, "write 'and'"), "top1>79 | top5>9": (8, "write 'or'"),
+    "top1>79, params<10M": (5, "side by side"), "params<10": (7, "write 10M"),
+    "macs<400": (5, "write 400M"), "size<20": (5, "write 20M"), "top1>790": (5, "from 0 to 100"),
+    "dropout>20": (8, "write 0.2, or 20%"), "params<10MB": (9, "no unit of params"),
+    "top1>79M": (7, "no unit of top1"), "epochs>10%": (9, "no unit of epochs"),
+    "size<10%": (7, "no unit of size"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", MEANT)
+def test_what_is_meant_is_said(query):
+    """A wrong operator gets the right one, and a unit or number that cannot be meant one that can."""
+    place, message = MEANT[query]
+    with pytest.raises(UsageError) as caught:
+        judge(MODELS, query)
+
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("\n  " + " " * place + "^")
+
+
+def test_a_fraction_may_be_a_percentage(read):
+    """20% of a fraction is 0.2."""
+    models = read("Models: [{Name: a, Metadata: {Dropout: 0.1}}, {Name: b, Metadata: {Dropout: 0.3}}]").models
+
+    assert [entry.name for entry in select(models, "dropout<20%")] == ["a"]
+
+
+def test_any_field_is_a_column(read, monkeypatch, capsys):
+    """Whatever a model states can be shown, as text, as CSV and as JSON; what nobody has is no name."""
+    index = read(
+        "Models:\n- Name: a\n  Code: https://a.b/c\n  Paper: arXiv:1404.5997\n  Config: a, b\n"
+        "  Metadata: {FPS (GPU): 120, Image Mean: [0.5, 0.4, 0.3], Odd Key: x, Epochs: 4}\n- Name: b\n"
+    )
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(index.models[0].location.file))
+    columns = ["--columns", "name,code,paper,config,fps_gpu,image_mean,odd_key,epochs,sha256"]
+    assert main(["list", *columns, "--csv"]) == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head == "name,code,paper,config,fps_gpu,image_mean,odd_key,epochs,sha256"
+    assert first == 'a,https://a.b/c,https://arxiv.org/abs/1404.5997,"a, b",120,"0.5, 0.4, 0.3",x,4,'
+    assert second == "b" + 8 * ","
+    assert main(["list", *columns, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["odd_key"] == "x"
+    assert main(["list", "--columns", "odd_kee"]) == 2
+    assert "no name that can be asked for" in capsys.readouterr().err
+
+
 RESULT_MISTAKES = {
     "top1>0.79": (5, "percentage points: write 79, or 0.79% if so little is meant"),
     "top1@petz>90": (0, "no model has top1 on 'petz'. Did you mean 'pets'?"),
@@ -212,15 +265,25 @@ COMPARE = {
 }
 
 
+#: Numbers that may be meant of each figure.
+DRAWN = {
+    name: numbers
+    for names, numbers in (
+        (("top1", "top5"), ["79.49", "94", "0"]),
+        (("parameters", "file_size", "macs"), ["4800000", "3.05e7", "0"]),
+        (("epochs", "warmup_epochs"), ["79.49", "400", "4800000"]),
+    )
+    for name in names
+}
+
+
 @st.composite
 def queries(draw, depth=3):
     """Draw a query, and the same as a function of an entry by Kleene's three values."""
     if depth == 0 or draw(st.booleans()):
-        name = draw(
-            st.sampled_from(["top1", "top5", "parameters", "file_size", "macs", "epochs", "warmup_epochs"])
-        )
+        name = draw(st.sampled_from(sorted(DRAWN)))
         sign = draw(st.sampled_from(sorted(COMPARE)))
-        number = draw(st.sampled_from(["79.49", "94", "4800000", "3.05e7", "400"]))
+        number = draw(st.sampled_from(DRAWN[name]))
 
         def compare(entry):
             found = find_number(entry, name, LOCK)

@@ -11,7 +11,7 @@ window.RexnetHub = window.RexnetHub || {};
     "": [0, 1], "%": [0, 1], k: [3, 1], m: [6, 1], g: [9, 1], b: [9, 1], t: [12, 1], kb: [3, 1], mb: [6, 1],
     gb: [9, 1], kib: [0, 2 ** 10], mib: [0, 2 ** 20], gib: [0, 2 ** 30],
   };
-  const TOKEN = /\s*(?:(\()|(\))|([A-Za-z_][\w.-]*(?:@(?:"[^"]*"|'[^']*'|[\w.\/-]+))*)|(<=|>=|!=|[<>=:])|(\S))/y;
+  const TOKEN = /\s*(?:(\()|(\))|([A-Za-z_][\w.-]*(?:@(?:"[^"]*"|'[^']*'|[\w.\/-]+))*)|([<>=:!~≤≥≠](?:\s*[<>=!~≤≥≠])*)|(\S))/y;
   const VALUE = /\s*(?:("[^"]*"|'[^']*')|([^\s()]+))/y;
   const QUANTITY = /^([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([-+]?\d{1,2}))?\s*([A-Za-z%]*)$/;
   const MAX_DEPTH = 50;
@@ -40,19 +40,29 @@ window.RexnetHub = window.RexnetHub || {};
     return pattern.slice(at).every((char) => char === "*");
   }
 
-  function quantity(told, place) {
-    const match = QUANTITY.exec(told);
-    if (!match) throw new QueryError(place, `'${told}' is not a number`);
-    const unit = UNITS[match[3].toLowerCase()];
-    if (!unit || !Object.hasOwn(UNITS, match[3].toLowerCase())) throw new QueryError(place, `'${match[3]}' is no unit`);
-    return Number(`${match[1]}e${Number(match[2] || 0) + unit[0]}`) * unit[1];
+  /* A number in the unit that a figure of this name has; one that can hardly be meant is refused. */
+  function quantity(word, name, names, told, place) {
+    const match = QUANTITY.exec(told), kind = Object.hasOwn(names.kinds, name) ? names.kinds[name] : "any";
+    const refuse = (why) => { throw new QueryError(place, why); };
+    if (!match) refuse(`'${told}' is not a number`);
+    const unitName = match[3].toLowerCase(), unit = Object.hasOwn(UNITS, unitName) ? UNITS[unitName] : undefined;
+    if (!unit || (kind !== "any" && !names.units[kind].includes(unitName))) refuse(`'${match[3]}' is no unit of ${word}`);
+    const power = Number(match[2] || 0) + unit[0] - (kind === "fraction" && unitName === "%" ? 2 : 0);
+    const number = Number(`${match[1]}e${power}`) * unit[1];
+    if (kind === "percent" && number > 0 && number < 1 && !told.endsWith("%"))
+      refuse(`${word} is in percentage points: write ${Number((100 * number).toPrecision(12))}`);
+    if (kind === "percent" && !(number >= 0 && number <= 100)) refuse(`${word} is in percentage points, from 0 to 100`);
+    if (kind === "fraction" && number > 1 && unitName !== "%") refuse(`${word} is a fraction, from 0 to 1`);
+    if (Object.hasOwn(names.counted, name) && number > 0 && number < 1000 && /\d$/.test(told))
+      refuse(`${word} is counted in ${names.counted[name]}: write ${told}M`);
+    return number;
   }
 
   const fold = (told) => told.toLowerCase().replace(/[^\p{L}\p{N}]/gu, "") || told;
   const queryName = (label) => label.toLowerCase().replace(/[^\p{L}\p{N}_@.]+/gu, "_").replace(/^_+|_+$/g, "");
 
   /* Names come from the page: {aliases: {short: name}, text: [names], number: [names], metrics: [names],
-   * result: [names of a result's texts], spellings: {name: {folded: key}}}; `models` are all that are asked. */
+   * result: [names of a result's texts], spellings: {name: {folded: key}}, and of numbers their kinds and units}; `models` are all that are asked. */
   function parse(text, names, models) {
     let place = 0;
     const key = (kind, told) => {
@@ -139,6 +149,10 @@ window.RexnetHub = window.RexnetHub || {};
       const operator = peek();
       if (!operator || !operator.operator)
         throw new QueryError(next.start, `'${next.word}' is compared with nothing: expected is one such as top1>=79`);
+      if (!Object.hasOwn(COMPARE, operator.operator)) {
+        const close = operator.operator.replace(/\s/g, ""), meant = Object.hasOwn(COMPARE, close) ? close : names.meant[close];
+        throw new QueryError(operator.start, `'${operator.operator}' is no operator; ${meant ? `write ${meant}` : "there are < <= > >= = != :"}`);
+      }
       const [name, on] = readName(next.word, next.start), isText = names.text.includes(name);
       VALUE.lastIndex = operator.end;
       const value = VALUE.exec(text), how = operator.operator;
@@ -146,9 +160,7 @@ window.RexnetHub = window.RexnetHub || {};
       const told = value[1] === undefined ? value[2] : value[1].slice(1, -1), start = VALUE.lastIndex - value[0].trimStart().length;
       place = VALUE.lastIndex;
       if (!isText) {
-        const number = quantity(told, start);
-        if (names.metrics.includes(name) && number > 0 && number < 1 && !told.endsWith("%"))
-          throw new QueryError(start, `${next.word} is in percentage points: write ${Number((100 * number).toPrecision(12))}`);
+        const number = quantity(next.word, name, names, told, start);
         return { judge: (model, beside) => {
           const value = find(model, name, { on, beside: on ? [] : beside });
           return value === undefined ? null : COMPARE[how](value, number);
