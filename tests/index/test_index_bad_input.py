@@ -14,7 +14,9 @@ import pytest
 
 from rexnet_hub.cli import main
 from rexnet_hub.index import load_index
+from rexnet_hub.index.entry import Entry, Location
 from rexnet_hub.index.fields import FIELDS
+from rexnet_hub.index.reading.contradictions import check_entries
 from rexnet_hub.pages.site import render_site
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -306,3 +308,15 @@ def test_the_greatest_and_least_numbers_are_shown(row, tmp_path, monkeypatch, ca
         for command in (["list"], ["show", "rexnet_100"], ["recipe", "rexnet_100"]):
             assert main([*command, "--json"]) == 0
             json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+
+
+def test_checks_take_time_as_the_models_are_many():
+    """Eight times the models take no more than about eight times as long to be held against each other."""
+    spent = []
+    for count in (2_000, 16_000):
+        entries = [Entry(name=f"net_{n}", location=Location(Path("a.yml"), n + 1, 1)) for n in range(count)]
+        start = time.process_time()
+        check_entries(entries, (), pytest.fail)
+        spent.append(time.process_time() - start)
+
+    assert spent[1] < 20 * spent[0]

@@ -214,12 +214,12 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
             if claim and not claim.inherited and not holds(str(value)):
                 report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {problem}")
 
-    others = {*names} - {entry.name}
+    def is_other(name: str) -> bool:
+        return name in names and name != entry.name
+
     unknown = "is neither another model of this index nor a repo of the Hub, such as owner/name"
-    check("base_model", entry.said("base_model") or (), lambda v: v in others or is_repo_id(v), unknown)
-    check(
-        "superseded_by", [entry.said("superseded_by")], others.__contains__, "is no other model of this index"
-    )
+    check("base_model", entry.said("base_model") or (), lambda v: is_other(v) or is_repo_id(v), unknown)
+    check("superseded_by", [entry.said("superseded_by")], is_other, "is no other model of this index")
     iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
     check("language", entry.said("language") or (), _LANGUAGE.fullmatch, iso)
     widget, text = entry.said("widget"), str(entry.said("license_file"))
