@@ -1,11 +1,20 @@
 """A compiled network counts only when it ranks the first tile as the plain one does."""
 
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import torch
-from drawn import SPEC
+from drawn import SPEC, SmallNet, draw_set, write_folders
 
 from rexnet_hub.errors import EvaluationError
-from rexnet_hub.imagenet.run.runner import ModelUnderTest, ready_runner
+from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.run.evaluate import evaluate_models
+from rexnet_hub.imagenet.run.prepare import RunOptions
+from rexnet_hub.imagenet.run.runner import ModelUnderTest, own_compiler_cache, ready_runner
 
 
 class Drawn(torch.nn.Module):
@@ -46,3 +55,47 @@ def test_rounding_that_leaves_the_ranks_is_let_through(compiling, fresh_seed):
     pixels = torch.randn(4, 3, 2, 2)
     first = runner.rank(pixels, ["a", "b", "c", "d"])
     assert (first == runner.rank(pixels, ["a", "b", "c", "d"])).all()
+
+
+def test_a_run_compiles_in_a_folder_of_its_own(monkeypatch, tmp_path):
+    """It is gone after the run, and what was set before is set again."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    with own_compiler_cache():
+        folder = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+        assert Path(folder).is_dir()
+        assert folder != str(tmp_path)
+    assert not Path(folder).exists()
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
+
+
+#: Another process compiles the network that the test evaluates.
+COMPILE = """
+import torch
+from drawn import SPEC, SmallNet
+from rexnet_hub.imagenet.run.runner import ModelUnderTest, exact_arithmetic, ready_runner
+model = ModelUnderTest(name="small", network=SmallNet(), preprocessing=SPEC)
+torch.set_num_threads(1)
+with exact_arithmetic():
+    runner = ready_runner(model, torch.device("cpu"), dtype="fp32", channels_last=False, compiled=True)
+    runner.rank(torch.zeros(4, 3, SPEC.input_px, SPEC.input_px), ["a"])
+"""
+
+
+@pytest.mark.slow
+def test_objects_that_a_killed_run_cut_short_are_not_loaded(monkeypatch, tmp_path):
+    """With empty ones in torch's own cache a run ends in the same bytes, on one core or on several."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    data = read_dataset(write_folders(tmp_path / "val", draw_set(24)), allow_subset=True)
+    model = ModelUnderTest(name="small", network=SmallNet(), preprocessing=SPEC)
+    plain = evaluate_models([model], data, options=RunOptions(quiet=True))[0]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])}
+    subprocess.run([sys.executable, "-c", COMPILE], env=env, check=True)
+    objects = list((tmp_path / "cache").rglob("*.so"))
+    assert objects
+    for file in objects:
+        file.write_bytes(b"")
+    for threads in (1, 2):
+        options = RunOptions(quiet=True, compiled=True, threads=threads)
+        (record,) = evaluate_models([model], data, options=options)
+        assert record.predictions_sha256 == plain.predictions_sha256
+        assert record.machine == replace(plain.machine, compiled=True)

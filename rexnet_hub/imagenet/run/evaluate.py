@@ -34,6 +34,7 @@ from rexnet_hub.imagenet.run.runner import (
     ModelUnderTest,
     Runner,
     exact_arithmetic,
+    own_compiler_cache,
     rank_tile,
     ready_runner,
     use_one_thread,
@@ -122,7 +123,7 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
     runners = [replace(runner, among=run.data.benchmark.mask) for runner in runners]
     ahead = 2 * max(run.threads, how.workers)
     start = use_one_thread if run.device.type == "cpu" else None
-    with _open_pixels(run) as decode:
+    with own_compiler_cache() if how.compiled else nullcontext(), _open_pixels(run) as decode:
         jobs: Iterable[Callable[[], np.ndarray]] = (
             partial(_rank_tile, run, runners, tile, decode(tile)) for tile in tiles
         )

@@ -88,8 +88,8 @@ class Run:
 
     @property
     def threads(self) -> int:
-        """Tiles that are computed at a time: a GPU and a compiled network take one."""
-        if self.device.type != "cpu" or self.options.compiled:
+        """Tiles that are computed at a time: a GPU takes one."""
+        if self.device.type != "cpu":
             return 1
         return self.options.threads or max(1, count_cores() // self.ranks.local_world)
 
