@@ -44,12 +44,20 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--channels-last", action="store_true", help="run in that memory format")
     add("--compile", action="store_true", help="run through torch.compile")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0)")
-    explained = "which change gives this top-1 instead (default: the index's claim)"
-    add("--explain", type=float, nargs="?", const=CLAIMED, metavar="PERCENT", help=explained)
+    explained = "which change gives this top-1 (default: the index's claim), or another side's .predictions"
+    add("--explain", type=_expected, nargs="?", const=CLAIMED, metavar="PERCENT|FILE", help=explained)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
     add("--rescore", choices=("real",), help="count kept runs, records for NAME, by these labels instead")
     add_trusted_key(parser)
     add_json(parser)
+
+
+def _expected(text: str) -> float | Path:
+    """Read what is to be explained: a percentage, or a file of predictions."""
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -61,7 +69,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     on where it was when it is started again with the same --record. With --json each step is a line of JSON
     on standard error, and the records are one document. With --compare two kept runs are compared image by
     image; with --rescore the records of kept runs are counted by other labels of the same images; with
-    --explain the settings are varied one at a time until a number comes out.
+    --explain the settings are varied until a number, or the answers of another side, come out.
     """
     _require_used(args)
     if args.compare:
@@ -195,12 +203,13 @@ def _require_used(args: argparse.Namespace) -> None:
 def _explain(args: argparse.Namespace, models: Sequence[ModelUnderTest], images: Dataset) -> int:
     """Print which change gives each model the top-1 that is expected."""
     from rexnet_hub.imagenet.evidence.explain import explain_accuracy
+    from rexnet_hub.imagenet.evidence.predictions import read_predictions
     from rexnet_hub.index.scores import list_scores
     from rexnet_hub.index.spellings import is_same_place
 
     place = images.benchmark.place
     for source, model in zip(dict.fromkeys(args.names), models, strict=True):
-        expected = args.explain
+        expected = read_predictions(args.explain) if isinstance(args.explain, Path) else args.explain
         if expected == CLAIMED:
             scores = (s for s in list_scores(open_index().find(source)) if is_same_place(s.place, place))
             claimed = next((s.value for s in scores if s.metric == "top1" and s.value is not None), None)

@@ -160,7 +160,7 @@ def _compile(
 
 @contextlib.contextmanager
 def own_compiler_cache() -> Iterator[None]:
-    """Give torch's compiler a folder of this run alone: what a killed run left cut short is never loaded."""
+    """Set torch's compiler a folder of this run alone: what a killed run left cut short is never loaded."""
     variable = "TORCHINDUCTOR_CACHE_DIR"
     before = os.environ.get(variable)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-", ignore_cleanup_errors=True) as folder:
