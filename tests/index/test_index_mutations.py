@@ -171,6 +171,7 @@ KINDS = {
     "a foreign unit": _text("Top 1 Accuracy", "77.86 pp"),
     "a plus or minus": _text("Top 1 Accuracy", "77.86±0.1"),
     "a metric's footnote": _text("mAP", "41.5*"),
+    "a metric's markup": _text("mAP", "41.5<sup>1</sup>"),
     "a metric to come": _text("mAP", "TBD"),
     "chance": _text("Top 1 Accuracy", "0.1"),
     # Counts

@@ -46,7 +46,9 @@ _NO_TEXT = ("int", "float", "bool", "null", "timestamp")
 _NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
 #: A metric that is a number and something more, or a word for none.
-_NO_METRIC = re.compile(r"[-+]?\d+(?:\.\d+)?[^\d/,;±+()]+|\d+,\d+|none|n/?a|nan|x|[-?]+|todo|tbd", re.I)
+_NO_METRIC = re.compile(
+    r"[-+]?\d+(?:\.\d+)?(?:[^\d/,;±+()]+|\s*[<*†‡^].*)|\d+,\d+|none|n/?a|nan|x|[-?]+|todo|tbd", re.I
+)
 #: Several short items with commas between.
 _SEVERAL = re.compile(r"[^,;]{2,40}(?:[,;]\s+[^,;]{2,40})+")
 #: What names a file if it ends so.
