@@ -137,6 +137,8 @@ def test_a_record_enters_and_is_counted_by_every_reader(trained, zoo, run_of, ca
     monkeypatch.chdir(zoo / "evidence")
     runpy.run_path(str(tmp_path / "lines.py"))
     assert capsys.readouterr().out == "top-1: 150 top-5: 200 of 200\n"
+    assert witness.main([str(zoo / "evidence" / run.file_names[0])]) == 0  # without any weights
+    assert "150 and 200 of 200 images" in capsys.readouterr().out
     pages = render_pages({})
     assert all(f"](../evidence/{name})" in pages["models/small.md"] for name in run.file_names)
     assert read_evidence() == {f"evidence/{f.name}": f.read_bytes() for f in (zoo / "evidence").iterdir()}
