@@ -279,9 +279,7 @@ def test_a_model_is_added_and_the_rest_stays(tmp_path, home, end):
     assert (b"\r\n" in after) == (b"\r\n" in before)
 
 
-@pytest.mark.parametrize(
-    "text", ["Models: {Name: a}\n", "Models: a.yml\n", "{Collections: []}\n", "[]\n", "", "Models: [\n"]
-)
+@pytest.mark.parametrize("text", ["Models: {Name: a}\n", "Models: a.yml\n", "[]\n", "", "Models: [\n"])
 def test_where_nothing_can_be_added_nothing_changes(tmp_path, text):
     """A file whose models are no list is refused and left as it is."""
     file = tmp_path / "index.yml"
