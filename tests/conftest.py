@@ -33,6 +33,12 @@ def _loopback_only(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch):
+    """A test has the width of a terminal only where it says so."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
 def _own_draws():
     """Start each test at the same random numbers of torch, whichever test ran before it."""
     if torch := sys.modules.get("torch"):
