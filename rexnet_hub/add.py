@@ -23,10 +23,10 @@ from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_prob
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.entry import IMAGENET_CLASSES, INPUT_FIELDS, Location, state_input
+from rexnet_hub.index.entry import INPUT_FIELDS, Location, state_input
 from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
-from rexnet_hub.index.spellings import dataset_key, is_imagenet
+from rexnet_hub.index.spellings import dataset_key, find_class_problem, is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id, labels_of
 from rexnet_hub.locate import HUB_SCHEME, find_repo
@@ -407,9 +407,8 @@ def _entry(
     if claims := {label: as_percent(label, value) for label, value in metrics.items() if value}:
         if not (dataset := new.dataset):
             raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
-        if is_imagenet(dataset) and contents.num_classes != IMAGENET_CLASSES:
-            problem = f"has {IMAGENET_CLASSES} classes, the checkpoint {contents.num_classes}"
-            raise UsageError(f"{new.name}: --dataset {dataset} {problem}")
+        if problem := find_class_problem(dataset, contents.num_classes):
+            raise UsageError(f"{new.name}: --dataset {dataset}: the checkpoint {problem}")
         split = new.split or ("validation" if is_imagenet(dataset) else None)
         result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
         result |= {"Split": split} if split else {}

@@ -22,7 +22,7 @@ from rexnet_hub.terminal import print_error, printable, terminal_columns
 
 TYPE_CHECKING = False  # As typing's own, without the time that importing it takes.
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 _INDEX_HELP = "the index, a file or folder (default: REXNET_HUB_INDEX, else that of this folder or one above)"
 
@@ -81,7 +81,13 @@ def _join_sort_keys(words: Sequence[str]) -> list[str]:
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """Says what is wrong with a command line without what a terminal would obey."""
+    """Says what is wrong with a command line without what a terminal would obey; takes no empty option."""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        """Refuse what a script gives whose variable is not set; a path of no letters would be this folder."""
+        if not arg_string.strip() and (action.option_strings or action.type is Path):
+            raise argparse.ArgumentError(action, "is empty; leave it out, or give it a value")
+        return super()._get_value(action, arg_string)
 
     def error(self, message: str) -> NoReturn:
         super().error("\n".join(map(printable, message.split("\n"))))

@@ -21,10 +21,9 @@ from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.prepare import RunOptions
 from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.index.entry import IMAGENET_CLASSES
 from rexnet_hub.index.lock import MeasuredEvaluation, find_evidence_dir
 from rexnet_hub.index.scores import list_scores
-from rexnet_hub.index.spellings import is_same_place
+from rexnet_hub.index.spellings import IMAGENET_CLASSES, find_class_problem, is_same_place
 from rexnet_hub.layout import PREDICTIONS_SUFFIX
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.repo.folder import read_repo
@@ -64,6 +63,9 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
     """
     if dataset is None:
         refuse_unused("ImageNet's validation set", split=split)
+    if problem := find_class_problem("ImageNet" if dataset is None else dataset, model.num_classes):
+        raise UsageError(f"{model.name} {problem}: name the data set, --dataset NAME")
+    if dataset is None:
         named = IMAGENET_VALIDATION
     else:
         sha256 = digest_labels(model.labels)

@@ -310,11 +310,13 @@ def test_an_accuracy_is_of_a_stated_data_set(trained):
     for trained_on in ("Oxford Flowers", "ImageNet"):
         with pytest.raises(UsageError, match="give --dataset"):
             add(trained, top1_percent="91.2", training_data=(trained_on,))
-    with pytest.raises(UsageError, match="--dataset ILSVRC2012 has 1000 classes, the checkpoint 10"):
-        add(trained, top1_percent="91.2", dataset="ILSVRC2012")
-    add(trained, top1_percent="91.2", dataset="Oxford Flowers")
+    for dataset, count in {"ILSVRC2012": 1000, "Oxford Flowers": 102, "cifar100": 100}.items():
+        problem = f"the checkpoint has 10 classes, and {dataset} has {count}"
+        with pytest.raises(UsageError, match=f"--dataset {dataset}: {problem}"):
+            add(trained, top1_percent="91.2", dataset=dataset)
+    add(trained, top1_percent="91.2", dataset="Town Flowers")
     (result,) = load_index().find("new").results
-    assert (result.dataset, result.split) == ("Oxford Flowers", None)
+    assert (result.dataset, result.split) == ("Town Flowers", None)
 
 
 @pytest.mark.usefixtures("index_dir")

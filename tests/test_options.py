@@ -190,6 +190,27 @@ def test_an_option_that_would_change_nothing_is_misuse(option, words, places, ow
     assert option.lstrip("-") in said.replace("_", "-")
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_value_is_misuse(name, capsys):
+    """What a script gives whose variable is not set is refused by the option's name."""
+    for action in COMMANDS[name]._actions:
+        if action.nargs == 0 or not action.option_strings:
+            continue
+        values = [" "] * (action.nargs if isinstance(action.nargs, int) else 1)
+        with pytest.raises(SystemExit) as stop:
+            main([name, action.option_strings[-1], *values])
+        said = f"argument {'/'.join(action.option_strings)}: is empty; leave it out"
+        assert (stop.value.code, said in capsys.readouterr().err) == (2, True), action.dest
+
+
+@pytest.mark.parametrize("words", ["init", "validate", "update x"])
+def test_a_path_of_no_letters_is_not_this_folder(words, capsys):
+    """An empty word where a file or folder stands is refused: as a path it would be the current folder."""
+    with pytest.raises(SystemExit) as stop:
+        main([*words.split(), ""])
+    assert (stop.value.code, "is empty; leave it out" in capsys.readouterr().err) == (2, True)
+
+
 #: The keywords of each public function that every call heeds, and calls that have no use for the others.
 FUNCTIONS = {
     "AutoModel.from_pretrained": (

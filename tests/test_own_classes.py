@@ -171,6 +171,8 @@ WRONG = {
     ("0", "1", "4"): "'4' is no label of the model, nor an index from 0 to 3",
     ("0", "00"): "'00' is a second folder of its class",
     ("n01440764", "n01443537"): "'n01440764' is no label",
+    ("tulip", "rose", "3"): "'3' is named by index, others by label: name all in one way",
+    ("0", "1", "aster"): "'aster' is named by label, others by index: name all in one way",
 }
 
 
@@ -202,15 +204,15 @@ def test_imagenet_s_classes_are_found_by_synset_label_and_index(tmp_path):
 
 
 def test_a_model_of_other_classes_names_its_data_set(garden, zoo, capsys):
-    """Without a data set's name only ImageNet's validation set is meant, and four classes are not its."""
+    """Without a data set's name ImageNet is meant; four classes are not its, nor another known set's."""
     words = ["evaluate", str(zoo[0] / "blooms"), "--data", str(garden[0])]
     assert main(words) == 2
-    assert (
-        "blooms has 4 classes, so not ImageNet's: name the data set, --dataset NAME"
-        in capsys.readouterr().err
-    )
-    assert main([*words, "--dataset", "ILSVRC2012", "--split", "val"]) == 2
-    assert "so not ImageNet's" in capsys.readouterr().err
+    said = "blooms has 4 classes, and ImageNet has 1000: name the data set, --dataset NAME"
+    assert said in capsys.readouterr().err
+    for dataset, count in {"ILSVRC2012": 1000, "imagenet": 1000, "CIFAR-10": 10}.items():
+        for split in ("val", "test"):
+            assert main([*words, "--dataset", dataset, "--split", split]) == 2
+            assert f"blooms has 4 classes, and {dataset} has {count}" in capsys.readouterr().err
     assert main([*words, "--split", "test"]) == 2
     assert "no use for split" in capsys.readouterr().err
 

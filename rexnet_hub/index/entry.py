@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
 from rexnet_hub.index.fields import METADATA_LABELS
-from rexnet_hub.index.spellings import canonical_dataset, is_imagenet, place_name
+from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import RECEIPT_FILE, find_name_danger
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "truste
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
 #: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
 DIGESTED_FILES = ("released", "safetensors", "other")
-IMAGENET_CLASSES = 1000
 MAX_TEXT_BYTES = 16 << 20  # of a file beside the index
 
 

@@ -1,4 +1,9 @@
-"""Compare data sets by name: one small table tells their spellings; any other is known by its own name."""
+"""Compare data sets by name: one small table tells their spellings; any other is known by its own name.
+
+It counts the classes of those that are one thing to all who use them: of ImageNet-A and -R, whose pictures
+are of a part of the classes that a network tells apart, and of sets for other tasks than to name the one
+class of a picture, it says nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,10 @@ _TABLE = json.loads(Path(__file__).with_name("spellings.json").read_text(encodin
 HUB_NAMES: dict[str, tuple[str, str]] = {
     name: (row["hub"][0], row["hub"][1]) for name, row in _TABLE.items() if "hub" in row
 }
+
+#: The number of classes of a data set, by our name of it.
+_CLASSES: dict[str, int] = {name: row["classes"] for name, row in _TABLE.items() if "classes" in row}
+IMAGENET_CLASSES = _CLASSES["ImageNet"]
 
 
 def fold(text: str) -> str:
@@ -32,6 +41,12 @@ def canonical_dataset(name: str | None) -> str:
 def is_imagenet(name: str | None) -> bool:
     """Return whether a data set's name is a spelling of ImageNet-1k."""
     return canonical_dataset(name) == "ImageNet"
+
+
+def find_class_problem(dataset: str | None, num_classes: int | None) -> str | None:
+    """Return why a network of so many classes cannot be of a data set; None where it may be."""
+    known = _CLASSES.get(canonical_dataset(dataset), num_classes)
+    return None if num_classes in (known, None) else f"has {num_classes} classes, and {dataset} has {known}"
 
 
 def dataset_key(name: str | None) -> str:

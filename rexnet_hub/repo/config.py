@@ -18,8 +18,9 @@ from typing import Any
 from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
 from rexnet_hub.index import Entry, Preprocessing
-from rexnet_hub.index.entry import CROP_MODES, IMAGENET_CLASSES, INTERPOLATIONS, is_line
+from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS, is_line
 from rexnet_hub.index.network import entry_classes, entry_options
+from rexnet_hub.index.spellings import IMAGENET_CLASSES
 from rexnet_hub.nets import Network, find_network, how_to_know_more, known_network
 from rexnet_hub.nets.family import is_part
 from rexnet_hub.terminal import printable

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rexnet_hub.imagenet.data.protocols import Protocol, find_protocol
-from rexnet_hub.index.entry import IMAGENET_CLASSES
-from rexnet_hub.index.spellings import is_imagenet
+from rexnet_hub.index.spellings import IMAGENET_CLASSES, is_imagenet
 from rexnet_hub.records import Rule, Sha256, Text
 
 if TYPE_CHECKING:

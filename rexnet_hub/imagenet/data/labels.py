@@ -153,7 +153,11 @@ def find_classes(
     how = max(readings, key=lambda how: len(readings[how].keys() & names.keys()))
     classes = {name: readings[how].get(name) for name in names}
     kind = f"no label of the model, nor an index from 0 to {num_classes - 1}"
-    problems = [f"{name!r} is {kind}. {suggest(name, known)}" for name in names if classes[name] is None]
+    problems = []
+    for name in (name for name in names if classes[name] is None):
+        other = next((other for other in readings if name in readings[other]), None)
+        mixed = f"{name!r} is named by {other}, others by {how}: name all in one way"
+        problems.append(mixed if other else f"{name!r} is {kind}. {suggest(name, known)}")
     counts, taken = Counter(known), Counter(classes.values())
     if how == "label":
         twice = (name for name in names if counts[name] > 1)

@@ -26,7 +26,7 @@ from rexnet_hub.imagenet.data.classes import NO_CLASS
 from rexnet_hub.imagenet.data.pixels import normalise
 from rexnet_hub.imagenet.evidence.predictions import TOP
 from rexnet_hub.index import Preprocessing
-from rexnet_hub.index.entry import IMAGENET_CLASSES
+from rexnet_hub.index.spellings import IMAGENET_CLASSES
 
 #: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer.
 TILE_IMAGES = {"cpu": 4, "cuda": 256}

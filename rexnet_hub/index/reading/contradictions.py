@@ -18,7 +18,7 @@ from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_rel
 from rexnet_hub.index.network import entry_options
 from rexnet_hub.index.reading.doubts import find_doubts
 from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
-from rexnet_hub.index.spellings import HUB_NAMES
+from rexnet_hub.index.spellings import HUB_NAMES, find_class_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets import Network, built_in_network, known_network
 
@@ -53,7 +53,7 @@ def check_entries(
         _check_for_hub(entry, report)
         for result in entry.results:
             _check_result(result, report)
-    checks = (_check_weights, _check_witnesses, _check_recipe, _check_input, _check_labels)
+    checks = (_check_weights, _check_witnesses, _check_recipe, _check_input, _check_labels, _check_classes)
     find = known_network if count_all else built_in_network
     for entry in entries:
         _check_size(entry, find(entry.architecture), report)
@@ -203,6 +203,14 @@ def _check_labels(entry: Entry, report: Report) -> None:
         entry.labels  # noqa: B018 - its file is read
     except IndexReadError as error:
         report("wrong-labels", claim.location, str(error).removeprefix(f"{claim.location}: "))
+
+
+def _check_classes(entry: Entry, report: Report) -> None:
+    """Report a result on a data set of which a network with so many classes cannot be."""
+    for result in entry.results:
+        is_classified = result.task is None or "classification" in result.task.lower()
+        if is_classified and (problem := find_class_problem(result.dataset, entry.value("num_classes"))):
+            report("classes-differ", result.location, f"{entry.name} {problem}")
 
 
 def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> None:
