@@ -176,7 +176,8 @@ def describe(config: RepoConfig, weights_sha256: str, *, takes_bytes: bool) -> d
     Its `input` says in words what `pixels` must be; `preprocessing` and `labels` are JSON.
     """
     spec = config.preprocessing
-    square = f"resized and cropped to {spec.input_px} by {spec.input_px} as in preprocessing, RGB"
+    channels = {1: "grey", 3: "RGB"}.get(config.in_chans, f"{config.in_chans} channels")
+    square = f"resized and cropped to {spec.input_px} by {spec.input_px} as in preprocessing, {channels}"
     done = "mean and std are applied in the graph" if takes_bytes else "scaled to 0..1, minus mean, by std"
     layout = "uint8 (N, H, W, C)" if takes_bytes else "float32 (N, C, H, W)"
     return {

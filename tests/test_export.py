@@ -2,13 +2,14 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from rexnet_hub.auto import AutoImageProcessor, AutoModel
+from rexnet_hub.auto import AutoImageProcessor, AutoModel, create_model
 from rexnet_hub.errors import FileProblem, OutputExistsError, RexnetHubError
 from rexnet_hub.export import compare_onnx, export_onnx
 from rexnet_hub.nets.families.rexnet.blocks import ReXNet
@@ -68,6 +69,21 @@ def test_a_file_alone_says_how_to_use_it(exported, staged, picture, tmp_path, ta
         expected = AutoModel.from_pretrained(staged)(AutoImageProcessor.from_pretrained(staged)(picture))
     assert np.abs(logits - expected.numpy()).max() < 1e-3
     assert json.loads(told["labels"])[logits.argmax()] == classify_picture(staged, picture)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "said"), {1: "grey", 4: "4 channels"}.items())
+def test_odd_labels_and_other_channels_are_told(tmp_path, channels, said):
+    """Quotes, commas and letters of any script come back; grey is not called RGB."""
+    import onnxruntime
+
+    model: Any = create_model("test_resnet", num_classes=3, in_chans=channels)
+    labels = ['a"b\\c, d', "\u65e5\u672c \U0001f600", "{x};[y]"]
+    export_onnx(model.save_pretrained(tmp_path / "odd", labels=labels), tmp_path / "odd.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "odd.onnx"), providers=["CPUExecutionProvider"])
+    told = session.get_modelmeta().custom_metadata_map
+    assert json.loads(told["labels"]) == labels
+    assert f", {said}, scaled to 0..1" in told["input"]
 
 
 def classify_picture(repo, picture):
