@@ -134,7 +134,7 @@ def find_index_dir() -> Path:
     """
     if override := _chosen_index.get() or os.environ.get("REXNET_HUB_INDEX"):
         named, inside = Path(override), Path(override) / INDEX_FOLDER
-        return inside if inside.is_dir() else named
+        return inside if os.path.isdir(inside) else named  # noqa: PTH112 - pathlib's own raises where it may not look
     checkout = PACKAGE_DIR.parent / INDEX_FOLDER
     return checkout if checkout.is_dir() else PACKAGE_DIR / INDEX_FOLDER
 
@@ -147,7 +147,13 @@ def find_index_above(folder: Path) -> Path | None:
     if os.environ.get("REXNET_HUB_INDEX"):
         return None
     above = (place / name for place in (folder, *folder.parents) for name in (INDEX_FOLDER, *ROOT_NAMES))
-    return next((place for place in above if place.exists()), None)
+    # A link that leads nowhere is one, and is said to be: what is above is not meant.
+    return next((place for place in above if os.path.lexists(place)), None)
+
+
+def real_path(path: Path) -> Path:
+    """Return a path with its links followed; in a loop of them as far as that goes, where pathlib raises."""
+    return Path(os.path.realpath(path))
 
 
 def expand_home(path: Path | str) -> Path:

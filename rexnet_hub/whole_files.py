@@ -12,6 +12,7 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import sys
 import threading
 import time
@@ -35,6 +36,20 @@ _UNSURE = (
 _AS_IT_WAS = "; it is as it was"
 _AT_FDCWD, _EXCHANGE = -100, 2
 _held = threading.local()
+
+
+def open_regular(file: Path) -> BinaryIO:
+    """Open a file for reading; a folder, pipe or device is refused, not waited for.
+
+    Raises:
+        FileProblem: It cannot be read, or is no regular file.
+    """
+    with file_problems(file, "cannot be read"):
+        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise FileProblem(file, "is not a regular file")
+        return os.fdopen(descriptor, "rb")
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -87,7 +102,7 @@ def replace_files(files: Mapping[Path, tuple[bytes | None, bytes | None]]) -> No
         for place, (old, new) in places.items():
             with file_problems(place, "cannot be written", then=_AS_IT_WAS):
                 stack.enter_context(_locked(place, LOCK_SECONDS))
-                if (place.read_bytes() if place.exists() else None) != old:
+                if _read_writable(place) != old:
                     raise FileProblem(place, "was changed meanwhile, and stays as it is now; run again")
                 if new is not None:
                     stack.callback(_remove, _part_of(place))
@@ -106,6 +121,13 @@ def replace_files(files: Mapping[Path, tuple[bytes | None, bytes | None]]) -> No
             raise
     for place in places:
         confirm(place)
+
+
+def _read_writable(file: Path) -> bytes | None:
+    """Read a file that is to be replaced, which a read-only one must not be; None where there is none."""
+    with contextlib.suppress(FileNotFoundError), file.open("r+b") as stream:
+        return stream.read()
+    return None
 
 
 @contextlib.contextmanager

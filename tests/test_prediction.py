@@ -135,7 +135,7 @@ def test_pictures_come_from_globs_addresses_and_standard_input(staged, many, run
 
 
 def test_each_picture_is_read_once(staged, many):
-    """Whatever is done with it: a picture may be a pipe."""
+    """Whatever is done with it: a picture may be standard input."""
     reads = []
 
     def read(name):
@@ -190,6 +190,15 @@ def test_words_that_name_nothing_are_said(staged, picture, run):
     assert (code, [row["problem"] for row in rows(out)]) == (1, ["is no address", None])
     code, out, err = run(staged, "")
     assert (code, out, "a picture has an empty name" in err) == (2, "", True)
+
+
+def test_a_pipe_is_not_waited_for(staged, picture, run, tmp_path):
+    """A named pipe and a device are error lines at once; the rest is classified."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for place in (tmp_path / "pipe.jpg", "/dev/zero"):
+        code, out, err = run(staged, place, picture, "--jsonl")
+        assert (code, [bool(row["problem"]) for row in rows(out)]) == (1, [True, False])
+        assert f"{place}: is not a regular file" in err
 
 
 def test_misuse_is_said_before_a_model_is_loaded(run):

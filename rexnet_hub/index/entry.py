@@ -12,11 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.errors import IndexReadError, list_some
+from rexnet_hub.errors import FileProblem, IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, is_imagenet, place_name
-from rexnet_hub.layout import RECEIPT_FILE, find_name_danger
+from rexnet_hub.layout import RECEIPT_FILE, find_name_danger, real_path
+from rexnet_hub.whole_files import open_regular
 
 if TYPE_CHECKING:
     from rexnet_hub.agreement import Agreement
@@ -235,7 +236,7 @@ def drafted(files: Mapping[Path, bytes]) -> Iterator[None]:
 
 def find_draft(file: Path) -> bytes | None:
     """Return what is read in place of a file; None where it is read itself."""
-    return _drafts.get().get(file.resolve()) if _drafts.get() else None
+    return _drafts.get().get(real_path(file)) if _drafts.get() else None
 
 
 def _beside(claim: Claim) -> Path:
@@ -246,14 +247,16 @@ def _read_beside(claim: Claim) -> str:
     """Read the file that a claim names in the index's folder."""
     file, stated = _beside(claim), f"{claim.location}: {claim.label} {claim.value!r}"
     try:
-        if not file.resolve().is_relative_to(claim.location.file.parent.resolve()):
+        if not real_path(file).is_relative_to(real_path(claim.location.file.parent)):
             raise IndexReadError(f"{stated} leaves the index's folder")
         if (data := find_draft(file)) is None:
-            with file.open("rb") as stream:
+            with open_regular(file) as stream:
                 data = stream.read(MAX_TEXT_BYTES + 1)
         if not 0 < len(data) <= MAX_TEXT_BYTES:
             raise IndexReadError(f"{stated} is empty, or longer than {MAX_TEXT_BYTES} bytes")
         return data.decode()
+    except FileProblem as error:
+        raise IndexReadError(f"{stated} {error.problem}") from None
     except (OSError, ValueError) as error:
         raise IndexReadError(f"{stated} cannot be read: {error}") from None
 

@@ -26,6 +26,7 @@ from rexnet_hub.layout import (
     find_index_dir,
     is_evidence,
     is_repo_id,
+    real_path,
 )
 from rexnet_hub.records import (
     Count,
@@ -318,7 +319,7 @@ def require_own_index(*places: Path) -> None:
         UsageError: One lies in the package.
     """
     for place in places or (find_index_dir(),):
-        if place.resolve().is_relative_to(PACKAGE_DIR):
+        if real_path(place).is_relative_to(PACKAGE_DIR):
             raise UsageError(
                 f"{place} is the installed package's: the next install would delete what is written to it. "
                 "Stand in a zoo of your own, which rexnet-hub init DIR begins, or name its index with --index"

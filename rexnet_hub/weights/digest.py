@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import mmap
 import os
-import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError, FileProblem, file_problems
+from rexnet_hub.whole_files import open_regular
 
 CHUNK_BYTES = 1 << 18  # what a core's own cache holds
 # Memory is bounded whatever the size. This bounds the disk (a private copy beside what is written) and the
@@ -96,15 +96,9 @@ def open_source(file: Path) -> Iterator[ByteSource]:
     Raises:
         FileProblem: It cannot be read, or is no regular file.
     """
-    with file_problems(file, "cannot be read"):
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileProblem(file, "is not a regular file")
-        yield ByteSource(name=str(file), descriptor=descriptor, size_bytes=status.st_size)
-    finally:
-        os.close(descriptor)
+    with open_regular(file) as stream:
+        descriptor = stream.fileno()
+        yield ByteSource(name=str(file), descriptor=descriptor, size_bytes=os.fstat(descriptor).st_size)
 
 
 def read_at(descriptor: int, length: int, at: int) -> bytes:

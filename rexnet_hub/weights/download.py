@@ -1,8 +1,8 @@
 """Fetch a file from an https: or file: address into an open file, digesting it on the way.
 
-Only https, and only addresses of the public internet, for the first request and for every
-redirect. Python's own `http.client` is used: it writes no address to any log, and it gives the
-socket to be looked at before a request is sent (see docs/decisions).
+Only https, and only addresses of the public internet, for the first request and for every redirect: a
+host with another is not connected to. Python's own `http.client` is used: it writes no address to any
+log, and it lets the connection be made here (see docs/decisions).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO
 from urllib.parse import urljoin, urlsplit
@@ -218,7 +219,7 @@ def _attempt(transfer: _Transfer) -> None:
 
 @contextlib.contextmanager
 def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]:
-    """Connect, check where the connection went, ask, and return the answer's head."""
+    """Connect to where it may, ask, and return the answer's head."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "rexnet_hub"}
     if transfer.at and not (transfer.identity.sha256 or transfer.identity.digests or transfer.validator):
         transfer.restart()
@@ -231,7 +232,7 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
     parts = urlsplit(url)
     host = str(parts.hostname)
     proxy = find_proxy(host, "https", "all")
-    connection = _prepare(transfer, host, parts.port or 443, proxy)
+    connection = _prepare(transfer, url, host, parts.port or 443, proxy)
     # A server may send a head byte by byte, each in time, and so may a proxy; this ends it.
     seconds = min(transfer.policy.step_seconds * 2, transfer.remaining_seconds())
     watchdog = threading.Timer(seconds, _cut, [connection])
@@ -239,8 +240,6 @@ def _answer(transfer: _Transfer, url: str) -> Iterator[http.client.HTTPResponse]
         try:
             watchdog.start()
             connection.connect()
-            if not proxy and (private := find_private(host, connection.sock.getpeername()[0])):
-                raise FetchError(f"{redact_url(url)}: leads to {private}")
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             connection.request("GET", path, headers=headers)
             response = connection.getresponse()
@@ -276,12 +275,16 @@ def _cut(connection: http.client.HTTPSConnection) -> None:
         connection.sock.shutdown(2)
 
 
-def _prepare(transfer: _Transfer, host: str, port: int, proxy: Proxy | None) -> http.client.HTTPSConnection:
+def _prepare(
+    transfer: _Transfer, url: str, host: str, port: int, proxy: Proxy | None
+) -> http.client.HTTPSConnection:
     """Make a connection with TLS, through a proxy where there is one; it is not connected yet."""
     context = transfer.policy.ssl_context or ssl.create_default_context()
     timeout = min(transfer.policy.step_seconds, transfer.remaining_seconds())
     if proxy is None:
-        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        direct = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+        direct._create_connection = partial(_connect, url)  # type: ignore[attr-defined]
+        return direct
     if proxy.scheme != "http":
         kind = "speaks TLS itself" if proxy.scheme == "https" else "is a SOCKS proxy"
         raise transfer.error(
@@ -292,6 +295,22 @@ def _prepare(transfer: _Transfer, host: str, port: int, proxy: Proxy | None) -> 
     given = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
     connection.set_tunnel(host, port, headers=given)
     return connection
+
+
+def _connect(url: str, at: tuple[str, int], timeout: float, _: object = None) -> socket.socket:
+    """Connect to a host that has no private address: to the very addresses that were looked at."""
+    host, port = at
+    addresses = dict.fromkeys(
+        str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    )
+    for address in addresses:
+        if private := find_private(host, address):
+            raise FetchError(f"{redact_url(url)}: leads to {private}")
+    *first, last = addresses
+    for address in first:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((address, port), timeout)
+    return socket.create_connection((last, port), timeout)
 
 
 def _take_body(transfer: _Transfer, response: http.client.HTTPResponse) -> None:

@@ -1,8 +1,10 @@
 """Fetching: whatever the server does, the cache holds the right file or none."""
 
+import contextlib
 import hashlib
 import os
 import random
+import socket
 import ssl
 import subprocess
 import sys
@@ -199,18 +201,18 @@ def test_a_server_that_lies_is_refused(mode, options, error, words, certificate,
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_a_redirect_to_a_private_address_is_refused(certificate, policy, cache, monkeypatch):
-    """A trusted host may not send us to a host in here, though its certificate would hold."""
-    monkeypatch.delenv(ALLOW)
-    trusting = FetchPolicy(
-        step_seconds=2,
-        attempts=1,
-        ssl_context=policy.ssl_context,
-    )
-    with serving(DATA, certificate) as server:
-        with pytest.raises(FetchError, match=r"private address 127\.0\.0\.1"):
-            bring(server, cache, trusting)
-        assert server.requests == []
+def test_a_private_host_is_not_connected_to(certificate, policy, cache):
+    """Nothing in here hears of it, whether it is asked for itself or a host that is allowed leads to it."""
+    with contextlib.closing(socket.create_server(("127.0.0.2", 0))) as private:
+        private.settimeout(0.2)
+        url = f"https://127.0.0.2:{private.getsockname()[1]}/f.pth"
+        with serving(b"", certificate, f"redirect {url}") as server:
+            for address in (url, server.url):
+                with pytest.raises(FetchError, match=r"leads to the private address 127\.0\.0\.2"):
+                    fetch(address, file_name="f.pth", cache_dir=cache, policy=policy)
+            assert len(server.requests) == 1
+        with pytest.raises(TimeoutError):
+            private.accept()
     assert is_clean(cache)
 
 

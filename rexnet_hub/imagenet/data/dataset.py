@@ -13,6 +13,7 @@ from pathlib import Path
 from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels, imagenet_labels, read_classes
 from rexnet_hub.imagenet.data.validation import find_mislabelled, find_strangers
+from rexnet_hub.whole_files import open_regular
 
 IMAGENET_VALIDATION = Benchmark(labels_sha256=digest_labels(imagenet_labels()))
 
@@ -21,10 +22,10 @@ def read_file(file: Path, offset: int = 0, size_bytes: int = -1) -> bytes:
     """Read a file, whole or a span of it.
 
     Raises:
-        FileProblem: It cannot be read.
+        FileProblem: It cannot be read, or is no regular file.
         DatasetError: It ends within the span.
     """
-    with file_problems(file, "cannot be read"), file.open("rb") as stream:
+    with file_problems(file, "cannot be read"), open_regular(file) as stream:
         stream.seek(offset)
         data = stream.read(size_bytes)
     if len(data) < size_bytes:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from rexnet_hub.errors import FileProblem
 from rexnet_hub.index.entry import find_draft
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import YamlSource
+from rexnet_hub.layout import real_path
+from rexnet_hub.whole_files import open_regular
 
 SUFFIXES = (".yml", ".yaml", ".json", ".md", ".mdx", ".txt")
 MARKDOWN_SUFFIXES = (".md", ".mdx", ".txt")
@@ -45,8 +47,8 @@ class Files:
     def require_inside(self, file: Path) -> None:
         """Refuse a path that, links followed, leaves the root."""
         try:
-            inside = file.resolve().is_relative_to(self.root)
-        except (OSError, RuntimeError, ValueError) as error:
+            inside = real_path(file).is_relative_to(self.root)
+        except (OSError, ValueError) as error:
             raise Flaw("unreadable-file", f"{str(file)!r} is no path that can be followed: {error}") from None
         if not inside:
             problem = f"{file} lies outside {self.root}; name a wider root, or move the file"
@@ -107,17 +109,15 @@ def read_bytes(file: Path) -> bytes:
         Flaw: It is not one, is too large, or changed.
     """
     try:
-        # Not blocking: a pipe must be refused, not waited for.
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as stream:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                raise Flaw("unreadable-file", f"{file} is not a regular file")
+        with open_regular(file) as stream:
+            before = os.fstat(stream.fileno())
             if before.st_size > MAX_FILE_BYTES:
                 problem = f"{file} has {before.st_size} bytes; at most {MAX_FILE_BYTES} are read"
                 raise Flaw("too-large", problem)
             data = stream.read(MAX_FILE_BYTES + 1)
-            after = os.fstat(descriptor)
+            after = os.fstat(stream.fileno())
+    except FileProblem as error:
+        raise Flaw("unreadable-file", f"{file} {error.problem}") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Flaw("unreadable-file", f"{file} cannot be read: {why}") from None

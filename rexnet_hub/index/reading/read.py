@@ -21,7 +21,7 @@ from rexnet_hub.index.reading.inherit import inherit
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir, is_repo_id
+from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir, is_repo_id, real_path
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -98,8 +98,11 @@ def load_index(
     begin = "; rexnet-hub init DIR begins an index of your own"
     hint = begin if path is None else ""
     for one in paths:
-        if not os.path.lexists(one):
-            raise FileProblem(one, f"there is no such file or folder{hint}")
+        if not os.path.exists(one):  # noqa: PTH110 - pathlib's own raises where it may not look
+            problem = (
+                "is a link that leads nowhere" if one.is_symlink() else "there is no such file or folder"
+            )
+            raise FileProblem(one, f"{problem}{hint}")
         if one.is_dir() and root is None and not _holds_index(one):
             raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)}){hint}")
     folders = [(one if one.is_dir() else one.parent).absolute() for one in paths]
@@ -173,7 +176,7 @@ class _Reader:
 
     def read_file(self, file: Path, place: Location, *, is_asked_for: bool = True) -> None:
         """Read a file's models and collections; `place` is whoever named it."""
-        real = file.resolve()
+        real = real_path(file)
         if real in self.stack:
             loop = " imports ".join(path.name for path in [*self.stack[self.stack.index(real) :], real])
             self.builder.report("import-cycle", place, f"the import leads back to itself: {loop}")
@@ -195,7 +198,7 @@ class _Reader:
 
     def compose_file(self, file: Path, place: Location) -> list[Node]:
         """Compose each block of a file; what is wrong with it becomes problems."""
-        real = file.resolve()
+        real = real_path(file)
         if real in self.roots:
             return self.roots[real]
         nodes: list[Node] = []
