@@ -8,44 +8,34 @@ guessed; what is missing is named.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rexnet_hub.addresses import HubFile, redact_url
+from rexnet_hub.contents import Contents, read_contents
 from rexnet_hub.edit import as_percent
-from rexnet_hub.errors import FileProblem, StateDictError, UsageError, file_problems, refuse_unused
+from rexnet_hub.errors import FileProblem, UsageError, file_problems, refuse_unused
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.entry import INPUT_FIELDS, Location, state_input
 from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
+from rexnet_hub.index.reading.source import YamlSource
 from rexnet_hub.index.spellings import dataset_key, find_class_problem, is_imagenet
-from rexnet_hub.index.text_edits import append_model, as_read, read_index_file, read_model, set_value
+from rexnet_hub.index.text_edits import append_model, as_read, read_model, set_value
 from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id, labels_of
 from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured
-from rexnet_hub.nets import Network, find_network, fit_networks, how_to_know_more
-from rexnet_hub.nets.state_dict import TensorTable, require_tensors
-from rexnet_hub.recipe import ARGUMENTS, OTHERS, RUNS
+from rexnet_hub.recipe import list_not_carried, logged_fields, read_log
 from rexnet_hub.repo.card_fields import card_of
 from rexnet_hub.repo.folder import Repo, released_identity
-from rexnet_hub.weights.convert import convert_checkpoint
-from rexnet_hub.weights.receipt import OutputFacts, Receipt, SourceFacts
-
-#: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
-LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
-    "input_size": "image_size", "img_size": "image_size",
-}  # fmt: skip
-#: What else of it is looked at: it is compared with the checkpoint, or makes another network.
-_COMPARED = ("model", "num_classes", "in_chans", "gp")
-MAX_LOG_BYTES = 1 << 20
+from rexnet_hub.weights.receipt import Receipt
+from rexnet_hub.whole_files import open_regular
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,22 +95,6 @@ class Added:
     not_carried: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Contents:
-    """The facts measured of a checkpoint.
-
-    Attributes:
-        released: Of the file that others get: the checkpoint, or what is made of it.
-    """
-
-    network: Network
-    num_classes: int
-    in_chans: int
-    receipt: Receipt
-    parameters: int
-    released: SourceFacts | OutputFacts
-
-
 def add_entry(
     checkpoint: Path | str,
     new: NewModel,
@@ -155,11 +129,12 @@ def add_entry(
     if old is not None and (reason := old.said("withdrawn")) is not None:
         problem = f"{new.name} was withdrawn, and its name is not given again: {reason}"
         raise UsageError(f"{old.location}: {problem}; rexnet-hub edit {new.name} Withdrawn= takes that back")
+    there: list[Entry] = []
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch) / WEIGHTS_FILE
-        log = _read_log(new.training_log) if new.training_log else {}
+        log = read_log(new.training_log) if new.training_log else {}
         said = _said_networks(new, log) | ({str(checkpoint): repo.config.architecture} if repo else {})
-        contents = _measure(file, weights, said, wrapper=new.weights_key)
+        contents = read_contents(file, weights, said, wrapper=new.weights_key)
         if upload is not None:
             contents = replace(contents, released=contents.receipt.output)
         collection = _find_collection(index, new.collection)
@@ -173,24 +148,26 @@ def add_entry(
         def change(draft: Draft) -> None:
             if new.supersedes is not None:
                 _mark_superseded(draft, new.supersedes, new.name)
-            if old is None:
-                if (other := draft.index.get(new.name)) is not None:
-                    raise UsageError(f"{other.location}: {new.name} was added meanwhile; run again")
+            if (entry := draft.index.get(new.name)) is None:
                 draft.edit(place, append_model, model)
+            else:
+                there.append(entry)
+                _require_same(entry, contents, home=new.weights_url if upload else None)
+                given = dict(model)
+                if upload is not None or not new.weights_url:
+                    del given["Weights"]
+                _require_claims(draft.read(entry.location.file), entry, given)
             if names is not None:
                 _write_names(draft, labels_of(place, new.name), names)
 
-        if old is not None:
-            _require_same(old, contents, home=new.weights_url if upload else None)
-            _require_claims(old, model, but=() if new.weights_url and not upload else ("Weights",))
-        elif upload is not None:
+        if old is None and upload is not None:
             model["Weights"] = str(upload(weights, contents.receipt))
         entry = change_index(change, partial(_record, new.name, contents)).find(new.name)
     return Added(
         location=entry.location,
         architecture=contents.network.architecture,
-        was_there=old is not None,
-        not_carried=tuple(_list_not_carried(log)),
+        was_there=bool(there),
+        not_carried=tuple(list_not_carried(log)),
     )
 
 
@@ -216,7 +193,7 @@ def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None =
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         said = {f"{old.location}, ID": old.architecture}
         wrapper = None if repo else old.said("weights_key")
-        contents = _measure(file, Path(scratch) / WEIGHTS_FILE, said, wrapper=wrapper)
+        contents = read_contents(file, Path(scratch) / WEIGHTS_FILE, said, wrapper=wrapper)
     label, names = _name_classes(old.location.file, name, None, repo)
 
     def change(draft: Draft) -> None:
@@ -240,7 +217,7 @@ def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None =
     return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
 
 
-def _list_settings(entry: Entry, repo: Repo, contents: _Contents) -> dict[str, Any]:
+def _list_settings(entry: Entry, repo: Repo, contents: Contents) -> dict[str, Any]:
     """List what a repo says of its network and input otherwise than an entry; None is to go."""
     before = {} if entry.unstated_input else state_input(entry.preprocessing)
     settings: dict[str, Any] = {**dict.fromkeys(before), **state_input(repo.config.preprocessing)}
@@ -251,7 +228,7 @@ def _list_settings(entry: Entry, repo: Repo, contents: _Contents) -> dict[str, A
     return changed | ({"Weights Key": None} if entry.said("weights_key") else {})
 
 
-def _record(name: str, contents: _Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
+def _record(name: str, contents: Contents, index: Index, lock: Lock, *, is_new: bool = False) -> Lock:
     """Return the lock with what was measured of a model; of new weights nothing else holds."""
     entry = index.find(name)
     fresh = replace(
@@ -277,51 +254,7 @@ def _said_networks(new: NewModel, log: Mapping[str, Any]) -> dict[str, str]:
     )
 
 
-def _measure(checkpoint: Path, weights: Path, said: Mapping[str, str], *, wrapper: str | None) -> _Contents:
-    """Convert the checkpoint to a file aside, find which network its tensors are, and count."""
-    receipt = convert_checkpoint(checkpoint, weights, wrapper=wrapper, as_float32=True)
-    tensors = {line.name: (line.dtype, line.shape) for line in receipt.tensors}
-    network, num_classes = _find_network(checkpoint, tensors, said)
-    in_chans = network.count_channels({name: shape for name, (_, shape) in tensors.items()})
-    plan = network.plan(num_classes=num_classes, in_chans=in_chans)
-    require_tensors(tensors, plan.tensors, file=checkpoint)
-    return _Contents(
-        network=network,
-        num_classes=num_classes,
-        in_chans=in_chans,
-        receipt=receipt,
-        parameters=plan.parameters,
-        released=receipt.source,
-    )
-
-
-def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str]) -> tuple[Network, int]:
-    """Find the network that tensors are of, and its classes, by what is said of it and by the tensors."""
-    shapes = {name: shape for name, (_, shape) in tensors.items()}
-    meant = {by: find_network(name) for by, name in said.items()}
-    chosen = {network.architecture: network for network in meant.values()}
-    for network in chosen.values() if len(chosen) == 1 else ():
-        if (classes := network.find_classes(shapes)) is not None:  # all others need not be built
-            return network, classes
-    fitting = {network.architecture: (network, classes) for network, classes in fit_networks(shapes)}
-    for by, network in meant.items():
-        if not fitting:
-            require_tensors(tensors, network.plan_like(shapes).tensors, file=checkpoint)
-        if network.architecture not in fitting:
-            raise UsageError(f"{by}: is of {said[by]}, the checkpoint is a {' or '.join(fitting)}")
-        fitting = {network.architecture: fitting[network.architecture]}
-    if not fitting:
-        problem = f"its {len(tensors)} tensors are those of no network that is known here"
-        raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")
-    if len(fitting) > 1:
-        problem = (
-            f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
-        )
-        raise StateDictError(checkpoint, f"{problem}, or with the training log")
-    return fitting.popitem()[1]
-
-
-def _require_same(old: Entry, contents: _Contents, *, home: str | None) -> None:
+def _require_same(old: Entry, contents: Contents, *, home: str | None) -> None:
     """Refuse another checkpoint under a name that somebody may already rely on, and another home."""
     url = old.released.url if old.released else "none"
     if home is not None and not url.startswith(f"{home}@"):
@@ -348,7 +281,7 @@ def _find_collection(index: Index, name: str) -> Entry:
 
 def _entry(
     new: NewModel,
-    contents: _Contents,
+    contents: Contents,
     log: Mapping[str, Any],
     checkpoint: Path,
     collection: Entry,
@@ -356,7 +289,8 @@ def _entry(
     index: Index,
 ) -> dict[str, Any]:
     """Render the model as the index's file does."""
-    logged, args = _logged(log, new.training_log, contents), _model_args(repo, contents)
+    _require_logged(log, new.training_log, contents)
+    args = _model_args(repo, contents)
     args |= {"global_pool": log["gp"]} if log.get("gp") else {}
     said = card_of(repo.receipt) if repo else {}
     beside, within = (
@@ -372,7 +306,7 @@ def _entry(
         "Tasks": ["Image Classification"],
         **({"Model Args": args} if args else {}),
         **(within | state_input(repo.config.preprocessing) if repo else {}),
-        **logged,
+        **logged_fields(log),
         **{METADATA_LABELS[field]: value for field, value in stated.items() if value},
     }
     labels = (METADATA_LABELS[field] for field in INPUT_FIELDS.values())
@@ -419,7 +353,7 @@ def _entry(
     return model
 
 
-def _model_args(repo: Repo | None, contents: _Contents) -> dict[str, Any]:
+def _model_args(repo: Repo | None, contents: Contents) -> dict[str, Any]:
     """Return what a network is built with that is not usual: as a repo says, and its channels."""
     args = dict(repo.config.options) if repo else {}
     return args | ({"in_chans": contents.in_chans} if contents.in_chans != 3 else {})
@@ -442,8 +376,8 @@ def _name_classes(
     if given is not None and given.resolve().parent == place.resolve().parent:
         return given.name, None
     if given is not None:
-        with file_problems(given, "cannot be read"):
-            return labels_of(place, name).name, given.read_bytes()
+        with file_problems(given, "cannot be read"), open_regular(given) as stream:
+            return labels_of(place, name).name, stream.read()
     if own == imagenet_labels() or not own:
         return "ImageNet-1k" if own else None, None
     return labels_of(place, name).name, "".join(f"{each}\n" for each in own).encode()
@@ -457,53 +391,17 @@ def _write_names(draft: Draft, file: Path, names: bytes) -> None:
     draft.write(file, names)
 
 
-def _read_log(file: Path) -> Mapping[str, Any]:
-    """Read timm's args.yaml."""
-    try:
-        with file_problems(file, "cannot be read"), file.open("rb") as stream:
-            log = yaml.safe_load(stream.read(MAX_LOG_BYTES))
-    except (yaml.YAMLError, RecursionError, ValueError):
-        problem = "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
-        raise FileProblem(file, problem) from None
-    if not isinstance(log, Mapping):
-        raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
-    return log
+def _require_logged(log: Mapping[str, Any], file: Path | None, contents: Contents) -> None:
+    """Refuse the log of a training that cannot have made the checkpoint."""
+    for name, found in {"num_classes": contents.num_classes, "in_chans": contents.in_chans}.items():
+        if log.get(name) not in (None, found):
+            raise UsageError(f"{file}: says {name} {log[name]}, the checkpoint has {found}")
 
 
-def _logged(log: Mapping[str, Any], file: Path | None, contents: _Contents) -> dict[str, Any]:
-    """Return what a training log states that the index has a field for; what is null there is left out."""
-    classes = log.get("num_classes")
-    if isinstance(classes, int) and classes != contents.num_classes:
-        raise UsageError(f"{file}: says {classes} classes, the checkpoint has {contents.num_classes}")
-    size, channels = log.get("input_size"), log.get("in_chans")
-    if channels not in (None, contents.in_chans):
-        raise UsageError(f"{file}: says in_chans {channels}, the checkpoint has {contents.in_chans}")
-    log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
-    for name in ("mean", "std"):
-        if isinstance(given := log.get(name), list) and len(given) == 1:
-            log[name] = given * 3
-    stated = {METADATA_LABELS[field]: log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
-    others = {name: log[name] for name, usual in OTHERS.items() if _is_set(log.get(name), usual)}
-    return stated | ({"Training Arguments": others} if others else {})
-
-
-def _is_set(value: Any, usual: Any = None) -> bool:
-    """Return whether an argument of a log says something, other than what train.py takes by itself."""
-    return value not in (None, "", [], {}, usual)
-
-
-def _list_not_carried(log: Mapping[str, Any]) -> Iterator[str]:
-    """List what a training log says that no field of the index has."""
-    known = {*LOGGED, *OTHERS, *_COMPARED}
-    for name, value in log.items():
-        if name not in known and value is not False and _is_set(value, RUNS.get(name)):
-            yield str(name)
-
-
-def _require_claims(old: Entry, model: Mapping[str, Any], *, but: Sequence[str]) -> None:
+def _require_claims(source: YamlSource, old: Entry, model: Mapping[str, Any]) -> None:
     """Refuse claims that the entry which is there does not make: to be changed, it is edited."""
-    there = dict(flatten(read_model(read_index_file(old.location.file), old.location)))
-    wanted = flatten(as_read({key: value for key, value in model.items() if key not in but}))
+    there = dict(flatten(read_model(source, old.location)))
+    wanted = flatten(as_read(model))
     unlike = {key: text for key, text in wanted if not _is_same(there.get(key), text)}
     labels = {key: [part for part in key.split(".") if part not in ("Metadata", "Metrics")] for key in unlike}
     labels = {key: [part for part in parts if not part.isdecimal()] for key, parts in labels.items()}

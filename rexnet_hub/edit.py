@@ -16,7 +16,8 @@ from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.spellings import is_place, split_key
-from rexnet_hub.index.text_edits import Verbatim, read_model, remove_model, set_value
+from rexnet_hub.index.text_edits import read_model, remove_model, set_value
+from rexnet_hub.index.text_plans import Verbatim
 from rexnet_hub.layout import labels_of
 from rexnet_hub.measure import measure_model, merge_measured
 

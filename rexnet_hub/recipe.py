@@ -1,6 +1,6 @@
-"""Derive the training command from an entry's hyper-parameters.
+"""Derive a training command from an entry, and its settings from a log.
 
-The command is that of timm's `train.py`, whose arguments are taken from
+Command and log, args.yaml, are those of timm's `train.py`, whose arguments are taken from
 huggingface/pytorch-image-models at 2aabaef0. It divides the images of a step among processes:
 its `--batch-size` is the entry's over the number of devices.
 """
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.index.entry import Entry, Location
+from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_options, entry_words
+from rexnet_hub.whole_files import open_regular
 
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 ARGUMENTS: dict[str, str] = _TABLES["arguments"]
@@ -25,6 +28,13 @@ TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
 OPEN: dict[str, str] = _TABLES["open"]
 OTHERS: dict[str, Any] = _TABLES["others"]
 RUNS: dict[str, Any] = _TABLES["runs"]
+#: A key of timm's args.yaml, and the field that it states. Its batch size is that of one process alone.
+LOGGED = {argument[2:].replace("-", "_"): field for field, argument in ARGUMENTS.items()} | {
+    "input_size": "image_size", "img_size": "image_size",
+}  # fmt: skip
+#: What else of it is looked at: it is compared with the checkpoint, or makes another network.
+_COMPARED = ("model", "num_classes", "in_chans", "gp")
+MAX_LOG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,3 +187,45 @@ def _left_open(entry: Entry, settled: Container[str]) -> Iterator[Unstated]:
                     theirs = f"`{f'{argument} {words.command[field]}'.strip()}` ({words.command_source})"
                     note = f"not stated; the authors' command{network} has {theirs}"
             yield Unstated(argument=argument, note=note)
+
+
+def read_log(file: Path) -> Mapping[str, Any]:
+    """Read timm's args.yaml.
+
+    Raises:
+        FileProblem: It cannot be read, or is none.
+    """
+    try:
+        with file_problems(file, "cannot be read"), open_regular(file) as stream:
+            log = yaml.safe_load(stream.read(MAX_LOG_BYTES))
+    except (yaml.YAMLError, RecursionError, ValueError):
+        problem = "is not YAML; timm's train.py writes args.yaml beside its checkpoints"
+        raise FileProblem(file, problem) from None
+    if not isinstance(log, Mapping):
+        raise FileProblem(file, "holds no mapping; timm's train.py writes args.yaml beside its checkpoints")
+    return log
+
+
+def logged_fields(log: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a log states that the index has a field for, by labels; what is null there is left out."""
+    size = log.get("input_size")
+    log = {**log, "input_size": size[1] if isinstance(size, list) and len(size) == 3 else None}
+    for name in ("mean", "std"):
+        if isinstance(given := log.get(name), list) and len(given) == 1:
+            log[name] = given * 3
+    stated = {METADATA_LABELS[field]: log[key] for key, field in LOGGED.items() if _is_set(log.get(key))}
+    others = {name: log[name] for name, usual in OTHERS.items() if _is_set(log.get(name), usual)}
+    return stated | ({"Training Arguments": others} if others else {})
+
+
+def _is_set(value: Any, usual: Any = None) -> bool:
+    """Return whether an argument of a log says something, other than what train.py takes by itself."""
+    return value not in (None, "", [], {}, usual)
+
+
+def list_not_carried(log: Mapping[str, Any]) -> Iterator[str]:
+    """List what a training log says that no field of the index has."""
+    known = {*LOGGED, *OTHERS, *_COMPARED}
+    for name, value in log.items():
+        if name not in known and value is not False and _is_set(value, RUNS.get(name)):
+            yield str(name)

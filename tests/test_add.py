@@ -5,6 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
+import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +32,7 @@ from rexnet_hub.index.lock import MeasuredHub, read_lock, update_lock
 from rexnet_hub.locate import find_repo_config
 from rexnet_hub.publish import apply_plan, plan_publish, staged_repo
 from rexnet_hub.recipe import make_recipe
+from rexnet_hub.whole_files import locked
 
 INDEX = """\
 # The family: kept as it is.
@@ -182,11 +186,11 @@ def test_again_changes_nothing(index_dir, trained):
 
 def test_again_with_other_claims_is_refused(index_dir, trained):
     """What an option says otherwise than the entry is said, with what changes it; a spelling is the same."""
-    add(trained, top1_percent="79.50", dataset="Pets")
+    add(trained, top1_percent="79.50", dataset="Toys")
     before = {file.name: file.read_bytes() for file in index_dir.iterdir()}
-    assert add(trained, top1_percent="79.5%", dataset="Pets").was_there
+    assert add(trained, top1_percent="79.5%", dataset="Toys").was_there
     with pytest.raises(UsageError) as caught:
-        add(trained, top1_percent="79.51", dataset="Pets", license="apache-2.0", title="New")
+        add(trained, top1_percent="79.51", dataset="Toys", license="apache-2.0", title="New")
     for said in (
         "License is MIT there, not apache-2.0",
         "there are no such Title",
@@ -325,8 +329,8 @@ def test_a_part_of_one_is_asked_about(trained):
     with pytest.raises(
         UsageError, match=r"Top 1 Accuracy 0\.912: percentage points are meant: 91\.2, or 0\.912%"
     ):
-        add(trained, top1_percent="0.912", dataset="Oxford Flowers")
-    add(trained, top1_percent="0.912%", dataset="Oxford Flowers")
+        add(trained, top1_percent="0.912", dataset="Town Flowers")
+    add(trained, top1_percent="0.912%", dataset="Town Flowers")
     assert str(load_index().find("new").results[0].metrics["top1"].value) == "0.912"
 
 
@@ -445,3 +449,22 @@ def test_of_two_at_once_one_is_whole(index_dir, trained, tmp_path):
     assert (index_dir / "new.labels.txt").read_bytes() == winner.read_bytes()
     assert sorted(file.name for file in index_dir.iterdir()) == ["lock.json", "new.labels.txt", "small.yml"]
     assert load_index().errors == ()
+
+
+def functions(thread):
+    """List the names of the functions that a thread is in."""
+    return [frame.f_code.co_name for frame, _ in traceback.walk_stack(sys._current_frames()[thread.ident])]
+
+
+def test_an_entry_that_moves_meanwhile_is_the_same(index_dir, trained):
+    """While an `add` waits for another process its model may move in the file: it is found there."""
+    add(trained)
+    added: list[Any] = []
+    adding = threading.Thread(target=lambda: added.append(add(trained)))
+    with locked(index_dir.resolve() / "lock.json"):
+        adding.start()
+        while "_take" not in functions(adding):
+            time.sleep(0.01)
+        (index_dir / "small.yml").write_text(f"# moved\n{(index_dir / 'small.yml').read_text()}")
+    adding.join()
+    assert added[0].was_there

@@ -17,7 +17,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, read_lock, write_lock
 from rexnet_hub.index.query import list_models
-from rexnet_hub.index.text_edits import set_value
+from rexnet_hub.index.text_edits import append_model, set_value
 from rexnet_hub.locate import find_repo
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
@@ -227,6 +227,70 @@ def test_index_and_all_beside_it_change_together_or_not(zoo, monkeypatch, number
     change_index(change, record)
     assert (load_index().find("first").said("title"), read_lock().of("first").parameters) == ("One", 2)
     assert sorted(contents(zoo)) == ["lock.json", "new.txt", "pets.yml"]
+
+
+def enter(name):
+    """Add a model with names of its classes and a measurement, as one change."""
+
+    def change(draft: Draft):
+        if draft.index.get(name) is None:
+            file = draft.index.find("first").location.file
+            metadata = {"Num Classes": 2, "Labels": f"{name}.labels.txt"}
+            draft.edit(file, append_model, {"Name": name, "Metadata": metadata})
+            draft.write(file.with_name(f"{name}.labels.txt"), b"cat\ndog\n")
+
+    change_index(change, lambda _, lock: lock.with_model(name, Measured(parameters=2)))
+
+
+def killed(act, number):
+    """Run an act in a fork that is killed before the n-th call that touches a file; say whether it was."""
+    if (child := os.fork()) == 0:
+        left, is_on = number, False
+
+        def watch(frame, event, function):
+            nonlocal left, is_on
+            is_on |= frame.f_code.co_name == "replace_files"
+            if is_on and event == "c_call" and function.__name__ in FILE_CALLS:
+                left -= 1
+                if left == 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(watch)
+        act()
+        sys.setprofile(None)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+FILE_CALLS = {"replace", "unlink", "open", "write", "fsync", "flock", "close", "chmod"}
+ACTS = {"enter": enter, "edit": lambda name: edit_entry(name, {"Title": "One"}), "remove": remove_entry}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_what_is_killed_leaves_a_valid_index_and_can_be_run_again(zoo, act):
+    """Before whichever call it dies, no entry lacks the file of its names; run again, all is there."""
+    if act != "enter":
+        enter("third")
+    before = contents(zoo)
+    ACTS[act]("third")
+    after, number = contents(zoo), 0
+    while True:
+        for file in zoo.iterdir():
+            file.unlink()
+        for name, data in before.items():
+            (zoo / name).write_bytes(data)
+        number += 1
+        was_killed = killed(lambda: ACTS[act]("third"), number)
+        assert load_index().errors == ()
+        if load_index().get("third") or act == "enter":
+            ACTS[act]("third")
+        there = {name: data for name, data in contents(zoo).items() if name[0] != "."}
+        if act == "remove":  # what was killed just before its last step leaves a file that nobody names
+            there.pop("third.labels.txt", None)
+        assert there == after
+        if not was_killed:
+            break
+    assert number > 10
 
 
 def test_what_a_person_saves_meanwhile_is_not_lost(zoo):

@@ -10,9 +10,10 @@ import pytest
 import yaml
 
 from rexnet_hub.cli import main
+from rexnet_hub.edit import edit_entry
 from rexnet_hub.index import load_index
 from rexnet_hub.index.text_edits import append_model, read_index_file
-from rexnet_hub.layout import find_index_above
+from rexnet_hub.layout import chosen_index, find_index_above
 from rexnet_hub.zoo import make_zoo
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,63 @@ def test_a_command_finds_the_index_by_option_variable_and_folder(zoo, tmp_path, 
     monkeypatch.chdir(tmp_path)
     assert names() == ["file"]
     assert find_index_above(zoo / "docs") == zoo / "model_index"
+
+
+def as_another(act):
+    """Run an act in a fork as a user whom permissions bind, unlike root; return its result's text."""
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        try:
+            said = act()
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        os.write(writer, str(said).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as stream:
+        return stream.read()
+
+
+def test_a_folder_that_nobody_may_look_into_hides_no_index_above(zoo, monkeypatch):
+    """The search goes past it; an index that may not be read is named by its own path."""
+    for folder in (zoo, *zoo.parents[:3]):
+        folder.chmod(0o755)
+    (zoo / "shut" / "below").mkdir(parents=True)
+    (zoo / "shut").chmod(0)
+    assert as_another(lambda: find_index_above(zoo / "shut" / "below")) == str(zoo / "model_index")
+    (zoo / "model_index").chmod(0)
+    with chosen_index(zoo / "model_index"):
+        said = as_another(load_index)
+    assert said == f"FileProblem: {zoo / 'model_index'}: cannot be listed: Permission denied"
+    for folder in ("shut", "model_index"):
+        (zoo / folder).chmod(0o755)
+
+
+def test_a_read_only_index_is_not_written(zoo):
+    """A file that is marked so stays, though its folder would let it be replaced; so does the lock."""
+    for folder in (zoo, *zoo.parents[:3]):
+        folder.chmod(0o755)
+    (zoo / "model_index").chmod(0o777)
+    (zoo / "model_index" / "models.yml").chmod(0o444)
+    with chosen_index(zoo):
+        said = as_another(lambda: edit_entry("mine", {"Title": "Mine"}))
+    assert said.startswith(f"FileProblem: {zoo / 'model_index/models.yml'}: cannot be written: Permission")
+
+
+@pytest.mark.parametrize("target", ["nowhere", "model_index"])
+def test_a_link_that_leads_nowhere_is_said(zoo, target, monkeypatch, capsys):
+    """In place of an index it hides the one above; within one a loop of links is a problem of its file."""
+    (zoo / "docs" / "model_index").symlink_to(target)
+    monkeypatch.chdir(zoo / "docs")
+    for words in (["list"], ["edit", "mine", "Title=Mine"], ["validate"]):
+        assert main(words) == 1
+        assert f"{zoo / 'docs' / 'model_index'}: is a link that leads nowhere" in capsys.readouterr().err
+    (zoo / "model_index" / "loop.yml").symlink_to("loop.yml")
+    (problem,) = load_index(zoo / "model_index").errors
+    assert "loop.yml cannot be read: Too many levels of symbolic links" in str(problem)
 
 
 def test_what_python_loads_does_not_depend_on_the_folder(zoo, monkeypatch):

@@ -6,31 +6,30 @@ one change, or the edit is refused: an anchor, or values in another file, are ed
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index.entry import Location
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Flaw, Problem
-from rexnet_hub.index.reading.compose import compose, resolve
+from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, read_bytes
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
-from rexnet_hub.index.reading.values import is_null, reads_as_number
+from rexnet_hub.index.reading.values import is_null
+from rexnet_hub.index.text_plans import (
+    is_flow,
+    plan_insertion,
+    plan_item,
+    plan_item_removal,
+    plan_model,
+    plan_removal,
+    plan_replacement,
+)
 
 #: Where a value stands in a model: keys, and places in lists.
 Steps = Sequence[str | int]
-
-
-class Verbatim(str):
-    """A text that is written as it stands, such as a number whose last digit counts."""
-
-    __slots__ = ()
 
 
 def read_index_file(file: Path) -> YamlSource:
@@ -76,13 +75,7 @@ def append_model(source: YamlSource, model: Mapping[str, Any]) -> YamlSource:
     """
     root = _find_root(source)
     models = _models(root)
-    if models is not None and models.kind == "list":
-        plan = _plan_item(models, model)
-    elif models is None and _is_flow(root):
-        plan = _plan_insertion(root, "Models", [model], is_first=False)
-    else:
-        plan = _plan_block(source, root, models, model)
-    after = _spliced(source, *plan)
+    after = _spliced(source, *plan_model(root, models, model))
     try:
         added = _models(_find_root(after))
     except (Flaw, IndexReadError) as error:
@@ -135,15 +128,15 @@ def set_value(source: YamlSource, place: Location, steps: Steps, value: Any) -> 
         for inner in reversed(steps[index + 1 :]):
             value = {inner: value}
         if value is None and child is not None and key is not None:
-            start, end, new = _plan_removal(at, key, child)
+            span = plan_removal(at, key, child)
         elif child is not None and key is not None:
-            start, end, new = _plan_replacement(at, key, child, value)
+            span = plan_replacement(at, key, child, value)
         elif at.kind == "list":
-            start, end, new = _plan_item(at, value)
+            span = plan_item(at, value)
         else:
-            start, end, new = _plan_insertion(at, str(step), value, is_first=not index)
+            span = plan_insertion(at, str(step), value, is_first=not index)
         _put(expected, (*path, _key_of(key, step)), value)
-        return _checked(_spliced(source, start, end, new), expected, place)
+        return _checked(_spliced(source, *span), expected, place)
     raise AssertionError("a value has a place")
 
 
@@ -154,23 +147,16 @@ def remove_model(source: YamlSource, place: Location) -> YamlSource:
         IndexReadError: It stands in no list, or the change would touch something else.
     """
     roots = _roots(source)
-    path, node, items = _find_model(roots, place)
+    path, _, items = _find_model(roots, place)
     expected = [_tree(root) for root in roots]
     if items is None or items.kind != "list" or not isinstance(number := path[-1], int):
         raise IndexReadError(f"{place}: stands in no list; remove it by hand")
-    if _is_flow(items):
-        start, end = _flow_span(items.items, number)
-    else:
-        start = source.text.rfind("\n", 0, node.start) + 1
-        dash = source.text[start : node.start]
-        if dash.strip() != "-":
-            raise IndexReadError(f"{place}: more than it stands on its line; remove it by hand")
-        end = _end_of_item(source, _last_end(node), len(dash) - len(dash.lstrip()))
+    span = plan_item_removal(items, number)
     left = _at_tree(expected, path[:-1])
     del left[number]
-    if not left and not _is_flow(items):
+    if not left and not is_flow(items):
         _put(expected, path[:-1], "")
-    return _checked(_spliced(source, start, end, ""), expected, place)
+    return _checked(_spliced(source, *span), expected, place)
 
 
 # Reading what is there
@@ -298,171 +284,3 @@ def _checked(after: YamlSource, expected: list[Any], place: Location) -> YamlSou
     except IndexReadError as error:
         problem = str(error)
     raise IndexReadError(f"{place}: edit it by hand, lest something else change: {problem}")
-
-
-# Where the new text goes, and what it is
-
-
-def _plan_block(
-    source: YamlSource, root: Node, models: Node | None, model: Mapping[str, Any]
-) -> tuple[int, int, str]:
-    """Return where the first model of a file goes, and its lines."""
-    column = root.location.column - 1
-    if models is None:
-        at, head = _end_of_item(source, _last_end(root), column), ["Models:"]
-    elif is_null(models) and _is_flow(root):
-        return models.start, models.end, " " * (not models.raw) + _flow(source, [model])
-    elif is_null(models):
-        at, head = _line_after(source, models.end), []
-    else:
-        raise IndexReadError(f"{models.location}: Models is not a list, so nothing can be added to it")
-    return at, at, _as_lines(source, at, [*head, *_dump([model])], column)
-
-
-def _plan_item(items: Node, value: Any) -> tuple[int, int, str]:
-    """Return where a new last item of a list goes, behind the comments of the one before."""
-    source = items.source
-    if _is_flow(items):
-        at = items.items[-1].end if items.items else items.start + 1
-        return at, at, (", " if items.items else "") + _flow(source, value)
-    column = items.location.column - 1
-    at = _end_of_item(source, _last_end(items), column)
-    return at, at, _as_lines(source, at, _dump([value]), column)
-
-
-def _plan_insertion(mapping: Node, key: str, value: Any, *, is_first: bool) -> tuple[int, int, str]:
-    """Return where a new key goes: of a model behind its first one, else behind the last."""
-    source, pairs = mapping.source, mapping.pairs
-    if _is_flow(mapping):
-        at = pairs[-1][1].end if pairs else mapping.start + 1
-        text = f"{_flow(source, key)}: {_flow(source, value)}"
-        return at, at, (", " if pairs else "") + text
-    at = _line_after(source, _last_end(pairs[0 if is_first else -1][1]))
-    return at, at, _as_lines(source, at, _dump({key: value}), mapping.location.column - 1)
-
-
-def _plan_replacement(mapping: Node, key: Node, old: Node, value: Any) -> tuple[int, int, str]:
-    """Return what is replaced: the value alone, or of a longer one in a block all of its lines."""
-    source = mapping.source
-    is_line = old.kind == "scalar" and old.raw[:1] not in ("|", ">") and not isinstance(value, Mapping | list)
-    if is_line and not _is_flow(mapping) and old.raw[:1] not in ("'", '"') and "\n" not in str(value):
-        return old.start, old.end, " " * (not old.raw) + _yaml([value])[2:].rstrip("\n")
-    if is_line or _is_flow(mapping) or _is_flow(old):
-        return old.start, old.end, " " * (not old.raw) + _flow(source, value, old.raw[:1])
-    start, end, _ = _plan_removal(mapping, key, old)
-    return start, end, _as_lines(source, start, _dump({key.value: value}), mapping.location.column - 1)
-
-
-def _plan_removal(mapping: Node, key: Node, old: Node) -> tuple[int, int, str]:
-    source = mapping.source
-    if _is_flow(mapping):
-        spans = [Node(source, "scalar", "", k.start, v.end) for k, v in mapping.pairs]
-        start, end = _flow_span(spans, next(i for i, (k, _) in enumerate(mapping.pairs) if k is key))
-        return start, end, ""
-    start = source.text.rfind("\n", 0, key.start) + 1
-    if source.text[start : key.start].strip():
-        problem = "begins an item of a list, on the line of its dash"
-        raise IndexReadError(f"{key.location}: {key.text} {problem}; edit it by hand")
-    return start, _line_after(source, _last_end(old)), ""
-
-
-def _flow_span(nodes: list[Node], number: int) -> tuple[int, int]:
-    """Return the span of one of several between commas, with the comma that goes with it."""
-    if number:
-        return nodes[number - 1].end, nodes[number].end
-    return nodes[0].start, nodes[1].start if nodes[1:] else nodes[0].end
-
-
-def _is_flow(node: Node) -> bool:
-    return node.source.text[node.start : node.start + 1] in ("[", "{")
-
-
-def _last_end(node: Node) -> int:
-    """Find the end of the last thing written in a block, comments after it not counted."""
-    while node.kind != "scalar" and node.value:
-        if _is_flow(node):
-            return node.end
-        node = node.items[-1] if node.kind == "list" else node.pairs[-1][1]
-    return node.end
-
-
-def _line_after(source: YamlSource, end: int) -> int:
-    """Find the beginning of the next line; a block scalar's end is one already."""
-    if end and source.text[end - 1] == "\n":
-        return end
-    newline = source.text.find("\n", end)
-    return len(source.text) if newline < 0 else newline + 1
-
-
-def _end_of_item(source: YamlSource, end: int, column: int) -> int:
-    """Find the end of a list's item, or of a file's mapping: comments below, deeper than it, are its own."""
-    at = end = _line_after(source, end)
-    for line in source.text[at:].splitlines(keepends=True):
-        at += len(line)
-        if (text := line.lstrip()).startswith("#") and len(line) - len(text) > column:
-            end = at
-        elif text:
-            break
-    return end
-
-
-def _as_lines(source: YamlSource, at: int, lines: Iterable[str], column: int) -> str:
-    """Render lines as the file has them, to stand at a place of it."""
-    newline = "\r\n" if "\r\n" in source.text else "\n"
-    text = "".join(f"{' ' * column}{line}{newline}" for line in lines)
-    return text if at == 0 or source.text[at - 1] == "\n" else newline + text
-
-
-def _dump(value: Any) -> list[str]:
-    return _yaml(value).splitlines()
-
-
-def _flow(source: YamlSource, value: Any, quote: str = "") -> str:
-    """Render a value on one line, in the quotes that the old one had."""
-    if source.is_json:
-        return _json(value)
-    if isinstance(value, str) and (quote == '"' or "\n" in value):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, str) and quote == "'":
-        return "'" + value.replace("'", "''") + "'"
-    return _yaml([value], default_flow_style=True).strip()[1:-1]
-
-
-def _json(value: Any) -> str:
-    """Render a value as JSON, its numbers as they stand."""
-    if isinstance(value, Verbatim):
-        return value
-    if isinstance(value, list):
-        return f"[{', '.join(map(_json, value))}]"
-    return json.dumps(value, ensure_ascii=False, default=_as_number)
-
-
-def _yaml(value: Any, **options: Any) -> str:
-    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000, **options))
-
-
-def _as_number(value: Decimal) -> int | float:
-    """Convert an exact number into one that YAML and JSON write."""
-    return int(value) if value.as_tuple().exponent == 0 else float(value)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes block style, and quotes each text that some YAML would read as a number."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = "'" if reads_as_number(text) else '"' if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _represent_verbatim(dumper: yaml.SafeDumper, text: Verbatim) -> yaml.Node:
-    """Write a number as it stands: its tag is that of a number, so no quotes are put around it."""
-    return dumper.represent_scalar(f"tag:yaml.org,2002:{resolve(text)}", str(text))
-
-
-_Dumper.add_representer(str, _represent_text)
-_Dumper.add_representer(Verbatim, _represent_verbatim)
-_Dumper.add_representer(Decimal, lambda dumper, value: dumper.represent_data(_as_number(value)))

@@ -221,7 +221,7 @@ def test_what_was_pushed_gets_a_name(hub, pets, tmp_path, monkeypatch, capsys):
         "--top1",
         "91.5",
         "--dataset",
-        "Pets",
+        "Pets of mine",
         "--split",
         "test",
     ]

@@ -7,7 +7,8 @@ import pytest
 
 from rexnet_hub.errors import IndexReadError
 from rexnet_hub.index import load_index
-from rexnet_hub.index.text_edits import Verbatim, read_index_file, remove_model, set_value
+from rexnet_hub.index.text_edits import read_index_file, remove_model, set_value
+from rexnet_hub.index.text_plans import Verbatim
 
 TEXT = """\
 # The zoo.
