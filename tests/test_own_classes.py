@@ -22,8 +22,10 @@ from rexnet_hub.imagenet.evidence.predictions import read_predictions
 from rexnet_hub.imagenet.evidence.record import read_record, recount
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import Lock, Measured, MeasuredFile, write_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.publish.staging import write_staged
+from rexnet_hub.weights.digest import digest_file
 
 #: Neither in the order of the alphabet nor in that of the folders.
 LABELS = ("tulip", "Bells, blue", "rose", "aster")
@@ -146,6 +148,26 @@ def test_a_record_is_judged_by_the_claim_of_its_own_data_set(garden, zoo, tmp_pa
     assert verdicts() == held
     (index / "index.yml").write_text(INDEX.format(top1=round(100 * right / 12 + 3, 2), **zoo[1]))
     assert verdicts() == {**held, "top1@Garden Blooms/test": "false"}
+
+
+def test_a_run_of_a_folder_is_of_the_entry_that_it_was_added_as(garden, zoo, tmp_path, monkeypatch, capsys):
+    """By its weights, which the lock has: it was run under the folder's name. Of others it is refused."""
+    folder, _ = garden
+    index = tmp_path / "zoo"
+    shutil.copytree(zoo[0], index, ignore=shutil.ignore_patterns("blooms"))
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(index))
+    repo = shutil.copytree(zoo[0] / "blooms", tmp_path / "mine")
+    words = ["evaluate", str(repo), "--data", str(folder), "--dataset", "Garden Blooms", "--split", "test"]
+    assert main([*words, "--record", str(tmp_path)]) == 0
+    asked = ["verify", "blooms", "--record", str(tmp_path / "mine.record.json"), "--json"]
+    assert main(asked) == 2
+    assert "a record of mine says nothing of blooms" in capsys.readouterr().err
+    digest = digest_file(repo / "model.safetensors")
+    lock = Lock(models={"blooms": Measured(safetensors=MeasuredFile.of(digest))})
+    write_lock(lock, index / "lock.json")
+    main(asked)
+    findings = json.loads(capsys.readouterr().out)
+    assert [f["verdict"] for f in findings if f["claim"] == "record"] == ["holds"]
 
 
 def test_a_part_is_asked_for_and_a_sample_says_of_what(garden, zoo, tmp_path):

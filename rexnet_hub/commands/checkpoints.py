@@ -6,8 +6,9 @@ import argparse
 import secrets
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, open_index
@@ -234,7 +235,12 @@ def _check_signature(args: argparse.Namespace, name: str) -> None:
 
 def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
-    records = [*_recount(args.record, names).values()]
+    from rexnet_hub.index import read_lock
+
+    locked = {name: read_lock().of(name).safetensors for name in names}
+    records = [
+        *_recount(args.record, names, {file.sha256: name for name, file in locked.items() if file}).values()
+    ]
     if args.data is not None and args.audit is None:
         from rexnet_hub.evaluation import ready_model
         from rexnet_hub.imagenet.data.dataset import sample_dataset
@@ -248,11 +254,18 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
     return records
 
 
-def _recount(files: Sequence[Path], names: Sequence[str]) -> dict[Path, Record]:
-    """Recount records that must be of these models."""
+def _recount(
+    files: Sequence[Path], names: Sequence[str], by_weights: Mapping[str, str] = MappingProxyType({})
+) -> dict[Path, Record]:
+    """Recount records that must be of these models: a folder's of that which its weights are of."""
+    from dataclasses import replace
+
     from rexnet_hub.imagenet.evidence.record import recount
 
     records = {file: recount(file) for file in files}
+    for file, record in records.items():
+        if record.model not in names:
+            records[file] = replace(record, model=by_weights.get(str(record.weights_sha256), record.model))
     if strangers := [record.model for record in records.values() if record.model not in names]:
         raise UsageError(f"a record of {strangers[0]} says nothing of {', '.join(names)}")
     return records
