@@ -71,8 +71,8 @@ def test_labels_say_the_names_of_the_classes(read):
     ("path", "text", "told"),
     [
         ("names.txt", "one\ntwo\n", "has 2 lines; it needs a name for each of 1000 classes"),
-        ("names.txt", "a\n" * 999 + "\n", "needs a name for each"),
-        ("names.txt", "a\n" * 999 + "\x1b[2J\n", "needs a name for each"),
+        ("names.txt", "a\n" * 999 + "\n", "line 1000"),
+        ("names.txt", "a\n" * 999 + "\x1b[2J\n", "line 1000"),
         ("names.txt", b"\xff" * 9, "cannot be read"),
         ("gone.txt", "", "cannot be read"),
         ("../names.txt", "", "leaves the index's folder"),

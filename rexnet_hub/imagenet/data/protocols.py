@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexnet_hub.identity import StatedFile
-from rexnet_hub.index.entry import IMAGENET_CLASSES
-from rexnet_hub.index.spellings import canonical_dataset, split_key
+from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, split_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
