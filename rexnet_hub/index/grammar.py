@@ -86,11 +86,15 @@ def number_names() -> tuple[str, ...]:
 
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[A-Za-z_][\w.-]*(?:@(?:\"[^\"]*\"|'[^']*'|[\w./-]+))*)"
+    r"\s*(?:(?P<open>\()|(?P<close>\))|(?P<name>[^\W\d][\w.-]*(?:@(?:\"[^\"]*\"|'[^']*'|[\w./-]+))*)"
     r"(?:\s*(?P<operator>[<>=:!~≤≥≠](?:\s*[<>=!~≤≥≠])*)\s*(?:(?P<quoted>\"[^\"]*\"|'[^']*')|(?P<bare>[^\s()]*)))?"
     r"|(?P<other>\S))"
 )
-_QUANTITY = re.compile(r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)\s*([A-Za-z%]*)")
+_QUANTITY = re.compile(
+    r"([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)\s*([A-Za-z%]*)", re.ASCII
+)
+#: What anything takes for a space: a page that a query is copied from has others than a keyboard.
+_SPACE = re.compile(r"[\s\ufeff]")
 _MAX_DEPTH = 50
 OPERATORS = ("<", "<=", ">", ">=", "=", "!=", ":")
 #: What is written for an operator elsewhere, and for a word of this language.
@@ -115,6 +119,7 @@ def parse_tree(text: str, is_known: IsKnown) -> Condition | Group | None:
     Raises:
         UsageError: It is not one; a caret stands under the mistake.
     """
+    text = _SPACE.sub(" ", text)
     parser = _Parser(text, is_known)
     tree = parser.any_of(0) if text.strip() else None
     parser.require_end()

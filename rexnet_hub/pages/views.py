@@ -193,7 +193,10 @@ def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
         own = results.setdefault(place, dict(zip(RESULT_NAMES, place, strict=True)) | {"number": {}})
         if (value := score.value) is not None:
             own["number"].setdefault(query_name(score.metric), plain(value))
-    numbers = ((name, find_number(entry, name, lock)) for name in number_names())
+    own_names = (query_name(label) for label in entry.metadata)
+    numbers = (
+        (name, find_number(entry, name, lock)) for name in dict.fromkeys((*number_names(), *own_names))
+    )
     texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
     return {
         "name": entry.name,

@@ -139,6 +139,35 @@ def test_both_ask_results_alike(page, read):
     assert {query for query, answer in expected.items() if answer == "refused"} >= {*MISTAKEN}
 
 
+OWN_WORDS = """\
+Models:
+- Name: "Stra\u00dfe \u0130x"
+  Metadata: {"Gr\u00f6\u00dfe": 12, "\u00dcnit_x": 7, toString: 3, __proto__: 4, Parameters: 900}
+  Results:
+  - {Task: Image Classification, Dataset: "\u00c9t\u00e9 [x]*", Metrics: {constructor: 4, And: 5, Not: 6}}
+- Name: "\u03a3\u0391\u03a3"
+  Metadata: {"Gr\u00f6\u00dfe": 13.5}
+"""
+OWN_QUERIES = (
+    *("gr\u00f6\u00dfe>12", "\u00dcnit_x=7", "tostring<4", "proto<5", "__proto__<5", "constructor=4"),
+    *("groesse>1", "valueOf>1", "and=5", "not=6 or and>7", "not not=6", "constructor@\u00e9t\u00e9x>3"),
+    *("name:\u03c3\u03b1\u03c2", "name:\u03c3\u03b1?", "name:stra\u00dfe*", "name:strasse*"),
+    *('gr\u00f6\u00dfe>1 dataset:"\u00e9t\u00e9 x"', "params<\u0661\u0660\u0660\u0660", "params<1_000"),
+    *("params<\u00bd", "\u00a0params\u2003<\ufeff1000\x1c", "\x85", "\ufeff", "\u200b"),
+)
+
+
+def test_both_read_words_of_any_script(page, read):
+    """Names, digits and spaces of no keyboard, fields of one's own and words of JavaScript mean one thing."""
+    entries = read(OWN_WORDS).models
+    records, names = [query_record(entry, Lock()) for entry in entries], query_names(entries)
+    expected = {query: in_python(entries, query, Lock()) for query in OWN_QUERIES}
+    assert {query: page.evaluate(ASK, [query, names, records]) for query in OWN_QUERIES} == expected
+    both, first, last = [entry.name for entry in entries], [entries[0].name], [entries[1].name]
+    assert [expected[query] for query in OWN_QUERIES[:6]] == [last, *[first] * 5]
+    assert (expected["\ufeff"], expected["params<1_000"], expected["and=5"]) == (both, "refused", first)
+
+
 def test_both_agree_on_drawn_queries(page):
     """Nor do they differ on 400 random strings of the language's own words."""
     entries, lock, draw = load_index().models, read_lock(), random.Random(7)

@@ -11,7 +11,9 @@ window.RexnetHub = window.RexnetHub || {};
     "": [0, 1], "%": [0, 1], k: [3, 1], m: [6, 1], g: [9, 1], b: [9, 1], t: [12, 1], kb: [3, 1], mb: [6, 1],
     gb: [9, 1], kib: [0, 2 ** 10], mib: [0, 2 ** 20], gib: [0, 2 ** 30],
   };
-  const TOKEN = /\s*(?:(\()|(\))|([A-Za-z_][\w.-]*(?:@(?:"[^"]*"|'[^']*'|[\w.\/-]+))*)|([<>=:!~≤≥≠](?:\s*[<>=!~≤≥≠])*)|(\S))/y;
+  const TOKEN = /\s*(?:(\()|(\))|((?!\p{Nd})[\p{L}\p{N}_][\p{L}\p{N}_.\-]*(?:@(?:"[^"]*"|'[^']*'|[\p{L}\p{N}_.\/\-]+))*)|([<>=:!~≤≥≠](?:\s*[<>=!~≤≥≠])*)|(\S))/uy;
+  const COMPARED = /\s*[<>=:!~≤≥≠]/y;
+  const SPACE = /[\s\u001c-\u001f\u0085]/g;
   const VALUE = /\s*(?:("[^"]*"|'[^']*')|([^\s()]+))/y;
   const QUANTITY = /^([-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30}))(?:[eE]([-+]?\d{1,2}))?\s*([A-Za-z%]*)$/;
   const MAX_DEPTH = 50;
@@ -63,7 +65,8 @@ window.RexnetHub = window.RexnetHub || {};
 
   /* Names come from the page: {aliases: {short: name}, text: [names], number: [names], metrics: [names],
    * result: [names of a result's texts], spellings: {name: {folded: key}}, and of numbers their kinds and units}; `models` are all that are asked. */
-  function parse(text, names, models) {
+  function parse(asked, names, models) {
+    const text = asked.replace(SPACE, " ");
     let place = 0;
     const key = (kind, told) => {
       const folded = fold(told || ""), known = names.spellings[kind];
@@ -107,7 +110,9 @@ window.RexnetHub = window.RexnetHub || {};
       if (!match) return null;
       const [whole, open, close, word, operator] = match;
       const start = place + whole.length - whole.trimStart().length;
-      return { open, close, word, operator, start, end: place + whole.length, lower: (word || "").toLowerCase() };
+      COMPARED.lastIndex = place + whole.length;
+      const lower = COMPARED.test(text) ? "" : (word || "").toLowerCase(); // what is compared is no keyword
+      return { open, close, word, operator, start, end: place + whole.length, lower };
     }
     function anyOf(depth) {
       const parts = [allOf(depth)];
