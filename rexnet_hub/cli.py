@@ -24,6 +24,8 @@ TYPE_CHECKING = False  # As typing's own, without the time that importing it tak
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
+#: Arguments of which an empty one means something, or is refused in words of its own.
+_MAY_BE_EMPTY = ("query", "values", "images")
 _INDEX_HELP = "the index, a file or folder (default: REXNET_HUB_INDEX, else that of this folder or one above)"
 
 
@@ -84,8 +86,9 @@ class _CommandParser(argparse.ArgumentParser):
     """Says what is wrong with a command line without what a terminal would obey; takes no empty option."""
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
-        """Refuse what a script gives whose variable is not set; a path of no letters would be this folder."""
-        if not arg_string.strip() and (action.option_strings or action.type is Path):
+        """Refuse what a script gives whose variable is not set; as a path it would be this folder."""
+        is_command = isinstance(action, argparse._SubParsersAction)  # whose words are looked at one by one
+        if not arg_string.strip() and not is_command and action.dest not in _MAY_BE_EMPTY:
             raise argparse.ArgumentError(action, "is empty; leave it out, or give it a value")
         return super()._get_value(action, arg_string)
 

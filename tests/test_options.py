@@ -203,7 +203,7 @@ def test_an_empty_value_is_misuse(name, capsys):
         assert (stop.value.code, said in capsys.readouterr().err) == (2, True), action.dest
 
 
-@pytest.mark.parametrize("words", ["init", "validate", "update x"])
+@pytest.mark.parametrize("words", ["init", "validate", "update x", "verify", "show", "add"])
 def test_a_path_of_no_letters_is_not_this_folder(words, capsys):
     """An empty word where a file or folder stands is refused: as a path it would be the current folder."""
     with pytest.raises(SystemExit) as stop:
