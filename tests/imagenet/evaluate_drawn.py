@@ -1,24 +1,42 @@
-"""Evaluate two small networks on a folder; a program for tests to start, to kill and to torchrun."""
+"""Evaluate two small networks on a folder; a program for tests to start, to kill and to torchrun.
 
+A last argument says what is amiss with process 1: its weights, its death, or the folder of its images.
+"""
+
+import os
+import signal
 import sys
 import time
 from pathlib import Path
 
 import drawn
 
+from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.prepare import RunOptions
 
 if __name__ == "__main__":
     data_dir, out_dir, pause_seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-    records = evaluate_models(
-        [drawn.small_model("first"), drawn.small_model("second", seed=1)],
-        read_dataset(data_dir, allow_subset=True),
-        options=RunOptions(threads=1),
-        out_dir=out_dir,
-        on_progress=lambda progress: time.sleep(pause_seconds),
-        command="evaluate_drawn",
-    )
+    amiss = sys.argv[4] if len(sys.argv) > 4 and os.environ["RANK"] == "1" else ""
+    if "/" in amiss:
+        data_dir = Path(amiss)
+
+    def report(progress):
+        if amiss == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(pause_seconds)
+
+    try:
+        records = evaluate_models(
+            [drawn.small_model("first"), drawn.small_model("second", seed=2 if amiss == "weights" else 1)],
+            read_dataset(data_dir, allow_subset=True),
+            options=RunOptions(threads=1),
+            out_dir=out_dir,
+            on_progress=report,
+            command="evaluate_drawn",
+        )
+    except RexnetHubError as error:
+        sys.exit(str(error))
     # One write, so that the lines of two processes do not mix.
     sys.stdout.write(" ".join(record.predictions_sha256 for record in records) + "\n")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -234,11 +235,12 @@ def test_a_flipped_bit_of_the_cache_is_refused(data, tmp_path, file, fresh_seed)
             evaluate_models(both(), data, options=QUIET, cache_dir=tmp_path)
 
 
-def start(*command, **options):
+def start(*command, meeting=None, **options):
     """Start a program of ours."""
     env = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(PROGRAM.parent), str(Path.cwd())]),
+        **(meeting or {}),
     }
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -347,6 +349,41 @@ def test_several_processes_give_the_same_bytes(folder, plain, tmp_path, processe
     record = read_record(tmp_path / "first.record.json")
     assert record.machine.processes == processes
     assert record.top1_count == plain[0][0].top1_count
+
+
+def start_two_machines(*arguments):
+    """Start two processes that meet on loopback, each the only one of its machine."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    return [start(PROGRAM, *arguments, meeting={**meeting, "RANK": str(rank)}) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("amiss", ["images", "weights"])
+def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_path, amiss):
+    """A stale copy of the data or other weights on one machine: each process says so, nothing is written."""
+    told = "weights and input of second"
+    if amiss == "images":
+        told, amiss = "images", shutil.copytree(folder, tmp_path / "stale")
+        image = next(file for file in sorted(amiss.rglob("*")) if file.is_file())
+        image.write_bytes(image.read_bytes() + b"\0")
+    processes = start_two_machines(folder, tmp_path / "out", 0, amiss)
+    ends = [process.communicate(timeout=120)[1].decode() for process in processes]
+
+    assert [process.returncode for process in processes] == [1, 1]
+    assert all(f"{told}: process 0 has " in end and "process 1 has " in end for end in ends), ends
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").glob("*"))
+
+
+def test_a_peer_that_died_ends_the_run_in_a_line(folder, tmp_path):
+    """When one process is killed, the others end at once, and say so."""
+    first, second = start_two_machines(folder, tmp_path, 0, "dies")
+    end = first.communicate(timeout=120)[1].decode()
+    second.communicate(timeout=60)
+
+    assert second.returncode == -signal.SIGKILL
+    assert (first.returncode, "another process of this run has ended" in end) == (1, True), end
+    assert "Traceback" not in end
 
 
 def test_records_hold_against_their_predictions(data, tmp_path):

@@ -131,7 +131,8 @@ def prepare_run(
         tile_images=TILE_IMAGES[device.type],
         skip_unreadable=options.skip_unreadable,
     )
-    manifest = ranks.share(read_manifest(data) if ranks.rank == 0 else None)
+    read = read_manifest(data) if ranks.local_rank == 0 else None  # once on each machine, of its own disk
+    manifest = ranks.share(read)
     tensors = tuple(digest_tensors(model.network.state_dict()) for model in models)
     run = Run(
         models=models,
@@ -145,6 +146,7 @@ def prepare_run(
         out_dir=out_dir,
         cache_dir=cache_dir,
     )
+    ranks.require_same({"images": read and read.sha256, **_facts(run)})
     if out_dir is None:
         return run
     unfinished_dir = out_dir / f".unfinished-{run_key(run)}"
@@ -156,17 +158,20 @@ def prepare_run(
     return replace(run, unfinished_dir=unfinished_dir, finished=finished)
 
 
+def _facts(run: Run) -> dict[str, object]:
+    """List, beside the images, what decides the bits of a run."""
+    models = zip(run.models, run.tensors, strict=True)
+    machine = asdict(replace(describe_machine(run), processes=0))
+    return {
+        "models": [model.name for model in run.models],
+        **{f"weights and input of {m.name}": [tensors, asdict(m.preprocessing)] for m, tensors in models},
+        **machine,
+    }
+
+
 def run_key(run: Run) -> str:
     """Make the key of what decides the bits: only a run of the same key may go on with another's tiles."""
-    machine = replace(describe_machine(run), device_name="", processes=0)
-    parts = [
-        run.manifest.sha256,
-        [
-            [m.name, tensors, asdict(m.preprocessing)]
-            for m, tensors in zip(run.models, run.tensors, strict=True)
-        ],
-        asdict(machine),
-    ]
+    parts = [run.manifest.sha256, _facts(run)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 

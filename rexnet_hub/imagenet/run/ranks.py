@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from rexnet_hub.errors import EvaluationError
 
 #: How long a process waits for another: machines differ, and the first may have to fill a cache.
 PATIENCE = timedelta(days=1)
@@ -47,12 +49,38 @@ class Ranks:
         dist.gather_object(value, box)
         return box or []
 
+    def require_same(self, facts: Mapping[str, object]) -> None:
+        """Refuse a run whose processes differ, in every process alike.
+
+        Args:
+            facts: What each part of a number is measured on and with; None where this process does not know.
+
+        Raises:
+            EvaluationError: Two processes differ in one; all differences are listed.
+        """
+        if self.world == 1:
+            return
+        everybodys: list[Any] = [None] * self.world
+        dist.all_gather_object(everybodys, dict(facts))
+        first, wrong = everybodys[0], []
+        for rank, others in enumerate(everybodys):
+            for what, value in others.items():
+                if value is not None and value != first[what]:
+                    wrong.append(f"{what}: process 0 has {first[what]}, process {rank} has {value}")
+        if wrong:
+            raise EvaluationError(
+                "\n".join(["the processes of this run would count different things", *wrong])
+            )
+
 
 @contextmanager
 def join_ranks() -> Iterator[Ranks]:
     """Join the processes of `torchrun`: gloo on CPUs, and NCCL beside it on GPUs.
 
     A group that the caller has made is used and left as it is.
+
+    Raises:
+        EvaluationError: Another process of the run is gone.
     """
     launched = "TORCHELASTIC_RUN_ID" in os.environ or ("RANK" in os.environ and "WORLD_SIZE" in os.environ)
     mine = launched and dist.is_available() and not dist.is_initialized()
@@ -67,6 +95,11 @@ def join_ranks() -> Iterator[Ranks]:
             local_rank=int(os.environ.get("LOCAL_RANK", 0)),
             local_world=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
         )
+    except RuntimeError as error:
+        if not mine or "gloo" not in str(error):
+            raise
+        problem = "another process of this run has ended; its own lines say why"
+        raise EvaluationError(f"{problem}. Start all again with the same --record to go on") from error
     finally:
         if mine:
             dist.destroy_process_group()
