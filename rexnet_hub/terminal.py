@@ -140,8 +140,8 @@ def terminal_columns() -> int:
 
 
 def has_terminal() -> bool:
-    """Return whether what is printed has a width: a terminal's, or the one that COLUMNS says."""
-    return os.environ.get("COLUMNS", "").isdecimal() or (sys.stdout is not None and sys.stdout.isatty())
+    """Return whether what is printed goes to a terminal: programs leave COLUMNS to those that they start."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def paint(text: str, *, stream: TextIO | None = None) -> str:

@@ -384,9 +384,10 @@ def test_show_is_no_wider_than_the_terminal(run, monkeypatch, columns):
 def test_list_is_no_wider_than_the_terminal(run, own_index, monkeypatch):
     """Columns that are empty or least asked for go first, which is said; what is asked for stays."""
     monkeypatch.setenv("REXNET_HUB_INDEX", str(own_index))
-    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setenv("COLUMNS", "50")  # as whatever started us may leave it
     widest = run("list")[1]
     assert "file bytes" in widest
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for columns in (50, 80, 100):
         monkeypatch.setenv("COLUMNS", str(columns))
         code, out, err = run("list")

@@ -14,7 +14,6 @@ from rexnet_hub.identity import WHOLE_DIGITS, StatedFile, stated_file
 from rexnet_hub.imagenet.data.classes import digest_labels, entry_labels
 from rexnet_hub.imagenet.data.dataset import list_problems
 from rexnet_hub.imagenet.evidence.record import Record
-from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
@@ -276,6 +275,8 @@ def record_facts(evidence: Evidence, record: Record) -> Iterator[tuple[str, tupl
         if None not in (counted.labels_sha256, labels):
             yield "labels_sha256", (counted.labels_sha256, labels)
     if evidence.repo is not None:
+        from rexnet_hub.imagenet.run.runner import digest_tensors  # it imports torch
+
         yield "tensors_sha256", (record.tensors_sha256, digest_tensors(read_tensors(evidence.repo.weights)))
 
 
