@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a test process for eac
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started us with & has it ignored
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
+os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
 
 LOOPBACK = ("127.", "::1", "localhost")
 NUMBERS = itertools.count()
@@ -54,6 +55,15 @@ def _own_cache(monkeypatch, tmp_path_factory):
     yield
     for place in (folder, state):
         shutil.rmtree(place, ignore_errors=True)  # thousands of tests would keep gigabytes
+
+
+@pytest.fixture
+def seen_by_others(tmp_path):
+    """A folder that a user who is not root may look into."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if len(folder.parts) > 2:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    return tmp_path
 
 
 @pytest.fixture

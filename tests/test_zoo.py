@@ -124,10 +124,8 @@ def as_another(act):
         return stream.read()
 
 
-def test_a_folder_that_nobody_may_look_into_hides_no_index_above(zoo, monkeypatch):
+def test_a_folder_that_nobody_may_look_into_hides_no_index_above(zoo, seen_by_others):
     """The search goes past it; an index that may not be read is named by its own path."""
-    for folder in (zoo, *zoo.parents[:3]):
-        folder.chmod(0o755)
     (zoo / "shut" / "below").mkdir(parents=True)
     (zoo / "shut").chmod(0)
     assert as_another(lambda: find_index_above(zoo / "shut" / "below")) == str(zoo / "model_index")
@@ -139,10 +137,8 @@ def test_a_folder_that_nobody_may_look_into_hides_no_index_above(zoo, monkeypatc
         (zoo / folder).chmod(0o755)
 
 
-def test_a_read_only_index_is_not_written(zoo):
+def test_a_read_only_index_is_not_written(zoo, seen_by_others):
     """A file that is marked so stays, though its folder would let it be replaced; so does the lock."""
-    for folder in (zoo, *zoo.parents[:3]):
-        folder.chmod(0o755)
     (zoo / "model_index").chmod(0o777)
     (zoo / "model_index" / "models.yml").chmod(0o444)
     with chosen_index(zoo):
