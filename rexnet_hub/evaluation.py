@@ -110,7 +110,7 @@ def audit_record(file: Path, data: Path, *, repo: Path | None, size: int, seed: 
         file: The record, its predictions beside it.
         data: The images that it is of.
         repo: The folder of the model; without it, the model is loaded by its name.
-        size: How many are drawn, evenly over the classes.
+        size: How many are drawn, of each class its share.
         seed: Of the drawing; whoever kept the run must not have known it.
 
     Returns:

@@ -34,7 +34,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--labels", type=Path, metavar="FILE", help="to be held to the official ones")
     add("--class-ids", type=Path, metavar="FILE", help="the synset of each id, where the labels are ids")
     add("--record", type=Path, metavar="DIR", help="keep records and predictions there")
-    add("--sample", type=int, metavar="N", help="only N images, drawn evenly over the classes")
+    add("--sample", type=int, metavar="N", help="only N images, of each class its share")
     add("--seed", type=int, metavar="N", help="of the sample (default: 0)")
     add("--subset", action="store_true", help="let a part of the validation set do, and say so")
     add("--pixel-cache", type=Path, metavar="DIR", help="keep decoded pixels for the next run")

@@ -236,7 +236,7 @@ def list_problems(problems: Sequence[str]) -> str:
 
 
 def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:
-    """Draw a sample with as many images of each class as can be.
+    """Draw a sample in which each class has its share, so that it is as right as the whole set is.
 
     Only names decide, so it is the same on every machine and in every layout; a larger sample with
     the same seed contains the smaller.
@@ -247,18 +247,20 @@ def sample_dataset(data: Dataset, size: int, *, seed: int = 0) -> Dataset:
     if not 1 <= size <= len(data.images):
         raise UsageError(f"a sample of {size:,} images cannot be drawn from {len(data.images):,}")
 
-    def draw_order(text: str) -> str:
-        return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
+    def draw(text: str) -> float:
+        return int(hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()[:13], 16) / 16**13
 
     by_class: dict[int, list[LabelledImage]] = {}
-    for image in sorted(data.images, key=lambda image: draw_order(image.name)):
+    for image in sorted(data.images, key=lambda image: draw(image.name)):
         by_class.setdefault(image.label, []).append(image)
-    # Round by round, each class gives its next image; within a round the classes are in drawn order.
-    rounds = [
-        (turn, draw_order(str(label)), image) for label, c in by_class.items() for turn, image in enumerate(c)
+    # Each class gives its images at even steps, of which it has as many as images, from a drawn start.
+    places = [
+        ((turn + draw(str(label))) / len(own), image)
+        for label, own in by_class.items()
+        for turn, image in enumerate(own)
     ]
-    chosen = sorted(rounds, key=lambda r: (r[0], r[1]))[:size]
-    images = tuple(sorted((image for _, _, image in chosen), key=lambda image: image.name))
+    chosen = sorted(places, key=lambda place: place[0])[:size]
+    images = tuple(sorted((image for _, image in chosen), key=lambda image: image.name))
     sample = Sample(size=size, seed=seed, drawn_from=len(data.images), of_whole=data.is_complete)
     sizes = [known for image in data.images if (known := _find_size(image)) is not None]
     tar_bytes = find_tar_size(sizes) if len(sizes) == len(data.images) else None

@@ -110,7 +110,7 @@ def judge_sample(
 def exact_interval(right: int, images: int, *, of: int, level: float = LEVEL) -> Interval:
     """Compute the exact interval of an accuracy on a finite set, by the hypergeometric distribution.
 
-    A sample with as many of each class errs less than it allows for.
+    A sample with its share of each class errs less than it allows for.
 
     Args:
         of: The images of the set; where all of them were counted, both ends are the accuracy.
