@@ -23,7 +23,7 @@ from rexnet_hub.imagenet.run.runner import ModelUnderTest
 from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.lock import MeasuredEvaluation, find_evidence_dir
 from rexnet_hub.index.scores import list_scores
-from rexnet_hub.index.spellings import IMAGENET_CLASSES, find_class_problem, is_same_place
+from rexnet_hub.index.spellings import IMAGENET_CLASSES, find_class_problem, is_same_place, place_name
 from rexnet_hub.layout import PREDICTIONS_SUFFIX
 from rexnet_hub.locate import find_repo, name_of
 from rexnet_hub.repo.folder import read_repo
@@ -173,11 +173,13 @@ def enter_records(entry: Entry, measured: Measured, files: Sequence[Path], *, re
     Raises:
         RecordError: A record does not agree with its predictions, or is not of this model's weights, classes
             and input, or is no accuracy; nothing was written.
+        UsageError: Two are of one data set and split.
     """
     there = None if repo is None else read_repo(repo)
     evidence = Evidence(entry=entry, checkpoint=None, repo=there, measured=measured, records=())
-    for file, record in [(file, recount(file)) for file in files]:
-        require_run_of(evidence, record)
+    kept: list[tuple[MeasuredEvaluation, list[bytes]]] = []
+    for file in files:
+        require_run_of(evidence, record := recount(file))
         data = [read_file(each) for each in (file, predictions_of(file))]
         run = MeasuredEvaluation(
             record_sha256=hashlib.sha256(data[0]).hexdigest(),
@@ -187,7 +189,12 @@ def enter_records(entry: Entry, measured: Measured, files: Sequence[Path], *, re
             top1_count=record.top1_count,
             top5_count=record.top5_count,
         )
-        folder = find_evidence_dir()
+        if any(is_same_place(other.place, run.place) for other, _ in kept):
+            place = place_name(*run.place)
+            raise UsageError(f"{file}: is a second run of {entry.name} on {place}; name one")
+        kept.append((run, data))
+    folder = find_evidence_dir()
+    for run, data in kept:
         with file_problems(folder, "cannot be written"):
             folder.mkdir(exist_ok=True)
         for name, content in zip(run.file_names, data, strict=True):

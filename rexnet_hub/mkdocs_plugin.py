@@ -34,7 +34,7 @@ def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
     index, lock = load_index(), read_lock()
     for problem in index.errors:
         log.warning("%s", printable(str(problem)))
-    require_counted(lock)
+    require_counted(lock, index.models)
     return render_site(index.models, lock) | {
         "reference/command-line.md": render_command_line(build_parser()),
         "decisions/index.md": render_decisions(decisions),

@@ -257,7 +257,7 @@ def run_validate(args: argparse.Namespace) -> int:
     if any(measured.evaluations for measured in lock.models.values()):
         from rexnet_hub.imagenet.evidence.record import require_counted
 
-        require_counted(lock)
+        require_counted(lock, index.models)
     return 1 if errors or (args.strict and problems) or not (index.models or parts) else 0
 
 

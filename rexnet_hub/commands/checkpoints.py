@@ -405,7 +405,7 @@ def run_lock(args: argparse.Namespace) -> int:
         of = f"{count} model{'s' * (count != 1)} with {', '.join(sides)}"
         said = f"{len(wrong)} disagree" if wrong else "all agrees"
         show(f"{find_lock()}: compared of {of}: {said}", stream=sys.stderr)
-        require_counted(read_lock())
+        require_counted(read_lock(), index.models)
         return 1 if wrong else 0
     require_own_index()
     measurable = [entry for entry in entries if entry.name not in unmeasured]

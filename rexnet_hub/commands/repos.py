@@ -29,7 +29,7 @@ def run_card(args: argparse.Namespace) -> int:
     from rexnet_hub.whole_files import write_whole
 
     index = open_index()
-    require_counted(lock := read_lock())
+    require_counted(lock := read_lock(), index.models)
     entry, folder = find_model(index, args.name), find_folder(index, args.name)
     if folder and entry.is_in_repo:
         card = folder / CARD_FILE

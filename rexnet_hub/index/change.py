@@ -12,7 +12,7 @@ from typing import Any
 
 from rexnet_hub.errors import UsageError, file_problems
 from rexnet_hub.index.entry import drafted
-from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index
+from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index, sweep_evidence
 from rexnet_hub.index.problems import Problem
 from rexnet_hub.index.reading.read import Index, load_index
 from rexnet_hub.index.reading.source import YamlSource
@@ -62,7 +62,8 @@ def change_index(
 
     Args:
         change: Makes the edits, given the index as it is.
-        record: Returns what the lock is to hold, given the index as it will be and the lock as it is.
+        record: Returns what the lock is to hold, given the index as it will be and the lock as it is;
+            evidence that it states no more is removed.
         paths, root: As of `load_index`.
         fixing: Whether the edits are fixes of problems: then more may be found in what is read only now.
 
@@ -81,9 +82,12 @@ def change_index(
             after = load_index(paths, root=root, count_all=fixing)
         if not fixing:
             _refuse_new_errors(draft.index, after)
-        if record is not None:
-            draft.write(find_lock(), render_lock(record(after, read_lock())).encode())
+        lock = record(after, read_lock()) if record else None
+        if lock is not None:
+            draft.write(find_lock(), render_lock(lock).encode())
         replace_files({file: both for file, both in draft.files.items() if both[0] != both[1]})
+        if lock is not None:
+            sweep_evidence(lock)
     return after
 
 

@@ -166,13 +166,13 @@ class MeasuredEvaluation:
             facts = parse_json(data)
             place = facts.get("benchmark") or {"dataset": "ImageNet", "split": "validation"}
             names = ("images", "top1_count", "top5_count")
-            same = all(facts.get(name) == getattr(self, name) for name in names)
+            own = {"model": model} | {name: getattr(self, name) for name in names}
+            same = all(facts.get(name) == value for name, value in own.items())
             same = same and is_same_place(self.place, (place.get("dataset"), place.get("split")))
         except (ValueError, AttributeError, TypeError):
             same = False
-        if hashlib.sha256(data).hexdigest() != self.record_sha256 or facts.get("model") != model or not same:
-            return f"is not what {record} states"
-        return None
+        is_it = same and hashlib.sha256(data).hexdigest() == self.record_sha256
+        return None if is_it else f"is not what {record} states"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,13 +354,22 @@ def update_lock(change: Callable[[Lock], Lock]) -> Path:
     with locked(file.resolve()):
         lock = change(read_lock())
         write_lock(lock, file)
-        runs = (run for measured in lock.models.values() for run in measured.evaluations)
-        stated = {name for run in runs for name in run.file_names}
-        for each in find_evidence_dir().glob("*"):
-            if is_evidence(each.name) and each.name not in stated:
-                with file_problems(each, "cannot be removed"):
-                    each.unlink()
+        sweep_evidence(lock)
     return file
+
+
+def sweep_evidence(lock: Lock) -> None:
+    """Remove the records and predictions beside the zoo's own lock that it states no more.
+
+    Raises:
+        FileProblem: One cannot be removed.
+    """
+    runs = (run for measured in lock.models.values() for run in measured.evaluations)
+    stated = {name for run in runs for name in run.file_names}
+    for each in find_evidence_dir().glob("*"):
+        if is_evidence(each.name) and each.name not in stated:
+            with file_problems(each, "cannot be removed"):
+                each.unlink()
 
 
 def write_lock(lock: Lock, path: Path | str) -> None:

@@ -153,6 +153,67 @@ def test_a_later_run_takes_the_place_of_the_earlier(trained, zoo, run_of):
     assert sorted(file.name for file in (zoo / "evidence").iterdir()) == sorted(run.file_names)
 
 
+def test_several_records_enter_all_or_none(trained, zoo, run_of, capsys, tmp_path):
+    """A second run on one data set, or one of other weights, leaves lock and evidence as they were."""
+    first = shutil.copytree(run_of().parent, tmp_path / "first") / "small.record.json"
+    words = ["lock", "small", "--repo", str(trained[2]), "--record", str(first), "--record"]
+    assert main([*words, str(run_of(right=149))]) == 2
+    assert "is a second run of small on Oxford-IIIT Pets/test" in capsys.readouterr().err
+    assert main([*words, str(run_of(weights_sha256=64 * "c"))]) == 1
+    assert not (zoo / "lock.json").exists()
+    assert not (zoo / "evidence").exists()
+
+
+@pytest.mark.parametrize("how", ["remove", "update"])
+def test_evidence_goes_with_what_it_is_of(how, trained, zoo, run_of, tmp_path):
+    """A model that is removed, or has other weights, leaves none of its evidence."""
+    assert lock(run_of(), trained) == 0
+    state = {name: tensor + 1 for name, tensor in torch.load(trained[1]).items()}
+    torch.save(state, tmp_path / "other.pth")
+    words = {"remove": [], "update": [str(tmp_path / "other.pth")]}
+    assert main([how, "small", *words[how]]) == 0
+    assert not read_lock().of("small").evaluations
+    assert not [*(zoo / "evidence").iterdir()]
+
+
+def test_a_run_with_an_input_of_before_is_an_error(trained, zoo, run_of, capsys):
+    """Once the entry has another input, or the lock other weights, who shows or checks a number says so."""
+    assert lock(run_of(), trained) == 0
+    assert main(["edit", "small", "Image Size=256"]) == 0
+    for name in ("card", "validate", "check"):
+        capsys.readouterr()
+        assert main(READERS[name]) == 1, name
+        assert "is a run with input_px 224, now it is 256; take it out, or" in capsys.readouterr().err
+    with pytest.raises(RecordError, match="now it is 256"):
+        render_pages({})
+    assert main(["edit", "small", "Image Size=224"]) == 0
+    assert main(READERS["check"]) == 0
+    text, weights = (zoo / "lock.json").read_text(), read_lock().of("small").safetensors
+    (zoo / "lock.json").write_text(text.replace(weights.sha256, 64 * "d"))
+    capsys.readouterr()
+    assert main(READERS["check"]) == 1
+    assert "is a run with weights_sha256" in capsys.readouterr().err
+
+
+#: What lies in a record's place, under its own digest.
+NO_RECORDS = {"text": b"xx", "list": b"[]", "null": b"null", "nan": b'{"images": NaN}', "deep": 99_999 * b"["}
+
+
+@pytest.mark.parametrize("kind", NO_RECORDS)
+def test_what_is_no_record_is_said(kind, trained, zoo, run_of, capsys):
+    """Its place is named, without a traceback."""
+    assert lock(run_of(), trained) == 0
+    (run,) = read_lock().of("small").evaluations
+    other = replace(run, record_sha256=hashlib.sha256(NO_RECORDS[kind]).hexdigest())
+    for old, new in zip(run.file_names, other.file_names, strict=True):
+        (zoo / "evidence" / old).rename(zoo / "evidence" / new)
+    (zoo / "evidence" / other.file_names[0]).write_bytes(NO_RECORDS[kind])
+    text = (zoo / "lock.json").read_text()
+    (zoo / "lock.json").write_text(text.replace(run.record_sha256, other.record_sha256))
+    assert main(["list"]) == 1
+    assert f"is not what {zoo / 'evidence' / other.file_names[0]} states" in capsys.readouterr().err
+
+
 OTHER_INPUT: dict[str, Any] = {"crop_fraction": 1.0, "interpolation": "nearest", "input_px": 288}
 #: What a run must not be, and what is said of it.
 UNFIT: dict[str, Any] = {
@@ -231,7 +292,7 @@ def test_evidence_travels_with_the_repo(trained, zoo, run_of, hub, keys, tmp_pat
     assert again.word == "was there"
 
 
-@pytest.mark.parametrize("kind", ["a byte", "a count", "gone"])
+@pytest.mark.parametrize("kind", ["a byte", "a count", "gone", "all gone", "another run"])
 def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_path, capsys):
     """By `verify`, by the witness, and by a publication, which forbids it."""
     assert lock(run_of(), trained) == 0
@@ -245,12 +306,21 @@ def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_pat
         predictions.write_bytes(data)
     elif kind == "a count":
         record.write_text(record.read_text().replace('"top1_count": 150', '"top1_count": 151'))
+    elif kind == "another run":  # which agrees with itself
+        other = run_of(right=199)
+        shutil.copy(other, record)
+        shutil.copy(other.with_name("small.predictions"), predictions)
     else:
         predictions.unlink()
+        if kind == "all gone":
+            record.unlink()
     findings = verify_model(entry, repo=folder, measured=read_lock().of("small"))
-    assert {"evaluation", "files"} <= {f.claim for f in findings if f.verdict == "false"}
+    said = {"files"} if kind == "all gone" else {"evaluation", "files"}  # else counted beside the lock
+    assert said <= {f.claim for f in findings if f.verdict == "false"}
     assert witness.main([str(folder)]) == 1
-    assert re.search(f"{record.stem[:20]}.*(digest|count|missing|cannot be read)", capsys.readouterr().out)
+    assert re.search(
+        f"{record.stem[:20]}.*(digest|count|stated|missing|cannot be read)", capsys.readouterr().out
+    )
     (outcome,) = publish_all([str(folder)], tmp_path / "out", apply=True)
     assert outcome.word in ("must not", "error")
     assert not (tmp_path / "out").exists()

@@ -205,7 +205,7 @@ def test_a_parquet_row_without_an_image_is_named(tmp_path, images):
 
 
 def test_a_sample_has_its_share_of_each_class(fresh_seed):
-    """However a sample is sized, one share holds for all classes: none gives an image more or less than that."""
+    """However a sample is sized, one share holds for all classes, to an image."""
     random_ = random.Random(fresh_seed)
     counts = {label: random_.randint(1, 50) for label in random_.sample(range(1000), 40)}
     whole = Dataset(root=None, layout="folders", images=tuple(sorted(many(counts), key=lambda i: i.name)))

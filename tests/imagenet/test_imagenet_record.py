@@ -184,6 +184,14 @@ def test_predictions_that_are_cut_short_are_refused(files, cut):
         check_record(*files)
 
 
+def test_predictions_without_an_end_are_refused(files):
+    """However long a predictions file is, no more is read of it than any can have."""
+    with files[1].open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(RecordError, match="is damaged or cut short"):
+        check_record(*files)
+
+
 def test_any_flipped_bit_of_the_predictions_is_found(files, fresh_seed):
     """No bit of a predictions file can change unseen."""
     data, random_ = files[1].read_bytes(), random.Random(fresh_seed)

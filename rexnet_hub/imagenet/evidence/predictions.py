@@ -11,9 +11,8 @@ from typing import Annotated
 
 import numpy as np
 
-from rexnet_hub.errors import RecordError
+from rexnet_hub.errors import RecordError, file_problems
 from rexnet_hub.imagenet.data.classes import NO_CLASS, OF_BEFORE, Benchmark
-from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.imagenet.data.validation import right_classes
 from rexnet_hub.records import Rule, Sha256, parse_record
 
@@ -24,6 +23,8 @@ UNREADABLE = NO_CLASS
 _FORMAT = "rexnet-hub predictions 1"
 _DIGEST_BYTES = 32
 _MAX_HEAD_BYTES = 4096
+_MAX_IMAGES = 1 << 24
+_MAX_BYTES = _MAX_HEAD_BYTES + _MAX_IMAGES * (1 + TOP) * 2 + _DIGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class PredictionsHead:
     model: str
     tensors_sha256: Sha256
     manifest_sha256: Sha256
-    images: Annotated[int, Rule(range(1, 1 << 31).__contains__, "a number of images")]
+    images: Annotated[int, Rule(range(1, _MAX_IMAGES + 1).__contains__, "a number of images")]
     benchmark: Benchmark = OF_BEFORE
 
 
@@ -91,7 +92,8 @@ def read_predictions(file: Path) -> Predictions:
         RecordError: It is damaged, cut short or of another kind.
         FileProblem: It cannot be read.
     """
-    data = read_file(file)
+    with file_problems(file, "cannot be read"), file.open("rb") as stream:
+        data = stream.read(_MAX_BYTES + 1)
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     line, newline, values = body.partition(b"\n")
     if not newline or len(line) > _MAX_HEAD_BYTES or _FORMAT.encode() not in line:

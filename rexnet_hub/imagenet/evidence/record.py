@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from rexnet_hub.errors import RecordError, UsageError
 from rexnet_hub.imagenet.data.classes import OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
-from rexnet_hub.index import Measured, Preprocessing
+from rexnet_hub.index import Entry, Measured, Preprocessing
 from rexnet_hub.index.lock import Lock, MeasuredEvaluation, find_evidence_dir, find_lock
 from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
 from rexnet_hub.records import Count, Sha256, Text, parse_record
@@ -227,16 +227,38 @@ def recount_locked(
             yield run, error
 
 
-def require_counted(lock: Lock) -> None:
+def require_counted(lock: Lock, entries: Iterable[Entry]) -> None:
     """Recount every accuracy that the zoo's own lock states.
 
+    Args:
+        entries: The models as they are now.
+
     Raises:
-        RecordError: A record does not agree with its predictions; all that do not are named.
+        RecordError: A record does not agree with its predictions, or is of other weights or another input
+            than the model has now; all that are wrong are named.
     """
-    folder = find_evidence_dir()
-    runs = (run for item in lock.models.items() for run in recount_locked(*item, folder))
-    if wrong := [str(found) for _, found in runs if isinstance(found, RecordError)]:
+    folder, now, wrong = find_evidence_dir(), {entry.name: entry for entry in entries}, list[str]()
+    for name, measured in lock.models.items():
+        for run, found in recount_locked(name, measured, folder):
+            if isinstance(found, RecordError):
+                wrong.append(str(found))
+            elif problem := _find_other(found, now.get(name), measured):
+                advice = "take it out, or enter a new run with rexnet-hub lock NAME --record FILE"
+                wrong.append(str(RecordError(folder / run.file_names[0], f"{problem}; {advice}")))
+    if wrong:
         raise RecordError(find_lock(), "\n".join(["states what was not counted:", *wrong]))
+
+
+def _find_other(record: Record, entry: Entry | None, measured: Measured) -> str:
+    """Return what a run in the lock was of that the model is no more, in words; empty if all is as it was."""
+    pairs = {}
+    if measured.safetensors is not None:
+        pairs["weights_sha256"] = (record.weights_sha256, measured.safetensors.sha256)
+    if entry is not None and not entry.unstated_input:
+        stated, own = asdict(record.preprocessing), asdict(entry.preprocessing)
+        pairs |= {name: (value, own[name]) for name, value in stated.items()}
+    wrong = (f"{name} {one}, now it is {own}" for name, (one, own) in pairs.items() if one != own)
+    return list_problems([f"is a run with {each}" for each in wrong])
 
 
 def check_record(record_file: Path, predictions_file: Path) -> Record:
