@@ -17,7 +17,7 @@ from typing import Any
 
 from rexnet_hub.addresses import HubFile, redact_url
 from rexnet_hub.contents import Contents, read_contents
-from rexnet_hub.edit import as_percent
+from rexnet_hub.edit import as_percent, verbatim_number
 from rexnet_hub.errors import FileProblem, UsageError, file_problems, refuse_unused
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
@@ -87,12 +87,14 @@ class Added:
     Attributes:
         was_there: Whether the very same checkpoint had this name already.
         not_carried: What the training log says beside, and the entry does not.
+        unknown_bases: What the repo says that its weights were made from, and others cannot find by that.
     """
 
     location: Location
     architecture: str
     was_there: bool
     not_carried: tuple[str, ...] = ()
+    unknown_bases: tuple[str, ...] = ()
 
 
 def add_entry(
@@ -168,6 +170,7 @@ def add_entry(
         architecture=contents.network.architecture,
         was_there=bool(there),
         not_carried=tuple(list_not_carried(log)),
+        unknown_bases=() if new.fine_tuned_from else tuple(_bases(repo, index)[False]),
     )
 
 
@@ -297,6 +300,7 @@ def _entry(
         {label: v for (o, label), v in said.items() if o == owner} for owner in ("model", "metadata")
     )
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
+    stated["crop_pct"] = new.crop_pct and verbatim_number(new.crop_pct)
     stated["training_data"] = list(new.training_data)
     metadata: dict[str, Any] = {
         "ID": contents.network.architecture,
@@ -313,8 +317,10 @@ def _entry(
     shared = collection.metadata
     problems = []
     if absent := [label for label in labels if label not in metadata and key_name(label) not in shared]:
+        options = {METADATA_LABELS[field]: f" (--{field.replace('_', '-')})" for field in stated}
+        missing = ", ".join(label + options.get(label, "") for label in absent)
         problems.append(
-            f"{', '.join(absent)} not stated: by no option, no training log (args.yaml), nor the Metadata of "
+            f"{missing} not stated: by no option, no training log (args.yaml), nor the Metadata of "
             f"the collection {new.collection}"
         )
     input_px = metadata.get(METADATA_LABELS["image_size"], collection.value("image_size"))
@@ -329,8 +335,8 @@ def _entry(
         raise UsageError(f"{new.name}: {'; '.join(problems)}")
     model: dict[str, Any] = {"Name": new.name, "In Collection": new.collection, "Metadata": metadata}
     texts: dict[str, Any] = {"Title": new.title, "License": new.license, "Code": new.code}
-    bases = beside.pop("Base Model", ())
-    known = [base for base in ([bases] if isinstance(bases, str) else bases) if _is_known(base, index)]
+    beside.pop("Base Model", None)
+    known = _bases(repo, index)[True]
     texts["Fine-tuned From"] = new.fine_tuned_from or (known[0] if len(known) == 1 else known)
     model |= beside | {label: text for label, text in texts.items() if text}
     model["Weights"] = new.weights_url or checkpoint.resolve().as_uri()
@@ -359,9 +365,12 @@ def _model_args(repo: Repo | None, contents: Contents) -> dict[str, Any]:
     return args | ({"in_chans": contents.in_chans} if contents.in_chans != 3 else {})
 
 
-def _is_known(base: Any, index: Index) -> bool:
-    """Return whether others can find what weights were trained from."""
-    return is_repo_id(str(base)) or index.get(base) is not None
+def _bases(repo: Repo | None, index: Index) -> dict[bool, list[str]]:
+    """Return what a repo says that its weights were made from, by whether others can find it."""
+    said = card_of(repo.receipt).get(("model", "Base Model"), ()) if repo else ()
+    bases = [said] if isinstance(said, str) else said
+    known = {base: is_repo_id(base) or index.get(base) is not None for base in map(str, bases)}
+    return {is_known: [base for base in known if known[base] == is_known] for is_known in (True, False)}
 
 
 def _is_on(result: Any, dataset: str) -> bool:

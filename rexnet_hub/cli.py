@@ -103,8 +103,12 @@ class _HelpFormatter(argparse.HelpFormatter):
         super().__init__(prog, width=width or max(terminal_columns() - 2, 20))
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        fill = super()._fill_text
-        return "\n\n".join(fill(part, width, indent) for part in text.split("\n\n"))
+        import textwrap
+
+        lay = textwrap.TextWrapper(
+            width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        )
+        return "\n\n".join(lay.fill(" ".join(part.split())) for part in text.split("\n\n"))
 
 
 def build_parser(names: Iterable[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:

@@ -176,10 +176,10 @@ def _parse(row: Field | None, label: str | int, text: str) -> Any:
             value = yaml.load(text if text[:1] in ("[", "{") else f"[{text}]", Loader=loader)
         except (yaml.YAMLError, ValueError) as error:
             raise UsageError(f"{label}: {text!r} is no list: {str(error).splitlines()[0]}") from None
-        return [_number(item) for item in value] if kind == "numbers" else value
+        return [verbatim_number(item) for item in value] if kind == "numbers" else value
     if kind == "percent":
         return as_percent(str(label), text)
-    return _number(text) if kind in (*_NUMBERS, "any") else text
+    return verbatim_number(text) if kind in (*_NUMBERS, "any") else text
 
 
 def as_percent(label: str, text: str) -> str:
@@ -192,6 +192,6 @@ def as_percent(label: str, text: str) -> str:
     return f"{text.removesuffix('%')}%"
 
 
-def _number(text: str) -> str:
+def verbatim_number(text: str) -> str:
     """Return a number so that it is written as it stands."""
     return Verbatim(text) if resolve(text) in ("int", "float") else text

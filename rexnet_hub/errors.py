@@ -89,7 +89,8 @@ class UnknownModelError(RexnetHubError):
 
     def __init__(self, name: str, known: Sequence[str], *, kind: str = "model", hint: str = "") -> None:
         self.name, self.known = name, tuple(known)
-        super().__init__(f"no {kind} is named {name!r}. {suggest(name, known)} {hint}".rstrip())
+        there = ", and there is no such folder" if kind == "model" and "/" in name else ""
+        super().__init__(f"no {kind} is named {name!r}{there}. {suggest(name, known)} {hint}".rstrip())
 
 
 class NetworkError(RexnetHubError):

@@ -19,6 +19,7 @@ from closeness import assert_same_numbers
 
 from rexnet_hub.add import NewModel, add_entry, update_entry
 from rexnet_hub.auto import AutoModel, create_model
+from rexnet_hub.cli import main
 from rexnet_hub.errors import (
     CheckpointError,
     FileProblem,
@@ -100,6 +101,7 @@ def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     )
     text = (index_dir / "small.yml").read_text()
     assert added.architecture == "rexnet_100"
+    assert "    Crop Pct: 0.875\n" in text  # a number, as the collection's
     at = text.index("- Name: new")
     assert text[:at] == INDEX  # the comment of the last model stays with it
     assert text[at:].endswith("60%\n    Split: test\n")
@@ -154,7 +156,8 @@ def test_what_is_not_said_is_named(index_dir, trained):
     """Input settings that nobody states are listed, not guessed."""
     with pytest.raises(
         UsageError,
-        match=r"Image Size, Crop Pct, Interpolation not stated.* give --license; the collection's is MIT",
+        match=r"Image Size \(--image-size\), Crop Pct \(--crop-pct\), Interpolation \(--interpolation\) not "
+        "stated.* give --license; the collection's is MIT",
     ):
         add_entry(trained / "one.pth", NewModel(name="new", collection="Small", architecture="rexnet_100"))
     assert (index_dir / "small.yml").read_text() == INDEX
@@ -422,6 +425,19 @@ def test_a_folder_that_was_saved_brings_its_own(index_dir, publishes, tmp_path):
     assert entry.extra["base_model"].value == ("first",)
     assert find_repo_config(repo).label_names == tuple(names)
     assert AutoModel.from_pretrained(repo).in_chans == 1
+
+
+def test_an_origin_that_others_cannot_find_is_named(index_dir, tmp_path, capsys):
+    """What a saved network began with elsewhere is not carried, which is said, and how to say it."""
+    saved = create_model("test_resnet", num_classes=3).save_pretrained(
+        tmp_path / "saved", card={"Fine-tuned From": ["elsewhere_1", "first"]}
+    )
+    options = ["--name", "new", "--collection", "Small", "--license", "MIT"]
+    assert main(["add", str(saved), *options]) == 0
+    assert load_index().find("new").extra["base_model"].value == ("first",)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "saved: not carried: Fine-tuned From elsewhere_1, no model of this index nor a repo" in said
+    assert "rexnet-hub edit new 'Fine-tuned From=OWNER/NAME'" in said
 
 
 def test_names_come_from_a_file(index_dir, trained, tmp_path):

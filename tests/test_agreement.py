@@ -286,7 +286,8 @@ def test_a_run_says_nothing_of_another_data_set(read):
     assert notes["top1", "77.86"] == (HOLDS, "agrees")
     assert notes["top1@ImageNet-V2", "66"] == (
         NOT_MEASURED,
-        "needs a run on ImageNet-V2: rexnet-hub evaluate --dataset ImageNet-V2, then --record",
+        f"needs a run on ImageNet-V2: rexnet-hub evaluate {entry.name} --data DIR --dataset ImageNet-V2, "
+        "then --record",
     )
     assert notes["top1_cited@ImageNet-V2", "66"] == (HOLDS, "agrees as rounded to 1 points")
     assert notes["Top 3 Accuracy_cited", "80.1%"] == (HOLDS, "agrees as rounded to 0.1 points")

@@ -102,6 +102,17 @@ def test_what_a_terminal_would_obey_is_written_out(run, own_index, repo):
     assert "\x1b" not in out
 
 
+def test_help_breaks_no_command(run, monkeypatch):
+    """A path that help tells to type is on one line, whatever hyphens it has."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "\n~/.local/share/bash-completion/completions/rexnet-hub\n" in run("completion", "--help")[1]
+
+
+def test_a_folder_that_is_not_there_is_named_as_one(run):
+    """A path that leads nowhere is not only taken for a model's name."""
+    assert "no model is named './my_pets', and there is no such folder." in refusal(run("show", "./my_pets"))
+
+
 def test_an_unknown_model_gets_the_nearest_name(run):
     """Every command that takes a model says which one may have been meant."""
     for words in (["show"], ["card"], ["verify"], ["predict", "--top", "1"], ["fetch"]):

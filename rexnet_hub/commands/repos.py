@@ -234,5 +234,10 @@ def run_add(args: argparse.Namespace) -> int:
     show(f"{added.location}: {new.name} {word}, a {added.architecture}")
     if added.not_carried:
         show(f"{args.training_log}: not carried: {', '.join(added.not_carried)}", stream=sys.stderr)
+    if added.unknown_bases:
+        bases = ", ".join(added.unknown_bases)
+        unknown = f"not carried: Fine-tuned From {bases}, no model of this index nor a repo of the Hub"
+        advice = f"rexnet-hub edit {new.name} 'Fine-tuned From=OWNER/NAME' says where it is"
+        show(f"{args.checkpoint}: {unknown}; {advice}", stream=sys.stderr)
     show(f"next: rexnet-hub publish {new.name} --to {args.to or 'hf:ORG'}", stream=sys.stderr)
     return 0

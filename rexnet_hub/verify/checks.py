@@ -113,10 +113,11 @@ def check_accuracy(evidence: Evidence) -> Iterator[Finding]:
                 yield evidence.compare_claim(name, claim, cited.value, note=note)
         runs = [record for record in evidence.runs if is_run_of(record, score)]
         if not runs:
-            given = {"--dataset": score.dataset, "--split": score.split}
+            given = {"--data": "DIR", "--dataset": score.dataset, "--split": score.split}
             words = shlex.join(word for pair in given.items() if pair[1] for word in map(str, pair))
             known = find_protocol(score.dataset, score.split)
-            can_run = f"{(known and known.command) or f'rexnet-hub evaluate {words}'}, then --record"
+            run = (known and known.command) or f"rexnet-hub evaluate {evidence.entry.name} {words}"
+            can_run = f"{run}, then --record"
             how = can_run if score.metric in COUNTED else f"which counts {score.metric}; nothing here does"
             note = f"needs a run on {place_name(*score.place)}: {how}"
             yield evidence.leave(score.name, stated=claim.text, note=note)

@@ -46,8 +46,8 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 #: What to do where not even the host's name is found.
 NO_NETWORK = (
-    "is there a network? behind a proxy set HTTPS_PROXY; without one, fetch the file elsewhere and name it "
-    "to the command (--weights), or bring the cache over and set HF_HUB_OFFLINE=1"
+    "is there a network? behind a proxy set HTTPS_PROXY; without one, fetch the file elsewhere and give that "
+    "to the command, weights by --weights; or bring the cache over and set HF_HUB_OFFLINE=1"
 )
 
 ShowBytes = Callable[[int, int | None], None]
