@@ -64,6 +64,7 @@ class Claim:
         source: The URL that states it, when the file gives one.
         inherited: Whether the value is the collection's.
         problem: Why nobody can read it, where `value` is None for that.
+        quote: What stands around the text.
     """
 
     field: str
@@ -74,6 +75,7 @@ class Claim:
     source: str | None = None
     inherited: bool = False
     problem: str = ""
+    quote: str = ""
 
     @property
     def words(self) -> str:

@@ -49,7 +49,7 @@ class Field:
     unit: str | None = None
     aliases: tuple[str, ...] = ()
     slips: tuple[str, ...] = ()
-    likely: tuple[int, int] | None = None
+    likely: tuple[float, float] | None = None
     canonical: str = ""
 
     @property
@@ -105,13 +105,13 @@ def find_field(owner: str, label: str) -> Field | None:
 
 
 def plain_letters(text: str) -> str:
-    """Write a text with the letters that it seems to have: no curly quotes around it, nothing unseen."""
+    """Write a text as it seems to be meant: nothing unseen, no curly quotes around it, no second colon."""
     seen = "".join(letter for letter in unicodedata.normalize("NFKC", text) if letter.isprintable())
-    return seen.strip("\u201c\u201d\u2018\u2019")
+    return seen.rstrip(":").strip("\u201c\u201d\u2018\u2019")
 
 
 def find_slip(owner: str, label: str) -> Field | None:
-    """Find the field that a short spelling is meant for, such as `top1 acc`."""
+    """Find the field that another name is meant for, such as `top1 acc` or `Weight`."""
     word = key_name(label).replace("_", "")
     return next((row for row in FIELDS if row.owner == owner and word in row.slips), None)
 
@@ -119,14 +119,15 @@ def find_slip(owner: str, label: str) -> Field | None:
 #: For the section that a key stands in, those that it may have been meant for.
 _ELSEWHERE = {
     "model": ("metadata", "result", "metrics"), "metadata": ("model", "result", "metrics"),
-    "result": ("metrics",), "metrics": ("result",),
+    "result": ("metrics",), "metrics": ("result", "model"),
 }  # fmt: skip
 
 
 def find_misplaced(owner: str, label: str) -> Field | None:
     """Find the field of another section that a key is the label of."""
-    fields = (find_field(other, label) or find_slip(other, label) for other in _ELSEWHERE.get(owner, ()))
-    return next(filter(None, fields), None)
+    elsewhere = _ELSEWHERE.get(owner, ())
+    slips = (find_slip(other, label) for other in elsewhere if other in ("metadata", "metrics"))
+    return next(filter(None, (*(find_field(other, label) for other in elsewhere), *slips)), None)
 
 
 #: English words that one slip inside a word sets apart from one of the table's: a key may well mean them.
@@ -155,7 +156,7 @@ def find_misspelt(owner: str, label: str) -> Field | None:
     near = (
         row
         for row in rows
-        if _is_slip(wrong, key_name(row.label)) or (row.kind in guards and _is_near_guard(wrong, row))
+        if is_slip(wrong, key_name(row.label)) or (row.kind in guards and _is_near_guard(wrong, row))
     )
     return next(near, None)
 
@@ -168,7 +169,8 @@ def _is_near_guard(wrong: str, row: Field) -> bool:
     return word != "sha3256" and SequenceMatcher(None, word, meant, autojunk=False).ratio() > _NEAR
 
 
-def _is_slip(wrong: str, right: str) -> bool:
+def is_slip(wrong: str, right: str) -> bool:
+    """Return whether a folded key is certainly another one, with one slip in it or another gap."""
     if wrong.replace("_", "") == right.replace("_", ""):
         return True
     ours, theirs = right.split("_"), wrong.split("_")

@@ -29,6 +29,7 @@ def fold(text: str) -> str:
 
 #: The name here of each spelling, and the folded word of each split that is written in two ways.
 SPELLINGS = {fold(word): name for name, row in _TABLE.items() for word in (name, *row["aliases"])}
+WRITTEN = tuple(word for name, row in _TABLE.items() for word in (name, *row["aliases"]))
 SPLITS = {"val": "validation", "valid": "validation"}
 
 

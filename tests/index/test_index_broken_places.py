@@ -17,7 +17,7 @@ PERCENTS = st.integers(2001, 4999)  # top 5 is at most five times as much
 def models(draw, number):
     """Draw the lines of one sound model; each ends in the value that can be broken."""
     top1 = draw(PERCENTS)
-    top5 = top1 + draw(st.integers(0, 5000))
+    top5 = top1 + draw(st.integers(1, 5000))
     digest = draw(st.text("0123456789abcdef", min_size=8, max_size=8))
     network = draw(st.sampled_from(sorted(CONFIGS)))
     exact = count_planned_parameters(expected_tensors(CONFIGS[network]))
@@ -33,7 +33,7 @@ def models(draw, number):
         f"    File Size: {4 * exact + draw(st.integers(0, exact // 20))}",
         f"    Epochs: {draw(st.integers(1, 600))}",
         f"    LR: {draw(st.floats(0.001, 5)):.4f}",
-        f"    Crop Pct: '{draw(st.integers(1, 1000)) / 1000}'",
+        f"    Crop Pct: '{draw(st.integers(500, 1000)) / 1000}'",
         f"    Dropout: {draw(st.integers(1, 9)) / 10}",
         f"    Weight Decay: {draw(st.integers(1, 9))}.0e-0{draw(st.integers(1, 9))}",
         "    Architecture:",

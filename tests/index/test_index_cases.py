@@ -77,6 +77,31 @@ def test_a_part_that_a_model_names_is_said_once(read, codes):
     assert codes(index) == ["wrong-kind"]
 
 
+@pytest.mark.parametrize("said", ["Epochs: 4\nEpochs: 5\n", "Epochs: 4\nepochs: 4\n", "7: x\n7: y\n"])
+def test_what_a_part_says_twice_is_said(read, codes, said):
+    """A key that stands twice in a part is an error for the model that names the part, too."""
+    files = {"m.yml": said}
+
+    assert set(codes(read("Name: a\nMetadata: m.yml\n", **files))) <= {"duplicate-key", "key-not-text"}
+    assert codes(read("Name: a\nMetadata: m.yml\n", **files)) != []
+
+
+FRONT = "---\nown: x\n{}\nmodel-index: [{{name: a, results: []}}]\n---\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["licence: mit", "pipeline-tag: x", "library-name: timm", "dataset: d", "metric: [accuracy]",
+     "language: English", "datasets: [ImageNet 1k]"],
+)  # fmt: skip
+def test_what_the_hub_passes_over_in_a_card_is_said(read, codes, line):
+    """A field of a card under a name that the Hub does not read, or as it refuses it, is an error there."""
+    problems = read(FRONT.format(line), file="README.md").problems
+
+    assert [(p.location.line, p.code) for p in problems] == [(3, "hub-metadata")]
+    assert codes(read(FRONT.format("language: en\ndatasets: [me/x]\nother: 1"), file="README.md")) == []
+
+
 @pytest.mark.parametrize("paper", ["'1404.5997'", "arXiv:1404.5997", "'1404.5997v2'"])
 def test_a_number_at_arxiv_is_a_paper(read, codes, paper):
     """A paper may be given by its number alone, as in the format's own examples."""

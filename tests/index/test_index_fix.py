@@ -147,6 +147,16 @@ def test_fixes_in_json_stay_json(read, tmp_path):
     }
 
 
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_collection_in_quotes_is_fixed(read, tmp_path, quote):
+    """Another case of a collection's name is put right within its quotes."""
+    text = "Collections: [{{Name: Nets}}]\nModels: [{{Name: a, In Collection: {0}{1}{0}}}]\n"
+    read(text.format(quote, "NETS"))
+    fix_files([tmp_path])
+
+    assert (tmp_path / "index.yml").read_text() == text.format(quote, "Nets")
+
+
 def test_fixes_in_a_page(read, tmp_path):
     """In a Markdown page only the characters in its comment change."""
     page = (

@@ -112,22 +112,18 @@ class Builder:
         return pairs
 
     def _report_unknown(self, owner: str, key: Node, node: Node) -> None:
-        near = find_misspelt(owner, key.text)
-        if near:
-            taken = {key_name(other.text) for other, _ in node.pairs}
+        taken = {find_field(owner, other.text) for other, _ in node.pairs}
+        if near := find_misspelt(owner, key.text):
             quote, letters = "" if key.plain else key.raw[:1], key_name(key.text).replace("_", "")
-            is_new = key_name(near.label) not in taken
-            is_certain = is_new and (near.kind != "digest" or letters == near.name)
+            is_certain = near not in taken and (near.kind != "digest" or letters == near.name)
             message = f"{key.text!r} is no known key. Did you mean {near.label!r}?"
             if near.owner != owner:
                 is_certain, message = False, f"{near.label} belongs to the model: nobody reads it in Metadata"
             fix = Fix(old=key.raw, new=f"{quote}{near.label}{quote}") if is_certain else None
             self.report("misspelt-key", key, message, fix)
-        elif near := find_slip(owner, key.text):
-            fix = Fix(old=key.raw, new=near.label) if key.plain else None
-            self.report(
-                "short-name", key, f"{key.text!r} is read as a metric of its own: write {near.label!r}", fix
-            )
+        elif (near := find_slip(owner, key.text)) and near not in taken:
+            fix = Fix(old=key.raw, new=near.label) if key.plain and owner != "metadata" else None
+            self.report("short-name", key, f"{key.text!r} is not read as {near.label!r}: write that", fix)
         elif near := find_misplaced(owner, key.text):
             whose = {"metadata": "under Metadata", "metrics": "under the Metrics of a result"}.get(near.owner)
             where = whose or f"beside the {'Dataset' if near.owner == 'result' else 'Name'} of a {near.owner}"
@@ -253,6 +249,7 @@ class Builder:
             text=node.text if node.kind == "scalar" else "",
             location=node.location,
             source=sources.get(key_name(key.text)),
+            quote="" if node.plain or node.kind != "scalar" else node.raw[:1],
         )
 
     def claims(self, owner: str, node: Node, sources: Mapping[str, str] = _NO_SOURCES) -> dict[str, Claim]:
@@ -418,8 +415,8 @@ class Builder:
 
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
         pairs = self.pairs("result", node)
-        lacking = [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in pairs]
-        if lacking:
+        stated = {name for name, (_, _, value) in pairs.items() if name == "metrics" or not is_null(value)}
+        if lacking := [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in stated]:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
         rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)

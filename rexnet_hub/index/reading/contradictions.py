@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -17,7 +16,7 @@ from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
 from rexnet_hub.index.network import entry_options
 from rexnet_hub.index.reading.doubts import find_doubts
-from rexnet_hub.index.reading.values import find_dataset_problem, find_license_problem
+from rexnet_hub.index.reading.values import LANGUAGE, find_dataset_problem, find_license_problem
 from rexnet_hub.index.spellings import HUB_NAMES, find_class_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
 from rexnet_hub.nets import Network, built_in_network, known_network
@@ -32,7 +31,6 @@ _TECHNIQUES = {
     "nesterov accelerated gradient": "momentum",
     "random erasing": "random_erasing",
 }
-_LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
 #: A file holds each parameter in 2, 4 or 8 bytes, and names and shapes beside them: at most a twentieth.
 _BYTES_EACH, _OVERHEAD = (2, 4, 8), Decimal("1.05")
 
@@ -229,7 +227,7 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
     check("base_model", entry.said("base_model") or (), lambda v: is_other(v) or is_repo_id(v), unknown)
     check("superseded_by", [entry.said("superseded_by")], is_other, "is no other model of this index")
     iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
-    check("language", entry.said("language") or (), _LANGUAGE.fullmatch, iso)
+    check("language", entry.said("language") or (), LANGUAGE.fullmatch, iso)
     widget, text = entry.said("widget"), str(entry.said("license_file"))
     pictures = widget if isinstance(widget, dict) else {"": widget}
     untitled = "is no https address of a picture: write a title, and its address"

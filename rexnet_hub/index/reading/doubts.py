@@ -6,12 +6,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from rexnet_hub.errors import suggest
 from rexnet_hub.index.entry import CROP_MODES, INTERPOLATIONS, Claim, Entry, Location, split_released
-from rexnet_hub.index.fields import FIELDS
-from rexnet_hub.index.spellings import fold
+from rexnet_hub.index.fields import FIELDS, is_slip, key_name
+from rexnet_hub.index.spellings import WRITTEN, fold
 
 #: A doubt: its code, its place, and what is said of it.
 Doubt = tuple[str, Location, str]
@@ -100,6 +101,9 @@ def _doubt_accuracy(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
                 why = "a later guess would be right more often than the first"
                 message = f"top 5, {top5.text}, is more than five times top 1, {top1.text}: {why}"
                 yield "unlikely-number", first.location, message
+            elif top1 and top5 and top1.value == top5.value < 100:
+                message = f"top 5 is what top 1 is, {top1.text}: was one copied?"
+                yield "unlikely-number", top5.location, message
             elif first.value < least:
                 message = f"{first.label} is {first.text}: is it a fraction, or has it lost a digit?"
                 yield "unlikely-number", first.location, message
@@ -115,8 +119,19 @@ def _doubt_range(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
 def _doubt_uses(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
     stated, flops = (_own(entry.metadata.get(name)) for name in ("parameters", "flops"))
     if stated and flops and 0 < stated.value * _MOST_USES < flops.value:
-        why = "are those in thousands or millions?"
-        yield "unlikely-number", stated.location, f"{flops.text} FLOPs with {stated.text} parameters: {why}"
+        doubted, why = (flops if stated.value >= 1_000_000 else stated), "is one in thousands or millions?"
+        yield "unlikely-number", doubted.location, f"{flops.text} FLOPs with {stated.text} parameters: {why}"
+
+
+_SHARE = re.compile(r"\b(?:accuracy|[am]?acc|m?iou|m?ap)\b", re.I)
+
+
+def _doubt_share(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
+    """Doubt a share of something that is more than all of it."""
+    for result in entry.results:
+        for claim in filter(_own, result.metrics.values()):
+            if _SHARE.search(claim.label) and isinstance(claim.value, Decimal) and claim.value > 100:
+                yield "unlikely-number", claim.location, f"{claim.label} is {claim.text}, more than all"
 
 
 def _doubt_words(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
@@ -132,6 +147,33 @@ def _doubt_words(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
         if word not in words:
             message = f"{claim.label} has {word[:60]!r}, which is not known. {suggest(word, list(words))}"
             yield "unknown-word", claim.location, message
+
+
+#: Tasks and data sets as they are written, beside what is said of them.
+_KNOWN = {
+    "Task": ("Image Classification", "Object Detection", "Semantic Segmentation", "Instance Segmentation",
+             "Panoptic Segmentation", "Action Recognition", "Pose Estimation", "Depth Estimation"),
+    "Dataset": (*WRITTEN, "Cityscapes"),
+}  # fmt: skip
+
+
+@lru_cache(maxsize=4096)  # an index has few different ones, many times
+def _find_meant(label: str, word: str) -> str | None:
+    """Return the known task or data set that a word is one slip away from."""
+    ours = key_name(word)
+    near = (known for known in _KNOWN[label] if abs(len(known) - len(word)) < 2)  # most are told by it
+    return next((k for k in near if fold(k) != fold(word) and is_slip(ours, key_name(k))), None)
+
+
+def _doubt_spelling(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
+    said = [(each.location, "Task", each.task) for each in entry.results]
+    said += [(each.location, "Dataset", each.dataset) for each in entry.results]
+    if data := _own(entry.metadata.get("training_data")):
+        words = data.value if isinstance(data.value, tuple) else (data.value,)
+        said += [(data.location, "Dataset", word) for word in words]
+    for place, label, word in said:
+        if word and (meant := _find_meant(label, str(word))):
+            yield "unknown-word", place, f"{str(word)[:60]!r} is not known. Did you mean {meant!r}?"
 
 
 # Names that name other names
@@ -232,5 +274,6 @@ def _traits(name: str) -> dict[str, set[str]]:
 
 #: Every doubt: a function of an entry, and of what is around it.
 DOUBTS: tuple[Callable[[Entry, Neighbours], Iterator[Doubt]], ...] = (
-    _doubt_accuracy, _doubt_range, _doubt_uses, _doubt_words, _doubt_data, _doubt_collection, _doubt_recipe,
+    _doubt_accuracy, _doubt_range, _doubt_uses, _doubt_share, _doubt_words, _doubt_spelling,
+    _doubt_data, _doubt_collection, _doubt_recipe,
 )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.index.fields import find_field, key_name
+from rexnet_hub.index.fields import find_field, is_slip, key_name
 from rexnet_hub.index.problems import Fix, Flaw
 from rexnet_hub.index.reading.compose import compose, resolve
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
-from rexnet_hub.index.reading.values import OUR_LICENSES, as_number, is_null
+from rexnet_hub.index.reading.values import LANGUAGE, OUR_LICENSES, as_number, find_dataset_problem, is_null
 from rexnet_hub.index.spellings import HUB_NAMES
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ _SHAPES = {
 }
 #: What the Hub reads as lists of texts.
 _LISTS = ("tags", "datasets", "metrics", "language")
+#: What else the Hub reads of a card.
+_FIELDS = (*_LISTS, "license", "license_name", "license_link", "library_name", "pipeline_tag", "base_model")
 
 
 def _check_shape(shape: str, node: Node, report: Callable[..., None]) -> None:
@@ -166,8 +168,16 @@ def _required(shape: str) -> str:
 
 def _check_lists(parts: dict[str, tuple[Node, Node]], report: Callable[..., None]) -> None:
     """Report what some reader of YAML takes for no text, where the Hub wants texts."""
+    for key, _ in parts.values():
+        named = (f for f in _FIELDS if is_slip(key_name(key.text), f) or key.text in (f[:-1], f"{f}s"))
+        if key.text not in _FIELDS and (meant := next(named, None)):
+            report("hub-metadata", key, f"the Hub passes over {key.text!r}. Did you mean {meant!r}?")
     for key, value in (parts[word] for word in _LISTS if word in parts):
         for item in value.items or [value]:
+            if key.text == "datasets" and item.text and (problem := find_dataset_problem(item.text)):
+                report("hub-metadata", item, problem)
+            elif key.text == "language" and item.text and not LANGUAGE.fullmatch(item.text):
+                report("hub-metadata", item, f"{item.text[:60]!r} is no code of a language, such as en")
             read = resolve(item.text) if item.kind == "scalar" and item.plain else "str"
             if read in ("int", "float", "timestamp", "bool") and not is_null(item):
                 differs = read == "timestamp" or item.text.lower() in ("yes", "no", "on", "off")

@@ -40,7 +40,8 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
     collection = by_name.get(name)
     if collection is None:
         same = [known for known in by_name if known.lower() == name.lower()]
-        fix = Fix(old=name, new=same[0]) if len(same) == 1 and wanted.text == name else None
+        is_certain, quote = len(same) == 1 and wanted.text == name, wanted.quote
+        fix = Fix(old=f"{quote}{name}{quote}", new=f"{quote}{same[0]}{quote}") if is_certain else None
         message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
         report("missing-collection", wanted.location, message, fix)
         return entry

@@ -345,15 +345,16 @@ class _Reader:
         if node.kind == "scalar" and any(part.source.file.resolve() in self.stack for part in parts):
             self.builder.report("import-cycle", node, "this file names itself as its Metadata")
             return Node(node.source, "mapping", [], node.start, node.end)
-        merged: dict[str, tuple[Node, Node]] = {}
+        merged: list[tuple[Node, Node]] = []
         for part in parts:
             self.stack.append(part.source.file.resolve())
             inner = self._metadata(part)
             self.stack.pop()
             if inner.kind != "mapping" and not is_null(inner):
                 self.builder.refuse(inner, "Metadata as a mapping, a list of them, or a path")
-            merged.update({key_name(key.text): (key, value) for key, value in inner.pairs})
-        return Node(node.source, "mapping", list(merged.values()), node.start, node.end)
+            later = {key_name(key.text) for key, _ in inner.pairs}  # what one part says twice stays twice
+            merged = [*(pair for pair in merged if key_name(pair[0].text) not in later), *inner.pairs]
+        return Node(node.source, "mapping", merged, node.start, node.end)
 
     def _roots(self, node: Node) -> list[Node]:
         """Compose the files that a path or pattern means, against the file that wrote it."""

@@ -37,6 +37,13 @@ _KIND_NAMES = {
     "fraction": "a number from 0 to 1",
     "percent": "a percentage such as 77.86%",
 }
+#: An address at arXiv, by its end, of a paper that there may be: of a month, with as many digits as that had.
+_NO_PAPER = re.compile(
+    r"https?://(?:www\.)?arxiv\.org/(?:abs|pdf)/"
+    r"(?!(?:0[7-9]|1[0-4])(?:0[1-9]|1[0-2])\.\d{4}(?!\d)|(?:1[5-9]|[2-9]\d)(?:0[1-9]|1[0-2])\.\d{5}(?!\d)"
+    r"|[a-z-]+(?:\.[A-Z]{2})?/\d{7})"
+)
+
 #: What is never said and left empty: the kind, and what is expected.
 NEVER_EMPTY = {
     "digest": "the 64 hexadecimal digits of a SHA-256",
@@ -49,7 +56,8 @@ ARXIV = r"(?:[Aa]r[Xx]iv:)?(\d{4}\.\d{4,5}(?:v\d{1,2})?)"
 _LICENSES = Path(__file__).with_name("licenses.txt").read_text("utf-8").splitlines()
 #: The Hub's id of a licence -> the licence as we write it.
 OUR_LICENSES = {name.lower(): name for line in _LICENSES if line[0] != "#" for name in line.split()}
-#: Source: the Hub's own words where it refuses an id.
+#: What the Hub takes for a language and for a data set: its own words where it refuses one.
+LANGUAGE = re.compile("[a-z]{2,3}|multilingual")
 _DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 
 
@@ -89,6 +97,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
         return _read_key(text)
     if kind in ("url", "weights"):
         require_url(text, of_weights=kind == "weights")
+        if _NO_PAPER.match(text):
+            notes.append(Flaw("no-such-paper", f"arXiv has no paper of the number in {text[:80]!r}"))
     if kind == "weights" and re.match(PAGE, text):
         raise _page(node)
     if kind == "path" and "://" not in text and (problem := find_path_problem(text)):
@@ -105,7 +115,7 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
 _UNSEEN = re.compile("[\u00a0\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
 _CURLY = re.compile("[\u201c-\u201f\u2018-\u201b\u00ab\u00bb].*[\u201c-\u201f\u2018-\u201b\u00ab\u00bb]")
 _TO_COME = re.compile(
-    r"(?:todo|tbd|tba|fixme|xxx+|\?+|coming soon|to be (?:added|announced|released|done))\W*", re.I
+    r"(?:todo|tbd|tba|fixme|xxx+|\?+|\.\.+|coming soon|to be (?:added|announced|released|done))\W*", re.I
 )
 _BASE_8_OR_1000 = re.compile(r"[-+]?(?:0[0-7_]+|[\d_]*_[\d_.]*)")
 _BOOLS = ("yes", "no", "on", "off")
@@ -122,6 +132,8 @@ def _slips(kind: str, node: Node) -> Iterator[Flaw]:
         yield Flaw(
             "odd-letters", f"{text[:60]} stands in curly quotes, which are part of it; type straight ones"
         )
+    elif node.plain and not node.source.is_json and text.endswith(","):
+        yield Flaw("odd-letters", f"the comma after {text[:60]} is part of it: take it away, or quote all")
     if not of_address and _TO_COME.fullmatch(text):
         yield Flaw("still-to-come", f"{text[:40]!r} is no value; write null until there is one")
     if node.plain and node.tag is None and not node.source.is_json and (other := _read_elsewhere(kind, text)):
@@ -158,7 +170,7 @@ def _read_elsewhere(kind: str, text: str) -> str:
 PAGE = (
     r"^https?://(huggingface\.co/([^?#]*/(blob|tree)/|[^/?#]+/?[^/?#]*/?$)"
     r"|github\.com/([^?#]*/(blob|tree|releases/tag)/|[^/?#]+/?[^/?#]*/?$)"
-    r"|drive\.google\.com/(file/|open|drive/)|pan\.baidu\.com/|1drv\.ms/|arxiv\.org/"
+    r"|drive\.google\.com/(file/|open|drive/)|pan\.baidu\.com/|www\.dropbox\.com/[^#]*[?&]dl=0|1drv\.ms/|arxiv\.org/"
     r"|[^?#]*(/|\.html?|\.php|\.aspx?)$|[^?#/]*$|[^#]*\?$)"
 )
 
@@ -347,7 +359,7 @@ def require_url(text: str, *, of_weights: bool = False) -> None:
         parts = urlsplit(text)
     except ValueError:
         raise Flaw("not-a-url", f"{shown} is not a URL: its host cannot be read") from None
-    if re.search(r"[\s\x00-\x1f<>\"]", text) or parts.scheme not in ("http", "https", "file"):
+    if re.search(r"[\s\x00-\x1f<>\"\\]", text) or parts.scheme not in ("http", "https", "file"):
         raise Flaw("not-a-url", f"{shown} is not a URL; expected is one such as https://host/name.pth")
     host = parts.hostname or ""
     if parts.scheme != "file" and ("." not in host or ".." in host) and host != "localhost":
