@@ -243,8 +243,10 @@ def test_an_empty_name_is_no_key(signed, own_index, capsys, tmp_path):
     """What a CI's unset variable gives is refused, and nothing passes as checked."""
     words = ["verify", "rexnet_100", "--repo", str(signed), "--signature", ""]
     for line in (words, ["publish", str(signed), "--to", "out", "--sign", "", "--version-counter", "1"]):
-        assert main(line) == 1
-        assert "key: cannot be read" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as caught:
+            main(line)
+        assert caught.value.code == 2
+        assert f"argument {line[line.index('') - 1]}: is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("found", UNFIT)

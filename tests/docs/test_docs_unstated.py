@@ -40,7 +40,7 @@ def test_an_index_that_says_little_builds_strictly(tmp_path):
     ("index", "said"),
     [
         ("nowhere.yml", "ERROR   -  {file}: there is no such file or folder"),
-        ("unclosed.yml", "WARNING -  rexnet-hub: {file}:2:1: error[not-yaml]: "),
+        ("unclosed.yml", "WARNING -  rexnet-hub: {file}:1:17: error[not-yaml]: "),
         ("misread.yml", "WARNING -  rexnet-hub: {file}:1:52: error[wrong-kind]: "),
     ],
 )
