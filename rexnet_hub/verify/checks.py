@@ -9,13 +9,14 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from rexnet_hub.agreement import Standing
-from rexnet_hub.errors import FetchError, SignatureProblem
+from rexnet_hub.errors import FetchError, RecordError, SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.protocols import find_protocol
-from rexnet_hub.imagenet.evidence.record import Record
+from rexnet_hub.imagenet.evidence.record import Record, recount
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
@@ -29,6 +30,7 @@ from rexnet_hub.layout import (
     CONFIG_FILE,
     LICENSE_FILE,
     RECEIPT_FILE,
+    RECORD_SUFFIX,
     SIGNATURE_FILE,
     SIGNATURE_FILES,
     WEIGHTS_FILE,
@@ -253,10 +255,24 @@ def _check_files(evidence: Evidence, repo: Repo, card: str | None) -> Iterator[F
         same = LICENSE_FILE in there and there[LICENSE_FILE].read_bytes() == licence.encode()
         note, found = f"{LICENSE_FILE}, the text that the entry names", "that" if same else "another, or none"
         yield evidence.compare("license", stated="the text", found=found, holds=same, note=note)
+    in_lock = {run.file_names[0] for run in evidence.measured.evaluations}
+    for name in sorted(there.keys() - in_lock):  # a run that the lock has is counted with its claim
+        if name.endswith(RECORD_SUFFIX):
+            yield _check_stray(evidence, there[name])
     others = SIGNATURE_FILES if SIGNATURE_FILE in there else ()  # which `check_signature` is about
     if omitted := sorted(there.keys() - receipt_files.keys() - {WEIGHTS_FILE, RECEIPT_FILE, *others}):
         note = f"stated in no {RECEIPT_FILE}: of an earlier release, of somebody else, or for a signature"
         yield evidence.leave("other_files", stated="nothing", found=", ".join(omitted), note=note)
+
+
+def _check_stray(evidence: Evidence, file: Path) -> Finding:
+    """Count a run anew that lies in the repo and that the lock does not have."""
+    try:
+        run = recount(file)
+    except RecordError as error:
+        return evidence.compare("evaluation", stated=file.name, found=error, holds=False, note="counted anew")
+    note = f"{file.name} agrees with its predictions; the lock does not have it"
+    return evidence.leave("evaluation", stated="not in the lock", found=str(run), note=note)
 
 
 def check_signature(evidence: Evidence) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from receipts import retell
 from runs import keep_run
 
 from rexnet_hub import witness
@@ -292,7 +293,7 @@ def test_evidence_travels_with_the_repo(trained, zoo, run_of, hub, keys, tmp_pat
     assert again.word == "was there"
 
 
-@pytest.mark.parametrize("kind", ["a byte", "a count", "gone", "all gone", "another run"])
+@pytest.mark.parametrize("kind", ["a byte", "a count", "gone", "all gone", "another run", "a stray"])
 def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_path, capsys):
     """By `verify`, by the witness, and by a publication, which forbids it."""
     assert lock(run_of(), trained) == 0
@@ -306,6 +307,11 @@ def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_pat
         predictions.write_bytes(data)
     elif kind == "a count":
         record.write_text(record.read_text().replace('"top1_count": 150', '"top1_count": 151'))
+    elif kind == "a stray":  # stated by the receipt, and by no lock
+        record = record.with_name("evaluation-" + "0" * 16 + ".record.json")
+        record.write_text("{}")
+        stated = {record.name: hashlib.sha256(b"{}").hexdigest()}
+        retell(folder / "receipt.json", lambda told: told["files"].update(stated))
     elif kind == "another run":  # which agrees with itself
         other = run_of(right=199)
         shutil.copy(other, record)
@@ -315,7 +321,8 @@ def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_pat
         if kind == "all gone":
             record.unlink()
     findings = verify_model(entry, repo=folder, measured=read_lock().of("small"))
-    said = {"files"} if kind == "all gone" else {"evaluation", "files"}  # else counted beside the lock
+    only = {"all gone": {"files"}, "a stray": {"evaluation"}}  # what is gone is counted beside the lock
+    said = only.get(kind, {"evaluation", "files"})
     assert said <= {f.claim for f in findings if f.verdict == "false"}
     assert witness.main([str(folder)]) == 1
     assert re.search(
