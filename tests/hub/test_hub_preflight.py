@@ -56,9 +56,10 @@ def test_a_card_that_the_hub_refuses_is_a_stop(hub, own_small_index, old, new, s
 
 def test_validate_says_so_before_there_is_anything_to_publish(own_small_index, capsys):
     """The same two are warnings of the index, at their places, and so fail `--strict`."""
+    rewrite(own_small_index / "small.yml", "Dataset: ImageNet", "Dataset: flowers-10")
     assert main(["validate", "--strict", str(own_small_index)]) == 0
     rewrite(own_small_index / "small.yml", "License: MIT", "License: GPL-3.0-only")
-    rewrite(own_small_index / "small.yml", "Dataset: ImageNet", "Dataset: Flowers 10")
+    rewrite(own_small_index / "small.yml", "Dataset: flowers-10", "Dataset: Flowers 10")
     capsys.readouterr()
     assert main(["validate", "--strict", str(own_small_index)]) == 1
     first, second = capsys.readouterr().out.splitlines()
