@@ -21,25 +21,11 @@ Doubt = tuple[str, Location, str]
 _WORDS = {"interpolation": INTERPOLATIONS, "crop_mode": CROP_MODES}
 #: What files of weights end in, archives included.
 _SUFFIXES = (
-    *(
-        "7z",
-        "bin",
-        "bz2",
-        "caffemodel",
-        "ckpt",
-        "engine",
-        "gguf",
-        "gz",
-        "h5",
-        "hdf5",
-        "keras",
-        "mar",
-        "model",
-    ),
-    *("msgpack", "npy", "npz", "onnx", "orbax", "params", "pb", "pdmodel", "pdparams", "pickle", "pkl", "pt"),
-    *("pth", "ptl", "pyth", "safetensors", "t7", "tar", "tflite", "tgz", "th", "torchscript", "weights"),
-    *("xml", "xz", "zip", "zst"),
-)
+    "7z", "bin", "bz2", "caffemodel", "ckpt", "engine", "gguf", "gz", "h5", "hdf5", "keras", "mar", "model",
+    "msgpack", "npy", "npz", "onnx", "orbax", "params", "pb", "pdmodel", "pdparams", "pickle", "pkl", "pt",
+    "pth", "ptl", "pyth", "safetensors", "t7", "tar", "tflite", "tgz", "th", "torchscript", "weights",
+    "xml", "xz", "zip", "zst",
+)  # fmt: skip
 _LIKELY = {row.name: row.likely for row in FIELDS if row.likely}
 #: Below this an accuracy is a fraction, or has lost a digit, more often than it was reached.
 _LOW_PERCENT = 5
