@@ -180,7 +180,7 @@ def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
     }
     metrics = [row.name for row in FIELDS if row.owner == "metrics"]
     words = {"aliases": ALIASES, "text": list(TEXT_NAMES), "number": list(number_names())}
-    units = {kind: list(UNITS_OF.get(kind, UNITS)) for kind in {*KINDS.values()}}
+    units = {kind: list(UNITS_OF.get(kind, UNITS)) for kind in sorted({*KINDS.values()})}
     meant = {"kinds": KINDS, "units": units, "counted": COUNTED, "meant": MEANT}
     return {**words, "metrics": metrics, "result": RESULT_NAMES, "spellings": spellings, **meant}
 

@@ -154,7 +154,8 @@ def two_models(own_small_index, tmp_path):
     released = write_standin(tmp_path / "released", tensors=tensors, seed=8, stem="second")
     file = own_small_index / "small.yml"
     second = SMALL[SMALL.index("- Name: small\n") :].replace("Name: small", "Name: second")
-    file.write_text(file.read_text() + second.format(weights=released.as_uri()))
+    both = file.read_text() + second.format(weights=released.as_uri())
+    file.write_text(both.replace("Dataset: ImageNet\n", "Dataset: flowers-10\n"))  # ImageNet has 1000 classes
     return own_small_index
 
 
