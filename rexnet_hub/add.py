@@ -343,20 +343,25 @@ def _entry(
     model["SHA256"] = contents.released.sha256
     if contents.receipt.source.wrapper and new.weights_key and contents.released is contents.receipt.source:
         model["Weights Key"] = new.weights_key
-    metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
-    if claims := {label: as_percent(label, value) for label, value in metrics.items() if value}:
-        if not (dataset := new.dataset):
-            raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
-        if problem := find_class_problem(dataset, contents.num_classes):
-            raise UsageError(f"{new.name}: --dataset {dataset}: the checkpoint {problem}")
-        split = new.split or ("validation" if is_imagenet(dataset) else None)
-        result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
-        result |= {"Split": split} if split else {}
-        others = (each for each in beside.get("Results", ()) if not _is_on(each, dataset))
-        model["Results"] = [result, *others]
-    else:
-        refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
+    model |= _results(new, contents, beside.get("Results", ()))
     return model
+
+
+def _results(new: NewModel, contents: Contents, said: Sequence[Any]) -> dict[str, Any]:
+    """Render the accuracies that were given, before the results that a repo's card has on other data sets."""
+    metrics = {"Top 1 Accuracy": new.top1_percent, "Top 5 Accuracy": new.top5_percent}
+    claims = {label: as_percent(label, value) for label, value in metrics.items() if value}
+    if not claims:
+        refuse_unused("a model without top1 and top5", dataset=new.dataset, split=new.split)
+        return {}
+    if not (dataset := new.dataset):
+        raise UsageError(f"{new.name}: on which data set are top1 and top5? give --dataset")
+    if problem := find_class_problem(dataset, contents.num_classes):
+        raise UsageError(f"{new.name}: --dataset {dataset}: the checkpoint {problem}")
+    split = new.split or ("validation" if is_imagenet(dataset) else None)
+    result = {"Task": "Image Classification", "Dataset": dataset, "Metrics": claims}
+    result |= {"Split": split} if split else {}
+    return {"Results": [result, *(each for each in said if not _is_on(each, dataset))]}
 
 
 def _model_args(repo: Repo | None, contents: Contents) -> dict[str, Any]:

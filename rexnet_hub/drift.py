@@ -33,7 +33,7 @@ from rexnet_hub.hub.snapshot import RepoFile, is_offline
 from rexnet_hub.identity import StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
-from rexnet_hub.index.lock import Publication, find_measured, flatten
+from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import (
     CARD_FILE,
     CONFIG_FILE,
@@ -139,7 +139,8 @@ def _require_network() -> None:
 
 
 def _evidence(entry: Entry) -> Evidence:
-    return Evidence(entry=entry, checkpoint=None, repo=None, measured=find_measured(entry), records=())
+    measured = read_lock().of_entry(entry)
+    return Evidence(entry=entry, checkpoint=None, repo=None, measured=measured, records=())
 
 
 def _asked(model: str, claim: str, stated: str, check: Iterator[Finding]) -> Iterator[Finding]:

@@ -153,10 +153,11 @@ declare_recipe = declare_show
 
 def run_show(args: argparse.Namespace) -> int:
     """Show one model: what is claimed, what was measured, and where each value comes from."""
-    from rexnet_hub.index.lock import find_measured, measurements
+    from rexnet_hub.index import read_lock
+    from rexnet_hub.index.lock import measurements
 
     entry = find_model(open_index(), args.name)
-    claims, measured = _claims(entry), measurements(find_measured(entry))
+    claims, measured = _claims(entry), measurements(read_lock().of_entry(entry))
     if args.json:
         rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
         show_json({"name": entry.name, **rows})

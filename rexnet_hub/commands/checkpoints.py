@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, open_index
@@ -17,6 +16,7 @@ from rexnet_hub.terminal import noted_table, printable, show, show_json, show_li
 
 if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
+    from rexnet_hub.index import Lock
     from rexnet_hub.verify import Finding
 
 
@@ -177,12 +177,12 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
 
 def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
-    from rexnet_hub.index.lock import find_measured
+    from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import find_fetched
     from rexnet_hub.verify import verify_model
 
-    index = open_index()
+    index, lock = open_index(), read_lock()
     if folders := [folder for name in args.names if (folder := find_folder(index, name))]:
         refuse_unused(f"{folders[0]}, a repo folder,", repo=args.repo)
         args.repo = folders[0]
@@ -203,10 +203,10 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
         refuse_unused("verify without --signature", at_least_version=args.at_least_version)
     else:
         _check_signature(args, entries[0].name)
-    records = _records(args, [entry.name for entry in entries])
+    records = _records(args, [entry.name for entry in entries], lock)
     findings: list[Finding] = []
     for entry in entries:
-        measured = find_measured(entry)
+        measured = lock.of_entry(entry)
         file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
         findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
     return [*findings, *_audits(args)]
@@ -233,14 +233,11 @@ def _check_signature(args: argparse.Namespace, name: str) -> None:
     show(f"signed: {signed.name}, version {signed.version}", stream=sys.stderr)
 
 
-def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
+def _records(args: argparse.Namespace, names: list[str], lock: Lock) -> list[Record]:
     """Recount the records that were named, and run what is to be run now."""
-    from rexnet_hub.index import read_lock
-
-    locked = {name: read_lock().of(name).safetensors for name in names}
-    records = [
-        *_recount(args.record, names, {file.sha256: name for name, file in locked.items() if file}).values()
-    ]
+    locked = {name: lock.of(name).safetensors for name in names}
+    by_weights = {file.sha256: name for name, file in locked.items() if file}
+    records = [*_recount(args.record, names, by_weights).values()]
     if args.data is not None and args.audit is None:
         from rexnet_hub.evaluation import ready_model
         from rexnet_hub.imagenet.data.dataset import sample_dataset
@@ -255,7 +252,7 @@ def _records(args: argparse.Namespace, names: list[str]) -> list[Record]:
 
 
 def _recount(
-    files: Sequence[Path], names: Sequence[str], by_weights: Mapping[str, str] = MappingProxyType({})
+    files: Sequence[Path], names: Sequence[str], by_weights: Mapping[str, str]
 ) -> dict[Path, Record]:
     """Recount records that must be of these models: a folder's of that which its weights are of."""
     from dataclasses import replace
@@ -410,7 +407,7 @@ def run_lock(args: argparse.Namespace) -> int:
     require_own_index()
     measurable = [entry for entry in entries if entry.name not in unmeasured]
     found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in measurable]
-    records = _recount(args.record, [entry.name for entry in measurable])
+    records = _recount(args.record, [entry.name for entry in measurable], {})
 
     def merge(lock: Lock) -> Lock:
         orphans = find_orphans(lock, entries) if everything else ()

@@ -22,7 +22,6 @@ def run_card(args: argparse.Namespace) -> int:
     """Print the README.md of a model's repo."""
     from rexnet_hub.imagenet.evidence.record import require_counted
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.lock import find_measured
     from rexnet_hub.pages.card import render_card
     from rexnet_hub.pages.snippets import find_place
     from rexnet_hub.publish.staging import derive_own
@@ -36,7 +35,7 @@ def run_card(args: argparse.Namespace) -> int:
         place = find_place(card.read_text("utf-8", errors="replace")) if card.is_file() else None
         text = str(derive_own(folder, place))
     else:
-        text = render_card(entry, measured=find_measured(entry), repos=lock.repos)
+        text = render_card(entry, measured=lock.of_entry(entry), repos=lock.repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0

@@ -226,6 +226,10 @@ class Lock:
         """Return what was measured of a model; an empty record where nothing was."""
         return self.models.get(name, Measured())
 
+    def of_entry(self, entry: Entry) -> Measured:
+        """Return what was measured of an entry of the index; of a repo's own it has nothing."""
+        return Measured() if entry.is_in_repo else self.of(entry.name)
+
     @property
     def repos(self) -> dict[str, str]:
         """The repo on the Hub of each model that was published."""
@@ -248,11 +252,6 @@ def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield from flatten(inner, f"{name}.{key}" if name else str(key))
-
-
-def find_measured(entry: Entry) -> Measured:
-    """Return what the lock has of an entry of the index; of one in a repo's own receipt it has nothing."""
-    return Measured() if entry.is_in_repo else read_lock().of(entry.name)
 
 
 def find_lock() -> Path:

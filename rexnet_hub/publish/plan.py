@@ -12,7 +12,7 @@ from rexnet_hub.addresses import is_loopback
 from rexnet_hub.errors import PublishError, UsageError, refuse_unused
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url
 from rexnet_hub.hub.snapshot import RepoFile, digest_both
-from rexnet_hub.index.lock import find_measured
+from rexnet_hub.index.lock import read_lock
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.layout import CARD_FILE, CONFIG_FILE, LICENSE_FILE, SIGNATURE_FILES
 from rexnet_hub.pages.edits import FieldChange, Merge, compare_cards, merge_cards
@@ -390,7 +390,7 @@ def _false_claims(repo: Repo) -> dict[str, bool]:
     if (entry := find_entry_of(repo.folder)) is None:
         problem = f"the index has no model {repo.config.model!r}, so no claim of the repo can be checked"
         return {f"{problem} against an entry: rexnet-hub add makes one": False}
-    measured = find_measured(entry)
+    measured = read_lock().of_entry(entry)
     if is_standin(repo.weights):
         measured = measured.of_standin()
     findings = verify_model(entry, repo=repo.folder, measured=measured)

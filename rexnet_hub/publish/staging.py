@@ -15,7 +15,7 @@ from rexnet_hub.errors import PublishError
 from rexnet_hub.identity import Identity
 from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.index import Entry, Measured
-from rexnet_hub.index.lock import find_evidence_dir, find_measured
+from rexnet_hub.index.lock import find_evidence_dir, read_lock
 from rexnet_hub.layout import (
     CARD_FILE,
     RECEIPT_FILE,
@@ -152,7 +152,7 @@ def derive_own(folder: Path, repo_id: str | None) -> str | None:
     """
     if (entry := find_entry_of(folder)) is None:
         return None
-    receipt, measured = read_receipt(folder / RECEIPT_FILE), find_measured(entry)
+    receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of_entry(entry)
     return derive_card(entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id)
 
 

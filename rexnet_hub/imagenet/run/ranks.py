@@ -20,7 +20,7 @@ PATIENCE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranks:
-    """This process among all.
+    """This process among all; each method raises EvaluationError where another process is gone.
 
     Attributes:
         rank: Its number; 0 writes the files.
@@ -38,7 +38,8 @@ class Ranks:
         if self.world == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, src=0)
+        with _peers():
+            dist.broadcast_object_list(box, src=0)
         return box[0]
 
     def gather(self, value: Any) -> list[Any]:
@@ -46,7 +47,8 @@ class Ranks:
         if self.world == 1:
             return [value]
         box = [None] * self.world if self.rank == 0 else None
-        dist.gather_object(value, box)
+        with _peers():
+            dist.gather_object(value, box)
         return box or []
 
     def require_same(self, facts: Mapping[str, object]) -> None:
@@ -61,7 +63,8 @@ class Ranks:
         if self.world == 1:
             return
         everybodys: list[Any] = [None] * self.world
-        dist.all_gather_object(everybodys, dict(facts))
+        with _peers():
+            dist.all_gather_object(everybodys, dict(facts))
         first, wrong = everybodys[0], []
         for rank, others in enumerate(everybodys):
             for what, value in others.items():
@@ -74,13 +77,20 @@ class Ranks:
 
 
 @contextmanager
+def _peers() -> Iterator[None]:
+    """Raise EvaluationError where another process is gone, which torch tells in words of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        problem = "another process of this run has ended; its own lines say why"
+        raise EvaluationError(f"{problem}. Start all again with the same --record to go on") from error
+
+
+@contextmanager
 def join_ranks() -> Iterator[Ranks]:
     """Join the processes of `torchrun`: gloo on CPUs, and NCCL beside it on GPUs.
 
     A group that the caller has made is used and left as it is.
-
-    Raises:
-        EvaluationError: Another process of the run is gone.
     """
     launched = "TORCHELASTIC_RUN_ID" in os.environ or ("RANK" in os.environ and "WORLD_SIZE" in os.environ)
     mine = launched and dist.is_available() and not dist.is_initialized()
@@ -95,11 +105,6 @@ def join_ranks() -> Iterator[Ranks]:
             local_rank=int(os.environ.get("LOCAL_RANK", 0)),
             local_world=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
         )
-    except RuntimeError as error:
-        if not mine or "gloo" not in str(error):
-            raise
-        problem = "another process of this run has ended; its own lines say why"
-        raise EvaluationError(f"{problem}. Start all again with the same --record to go on") from error
     finally:
         if mine:
             dist.destroy_process_group()
