@@ -1,5 +1,6 @@
 """The whole chain holds for networks of timm's: from a released file to a repo that others load."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -262,6 +263,8 @@ def few_networks(monkeypatch):
     modules, renamed = timm_networks._read_registry()
     few = {name: modules[name] for name in ("test_resnet", "test_vit", "rexnet_100")}
     monkeypatch.setattr(timm_networks, "_read_registry", lambda: (few, renamed))
+    own = functools.cache(timm_networks._family.__wrapped__)  # whose families end with the test
+    monkeypatch.setattr(timm_networks, "_family", own)
 
 
 @pytest.mark.usefixtures("few_networks")
