@@ -49,6 +49,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write how many there are: "1 model", "2 models"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def show(*lines: object, stream: TextIO | None = None) -> None:
     """Print lines, each as `printable` has it; their verdicts get colours where there are any."""
     for line in lines:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import (
+    counted,
     csv_lines,
     has_terminal,
     noted_table,
@@ -250,10 +251,11 @@ def run_validate(args: argparse.Namespace) -> int:
         show_json(text) if args.format == "json" else show_lines(text)
     errors = sum(problem.severity == "error" for problem in problems)
     parts = len(index.collections) + len(index.parts)
-    what = (
-        f"{len(index.models)} models" if index.models or not parts else f"0 models, {parts} parts of models"
-    )
-    show(f"{what}, {errors} errors, {len(problems) - errors} warnings", stream=sys.stderr)
+    counts = [counted(len(index.models), "model"), counted(errors, "error")]
+    counts.append(counted(len(problems) - errors, "warning"))
+    if parts and not index.models:
+        counts.insert(1, counted(parts, "part") + " of models")
+    show(", ".join(counts), stream=sys.stderr)
     lock = Lock() if args.paths else read_lock()
     if any(measured.evaluations for measured in lock.models.values()):
         from rexnet_hub.imagenet.evidence.record import require_counted

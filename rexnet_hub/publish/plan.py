@@ -23,6 +23,7 @@ from rexnet_hub.publish.there import OWN_NAMES, Target, find_target
 from rexnet_hub.repo.folder import Repo, find_entry_of, read_repo
 from rexnet_hub.signing import read_claimed
 from rexnet_hub.standins.make import is_standin
+from rexnet_hub.terminal import counted
 from rexnet_hub.verify import FALSE, verify_model
 
 #: A stricter rule than git's own, so that no name is refused once the commit is there.
@@ -287,7 +288,7 @@ def _lost(merge: Merge, base: str | None) -> list[str]:
     if merge.conflicts or not merge.added:
         advice = "write that there too, or let our card win with --drop-edits"
         return [f"{CARD_FILE}: {conflict}; {advice}" for conflict in merge.conflicts]
-    lines = "1 line" if len(merge.added) == 1 else f"{len(merge.added)} lines"
+    lines = counted(len(merge.added), "line")
     why = "published by name, or signed as it is published (--sign KEY), it keeps them"
     if base is None:
         why = (

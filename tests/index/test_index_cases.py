@@ -61,7 +61,7 @@ def test_a_model_of_three_files_is_whole():
 def test_a_part_alone_is_checked(capsys, name):
     """A file that is a part of models is something to check: it ends well, and says what it was."""
     assert main(["validate", str(DATA / name)]) == 0
-    assert capsys.readouterr().err == "0 models, 1 parts of models, 0 errors, 0 warnings\n"
+    assert capsys.readouterr().err == "0 models, 1 part of models, 0 errors, 0 warnings\n"
 
 
 def test_what_is_wrong_in_a_part_is_said(read, codes):
