@@ -1,6 +1,7 @@
 """Evaluate two small networks on a folder; a program for tests to start, to kill and to torchrun.
 
-A last argument says what is amiss with process 1: its weights, its death, or the folder of its images.
+Last arguments say what is amiss with a process, and with which: its weights, that it dies, is stopped or is
+slow, or the folder of its images.
 """
 
 import os
@@ -13,19 +14,24 @@ import drawn
 
 from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.imagenet.data.layouts import read_dataset
+from rexnet_hub.imagenet.run import ranks
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.prepare import RunOptions
 
+ENDS = {"dies": signal.SIGKILL, "stops": signal.SIGSTOP}
+
 if __name__ == "__main__":
     data_dir, out_dir, pause_seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
-    amiss = sys.argv[4] if len(sys.argv) > 4 and os.environ["RANK"] == "1" else ""
+    amiss, whose = sys.argv[4:] or ("", "")
+    amiss = amiss if whose == os.environ.get("RANK", "") else ""
     if "/" in amiss:
         data_dir = Path(amiss)
+    ranks.BEAT_SECONDS = 0.1  # who is silent for a minute is lost in a second
 
     def report(progress):
-        if amiss == "dies":
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(pause_seconds)
+        if amiss in ENDS:
+            os.kill(os.getpid(), ENDS[amiss])
+        time.sleep(5 if amiss == "slow" and progress.images_done == 4 else pause_seconds)
 
     try:
         records = evaluate_models(

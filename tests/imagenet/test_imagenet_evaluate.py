@@ -367,7 +367,7 @@ def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_pat
         told, amiss = "images", shutil.copytree(folder, tmp_path / "stale")
         image = next(file for file in sorted(amiss.rglob("*")) if file.is_file())
         image.write_bytes(image.read_bytes() + b"\0")
-    processes = start_two_machines(folder, tmp_path / "out", 0, amiss)
+    processes = start_two_machines(folder, tmp_path / "out", 0, amiss, 1)
     ends = [process.communicate(timeout=120)[1].decode() for process in processes]
 
     assert [process.returncode for process in processes] == [1, 1]
@@ -377,13 +377,39 @@ def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_pat
 
 def test_a_peer_that_died_ends_the_run_in_a_line(folder, tmp_path):
     """When one process is killed, the others end at once, and say so."""
-    first, second = start_two_machines(folder, tmp_path, 0, "dies")
+    first, second = start_two_machines(folder, tmp_path, 0, "dies", 1)
     end = first.communicate(timeout=120)[1].decode()
     second.communicate(timeout=60)
 
     assert second.returncode == -signal.SIGKILL
     assert (first.returncode, "another process of this run has ended" in end) == (1, True), end
     assert "Traceback" not in end
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["where they meet", "another"])
+@pytest.mark.parametrize("pause", [0, 0.5], ids=["waited for", "while the other computes"])
+def test_a_peer_that_is_stopped_ends_the_run_in_a_line(folder, tmp_path, who, pause):
+    """A process that falls silent without an end, as on a host without power, is named, with its host."""
+    processes = start_two_machines(folder, tmp_path, pause, "stops", who)
+    try:
+        end = processes[1 - who].communicate(timeout=60)[1].decode()
+        assert processes[1 - who].returncode == 1
+        assert processes[who].poll() is None
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    (said,) = (line for line in end.splitlines() if "images/s" not in line)
+    assert f"out of reach: process {who} on {socket.gethostname()}. End what is left of it. Start all" in said
+
+
+def test_a_peer_that_computes_for_long_is_waited_for(folder, plain, tmp_path):
+    """However long a process is silent only because it is at its share, nobody gives it up."""
+    processes = start_two_machines(folder, tmp_path, 0, "slow", 1)
+    ends = [process.communicate(timeout=120)[1].decode() for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], ends
+    assert bytes_of(tmp_path) == plain[1]
 
 
 def test_records_hold_against_their_predictions(data, tmp_path):

@@ -104,6 +104,7 @@ def _run(run: Run, on_progress: Callable[[RunProgress], None] | None) -> dict[in
             add_to_journal(tile, classes)
             mine[tile] = classes
             count(classes, labels[tile])
+            run.ranks.require_peers()
     return mine
 
 
