@@ -126,6 +126,7 @@ class Family:
         options: What else a network takes, and which values.
         fixed: From a configuration to the arguments of timm's that can only have these values here.
         key_maps: Returns the layouts of others.
+        in_timm: From a configuration to whether timm has the network too, by the same name.
         provider: Whose code builds it, with its version.
     """
 
@@ -137,6 +138,7 @@ class Family:
     options: Mapping[str, Callable[[Any], bool]] = field(default_factory=dict)
     fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
     key_maps: Callable[[], tuple[KeyMap, ...]] = tuple
+    in_timm: Callable[[Any], bool] = lambda config: True
     words: Words = Words()
     provider: str = "rexnet_hub"
 

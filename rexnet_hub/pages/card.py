@@ -36,7 +36,8 @@ def _environment() -> Environment:
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
     asked = (datasets.classes_words, facts.input_sentence, facts.training_rows)
     known = (families.citation, families.introduction, families.papers, entry_words)
-    networks = (families.find_obstacle, families.is_classifier, families.is_known, families.collection_title)
+    kinds = (families.is_classifier, families.is_known, families.is_in_timm)
+    networks = (families.find_obstacle, families.collection_title, *kinds)
     made.globals |= {f.__name__: f for f in (*asked, *known, *networks, recounting)}
     return made
 
@@ -71,7 +72,7 @@ def render_card(
         "card.md",
         entry=entry,
         facts=facts.list_facts(entry, measured, source=source if entry.is_in_repo else own),
-        predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry)))
+        predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry)))
         if entry.value("num_classes") != 0
         else extracting(source, entry, repo_id=repo_id),
         files=files,

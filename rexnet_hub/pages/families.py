@@ -20,6 +20,12 @@ def is_known(entry: Entry) -> bool:
     return known_network(entry.architecture) is not None
 
 
+def is_in_timm(entry: Entry) -> bool:
+    """Check whether timm, and with it transformers, can build an entry's network."""
+    network = known_network(entry.architecture)
+    return network is not None and network.family.in_timm(network.config)
+
+
 def find_obstacle(entry: Entry) -> str:
     """Return why nobody can load an entry here, in a sentence of Markdown; empty where it can be loaded."""
     if not is_known(entry):

@@ -16,7 +16,7 @@ from rexnet_hub.index.reading.hub_metadata import metric_id, task_id
 from rexnet_hub.index.spellings import HUB_NAMES, canonical_dataset
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
 from rexnet_hub.pages.facts import list_numbers, table_words
-from rexnet_hub.pages.families import TASK, is_classifier, is_known
+from rexnet_hub.pages.families import TASK, is_classifier, is_in_timm
 from rexnet_hub.pages.text import one_line, plain, safe_url
 
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -47,7 +47,7 @@ def front_matter(
     Args:
         repos: Where each model was published; of one that was not, nothing is said that takes a repo.
     """
-    loaded = {"library_name": "timm"} if is_known(entry) else {}
+    loaded = {"library_name": "timm"} if is_in_timm(entry) else {}
     sorts = {"pipeline_tag": TASK} if is_classifier(entry) else {}
     loaders = ["timm", "transformers"] if loaded else []
     data: dict[str, Any] = {

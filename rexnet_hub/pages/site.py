@@ -19,7 +19,7 @@ from rexnet_hub.nets import known_network
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
-from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier
+from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_in_timm
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -144,7 +144,9 @@ def summarize(views: Sequence[ModelView]) -> str:
     count, loaded = len(views), sum(not find_obstacle(view.entry) for view in views)
     kind = "image classifier" if all(is_classifier(view.entry) for view in views) else "model"
     which = "each" if loaded == count else f"{loaded} of them"
-    lines = f", {which} loaded by one line in rexnet_hub, timm or transformers" if loaded else ""
+    elsewhere = sum(is_in_timm(view.entry) and not find_obstacle(view.entry) for view in views)
+    others = ", timm or transformers" if elsewhere == loaded else f", {elsewhere} in timm or transformers too"
+    lines = f", {which} loaded by one line in rexnet_hub{others}" if loaded else ""
     standing = "every number says who states it and whether it was measured here"
     return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
 
@@ -170,7 +172,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         view=view,
         entry=entry,
         title=html.escape(" ".join(entry.name.split())),
-        predicting=predicting(source, repo_id=repo_id, labelled=bool(entry_labels(entry))),
+        predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry))),
         extracting=extracting(repo_id or entry.name, entry, repo_id=repo_id),
         tuning=tuning(entry, repo_id=repo_id),
         recipe=make_recipe(entry),

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from rexnet_hub.index import Entry
+from rexnet_hub.pages.families import is_in_timm
 from rexnet_hub.pages.text import read_words, shell
 
 
@@ -19,18 +20,21 @@ class Snippet:
     lines: str
 
 
-def predicting(source: str, *, repo_id: str | None = None, labelled: bool = True) -> tuple[Snippet, ...]:
+def predicting(
+    source: str, entry: Entry | None = None, *, repo_id: str | None = None, labelled: bool = True
+) -> tuple[Snippet, ...]:
     """Return the lines that classify a picture, for each library.
 
     Args:
         source: What rexnet_hub loads: a name of the index or a repo's id.
+        entry: Whose lines they are: a library that does not have its network has none.
         repo_id: The repo on the Hub; without one, timm and transformers read a folder of the name.
         labelled: Whether the model's classes have names; without, ours print a class's number.
     """
     printed = "processor.labels[logits.argmax()]" if labelled else "int(logits.argmax())"
     command = f"rexnet-hub predict {shell(source)} picture.jpg"
     return (
-        *_python("predicting", source, repo_id, printed),
+        *_python("predicting", source, entry, repo_id, printed),
         Snippet(library="command line", language="console", lines=command),
     )
 
@@ -43,12 +47,12 @@ def find_place(card: str) -> str | None:
 
 def extracting(source: str, entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that take features out of a picture; arguments as of `predicting`."""
-    return _python("extracting", source, repo_id, _side_px(entry))
+    return _python("extracting", source, entry, repo_id, _side_px(entry))
 
 
 def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     """Return the lines that give the model another classifier and train it."""
-    return _python("tuning", repo_id or entry.name, repo_id, _side_px(entry))
+    return _python("tuning", repo_id or entry.name, entry, repo_id, _side_px(entry))
 
 
 def recounting(predictions: str) -> str:
@@ -60,7 +64,9 @@ def _side_px(entry: Entry) -> str:
     return str(entry.value("image_size") or 224)
 
 
-def _python(purpose: str, source: str, repo_id: str | None, *printed: str) -> tuple[Snippet, ...]:
+def _python(
+    purpose: str, source: str, entry: Entry | None, repo_id: str | None, *printed: str
+) -> tuple[Snippet, ...]:
     """Fill in what each library loads, quoted as Python writes it."""
     loaded = {
         "rexnet_hub": source,
@@ -70,4 +76,5 @@ def _python(purpose: str, source: str, repo_id: str | None, *printed: str) -> tu
     return tuple(
         Snippet(library=library, language="python", lines=text.format(json.dumps(loaded[library]), *printed))
         for library, text in read_words("snippets.yml")[purpose].items()
+        if library == "rexnet_hub" or entry is None or is_in_timm(entry)
     )

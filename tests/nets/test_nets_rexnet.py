@@ -7,7 +7,7 @@ import timm
 import torch
 from closeness import assert_same_numbers
 from timm.models import adapt_input_conv
-from twins import twins
+from twins import shuffle_norms, twins
 
 from rexnet_hub.errors import UnknownModelError, UsageError
 from rexnet_hub.nets import find_network
@@ -26,14 +26,20 @@ PARAMETERS = {
     "rexnetr_150": 9782256,
     "rexnetr_200": 16522432,
     "rexnetr_300": 34810008,
+    "rexnet_lite_100": 4740056,  # the lites counted on the authors' own code
+    "rexnet_lite_130": 6747960,
+    "rexnet_lite_150": 8332296,
+    "rexnet_lite_200": 12966200,
 }
+TIMMS = [name for name, config in CONFIGS.items() if not config.is_lite]
+LITES = [name for name, config in CONFIGS.items() if config.is_lite]
 
 
 SMALL, ODD, USUAL = (97, 65), (193, 161), (224, 224)
 SIZES = [
-    *((name, SMALL) for name in CONFIGS),
+    *((name, SMALL) for name in TIMMS),
     *(("rexnet_100", size) for size in (ODD, USUAL)),
-    *(pytest.param(name, USUAL, marks=pytest.mark.slow) for name in CONFIGS if name != "rexnet_100"),
+    *(pytest.param(name, USUAL, marks=pytest.mark.slow) for name in TIMMS if name != "rexnet_100"),
 ]
 
 
@@ -61,7 +67,7 @@ def test_any_width_is_timms(width, divisor):
     assert torch.equal(networks[1](x), networks[0](x))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", TIMMS)
 def test_tensors_are_the_planned_ones_and_timms(name):
     """The plan without torch, the network and timm name the same 413 tensors, in one order."""
     dtypes = {torch.float32: "float32", torch.int64: "int64"}
@@ -77,7 +83,62 @@ def test_tensors_are_the_planned_ones_and_timms(name):
     assert sum(p.numel() for p in ours.parameters()) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", LITES)
+def test_a_lites_plan_is_its_network(name):
+    """The plan without torch names the 303 tensors of a lite, and counts what the authors' code has."""
+    planned = find_network(name).plan()
+    built = find_network(name).build().state_dict()
+    shapes = [(key, shape) for key, (_, shape) in planned.tensors.items()]
+    assert shapes == [(key, tuple(tensor.shape)) for key, tensor in built.items()]
+    assert (len(shapes), planned.parameters) == (303, PARAMETERS[name])
+
+
+@pytest.mark.parametrize("name", LITES)
+@torch.inference_mode()
+def test_a_lite_is_timms_network_with_another_head(name):
+    """A lite's maps are those of timm's ReXNet without gates and with ReLU6; its head is torch's layers."""
+    width = CONFIGS[name].width
+    lite: dict[str, Any] = {
+        "final_chs": 164 * 16 / 15,
+        "se_ratio": 0.0,
+        "act_layer": "relu6",
+        "dw_act_layer": "relu6",
+    }
+    theirs: Any = timm.models.rexnet.RexNet(width_mult=width, ch_div=8, num_classes=0, **lite).eval()
+    ours: Any = find_network(name).build().eval()
+    shuffle_norms(ours)
+    state = ours.state_dict()
+    theirs.load_state_dict({key: state[key] for key in theirs.state_dict()})
+    x = torch.randn(2, 3, *SMALL)
+    maps = theirs.forward_features(x)
+    assert torch.equal(ours.forward_features(x), maps)
+
+    hidden = ours.head.hidden
+    pooled = torch.nn.functional.adaptive_avg_pool2d(maps, 1)
+    as_map = torch.nn.functional.conv2d(pooled, hidden.fc.weight[:, :, None, None], hidden.fc.bias)
+    before = torch.nn.functional.relu6(hidden.bn(as_map.flatten(1)))
+    assert before.std() > 1e-3
+    assert_same_numbers(ours.forward_head(maps, pre_logits=True), before)
+    assert_same_numbers(ours(x), before @ ours.head.fc.weight.T + ours.head.fc.bias)
+
+
+@torch.inference_mode()
+def test_a_lite_keeps_its_hidden_layer():
+    """Another classifier stands on the same hidden layer; without pooling there is none."""
+    ours: Any = find_network("rexnet_lite_100").build().eval()
+    x = torch.randn(1, 3, 64, 64)
+    maps, before = ours.forward_features(x), ours.forward_head(ours.forward_features(x), pre_logits=True)
+    assert (ours.num_features, ours.head_hidden_size) == (1280, 1024)
+    ours.reset_classifier(10)
+    assert ours(x).shape == (1, 10)
+    assert torch.equal(ours.forward_head(maps, pre_logits=True), before)
+    ours.reset_classifier(0)
+    assert torch.equal(ours(x), before)
+    ours.reset_classifier(0, "")
+    assert torch.equal(ours(x), maps)
+
+
+@pytest.mark.parametrize("name", TIMMS)
 def test_training_draws_what_timm_draws(name):
     """In training, dropout and drop-path give timm's logits from the same seed, and its gradients."""
     theirs, ours = twins(name, drop_rate=0.3, drop_path_rate=0.2)
@@ -199,7 +260,7 @@ def test_compile_makes_one_graph():
         assert_same_numbers(compiled(x), ours(x))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", TIMMS)
 def test_a_seed_draws_timms_start_weights(name):
     """From one seed every start weight is timm's, of a new classifier too, and so is the next draw."""
     drawn = []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from entries import INPUT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -156,3 +157,19 @@ def test_any_part_of_our_index_may_be_missing(read, paths, is_known):
             assert (
                 re.findall(rf"{LOADED}|Meant for|han2020|Rank Expansion", words_of(pages, entry.name)) == []
             )
+
+
+def test_lines_of_other_libraries_stand_where_timm_has_the_network(read):
+    """Card and page of a lite have our lines alone and no library of the Hub's; the overview counts them."""
+    libraries = {"rexnet_lite_100": ["rexnet_hub"], "rexnet_100": ["rexnet_hub", "timm", "transformers"]}
+    stated = [f"- Name: {name}\n  Metadata:\n    Num Classes: 1000\n{INPUT}" for name in libraries]
+    models = read("Models:\n" + "".join(stated)).models
+    pages = render_site(models)
+    for entry in models:
+        card = render_card(entry)
+        for text in (card, pages[f"models/{entry.name}.md"]):
+            every = ("rexnet_hub", "timm", "transformers")
+            found = [name for name in every if re.search(f"^ *(import|from) {name}\\b", text, re.MULTILINE)]
+            assert found == libraries[entry.name]
+        assert ("library_name: timm" in card) == ("timm" in libraries[entry.name])
+    assert "each loaded by one line in rexnet_hub, 1 in timm or transformers too;" in pages["index.md"]

@@ -1,8 +1,10 @@
 """The authors' network as a skeleton: the modules that own tensors, in the order that theirs has.
 
-Written from the structure of ReXNetV1 (rexnetv1.py of clovaai/rexnet, MIT); there is no forward.
+Written from the structure of ReXNetV1 and ReXNetV1_lite (rexnetv1.py and rexnetv1_lite.py of clovaai/rexnet,
+MIT); there is no forward.
 """
 
+from timm.layers import make_divisible
 from torch import nn
 
 
@@ -60,3 +62,21 @@ class Network(nn.Module):
         conv_norm(features, outputs[-1], int(1280 * width), active=True)
         self.features = nn.Sequential(*features)
         self.output = nn.Sequential(nn.Dropout(), nn.Conv2d(int(1280 * width), 1000, 1))
+
+
+class Lite(nn.Module):
+    """The whole of a lite, for one width."""
+
+    def __init__(self, width):
+        super().__init__()
+        plain = [16 + 164 / 15 * index for index in range(16)]
+        outputs = [make_divisible(round(channels * width), 8) for channels in plain]
+        inputs = [make_divisible(round(32 * width), 8), *outputs[:-1]]
+        features: list[nn.Module] = []
+        conv_norm(features, 3, inputs[0], kernel=3, active=True)
+        for index in range(16):
+            features.append(Block(inputs[index], outputs[index], expand=index > 0, gate=False))
+        conv_norm(features, outputs[-1], int(1280 * width), active=True)
+        self.features = nn.Sequential(*features)
+        hidden: list[nn.Module] = [nn.Conv2d(int(1280 * width), 1024, 1), nn.BatchNorm2d(1024), nn.ReLU6()]
+        self.output = nn.Sequential(*hidden, nn.Dropout(), nn.Conv2d(1024, 1000, 1))

@@ -11,14 +11,15 @@ from collections import OrderedDict
 import pytest
 import timm
 import torch
-from authors_network import Network
+from authors_network import Lite, Network
 from checkpoints import fingerprint, names_in, save, small_state
 from receipts import retell
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.errors import CheckpointError, FileProblem, MismatchError, StateDictError
 from rexnet_hub.layout import PACKAGE_DIR
-from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
+from rexnet_hub.nets import find_network
+from rexnet_hub.nets.families.rexnet.keymap import AUTHORS, AUTHORS_LITE
 from rexnet_hub.nets.state_dict import require_tensors
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import digest_file
@@ -190,6 +191,25 @@ def test_the_authors_layout_becomes_ours_in_the_same_order(width):
     head = tuple(ours["head.fc.weight"].shape)
     assert [pair for pair in shapes if pair[0] != pair[1]] == [((*head, 1, 1), head)]
     assert len(set(AUTHORS.names.values())) == len(AUTHORS.names) == 413
+
+
+@pytest.mark.parametrize("width", [1.0, 1.3, 1.5, 2.0])
+def test_an_authors_lite_converts_whole(width, tmp_path, out):
+    """All 303 tensors of a lite arrive in the authors' order, the two layers of its head as matrices."""
+    authors, network = Lite(width).state_dict(), find_network(f"rexnet_lite_{width * 100:.0f}")
+    assert list(AUTHORS_LITE.names) == list(authors)
+
+    receipt = convert_checkpoint(
+        save(authors, tmp_path / "a.pth", "zip"), out, expected=network.plan().tensors
+    )
+
+    assert receipt.key_map == "authors_lite"
+    found = load_file(out)
+    ours = {AUTHORS_LITE.names[name]: tensor for name, tensor in authors.items()}
+    reshaped = [name for name in ours if ours[name].shape != found[name].shape]
+    assert reshaped == ["head.hidden.fc.weight", "head.fc.weight"]
+    assert all(torch.equal(found[name], tensor.view_as(found[name])) for name, tensor in ours.items())
+    assert len(found) == 303
 
 
 def test_an_authors_checkpoint_converts_whole(rexnet, container, tmp_path, out):

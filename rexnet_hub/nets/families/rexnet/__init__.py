@@ -36,7 +36,7 @@ def _parts(config: ReXNetConfig) -> Parts:
     return Parts(
         first_conv=("stem.conv",),
         classifier=("head.fc",),
-        num_features=head_channels(config),
+        num_features=config.hidden_channels or head_channels(config),
         pool_size=lambda input_px: input_px // OUTPUT_STRIDES[0],
     )
 
@@ -54,12 +54,14 @@ def _take_features(network: ReXNet, out_indices: OutIndices) -> ReXNetFeatures:
 
 
 def _key_maps() -> tuple[KeyMap, ...]:
-    from rexnet_hub.nets.families.rexnet.keymap import AUTHORS
+    from rexnet_hub.nets.families.rexnet.keymap import AUTHORS, AUTHORS_LITE
 
-    return (AUTHORS,)
+    return (AUTHORS, AUTHORS_LITE)
 
 
 def _fixed(config: ReXNetConfig) -> Mapping[str, tuple[Any, ...]]:
+    if config.is_lite:  # timm has none
+        return {}
     return {
         "width_mult": (config.width,),
         "ch_div": (config.divisor,),
@@ -86,5 +88,6 @@ FAMILY = Family(
     },
     fixed=_fixed,
     key_maps=_key_maps,
+    in_timm=lambda config: not config.is_lite,
     words=Words(**yaml.safe_load(Path(__file__).with_name("words.yml").read_text(encoding="utf-8"))),
 )

@@ -1,10 +1,11 @@
 """Build a ReXNet network, from its small parts up to the classifier.
 
 A ReXNet is a MobileNet-like stack of inverted bottlenecks whose channel counts grow linearly with depth
-instead of doubling at each stage. Tensor names are timm's, so that one state dict serves both.
+instead of doubling at each stage. Tensor names are timm's, so that one state dict serves both; the lites,
+which timm does not have, continue them.
 
 Reference implementations:
-    rexnetv1.py of the authors, clovaai/rexnet at 61debcc
+    rexnetv1.py and rexnetv1_lite.py of the authors, clovaai/rexnet at 61debcc
     timm/models/rexnet.py, huggingface/pytorch-image-models at aa4b5850 (the oracle of our tests)
 """
 
@@ -33,7 +34,7 @@ from rexnet_hub.nets.modules import Classifier, FeatureInfo, FeatureMaps, Info, 
 
 
 class ConvNorm(nn.Module):
-    """A convolution that keeps the size (but for its stride), batch norm, and perhaps SiLU."""
+    """A convolution that keeps the size (but for its stride), batch norm, and perhaps an activation."""
 
     def __init__(
         self,
@@ -44,7 +45,7 @@ class ConvNorm(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         groups: int = 1,
-        activate: bool = False,
+        act: type[nn.Module] = nn.Identity,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -58,12 +59,12 @@ class ConvNorm(nn.Module):
             bias=False,
         )
         self.bn = nn.BatchNorm2d(out_channels)
-        self.activate = activate
+        self.act = act()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H/stride, W/stride)."""
-        x = self.bn(self.conv(x))
-        return F.silu(x) if self.activate else x
+        x = self.act(self.bn(self.conv(x)))
+        return x
 
 
 class SqueezeExcite(nn.Module):
@@ -102,12 +103,19 @@ class LinearBottleneck(nn.Module):
     """Expand, filter each channel, gate, project; the input is added to the first channels."""
 
     def __init__(
-        self, plan: BlockPlan, *, stride: int, dilation: int, shortcut: bool, drop_prob: float
+        self,
+        plan: BlockPlan,
+        act: type[nn.Module],
+        *,
+        stride: int,
+        dilation: int,
+        shortcut: bool,
+        drop_prob: float,
     ) -> None:
         super().__init__()
         wide = plan.expanded_channels
         expands = wide != plan.in_channels
-        self.conv_exp = ConvNorm(plan.in_channels, wide, activate=True) if expands else nn.Identity()
+        self.conv_exp = ConvNorm(plan.in_channels, wide, act=act) if expands else nn.Identity()
         self.conv_dw = ConvNorm(wide, wide, 3, stride=stride, dilation=dilation, groups=wide)
         self.se = SqueezeExcite(wide, plan.se_channels) if plan.se_channels else nn.Identity()
         self.conv_pwl = ConvNorm(wide, plan.out_channels)
@@ -124,11 +132,24 @@ class LinearBottleneck(nn.Module):
         return torch.cat([out[:, :shared] + x, out[:, shared:]], dim=1)
 
 
+class Hidden(nn.Module):
+    """A linear layer, batch norm, ReLU6."""
+
+    def __init__(self, in_channels: int, out_channels: int, **new: Any) -> None:
+        super().__init__()
+        self.fc = nn.Linear(in_channels, out_channels, **new)
+        self.bn = nn.BatchNorm1d(out_channels, **new)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C) to (B, C')."""
+        return F.relu6(self.bn(self.fc(x)))
+
+
 class Head(nn.Module):
-    """Pool over space, drop, classify."""
+    """Pool over space, perhaps run a hidden layer, drop, classify."""
 
     def __init__(
-        self, channels: int, num_classes: int, global_pool: str, drop_rate: float, **new: Any
+        self, channels: int, num_classes: int, global_pool: str, drop_rate: float, hidden: int, **new: Any
     ) -> None:
         super().__init__()
         if global_pool not in POOLS:
@@ -136,13 +157,16 @@ class Head(nn.Module):
         if num_classes and not global_pool:
             raise UsageError("without pooling there is nothing to classify: set num_classes=0 as well")
         self.global_pool = global_pool
-        self.num_features = channels * (2 if global_pool == "catavgmax" else 1)
+        pooled = channels * (2 if global_pool == "catavgmax" else 1)
+        has_hidden = hidden > 0 and global_pool != ""
+        self.hidden = Hidden(pooled, hidden, **new) if has_hidden else nn.Identity()
+        self.num_features = hidden if has_hidden else pooled
         self.drop = nn.Dropout(drop_rate)
         self.fc = nn.Linear(self.num_features, num_classes, **new) if num_classes else nn.Identity()
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         """Map (B, C, H, W) to logits (B, classes), or to (B, C) before the classifier."""
-        x = self.drop(self._pool(x))
+        x = self.drop(self.hidden(self._pool(x)))
         return x if pre_logits else self.fc(x)
 
     def _pool(self, x: Tensor) -> Tensor:
@@ -155,6 +179,10 @@ class Head(nn.Module):
         if self.global_pool == "avgmax":
             return 0.5 * (x.mean((2, 3)) + x.amax((2, 3)))
         return torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
+
+
+def _activation(config: ReXNetConfig) -> type[nn.Module]:
+    return nn.ReLU6 if config.is_lite else nn.SiLU
 
 
 def _build_blocks(
@@ -178,6 +206,7 @@ def _build_blocks(
         blocks.append(
             LinearBottleneck(
                 plan,
+                _activation(config),
                 stride=stride,
                 dilation=dilation,
                 shortcut=plan.stride == 1 and plan.in_channels <= plan.out_channels,
@@ -224,7 +253,7 @@ class ReXNet(Trunk, Classifier):
     """A ReXNet classifier.
 
     Args:
-        config: Its width and rounding.
+        config: Its width and rounding, and whether it is a lite.
         num_classes: Classes, or 0 for pooled features in place of logits.
         global_pool: `avg`, `max`, `avgmax`, `catavgmax`, or empty for no pooling (then `num_classes=0`).
         output_stride: 32, 16 or 8: how much smaller the last feature map is than the picture.
@@ -254,11 +283,12 @@ class ReXNet(Trunk, Classifier):
             raise UsageError(problem)
         channels = head_channels(config)
         # In the order of timm, so that the same seed draws the same numbers.
-        stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, activate=True)
+        act = _activation(config)
+        stem = ConvNorm(in_chans, stem_channels(config), 3, stride=2, act=act)
         blocks, taps = _build_blocks(config, output_stride, drop_path_rate)
-        last = ConvNorm(plan_blocks(config)[-1].out_channels, channels, activate=True)
+        last = ConvNorm(plan_blocks(config)[-1].out_channels, channels, act=act)
         super().__init__(stem, nn.Sequential(*blocks, last))
-        self.head = Head(channels, num_classes, global_pool, drop_rate)
+        self.head = Head(channels, num_classes, global_pool, drop_rate, config.hidden_channels)
         self.config, self.num_classes = config, num_classes
         self.in_chans, self.drop_rate = in_chans, drop_rate
         self.num_features, self.head_hidden_size = channels, self.head.num_features
@@ -349,7 +379,11 @@ class ReXNet(Trunk, Classifier):
         rest = next(self.parameters())
         new = {"device": device or rest.device, "dtype": dtype or rest.dtype}
         pool = self.head.global_pool if global_pool is None else global_pool
-        self.head = Head(self.num_features, num_classes, pool, self.drop_rate, **new).train(self.training)
+        hidden, width = self.head.hidden, self.config.hidden_channels
+        head = Head(self.num_features, num_classes, pool, self.drop_rate, width, **new)
+        if [p.shape for p in hidden.parameters()] == [p.shape for p in head.hidden.parameters()]:
+            head.hidden = hidden
+        self.head = head.train(self.training)
         self.num_classes, self.head_hidden_size = num_classes, self.head.num_features
 
 

@@ -4,8 +4,8 @@ Nothing here needs torch, so a checkpoint can be checked against its network wit
 
 Source:
     "Rethinking Channel Dimensions for Efficient Model Design", arXiv 2007.00992, section 4, as the
-    authors coded it in rexnetv1.py (clovaai/rexnet at 61debcc); the rounded variants follow
-    timm/models/rexnet.py (huggingface/pytorch-image-models at aa4b5850).
+    authors coded it in rexnetv1.py and rexnetv1_lite.py (clovaai/rexnet at 61debcc); the rounded
+    variants follow timm/models/rexnet.py (huggingface/pytorch-image-models at aa4b5850).
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ HEAD_CHANNELS = 1280
 EXPANSION = 6  # of every block but the first
 SE_DIVISOR = 12  # squeeze-and-excitation narrows the expanded channels by this
 STAGES_WITHOUT_SE = 2
+LITE_GAINED_CHANNELS = 164  # from the first block to the last, in equal steps
+LITE_HIDDEN_CHANNELS = 1024  # of the layer before the classifier
 
 # What a network can be built with, the usual first.
 POOLS = ("avg", "max", "avgmax", "catavgmax", "")
@@ -42,10 +44,23 @@ class ReXNetConfig:
     Attributes:
         width: Multiplies every channel count; at least 1.
         divisor: Channel counts are rounded to multiples of this; 1 leaves them as they fall.
+        is_lite: Whether it is a ReXNet-lite: without squeeze-and-excitation, with ReLU6 alone and with a
+            hidden layer before the classifier.
     """
 
     width: float
     divisor: int = 1
+    is_lite: bool = False
+
+    @property
+    def step(self) -> float:
+        """How many channels a block has more than the one before it, at width 1."""
+        return LITE_GAINED_CHANNELS / (DEPTH - 1) if self.is_lite else GAINED_CHANNELS / DEPTH
+
+    @property
+    def hidden_channels(self) -> int:
+        """Channels of the layer before the classifier; 0 where there is none."""
+        return LITE_HIDDEN_CHANNELS if self.is_lite else 0
 
 
 CONFIGS = {
@@ -59,6 +74,10 @@ CONFIGS = {
     "rexnetr_150": ReXNetConfig(width=1.5, divisor=8),
     "rexnetr_200": ReXNetConfig(width=2.0, divisor=8),
     "rexnetr_300": ReXNetConfig(width=3.0, divisor=16),
+    "rexnet_lite_100": ReXNetConfig(width=1.0, divisor=8, is_lite=True),
+    "rexnet_lite_130": ReXNetConfig(width=1.3, divisor=8, is_lite=True),
+    "rexnet_lite_150": ReXNetConfig(width=1.5, divisor=8, is_lite=True),
+    "rexnet_lite_200": ReXNetConfig(width=2.0, divisor=8, is_lite=True),
 }
 
 
@@ -88,7 +107,7 @@ def stem_channels(config: ReXNetConfig) -> int:
 
 
 def head_channels(config: ReXNetConfig) -> int:
-    """Return the channels out of the last convolution: what the classifier sees."""
+    """Return the channels out of the last convolution: what is pooled."""
     return round_channels(HEAD_CHANNELS * config.width, config.divisor)
 
 
@@ -106,12 +125,12 @@ def plan_blocks(config: ReXNetConfig) -> tuple[BlockPlan, ...]:
                 BlockPlan(
                     in_channels=in_channels,
                     expanded_channels=expanded,
-                    se_channels=squeezed if stage >= STAGES_WITHOUT_SE else 0,
+                    se_channels=squeezed if stage >= STAGES_WITHOUT_SE and not config.is_lite else 0,
                     out_channels=out_channels,
                     stride=first_stride if position == 0 else 1,
                 )
             )
-            in_channels, linear = out_channels, linear + GAINED_CHANNELS / DEPTH
+            in_channels, linear = out_channels, linear + config.step
     return tuple(blocks)
 
 
@@ -122,7 +141,7 @@ def expected_tensors(
 
     Returns:
         Name -> (dtype, shape), dtypes as torch says them: `float32`, and `int64` for the
-        batch norms' counters. 413 tensors.
+        batch norms' counters. 413 tensors; of a lite 303.
     """
     stem, tensors = stem_channels(config), dict[str, tuple[str, Shape]]()
     tensors |= _conv_norm("stem", (stem, in_chans, 3, 3))
@@ -139,7 +158,9 @@ def expected_tensors(
         tensors |= _conv_norm(f"{prefix}.conv_pwl", (block.out_channels, wide, 1, 1))
     head = head_channels(config)
     tensors |= _conv_norm(f"features.{len(blocks)}", (head, blocks[-1].out_channels, 1, 1))
-    return tensors | (_weight_bias("head.fc", (num_classes, head)) if num_classes else {})
+    if hidden := config.hidden_channels:
+        tensors |= _weight_bias("head.hidden.fc", (hidden, head)) | _norm("head.hidden.bn", hidden)
+    return tensors | (_weight_bias("head.fc", (num_classes, hidden or head)) if num_classes else {})
 
 
 def count_planned_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
