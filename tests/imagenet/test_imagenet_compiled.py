@@ -34,7 +34,7 @@ def compiling(monkeypatch):
     """Put a compiler in torch's place whose result is bent as the test says: a real one is slow."""
 
     def bend(how):
-        monkeypatch.setattr(torch, "compile", lambda network, options: lambda x: how(network(x)))
+        monkeypatch.setattr(torch, "compile", lambda network, **options: lambda x: how(network(x)))
         model = ModelUnderTest(name="drawn", network=Drawn(), preprocessing=SPEC)
         return ready_runner(model, torch.device("cpu"), dtype="fp32", channels_last=False, compiled=True)
 

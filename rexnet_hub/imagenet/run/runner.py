@@ -16,6 +16,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,8 +141,13 @@ def _compile(
     network: torch.nn.Module, name: str, device: torch.device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Compile a network, weights folded in; its first tile must be ranked as the plain network ranks it."""
-    options: dict[str, Any] | None = {"freezing": True} if device.type == "cpu" else None
-    fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, options=options)
+    from torch._inductor import list_options
+
+    # On a GPU no kernel is chosen because it is the fastest at the moment; before torch 2.9 it may be.
+    wanted = {"freezing"} if device.type == "cpu" else {"deterministic"}
+    options: dict[str, Any] = dict.fromkeys(wanted & {*list_options()}, True)
+    # For the shape that it meets: else a second network of another makes kernels for any shape of both.
+    fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, options=options, dynamic=False)
     first = threading.Lock()
     plain: list[torch.nn.Module] = [network]
 
@@ -235,29 +241,46 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _exact_settings() -> list[tuple[Any, str, object]]:
-    """List what must be set, as (owner, attribute, value)."""
+#: How a setting is read, how it is set, and what is set.
+_Setting = tuple[Callable[[], Any], Callable[[Any], None], Any]
+
+
+def _exact_settings() -> Iterator[_Setting]:
+    """Yield what must be set, in order."""
     backends: Any = torch.backends
-    exact: list[tuple[Any, str, object]] = [
-        (backends.cudnn, "deterministic", True),
-        (backends.cudnn, "benchmark", False),
+    cudnn, mkldnn = backends.cudnn, backends.mkldnn
+    yield torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, "warn"
+    # Whoever reads these two raises where they say otherwise than the settings of today's torch below.
+    yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+    values: list[tuple[Any, str, object]] = [
+        (cudnn, "allow_tf32", False),
+        (cudnn, "deterministic", True),
+        (cudnn, "benchmark", False),
+        # Only what depends on chance is to change: new memory need not be filled before it is written.
+        (torch.utils.deterministic, "fill_uninitialized_memory", False),
     ]
-    if not hasattr(backends.cudnn, "conv"):  # torch before 2.9
-        return [*exact, (backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
-    owners = (backends.cuda.matmul, backends.cudnn.conv, backends.mkldnn.matmul, backends.mkldnn.conv)
-    return [*exact, *((owner, "fp32_precision", "ieee") for owner in owners)]
+    if hasattr(cudnn, "conv"):  # torch from 2.9 on
+        owners = (backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+        values += [(owner, "fp32_precision", "ieee") for owner in owners]
+    for owner, name, value in values:
+        yield partial(getattr, owner, name), partial(setattr, owner, name), value
 
 
 @contextlib.contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """Set full fp32 and the same kernels every time, and leave the settings as they were."""
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _exact_settings()]
-    threads = torch.get_num_threads()
-    for owner, name, value in _exact_settings():
-        setattr(owner, name, value)
+    """Set full fp32 and the same kernels every time, and leave the settings as they were.
+
+    Of an operation that has no deterministic kernel torch warns.
+    """
+    settings, before = list(_exact_settings()), []
+    for read, write, _ in [*settings, (torch.get_num_threads, torch.set_num_threads, None)]:
+        with contextlib.suppress(RuntimeError):  # two settings of the caller's contradict each other
+            before.append((write, read()))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, when it starts
+    for _, write, value in settings:
+        write(value)
     try:
         yield
     finally:
-        for owner, name, was in before:
-            setattr(owner, name, was)
-        torch.set_num_threads(threads)
+        for write, was in before:
+            write(was)
