@@ -1,6 +1,7 @@
 """Draw what the tests evaluate: a labelled validation set in any layout, and a small network."""
 
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -135,6 +136,11 @@ def read_deadly():
     return draw_jpeg(0)
 
 
+def read_one():
+    """Read an image."""
+    return draw_jpeg(0)
+
+
 class SmallNet(torch.nn.Module):
     """A seeded network of two convolutions, so unlike itself that every pixel counts."""
 
@@ -152,6 +158,20 @@ class SmallNet(torch.nn.Module):
         features = torch.relu(self.norm(self.first(pixels)))
         features = torch.nn.functional.adaptive_avg_pool2d(torch.tanh(self.second(features)), 3)
         return self.head(self.drop(features.flatten(1)))
+
+
+class GreedyNet(SmallNet):
+    """The same network, for which memory does after some calls for so many images at a time only."""
+
+    def __init__(self, seed=0, *, most, after=0):
+        super().__init__(seed)
+        self.most, self.calls = most, itertools.count(-after)
+
+    def forward(self, pixels):
+        """Give logits."""
+        if next(self.calls) >= 0 and len(pixels) > self.most:
+            raise torch.OutOfMemoryError(f"{len(pixels)} images do not fit")
+        return super().forward(pixels)
 
 
 def small_model(name="small", *, seed=0, spec=SPEC, **facts):

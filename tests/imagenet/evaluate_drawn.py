@@ -1,9 +1,10 @@
 """Evaluate two small networks on a folder; a program for tests to start, to kill and to torchrun.
 
-Last arguments say what is amiss with a process, and with which: its weights, that it dies, is stopped or is
-slow, or the folder of its images.
+Last arguments say what is amiss with a process, and with which: its weights or memory, that it dies, is
+stopped or is slow, or the folder of its images.
 """
 
+import dataclasses
 import os
 import signal
 import sys
@@ -33,9 +34,12 @@ if __name__ == "__main__":
             os.kill(os.getpid(), ENDS[amiss])
         time.sleep(5 if amiss == "slow" and progress.images_done == 4 else pause_seconds)
 
+    first = drawn.small_model("first")
+    if amiss == "memory":
+        first = dataclasses.replace(first, network=drawn.GreedyNet(most=3))
     try:
         records = evaluate_models(
-            [drawn.small_model("first"), drawn.small_model("second", seed=2 if amiss == "weights" else 1)],
+            [first, drawn.small_model("second", seed=2 if amiss == "weights" else 1)],
             read_dataset(data_dir, allow_subset=True),
             options=RunOptions(threads=1),
             out_dir=out_dir,

@@ -26,6 +26,7 @@ from officials import official_name
 from rexnet_hub.errors import (
     EvaluationError,
     FileProblem,
+    NetworkError,
     NotAnImageError,
     OutputExistsError,
     RecordError,
@@ -38,6 +39,7 @@ from rexnet_hub.imagenet.data.pixels import decode_image
 from rexnet_hub.imagenet.data.protocols import PROTOCOLS
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions, render_predictions
 from rexnet_hub.imagenet.evidence.record import check_record, read_record
+from rexnet_hub.imagenet.run import prepare, upload
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.journal import open_journal
 from rexnet_hub.imagenet.run.prepare import RunOptions
@@ -141,12 +143,73 @@ def test_timms_rexnet_is_counted_as_timm_counts(folder, class_map, tmp_path):
     assert_as_timm(model, record, tmp_path / "out", tmp_path / "val", class_map)
 
 
-@pytest.mark.parametrize("how", [{"threads": 2}, {"threads": 3}, {"workers": 2}], ids=str)
-def test_how_it_is_run_changes_no_byte(data, plain, tmp_path, how):
-    """Any number of threads and of decoding processes gives the same files."""
+@pytest.mark.parametrize(
+    "how", [{"threads": 2}, {"threads": 3}, {"workers": 1}, {"workers": 3, "threads": 2}], ids=str
+)
+@pytest.mark.parametrize("ahead", [False, True])
+def test_how_it_is_run_changes_no_byte(data, plain, tmp_path, monkeypatch, how, ahead):
+    """Any number of threads and of decoding processes, tiles copied ahead or not, gives the same files."""
+    if ahead:
+        monkeypatch.setattr(upload, "COPIED_AHEAD", {"cpu"})
     evaluate_models(both(), data, options=dataclasses.replace(QUIET, **how), out_dir=tmp_path)
 
     assert bytes_of(tmp_path) == plain[1]
+
+
+@pytest.fixture(scope="module")
+def in_twos(data, tmp_path_factory):
+    """Evaluate the same networks in tiles of two images, and keep the bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare, "TILE_IMAGES", {"cpu": 2})
+        records = evaluate_models(both(), data, options=QUIET, out_dir=tmp_path_factory.mktemp("twos"))
+    return [record.predictions_sha256 for record in records]
+
+
+def both_greedy(**limits):
+    """Give the same two networks, the first for a little memory."""
+    first, second = both()
+    return [dataclasses.replace(first, network=drawn.GreedyNet(**limits)), second]
+
+
+@pytest.mark.parametrize("after", [0, 20])
+def test_without_memory_for_a_tile_all_starts_anew_in_smaller_ones(data, in_twos, tmp_path, caplog, after):
+    """At the first tile or later: a run's tiles are of one size, the record and the log say which."""
+    records = evaluate_models(both_greedy(most=3, after=after), data, options=QUIET, out_dir=tmp_path)
+
+    assert [record.predictions_sha256 for record in records] == in_twos
+    assert {record.machine.tile_images for record in records} == {2}
+    assert [log.getMessage() for log in caplog.records] == [
+        "no memory on cpu for tiles of 4 images, which this run began with: "
+        "it starts anew in tiles of half as many, as its record will say"
+    ]
+    assert list(tmp_path.glob(".unfinished-*")) == []
+
+
+def test_a_killed_run_goes_on_in_the_tiles_that_it_halved(data, in_twos, tmp_path):
+    """When there is memory again it still computes in the size that it was begun in, and only the rest."""
+
+    def stop(progress):
+        if progress.images_done >= 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_models(both_greedy(most=2), data, options=QUIET, out_dir=tmp_path, on_progress=stop)
+    seen: list[Any] = []
+    records = evaluate_models(both(), data, options=QUIET, out_dir=tmp_path, on_progress=seen.append)
+
+    assert seen[0].images_done > 4
+    assert [record.predictions_sha256 for record in records] == in_twos
+    assert {record.machine.tile_images for record in records} == {2}
+
+
+def test_without_memory_for_one_image_a_run_ends(data, tmp_path):
+    """It is said, and nothing is left; a network that fails otherwise is not tried again."""
+    with pytest.raises(EvaluationError, match="cpu has no memory for one image of first's"):
+        evaluate_models(both_greedy(most=0), data, options=QUIET, out_dir=tmp_path)
+    assert list(tmp_path.glob("*.record.json")) == []
+    wrong = ModelUnderTest(name="wrong", network=Wrong(lambda pixels: 1 / 0), preprocessing=drawn.SPEC)
+    with pytest.raises(NetworkError, match="division by zero"):
+        evaluate_models([wrong], data, options=QUIET)
 
 
 def test_in_whatever_company_a_network_is_evaluated_changes_no_byte(data, plain, tmp_path):
@@ -375,6 +438,16 @@ def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_pat
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").glob("*"))
 
 
+def test_where_one_machine_has_less_memory_all_take_smaller_tiles(folder, in_twos, tmp_path):
+    """The record is of one size of tiles, and its bytes are those of one process in that size."""
+    processes = start_two_machines(folder, tmp_path, 0, "memory", 1)
+    ends = [process.communicate(timeout=120) for process in processes]
+
+    assert [out.decode().split() for out, _ in ends] == [in_twos] * 2, ends
+    assert read_record(tmp_path / "first.record.json").machine.tile_images == 2
+    assert list(tmp_path.glob(".unfinished-*")) == []
+
+
 def test_a_peer_that_died_ends_the_run_in_a_line(folder, tmp_path):
     """When one process is killed, the others end at once, and say so."""
     first, second = start_two_machines(folder, tmp_path, 0, "dies", 1)
@@ -572,30 +645,6 @@ def test_the_callers_network_and_settings_stay_as_they_were(data):
     assert settings == (
         torch.get_num_threads(), torch.backends.cudnn.deterministic, torch.is_inference_mode_enabled(),
     )  # fmt: skip
-
-
-def test_reduced_precision_is_off_during_a_run_and_on_again_after(data):
-    """Whatever is allowed, a run computes in full fp32 with fixed kernels, and gives the setting back."""
-    seen = set()
-    cudnn, matmul = vars(torch.backends)["cudnn"], torch.backends.cuda.matmul
-    is_named = hasattr(matmul, "fp32_precision")  # from torch 2.9 on
-    switch, reduced, full = ("fp32_precision", "tf32", "ieee") if is_named else ("allow_tf32", True, False)
-    conv = cudnn.conv if is_named else cudnn
-
-    def answer(pixels):
-        found = (getattr(conv, switch), getattr(matmul, switch))
-        seen.add((torch.get_num_threads(), cudnn.deterministic, *found))
-        return torch.zeros(len(pixels), 1000)
-
-    before = getattr(matmul, switch)
-    setattr(matmul, switch, reduced)
-    try:
-        model = ModelUnderTest(name="seeing", network=Wrong(answer), preprocessing=drawn.SPEC)
-        evaluate_models([model], data, options=QUIET)
-        assert getattr(matmul, switch) == reduced
-    finally:
-        setattr(matmul, switch, before)
-    assert seen == {(1, True, full, full)}
 
 
 def test_options_that_change_bits_are_recorded(data, plain):

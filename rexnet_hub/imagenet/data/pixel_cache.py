@@ -67,7 +67,7 @@ def _decode_into(folders: Sequence[Path], tiles: ImageTiles, workers: int) -> No
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
         jobs = (decode(tile) for tile in range(len(tiles)))
-        for tile, decoded in enumerate(run_ahead(jobs, threads=1, ahead=2 * workers + 1)):
+        for tile, decoded in enumerate(run_ahead(jobs, threads=1, ahead=tiles.ahead(workers))):
             rows = tiles.rows(tile)
             for stream, digested, pixels in zip(streams, digests, decoded.pixels, strict=True):
                 stream.write(pixels[: rows.stop - rows.start].tobytes())

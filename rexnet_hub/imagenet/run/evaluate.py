@@ -8,17 +8,19 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from rexnet_hub.errors import NetworkError
 from rexnet_hub.imagenet.data.dataset import Dataset
 from rexnet_hub.imagenet.data.pixel_cache import fill_cache, open_cache
-from rexnet_hub.imagenet.data.tiles import DecodedTile, Decoder, open_decoder, run_ahead
+from rexnet_hub.imagenet.data.tiles import Decoder, open_decoder, run_ahead
 from rexnet_hub.imagenet.evidence.predictions import (
     UNREADABLE,
     Predictions,
@@ -27,7 +29,14 @@ from rexnet_hub.imagenet.evidence.predictions import (
 )
 from rexnet_hub.imagenet.evidence.record import Record, keep_run
 from rexnet_hub.imagenet.run.journal import open_journal
-from rexnet_hub.imagenet.run.prepare import Run, RunOptions, describe_machine, prepare_run, require_sense
+from rexnet_hub.imagenet.run.prepare import (
+    Run,
+    RunOptions,
+    describe_machine,
+    halve_tiles,
+    prepare_run,
+    require_sense,
+)
 from rexnet_hub.imagenet.run.progress import RunProgress, open_meter
 from rexnet_hub.imagenet.run.ranks import join_ranks
 from rexnet_hub.imagenet.run.runner import (
@@ -39,6 +48,7 @@ from rexnet_hub.imagenet.run.runner import (
     ready_runner,
     use_one_thread,
 )
+from rexnet_hub.imagenet.run.upload import Upload, upload_tiles
 from rexnet_hub.whole_files import write_whole
 
 
@@ -76,15 +86,31 @@ def evaluate_models(
     require_sense(models, data.benchmark, out_dir)
     with join_ranks() as ranks, exact_arithmetic():
         run = prepare_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
-        started = time.monotonic()
-        mine = _run(run, on_progress)
-        parts = ranks.gather(mine)
-        records = None
-        if ranks.rank == 0:
-            merged = {tile: classes for part in [run.finished, *parts] for tile, classes in part.items()}
-            records = _finish(run, merged, time.monotonic() - started, command or shlex.join(sys.argv))
-        answer: tuple[Record, ...] = ranks.share(records)
-        return answer
+        while True:
+            started = time.monotonic()
+            parts = ranks.gather(_run_if_it_fits(run, on_progress))
+            records = None
+            if ranks.rank == 0 and None not in parts:
+                merged = {tile: classes for part in [run.finished, *parts] for tile, classes in part.items()}
+                records = _finish(run, merged, time.monotonic() - started, command or shlex.join(sys.argv))
+            answer: tuple[Record, ...] | None = ranks.share(records)
+            if answer is not None:
+                return answer
+            run = halve_tiles(run)
+
+
+def _run_if_it_fits(
+    run: Run, on_progress: Callable[[RunProgress], None] | None
+) -> dict[int, np.ndarray] | None:
+    """Compute this process's share of the tiles; None where the device has no memory for one of them."""
+    try:
+        return _run(run, on_progress)
+    except (torch.OutOfMemoryError, NetworkError) as error:
+        if not isinstance(error.__cause__ or error, torch.OutOfMemoryError):
+            raise
+    if run.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return None
 
 
 def _run(run: Run, on_progress: Callable[[RunProgress], None] | None) -> dict[int, np.ndarray]:
@@ -122,22 +148,24 @@ def _rank_tiles(run: Run, tiles: Sequence[int]) -> Iterator[tuple[int, np.ndarra
         for m in run.models
     ]
     runners = [replace(runner, among=run.data.benchmark.mask) for runner in runners]
-    ahead = 2 * max(run.threads, how.workers)
+    ahead = max(2 * run.threads, run.tiles.ahead(how.workers))
     start = use_one_thread if run.device.type == "cpu" else None
     with own_compiler_cache() if how.compiled else nullcontext(), _open_pixels(run) as decode:
-        jobs: Iterable[Callable[[], np.ndarray]] = (
-            partial(_rank_tile, run, runners, tile, decode(tile)) for tile in tiles
+        uploads = upload_tiles(map(decode, tiles), run.device, ahead=ahead)
+        jobs = (
+            partial(_rank_tile, run, runners, tile, upload)
+            for tile, upload in zip(tiles, uploads, strict=True)
         )
         answers = run_ahead(jobs, threads=run.threads, ahead=ahead, initializer=start)
         yield from zip(tiles, answers, strict=True)
 
 
-def _rank_tile(run: Run, runners: Sequence[Runner], tile: int, wait: Callable[[], DecodedTile]) -> np.ndarray:
+def _rank_tile(run: Run, runners: Sequence[Runner], tile: int, upload: Callable[[], Upload]) -> np.ndarray:
     """Compute one tile: uint16, shape (models, rows, 5)."""
-    decoded = wait()
+    uploaded = upload()
     names = [image.name for image in run.data.images[run.tiles.rows(tile)]]
-    classes = rank_tile(runners, run.tiles.geometries, decoded.pixels, names)
-    classes[:, list(decoded.unreadable)] = UNREADABLE
+    classes = rank_tile(runners, run.tiles.geometries, uploaded.pixels, names)
+    classes[:, list(uploaded.unreadable)] = UNREADABLE
     return classes
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import PIL
 import torch
 
 import rexnet_hub
-from rexnet_hub.errors import OutputExistsError, UsageError
+from rexnet_hub.errors import EvaluationError, OutputExistsError, UsageError
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.data.tiles import ImageTiles
@@ -31,6 +33,8 @@ from rexnet_hub.imagenet.run.runner import (
     geometry,
 )
 from rexnet_hub.layout import RECORD_SUFFIX, find_name_danger
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,15 +151,44 @@ def prepare_run(
         cache_dir=cache_dir,
     )
     ranks.require_same({"images": read and read.sha256, **_facts(run)})
-    if out_dir is None:
-        return run
-    unfinished_dir = out_dir / f".unfinished-{run_key(run)}"
+    return _go_on(run, [tiles.tile_images >> times for times in range(tiles.tile_images.bit_length())])
+
+
+def halve_tiles(run: Run) -> Run:
+    """Prepare the same run anew in tiles of half as many images, in every process; what it has done goes.
+
+    Raises:
+        EvaluationError: A tile is one image already.
+    """
+    images = run.tiles.tile_images
+    if images == 1:
+        raise EvaluationError(f"{run.device} has no memory for one image of {run.models[0].name}'s")
+    if run.ranks.rank == 0:
+        then = "it starts anew in tiles of half as many, as its record will say"
+        log.warning(
+            "no memory on %s for tiles of %d images, which this run began with: %s", run.device, images, then
+        )
+        if run.unfinished_dir:
+            shutil.rmtree(run.unfinished_dir, ignore_errors=True)
+    return _go_on(run, [images // 2])
+
+
+def _go_on(run: Run, sizes: Sequence[int]) -> Run:
+    """Go on with an earlier run, in the first of these sizes of tiles that one was begun in."""
+    runs = [_in_tiles(run, size) for size in sizes]
+    begun = [of for of in runs if of.unfinished_dir and of.unfinished_dir.exists()]
+    run = _in_tiles(run, run.ranks.share([*begun, *runs][0].tiles.tile_images))
     finished = None
-    if ranks.rank == 0:
-        skips = options.skip_unreadable
-        finished = read_journals(unfinished_dir, tiles, len(models), with_unreadable=skips)
-    finished = ranks.share(finished)
-    return replace(run, unfinished_dir=unfinished_dir, finished=finished)
+    if run.ranks.rank == 0 and run.unfinished_dir:
+        skips = run.options.skip_unreadable
+        finished = read_journals(run.unfinished_dir, run.tiles, len(run.models), with_unreadable=skips)
+    return replace(run, finished=run.ranks.share(finished) or {})
+
+
+def _in_tiles(run: Run, tile_images: int) -> Run:
+    """Take as many images together; what is finished of that has a folder of its own."""
+    run = replace(run, tiles=replace(run.tiles, tile_images=tile_images))
+    return replace(run, unfinished_dir=run.out_dir / f".unfinished-{run_key(run)}") if run.out_dir else run
 
 
 def _facts(run: Run) -> dict[str, object]:

@@ -29,7 +29,8 @@ from rexnet_hub.imagenet.evidence.predictions import TOP
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.spellings import IMAGENET_CLASSES
 
-#: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer.
+#: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer. Halved where the
+#: memory is too small.
 TILE_IMAGES = {"cpu": 4, "cuda": 256}
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -187,14 +188,14 @@ def _rank(logits: torch.Tensor) -> torch.Tensor:
 def rank_tile(
     runners: Sequence[Runner],
     geometries: Sequence[Preprocessing],
-    pixels: Sequence[np.ndarray],
+    pixels: Sequence[torch.Tensor],
     names: Sequence[str],
 ) -> np.ndarray:
     """Run one tile through every network, normalising pixels that several share once.
 
     Args:
-        geometries: What each array of `pixels` was resized by.
-        pixels: uint8 arrays of shape (tile, px, px, 3).
+        geometries: What each of `pixels` was resized by.
+        pixels: uint8 of shape (tile, px, px, 3), on the device.
         names: Of the images; the rows after them are padding.
 
     Returns:
@@ -205,8 +206,7 @@ def rank_tile(
     for runner in runners:
         spec = runner.model.preprocessing
         if spec not in ready:
-            array = pixels[geometries.index(geometry(spec))]
-            ready[spec] = normalise(torch.from_numpy(array).to(runner.device), spec)
+            ready[spec] = normalise(pixels[geometries.index(geometry(spec))], spec)
         answers.append(runner.rank(ready[spec], names))
     return np.stack(answers)
 
@@ -223,11 +223,11 @@ def find_device(name: str) -> torch.device:
     Raises:
         UsageError: It is not one of ours, or is not there.
     """
-    kind, _, _ = name.partition(":")
-    if kind not in TILE_IMAGES:
+    kind, _, number = name.partition(":")
+    if kind not in TILE_IMAGES or not (number or "0").isdecimal():
         raise UsageError(f"{name!r} is no device to evaluate on; there are: {', '.join(TILE_IMAGES)}")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError("no CUDA device is available here")
+    if int(number or 0) >= (there := torch.cuda.device_count() if kind == "cuda" else 1):
+        raise UsageError(f"{name!r} is not here; of {kind} devices there are {there}")
     return torch.device(name)
 
 

@@ -1,0 +1,128 @@
+"""What workers decode into memory that they share is what is decoded without them, and leaves nothing."""
+
+import contextlib
+import dataclasses
+import os
+import resource
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import drawn
+import numpy as np
+import pytest
+import torch
+
+from rexnet_hub.errors import EvaluationError
+from rexnet_hub.imagenet.data.dataset import StoredImage
+from rexnet_hub.imagenet.data.pixels import AS_SEEN
+from rexnet_hub.imagenet.data.tiles import PART_IMAGES, ImageTiles, decode_tile, open_decoder, run_ahead
+from rexnet_hub.imagenet.run import upload
+
+COUNT = 75
+
+
+@pytest.fixture(scope="module")
+def tiles():
+    """Draw images, some broken and some turned, for two geometries."""
+    drawn_set = [(name, data) for name, (data, _) in drawn.draw_set(COUNT).items()]
+    broken = {3: b"", 40: drawn_set[40][1][:300]}
+    images = [
+        StoredImage(name=name, read=partial(bytes, broken.get(number, data)))
+        for number, (name, data) in enumerate(drawn_set)
+    ]
+    other = dataclasses.replace(drawn.SPEC, input_px=20, interpolation="bilinear")
+    geometries = (drawn.SPEC, other)
+    return ImageTiles(
+        images=images, geometries=geometries, tile_images=4, skip_unreadable=True, reading=AS_SEEN
+    )
+
+
+def assert_same(found, expected):
+    """Hold a tile against another."""
+    assert all(map(np.array_equal, found.pixels, expected.pixels))
+    assert (found.unreadable, found.turned) == (expected.unreadable, expected.turned)
+
+
+@pytest.mark.parametrize("tile_images", [4, 2 * PART_IMAGES + 3])
+def test_workers_decode_what_is_decoded_without_them(tiles, tile_images):
+    """Each tile, in parts or whole, when its memory has held others before; the last is padded with black."""
+    tiles = dataclasses.replace(tiles, tile_images=tile_images)
+    with open_decoder(tiles, workers=2) as decode:
+        jobs = map(decode, range(len(tiles)))
+        found = list(run_ahead(jobs, threads=2, ahead=2 * len(tiles)))  # more than there is room for
+
+    assert len(found) == len(tiles)
+    for tile, decoded in enumerate(found):
+        assert_same(decoded, decode_tile(tiles, tile))
+    assert sum(len(decoded.unreadable) for decoded in found) == 2
+    assert sum(len(decoded.turned) for decoded in found) > 2
+
+
+def test_tiles_are_copied_in_order_and_no_further_ahead_than_said(tiles, monkeypatch):
+    """Two at least are begun before the first is taken, and never more than said."""
+    monkeypatch.setattr(upload, "COPIED_AHEAD", {"cpu"})
+    begun: list[int] = []
+
+    def decode(tile):
+        begun.append(tile)
+        return partial(decode_tile, tiles, tile)
+
+    assert tiles.ahead(workers=0) > 2
+    jobs = map(decode, range(len(tiles)))
+    for tile, take in enumerate(upload.upload_tiles(jobs, torch.device("cpu"), ahead=3)):
+        assert len(begun) == min(tile + 3, len(tiles))
+        uploaded, decoded = take(), decode_tile(tiles, tile)
+        assert all(map(np.array_equal, uploaded.pixels, decoded.pixels))
+        assert uploaded.unreadable == decoded.unreadable
+    assert begun == [*range(len(tiles))]
+
+
+def test_where_no_memory_can_be_shared_it_is_said(tiles):
+    """A limit on what this process may write stops it in a line, before the first worker."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(EvaluationError, match=r"no \d[\d,]+ bytes of shared memory .* try fewer workers"):
+            open_decoder(dataclasses.replace(tiles, tile_images=10_000), workers=1).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+#: A process that decodes, says which its worker is, and waits for its end.
+DECODING = """
+import multiprocessing, time
+import drawn
+from rexnet_hub.imagenet.data.dataset import StoredImage
+from rexnet_hub.imagenet.data.tiles import ImageTiles, open_decoder
+
+if __name__ == "__main__":
+    images = [StoredImage(name="a", read=drawn.read_one)]
+    with open_decoder(ImageTiles(images=images, geometries=[drawn.SPEC], tile_images=4), 1) as decode:
+        decode(0)()
+        print(multiprocessing.active_children()[0].pid, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_of_a_killed_run_no_worker_and_no_memory_is_left(tmp_path):
+    """Its workers end, and the memory that they shared has no name under which it could stay."""
+    (tmp_path / "decoding.py").write_text(DECODING)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])}
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "decoding.py")], env=env, stdout=subprocess.PIPE, text=True
+    )
+    worker = int(process.stdout.readline())
+    maps = Path(f"/proc/{worker}/maps").read_text()
+    try:
+        process.send_signal(signal.SIGKILL)
+        process.communicate(timeout=60)  # the worker holds its end of the pipe as long as it lives
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+
+    shared = [line for line in maps.splitlines() if "/pym-" in line]
+    assert shared
+    assert all(line.endswith("(deleted)") for line in shared)
