@@ -11,11 +11,12 @@ from jinja2 import Environment
 
 from benchmarks.making import make_index
 from benchmarks.timing import ROOT, Call, Job, Peer, Program
+from rexnet_hub.cli import build_parser
 from rexnet_hub.index import Entry, load_index
-from rexnet_hub.mkdocs_plugin import render_pages
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.front_matter import front_matter
 from rexnet_hub.pages.site import render_site
+from rexnet_hub.site_source import write_source
 
 PLAIN = """site_name: plain
 docs_dir: docs
@@ -118,20 +119,11 @@ def _as_files(folder: Path, *, reference: bool) -> Path:
         folder: Where to.
         reference: With the Python reference and mkdocstrings, which renders it; else without both.
     """
-    docs = folder / "docs"
-    shutil.copytree(ROOT / "docs", docs)
-    decisions = {
-        file.relative_to(docs).as_posix(): file.read_text() for file in (docs / "decisions").iterdir()
-    }
-    for path, text in render_pages(decisions).items():
-        file = docs / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    config = (ROOT / "mkdocs.yml").read_text().replace("strict: true", "strict: false")
-    config = config.replace("  - rexnet-hub\n", "")
+    write_source(folder, build_parser(), print)
+    config = (folder / "mkdocs.yml").read_text().replace("strict: true", "strict: false")
     if not reference:
-        (docs / "reference" / "python.md").unlink()
-        config = config[: config.index("  - mkdocstrings:")] + config[config.index("markdown_extensions:") :]
+        (folder / "docs" / "reference" / "python.md").unlink()
+        config = config[: config.index("- mkdocstrings:")] + config[config.index("markdown_extensions:") :]
     (folder / "mkdocs.yml").write_text(config)
     return folder
 

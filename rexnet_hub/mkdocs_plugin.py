@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from mkdocs.config.base import Config
@@ -14,38 +13,13 @@ from mkdocs.structure.files import File, Files, InclusionLevel
 
 from rexnet_hub.cli import build_parser
 from rexnet_hub.errors import RexnetHubError
-from rexnet_hub.imagenet.data.dataset import read_file
-from rexnet_hub.imagenet.evidence.record import require_counted
-from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import find_evidence_dir, read_lock
-from rexnet_hub.layout import EVIDENCE_FOLDER, chosen_index, find_index_above, find_index_dir
-from rexnet_hub.pages.reference import render_command_line, render_decisions
-from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
+from rexnet_hub.index.problems import Problem
+from rexnet_hub.layout import chosen_index, find_index_above, find_index_dir
+from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE
+from rexnet_hub.site_source import DECISIONS, collect_generated
 from rexnet_hub.terminal import printable
 
 log = get_plugin_logger("rexnet-hub")
-
-
-def render_pages(decisions: Mapping[str, str]) -> dict[str, str]:
-    """Render the pages that the docs folder does not hold, from the zoo's own index and the package.
-
-    What `validate` calls an error in the index is a warning of the build, which a strict one does not pass.
-    """
-    index, lock = load_index(), read_lock()
-    for problem in index.errors:
-        log.warning("%s", printable(str(problem)))
-    require_counted(lock, index.models)
-    return render_site(index.models, lock) | {
-        "reference/command-line.md": render_command_line(build_parser()),
-        "decisions/index.md": render_decisions(decisions),
-    }
-
-
-def read_evidence() -> dict[str, bytes]:
-    """Read the record and predictions of each measured accuracy, by the path that the pages link."""
-    runs = (run for measured in read_lock().models.values() for run in measured.evaluations)
-    names = (name for run in runs for name in run.file_names)
-    return {f"{EVIDENCE_FOLDER}/{name}": read_file(find_evidence_dir() / name) for name in names}
 
 
 class Options(Config):
@@ -64,10 +38,10 @@ class RexnetHubPlugin(BasePlugin[Options]):
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Add what is rendered as if it stood in the docs folder."""
-        decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith("decisions/")}
+        decisions = {f.src_uri: f.content_string for f in files if f.src_uri.startswith(DECISIONS)}
         try:
             with chosen_index(_find_index(config)):
-                pages: dict[str, str | bytes] = {**render_pages(decisions), **read_evidence()}
+                pages = collect_generated(decisions, build_parser(), _warn)
         except RexnetHubError as error:
             raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
         for path, content in pages.items():
@@ -91,6 +65,11 @@ class RexnetHubPlugin(BasePlugin[Options]):
         """Render again when the index changes."""
         with chosen_index(_find_index(config)):
             server.watch(str(find_index_dir()))  # type: ignore[attr-defined]
+
+
+def _warn(problem: Problem) -> None:
+    """Make an error of the index a warning of the build, which a strict one does not pass."""
+    log.warning("%s", printable(str(problem)))
 
 
 def _find_index(config: MkDocsConfig) -> Path | None:

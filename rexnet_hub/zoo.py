@@ -43,7 +43,7 @@ def make_zoo(folder: Path, *, labels: Path | None = None) -> dict[Path, bool]:
     texts = {
         index / "models.yml": _INDEX.format(name=name, labels="# " * (labels is None)),
         folder / "schema.json": SCHEMA_FILE.read_text(encoding="utf-8"),
-        folder / "mkdocs.yml": _site(name),
+        folder / "mkdocs.yml": render_site_config(name),
         folder / "docs" / "about.md": _ABOUT.format(name=name),
         folder / WORKFLOW: _workflow(),
     }
@@ -82,8 +82,8 @@ def _workflow() -> str:
     return text.replace("pip install .\n", "pip install rexnet-hub\n").replace("rexnet_hub/**, ", "")
 
 
-def _site(name: str) -> str:
-    """Return this zoo's site, without the pages that are the package's own."""
+def render_site_config(name: str) -> str:
+    """Render the `mkdocs.yml` of a zoo: this one's, without the pages that are the package's own."""
     text = _read_own("mkdocs.yml")
     for part in (
         r"^nav:.*?(?=^plugins:)",

@@ -148,6 +148,7 @@ ENDED = {
     "watch": "watch",
     "lock": "lock",
     "card": "card",
+    "docs": "docs",
     "stage": "stage --out out",
     "publish": "publish --to out",
     "versions": "versions",
@@ -178,7 +179,7 @@ def test_what_follows_two_hyphens_is_no_option(run, line, tmp_path, monkeypatch)
     more = {"predict": ["a.png"], "edit": ["Title=x"], "update": ["a.pth"]}.get(line, [])
     code, out, err = run(*line.split(), "--", "--drop-edits", *more)
     assert (code, out) == (
-        2 if line.startswith(("list", "completion")) else 1,
+        2 if line.startswith(("list", "completion", "docs")) else 1,
         "",
     ) or line == "publish --to out"
     is_refused_before = line in ("evaluate --data .", "init --labels none.txt")  # there are none

@@ -62,6 +62,7 @@ OPTIONS = {
         --repo: lock --repo a
         --record: lock --check --record a.record.json""",
     "card": "name, --out",
+    "docs": "action, folder",
     "stage": """
         name, --out, --weights
         --to: stage rexnet_100 --out a --to folder""",

@@ -44,6 +44,7 @@ RUNS = {
     "watch": ["watch HOSTILE"],
     "lock": ["lock --check", "lock HOSTILE"],
     "card": ["card NAME", "card rexnet_100", "card HOSTILE", "card NAME --out OUT/README.md"],
+    "docs": ["docs write OUT/site", "docs write OCCUPIED", "docs HOSTILE OUT/site"],
     "stage": ["stage NAME --out OUT/a", "stage rexnet_100 --out OUT/b", "stage rexnet_100 --out HOSTILE"],
     "publish": [
         "publish NAME rexnet_100 HOSTILE --to OUT/hub",

@@ -32,6 +32,7 @@ COMMANDS = {
     "watch": "checkpoints",
     "lock": "checkpoints",
     "card": "repos",
+    "docs": "repos",
     "stage": "repos",
     "publish": "repos",
     "versions": "repos",

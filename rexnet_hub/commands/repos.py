@@ -1,4 +1,4 @@
-"""Commands about repos: card, stage, publish, versions, add."""
+"""Commands about repos and pages: card, docs, stage, publish, versions, add."""
 
 from __future__ import annotations
 
@@ -43,6 +43,30 @@ def run_card(args: argparse.Namespace) -> int:
         raise FileProblem(args.out.parent, "there is no such folder")
     write_whole(args.out, text.encode())
     return 0
+
+
+def declare_docs(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of `docs`."""
+    parser.add_argument("action", choices=("write",), help="the one thing there is to do")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="a new folder, or one written by this before"
+    )
+
+
+def run_docs(args: argparse.Namespace) -> int:
+    """Write the source of the zoo's docs site: pages, data, assets, and a mkdocs.yml without our plugin.
+
+    Whatever builder reads such a folder builds it: `zensical build -f DIR/mkdocs.yml`. With mkdocs itself
+    this is not needed. An index that has no site of its own gets that of a new zoo.
+    """
+    from rexnet_hub.site_source import write_source
+
+    errors: list[str] = []
+    written = write_source(args.folder, args.build_parser(), lambda problem: errors.append(str(problem)))
+    for error in errors:
+        print_error(error)
+    show(f"{args.folder}: {len(written)} files", stream=sys.stderr)
+    return 1 if errors else 0
 
 
 def declare_stage(parser: argparse.ArgumentParser) -> None:

@@ -46,7 +46,7 @@ def test_text_of_twice_the_size_needs_no_sideways_scroll(open_page, path):
     """At 200 % of the text's size on a desk's screen the page is as wide as the screen."""
     page = open_page(path)
     page.add_style_tag(content="html { font-size: 250% !important; }")  # the theme's own is 125 %
-    assert page.evaluate(WIDTH) == 1280
+    assert page.evaluate(WIDTH) <= 1280
     page.add_style_tag(content="article { min-width: 1400px; }")
     assert page.evaluate(WIDTH) > 1280
 

@@ -15,7 +15,7 @@ from runs import keep_run
 
 from rexnet_hub import witness
 from rexnet_hub.auto import AutoModel
-from rexnet_hub.cli import main
+from rexnet_hub.cli import build_parser, main
 from rexnet_hub.errors import IndexReadError, RecordError
 from rexnet_hub.hub.snapshot import Access
 from rexnet_hub.imagenet.data.classes import Benchmark
@@ -24,8 +24,8 @@ from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.locate import find_repo
-from rexnet_hub.mkdocs_plugin import read_evidence, render_pages
 from rexnet_hub.publish import publish_all, stage
+from rexnet_hub.site_source import collect_generated
 from rexnet_hub.verify import verify_model
 from rexnet_hub.weights.safetensors_file import read_tensors
 
@@ -113,7 +113,7 @@ def test_a_number_that_was_typed_is_an_error_everywhere(trained, zoo, capsys, tm
         assert "rexnet-hub lock NAME --record FILE" in said.err
         assert re.search(r"lock\.json:\d+:\d+: models\.small\.evaluations\[0\]", said.err)
     with pytest.raises(IndexReadError, match="without its evidence"):
-        render_pages({})
+        collect_generated({}, build_parser(), print)
     (outcome,) = publish_all(["small"], tmp_path / "out")
     assert "without its evidence" in outcome.problem
 
@@ -140,9 +140,10 @@ def test_a_record_enters_and_is_counted_by_every_reader(trained, zoo, run_of, ca
     assert capsys.readouterr().out == "top-1: 150 top-5: 200 of 200\n"
     assert witness.main([str(zoo / "evidence" / run.file_names[0])]) == 0  # without any weights
     assert "150 and 200 of 200 images" in capsys.readouterr().out
-    pages = render_pages({})
-    assert all(f"](../evidence/{name})" in pages["models/small.md"] for name in run.file_names)
-    assert read_evidence() == {f"evidence/{f.name}": f.read_bytes() for f in (zoo / "evidence").iterdir()}
+    pages = collect_generated({}, build_parser(), print)
+    assert all(f"](../evidence/{name})".encode() in pages["models/small.md"] for name in run.file_names)
+    evidence = {path: data for path, data in pages.items() if path.startswith("evidence/")}
+    assert evidence == {f"evidence/{f.name}": f.read_bytes() for f in (zoo / "evidence").iterdir()}
 
 
 def test_a_later_run_takes_the_place_of_the_earlier(trained, zoo, run_of):
@@ -186,7 +187,7 @@ def test_a_run_with_an_input_of_before_is_an_error(trained, zoo, run_of, capsys)
         assert main(READERS[name]) == 1, name
         assert "is a run with input_px 224, now it is 256; take it out, or" in capsys.readouterr().err
     with pytest.raises(RecordError, match="now it is 256"):
-        render_pages({})
+        collect_generated({}, build_parser(), print)
     assert main(["edit", "small", "Image Size=224"]) == 0
     assert main(READERS["check"]) == 0
     text, weights = (zoo / "lock.json").read_text(), read_lock().of("small").safetensors
@@ -266,7 +267,7 @@ def test_a_record_that_lies_of_its_predictions_is_found(trained, zoo, run_of, ca
         said = capsys.readouterr()
         assert "the top-1 count is 150, the record says 199" in said.out + said.err, name
     with pytest.raises(RecordError, match="the top-1 count is 150"):
-        render_pages({})
+        collect_generated({}, build_parser(), print)
 
 
 def test_evidence_travels_with_the_repo(trained, zoo, run_of, hub, keys, tmp_path, capsys):

@@ -275,11 +275,12 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   /* The theme hands what is typed to lunr as its query language, in which `--data` or `num-classes:` is a mistake that
-   * finds nothing and is logged (mkdocs-material 9.8). Here it is words; only quotes keep their meaning. */
+   * finds nothing and is logged (mkdocs-material 9.8). Here it is words; only quotes keep their meaning. Zensical's
+   * search, whose message is no text, takes words for words itself. */
   function searchForWords() {
     const QUERY = 2, post = Worker.prototype.postMessage;
     Worker.prototype.postMessage = function (message, ...rest) {
-      const words = message && message.type === QUERY && { ...message, data: message.data.replace(/[-+~^:*\\]+/g, " ") };
+      const words = message && message.type === QUERY && typeof message.data === "string" && { ...message, data: message.data.replace(/[-+~^:*\\]+/g, " ") };
       return post.call(this, words || message, ...rest);
     };
   }

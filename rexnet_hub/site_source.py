@@ -1,0 +1,138 @@
+"""Collect the docs site's source, and write it for other builders."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rexnet_hub.errors import FileProblem, OutputExistsError, file_problems
+from rexnet_hub.imagenet.data.dataset import read_file
+from rexnet_hub.imagenet.evidence.record import require_counted
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import find_evidence_dir, read_lock
+from rexnet_hub.index.problems import Problem
+from rexnet_hub.layout import EVIDENCE_FOLDER, find_index_dir
+from rexnet_hub.pages.reference import render_command_line, render_decisions
+from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
+from rexnet_hub.whole_files import whole_folder, write_whole
+from rexnet_hub.zoo import render_site_config
+
+CONFIG = "mkdocs.yml"
+DECISIONS = "decisions/"
+_PLUGIN = "rexnet-hub"
+_MARK = "# Written by `rexnet-hub docs write`, which replaces this folder.\n"
+
+
+def collect_generated(
+    decisions: Mapping[str, str], parser: argparse.ArgumentParser, on_error: Callable[[Problem], None]
+) -> dict[str, bytes]:
+    """Render what the docs folder does not hold, from the zoo's own index and the package.
+
+    Args:
+        decisions: The decision records, by path below the docs folder.
+        parser: Of the command line that is described.
+        on_error: Told of each error in the index; the models without one have their pages all the same.
+
+    Returns:
+        Each file, by path below the docs folder; the records and predictions of measured accuracies too.
+    """
+    index, lock = load_index(), read_lock()
+    for problem in index.errors:
+        on_error(problem)
+    require_counted(lock, index.models)
+    pages = render_site(index.models, lock) | {
+        "reference/command-line.md": render_command_line(parser),
+        f"{DECISIONS}index.md": render_decisions(decisions),
+    }
+    runs = (run for measured in lock.models.values() for run in measured.evaluations)
+    names = (name for run in runs for name in run.file_names)
+    evidence = {f"{EVIDENCE_FOLDER}/{name}": read_file(find_evidence_dir() / name) for name in names}
+    return {path: text.encode() for path, text in pages.items()} | evidence
+
+
+def write_source(
+    out: Path, parser: argparse.ArgumentParser, on_error: Callable[[Problem], None]
+) -> dict[str, bytes]:
+    """Write a docs folder, hand-written pages and generated ones, and the configuration that builds it.
+
+    The zoo's own `mkdocs.yml` is taken, without our plugin; where it has none, that of a new zoo.
+
+    Args:
+        out: A new or empty folder, or one that this wrote before, which is replaced whole.
+        parser, on_error: As of `collect_generated`.
+
+    Returns:
+        What was written, by path.
+
+    Raises:
+        OutputExistsError: The folder holds something else.
+        FileProblem: A file cannot be read or written, or the configuration is none.
+    """
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_ours(out))):
+        raise OutputExistsError(out, "holds something else; name a new folder")
+    config, docs = _adapt_config(find_index_dir().resolve().parent)
+    by_hand = [] if docs is None else [file for file in sorted(docs.rglob("*")) if file.is_file()]
+    with file_problems(docs or out, "cannot be read"):
+        files = {file.relative_to(docs).as_posix(): file.read_bytes() for file in by_hand if docs}
+    decisions = {path: data.decode() for path, data in files.items() if path.startswith(DECISIONS)}
+    files |= collect_generated(decisions, parser, on_error)
+    written = {CONFIG: config.encode(), **{f"docs/{path}": data for path, data in files.items()}}
+    with whole_folder(out) as folder:
+        for path, data in written.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(folder / path, data)
+    return written
+
+
+def _is_ours(folder: Path) -> bool:
+    file = folder / CONFIG
+    return file.is_file() and file.read_bytes().startswith(_MARK.encode())
+
+
+def _adapt_config(project: Path) -> tuple[str, Path | None]:
+    """Return the configuration of the source that is written, and where its hand-written pages are.
+
+    It is edited as nodes: tags such as `!ENV` are the builder's to read. Without one there are no such pages.
+    """
+    file = project / CONFIG
+    has_site = file.exists()
+    with file_problems(file, "cannot be read"):
+        text = file.read_text("utf-8") if has_site else render_site_config(project.name or "Models")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise FileProblem(file, f"is no YAML: {error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise FileProblem(file, "is no mapping of settings")
+    settings = {key.value: value for key, value in root.value}
+    docs = project / (settings["docs_dir"].value if "docs_dir" in settings else "docs")
+    for setting, ours in {
+        "extra_css": [STYLE],
+        "extra_javascript": list(SCRIPTS),
+        "extra": {"polyfills": list(POLYFILLS)},
+    }.items():
+        settings.setdefault(setting, _node(type(ours)())).value.extend(_node(ours).value)
+    settings["docs_dir"] = _node("docs")
+    if isinstance(plugins := settings.get("plugins"), yaml.SequenceNode):
+        plugins.value = [node for node in plugins.value if node.value != _PLUGIN]
+    _anchor(root, project)
+    root.value = [(_node(key), value) for key, value in settings.items()]
+    return _MARK + yaml.serialize(root, allow_unicode=True), docs if has_site else None
+
+
+def _node(value: Any) -> Any:
+    return yaml.compose(yaml.safe_dump(value), Loader=yaml.SafeLoader)
+
+
+def _anchor(node: yaml.Node, project: Path) -> None:
+    """Write out, all through a configuration, the folders that mkdocs would find beside the file."""
+    if node.tag == "!relative":
+        node.tag, node.value = "tag:yaml.org,2002:str", str(project)
+    elif not isinstance(node.value, str):
+        for child in node.value:
+            for inner in child if isinstance(child, tuple) else (child,):
+                _anchor(inner, project)
