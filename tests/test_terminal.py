@@ -260,6 +260,7 @@ def test_what_is_logged_of_others_is_printable():
 
 
 OUR_WORDS = {
+    "run.device",
     "statement.version",
     "signer.kind",
     "kept.version",
