@@ -261,6 +261,8 @@ def test_what_is_logged_of_others_is_printable():
 
 OUR_WORDS = {
     "run.device",
+    "images",
+    "then",
     "statement.version",
     "signer.kind",
     "kept.version",
