@@ -28,7 +28,7 @@ from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_
 from rexnet_hub.index.reading.source import YamlSource
 from rexnet_hub.index.spellings import dataset_key, find_class_problem, is_imagenet
 from rexnet_hub.index.text_edits import append_model, as_read, read_model, set_value
-from rexnet_hub.layout import WEIGHTS_FILE, is_repo_id, labels_of
+from rexnet_hub.layout import CONFIG_FILE, WEIGHTS_FILE, is_repo_id, labels_of
 from rexnet_hub.locate import HUB_SCHEME, find_repo
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.recipe import list_not_carried, logged_fields, read_log
@@ -107,7 +107,8 @@ def add_entry(
     """Add a checkpoint to the index and the lock; run again, it changes nothing.
 
     Args:
-        checkpoint: A file, a repo folder, or a repo on the Hub as `hf:OWNER/NAME`, perhaps with `@REVISION`.
+        checkpoint: A file, a repo folder, or a repo on the Hub as `hf:OWNER/NAME`, perhaps with `@REVISION`
+            or as its weights are named, `hf:OWNER/NAME@COMMIT#model.safetensors`.
             Of a repo, input, names and what it was made from are its own, unless they are stated here.
         index_file: The file to add to; by default the one that has the collection. Every other byte of it
             stays as it is.
@@ -245,7 +246,10 @@ def _record(name: str, contents: Contents, index: Index, lock: Lock, *, is_new: 
 def _find_repo(checkpoint: Path | str) -> Repo | None:
     """Find the repo that is to be added: on the Hub, or a folder; None of a file."""
     if str(checkpoint).startswith("hf:"):
-        return find_repo(HUB_SCHEME + str(checkpoint).removeprefix("hf:"))
+        source, _, name = str(checkpoint).removeprefix("hf:").partition("#")
+        if name not in ("", WEIGHTS_FILE):
+            raise UsageError(f"{checkpoint}: of a repo its {WEIGHTS_FILE} is added, with its {CONFIG_FILE}")
+        return find_repo(HUB_SCHEME + source)
     return find_repo(Path(checkpoint)) if Path(checkpoint).is_dir() else None
 
 

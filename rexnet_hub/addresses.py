@@ -63,6 +63,11 @@ class HubFile(NamedTuple):
     def __str__(self) -> str:
         return f"hf:{self.repo_id}@{self.commit}#{self.name}"
 
+    @property
+    def page(self) -> str:
+        """The address of its page on the public Hub."""
+        return f"https://huggingface.co/{self.repo_id}/blob/{self.commit}/{self.name}"
+
 
 def parse_hub_file(address: str) -> HubFile | None:
     """Parse `hf:OWNER/NAME@COMMIT#FILE.safetensors`; None for an address of another kind."""

@@ -45,7 +45,7 @@ from rexnet_hub.layout import (
 from rexnet_hub.patience import Patience
 from rexnet_hub.publish.releases import differing
 from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
-from rexnet_hub.repo.folder import find_entry_of, find_fetched
+from rexnet_hub.repo.folder import find_entry_of, find_sources
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
@@ -182,8 +182,8 @@ def _check_repo(say: Evidence, remote: RemoteRepo) -> Iterator[Finding]:
             yield say.leave("others", stated="nothing", found=others, note="files that are not ours")
         folder = str(there.copy(there.ours))
         try:
-            fetched = find_fetched(say.entry, cache_dir=find_cache_dir(), measured=measured)
-            for each in verify_model(say.entry, checkpoint=fetched, repo=Path(folder), measured=measured):
+            fetched = find_sources(say.entry, cache_dir=find_cache_dir(), measured=measured)
+            for each in verify_model(say.entry, sources=fetched, repo=Path(folder), measured=measured):
                 texts = {n: getattr(each, n).replace(folder, remote.repo_id) for n in ("found", "note")}
                 unsigned = each.claim == "signature" and each.verdict == NOT_MEASURED
                 if unsigned and say.entry.trusted_key:  # nobody can load it by its name
@@ -279,7 +279,7 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
             check = _check_weights(say, up, url, is_fetched)
             yield from _asked(entry.name, "weights", redact_url(url), check)
         for witness in entry.witnesses:
-            if str(witness.claim.source).startswith("https:"):
+            if str(witness.claim.source).startswith(("https:", "hf:")):
                 yield from _asked(entry.name, "witness", witness.claim.text, _check_witness(say, up, witness))
         for tables in (result.snapshots for result in entry.results):
             last = {_file(table.url): table for table in sorted(tables, key=lambda table: table.date or "")}
@@ -320,9 +320,11 @@ def _check_weights(say: Evidence, up: _Upstream, url: str, is_fetched: bool) -> 
 
 
 def _check_witness(say: Evidence, up: _Upstream, witness: Witness) -> Iterator[Finding]:
-    """Check that a witness states at its head what it is cited for."""
+    """Check that a witness states what it is cited for: at its head, a source at its commit."""
     place, text, value = str(witness.claim.source), witness.claim.text, witness.claim.value
-    record, note = up.record(place), f"{redact_url(place)}, at its head"
+    at, note = parse_hub_file(place), redact_url(place)
+    record = up.record(place, at and at.commit)
+    note += "" if at else ", at its head"
     if record is not None and (witness.algorithm != "sha256" or record.sha256 is None):
         yield say.leave("witness", stated=text, found="no such digest in the Hub's record", note=note)
         return

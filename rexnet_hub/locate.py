@@ -46,10 +46,14 @@ from rexnet_hub.repo.folder import (
     Repo,
     compare_witnesses,
     describe_witnesses,
-    fetch_released,
+    fetch_weights,
+    file_identity,
+    find_sources,
     read_repo,
     read_stated,
     released_identity,
+    source_identity,
+    source_tensors,
     write_repo,
 )
 from rexnet_hub.signing import require_one_signer, require_signature
@@ -226,7 +230,7 @@ def _log_witnesses(entry: Entry, measured: Measured, repo: Repo, checkpoint: Pat
 
 
 def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
-    """Make the repo of a model from its released file, once, in our cache."""
+    """Make the repo of a model from a source of its weights, once, in our cache."""
     entry.require_name()
     released_identity(entry, measured).agreed(f"the released file of {entry.name}")
     cache_dir = Path(access.cache_dir) if access.cache_dir else find_cache_dir()
@@ -253,12 +257,10 @@ def _cached_repo(entry: Entry, measured: Measured, cache_dir: Path) -> Path:
 
 
 def find_places(entry: Entry, measured: Measured, cache_dir: Path) -> list[Path]:
-    """List what of a cache this model needs: its released file and, until it is on a Hub, its repo."""
-    if entry.released is None:
-        return []
-    address = released_identity(entry, measured).address(entry.released.url)
-    repo = [] if measured.hub else [_cached_repo(entry, measured, cache_dir)]
-    return [cache_dir / RELEASED_FOLDER / address, *repo]
+    """List what of a cache this model needs: its sources' files and, until it is on a Hub, its repo."""
+    addresses = [source_identity(entry, measured, each).address(each.url) for each in entry.sources]
+    repo = [_cached_repo(entry, measured, cache_dir)] if addresses and not measured.hub else []
+    return [*(cache_dir / RELEASED_FOLDER / address for address in addresses), *repo]
 
 
 def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
@@ -278,10 +280,14 @@ def _current(entry: Entry, measured: Measured, folder: Path) -> Repo | None:
 def _make_released(
     entry: Entry, measured: Measured, cache_dir: Path, folder: Path, token: str | bool | None
 ) -> Repo:
-    checkpoint = fetch_released(entry, cache_dir=cache_dir, measured=measured, token=token)
+    checkpoint = fetch_weights(entry, cache_dir=cache_dir, measured=measured, token=token)
+    sources = find_sources(entry, cache_dir=cache_dir, measured=measured)
+    if len(sources) > 1:
+        source_tensors(entry, sources).agreed(f"the weights of {entry.name}")
     with file_problems(folder, "cannot be written"), locked(folder):
         if (repo := _current(entry, measured, folder)) is None:
             shutil.rmtree(folder, ignore_errors=True)
-            repo = write_repo(entry, checkpoint, folder, identity=released_identity(entry, measured))
+            identity = file_identity(entry, measured, checkpoint)
+            repo = write_repo(entry, checkpoint, folder, identity=identity)
             _log_witnesses(entry, measured, repo, checkpoint)
         return repo

@@ -26,7 +26,7 @@ from rexnet_hub.index.network import entry_classes, entry_options, entry_plan
 from rexnet_hub.index.scores import list_scores, list_unread
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
 from rexnet_hub.nets import find_network
-from rexnet_hub.repo.folder import compare_witnesses, released_identity
+from rexnet_hub.repo.folder import compare_witnesses, released_identity, source_identity, source_tensors
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
@@ -62,12 +62,19 @@ class Disagreement:
         return f"{self.model}: {self.what}: the lock says {locked}, {self.by} {self.measured}"
 
 
-def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None) -> Measured:
+def measure_model(
+    entry: Entry,
+    *,
+    checkpoint: Path | None = None,
+    repo: Path | None = None,
+    sources: Sequence[Path] = (),
+) -> Measured:
     """Measure one model from its network, and from its files where they are here.
 
     Args:
         checkpoint: The released file: its size and digest.
         repo: The staged repo: its weights' size, digest and fingerprint.
+        sources: Other sources of the weights, whose tensors are compared with the repo's.
 
     Raises:
         FileProblem: A file holds stand-in weights, which are nobody's measurement.
@@ -95,8 +102,9 @@ def measure_model(entry: Entry, *, checkpoint: Path | None = None, repo: Path | 
     if checkpoint is not None:
         measured = replace(measured, released=measure_released(entry, checkpoint))
     if repo is not None:
-        measured = replace(measured, safetensors=measure_weights(entry, repo))
-    answers = compare_witnesses(entry, checkpoint, measured.safetensors, repo and repo / WEIGHTS_FILE)
+        measured = replace(measured, safetensors=measure_weights(entry, repo, sources))
+    weights = repo and repo / WEIGHTS_FILE
+    answers = compare_witnesses(entry, checkpoint, measured.safetensors, weights, fetched=sources)
     agreed = {witness.claim.text: witness.name for witness, answer in answers.items() if answer == AGREES}
     return replace(measured, witnesses=agreed)
 
@@ -120,14 +128,20 @@ def measure_released(entry: Entry, checkpoint: Path) -> MeasuredFile:
     return MeasuredFile.of(digest)
 
 
-def measure_weights(entry: Entry, folder: Path) -> MeasuredFile:
-    """Digest a repo's weights, if they are the ones that its receipt is of, made from the released file."""
+def measure_weights(entry: Entry, folder: Path, sources: Sequence[Path] = ()) -> MeasuredFile:
+    """Digest a repo's weights, if they are the ones that its receipt is of, made from one of the sources.
+
+    Args:
+        sources: As of `measure_model`: their tensors must be the same.
+    """
     digest, tensors = digest_weights(folder / WEIGHTS_FILE)
     found = MeasuredFile.of(digest, fingerprint_of(tensors))
     receipt = read_receipt(folder / RECEIPT_FILE)
-    released_identity(entry, Measured()).require(f"{folder / RECEIPT_FILE}, source", receipt.source)
+    source = source_identity(entry, Measured(), entry.source_of(receipt.source.sha256))
+    source.require(f"{folder / RECEIPT_FILE}, source", receipt.source)
     place = f"{folder / RECEIPT_FILE}, output"
     identity = gather("the receipt", receipt.output, place) + Identity(entry.tensor_statements)
+    identity += source_tensors(entry, sources)
     identity.require(folder / WEIGHTS_FILE, found)
     return found
 
@@ -191,6 +205,7 @@ def compare_lock(
     unmeasured: Container[str] = (),
     checkpoint: Path | None = None,
     repo: Path | None = None,
+    sources: Sequence[Path] = (),
 ) -> tuple[Disagreement, ...]:
     """Measure again what can be, and name every number that lock or claim says otherwise.
 
@@ -199,13 +214,13 @@ def compare_lock(
     Args:
         everything: Whether `entries` are the whole index, so that another model in the lock is one too many.
         unmeasured: Names of models that cannot be measured here.
-        checkpoint, repo: Files of the one entry, as in `measure_model`.
+        checkpoint, repo, sources: Files of the one entry, as in `measure_model`.
     """
     wrong: list[Disagreement] = []
     for entry in entries:
         if entry.name in unmeasured:
             continue
-        measured = measure_model(entry, checkpoint=checkpoint, repo=repo)
+        measured = measure_model(entry, checkpoint=checkpoint, repo=repo, sources=sources)
         wrong += compare_claims(entry, lock.of(entry.name))
         wrong += compare_measured(entry, lock.of(entry.name), measured)
     gone = (
@@ -240,8 +255,8 @@ def compare_measured(entry: Entry, locked: Measured, measured: Measured) -> Iter
             what, found = f"witnesses.{witness.claim.text}", stated_file("the lock", weights).value
             by = f"{witness.statement.by} ({witness.claim.location}) says"
             yield differs(what=what, locked=found, measured=witness.claim.text, by=by)
-    known = measured.witnesses if has_all else {witness.claim.text for witness in entry.witnesses}
-    for value in sorted(locked.witnesses.keys() - set(known)):
+    asked = {each.claim.text for each in entry.witnesses if not has_all or each.is_source}
+    for value in sorted(locked.witnesses.keys() - asked - set(measured.witnesses)):
         yield differs(what=f"witnesses.{value}", locked=locked.witnesses[value], measured="nothing of it")
     for what, other in _same_facts(locked, measured):
         if None not in (numbers.get(what), other) and numbers[what] != other:

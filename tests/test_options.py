@@ -36,7 +36,7 @@ OPTIONS = {
     "update": "name, checkpoint, --weights-url",
     "remove": "name, --because",
     "recipe": "name, --json",
-    "fetch": "name, --to",
+    "fetch": "name, --to, --all",
     "cache": """
         --check, --prune, --json
         --all: cache --all
@@ -258,7 +258,7 @@ FUNCTIONS = {
             "as_pr": lambda call, staged: call(staged, "folder", as_pr=True),
         },
     ),
-    "verify_model": ("checkpoint repo measured records", {}),
+    "verify_model": ("checkpoint repo measured records sources", {}),
 }
 CALLS = {
     "AutoModel.from_pretrained": AutoModel.from_pretrained,

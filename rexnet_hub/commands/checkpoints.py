@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, open_index
 from rexnet_hub.errors import FileProblem, IndexReadError, UsageError, refuse_unused
@@ -24,18 +24,32 @@ def declare_fetch(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `fetch`."""
     parser.add_argument("name", help="a model")
     parser.add_argument("--to", type=Path, metavar="DIR", help="a folder (default: the cache)")
+    all_help = "each source of the weights, their tensors compared"
+    parser.add_argument("--all", action="store_true", help=all_help)
 
 
 def run_fetch(args: argparse.Namespace) -> int:
-    """Fetch a model's released file, checked, and print its path."""
+    """Fetch a model's released file, or all sources of its weights, checked, and print the paths."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import compare_witnesses, describe_witnesses, fetch_released
+    from rexnet_hub.repo.folder import (
+        compare_witnesses,
+        describe_witnesses,
+        digest_source,
+        fetch_released,
+        source_tensors,
+    )
 
     entry, measured = open_index().find(args.name), read_lock().of(args.name)
-    file = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, to=args.to)
-    _print_witnesses(describe_witnesses(entry, measured, compare_witnesses(entry, file)))
-    show(file)
+    options = {"cache_dir": find_cache_dir(), "measured": measured, "to": args.to}
+    sources = entry.sources if args.all else (None,)
+    files = [fetch_released(entry, **options, source=source) for source in sources]
+    if len(files) > 1:
+        source_tensors(entry, files).agreed(f"the weights of {entry.name}")
+    output = digest_source(entry, files[0]) if len(files) > 1 else None
+    answers = compare_witnesses(entry, files[-1], output, fetched=files[:-1])
+    _print_witnesses(describe_witnesses(entry, measured, answers))
+    show_lines("\n".join(map(str, files)))
     return 0
 
 
@@ -179,7 +193,7 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import find_fetched
+    from rexnet_hub.repo.folder import find_sources
     from rexnet_hub.verify import verify_model
 
     index, lock = open_index(), read_lock()
@@ -207,8 +221,9 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     findings: list[Finding] = []
     for entry in entries:
         measured = lock.of_entry(entry)
-        file = args.weights or find_fetched(entry, cache_dir=find_cache_dir(), measured=measured)
-        findings += verify_model(entry, checkpoint=file, repo=args.repo, measured=measured, records=records)
+        files = {"checkpoint": args.weights, "repo": args.repo}
+        files["sources"] = find_sources(entry, cache_dir=find_cache_dir(), measured=measured)
+        findings += verify_model(entry, **files, measured=measured, records=records)
     return [*findings, *_audits(args)]
 
 
@@ -375,7 +390,9 @@ def run_lock(args: argparse.Namespace) -> int:
     from rexnet_hub.imagenet.evidence.record import require_counted
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
+    from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.measure import compare_lock, find_orphans, measure_model, merge_measured, why_unmeasured
+    from rexnet_hub.repo.folder import find_sources
 
     index = open_index()
     entries = [index.find(name) for name in args.names] or list(index.models)
@@ -383,6 +400,10 @@ def run_lock(args: argparse.Namespace) -> int:
         raise UsageError("the index holds no model, so there is nothing to measure")
     if len(entries) > 1 and (args.weights or args.repo):
         raise UsageError("--weights and --repo go with one model: name it")
+    files: dict[str, Any] = {"checkpoint": args.weights, "repo": args.repo}
+    if args.repo:
+        measured = read_lock().of(entries[0].name)
+        files["sources"] = find_sources(entries[0], cache_dir=find_cache_dir(), measured=measured)
     everything = not args.names and not index.errors  # an index that cannot be read whole drops nothing
     reasons = {} if args.names else {entry.name: why_unmeasured(entry) for entry in entries}
     unmeasured = {name: f"{name}: not measured: {reason}" for name, reason in reasons.items() if reason}
@@ -392,12 +413,11 @@ def run_lock(args: argparse.Namespace) -> int:
         show(reason, stream=sys.stderr)
     if args.check:
         refuse_unused("lock --check", record=args.record)
-        files = {"checkpoint": args.weights, "repo": args.repo}
         options = {"everything": everything, "unmeasured": unmeasured, **files}
         wrong = compare_lock(entries, read_lock(), **options)
         for disagreement in wrong:
             show(disagreement)
-        sides = ["index", "network", *(str(file) for file in files.values() if file)]
+        sides = ["index", "network", *(str(file) for file in (args.weights, args.repo) if file)]
         count = len(entries) - len(unmeasured)
         of = f"{count} model{'s' * (count != 1)} with {', '.join(sides)}"
         said = f"{len(wrong)} disagree" if wrong else "all agrees"
@@ -406,7 +426,7 @@ def run_lock(args: argparse.Namespace) -> int:
         return 1 if wrong else 0
     require_own_index()
     measurable = [entry for entry in entries if entry.name not in unmeasured]
-    found = [(entry, measure_model(entry, checkpoint=args.weights, repo=args.repo)) for entry in measurable]
+    found = [(entry, measure_model(entry, **files)) for entry in measurable]
     records = _recount(args.record, [entry.name for entry in measurable], {})
 
     def merge(lock: Lock) -> Lock:

@@ -74,7 +74,7 @@ def declare_stage(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("name", help="a model")
     add("--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
-    add("--weights", type=Path, metavar="FILE", help="the released file (default: fetched)")
+    add("--weights", type=Path, metavar="FILE", help="a source of the weights (default: fetched)")
     add("--to", metavar="hf:ORG", help="where it will be published, for the card's lines")
 
 
@@ -84,7 +84,7 @@ def run_stage(args: argparse.Namespace) -> int:
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.publish import parse_repo_id, stage
     from rexnet_hub.repo.config import render_config
-    from rexnet_hub.repo.folder import fetch_released
+    from rexnet_hub.repo.folder import fetch_weights
 
     entry = open_index().find(args.name)
     if args.to and not args.to.startswith("hf:"):
@@ -92,7 +92,7 @@ def run_stage(args: argparse.Namespace) -> int:
     repo_id = parse_repo_id(args.to, entry.name) if args.to else None
     measured = read_lock().of(entry.name)
     render_config(entry)  # what cannot be staged is not fetched
-    checkpoint = args.weights or fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
+    checkpoint = args.weights or fetch_weights(entry, cache_dir=find_cache_dir(), measured=measured)
     show(stage(entry, checkpoint, args.out, measured=measured, repo_id=repo_id))
     return 0
 

@@ -34,7 +34,8 @@ ATTRIBUTES = ("license", "code", "weights", "config", "readme", "image", "truste
 #: How a witness may digest, and how many hexadecimal digits that gives.
 ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128, "fingerprint": 64}
 #: Which file a witness digested: the one at `Weights`, the tensors as safetensors writes them, any other.
-DIGESTED_FILES = ("released", "safetensors", "other")
+SAME_WEIGHTS = ("released", "safetensors")
+DIGESTED_FILES = (*SAME_WEIGHTS, "other")
 MAX_TEXT_BYTES = 16 << 20  # of a file beside the index
 
 
@@ -146,8 +147,8 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
-    """The file that the authors released, as far as the entry states it.
+class WeightsSource:
+    """A file of an entry's weights that can be fetched, as far as the entry states it.
 
     Attributes:
         url: Where it is.
@@ -155,7 +156,8 @@ class Released:
         digest_prefix: The hexadecimal tail of the file name, by convention the head of its
             SHA-256: 32 bits when it has eight digits, good for "is this probably the file" only.
         size_bytes: The claimed size.
-        statements: What the name, `SHA256`, `File Size` and witnesses of this file state, with places.
+        statements: What of this file is stated, with places: of the released one by its name, `SHA256`,
+            `File Size` and witnesses, of any other by the witness that names it.
     """
 
     url: str
@@ -185,6 +187,19 @@ class Witness:
     of: str
     algorithm: str
     commit: str | None
+
+    @property
+    def is_source(self) -> bool:
+        """Whether its place is the very file, in a repo of a Hub: the weights can be fetched there too."""
+        return str(self.claim.source).startswith("hf:")
+
+    @property
+    def page(self) -> str:
+        """The place as an address that a browser opens."""
+        from rexnet_hub.addresses import parse_hub_file
+
+        at = parse_hub_file(str(self.claim.source))
+        return at.page if at else str(self.claim.source)
 
     @property
     def name(self) -> str:
@@ -411,7 +426,7 @@ class Entry:
         return title in (paper.title for paper in (self.paper, self.current_paper) if paper)
 
     @property
-    def released(self) -> Released | None:
+    def released(self) -> WeightsSource | None:
         """The released file, or None when the entry names no weights."""
         if self.weights is None or not self.weights.value:
             return None
@@ -431,13 +446,37 @@ class Entry:
             if claim is not None and None not in facts.values()
         )
         witnesses = (witness.statement for witness in self.witnesses if witness.of == "released")
-        return Released(
+        return WeightsSource(
             url=url,
             file_name=file_name,
             digest_prefix=prefix,
             size_bytes=size_bytes,
             statements=(*statements, *witnesses),
         )
+
+    @property
+    def sources(self) -> tuple[WeightsSource, ...]:
+        """All files of the weights: what needs no pickle, or is on this machine, before what the web has."""
+        released, at_hub = self.released, [each for each in self.witnesses if each.is_source]
+        named = {str(each.claim.source): each.statement for each in at_hub}
+        others = (
+            WeightsSource(
+                url=url,
+                file_name=split_released(url)[0],
+                digest_prefix=None,
+                size_bytes=None,
+                statements=(statement,),
+            )
+            for url, statement in named.items()
+            if released is None or url != released.url
+        )
+        found = (*([released] if released else ()), *others)
+        return tuple(sorted(found, key=lambda source: source.url.startswith("http")))
+
+    def source_of(self, sha256: str | None) -> WeightsSource | None:
+        """Return the source that a file of this digest is; of any that no other has the released one."""
+        others = (source for source in self.sources if source != self.released)
+        return next((each for each in others if each.statements[0].sha256 == sha256), self.released)
 
     @property
     def tensor_statements(self) -> tuple[StatedFile, ...]:

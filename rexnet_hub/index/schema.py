@@ -54,10 +54,11 @@ def _ref(name: str) -> dict[str, Any]:
 
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
+_HUB_FILE = {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}
 _OF_WEIGHTS = {
     "anyOf": [
         _LINK | {"not": {"pattern": PAGE}},
-        {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"},
+        _HUB_FILE,
     ]
 }
 _ARXIV = {"type": "string", "pattern": f"^{ARXIV}$"}
@@ -99,6 +100,7 @@ _OWN_KINDS: dict[str, dict[str, Any]] = {
     "model_weights": {"anyOf": [_OF_WEIGHTS, _ref("weights_link"), _NULL]},
     "result_task": _WORDED,
     "result_dataset": _WORDED,
+    "witness_place": {"anyOf": [_LINK, _HUB_FILE, _NULL]},
     "link": {"anyOf": [_LINK, _NULL]},
 }
 

@@ -31,7 +31,7 @@ from rexnet_hub.publish.releases import released_repo
 from rexnet_hub.publish.staging import merged_repo, render_for, repo_with, stage
 from rexnet_hub.publish.there import Target, find_target
 from rexnet_hub.repo.config import read_config, render_config
-from rexnet_hub.repo.folder import fetch_released, find_entry_of
+from rexnet_hub.repo.folder import fetch_weights, find_entry_of
 from rexnet_hub.signing import read_identity_token, sign_repo
 from rexnet_hub.terminal import table
 from rexnet_hub.weights.receipt import read_receipt
@@ -93,7 +93,7 @@ def staged_repo(
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         entry, folder, measured = load_index().find(name), Path(scratch) / name, read_lock().of(name)
         render_config(entry)  # what cannot be staged is not fetched
-        checkpoint = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
+        checkpoint = fetch_weights(entry, cache_dir=find_cache_dir(), measured=measured, token=token)
         stage(entry, checkpoint, folder, measured=measured, repo_id=repo_id)
         yield folder
 

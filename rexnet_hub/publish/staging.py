@@ -29,7 +29,7 @@ from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.publish.local import readable
 from rexnet_hub.publish.plan import has_standins, require_trained
 from rexnet_hub.publish.there import Target
-from rexnet_hub.repo.folder import Repo, find_entry_of, read_repo, released_identity, write_repo
+from rexnet_hub.repo.folder import Repo, file_identity, find_entry_of, read_repo, write_repo
 from rexnet_hub.verify import require_truth, verify_model
 from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 
@@ -40,7 +40,7 @@ def stage(
     """Write an entry's repo folder and check every claim of it; one that is false leaves no folder.
 
     Args:
-        checkpoint: The released file; its size and digest must be those that the entry and the lock say.
+        checkpoint: A source of the weights; it must be the file that the entry and the lock state.
         measured: What the lock says of the model.
         repo_id: Where the repo will be on the Hub, for the card's snippets.
 
@@ -53,7 +53,7 @@ def stage(
     def check(folder: Path) -> None:
         require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
 
-    identity = released_identity(entry, measured)
+    identity = file_identity(entry, measured, checkpoint)
     return write_staged(
         entry, checkpoint, out, measured=measured, repo_id=repo_id, identity=identity, check=check
     ).folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +14,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from rexnet_hub.addresses import HubFile, parse_hub_file
-from rexnet_hub.errors import FileProblem, MismatchError, OutputExistsError, RepoError, file_problems
+from rexnet_hub.addresses import HubFile, parse_hub_file, redact_url
+from rexnet_hub.errors import (
+    FetchError,
+    FileProblem,
+    HubError,
+    MismatchError,
+    OutputExistsError,
+    RepoError,
+    file_problems,
+)
 from rexnet_hub.hub.snapshot import downloaded_file, is_offline
-from rexnet_hub.identity import Facts, Identity, gather
+from rexnet_hub.identity import Facts, Identity, StatedFile, gather, stated_file
 from rexnet_hub.index import Entry, Index, Measured, load_index
-from rexnet_hub.index.entry import AGREES, Witness
+from rexnet_hub.index.entry import AGREES, DENIES, WeightsSource, Witness
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.reading.read import read_own_model
@@ -39,6 +47,7 @@ from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fetch import FetchedFile, fetch, find_cached
+from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
@@ -151,31 +160,78 @@ _IDENTITY_FIELDS = ("weights", "sha256", "file_size", "metadata", "witnesses")
 
 
 def released_identity(entry: Entry, measured: Measured, *, repo: Repo | None = None) -> Identity:
-    """Gather what is stated of an entry's released file: by the index, the lock, and a repo's receipt."""
-    unread = (claim for claim in entry.unread if claim.field in _IDENTITY_FIELDS)
-    unread_texts = tuple(f"the index, {claim.label}: {claim}" for claim in unread)
-    identity = Identity(entry.released.statements if entry.released else (), unread_texts)
-    identity += gather("the lock", measured.released, find_in_lock(entry.name, "released"))
-    if repo and repo.receipt:
-        identity += gather("the receipt", repo.receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
+    """Gather what is stated of an entry's released file, or of the source that a repo's receipt is of.
+
+    It is stated by the index, the lock, and that receipt.
+    """
+    receipt = repo.receipt if repo else None
+    source = entry.source_of(receipt.source.sha256) if receipt else entry.released
+    identity = source_identity(entry, measured, source)
+    if repo and receipt:
+        identity += gather("the receipt", receipt.source, f"{repo.folder / RECEIPT_FILE}, source")
     return identity
 
 
+def source_identity(entry: Entry, measured: Measured, source: WeightsSource | None) -> Identity:
+    """Gather what index and lock state of one of an entry's sources."""
+    unread = (claim for claim in entry.unread if claim.field in _IDENTITY_FIELDS)
+    unread_texts = tuple(f"the index, {claim.label}: {claim}" for claim in unread)
+    identity = Identity(source.statements if source else (), unread_texts)
+    if source == entry.released:
+        identity += gather("the lock", measured.released, find_in_lock(entry.name, "released"))
+    return identity
+
+
+def file_identity(entry: Entry, measured: Measured, file: Path) -> Identity:
+    """Gather what is stated of the source that a file is by its digest, else of the released file."""
+    source = entry.source_of(digest_file(file).sha256) if len(entry.sources) > 1 else entry.released
+    return source_identity(entry, measured, source)
+
+
+def digest_source(entry: Entry, file: Path) -> StatedFile:
+    """Digest a file of an entry's weights and its tensors, as a statement of the source that it is."""
+    digest, tensors = digest_weights(file, wrapper=entry.said("weights_key"))
+    source = entry.source_of(digest.sha256)
+    by = f"the file at {redact_url(source.url)}" if source else str(file)
+    place = source.statements[0].place if source and source.statements else ""
+    return replace(stated_file(by, digest, place), fingerprint=fingerprint_of(tensors))
+
+
+def source_tensors(entry: Entry, files: Iterable[Path]) -> Identity:
+    """Gather what files of an entry's weights state of the tensors, which is to be the same."""
+    found = (digest_source(entry, file) for file in files)
+    return Identity(tuple(replace(each, sha256="", size_bytes=None) for each in found))
+
+
 def compare_witnesses(
-    entry: Entry, source: Path | None, output: Facts | None = None, weights: Path | None = None
+    entry: Entry,
+    source: Path | None,
+    output: Facts | None = None,
+    weights: Path | None = None,
+    *,
+    fetched: Iterable[Path] = (),
 ) -> dict[Witness, str]:
     """Compare an entry's witnesses with a file and its conversion, in every layout of safetensors.
 
     Args:
-        source: The released file, or what is taken for it.
+        source: The released file, or what is taken for it, or another source of the weights.
         output: What is known of the converted `weights`.
+        fetched: Other sources: a witness agrees if its file has the same tensors, and denies if it has not.
     """
     if not entry.witnesses:
         return {}
     algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
     asked = {witness.algorithm for witness in entry.witnesses if weights and witness.of == "safetensors"}
-    written = set(digest_as_written(weights, asked)) if weights and asked else ()
-    return entry.compare_witnesses(digest_file(source, algorithms) if source else None, output, written)
+    written = set(digest_as_written(weights, asked)) if weights and asked else set()
+    released = digest_file(source, algorithms) if source else None
+    if released and entry.source_of(released.sha256) != entry.released:
+        written, released = {*written, released.sha256}, None
+    answers = entry.compare_witnesses(released, output, written)
+    own = getattr(output, "fingerprint", None)
+    for file in (digest_source(entry, each) for each in (fetched if own else ())):
+        answer = AGREES if file.fingerprint == own else DENIES
+        answers |= {each: answer for each in answers if each.claim.value == file.sha256}
+    return answers
 
 
 def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:
@@ -192,6 +248,30 @@ def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witnes
     return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
+def fetch_weights(
+    entry: Entry, *, cache_dir: Path, measured: Measured, token: str | bool | None = None
+) -> Path:
+    """Fetch an entry's weights from the first of its sources that serves: one in the cache, if there is one.
+
+    A source that is not to be had is passed over with a warning; one that gives another file than is stated
+    is not.
+
+    Raises:
+        FetchError, HubError: None serves; each was said, the last is raised.
+        MismatchError, RepoError, IndexReadError: As of `fetch_released`.
+    """
+    options: dict[str, Any] = {"cache_dir": cache_dir, "measured": measured}
+    if fetched := find_sources(entry, **options):
+        return fetched[0]
+    *first, last = entry.sources or (None,)
+    for source in first:
+        try:
+            return fetch_released(entry, **options, token=token, source=source)
+        except (FetchError, HubError) as error:
+            log.warning("%s", printable(f"{error}; the next of {entry.name}'s sources is asked"))
+    return fetch_released(entry, **options, token=token, source=last)
+
+
 def fetch_released(
     entry: Entry,
     *,
@@ -199,11 +279,13 @@ def fetch_released(
     measured: Measured,
     to: Path | None = None,
     token: str | bool | None = None,
+    source: WeightsSource | None = None,
 ) -> Path:
     """Fetch an entry's released file to the cache, checked, with a progress bar on a terminal.
 
     Args:
         measured: What the lock states of the model.
+        source: Another of its sources.
         to: A folder to copy it to, where it has its own name.
         token: For a file of a Hub repo, as in huggingface_hub.
 
@@ -215,8 +297,8 @@ def fetch_released(
         IndexReadError: Its name must be no folder's.
     """
     entry.require_name()
-    released = entry.released
-    identity = released_identity(entry, measured).agreed(f"the released file of {entry.name}")
+    released = source or entry.released
+    identity = source_identity(entry, measured, released).agreed(f"the released file of {entry.name}")
     if released is None:
         raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
     hub_file = parse_hub_file(released.url)
@@ -248,15 +330,17 @@ def fetch_released(
     return fetched.path if to is None else _copy(fetched, to / released.file_name)
 
 
-def find_fetched(entry: Entry, *, cache_dir: Path, measured: Measured) -> Path | None:
-    """Find the released file that an earlier fetch left in the cache, checked; None where there is none."""
-    released, identity = entry.released, released_identity(entry, measured)
-    if released is None or not is_file_name(released.file_name):
-        return None
-    place = cache_dir / RELEASED_FOLDER / identity.address(released.url)
-    with file_problems(cache_dir, "cannot be used as a cache"):
-        cached = find_cached(place, identity, released.file_name)[1]
-    return cached.path if cached else None
+def find_sources(entry: Entry, *, cache_dir: Path, measured: Measured) -> list[Path]:
+    """List the sources of an entry's weights that earlier fetches left in the cache, each checked."""
+    found = []
+    for source in entry.sources:
+        identity = source_identity(entry, measured, source)
+        place = cache_dir / RELEASED_FOLDER / identity.address(source.url)
+        if is_file_name(source.file_name):
+            with file_problems(cache_dir, "cannot be used as a cache"):
+                cached = find_cached(place, identity, source.file_name)[1]
+            found += [cached.path] if cached else []
+    return found
 
 
 @contextlib.contextmanager

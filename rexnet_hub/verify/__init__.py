@@ -12,6 +12,7 @@ from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify.checks import CHECKS, Check
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding, require_truth
+from rexnet_hub.weights.digest import digest_file
 
 __all__ = ["FALSE", "HOLDS", "NOT_MEASURED", "Finding", "require_truth", "verify_model"]
 
@@ -23,14 +24,16 @@ def verify_model(
     repo: Path | None = None,
     measured: Measured | None = None,
     records: Sequence[Record] = (),
+    sources: Sequence[Path] = (),
 ) -> tuple[Finding, ...]:
     """Check one entry's claims against the network and whatever files there are.
 
     Args:
-        checkpoint: The released file, if it is here.
+        checkpoint: The released file, if it is here, or another source of the weights.
         repo: The repo folder, if it is here.
         measured: What the lock says of the model.
         records: Runs of the model on ImageNet, each already compared with its predictions.
+        sources: What is here of the weights' sources; each is known by its digest.
 
     Raises:
         FileProblem: A file that was named is not there.
@@ -38,9 +41,14 @@ def verify_model(
     """
     if checkpoint is not None and not checkpoint.is_file():
         raise FileProblem(checkpoint, "there is no such file")
+    here = {digest_file(file).sha256: file for file in (*sources, *([checkpoint] if checkpoint else []))}
+    others = {sha256: file for sha256, file in here.items() if entry.source_of(sha256) != entry.released}
+    if checkpoint is None or checkpoint in others.values():
+        checkpoint = next((file for sha256, file in here.items() if sha256 not in others), None)
     evidence = Evidence(
         entry=entry,
         checkpoint=checkpoint,
+        sources=others,
         repo=None if repo is None else read_repo(repo, as_stated=False),
         measured=measured or Measured(),
         records=tuple(record for record in records if record.model == entry.name),

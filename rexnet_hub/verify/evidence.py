@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +23,10 @@ from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, Finding
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest, digest_weights, fingerprint_of
+from rexnet_hub.weights.receipt import Receipt
 
 NEEDS_FILE = "needs the released file: rexnet-hub fetch, or --weights"
+FETCH_ALL = "needs each source: rexnet-hub fetch NAME --all"
 NEEDS_REPO = "needs the repo: rexnet-hub stage, then --repo"
 NEEDS_WEIGHTS = "a run is of some weights: name them with --repo, or lock them"
 NEEDS_LOCK = "not in the lock yet: rexnet-hub lock"
@@ -38,6 +41,7 @@ class Evidence:
         repo: The staged or downloaded repo folder.
         measured: What the lock says.
         records: Runs of this model that were named.
+        sources: Other sources of the weights, by digest.
     """
 
     entry: Entry
@@ -45,6 +49,7 @@ class Evidence:
     repo: Repo | None
     measured: Measured
     records: tuple[Record, ...]
+    sources: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def locked_runs(self) -> tuple[tuple[MeasuredEvaluation, Record | RecordError], ...]:
@@ -79,9 +84,12 @@ class Evidence:
     @cached_property
     def witnesses(self) -> dict[Witness, str]:
         """What each witness says of the files, or of what is locked; without a repo the file is converted."""
-        entry, checkpoint = self.entry, self.checkpoint
+        entry, fetched = self.entry, [*self.sources.values()]
+        if fetched and (self.has_standin_checkpoint or self.has_standin_weights):
+            fetched = []
+        checkpoint = self.checkpoint or (None if self.repo else next(iter(fetched), None))
         if self.repo is not None:
-            return compare_witnesses(entry, checkpoint, self.weights, self.repo.weights)
+            return compare_witnesses(entry, checkpoint, self.weights, self.repo.weights, fetched=fetched)
         if checkpoint is None or not entry.witnesses:
             return entry.compare_witnesses(self.measured.released, self.measured.safetensors)
         with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
@@ -92,7 +100,7 @@ class Evidence:
                 ).output
             except CheckpointError:  # no weights: only the bytes of the file can be asked of
                 return compare_witnesses(entry, checkpoint)
-            return compare_witnesses(entry, checkpoint, output, out)
+            return compare_witnesses(entry, checkpoint, output, out, fetched=fetched)
 
     @cached_property
     def has_standin_checkpoint(self) -> bool:
@@ -100,6 +108,12 @@ class Evidence:
         return self.checkpoint is not None and is_standin(
             self.checkpoint, wrapper=self.entry.said("weights_key")
         )
+
+    def find_source(self, receipt: Receipt | None) -> Path | None:
+        """Return the file that a repo's receipt is of, if it is here; without a receipt the released one."""
+        sha256 = receipt.source.sha256 if receipt else None
+        is_other = self.entry.source_of(sha256) != self.entry.released
+        return self.sources.get(str(sha256)) if is_other else self.checkpoint
 
     @cached_property
     def has_standin_weights(self) -> bool:

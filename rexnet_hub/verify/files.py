@@ -19,10 +19,12 @@ from rexnet_hub.index.lock import find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.spellings import place_name
 from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
+from rexnet_hub.repo.folder import source_identity, source_tensors
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
-from rexnet_hub.verify.evidence import NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
+from rexnet_hub.verify.evidence import FETCH_ALL, NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
 from rexnet_hub.verify.finding import Finding
 from rexnet_hub.weights.convert import convert_checkpoint
+from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import TensorDigest
 from rexnet_hub.weights.receipt import Receipt
 from rexnet_hub.weights.safetensors_file import read_tensors
@@ -84,12 +86,29 @@ def check_witnesses(evidence: Evidence) -> Iterator[Finding]:
     for witness, answer in evidence.witnesses.items():
         texts = {"stated": witness.claim.text, "note": f"{witness.name} {answer}"}
         if answer == SILENT:
-            texts["note"] += f"; {needs.get(witness.of, NEEDS_REPO)}"
+            texts["note"] += f"; {FETCH_ALL if witness.is_source else needs.get(witness.of, NEEDS_REPO)}"
         if answer in (SILENT, DIFFERS):
             yield evidence.leave("witness", **texts)
         else:
             found = witness.claim.text if answer == AGREES else "another"
             yield evidence.compare("witness", found=found, holds=answer == AGREES, **texts)
+
+
+def check_sources(evidence: Evidence) -> Iterator[Finding]:
+    """Check that the sources of the weights that are here have the same tensors."""
+    checkpoint, texts = evidence.checkpoint, {"stated": "the same tensors in each of its sources"}
+    files = [*([checkpoint] if checkpoint else []), *evidence.sources.values()]
+    if not evidence.sources:
+        return
+    if len(files) < 2 or evidence.has_standin_checkpoint:
+        yield evidence.leave("sources", **texts, note=FETCH_ALL)
+        return
+    try:
+        identity = source_tensors(evidence.entry, files)
+        wrong, note = "; ".join(identity.contradictions()), "; ".join(map(str, identity.statements))
+    except CheckpointError as error:
+        wrong, note = str(error), "read tensor by tensor"
+    yield evidence.compare("sources", **texts, found=wrong or texts["stated"], holds=not wrong, note=note)
 
 
 def check_origin(evidence: Evidence) -> Iterator[Finding]:
@@ -180,7 +199,8 @@ def _check_tensors(evidence: Evidence, found: Sequence[TensorDigest], receipt: R
 def _check_source(evidence: Evidence, receipt: Receipt) -> Iterator[Finding]:
     """Check what the receipt states of its source against what index and lock state of the released file."""
     source = stated_file("the receipt", receipt.source, f"{RECEIPT_FILE}, source")
-    statements = evidence.released_identity.statements
+    entry, measured = evidence.entry, evidence.measured
+    statements = source_identity(entry, measured, entry.source_of(receipt.source.sha256)).statements
     if not statements:
         return
     wrong = [statement for statement in statements if statement.contradicts(source)]
@@ -196,12 +216,12 @@ def _check_source(evidence: Evidence, receipt: Receipt) -> Iterator[Finding]:
 def _check_conversion(evidence: Evidence, file: StatedFile, receipt: Receipt | None) -> Finding:
     """Convert the released file anew, and compare the repo's weights and every line of its receipt."""
     stated = "the released file's tensors"
-    if evidence.checkpoint is None or evidence.released_digest is None:
+    if (checkpoint := evidence.find_source(receipt)) is None:
         return evidence.leave("conversion", stated=stated, note=NEEDS_FILE)
     widened = receipt is not None and any(line.dtype != line.source_dtype for line in receipt.tensors)
     wrapper, note = receipt.source.wrapper if receipt else None, "converted anew"
     try:
-        anew = _convert(evidence.checkpoint, evidence.released_digest.sha256, wrapper, widened)
+        anew = _convert(checkpoint, digest_file(checkpoint).sha256, wrapper, widened)
     except CheckpointError as error:
         return evidence.compare("conversion", stated=stated, found=str(error), holds=False, note=note)
     locked = evidence.measured.released

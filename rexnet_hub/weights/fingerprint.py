@@ -49,8 +49,11 @@ def fingerprint_of(tensors: Iterable[TensorDigest]) -> str:
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 
-def digest_weights(file: Path) -> tuple[FileDigest, list[TensorDigest]]:
+def digest_weights(file: Path, *, wrapper: str | None = None) -> tuple[FileDigest, list[TensorDigest]]:
     """Digest a legacy, zip or safetensors file as a whole, and every tensor of it, from the same bytes.
+
+    Args:
+        wrapper: Of a pickle with several state dicts, the keys to the one that is meant, dots between.
 
     Raises:
         FileProblem: The file cannot be read, or changed meanwhile.
@@ -63,7 +66,7 @@ def digest_weights(file: Path) -> tuple[FileDigest, list[TensorDigest]]:
             manifest = require_sound(source, read_safetensors(source, head))
             tensors = [_digest_tensor(source, tensor, whole) for tensor in manifest.tensors]
             return whole.digest(), tensors
-    with opened_weights(file) as (copy, digest, manifest):
+    with opened_weights(file, wrapper=wrapper) as (copy, digest, manifest):
         return digest, [_digest_tensor(copy, tensor) for tensor in manifest.tensors]
 
 

@@ -347,6 +347,7 @@ def test_reading_causes_no_event_but_reading():
 import sys
 sys.path.insert(0, sys.argv[1])
 import os
+from rexnet_hub.weights.checkpoint import pickled
 from rexnet_hub.weights.checkpoint.container import list_tensors
 from rexnet_hub.weights.digest import ByteSource
 from rexnet_hub.errors import CheckpointError

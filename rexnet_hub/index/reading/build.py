@@ -153,7 +153,7 @@ class Builder:
     def value(self, row: Field | None, node: Node, kind: str | None = None) -> Any:
         """Read a value as its field's kind; None where nothing is said or it is not of that kind."""
         kind = kind or (row.kind if row else "any")
-        of_url = "weights" if row is not None and row.name == "weights" else "url"
+        of_url = row.name if row is not None and row.name in ("weights", "place") else "url"
         if node.kind == "list":
             return self._list(row, kind, node)
         if node.kind == "mapping":

@@ -89,6 +89,8 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     if kind in _NUMERIC_KINDS:
         return _read_number(kind, node, notes)
     text = node.text
+    if kind == "place":  # a page, or a file of a Hub repo
+        kind = "weights" if text.startswith("hf:") else "url"
     if kind in ("any", "mapping"):
         return _read_any(node)
     if kind in ("digest", "hexadecimal"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rexnet_hub.index.entry import ALGORITHMS, DIGESTED_FILES, Claim, Witness
+from rexnet_hub.addresses import parse_hub_file
+from rexnet_hub.index.entry import ALGORITHMS, DIGESTED_FILES, SAME_WEIGHTS, Claim, Witness
 
 
 def make_witness(claims: Mapping[str, Claim]) -> Witness | str:
@@ -22,6 +23,12 @@ def make_witness(claims: Mapping[str, Claim]) -> Witness | str:
     if of not in (files := ("",) if algorithm == "fingerprint" else DIGESTED_FILES):
         there = ", ".join(files) or "none of a fingerprint"
         return f"is Of {of[:40] or 'no file'!r}; there are {there}"
+    if (at := parse_hub_file(texts["place"])) and algorithm != "sha256":
+        return f"is a file of a Hub repo, which is fetched: its digest is by sha256, not {algorithm}"
+    if at and of not in SAME_WEIGHTS:
+        return f"is a file of a Hub repo, which is fetched: it is Of {' or '.join(SAME_WEIGHTS)}, not {of}"
+    if at and "commit" in texts:
+        return "has its commit in its address: leave Commit out"
     text = f"{algorithm}:{texts['digest']}"
     claim = replace(claims["digest"], field="witnesses", label="Witness", text=text, source=texts["place"])
     return Witness(claim=claim, of=of, algorithm=algorithm, commit=texts.get("commit"))

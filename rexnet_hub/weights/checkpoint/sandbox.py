@@ -103,6 +103,8 @@ def _ask_child(source: ByteSource, request: str) -> tuple[int, bytes]:
 
 def serve(request: str) -> None:
     """Answer one request on standard output: the child's whole life. The file is its standard input."""
+    import rexnet_hub.weights.checkpoint.pickled  # noqa: F401 - before the limits: reading imports nothing
+
     options = json.loads(request)
     set_limits(options["seconds"])
     source = ByteSource(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
