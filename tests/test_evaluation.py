@@ -153,6 +153,28 @@ def test_a_truncated_picture_is_named_or_counted_wrong(pictures, staged, tmp_pat
     assert lost in capsys.readouterr().out
 
 
+def test_what_an_earlier_run_left_beside_the_record_is_said(pictures, staged, tmp_path, capsys):
+    """A run that stopped stays, for it may be gone on with; the next one says so, and how large it is."""
+    val, out = tmp_path / "val", tmp_path / "out"
+    words = ["evaluate", str(staged), "--data", str(val), "--subset", "--record", str(out)]
+    shutil.copytree(pictures, val)
+    broken = sorted(val.glob("*/*"))[-1]
+    whole = broken.read_bytes()
+    broken.write_bytes(b"")
+    assert main([*words, "--channels-last"]) == 1
+    broken.write_bytes(whole)
+    (left,) = out.iterdir()
+    size_bytes = sum(file.stat().st_size for file in left.iterdir())
+    capsys.readouterr()
+    assert main(words) == 0
+    assert f"{left}: {size_bytes:,} bytes of a run with other" in capsys.readouterr().err
+    (out / "rexnet_100.record.json").unlink()
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert said == {"unfinished": str(left), "size_bytes": size_bytes}
+    assert left.is_dir()
+
+
 @pytest.mark.parametrize("words", [[], ["rexnet_100"], ["--data", "."]])
 def test_evaluate_needs_models_and_data(words, capsys):
     """Without a model or without data `evaluate` is misused."""

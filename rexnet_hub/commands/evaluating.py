@@ -79,6 +79,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
+    from rexnet_hub.imagenet.run.journal import list_unfinished
     from rexnet_hub.imagenet.run.prepare import RunOptions
 
     models = _load_models(args)
@@ -104,6 +105,12 @@ def run_evaluate(args: argparse.Namespace) -> int:
     )
     if os.environ.get("RANK", "0") != "0":  # of torchrun's processes the first one speaks
         return 0
+    for folder, size_bytes in list_unfinished(args.record).items() if args.record else ():
+        if args.json:
+            show_json(json.dumps({"unfinished": folder, "size_bytes": size_bytes}), stream=sys.stderr)
+            continue
+        of = f"{size_bytes:,} bytes of a run with other models, settings or versions"
+        show(f"{folder}: {of}: started as it was it goes on; else remove it", stream=sys.stderr)
     return _show(args, records)
 
 

@@ -15,6 +15,8 @@ from rexnet_hub.errors import file_problems
 from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.predictions import TOP, UNREADABLE
 
+#: The folder of a run, beside its record; the rest of the name is the key of the run.
+UNFINISHED = ".unfinished-"
 _ENTRY = struct.Struct("<II")  # the tile, the CRC-32 of its classes
 
 
@@ -40,6 +42,15 @@ def open_journal(file: Path) -> Iterator[Callable[[int, np.ndarray], None]]:
     finally:
         with suppress(OSError):  # it was told of when a tile was added
             stream.close()
+
+
+def list_unfinished(out_dir: Path) -> dict[str, int]:
+    """List the runs beside a record that did not end, or did not yet, with their bytes."""
+    left = dict[str, int]()
+    for folder in sorted(out_dir.glob(f"{UNFINISHED}*")):
+        with suppress(OSError):  # it ended just now
+            left[str(folder)] = sum(file.stat().st_size for file in folder.iterdir())
+    return left
 
 
 def read_journals(

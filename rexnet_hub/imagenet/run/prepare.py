@@ -21,7 +21,7 @@ from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.data.tiles import ImageTiles
 from rexnet_hub.imagenet.evidence.record import Machine
-from rexnet_hub.imagenet.run.journal import read_journals
+from rexnet_hub.imagenet.run.journal import UNFINISHED, read_journals
 from rexnet_hub.imagenet.run.ranks import Ranks
 from rexnet_hub.imagenet.run.runner import (
     DTYPES,
@@ -188,7 +188,7 @@ def _go_on(run: Run, sizes: Sequence[int]) -> Run:
 def _in_tiles(run: Run, tile_images: int) -> Run:
     """Take as many images together; what is finished of that has a folder of its own."""
     run = replace(run, tiles=replace(run.tiles, tile_images=tile_images))
-    return replace(run, unfinished_dir=run.out_dir / f".unfinished-{run_key(run)}") if run.out_dir else run
+    return replace(run, unfinished_dir=run.out_dir / f"{UNFINISHED}{run_key(run)}") if run.out_dir else run
 
 
 def _facts(run: Run) -> dict[str, object]:
