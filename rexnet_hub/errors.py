@@ -76,7 +76,8 @@ def refuse_unused(where: str, **options: object) -> None:
     Raises:
         UsageError: Some are given; all of them are named.
     """
-    if unused := [name for name, value in options.items() if value not in (None, False, [], ())]:
+    said = (name for name, value in options.items() if value is not False and value not in (None, [], ()))
+    if unused := list(said):
         raise UsageError(f"{where} has no use for {', '.join(unused)}; leave it out")
 
 

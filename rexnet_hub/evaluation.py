@@ -32,7 +32,7 @@ from rexnet_hub.verify.checks import is_run_of, judge_run
 from rexnet_hub.verify.evidence import Evidence
 from rexnet_hub.verify.files import require_run_of
 from rexnet_hub.weights.digest import digest_file
-from rexnet_hub.whole_files import write_whole
+from rexnet_hub.whole_files import whole_files
 
 
 def ready_model(name: str, source: str, *, trusted_key: Path | str | None = None) -> ModelUnderTest:
@@ -197,8 +197,9 @@ def enter_records(entry: Entry, measured: Measured, files: Sequence[Path], *, re
     for run, data in kept:
         with file_problems(folder, "cannot be written"):
             folder.mkdir(exist_ok=True)
-        for name, content in zip(run.file_names, data, strict=True):
-            write_whole(folder / name, content)
+        with whole_files(*(folder / name for name in run.file_names)) as streams:
+            for stream, content in zip(streams, data, strict=True):
+                stream.write(content)
         others = (other for other in measured.evaluations if not is_same_place(other.place, run.place))
         measured = replace(measured, evaluations=(*others, run))
     return measured

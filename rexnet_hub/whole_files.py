@@ -82,7 +82,8 @@ def whole_files(*files: Path) -> Iterator[tuple[BinaryIO, ...]]:
         with contextlib.ExitStack() as opened:
             yield tuple(opened.enter_context(_part(place)) for place in places)
         for place in places[1:]:
-            place.unlink(missing_ok=True)
+            with file_problems(place, "cannot be written"):
+                place.unlink(missing_ok=True)
         for place in places:
             _part_of(place).replace(place)
     confirm(places[0])

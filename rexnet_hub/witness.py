@@ -15,12 +15,13 @@ import argparse
 import hashlib
 import json
 import math
+import stat
 import struct
 import sys
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 # As a header says it: as torch says it, and the bytes of an item.
 DTYPES = {
@@ -82,6 +83,8 @@ def main(words: list[str] | None = None) -> int:
             held.append(f"{args.place}: holds: {tensors}, sha256 {weights.sha256}")
     except Unsound as error:
         wrong = [str(error)]
+    except OSError as error:
+        wrong = [f"{error.filename or args.place}: cannot be read: {error.strerror}"]
     for problem in wrong or held:
         print("".join(c if c.isprintable() else ascii(c)[1:-1] for c in problem))
     return 1 if wrong else 0
@@ -93,8 +96,7 @@ def check(folder: Path, weights: Weights, sha256: str | None, held: list[str]) -
         yield f"model.safetensors: sha256 is {weights.sha256}, given was {sha256}"
     receipt = _read_json(folder / "receipt.json")
     yield from check_receipt(receipt, weights)
-    files = receipt.get("files")
-    files = files if isinstance(files, dict) else {}
+    files = _object(receipt, "files")
     there = {file.name for file in folder.iterdir()}
     for name in sorted(files.keys() - {"README.md"}):  # to which people add lines
         found = _digest(folder / name)[0] if name in there else "no such file"
@@ -131,19 +133,14 @@ def check_evidence(file: Path, weights_sha256: str | None, held: list[str]) -> I
     found = {"top1_count": right[0], "top5_count": sum(right), "predictions_sha256": digest}
     found |= {key: head.get(key) for key in ("images", "model", "manifest_sha256", "tensors_sha256")}
     found |= {"weights_sha256": weights_sha256} if weights_sha256 else {}
-    for key, value in found.items():
-        if record.get(key) != value:
-            yield f"{file.name}: {key} is {record.get(key)}, found {value}"
+    yield from _compare(file.name, record, found)
     held.append(f"{file.name}: holds: {right[0]} and {sum(right)} of {images} images of {record.get('data')}")
 
 
 def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
     """Compare the receipt's output and every one of its tensors with the file."""
-    output = receipt.get("output")
-    output = output if isinstance(output, dict) else {}
-    for key, found in (("sha256", weights.sha256), ("size_bytes", weights.size_bytes)):
-        if output.get(key) != found:
-            yield f"receipt.json: output.{key} is {output.get(key)}, found {found}"
+    found = {"sha256": weights.sha256, "size_bytes": weights.size_bytes}
+    yield from _compare("receipt.json: output", _object(receipt, "output"), found)
     lines = receipt.get("tensors")
     lines = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
     stated = {line.get("name"): line for line in lines}
@@ -164,15 +161,16 @@ def check_classifier(config: dict[str, Any], weights: Weights) -> Iterator[str]:
     if classifier is None:
         yield "model.safetensors: has no head.fc.weight"
         return
-    for key, size in zip(("num_classes", "num_features"), classifier, strict=True):
-        if config.get(key) != size:
-            yield f"config.json: {key} is {config.get(key)}, the classifier has {size}"
+    if len(classifier) != 2:
+        yield f"model.safetensors: head.fc.weight has the shape {classifier}"
+        return
+    sizes = dict(zip(("num_classes", "num_features"), classifier, strict=True))
+    yield from _compare("config.json", config, sizes)
 
 
 def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -> Iterator[str]:
     """Compare every file's digest and the counts with the statement."""
-    stated = statement.get("files")
-    stated = stated if isinstance(stated, dict) else {}
+    stated = _object(statement, "files")
     there = {file.name for file in folder.iterdir()} - {"statement.json", "model.sig"}
     for name in sorted(stated.keys() ^ there):
         yield f"statement.json: {name} is {'not stated' if name in there else 'missing'}"
@@ -181,9 +179,18 @@ def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -
         if stated[name] != digest:
             yield f"statement.json: {name} is stated as {stated[name]}, found {digest}"
     counts = {"parameters": weights.parameters, "tensors": len(weights.tensors)}
-    for key, count in counts.items():
-        if statement.get(key) != count:
-            yield f"statement.json: {key} is {statement.get(key)}, found {count}"
+    yield from _compare("statement.json", statement, counts)
+
+
+def _compare(what: str, stated: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
+    for key, value in found.items():
+        if stated.get(key) != value:
+            yield f"{what}: {key} is {stated.get(key)}, found {value}"
+
+
+def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
+    inner = document.get(key)
+    return inner if isinstance(inner, dict) else {}
 
 
 def read_and_digest(file: Path) -> Weights:
@@ -238,26 +245,30 @@ def _no_twins(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        with file.open("rb") as stream:
+        with _open(file) as stream:
             document = json.loads(stream.read(MAX_JSON_BYTES), object_pairs_hook=_no_twins)
-    except (OSError, ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Unsound(f"{file}: cannot be read: {str(error)[:100]}") from None
     if not isinstance(document, dict):
         raise Unsound(f"{file}: holds no object")
     return document
 
 
+def _open(file: Path) -> BinaryIO:
+    """Open a file; a pipe or a device, which may have no end, is refused."""
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise Unsound(f"{file}: is no regular file")
+    return file.open("rb")
+
+
 def _digest(file: Path, start: int = 0, length: int = sys.maxsize) -> tuple[str, int]:
     """Digest a file, or a part of it, and count its bytes."""
     sha256, size_bytes = hashlib.sha256(), 0
-    try:
-        with file.open("rb") as stream:
-            stream.seek(start)
-            while chunk := stream.read(min(CHUNK_BYTES, length - size_bytes)):
-                sha256.update(chunk)
-                size_bytes += len(chunk)
-    except OSError as error:
-        raise Unsound(f"{file}: cannot be read: {error.strerror}") from None
+    with _open(file) as stream:
+        stream.seek(start)
+        while chunk := stream.read(min(CHUNK_BYTES, length - size_bytes)):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
     if size_bytes < length < sys.maxsize:
         raise Unsound(f"{file}: became shorter while it was read")
     return sha256.hexdigest(), size_bytes

@@ -17,7 +17,7 @@ from runs import made_up_run
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
-from rexnet_hub.errors import DatasetError, RecordError, UsageError
+from rexnet_hub.errors import DatasetError, FileProblem, RecordError, UsageError
 from rexnet_hub.evaluation import audit_record, compare_with_claims, ready_model
 from rexnet_hub.imagenet.data.classes import Benchmark, read_classes
 from rexnet_hub.imagenet.data.dataset import Dataset, LabelledImage, sample_dataset
@@ -88,7 +88,7 @@ def test_a_kept_run_is_recounted(kept, tmp_path):
     lying = json.loads(file.read_text())
     lying["top1_count"] = lying["top5_count"] = IMAGES
     (tmp_path / file.name).write_text(json.dumps(lying))
-    with pytest.raises(RecordError, match="predictions"):
+    with pytest.raises(FileProblem, match=r"rexnet_100\.predictions: cannot be read: No such file"):
         recount(tmp_path / file.name)
     (tmp_path / "rexnet_100.predictions").write_bytes((out / "rexnet_100.predictions").read_bytes())
     with pytest.raises(RecordError, match="top-1 count"):
@@ -192,6 +192,7 @@ def test_evaluate_needs_models_and_data(words, capsys):
         ),
         (["rexnet_100", "--compare", "a", "b"], "no use for names"),
         (["--compare", "a", "b", "--record", "c", "--explain"], "no use for record, explain"),
+        (["--compare", "a", "b", "--sample", "0", "--explain", "0"], "no use for sample, explain"),
     ],
 )
 def test_an_option_that_would_not_be_heeded_is_misuse(words, said, capsys):
@@ -230,6 +231,8 @@ def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
     words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "2", "--json"]
     assert main([*words, "--explain"]) == 0
     assert json.loads(capsys.readouterr().out)["expected_percent"] == 77.86
+    assert main([*words, "--explain=-1"]) == 2
+    assert "-1.0 is no percentage" in capsys.readouterr().err
 
 
 def forge(record, out, folder, right):

@@ -328,11 +328,11 @@ def test_the_witness_finds_a_flipped_bit(signed, capsys, name, at):
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("config.json", {"num_classes": 999}, "num_classes is 999, the classifier has 1000"),
+        ("config.json", {"num_classes": 999}, "num_classes is 999, found 1000"),
         ("statement.json", {"parameters": 1}, "parameters is 1, found 4796873"),
         ("statement.json", {"tensors": 1}, "tensors is 1, found 413"),
         ("receipt.json", {"tensors": []}, "is only in the file"),
-        ("receipt.json", {"output": {}}, "output.sha256 is None"),
+        ("receipt.json", {"output": {}}, "output: sha256 is None"),
     ],
 )
 def test_the_witness_finds_each_lie(signed, capsys, name, change, said):
@@ -377,6 +377,16 @@ def test_the_witness_refuses_what_is_no_safetensors_file(signed, capsys, data):
     (signed / "model.safetensors").write_bytes(data)
     assert witness.main([str(signed)]) == 1
     assert "model.safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+@pytest.mark.parametrize("name", ["model.safetensors", "receipt.json", "README.md", "a.record.json"])
+def test_the_witness_waits_for_no_pipe(signed, capsys, name, make):
+    """What is no regular file is named in one line, wherever it lies in the repo."""
+    (signed / name).unlink(missing_ok=True)
+    make(signed / name)
+    assert witness.main([str(signed)]) == 1
+    assert f"{name}: is no regular file" in capsys.readouterr().out
 
 
 def test_the_witness_takes_a_digest(signed, capsys):

@@ -21,13 +21,11 @@ if TYPE_CHECKING:
     from rexnet_hub.imagenet.evidence.record import Record
     from rexnet_hub.imagenet.run.runner import ModelUnderTest
 
-CLAIMED = -1.0  # no percentage: stands for what the index claims
-
 
 def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `evaluate`."""
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="models, Hub repos or repo folders")
+    add("names", nargs="*", default=[], metavar="NAME", help="models, Hub repos or repo folders")
     add("--data", type=Path, metavar="DIR", help="the images: ImageNet's validation set, as you have it")
     add("--dataset", metavar="NAME", help="of another data set, in a folder for each class by label or index")
     add("--split", help="of that data set, such as test")
@@ -45,7 +43,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--compile", action="store_true", help="run through torch.compile")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0)")
     explained = "which change gives this top-1 (default: the index's claim), or another side's .predictions"
-    add("--explain", type=_expected, nargs="?", const=CLAIMED, metavar="PERCENT|FILE", help=explained)
+    add("--explain", type=_expected, nargs="?", const=True, metavar="PERCENT|FILE", help=explained)
     add("--compare", nargs=2, type=Path, metavar=("A", "B"), help="two .predictions files")
     add("--rescore", choices=("real",), help="count kept runs, records for NAME, by these labels instead")
     add_trusted_key(parser)
@@ -138,20 +136,17 @@ def _show(args: argparse.Namespace, records: Sequence[Record]) -> int:
 
 def _rescore(args: argparse.Namespace) -> list[Record]:
     """Count kept runs by other labels."""
-    from rexnet_hub.errors import OutputExistsError
     from rexnet_hub.imagenet.evidence.predictions import read_predictions, render_predictions
-    from rexnet_hub.imagenet.evidence.record import keep_run, predictions_of, recount
+    from rexnet_hub.imagenet.evidence.record import keep_run, predictions_of, recount, require_new
     from rexnet_hub.imagenet.evidence.rescore import rescore
-    from rexnet_hub.layout import RECORD_SUFFIX
 
     files = [Path(name) for name in args.names]
     counted = [rescore(recount(file), read_predictions(predictions_of(file)), args.rescore) for file in files]
+    records = [record for record, _ in counted]
+    require_new([record.model for record in records], args.record)
     for record, predictions in counted if args.record else ():
-        args.record.mkdir(parents=True, exist_ok=True)
-        if (file := args.record / f"{record.model}{RECORD_SUFFIX}").exists():
-            raise OutputExistsError(file, "is a record already; delete it or choose another folder")
         keep_run(args.record, record, render_predictions(predictions))
-    return [record for record, _ in counted]
+    return records
 
 
 def _load_models(args: argparse.Namespace) -> list[ModelUnderTest]:
@@ -184,7 +179,6 @@ _IMAGES = (
     *("names", "data", "dataset", "split", "labels", "class_ids"),
     *("sample", "seed", "subset", "device", "trusted_key"),
 )
-_UNSAID: tuple[object, ...] = (None, False, 0, [], "cpu", "fp32")
 
 
 def _require_used(args: argparse.Namespace) -> None:
@@ -201,8 +195,8 @@ def _require_used(args: argparse.Namespace) -> None:
         mode, options = "--rescore", (*rest, "explain")
     elif args.explain is not None:
         mode, options = "--explain", _RUN
-    given = {name: value for name in options if (value := getattr(args, name)) not in _UNSAID}
-    refuse_unused(mode, **given)
+    said = {name: getattr(args, name) for name in options}
+    refuse_unused(mode, **{name: v for name, v in said.items() if v != args.parser.get_default(name)})
     if args.sample is None:
         refuse_unused("a run without --sample", seed=args.seed)
 
@@ -217,7 +211,7 @@ def _explain(args: argparse.Namespace, models: Sequence[ModelUnderTest], images:
     place = images.benchmark.place
     for source, model in zip(dict.fromkeys(args.names), models, strict=True):
         expected = read_predictions(args.explain) if isinstance(args.explain, Path) else args.explain
-        if expected == CLAIMED:
+        if expected is True:  # it stands for what the index claims
             scores = (s for s in list_scores(open_index().find(source)) if is_same_place(s.place, place))
             claimed = next((s.value for s in scores if s.metric == "top1" and s.value is not None), None)
             if claimed is None:

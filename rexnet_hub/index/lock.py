@@ -366,7 +366,7 @@ def sweep_evidence(lock: Lock) -> None:
     runs = (run for measured in lock.models.values() for run in measured.evaluations)
     stated = {name for run in runs for name in run.file_names}
     for each in find_evidence_dir().glob("*"):
-        if is_evidence(each.name) and each.name not in stated:
+        if is_evidence(each.name) and each.name not in stated and not each.is_dir():
             with file_problems(each, "cannot be removed"):
                 each.unlink()
 

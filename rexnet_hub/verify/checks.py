@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rexnet_hub.agreement import Standing
-from rexnet_hub.errors import FetchError, RecordError, SignatureProblem
+from rexnet_hub.errors import FetchError, FileProblem, SignatureProblem
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.imagenet.data.protocols import find_protocol
 from rexnet_hub.imagenet.evidence.record import Record, recount
@@ -270,7 +270,7 @@ def _check_stray(evidence: Evidence, file: Path) -> Finding:
     """Count a run anew that lies in the repo and that the lock does not have."""
     try:
         run = recount(file)
-    except RecordError as error:
+    except FileProblem as error:
         return evidence.compare("evaluation", stated=file.name, found=error, holds=False, note="counted anew")
     note = f"{file.name} agrees with its predictions; the lock does not have it"
     return evidence.leave("evaluation", stated="not in the lock", found=str(run), note=note)

@@ -155,6 +155,25 @@ def test_a_later_run_takes_the_place_of_the_earlier(trained, zoo, run_of):
     assert sorted(file.name for file in (zoo / "evidence").iterdir()) == sorted(run.file_names)
 
 
+def test_a_folder_in_the_place_of_evidence_stops_all_or_nothing(trained, zoo, run_of, capsys):
+    """Where one file cannot be written neither is; a folder that is called as one no more stated stays."""
+    assert lock(run_of(), trained) == 0
+    before, (run,) = (zoo / "lock.json").read_bytes(), read_lock().of("small").evaluations
+    for name in (*run.file_names, "lock.json"):
+        (zoo / ("evidence", "")[name == "lock.json"] / name).unlink()
+    for name, other in (run.file_names, run.file_names[::-1]):
+        (zoo / "evidence" / name).mkdir()
+        capsys.readouterr()
+        assert lock(run_of(), trained) == 1
+        assert f"{name}: cannot be written" in capsys.readouterr().err
+        assert not (zoo / "evidence" / other).exists()
+        assert not (zoo / "lock.json").exists()
+        (zoo / "evidence" / name).rmdir()
+    (zoo / "evidence" / f"evaluation-{16 * '0'}.record.json").mkdir()
+    assert lock(run_of(), trained) == 0
+    assert (zoo / "lock.json").read_bytes() == before
+
+
 def test_several_records_enter_all_or_none(trained, zoo, run_of, capsys, tmp_path):
     """A second run on one data set, or one of other weights, leaves lock and evidence as they were."""
     first = shutil.copytree(run_of().parent, tmp_path / "first") / "small.record.json"

@@ -38,7 +38,7 @@ from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.data.pixels import decode_image
 from rexnet_hub.imagenet.data.protocols import PROTOCOLS
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions, render_predictions
-from rexnet_hub.imagenet.evidence.record import check_record, read_record
+from rexnet_hub.imagenet.evidence.record import read_record, recount
 from rexnet_hub.imagenet.run import prepare, upload
 from rexnet_hub.imagenet.run.evaluate import evaluate_models
 from rexnet_hub.imagenet.run.journal import open_journal
@@ -490,7 +490,7 @@ def test_records_hold_against_their_predictions(data, tmp_path):
     models = [drawn.small_model("first", weights_sha256="c" * 64, fingerprint="f" * 64)]
     sample = sample_dataset(data, 33, seed=4)
     returned = evaluate_models(models, sample, options=QUIET, out_dir=tmp_path, command="as typed")
-    record = check_record(tmp_path / "first.record.json", tmp_path / "first.predictions")
+    record = recount(tmp_path / "first.record.json")
 
     assert (record,) == returned
     assert (record.weights_sha256, record.fingerprint, record.command) == ("c" * 64, "f" * 64, "as typed")
@@ -558,7 +558,7 @@ def test_an_unreadable_image_counts_as_wrong_when_skipped(data, plain, tmp_path,
     assert record.images == COUNT
     assert (found[76] == UNREADABLE).all()
     assert (np.delete(found, 76, 0) == np.delete(before, 76, 0)).all()
-    assert record == check_record(tmp_path / "first.record.json", tmp_path / "first.predictions")
+    assert record == recount(tmp_path / "first.record.json")
 
 
 class Wrong(torch.nn.Module):

@@ -138,8 +138,12 @@ def test_what_none_of_the_changes_does_is_none_of_these(pictures):
 def test_answers_to_other_images_are_refused(pictures):
     """Another number of images, or other classes, is said."""
     model = torn_model()
-    with pytest.raises(RecordError, match="are of 2 images, not those 3"):
-        explain_accuracy(model, as_data(pictures[:3], [0, 1, 2]), as_predictions([0, 1], [0, 1]))
+    for labels in ([0, 1], [0, 2, 1]):
+        theirs = as_predictions(labels, labels)
+        with pytest.raises(
+            RecordError, match=f"are of {len(labels)} other images than these 3, or in another"
+        ):
+            explain_accuracy(model, as_data(pictures[:3], [0, 1, 2]), theirs)
 
 
 def test_squashing_is_timms(pictures):

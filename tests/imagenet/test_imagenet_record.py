@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -29,8 +30,8 @@ from rexnet_hub.imagenet.evidence.predictions import (
 )
 from rexnet_hub.imagenet.evidence.record import (
     SCHEMA_FILE,
-    check_record,
     read_record,
+    recount,
     render_record,
 )
 from rexnet_hub.index import Preprocessing
@@ -128,7 +129,7 @@ def test_a_record_is_what_its_schema_says(files):
 
 def test_a_true_record_holds(files):
     """A record that its predictions bear out is given back."""
-    found = check_record(*files)
+    found = recount(files[0])
 
     assert found == read_record(files[0])
 
@@ -136,8 +137,8 @@ def test_a_true_record_holds(files):
 def test_checking_needs_neither_torch_nor_pillow(files):
     """The check of a record imports nothing that could evaluate."""
     code = (
-        "import sys; from pathlib import Path; from rexnet_hub.imagenet.evidence.record import check_record;"
-        "check_record(*map(Path, sys.argv[1:]));"
+        "import sys; from pathlib import Path; from rexnet_hub.imagenet.evidence.record import recount;"
+        "recount(Path(sys.argv[1]));"
         "assert not {'torch', 'PIL'} & sys.modules.keys(), sys.modules.keys()"
     )
     done = subprocess.run([sys.executable, "-c", code, *map(str, files)], capture_output=True, text=True)
@@ -165,7 +166,7 @@ def test_a_lie_is_found_and_named(lie, files):
     files[0].write_text(render_record(replace(read_record(files[0]), **LIES[lie])))
 
     with pytest.raises(RecordError) as caught:
-        check_record(*files)
+        recount(files[0])
 
     message = str(caught.value)
     assert message.startswith(f"{files[0]}: {lie}"), message
@@ -181,7 +182,7 @@ def test_predictions_that_are_cut_short_are_refused(files, cut):
     with pytest.raises(
         RecordError, match=r"net\.predictions: is (damaged or cut short|not a predictions file)"
     ):
-        check_record(*files)
+        recount(files[0])
 
 
 def test_predictions_without_an_end_are_refused(files):
@@ -189,7 +190,7 @@ def test_predictions_without_an_end_are_refused(files):
     with files[1].open("r+b") as stream:
         stream.truncate(1 << 40)
     with pytest.raises(RecordError, match="is damaged or cut short"):
-        check_record(*files)
+        recount(files[0])
 
 
 def test_any_flipped_bit_of_the_predictions_is_found(files, fresh_seed):
@@ -260,6 +261,17 @@ def test_a_missing_file_is_named(tmp_path):
     for read in (read_record, read_predictions):
         with pytest.raises(FileProblem, match="gone: cannot be read: No such file"):
             read(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_regular_file_is_named(files, make):
+    """A pipe in a record's or its predictions' place is not waited for, a folder not called missing."""
+    record, predictions = files
+    predictions.unlink()
+    make(predictions)
+    for read, file in ((read_predictions, predictions), (recount, record)):
+        with pytest.raises(FileProblem, match=r"net\.predictions: is not a regular file"):
+            read(file)
 
 
 def test_only_the_whole_set_in_fp32_may_enter_the_index():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_it_is_counted_as_timm_counts(kept, tmp_path, capsys, monkeypatch):
     assert recount(tmp_path / file.name).top1_count == said["top1_count"]
     assert main(words) == 1
     assert "is a record already" in capsys.readouterr().err
+    both = [str(shutil.copytree(file.parent, tmp_path / name) / file.name) for name in "ab"]
+    out = tmp_path / "out"
+    assert main(["evaluate", *both, "--rescore", "real", "--record", str(out)]) == 2
+    assert "two models are named rexnet_100" in capsys.readouterr().err
+    assert not out.exists()
+    again = ["evaluate", str(tmp_path / file.name), "--rescore", "real"]
+    assert main(again) == 2
+    assert "run on ImageNet-ReaL, 46,837 images" in capsys.readouterr().err
     assert main(words[:4]) == 0
     assert "on ImageNet-ReaL, 46,837 images" in capsys.readouterr().out
 

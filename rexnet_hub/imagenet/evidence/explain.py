@@ -203,8 +203,8 @@ def explain_accuracy(
     labels, answers = np.array([image.label for image in data.images]), None
     if isinstance(expected, Predictions):
         if not np.array_equal(expected.labels, labels):
-            counts = f"{len(expected.labels):,} images, not those {len(labels):,}"
-            raise RecordError(f"the predictions of {expected.head.model}", f"are of {counts}, in their order")
+            others = f"{len(expected.labels):,} other images than these {len(labels):,}, or in another order"
+            raise RecordError(f"the predictions of {expected.head.model}", f"are of {others}")
         answers, expected = expected.top5[:, 0], 100 * expected.top1_count / len(labels)
     if not 0 <= expected <= 100:
         raise UsageError(f"{expected} is no percentage")

@@ -15,6 +15,7 @@ from rexnet_hub.errors import RecordError, file_problems
 from rexnet_hub.imagenet.data.classes import NO_CLASS, OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.validation import right_classes
 from rexnet_hub.records import Rule, Sha256, parse_record
+from rexnet_hub.whole_files import open_regular
 
 TOP = 5
 #: In place of a class: the image could not be read, and counts as wrong.
@@ -92,7 +93,7 @@ def read_predictions(file: Path) -> Predictions:
         RecordError: It is damaged, cut short or of another kind.
         FileProblem: It cannot be read.
     """
-    with file_problems(file, "cannot be read"), file.open("rb") as stream:
+    with file_problems(file, "cannot be read"), open_regular(file) as stream:
         data = stream.read(_MAX_BYTES + 1)
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     line, newline, values = body.partition(b"\n")

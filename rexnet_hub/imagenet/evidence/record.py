@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rexnet_hub.errors import RecordError, UsageError
+from rexnet_hub.errors import OutputExistsError, RecordError, UsageError, file_problems
 from rexnet_hub.imagenet.data.classes import OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
 from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
@@ -176,8 +176,24 @@ def read_record(file: Path) -> Record:
         raise RecordError(file, f"is not a record of an evaluation: {error}") from None
 
 
+def require_new(models: Sequence[str], folder: Path | None) -> None:
+    """Refuse two records of one name, and in a folder one that is there.
+
+    Raises:
+        UsageError: Two models have one name.
+        OutputExistsError: A record is there already.
+    """
+    if twice := sorted({model for model in models if models.count(model) > 1}):
+        raise UsageError(f"two models are named {', '.join(twice)}")
+    for file in (folder / f"{model}{RECORD_SUFFIX}" for model in models if folder):
+        if file.exists():
+            raise OutputExistsError(file, "is a record already; delete it or choose another folder")
+
+
 def keep_run(folder: Path, record: Record, predictions: bytes) -> None:
     """Write a run's record and predictions, both or none."""
+    with file_problems(folder, "cannot be written"):
+        folder.mkdir(parents=True, exist_ok=True)
     files = (folder / f"{record.model}{end}" for end in (PREDICTIONS_SUFFIX, RECORD_SUFFIX))
     with whole_files(*files) as (answers, facts):
         answers.write(predictions)
@@ -195,17 +211,34 @@ def predictions_of(record: Path) -> Path:
     return record.with_name(record.name.removesuffix(RECORD_SUFFIX) + PREDICTIONS_SUFFIX)
 
 
-def recount(record: Path) -> Record:
+def recount(file: Path) -> Record:
     """Read a run's record and recompute its counts from the predictions beside it: no images, no weights.
 
     Raises:
-        RecordError: They do not agree.
+        RecordError: Something does not agree; all that does not is listed.
+        FileProblem: One cannot be read.
         UsageError: The file is not named as a record.
     """
-    predictions = predictions_of(record)
-    if not predictions.is_file():
-        raise RecordError(record, f"has no predictions beside it: {predictions.name} is missing")
-    return check_record(record, predictions)
+    predictions_file = predictions_of(file)
+    record, predictions = read_record(file), read_predictions(predictions_file)
+    head, digest = predictions.head, hashlib.sha256(read_file(predictions_file)).hexdigest()
+    unreadable = int((predictions.top5[:, 0] == UNREADABLE).sum())
+    pairs = (
+        ("the top-1 count", record.top1_count, predictions.top1_count),
+        ("the top-5 count", record.top5_count, predictions.top5_count),
+        ("the number of images", record.images, head.images),
+        ("the number of unreadable images", len(record.unreadable), unreadable),
+        ("the model", record.model, head.model),
+        ("the benchmark", record.benchmark, head.benchmark),
+        ("the digest of the predictions' tensors", record.tensors_sha256, head.tensors_sha256),
+        ("the digest of the predictions' images", record.manifest_sha256, head.manifest_sha256),
+        ("being complete", record.complete, record.complete and predictions.is_complete),
+        ("the digest of the predictions", record.predictions_sha256, digest),
+    )
+    differing = [pair for pair in pairs if pair[1] != pair[2]]
+    if problems := [f"{what} is {value}, the record says {stated}" for what, stated, value in differing]:
+        raise RecordError(file, list_problems(problems))
+    return record
 
 
 def recount_locked(
@@ -259,30 +292,3 @@ def _find_other(record: Record, entry: Entry | None, measured: Measured) -> str:
         pairs |= {name: (value, own[name]) for name, value in stated.items()}
     wrong = (f"{name} {one}, now it is {own}" for name, (one, own) in pairs.items() if one != own)
     return list_problems([f"is a run with {each}" for each in wrong])
-
-
-def check_record(record_file: Path, predictions_file: Path) -> Record:
-    """Recompute a record's accuracy from its predictions: no images, no weights, no torch.
-
-    Raises:
-        RecordError: Something does not agree; all that does not is listed.
-    """
-    record, predictions = read_record(record_file), read_predictions(predictions_file)
-    head, digest = predictions.head, hashlib.sha256(read_file(predictions_file)).hexdigest()
-    unreadable = int((predictions.top5[:, 0] == UNREADABLE).sum())
-    pairs = (
-        ("the top-1 count", record.top1_count, predictions.top1_count),
-        ("the top-5 count", record.top5_count, predictions.top5_count),
-        ("the number of images", record.images, head.images),
-        ("the number of unreadable images", len(record.unreadable), unreadable),
-        ("the model", record.model, head.model),
-        ("the benchmark", record.benchmark, head.benchmark),
-        ("the digest of the predictions' tensors", record.tensors_sha256, head.tensors_sha256),
-        ("the digest of the predictions' images", record.manifest_sha256, head.manifest_sha256),
-        ("being complete", record.complete, record.complete and predictions.is_complete),
-        ("the digest of the predictions", record.predictions_sha256, digest),
-    )
-    differing = [pair for pair in pairs if pair[1] != pair[2]]
-    if problems := [f"{what} is {value}, the record says {stated}" for what, stated, value in differing]:
-        raise RecordError(record_file, list_problems(problems))
-    return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -133,14 +134,11 @@ def exact_interval(right: int, images: int, *, of: int, level: float = LEVEL) ->
 
 def _fewest(right: int, images: int, of: int, tail: float) -> int:
     """Find how many of the set must be right for `right` or more to come out with a probability of `tail`."""
-    low, high = right - 1, right + of - images
     if right == 0:
         return 0
-    high = min(high, -(-right * of // images))  # with the very share, half of all samples have as many
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if upper_tail(right, images, middle, of) < tail else (low, middle)
-    return high
+    share = -(-right * of // images)  # with which half of all samples have as many
+    goods = range(right, min(right + of - images, share))
+    return right + bisect_left(goods, True, key=lambda good: upper_tail(right, images, good, of) >= tail)
 
 
 def upper_tail(right: int, images: int, good: int, of: int) -> float:
@@ -160,12 +158,11 @@ def upper_tail(right: int, images: int, good: int, of: int) -> float:
 
 def fewest_found(images: int, of: int) -> int:
     """Find how many odd ones a set must have for a sample to meet one of them in `LEVEL` of samples."""
-    low, high = 0, of - images + 1  # of which no sample misses all
-    while high - low > 1:
-        middle = (low + high) // 2
-        missed = math.exp(_log_ways(of - middle, images) - _log_ways(of, images))
-        low, high = (low, middle) if missed <= 1 - LEVEL else (middle, high)
-    return high
+
+    def is_met(odd: int) -> bool:
+        return math.exp(_log_ways(of - odd, images) - _log_ways(of, images)) <= 1 - LEVEL
+
+    return 1 + bisect_left(range(1, of - images + 1), True, key=is_met)  # so many no sample misses
 
 
 def _log_ways(of: int, chosen: int) -> float:
@@ -197,9 +194,6 @@ def count_images_needed(claimed_percent: float, *, of: int, drop_points: float =
 
 def _first_excluded(images: int, good: int, of: int) -> int:
     """Find the lowest count that speaks against so few good ones."""
-    low, high = images * good // of, images + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        is_excluded = upper_tail(middle, images, good, of) < (1 - LEVEL) / 2
-        low, high = (low, middle) if is_excluded else (middle, high)
-    return high
+    first, tail = images * good // of + 1, (1 - LEVEL) / 2
+    rights = range(first, images + 1)
+    return first + bisect_left(rights, True, key=lambda right: upper_tail(right, images, good, of) < tail)

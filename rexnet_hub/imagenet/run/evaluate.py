@@ -88,7 +88,7 @@ def evaluate_models(
         run = prepare_run(models, data, options or RunOptions(), ranks, out_dir, cache_dir)
         while True:
             started = time.monotonic()
-            parts = ranks.gather(_run_if_it_fits(run, on_progress))
+            parts = ranks.share_all(_run_if_it_fits(run, on_progress))
             records = None
             if ranks.rank == 0 and None not in parts:
                 merged = {tile: classes for part in [run.finished, *parts] for tile, classes in part.items()}

@@ -16,11 +16,11 @@ import PIL
 import torch
 
 import rexnet_hub
-from rexnet_hub.errors import EvaluationError, OutputExistsError, UsageError
+from rexnet_hub.errors import EvaluationError, UsageError
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels
 from rexnet_hub.imagenet.data.dataset import Dataset, DatasetManifest, read_manifest
 from rexnet_hub.imagenet.data.tiles import ImageTiles
-from rexnet_hub.imagenet.evidence.record import Machine
+from rexnet_hub.imagenet.evidence.record import Machine, require_new
 from rexnet_hub.imagenet.run.journal import UNFINISHED, read_journals
 from rexnet_hub.imagenet.run.ranks import Ranks
 from rexnet_hub.imagenet.run.runner import (
@@ -32,7 +32,7 @@ from rexnet_hub.imagenet.run.runner import (
     find_device,
     geometry,
 )
-from rexnet_hub.layout import RECORD_SUFFIX, find_name_danger
+from rexnet_hub.layout import find_name_danger
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +103,6 @@ def require_sense(models: Sequence[ModelUnderTest], benchmark: Benchmark, out_di
     names = [model.name for model in models]
     if not names:
         raise UsageError("there is no model to evaluate")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"two models are named {', '.join(twice)}")
     if odd := [f"{name[:80]!a} {danger}" for name in names if (danger := find_name_danger(name))]:
         raise UsageError(f"a model's name becomes a file's, and {', '.join(odd)}")
     for model in models:
@@ -112,10 +110,7 @@ def require_sense(models: Sequence[ModelUnderTest], benchmark: Benchmark, out_di
         if model.num_classes != benchmark.num_classes or sha256 not in (None, benchmark.labels_sha256):
             stated = f"not the {benchmark.num_classes} classes that {benchmark.title} was read with"
             raise UsageError(f"{model.name} has {model.num_classes} classes, {stated}: run it by itself")
-    if out_dir:
-        for file in (out_dir / f"{name}{RECORD_SUFFIX}" for name in names):
-            if file.exists():
-                raise OutputExistsError(file, "is a record already; delete it or choose another folder")
+    require_new(names, out_dir)
 
 
 def prepare_run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -80,26 +80,30 @@ class Ranks:
 
     def share(self, value: Any) -> Any:
         """Return to every process what process 0 has."""
-        if self.world == 1:
-            return value
-        box = [value]
-        self._together(dist.broadcast_object_list, box, 0, self.group)
-        return box[0]
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return to process 0 what each has, in order; the others nothing."""
-        if self.world == 1:
-            return [value]
-        box = [None] * self.world if self.rank == 0 else None
-        self._together(dist.gather_object, value, box, 0, self.group)
-        return box or []
+        return self.share_all(value)[0]
 
     def share_all(self, value: Any) -> list[Any]:
         """Return to every process what each has, in order."""
-        everybodys = [value] * self.world
-        if self.world > 1:
-            self._together(dist.all_gather_object, everybodys, value, self.group)
-        return everybodys
+        if self.world == 1:
+            return [value]
+        everybodys, end = [None] * self.world, Future[object]()
+
+        def call() -> None:
+            try:
+                end.set_result(dist.all_gather_object(everybodys, value, self.group))
+            except BaseException as error:
+                end.set_exception(error)
+
+        threading.Thread(target=call, daemon=True).start()  # where a silent process holds up no other
+        while True:
+            try:
+                end.result(timeout=1)
+                return everybodys
+            except TimeoutError:
+                self.require_peers()
+            except RuntimeError as error:  # which torch tells in words of its own
+                problem = "another process of this run has ended; its own lines say why"
+                raise EvaluationError(f"{problem}. {_AGAIN}") from error
 
     def require_same(self, facts: Mapping[str, object]) -> None:
         """Refuse a run whose processes differ, in every process alike.
@@ -120,27 +124,6 @@ class Ranks:
             raise EvaluationError(
                 "\n".join(["the processes of this run would count different things", *wrong])
             )
-
-    def _together(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Make a call that all processes make, in a thread: a silent one does not hold this one up."""
-        end = Future[object]()
-
-        def work() -> None:
-            try:
-                end.set_result(call(*arguments))
-            except BaseException as error:
-                end.set_exception(error)
-
-        threading.Thread(target=work, daemon=True).start()
-        while True:
-            try:
-                end.result(timeout=1)
-                return
-            except TimeoutError:
-                self.require_peers()
-            except RuntimeError as error:  # which torch tells in words of its own
-                problem = "another process of this run has ended; its own lines say why"
-                raise EvaluationError(f"{problem}. {_AGAIN}") from error
 
 
 @contextmanager
