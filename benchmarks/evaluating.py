@@ -20,9 +20,12 @@ TIMM_BATCH = 256
 SMALLER_BATCHES = (16, 4)
 
 
-def _steady(marks: Sequence[tuple[int, float, float]]) -> Spent:
-    """Divide what came after the first mark by its images."""
-    (first, cpu, wall), (last, cpu_end, wall_end) = marks[0], marks[-1]
+def _steady(marks: Sequence[tuple[int, float, float]], *, half: bool = False) -> Spent:
+    """Divide what came after the first mark by its images; or after the last one within the first half."""
+    (last, cpu_end, wall_end), start = marks[-1], marks[0]
+    if half:
+        start = [start, *(mark for mark in marks if mark[0] <= last / 2)][-1]
+    (first, cpu, wall) = start
     return Spent(cpu_s=(cpu_end - cpu) / (last - first), wall_s=(wall_end - wall) / (last - first))
 
 
@@ -30,9 +33,17 @@ def _mark(images: int) -> tuple[int, float, float]:
     return images, time.process_time(), time.monotonic()
 
 
-def _ours(
-    folders: Sequence[Path], images: Path, device: str, cache: Path | None = None
+def our_pass(
+    folders: Sequence[Path],
+    images: Path,
+    device: str = "cpu",
+    *,
+    cache: Path | None = None,
+    workers: int = 0,
+    dtype: str = "fp32",
+    compiled: bool = True,
 ) -> Callable[[], Spent]:
+    """Make a pass of ours over a drawn set, which returns what an image of it took."""
     from rexnet_hub.evaluation import ready_model
     from rexnet_hub.imagenet.data.layouts import read_dataset
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
@@ -40,30 +51,49 @@ def _ours(
 
     models = [ready_model(folder.name, str(folder)) for folder in folders]
     data = read_dataset(images, allow_subset=True)
-    options = RunOptions(device=device, channels_last=True, compiled=True, threads=1, quiet=True)
+    how = RunOptions(
+        device=device,
+        dtype=dtype,
+        channels_last=True,
+        compiled=compiled,
+        workers=workers,
+        threads=1,
+        quiet=True,
+    )
 
     def run() -> Spent:
         marks: list[tuple[int, float, float]] = []
         evaluate_models(
             models,
             data,
-            options=options,
+            options=how,
             cache_dir=cache,
             on_progress=lambda progress: marks.append(_mark(progress.images_done)),
         )
-        return _steady(marks)
+        return _steady(marks, half=workers > 0)
 
     return run
 
 
-def _timm(folders: Sequence[Path], images: Path, device: str, batch: int = TIMM_BATCH) -> Callable[[], Spent]:
+def timm_pass(
+    folders: Sequence[Path],
+    images: Path,
+    device: str = "cpu",
+    *,
+    batch: int = TIMM_BATCH,
+    workers: int = 0,
+    bf16: bool = False,
+    compiled: bool = False,
+) -> Callable[[], Spent]:
+    """Make timm's loop over the same, for one network after the other."""
     import timm
     import torch
     from timm.data import create_dataset, create_loader, resolve_data_config
     from timm.utils import accuracy
 
+    where = torch.device(device)
     networks = [timm.create_model(f"local-dir:{folder}", pretrained=True) for folder in folders]
-    networks = [network.eval().to(device) for network in networks]
+    networks = [network.eval().to(where) for network in networks]
 
     def loop(network: torch.nn.Module) -> Spent:
         config = resolve_data_config({}, model=network)
@@ -71,20 +101,21 @@ def _timm(folders: Sequence[Path], images: Path, device: str, batch: int = TIMM_
         loader = create_loader(
             create_dataset("", str(images)),
             batch_size=batch,
-            num_workers=0 if device == "cpu" else 4,
-            use_prefetcher=device != "cpu",
-            device=torch.device(device),
+            num_workers=workers,
+            use_prefetcher=where.type != "cpu",
+            device=where,
             pin_memory=False,
             **{key: config[key] for key in keys},
         )
         done, marks = 0, [_mark(0)]
-        with torch.inference_mode():
+        run: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network) if compiled else network
+        with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, enabled=bf16):
             for pixels, target in loader:
-                logits = network(pixels)
+                logits = run(pixels)
                 accuracy(logits, target, topk=(1, 5))
                 done += len(target)
                 marks.append(_mark(done))
-        return _steady(marks)
+        return _steady(marks, half=workers > 0)
 
     def run() -> Spent:
         spent = [loop(network) for network in networks]
@@ -116,14 +147,14 @@ def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, round
     macs = sum(found.count for found in locked if found)
     what = "one model" if len(folders) == 1 else f"{len(folders)} models at once"
     whole = draw_images(images.parent / "batch", TIMM_BATCH)
-    peers = [Peer(task=Call(name="timm's loop", call=_timm(folders, whole, "cpu")), at_least=wanted)]
+    peers = [Peer(task=Call(name="timm's loop", call=timm_pass(folders, whole)), at_least=wanted)]
     for batch in SMALLER_BATCHES if len(folders) == 1 else SMALLER_BATCHES[:1]:
         name = f"timm's loop, {batch} at a time"
-        peers.append(Peer(task=Call(name=name, call=_timm(folders, images, "cpu", batch))))
+        peers.append(Peer(task=Call(name=name, call=timm_pass(folders, images, batch=batch))))
     return Job(
         title=f"evaluate {what}, one image, CPU, fp32, compiled",
         size=f"{', '.join(folder.name for folder in folders)}; {count} images",
-        ours=Call(name="ours", call=_ours(folders, images, "cpu")),
+        ours=Call(name="ours", call=our_pass(folders, images)),
         peers=peers,
         floor=_floor("its multiply-adds at the pace of a matrix product", macs),
         rounds=rounds,
@@ -136,8 +167,8 @@ def _by_images(folder: Path, many: Path, few: Path) -> Job:
     return Job(
         title="evaluate more images, each",
         size=f"{folder.name}; 5,000 images",
-        ours=Call(name="5,000", call=_ours([folder], many, "cpu")),
-        peers=(Peer(task=Call(name="of 500 images", call=_ours([folder], few, "cpu"))),),
+        ours=Call(name="5,000", call=our_pass([folder], many)),
+        peers=(Peer(task=Call(name="of 500 images", call=our_pass([folder], few))),),
         rounds=1,
         warm_up=False,
     )
@@ -163,31 +194,6 @@ def _by_processes(folder: Path, images: Path, count: int) -> Job:
     )
 
 
-def _on_a_gpu(folder: Path, images: Path, count: int) -> Iterator[Job | str]:
-    """Yield the rows that need an accelerator, or say that there is none."""
-    import torch
-
-    if not torch.cuda.is_available():
-        yield "evaluate on a GPU, four models at once (wanted 3), from kept pixels (wanted 5): no GPU here"
-        return
-    folders = [make_repo(folder, name).folder for name in NAMES]
-    for chosen, cache, wanted in ((folders, None, 3), (folders[:1], folder / "pixels", 5)):
-        ours, theirs = _ours(chosen, images, "cuda", cache), _timm(chosen, images, "cuda")
-        yield Job(
-            title=f"evaluate on a GPU, {'from the pixel cache' if cache else 'four models at once'}",
-            size=f"{count} images",
-            ours=Call(name="ours", call=partial(_by_the_clock, ours)),
-            peers=(
-                Peer(
-                    task=Call(name="timm's loop, each in turn", call=partial(_by_the_clock, theirs)),
-                    at_least=wanted,
-                ),
-            ),
-            rounds=3,
-            note="seconds by the clock",
-        )
-
-
 def _by_the_clock(run: Callable[[], Spent]) -> Spent:
     spent = run()
     return Spent(cpu_s=spent.wall_s, wall_s=spent.wall_s)
@@ -206,4 +212,4 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:
         few, many = draw_images(work / "few", 500), draw_images(work / "many", 5000)
         yield _by_processes(folders[0], few, 500)
         yield _by_images(folders[0], many, few)
-    yield from _on_a_gpu(work / "gpu", images, 96)
+    yield "evaluate on a GPU: no GPU has run it; python -m benchmarks.gpu does, in at most eight minutes"

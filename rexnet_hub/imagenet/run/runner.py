@@ -84,6 +84,14 @@ class Runner:
     channels_last: bool
     among: Sequence[int] | None = None
 
+    def run(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return what the network answers, unchecked."""
+        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
+        mixed = self.dtype != "fp32"
+        autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
+        with torch.inference_mode(), autocast, network_problems(f"the network of {self.model.name}"):
+            return self.network(pixels.contiguous(memory_format=memory_format))
+
     def rank(self, pixels: torch.Tensor, names: Sequence[str]) -> np.ndarray:
         """Return the five likeliest classes of a tile's images.
 
@@ -97,11 +105,7 @@ class Runner:
         Raises:
             EvaluationError: The answers are not a finite number of each class for each image.
         """
-        memory_format = torch.channels_last if self.channels_last else torch.contiguous_format
-        mixed = self.dtype != "fp32"
-        autocast = torch.autocast(self.device.type, DTYPES[self.dtype] if mixed else None, enabled=mixed)
-        with torch.inference_mode(), autocast, network_problems(f"the network of {self.model.name}"):
-            logits = self.network(pixels.contiguous(memory_format=memory_format))
+        logits = self.run(pixels)
         expected = (len(pixels), self.model.num_classes)
         if not isinstance(logits, torch.Tensor) or logits.shape != expected:
             given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
