@@ -23,8 +23,9 @@ from test_hub_home import SCHEMA, WEIGHTS, as_bytes, tensors
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.errors import FetchError, MismatchError, RepoError
-from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index import Lock, load_index, read_lock
 from rexnet_hub.layout import find_cache_dir
+from rexnet_hub.pages.site import render_site
 from rexnet_hub.weights.receipt import read_receipt
 
 INDEX = """\
@@ -319,6 +320,13 @@ def test_a_mirror_serves_where_the_repo_of_weights_does_not(hub, zoo, caplog):
     hub.repos.pop("org/mirror")
     assert is_of(1, AutoModel.from_pretrained("net"))
     assert "org/mirror could not be fetched" in caplog.text
+
+
+def test_the_page_leads_to_the_file(zoo):
+    """A source is linked to its page on the Hub, at its commit."""
+    page = render_site(load_index().models, Lock())["models/net.md"]
+    (at,) = re.findall(r"\]\(https://huggingface\.co/timm/net/blob/(\w+)/model\.safetensors\)", page)
+    assert f"@{at}#" in load_index().find("net").sources[0].url
 
 
 def test_watch_asks_for_a_source_at_its_commit(hub, zoo, capsys):
