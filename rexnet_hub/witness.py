@@ -19,7 +19,7 @@ import stat
 import struct
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -97,11 +97,8 @@ def check(folder: Path, weights: Weights, sha256: str | None, held: list[str]) -
     receipt = _read_json(folder / "receipt.json")
     yield from check_receipt(receipt, weights)
     files = _object(receipt, "files")
-    there = {file.name for file in folder.iterdir()}
-    for name in sorted(files.keys() - {"README.md"}):  # to which people add lines
-        found = _digest(folder / name)[0] if name in there else "no such file"
-        if files[name] != found:
-            yield f"receipt.json: {name} is stated as {files[name]}, found {found}"
+    stated = {name: files[name] for name in files.keys() - {"README.md"}}  # to which people add lines
+    yield from _compare("receipt.json", stated, _digests(folder, stated))
     if "config.json" not in files and not (folder / "statement.json").exists():
         yield "config.json: no receipt.json or statement.json states what it must be"
     yield from check_classifier(_read_json(folder / "config.json"), weights)
@@ -172,14 +169,14 @@ def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -
     """Compare every file's digest and the counts with the statement."""
     stated = _object(statement, "files")
     there = {file.name for file in folder.iterdir()} - {"statement.json", "model.sig"}
-    for name in sorted(stated.keys() ^ there):
-        yield f"statement.json: {name} is {'not stated' if name in there else 'missing'}"
-    for name in sorted(stated.keys() & there):
-        digest, _ = _digest(folder / name)
-        if stated[name] != digest:
-            yield f"statement.json: {name} is stated as {stated[name]}, found {digest}"
+    yield from _compare("statement.json", stated, _digests(folder, stated.keys() | there))
     counts = {"parameters": weights.parameters, "tensors": len(weights.tensors)}
     yield from _compare("statement.json", statement, counts)
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    there = {file.name for file in folder.iterdir()}
+    return {name: _digest(folder / name)[0] if name in there else "no such file" for name in sorted(names)}
 
 
 def _compare(what: str, stated: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
@@ -216,12 +213,12 @@ def _read_header(file: Path, data: bytes, data_bytes: int) -> tuple[Tensor, ...]
         header = json.loads(data, object_pairs_hook=_no_twins)
         header.pop("__metadata__", None)
         tensors = [
-            Tensor(str(name), row["dtype"], tuple(row["shape"]), *row["data_offsets"])
+            Tensor(str(name), str(row["dtype"]), tuple(row["shape"]), *row["data_offsets"])
             for name, row in header.items()
         ]
+        tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise Unsound(f"{file}: its header is not sound: {str(error)[:100]}") from None
-    tensors.sort(key=lambda tensor: (tensor.start, tensor.end))
     at = 0
     for tensor in tensors:
         numbers = (*tensor.shape, tensor.start, tensor.end)

@@ -349,7 +349,7 @@ def test_the_witness_holds_no_config_that_nothing_states(repo, capsys):
     config = (repo / "config.json").read_bytes()
     (repo / "config.json").write_bytes(config + b" ")
     assert witness.main([str(repo)]) == 1
-    assert "receipt.json: config.json is stated as" in capsys.readouterr().out
+    assert "receipt.json: config.json is " in capsys.readouterr().out
     receipt = json.loads((repo / "receipt.json").read_text())
     del receipt["files"]
     for told in (receipt, receipt | {"files": {}}):
@@ -387,6 +387,49 @@ def test_the_witness_waits_for_no_pipe(signed, capsys, name, make):
     make(signed / name)
     assert witness.main([str(signed)]) == 1
     assert f"{name}: is no regular file" in capsys.readouterr().out
+
+
+def headed(**tensors):
+    """Write a safetensors file of no data."""
+    header = json.dumps(
+        {name: {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} | its for name, its in tensors.items()}
+    )
+    return len(header).to_bytes(8, "little") + header.encode()
+
+
+#: What the witness says of a header, in a line.
+HEADERS = {
+    "a key stands twice": headed(a={}, b={}).replace(b'"b"', b'"a"'),
+    "has an odd dtype": headed(a={"dtype": ["F32"]}),
+    "has an odd dtype, shape": headed(a={"shape": ["1"]}),
+    "its header is not sound": headed(a={}, b={"data_offsets": ["0", 0]}),
+    "has not the bytes that its shape takes": headed(a={"shape": [1]}),
+    "a gap or an overlap before": headed(a={"data_offsets": [4, 4]}),
+    "has 1 bytes of data, its tensors take 0": headed(a={}) + b"x",
+    "says that its header has": headed(a={})[:-1],
+    "has no head.fc.weight": headed(a={}),
+    "head.fc.weight has the shape (0,)": headed(**{"head.fc.weight": {}}),
+}
+
+
+@pytest.mark.parametrize("said", HEADERS)
+def test_the_witness_says_what_is_wrong_with_a_header(said, signed, capsys):
+    """Each check of a header has been seen to fail, and none ends in a traceback."""
+    (signed / "model.safetensors").write_bytes(HEADERS[said])
+    assert witness.main([str(signed)]) == 1
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("head", ["", "[]", "{}", "[", '{"images": 1}', '{"images": "1"}', '{"images": -1}'])
+def test_the_witness_says_what_is_no_predictions_file(head, tmp_path, capsys):
+    """A file without a head, or shorter than its head says, is named."""
+    (tmp_path / "a.record.json").write_text("{}")
+    (tmp_path / "a.predictions").write_text(f"{head}\n")
+    assert witness.main([str(tmp_path / "a.record.json")]) == 1
+    assert "a.predictions: is no predictions file" in capsys.readouterr().out
+    (tmp_path / "a.record.json").write_text("[]")
+    assert witness.main([str(tmp_path / "a.record.json")]) == 1
+    assert "a.record.json: holds no object" in capsys.readouterr().out
 
 
 def test_the_witness_takes_a_digest(signed, capsys):

@@ -173,12 +173,15 @@ def _read_images(args: argparse.Namespace, model: ModelUnderTest) -> Dataset:
     return images if args.sample is None else sample_dataset(images, args.sample, seed=args.seed or 0)
 
 
-#: What says how a run is done, and what says on which models and images.
-_RUN = ("record", "pixel_cache", "skip_unreadable", "dtype", "channels_last", "compile", "workers")
-_IMAGES = (
-    *("names", "data", "dataset", "split", "labels", "class_ids"),
-    *("sample", "seed", "subset", "device", "trusted_key"),
-)
+#: What each other kind of run heeds, beside --json and --index.
+_HEEDED = {
+    "compare": (),
+    "rescore": ("names", "record"),
+    "explain": (
+        *("names", "data", "dataset", "split", "labels", "class_ids"),
+        *("sample", "seed", "subset", "device", "trusted_key"),
+    ),
+}
 
 
 def _require_used(args: argparse.Namespace) -> None:
@@ -187,16 +190,11 @@ def _require_used(args: argparse.Namespace) -> None:
     Raises:
         UsageError: Names all of them.
     """
-    mode, options = "", tuple[str, ...]()
-    if args.compare:
-        mode, options = "--compare", (*_IMAGES, *_RUN, "explain", "rescore")
-    elif args.rescore:
-        rest = (option for option in (*_IMAGES, *_RUN) if option not in ("names", "record"))
-        mode, options = "--rescore", (*rest, "explain")
-    elif args.explain is not None:
-        mode, options = "--explain", _RUN
-    said = {name: getattr(args, name) for name in options}
-    refuse_unused(mode, **{name: v for name, v in said.items() if v != args.parser.get_default(name)})
+    if mode := next((mode for mode in _HEEDED if getattr(args, mode) is not None), None):
+        heeded = (mode, *_HEEDED[mode], "json", "index")
+        rest = {name: value for name, value in vars(args).items() if name not in heeded}
+        given = {name: value for name, value in rest.items() if value != args.parser.get_default(name)}
+        refuse_unused(f"--{mode}", **given)
     if args.sample is None:
         refuse_unused("a run without --sample", seed=args.seed)
 

@@ -180,10 +180,9 @@ def count_images_needed(claimed_percent: float, *, of: int, drop_points: float =
     )
 
     def power(images: int) -> float:
-        first_above_drop, first_too_high = (_first_excluded(images, good, of) for good in (dropped, claimed))
-        return upper_tail(first_above_drop, images, claimed, of) - upper_tail(
-            first_too_high, images, claimed, of
-        )
+        firsts = (_first_excluded(images, good, of) for good in (dropped, claimed))
+        above_drop, too_high = (upper_tail(first, images, claimed, of) for first in firsts)
+        return above_drop - too_high
 
     low, high = 0, of
     while high - low > 1:
