@@ -197,11 +197,11 @@ def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
                 for part in parts:
                     unreadable.update(part.result()[0])
                     turned.update(part.result()[1])
-            pixels = tuple(view.copy() for view in shared.views(slot))
+            pixels = tuple(map(tiles.black, tiles.geometries))
+            for array, view in zip(pixels, shared.views(slot), strict=True):
+                array[:images] = view[:images]  # behind them is what an earlier tile left
         finally:
             free.put(slot)
-        for array in pixels:
-            array[images:] = 0  # what an earlier tile left there
         return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
 
     try:
