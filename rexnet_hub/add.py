@@ -190,6 +190,7 @@ def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None =
     """
     require_own_index()
     old, repo = load_index().find(name), _find_repo(checkpoint)
+    name = old.name
     if repo and repo.hub:
         refuse_unused(f"a repo of the Hub, {checkpoint},", weights_url=weights_url)
         weights_url = str(repo.hub)

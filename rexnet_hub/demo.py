@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rexnet_hub.errors import FileProblem, OutputExistsError
+from rexnet_hub.addresses import parse_hub_file
+from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
@@ -16,6 +17,7 @@ from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import fetch_released
+from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.standins.make import write_standin
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
 from rexnet_hub.whole_files import write_whole
@@ -26,7 +28,7 @@ SEED = 2007_00992  # any number would do; this one is the paper's
 
 
 def run(out: Path) -> tuple[Finding, ...]:
-    """Run the whole way for every model of the index, writing into `out` alone.
+    """Run the whole way for every model of `list_shown`, writing into `out` alone.
 
     Returns:
         What became of every claim, checked on the published repos and the stand-ins of the released files.
@@ -40,7 +42,7 @@ def run(out: Path) -> tuple[Finding, ...]:
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputExistsError(out, "is not empty; name a new folder with --out")
-    for entry in load_index().models:
+    for entry in list_shown():
         render_config(entry)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,7 @@ def run(out: Path) -> tuple[Finding, ...]:
 
 
 def _run(out: Path) -> tuple[Finding, ...]:
-    originals = load_index().models
+    originals = list_shown()
     total = len(originals) * STEPS_A_MODEL
     with tqdm(
         total=total, unit="step", disable=None, bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} {elapsed}"
@@ -68,8 +70,27 @@ def _run(out: Path) -> tuple[Finding, ...]:
             bar.update()
 
         index = write_index(originals, out, step)
-        entries = load_index(index).models
+        entries = list(map(load_index(index).find, (entry.name for entry in originals)))
         return tuple(finding for entry in entries for finding in go_one_way(entry, out, step))
+
+
+def list_shown() -> tuple[Entry, ...]:
+    """List the models whose released file a stand-in can be: one of torch's, of the size that is stated.
+
+    Raises:
+        UsageError: There is none.
+    """
+    shown = tuple(entry for entry in load_index().models if _can_stand_in(entry))
+    if not shown:
+        raise UsageError("no model of the index has Weights that a stand-in can be: a file of torch's")
+    return shown
+
+
+def _can_stand_in(entry: Entry) -> bool:
+    released = entry.released
+    if released is None or parse_hub_file(released.url):
+        return False
+    return released.size_bytes in (None, legacy_size_bytes(entry_plan(entry).tensors))
 
 
 def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], None]) -> Path:
@@ -86,8 +107,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
         shutil.copyfile(given, copied / given.name)
     for entry in entries:
         released = entry.released
-        if released is None:
-            continue
+        assert released is not None
         step(f"{entry.name}: make a stand-in of the released file")
         tensors = entry_plan(entry).tensors
         stem = released.file_name.rpartition(".")[0].removesuffix(f"-{released.digest_prefix}")

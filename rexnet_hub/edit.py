@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rexnet_hub.errors import UsageError, suggest
-from rexnet_hub.index import Entry, Index, Lock
+from rexnet_hub.index import Entry, Index, Lock, load_index
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
@@ -39,6 +39,7 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
         IndexReadError: It cannot be edited without changing something else; nothing is changed.
     """
     changed: set[str] = set()
+    name = load_index().find(name).name
 
     def change(draft: Draft) -> None:
         entry = draft.index.find(name)
@@ -76,6 +77,7 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
         IndexReadError: It cannot be removed without changing something else; nothing is changed.
     """
     removed: list[Entry] = []
+    name = load_index().find(name).name
 
     def change(draft: Draft) -> None:
         entry = draft.index.find(name)

@@ -161,9 +161,11 @@ def run_show(args: argparse.Namespace) -> int:
     claims, measured = _claims(entry), measurements(read_lock().of_entry(entry))
     if args.json:
         rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
-        show_json({"name": entry.name, **rows})
+        show_json({"name": entry.name, "other_names": entry.other_names, **rows})
         return 0
     show(f"{entry.name}  ({entry.location})", "")
+    if entry.other_names:
+        show(f"also called {', '.join(entry.other_names)}", "")
     if reason := entry.said("withdrawn"):
         show(f"withdrawn: {reason}", "")
     if newer := entry.said("superseded_by"):

@@ -40,7 +40,8 @@ def run_fetch(args: argparse.Namespace) -> int:
         source_tensors,
     )
 
-    entry, measured = open_index().find(args.name), read_lock().of(args.name)
+    entry = open_index().find(args.name)
+    measured = read_lock().of(entry.name)
     options = {"cache_dir": find_cache_dir(), "measured": measured, "to": args.to}
     sources = entry.sources if args.all else (None,)
     files = [fetch_released(entry, **options, source=source) for source in sources]
@@ -95,7 +96,8 @@ def run_convert(args: argparse.Namespace) -> int:
     is_file = source.exists() or "/" in args.source or source.suffix
     if not is_file or open_index().get(args.source):
         model = model or args.source
-        entry, measured = open_index().find(args.source), read_lock().of(args.source)
+        entry = open_index().find(args.source)
+        measured = read_lock().of(entry.name)
         identity = released_identity(entry, measured) + Identity(entry.tensor_statements)
         source = fetch_released(entry, cache_dir=find_cache_dir(), measured=measured)
     is_safetensors = source.suffix == ".safetensors"  # which is not written over

@@ -136,7 +136,7 @@ def declare_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Go the whole way for every model with stand-in weights, offline.
+    """Go the whole way for every model that has a file of torch's, with stand-in weights, offline.
 
     Make a released file, fetch it, check it, convert it, stage a repo, verify it, publish it to a folder,
     load it back and classify a picture; then print what became of the claims, and how to load what was made.
@@ -144,6 +144,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.commands.checkpoints import findings_table
     from rexnet_hub.demo import PICTURE, run
+    from rexnet_hub.index import load_index
     from rexnet_hub.pages.snippets import predicting
     from rexnet_hub.verify.finding import FALSE, HOLDS
 
@@ -152,6 +153,9 @@ def run_demo(args: argparse.Namespace) -> int:
     show_lines(findings_table(findings, hide=() if args.all else (HOLDS,)))
     there = args.out / "published"
     lines = predicting(str(there / findings[0].model))[0].lines.replace("picture.jpg", str(PICTURE))
+    made = {finding.model for finding in findings}
+    if left := [entry.name for entry in load_index().models if entry.name not in made]:
+        show("", f"{len(left)} more models are left out: no stand-in can be their released file")
     show("", f"made: a repo of each model, in {there}. It loads like a published one:", "")
     show_lines(lines)
     return 1 if any(finding.verdict == FALSE for finding in findings) else 0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
-from rexnet_hub.index.fields import METADATA_LABELS
+from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import RECEIPT_FILE, find_name_danger, real_path
 from rexnet_hub.whole_files import open_regular
@@ -141,9 +141,17 @@ class Result:
         return canonical_dataset(self.dataset)
 
     @property
+    def part(self) -> str | None:
+        """The split; where `Dataset Args` state an input of its own, such as 288 px, with that."""
+        args = self.extra["dataset_args"].value if "dataset_args" in self.extra else {}
+        words = {"image_size": "{} px", "crop_pct": "crop {}"}
+        own = [words[key_name(key)].format(value) for key, value in args.items() if key_name(key) in words]
+        return ", ".join([*([str(self.split.value)] if self.split else []), *own]) or None
+
+    @property
     def place(self) -> str:
-        """The data set and its split in one word, such as `ImageNet/validation`."""
-        return place_name(self.dataset, str(self.split.value) if self.split else None)
+        """The data set and its part in one word, such as `ImageNet/validation`."""
+        return place_name(self.dataset, self.part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,6 +357,7 @@ class Entry:
         witnesses: What other public places state of the weights.
         unread: The claims that nobody can read, in the file's order, but those that results hold.
         class_names: Of an entry that stands in a repo, those that the config there has.
+        other_names: What else it is called, by entries that are the `Same As` it.
     """
 
     name: str
@@ -369,6 +378,7 @@ class Entry:
     witnesses: tuple[Witness, ...] = ()
     unread: tuple[Claim, ...] = ()
     class_names: tuple[str, ...] | None = None
+    other_names: tuple[str, ...] = ()
 
     @property
     def is_in_repo(self) -> bool:

@@ -114,6 +114,11 @@ def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
+def find_asked(entry: Entry, name: str) -> tuple[str, ...]:
+    """Find the texts that a query compares: of the name, the others too."""
+    return (*find_texts(entry, name), *(entry.other_names if name == "name" else ()))
+
+
 def find_words(entry: Entry, name: str) -> str:
     """Find what is stated of any field, its own or one's own, in words; empty where nothing is."""
     own = [claim for attribute in ATTRIBUTES if (claim := getattr(entry, attribute))]
@@ -150,8 +155,7 @@ _FIELD_NAMES = {row.name for row in FIELDS if row.owner == "model"} - {
 
 
 def _result_text(result: Result, name: str) -> str:
-    text = result.split.value if name == "split" and result.split else getattr(result, name)
-    return str(text or "")
+    return str((result.part if name == "split" else getattr(result, name)) or "")
 
 
 def select(
@@ -271,7 +275,7 @@ def _judge(
 ) -> bool | None:
     """Check an entry by three values: true, false, unknown."""
     if isinstance(tree, Condition) and tree.pattern is not None:
-        return _match(tree, find_texts(entry, tree.name))
+        return _match(tree, find_asked(entry, tree.name))
     if isinstance(tree, Condition):
         value = find_number(entry, tree.name, measured, scope.at(tree.on))
         return None if value is None else _HOLDS[tree.operator](value, tree.number)

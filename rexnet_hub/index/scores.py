@@ -17,9 +17,10 @@ class Score:
 
     Attributes:
         name: The metric alone on the first data set that the model has it of: what a bare `top1` means.
-            Of any other with its place, such as `top1@CIFAR-10/test`.
+            Of any other with its place in short, such as `top1@CIFAR-10/test`: without a crop, of a machine
+            its first words.
         metric: Its canonical name, such as `top1`, or its label where we know none.
-        dataset, split: As they were stated.
+        dataset, split: As they were stated; with the split an input of its own, such as 288 px.
         result: What states it; None where only the lock has it.
         claim: Likewise; what nobody can read has a problem.
         run: The evaluation in the lock that counted it.
@@ -63,14 +64,14 @@ def list_scores(entry: Entry, measured: Measured | None = None) -> Iterator[Scor
         return word
 
     for result in entry.results:
-        split = str(result.split.value) if result.split else None
+        split = result.part
         place = result.dataset, split
         own = next((run for run in runs if is_same_place(run.place, place)), None)
         for metric, claim in result.metrics.items():
             run = own if metric in COUNTED else None
             claimed |= {(run, metric)} if run else set()
             yield Score(
-                name=name(metric, result.place),
+                name=name(metric, result.place.partition(", crop" if result.dataset else ",")[0]),
                 metric=metric,
                 dataset=result.dataset,
                 split=split,

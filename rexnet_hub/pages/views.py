@@ -22,7 +22,7 @@ from rexnet_hub.index.grammar import (
     number_names,
 )
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
-from rexnet_hub.index.query import find_number, find_texts
+from rexnet_hub.index.query import find_asked, find_number, find_texts
 from rexnet_hub.index.scores import list_scores
 from rexnet_hub.index.spellings import SPELLINGS, SPLITS
 from rexnet_hub.layout import WEIGHTS_FILE
@@ -186,7 +186,7 @@ def query_names(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
-    """Return what a query can ask of an entry: `find_number`, `find_texts`, each result with its numbers."""
+    """Return what a query can ask of an entry: `find_number`, `find_asked`, each result with its numbers."""
     results: dict[tuple[str, ...], dict[str, Any]] = {}
     for score in list_scores(entry, lock.of(entry.name)):
         place = tuple(text or "" for text in (*score.place, score.result and score.result.task))
@@ -197,7 +197,7 @@ def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
     numbers = (
         (name, find_number(entry, name, lock)) for name in dict.fromkeys((*number_names(), *own_names))
     )
-    texts = ((name, find_texts(entry, name)) for name in TEXT_NAMES)
+    texts = ((name, find_asked(entry, name)) for name in TEXT_NAMES)
     return {
         "name": entry.name,
         "number": {name: plain(value) for name, value in numbers if value is not None},

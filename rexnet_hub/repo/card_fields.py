@@ -20,7 +20,17 @@ _SAID_ELSEWHERE = {
     "given as labels": ("labels",),
     "several fields: give each itself": ("metadata",),
     "said by an index alone": (
-        *("in_collection", "weights", "weights_key", "sha256", "file_size", "witnesses", "trusted_key"),
+        *(
+            "in_collection",
+            "same_as",
+            "weights",
+            "weights_page",
+            "weights_key",
+            "sha256",
+            "file_size",
+            "witnesses",
+            "trusted_key",
+        ),
         *("superseded_by", "withdrawn"),
     ),
 }

@@ -244,7 +244,7 @@ def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witnes
     agreed = [witness.name for witness, answer in answers.items() if answer == AGREES]
     others = [f"{each.name} {answer}" for each, answer in answers.items() if answer != AGREES]
     line = f"{entry.name}: {len(agreed)} of {len(answers)} witnesses agreed: {'; '.join(agreed + others)}"
-    doubt = "" if agreed else released_identity(entry, measured).doubt
+    doubt = "" if agreed or entry.released is None else released_identity(entry, measured).doubt
     return line if answers else "", f"{entry.name}: {doubt}" if doubt else ""
 
 
@@ -300,7 +300,11 @@ def fetch_released(
     released = source or entry.released
     identity = source_identity(entry, measured, released).agreed(f"the released file of {entry.name}")
     if released is None:
-        raise RepoError(f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch")
+        page = entry.said("weights_page")
+        by_hand = f": a person downloads the file from {page}, and --weights takes it" if page else ""
+        raise RepoError(
+            f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch{by_hand}"
+        )
     hub_file = parse_hub_file(released.url)
     opened = (
         partial(_opened_on_hub, file=hub_file, identity=identity, token=token) if hub_file else nullcontext

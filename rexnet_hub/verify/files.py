@@ -124,6 +124,8 @@ def check_origin(evidence: Evidence) -> Iterator[Finding]:
         yield evidence.leave("origin", stated="the saved weights", found=found, note=note)
         return
     doubt = evidence.released_identity.doubt
+    if entry.released is None and doubt:
+        doubt = "nobody states a digest of the released file, or an address that brings it"
     is_known = (
         AGREES in evidence.witnesses.values()
         or (checkpoint is not None and not doubt)

@@ -42,6 +42,8 @@ _SECTIONS = ("name", "metadata", "results", "paper", "current_paper", "sources",
 _RESULT_SECTIONS = ("task", "dataset", "split", "metrics", "sources")
 # The public format names every key of these mappings; in the others a key may be one's own.
 _CLOSED_OWNERS = ("index", "paper", "snapshot", "witness")
+#: The task of a result that is of a machine, which its Split names, and of no data set.
+SPEED_TASK = "throughput"
 _NO_TEXT = ("int", "float", "bool", "null", "timestamp")
 _NO_SOURCES: Mapping[str, str] = MappingProxyType({})
 _DIGEST_KEY = re.compile(r"(?:^|_)(?:sha\d*|digest|hash|checksum|md5|commit|revision)(?:$|_)")
@@ -293,6 +295,7 @@ class Builder:
             extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
         if page is not None and rest.get("readme") is None:
             rest["readme"] = _claim("readme", "README", page.name, node.location)
+        attributes: dict[str, Any] = {name: rest.get(name) for name in ATTRIBUTES}
         return Entry(
             name=str(named.value),
             location=node.location,
@@ -303,7 +306,7 @@ class Builder:
             extra=extra,
             witnesses=self._witnesses(pairs.get("witnesses")),
             unread=tuple(self._unread),
-            **{name: rest.get(name) for name in ATTRIBUTES},
+            **attributes,
         )
 
     def _sources(self, pair: Pair | None) -> dict[str, str]:
@@ -416,18 +419,23 @@ class Builder:
     def _result(self, node: Node, sources: Mapping[str, str]) -> Result:
         pairs = self.pairs("result", node)
         stated = {name for name, (_, _, value) in pairs.items() if name == "metrics" or not is_null(value)}
-        if lacking := [label for label in ("Task", "Dataset", "Metrics") if label.lower() not in stated]:
+        task = self._name(pairs.get("task"))
+        needed = ("Task", *(() if key_name(task or "") == SPEED_TASK else ("Dataset",)), "Metrics")
+        if lacking := [label for label in needed if label.lower() not in stated]:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
         split = pairs.get("split")
-        rest = (self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS)
+        rest = [self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS]
+        extra = {claim.field: claim for claim in rest if claim is not None}
+        url = extra["source_url"].value if "source_url" in extra else None
+        metrics = self._metrics(pairs.get("metrics"))
         return Result(
-            task=self._name(pairs.get("task")),
+            task=task,
             dataset=self._name(pairs.get("dataset")),
             split=self.claim(split, sources) if split else None,
-            metrics=self._metrics(pairs.get("metrics")),
+            metrics={name: replace(claim, source=url) for name, claim in metrics.items()},
             location=node.location,
             snapshots=tuple(self._snapshots(pairs.get("sources"))),
-            extra={claim.field: claim for claim in rest if claim is not None},
+            extra=extra,
         )
 
     def _name(self, pair: Pair | None) -> str | None:

@@ -43,7 +43,6 @@ def check_entries(
     Args:
         count_all: Whether networks that only a provider can build are counted too, which takes torch.
     """
-    _check_names(entries, report)
     _check_shared_weights(entries, report)
     names = {entry.name for entry in entries}
     for entry in (*entries, *collections):
@@ -85,7 +84,8 @@ def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool)
     return [replace(claim, problem=given)]
 
 
-def _check_names(entries: Sequence[Entry], report: Report) -> None:
+def check_names(entries: Sequence[Entry], report: Report) -> None:
+    """Check that each entry has a name that it can have, and of its own."""
     first: dict[str, Entry] = {}
     for entry in entries:
         if problem := find_name_problem(entry.name):

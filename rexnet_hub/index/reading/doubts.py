@@ -210,7 +210,7 @@ def _doubt_recipe(entry: Entry, neighbours: Neighbours) -> Iterator[Doubt]:
     family = _family(_file(weights)) if weights else ""
     collection = entry.collection.name if entry.collection else ""
     config = entry.config.value if entry.config else ""
-    own = (entry.name, collection, config, *(entry.value("architecture") or ()))
+    own = (entry.name, f"{_family(entry.name)}v1", collection, config, *(entry.value("architecture") or ()))
     is_other = (
         len(family) > 2 and family in neighbours.families and family not in fold(" ".join(map(str, own)))
     )

@@ -1,8 +1,8 @@
-"""Add to each entry what its collection states and the entry does not."""
+"""Add to each entry what its collection states and it does not, and what stands under its other names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,6 +65,38 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         ),
         **own | _inherited({name: claim for name, claim in theirs.items() if claim}),
     )
+
+
+def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
+    """Take the entries that are another's `Same As` for other names of it: their results are its own.
+
+    Whatever else they state would be read nowhere, and is reported.
+    """
+    others = [entry for entry in entries if "same_as" in entry.extra]
+    models = [entry for entry in entries if "same_as" not in entry.extra]
+    names = [entry.name for entry in models]
+    for other in others:
+        claim = other.extra["same_as"]
+        own = (getattr(other, name) for name in (*ATTRIBUTES, "paper", "current_paper"))
+        read_nowhere = [*other.metadata.values(), *filter(None, own), *other.extra.values(), *other.unread]
+        places = [each.location for each in read_nowhere if each not in (claim, other.extra.get("sources"))]
+        if places:
+            message = (
+                f"{other.name} is another name of {claim.text}: Results and Witnesses alone are read of it"
+            )
+            report("unfit-name", min(places), message)
+        if claim.value not in names:
+            message = f"no model is named {claim.text!r}. {suggest(str(claim.value), names)}"
+            report("unfit-name", claim.location, message)
+            continue
+        at = names.index(str(claim.value))
+        models[at] = replace(
+            models[at],
+            other_names=(*models[at].other_names, other.name),
+            results=(*models[at].results, *other.results),
+            witnesses=(*models[at].witnesses, *other.witnesses),
+        )
+    return models
 
 
 def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:

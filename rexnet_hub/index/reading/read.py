@@ -15,9 +15,9 @@ from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Flaw, Problem
 from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.compose import compose
-from rexnet_hub.index.reading.contradictions import check_entries
+from rexnet_hub.index.reading.contradictions import check_entries, check_names
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
-from rexnet_hub.index.reading.inherit import inherit
+from rexnet_hub.index.reading.inherit import inherit, join_names
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
@@ -68,8 +68,8 @@ class Index:
         return entry
 
     def get(self, name: object) -> Entry | None:
-        """Return the model that has this name; None where none has."""
-        return next((entry for entry in self.models if entry.name == name), None)
+        """Return the model that has this name, or it among its others; None where none has."""
+        return next((entry for entry in self.models if name in (entry.name, *entry.other_names)), None)
 
 
 def load_index(
@@ -134,6 +134,7 @@ def read_own_model(file: Path, model: Mapping[str, Any]) -> Index:
         reader._report_flaw(flaw, file, Location(file, 1, 1), source)
     named = [str(base) for entry in entries for base in entry.said("base_model") or ()]
     bases = [Entry(name=name, location=Location(file, 1, 1)) for name in named if not is_repo_id(name)]
+    check_names([*entries, *bases], reader.builder.report)
     check_entries([*entries, *bases], [], reader.builder.report)  # wherever the bases are
     return Index(models=tuple(entries), collections=(), problems=tuple(reader.problems))
 
@@ -388,7 +389,9 @@ class _Reader:
         """Build all entries, let them inherit, compare them with each other."""
         collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
-        entries = inherit(models, collections, self.builder.report)
+        stated = inherit(models, collections, self.builder.report)
+        check_names(stated, self.builder.report)
+        entries = join_names(stated, self.builder.report)
         parts = [self.builder.part(*part) for part in self.parts]
         check_entries(entries, [*collections, *parts], self.builder.report, count_all=count_all)
         if not entries and not collections and not parts and not self.problems:

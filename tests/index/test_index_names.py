@@ -1,0 +1,129 @@
+"""A model has other names, and what stands under them is said of it."""
+
+import pytest
+
+from rexnet_hub.cli import main
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import Measured, MeasuredEvaluation
+from rexnet_hub.index.query import find_number, select
+from rexnet_hub.index.scores import list_scores
+
+TWO = """\
+Models:
+- Name: a
+  Results:
+  - {Task: Image Classification, Dataset: ImageNet, Split: validation, Metrics: {Top 1 Accuracy: 80.1}}
+- Name: b
+- Name: a.tag
+  Same As: a
+  Results:
+  - {Task: Image Classification, Dataset: ImageNet-V2, Metrics: {Top 1 Accuracy: 70.2}}
+  - Task: Image Classification
+    Dataset: ImageNet
+    Split: validation
+    Dataset Args: {Image Size: 288, Crop Pct: 1.0}
+    Metrics: {Top 1 Accuracy: 81.3}
+    Source URL: https://example.org/table.csv
+  - Task: Throughput
+    Split: RTX 4090 224 px, amp
+    Metrics: {Images per Second: 4000.5}
+  - Task: Throughput
+    Split: i9-10940X 224 px, float32
+    Metrics: {Images per Second: 99.5}
+"""
+
+
+def test_another_name_finds_the_model_and_adds_to_it(read):
+    """A model is found by either name, is there once, and has the results of both entries, its own first."""
+    index = read(TWO)
+
+    assert index.problems == ()
+    assert [(entry.name, entry.other_names) for entry in index.models] == [("a", ("a.tag",)), ("b", ())]
+    assert index.find("a.tag") is index.find("a")
+    assert [score.name for score in list_scores(index.find("a"))] == [
+        "top1", "top1@ImageNet-V2", "top1@ImageNet/validation, 288 px", "Images per Second",
+        "Images per Second@i9-10940X 224 px",
+    ]  # fmt: skip
+    assert find_number(index.find("a"), "top1") == index.find("a").results[0].metrics["top1"].value
+
+
+@pytest.mark.parametrize(
+    ("query", "picked"),
+    [
+        ("name:a.tag", ["a"]),
+        ("name:*.tag", ["a"]),
+        ("top1@imagenet-v2>=70", ["a"]),
+        ("top1@imagenet-v2>=71", []),
+        ("top1>=81", []),
+        ("top1>=81 split:*288*", ["a"]),
+        ("top1>=80 split:validation", ["a"]),
+        ("top1>=81 split:validation", []),
+        ("images_per_second>4000 task:throughput split:*4090*", ["a"]),
+        ("images_per_second>4001", []),
+        ("images_per_second<100 split:i9*", ["a"]),
+    ],
+)
+def test_queries_ask_by_other_names_and_keep_places_apart(read, query, picked):
+    """Another name picks the model; a number at another picture size is no number of the validation set."""
+    assert [entry.name for entry in select(read(TWO).models, query)] == picked
+
+
+def test_a_run_decides_nothing_of_another_picture_size(read):
+    """What was measured on the validation set stands beside the claim of that, not of the one at 288 px."""
+    run = MeasuredEvaluation(
+        record_sha256="0" * 64, dataset="ImageNet", split="validation", images=10, top1_count=8, top5_count=9
+    )
+    entry = read(TWO).find("a")
+    found = {score.name: score.run for score in list_scores(entry, Measured(evaluations=(run,)))}
+    assert [name for name, own in found.items() if own] == ["top1", "top5"]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("- {Name: x, Same As: c}", "no model is named 'c'"),
+        ("- {Name: x, Same As: a.tag}", "no model is named 'a.tag'"),
+        ("- {Name: x, Same As: a, License: MIT}", "x is another name of a: Results and Witnesses alone"),
+        ("- {Name: x, Same As: a, Metadata: {Epochs: 4}}", "x is another name of a"),
+    ],
+)
+def test_a_name_of_nothing_or_with_more_is_an_error(read, more, message):
+    """A name of no model, of another name, or with what would be read nowhere, is an error."""
+    (problem,) = read(TWO + more).problems
+    assert (problem.code, problem.severity) == ("unfit-name", "error")
+    assert message in problem.message
+
+
+def test_two_models_of_one_name_are_said(read):
+    """Another name is no name of a model, nor of a third."""
+    for taken in ("b", "A.tag"):
+        (problem,) = read(f"{TWO}- {{Name: {taken}, Same As: a}}").problems
+        assert problem.code == "duplicate-model"
+
+
+def test_commands_take_either_name(read, tmp_path, monkeypatch, capsys):
+    """`show` and `edit` know a model by its other name, and say the first."""
+    read(TWO)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["show", "a.tag"]) == 0
+    said = capsys.readouterr().out
+    assert "also called a.tag" in said
+    assert "81.3 on ImageNet/validation, 288 px, crop 1.0" in said
+    assert "https://example.org/table.csv" in said
+    assert main(["edit", "a.tag", "Epochs=7"]) == 0
+    assert load_index(tmp_path).find("a").value("epochs") == 7
+    assert main(["remove", "a.tag"]) == 2
+    assert "no model is named 'a'" in capsys.readouterr().err
+
+
+def test_a_page_for_people_is_named_where_nothing_can_be_fetched(read, tmp_path, monkeypatch, capsys):
+    """Without Weights `fetch` and the card say from which page a person downloads the file."""
+    read("Models:\n- Name: rexnet_100\n  Weights Page: https://example.org/drive\n")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    assert main(["fetch", "rexnet_100"]) == 1
+    assert (
+        "a person downloads the file from https://example.org/drive, and --weights" in capsys.readouterr().err
+    )
+    assert main(["card", "rexnet_100"]) == 0
+    assert "[example.org/drive](https://example.org/drive)" in capsys.readouterr().out
