@@ -84,7 +84,25 @@ def certificate(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def index():
-    """The zoo's own index."""
+    """The seed's four models, of the zoo's own index."""
+    from entries import SEEDS
+
+    from rexnet_hub.index import load_index
+
+    return load_index(SEEDS)
+
+
+@pytest.fixture
+def seeds(monkeypatch):
+    """Every command reads the index of the seed's four models."""
+    from entries import SEEDS
+
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(SEEDS))
+
+
+@pytest.fixture(scope="session")
+def zoo():
+    """The zoo's own index, whole."""
     from rexnet_hub.index import load_index
 
     return load_index()
@@ -100,6 +118,8 @@ def standins(index, tmp_path_factory):
     out = tmp_path_factory.mktemp("standins")
     (small,) = (entry for entry in index.models if entry.name == "rexnet_100")
     written = write_index((small,), out, lambda what: None)
+    for more in written.glob("rexnet_*.yml"):
+        more.unlink()
     measured = read_lock().of("rexnet_100").of_standin()
     write_lock(Lock(models={"rexnet_100": measured}), written / "lock.json")
     return written, load_index(written).find("rexnet_100"), next((out / "released").iterdir())

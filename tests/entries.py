@@ -1,4 +1,8 @@
-"""What indexes of tests state alike."""
+"""What indexes of tests state alike, and which file has the seed's four models."""
+
+from rexnet_hub.layout import find_index_dir
+
+SEEDS = find_index_dir() / "rexnet.yml"
 
 #: The input settings of a model, as lines of its Metadata.
 INPUT = """\

@@ -45,6 +45,7 @@ def refusal(result, code=1):
     return result[2]
 
 
+@pytest.mark.usefixtures("seeds")
 def test_list_shows_the_four_models(run):
     """`list` prints a line each, and as JSON the figures with their units in the keys."""
     code, out, err = run("list")
@@ -57,6 +58,7 @@ def test_list_shows_the_four_models(run):
     assert rows[0]["macs"] == 398370392
 
 
+@pytest.mark.usefixtures("seeds")
 def test_list_answers_a_query(run):
     """A query narrows the list, a sort key orders it, and a wrong one is pointed at."""
     code, out, _ = run("list", "top1>=79 params<10M", "--sort", "-top1", "--json")
@@ -476,6 +478,7 @@ def test_recipe_prints_a_command_and_what_is_open(run):
     assert json.loads(run("recipe", "rexnet_100", "--json")[1])["flags"][0]["argument"] == "--model"
 
 
+@pytest.mark.usefixtures("seeds")
 def test_list_names_and_the_front(run):
     """--names prints names alone; --pareto keeps what no other beats."""
     assert run("list", "--names")[1].split() == MODELS
@@ -483,6 +486,7 @@ def test_list_names_and_the_front(run):
     assert "--pareto takes two figures" in refusal(run("list", "--pareto", "top1"), code=2)
 
 
+@pytest.mark.usefixtures("seeds")
 def test_list_shows_the_columns_that_are_asked_for(run):
     """--columns takes any figure or text, also of one data set; CSV and JSON have the same keys."""
     words = ("list", "name:*100", "--columns", "name,acc@1,top1@imagenet-v2,epochs,dataset")

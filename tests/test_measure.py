@@ -18,9 +18,9 @@ from rexnet_hub.publish.staging import write_staged
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
 
 
-def test_the_lock_agrees_with_index_and_networks(index):
+def test_the_lock_agrees_with_index_and_networks(zoo):
     """Every number in the zoo's lock comes out again when it is measured."""
-    assert compare_lock(index.models, read_lock()) == ()
+    assert compare_lock(zoo.models, read_lock()) == ()
 
 
 def test_the_expected_legacy_size_is_each_claimed_file_size(index):

@@ -66,7 +66,7 @@ def test_the_wheel_says_that_it_is_typed(wheel):
         assert archive.read("rexnet_hub/py.typed") == b""
 
 
-def test_an_installed_package_knows_its_models(wheel, tmp_path, index):
+def test_an_installed_package_knows_its_models(wheel, tmp_path, zoo):
     """Away from the checkout the wheel's own index is read."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
@@ -78,4 +78,4 @@ def test_an_installed_package_knows_its_models(wheel, tmp_path, index):
         capture_output=True,
         text=True,
     )
-    assert listed.stdout.split() == [entry.name for entry in index.models]
+    assert listed.stdout.split() == [entry.name for entry in zoo.models]

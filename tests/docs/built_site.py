@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries import SEEDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -44,16 +45,17 @@ def serve(folder):
 
 
 def build(out, *, config=ROOT / "mkdocs.yml", strict=True, **environment):
-    """Build a site, strictly unless its index has errors; return what its log says is wrong.
+    """Build a site, of the seed's four models if no index is named; return what its log says is wrong.
 
     Not quietly: mkdocs counts only the warnings that it prints.
     """
     if BUILDER == "zensical":
         return build_with_zensical(out, config=config, strict=strict, **environment)
+    usual = {"NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "-f", str(config), "-d", str(out)]
     done = subprocess.run(
         [*command, "--strict" if strict else "--no-strict"],
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "SOURCE_DATE_EPOCH": "1"} | environment,
+        env={"REXNET_HUB_INDEX": str(SEEDS)} | os.environ | usual | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -73,7 +75,7 @@ def build_with_zensical(out, *, config, strict, **environment):
         done = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=config.parent,
-            env=os.environ | environment,
+            env={"REXNET_HUB_INDEX": str(SEEDS)} | os.environ | environment,
             capture_output=True,
             text=True,
             check=False,
@@ -85,7 +87,7 @@ def build_with_zensical(out, *, config, strict, **environment):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """The project's own site: its folder and its address."""
+    """The project's own site, of the seed's four models: its folder and its address."""
     folder = tmp_path_factory.mktemp("site")
     server = serve(folder)
     url = f"http://127.0.0.1:{server.server_address[1]}/"

@@ -27,6 +27,16 @@ def test_two_builds_are_the_same_to_the_byte(site, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_whole_zoo_is_built_without_a_word(zoo, tmp_path):
+    """The strict build of every model of the index says nothing, and each has its page and its card."""
+    assert build(tmp_path, REXNET_HUB_INDEX=str(ROOT / "model_index")) == ""
+    for entry in zoo.models:
+        assert all(
+            (tmp_path / f"models/{entry.name}.{end}").is_file() for end in ("html", "json", "card.txt")
+        )
+
+
+@pytest.mark.slow
 def test_a_dead_link_fails_the_build(tmp_path):
     """The strict build says no: to a page that links to one that is not there, which it names."""
     for name in ("docs", "mkdocs.yml", "CHANGELOG.md"):

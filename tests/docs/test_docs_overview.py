@@ -5,6 +5,7 @@ import math
 from urllib.parse import urlencode
 
 import pytest
+from entries import SEEDS
 
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
@@ -15,7 +16,7 @@ from rexnet_hub.pages.views import query_record
 def records():
     """What the overview knows of each model, by name."""
     lock = read_lock()
-    return {entry.name: query_record(entry, lock) for entry in load_index().models}
+    return {entry.name: query_record(entry, lock) for entry in load_index(SEEDS).models}
 
 
 def names_shown(page):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from entries import SEEDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from results import RESULT_QUERIES, RESULTS
@@ -16,7 +17,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Lock, Measured, MeasuredEvaluation, MeasuredMacs
 from rexnet_hub.index.query import find_number, judge, pareto, select
 
-MODELS = load_index().models
+MODELS = load_index(SEEDS).models
 LOCK = Lock(
     models={
         "rexnet_100": Measured(

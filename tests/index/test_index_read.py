@@ -16,11 +16,12 @@ ONE = "Models:\n- Name: a\n  Metadata: {Epochs: 4}\n"
 
 
 def test_the_own_index_has_no_problem():
-    """The zoo's own index is read without a problem, and says what the seed says."""
+    """The zoo's own index is read without a problem, and says what the seed says first."""
     index = load_index()
 
     assert index.problems == ()
-    assert [entry.name for entry in index.models] == ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]
+    seeds = ["rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200"]
+    assert [entry.name for entry in index.models[:4]] == seeds
     assert index.find("rexnet_130").metric("top1").value == Decimal("79.49")
     assert index.find("rexnet_130").value("weight_decay") == Decimal("1.0e-05")
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 import yaml
+from entries import SEEDS
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from rexnet_hub.index.reading.hub_metadata import read_front_matter
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.front_matter import front_matter
 
-MODELS = load_index().models
+MODELS = load_index(SEEDS).models
 
 
 @pytest.mark.parametrize("entry", MODELS, ids=lambda entry: entry.name)
