@@ -14,6 +14,8 @@ from rexnet_hub.index import Measured
 from rexnet_hub.publish import apply_plan, describe_plan, plan_publish, stage, staged_repo
 from rexnet_hub.publish.apply import replace_folder
 
+pytestmark = pytest.mark.usefixtures("seeds")
+
 
 def read_files(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -346,7 +346,7 @@ def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_pat
     assert said <= {f.claim for f in findings if f.verdict == "false"}
     assert witness.main([str(folder)]) == 1
     assert re.search(
-        f"{record.stem[:20]}.*(digest|count|stated|missing|cannot be read)", capsys.readouterr().out
+        f"{record.stem[:20]}.*(digest|count|stated|found|cannot be read)", capsys.readouterr().out
     )
     (outcome,) = publish_all([str(folder)], tmp_path / "out", apply=True)
     assert outcome.word in ("must not", "error")
