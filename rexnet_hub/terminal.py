@@ -125,12 +125,16 @@ def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str
     firsts = ([*row[:-2], part[0]] for row, part in zip(cells, parts, strict=True))
     head, rule, *lines = table(headers[:-1], firsts).split("\n")
     shown = [f"{head.ljust(len(rule))}  {headers[-1]}", f"{rule}  ---"]
+    # A command, path or address in it can be copied as it stands.
+    below = textwrap.TextWrapper(
+        columns, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+    )
     for line, row, part in zip(lines, cells, parts, strict=True):
         is_beside = len(rule) + 2 + len(row[-1]) <= columns
         shown.append(f"{line.ljust(len(rule))}  {row[-1]}".rstrip() if is_beside else line)
         shown += [" " * sum(fixed) + more for more in part[1:]]
         if not is_beside:
-            shown += textwrap.wrap(row[-1], columns, initial_indent="    ", subsequent_indent="    ")
+            shown += below.wrap(row[-1])
     return "\n".join(shown)
 
 

@@ -14,7 +14,7 @@ import yaml
 
 import rexnet_hub
 from rexnet_hub.cli import build_parser, main
-from rexnet_hub.terminal import printable, redact_text, show_json
+from rexnet_hub.terminal import noted_table, printable, redact_text, show_json
 
 PACKAGE = Path(rexnet_hub.__file__).parent
 COMMANDS = next(
@@ -296,6 +296,14 @@ def test_only_secrets_are_taken_out(text, shown):
     """User names, passwords, tokens, keys and signatures are; the rest stays, and twice changes nothing."""
     assert redact_text(text) == (shown or text)
     assert redact_text(redact_text(text)) == redact_text(text)
+
+
+def test_a_command_in_a_note_is_not_cut_at_a_hyphen(monkeypatch):
+    """Wherever the line ends, what a note says to type stands whole in one."""
+    monkeypatch.setenv("COLUMNS", "60")
+    for more in range(30):
+        note = f"{'word ' * 8}{'x' * more} pip install 'rexnet-hub[timm]'"
+        assert "'rexnet-hub[timm]'" in noted_table(["claim", "found", "how"], [["a", "b", note]])
 
 
 def test_escapes_say_what_was_there(capsys):

@@ -341,7 +341,7 @@ def findings_table(findings: Sequence[Finding], *, hide: Sequence[str] = ()) -> 
             blocks.append(f"{printable(model)}\n{_model_table(others, columns)}")
     for (found, note), models in origins.items():
         said = f"{', '.join(models)}: {': '.join(filter(None, (found, note)))}"
-        blocks.append("\n".join(textwrap.wrap(printable(said), columns)))
+        blocks.append("\n".join(textwrap.wrap(printable(said), columns, break_on_hyphens=False)))
     words = (HOLDS, FALSE, NOT_MEASURED, NOT_REACHED)
     counts = {word: sum(finding.verdict == word for finding in findings) for word in words}
     total = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word != NOT_REACHED)
