@@ -12,7 +12,7 @@ from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.layout import LOCK_FILE, PACKAGE_DIR, find_index_dir
+from rexnet_hub.layout import LEDGER_FILE, LOCK_FILE, PACKAGE_DIR, find_index_dir
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.config import render_config
@@ -101,7 +101,7 @@ def write_index(entries: tuple[Entry, ...], out: Path, step: Callable[[str], Non
     given, copied = find_index_dir(), out / "model_index"
     (out / "released").mkdir()
     if given.is_dir():
-        shutil.copytree(given, copied, ignore=shutil.ignore_patterns(LOCK_FILE))
+        shutil.copytree(given, copied, ignore=shutil.ignore_patterns(LOCK_FILE, LEDGER_FILE))
     else:
         copied.mkdir()
         shutil.copyfile(given, copied / given.name)

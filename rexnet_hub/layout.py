@@ -34,7 +34,7 @@ SIGNED_BESIDE = (CARD_FILE, LICENSE_FILE, *SIGNATURE_FILES)  # what a load needs
 # Of a zoo: the folder of its index, or one file beside its other files.
 INDEX_FOLDER = "model_index"
 ROOT_NAMES = ("model-index.yml", "model-index.yaml", "model-index.json")
-LOCK_FILE = "lock.json"
+LOCK_FILE, LEDGER_FILE = "lock.json", "ledger.json"
 # Beside the lock: the record and predictions of each evaluation that it states, named as in a repo.
 EVIDENCE_FOLDER = "evidence"
 

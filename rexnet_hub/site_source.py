@@ -13,6 +13,7 @@ from rexnet_hub.errors import FileProblem, OutputExistsError, file_problems
 from rexnet_hub.imagenet.data.dataset import read_file
 from rexnet_hub.imagenet.evidence.record import require_counted
 from rexnet_hub.index import load_index
+from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import find_evidence_dir, read_lock
 from rexnet_hub.index.problems import Problem
 from rexnet_hub.layout import EVIDENCE_FOLDER, find_index_dir
@@ -44,7 +45,7 @@ def collect_generated(
     for problem in index.errors:
         on_error(problem)
     require_counted(lock, index.models)
-    pages = render_site(index.models, lock) | {
+    pages = render_site(index.models, lock, read_ledger()) | {
         "reference/command-line.md": render_command_line(parser),
         f"{DECISIONS}index.md": render_decisions(decisions),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entries import SEEDS
 from results import RESULTS
 
 from rexnet_hub.cli import build_parser, main
@@ -83,6 +84,36 @@ def test_show_gives_every_claim_its_source(run):
     assert claims["license"]["line"] > 0
 
 
+def test_ledger_shows_each_place_and_the_cause(run):
+    """`ledger` prints what each place states, how it stands and why; in JSON with addresses and verdicts."""
+    code, out, _ = run("ledger", "rexnet_100")
+    assert code == 0
+    assert "differs by 687; the biases that a batch norm follows are left out" in " ".join(out.split())
+    told = json.loads(run("ledger", "rexnet_100", "--json")[1])
+    (row,) = (row for row in told["rows"] if row["stated"] == "4796186")
+    assert (row["place"], row["holds"], row["date"]) == ("Holocron", True, "2026-11-28")
+    assert row["url"].startswith("https://github.com/frgfm/Holocron/blob/cbe2ac6/")
+
+
+def test_a_ledger_that_is_wrong_ends_ledger_verify_and_validate(run, tmp_path, monkeypatch):
+    """A figure that its cause does not derive, and a model that the index has not, fail by name."""
+    folder = shutil.copytree(SEEDS.parent, tmp_path / "index")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(folder))
+    text = (folder / "ledger.json").read_text()
+    (folder / "ledger.json").write_text(text.replace("4796186", "4796187"))
+    code, out, _ = run("verify", "rexnet_100", "--json")
+    false = [finding["claim"] for finding in json.loads(out) if finding["verdict"] == "false"]
+    assert (code, false) == (1, ["parameters of Holocron"])
+    (folder / "ledger.json").write_text(text.replace('"rexnet_130"', '"rexnet_131"'))
+    code, _, err = run("validate")
+    assert (code, "Holocron states rexnet_131" in err) == (1, True)
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if '"cause": "suspected"' in line]
+    (folder / "ledger.json").write_text(text.replace('"cause": "suspected"', '"because": "suspected"'))
+    code, _, err = run("ledger", "rexnet_100")
+    assert code == 1
+    assert [int(line.split(":")[-4]) for line in err.splitlines()] == lines
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_takes_a_secret_in_its_words(command):
     """A command line is seen by every process of the machine: no option asks for a token or a password."""
@@ -142,6 +173,7 @@ def test_validate_passes_ours_and_fails_a_broken_file(run, tmp_path):
 ENDED = {
     "list": "list --names",
     "show": "show",
+    "ledger": "ledger",
     "validate": "validate",
     "recipe": "recipe",
     "fetch": "fetch",

@@ -17,7 +17,7 @@ from rexnet_hub.imagenet.data.classes import Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.evidence.predictions import PredictionsHead
 from rexnet_hub.imagenet.evidence.record import Machine, Record
-from rexnet_hub.index import Preprocessing
+from rexnet_hub.index import Preprocessing, ledger
 from rexnet_hub.index import lock as locks
 from rexnet_hub.pages.reference import render_decisions
 from rexnet_hub.repo.config import render_config
@@ -68,6 +68,7 @@ RECORD_PARTS = {"sample": Sample, "preprocessing": Preprocessing, "machine": Mac
     ("title", "record", "parts"),
     [
         ("lock.json", locks.Measured, LOCK_PARTS),
+        ("ledger.json", ledger.Place, {"figures": ledger.Figures}),
         ("receipt.json", receipt.Receipt, RECEIPT_PARTS),
         ("MODEL.record.json", Record, RECORD_PARTS),
         ("MODEL.predictions", PredictionsHead, {"benchmark": Benchmark}),

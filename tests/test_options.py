@@ -28,6 +28,7 @@ OPTIONS = {
         --csv: list --names --csv
         --json: list --names --json""",
     "show": "name, --json",
+    "ledger": "name, --json",
     "validate": """
         paths, --root, --fix, --strict, --format
         --index: validate a.yml --index b.yml""",
@@ -258,7 +259,7 @@ FUNCTIONS = {
             "as_pr": lambda call, staged: call(staged, "folder", as_pr=True),
         },
     ),
-    "verify_model": ("checkpoint repo measured records sources", {}),
+    "verify_model": ("checkpoint repo measured records sources ledger", {}),
 }
 CALLS = {
     "AutoModel.from_pretrained": AutoModel.from_pretrained,

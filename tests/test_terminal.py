@@ -36,6 +36,7 @@ RUNS = {
         "list HOSTILE",
     ],
     "show": ["show NAME", "show NAME --json", "show rexnet_100", "show rexnet_100 --json", "show HOSTILE"],
+    "ledger": ["ledger NAME", "ledger rexnet_100", "ledger rexnet_100 --json", "ledger HOSTILE"],
     "validate": ["validate", "validate --format json", "validate --format github", "validate HOSTILE"],
     "recipe": ["recipe NAME", "recipe NAME --json", "recipe rexnet_100", "recipe HOSTILE"],
     "fetch": ["fetch NAME", "fetch rexnet_100", "fetch HOSTILE"],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "list": "asking",
     "show": "asking",
+    "ledger": "asking",
     "validate": "asking",
     "recipe": "asking",
     "fetch": "checkpoints",

@@ -194,6 +194,7 @@ def _verify_there(args: argparse.Namespace) -> list[Finding]:
 def _verify_here(args: argparse.Namespace) -> list[Finding]:
     """Check the claims of models of the index, on what the options name."""
     from rexnet_hub.index import read_lock
+    from rexnet_hub.index.ledger import read_ledger
     from rexnet_hub.layout import find_cache_dir
     from rexnet_hub.repo.folder import find_sources
     from rexnet_hub.verify import verify_model
@@ -219,13 +220,13 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
         refuse_unused("verify without --signature", at_least_version=args.at_least_version)
     else:
         _check_signature(args, entries[0].name)
-    records = _records(args, [entry.name for entry in entries], lock)
+    records, ledger = _records(args, [entry.name for entry in entries], lock), read_ledger()
     findings: list[Finding] = []
     for entry in entries:
         measured = lock.of_entry(entry)
         files = {"checkpoint": args.weights, "repo": args.repo}
         files["sources"] = find_sources(entry, cache_dir=find_cache_dir(), measured=measured)
-        findings += verify_model(entry, **files, measured=measured, records=records)
+        findings += verify_model(entry, **files, measured=measured, records=records, ledger=ledger)
     return [*findings, *_audits(args)]
 
 

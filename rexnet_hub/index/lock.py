@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
@@ -50,7 +50,8 @@ _Side = Annotated[
 ]
 _Commit = Annotated[str, Rule(re.compile(r"[0-9a-f]{40}").fullmatch, "40 lower-case hexadecimal digits")]
 _RepoId = Annotated[str, Rule(is_repo_id, "OWNER/NAME as the Hub takes it")]
-_Day = Annotated[str, Rule(re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch, "a day as YYYY-MM-DD")]
+_Problem = tuple[tuple[str | int, ...], str]
+Day = Annotated[str, Rule(re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch, "a day as YYYY-MM-DD")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +108,7 @@ class MeasuredHub:
 class Publication:
     """One time that the model was published: when (YYYY-MM-DD, UTC), as which commit, with which weights."""
 
-    date: _Day
+    date: Day
     repo_id: _RepoId
     commit: _Commit
     weights_sha256: Sha256
@@ -271,23 +272,39 @@ def read_lock(path: Path | str | None = None) -> Lock:
     file = find_lock() if path is None else Path(path)
     if path is None and not file.exists():
         return Lock()
+    return read_beside(Lock, file, lambda lock: _find_unproven(lock, file.parent / EVIDENCE_FOLDER))
+
+
+_Kind = TypeVar("_Kind")
+
+
+def read_beside(
+    kind: type[_Kind], file: Path, check: Callable[[_Kind], Iterable[_Problem]] = lambda record: ()
+) -> _Kind:
+    """Read a file of JSON beside the index as a record, and check that.
+
+    Raises:
+        FileProblem: It cannot be read.
+        IndexReadError: It is none; each key that is wrong is named, with its line.
+    """
     try:
         with file_problems(file, "cannot be read"):
             text = file.read_text(encoding="utf-8")
-        lock = parse_record(Lock, text, version=("version", VERSION))
-        if problems := list(_find_unproven(lock, file.parent / EVIDENCE_FOLDER)):
+        record = parse_record(kind, text, version=("version", VERSION))
+        if problems := list(check(record)):
             raise UnfitError(problems)
-        return lock
+        return record
     except UnfitError as error:
         placed = [(*_find_line(text, at), render_problem(at, what)) for at, what in error.problems]
         raise IndexReadError("\n".join(f"{file}:{line}:{at}: {what}" for line, at, what in placed)) from None
     except json.JSONDecodeError as error:
         raise IndexReadError(f"{file}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
     except ValueError as error:
-        raise IndexReadError(f"{file}: not JSON of a lock: {error}") from None
+        what = kind.__name__.lower()
+        raise IndexReadError(f"{file}: not JSON of a {what}: {error}") from None
 
 
-def _find_unproven(lock: Lock, folder: Path) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _find_unproven(lock: Lock, folder: Path) -> Iterator[_Problem]:
     """List the accuracies that no record and predictions bear out."""
     for name, measured in lock.models.items():
         for number, run in enumerate(measured.evaluations):
@@ -398,10 +415,19 @@ def _dropped(value: Any) -> Any:
     return {key: _dropped(inner) for key, inner in value.items() if inner not in (None, {}, ())}
 
 
+_LIST, _NEXT = re.compile(r'(?:"[^"]*"\s*:\s*)?\[\s*'), re.compile(r"\s*,\s*")
+
+
 def _find_line(text: str, keys: tuple[str | int, ...]) -> tuple[int, int]:
-    """Find line and column of a key: each is looked for after the one that holds it."""
+    """Find line and column of a key: each is looked for after the one that holds it, an item by number."""
     place = 0
     for key in keys:
-        start = text.find(json.dumps(key, ensure_ascii=False), place) if isinstance(key, str) else -1
-        place = place if start < 0 else start
+        if isinstance(key, str):
+            start = text.find(json.dumps(key, ensure_ascii=False), place)
+            place = place if start < 0 else start
+        elif opened := _LIST.match(text, place):
+            place = opened.end()
+            for _ in range(key):
+                end = json.JSONDecoder().raw_decode(text, place)[1]
+                place = found.end() if (found := _NEXT.match(text, end)) else place
     return text.count("\n", 0, place) + 1, place - text.rfind("\n", 0, place)

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
+from rexnet_hub.index.ledger import count_file
 from rexnet_hub.index.lock import Measured, read_lock
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
@@ -38,7 +39,7 @@ def _environment() -> Environment:
     known = (families.citation, families.introduction, families.papers, entry_words)
     kinds = (families.is_classifier, families.is_known, families.is_in_timm)
     networks = (families.find_obstacle, families.collection_title, *kinds)
-    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, recounting)}
+    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, count_file, recounting)}
     return made
 
 

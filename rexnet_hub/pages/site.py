@@ -11,6 +11,7 @@ from typing import Any
 from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
+from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.index.schema import render_schema
@@ -42,10 +43,12 @@ CHOICES = {
 MOST_SIBLINGS = 12
 
 
-def render_site(entries: Sequence[Entry], lock: Lock | None = None) -> dict[str, str]:
+def render_site(
+    entries: Sequence[Entry], lock: Lock | None = None, ledger: Ledger | None = None
+) -> dict[str, str]:
     """Render every generated file of the site, by its path below the docs folder, models in this order."""
     lock = lock or Lock()
-    views = view_models(entries, lock)
+    views = view_models(entries, lock, ledger)
     listed = [view for view in views if view.entry.said("withdrawn") is None]
     families = group_families(views)
     files = {"index.md": render_overview(listed, lock)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rexnet_hub.index import Entry
@@ -21,6 +21,7 @@ from rexnet_hub.index.grammar import (
     UNITS_OF,
     number_names,
 )
+from rexnet_hub.index.ledger import Ledger, Row, list_rows
 from rexnet_hub.index.lock import Lock, Measured, MeasuredFile
 from rexnet_hub.index.query import find_asked, find_number, find_texts
 from rexnet_hub.index.scores import list_scores
@@ -42,6 +43,7 @@ class ModelView:
         facts: Its figures by key.
         file: What its page is called, without an ending.
         family_file: What its collection's page is called; empty where it is in none.
+        ledger: What each place states of it.
     """
 
     entry: Entry
@@ -49,6 +51,7 @@ class ModelView:
     facts: Mapping[str, Fact]
     file: str
     family_file: str
+    ledger: Sequence[Row] = ()
 
     @property
     def name(self) -> str:
@@ -142,6 +145,7 @@ class ModelView:
             "files": self.files,
             "witnesses": {witness.claim.text: witness.name for witness in entry.witnesses},
             "figures": {key: fact_record(fact) for key, fact in self.facts.items()},
+            "ledger": [asdict(row) for row in self.ledger],
             "metadata": {name: plain(claim.value) for name, claim in entry.metadata.items()},
         }
 
@@ -206,7 +210,7 @@ def query_record(entry: Entry, lock: Lock) -> dict[str, Any]:
     }
 
 
-def view_models(entries: Sequence[Entry], lock: Lock) -> tuple[ModelView, ...]:
+def view_models(entries: Sequence[Entry], lock: Lock, ledger: Ledger | None = None) -> tuple[ModelView, ...]:
     """Make every view."""
     families = dict.fromkeys(entry.collection.name for entry in entries if entry.collection)
     family_files = dict(
@@ -223,6 +227,7 @@ def view_models(entries: Sequence[Entry], lock: Lock) -> tuple[ModelView, ...]:
             facts={fact.key: fact for fact in list_facts(entry, measured)},
             file=file,
             family_file=family_files[entry.collection.name] if entry.collection else "",
+            ledger=list_rows(entry, measured, ledger or Ledger()),
         )
         for entry, file in zip(entries, _file_names(entry.name for entry in entries), strict=True)
     )

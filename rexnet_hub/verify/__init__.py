@@ -8,6 +8,7 @@ from pathlib import Path
 from rexnet_hub.errors import FileProblem, IndexReadError, NetworkError, UnknownModelError
 from rexnet_hub.imagenet.evidence.record import Record
 from rexnet_hub.index import Entry, Measured
+from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.repo.folder import read_repo
 from rexnet_hub.verify.checks import CHECKS, Check
 from rexnet_hub.verify.evidence import Evidence
@@ -25,6 +26,7 @@ def verify_model(
     measured: Measured | None = None,
     records: Sequence[Record] = (),
     sources: Sequence[Path] = (),
+    ledger: Ledger | None = None,
 ) -> tuple[Finding, ...]:
     """Check one entry's claims against the network and whatever files there are.
 
@@ -34,6 +36,7 @@ def verify_model(
         measured: What the lock says of the model.
         records: Runs of the model on ImageNet, each already compared with its predictions.
         sources: What is here of the weights' sources; each is known by its digest.
+        ledger: What other places state, each checked by the cause that is named.
 
     Raises:
         FileProblem: A file that was named is not there.
@@ -51,6 +54,7 @@ def verify_model(
         sources=others,
         repo=None if repo is None else read_repo(repo, as_stated=False),
         measured=measured or Measured(),
+        ledger=ledger or Ledger(),
         records=tuple(record for record in records if record.model == entry.name),
     )
     return tuple(finding for check in CHECKS for finding in _run(check, evidence))

@@ -20,6 +20,7 @@ from rexnet_hub.imagenet.evidence.record import Record, recount
 from rexnet_hub.imagenet.evidence.verdict import Word, judge_sample
 from rexnet_hub.index import Claim, Preprocessing
 from rexnet_hub.index.entry import INPUT_FIELDS
+from rexnet_hub.index.ledger import list_own, list_places
 from rexnet_hub.index.lock import COUNTED, PREFERRED_MACS
 from rexnet_hub.index.network import entry_options, entry_plan
 from rexnet_hub.index.reading.hub_metadata import read_front_matter
@@ -76,10 +77,13 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the lock's MACs with the running network; show `FLOPs` as the number that it is."""
-    if (stated := evidence.entry.value("flops")) is not None:
-        note = "published without a convention, and no known counter gives it"
-        yield evidence.leave("flops", stated=stated, note=note)
+    """Compare the lock's MACs with the running network; derive `FLOPs` from them, if a cause does."""
+    for row in list_own(evidence.entry, evidence.measured, "flops"):
+        note = f"published without a convention: {row.cause or 'the lock has no MACs to compare'}"
+        if row.holds:
+            yield evidence.compare("flops", stated=row.stated, found=row.ours, holds=True, note=note)
+        else:
+            yield evidence.leave("flops", stated=row.stated, note=note)
     locked = evidence.measured.macs.get(PREFERRED_MACS)
     if locked is None:
         if not evidence.entry.is_in_repo:
@@ -163,6 +167,17 @@ def judge_run(evidence: Evidence, score: Score, claim: Claim, record: Record) ->
         return evidence.leave(name, stated=claim.text, found=f"{percent:.3f}%", note=note)
     holds = verdict.word is Word.CONSISTENT
     return evidence.compare(name, stated=claim.text, found=f"{percent:.3f}%", holds=holds, note=note)
+
+
+def check_ledger(evidence: Evidence) -> Iterator[Finding]:
+    """Derive what other places state by the cause that the ledger names."""
+    for row in list_places(evidence.entry, evidence.measured, evidence.ledger):
+        name, texts = f"{row.field} of {row.place}", {"stated": row.stated, "found": row.ours}
+        texts["note"] = row.judgement
+        if row.holds is None:
+            yield evidence.leave(name, **texts)
+        else:
+            yield evidence.compare(name, **texts, holds=row.holds)
 
 
 def check_config(evidence: Evidence) -> Iterator[Finding]:
@@ -314,6 +329,7 @@ CHECKS: tuple[Check, ...] = (
     check_sources,
     check_witnesses,
     check_accuracy,
+    check_ledger,
     check_weights,
     check_records,
     check_config,

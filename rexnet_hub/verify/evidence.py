@@ -15,6 +15,7 @@ from rexnet_hub.identity import Identity
 from rexnet_hub.imagenet.evidence.record import Record, recount_locked
 from rexnet_hub.index import Claim, Entry, Measured
 from rexnet_hub.index.entry import Witness
+from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.index.lock import MeasuredEvaluation, MeasuredFile, find_evidence_dir
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.repo.folder import Repo, compare_witnesses, released_identity
@@ -42,6 +43,7 @@ class Evidence:
         measured: What the lock says.
         records: Runs of this model that were named.
         sources: Other sources of the weights, by digest.
+        ledger: What other places state.
     """
 
     entry: Entry
@@ -50,6 +52,7 @@ class Evidence:
     measured: Measured
     records: tuple[Record, ...]
     sources: Mapping[str, Path] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
 
     @cached_property
     def locked_runs(self) -> tuple[tuple[MeasuredEvaluation, Record | RecordError], ...]:

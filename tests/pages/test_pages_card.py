@@ -43,6 +43,15 @@ def test_a_changed_claim_changes_the_card(entry):
     assert "1,234,567" not in render_card(entry)
 
 
+def test_the_card_says_what_the_hubs_badge_counts(entry):
+    """The Hub counts other numbers than the card, which says so where the network is known here."""
+    card, unknown = render_card(entry), replace(entry.metadata["id"], value="nobody_1")
+
+    assert "The Hub's badge says 9,790,735 parameters: it counts every number of the file" in card
+    other = replace(entry, name="nobody_1", metadata={**entry.metadata, "id": unknown})
+    assert "badge" not in render_card(other)
+
+
 def test_a_stand_in_says_so_and_claims_no_accuracy(entry):
     """The card of random weights warns first and carries no result in its metadata."""
     card = render_card(entry, standin=True)

@@ -12,6 +12,8 @@ import jsonschema
 import pytest
 from hostile_index import lock, measured  # noqa: F401
 
+from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import Publication
 from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.pages.facts import list_facts
@@ -52,6 +54,20 @@ def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
         assert words in page
     assert "| MACs | 876,000,000 | [measured](" in page
     assert '"hf-hub:someone/rexnet_150"' in page
+
+
+def test_a_page_and_its_json_show_what_each_place_states():
+    """Each place stands beside ours with its address, how they stand and why; the JSON has the same rows."""
+    pages = render_site(load_index().models, read_lock(), read_ledger())
+    page = pages["models/rexnet_100.md"]
+    address = "https://github.com/frgfm/Holocron/blob/cbe2ac6/holocron/models/classification/rexnet.py"
+    why = "differs by 687; the biases that a batch norm follows are left out"
+    assert f"| parameters | 4796186 | 4,796,873 | [Holocron]({address}), 2026-11-28 | {why} |" in page
+    assert "| flops | 509989377 | 796,740,784 | [the index]" not in page  # a file has no address
+    assert "| flops | 509989377 | 796,740,784 | the index | differs by 286751407; no cause known |" in page
+    told = json.loads(pages["models/rexnet_100.json"])["ledger"]
+    assert page.count("\n| ") > len(told) > 20
+    assert {row["holds"] for row in told} == {True, None}
 
 
 def test_a_measurement_that_contradicts_is_said(entry, measured):  # noqa: F811

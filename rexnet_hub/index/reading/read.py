@@ -21,7 +21,15 @@ from rexnet_hub.index.reading.inherit import inherit, join_names
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, find_index_dir, is_repo_id, real_path
+from rexnet_hub.layout import (
+    LEDGER_FILE,
+    LOCK_FILE,
+    RECEIPT_FILE,
+    ROOT_NAMES,
+    find_index_dir,
+    is_repo_id,
+    real_path,
+)
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
@@ -170,7 +178,7 @@ class _Reader:
             self.builder.report("unreadable-file", Location(folder, 1, 1), message)
             return
         own = [name for name in ROOT_NAMES if name in names][:1]
-        written = (LOCK_FILE, RECEIPT_FILE, "record.json")  # by commands, not by people
+        written = (LOCK_FILE, LEDGER_FILE, RECEIPT_FILE, "record.json")  # of models, and no entry of one
         every = [name for name in names if name.lower().endswith(SUFFIXES) and not name.endswith(written)]
         for name in own or every:
             self.read_file(folder / name, Location(folder / name, 1, 1), is_asked_for=bool(own))
