@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from rexnet_hub.zoo import render_site_config
 CONFIG = "mkdocs.yml"
 DECISIONS = "decisions/"
 _PLUGIN = "rexnet-hub"
+#: What is read or added to: in words, and as YAML calls it.
+_KINDS = {
+    "docs_dir": ("plain path", "str"), "extra": ("mapping", "map"),
+    **dict.fromkeys(("extra_css", "extra_javascript"), ("list", "seq")),
+}  # fmt: skip
 _MARK = "# Written by `rexnet-hub docs write`, which replaces this folder.\n"
 
 
@@ -70,15 +76,20 @@ def write_source(
         What was written, by path.
 
     Raises:
-        OutputExistsError: The folder holds something else.
+        OutputExistsError: The folder holds something else, or is among what the site is made of.
         FileProblem: A file cannot be read or written, or the configuration is none.
     """
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_ours(out))):
         raise OutputExistsError(out, "holds something else; name a new folder")
-    config, docs = _adapt_config(find_index_dir().resolve().parent)
-    by_hand = [] if docs is None else [file for file in sorted(docs.rglob("*")) if file.is_file()]
+    index, there = find_index_dir().resolve(), out.resolve()
+    config, docs = _adapt_config(index.parent)
+    for source in filter(None, (index, docs)):
+        if there.is_relative_to(source) or source.is_relative_to(there):
+            raise OutputExistsError(
+                out, f"is in {source}, or holds it, which the site is made of; name another"
+            )
     with file_problems(docs or out, "cannot be read"):
-        files = {file.relative_to(docs).as_posix(): file.read_bytes() for file in by_hand if docs}
+        files = {file.relative_to(docs).as_posix(): file.read_bytes() for file in _walk(docs)} if docs else {}
     decisions = {path: data.decode() for path, data in files.items() if path.startswith(DECISIONS)}
     files |= collect_generated(decisions, parser, on_error)
     written = {CONFIG: config.encode(), **{f"docs/{path}": data for path, data in files.items()}}
@@ -87,6 +98,14 @@ def write_source(
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             write_whole(folder / path, data)
     return written
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """List a folder's files as mkdocs does, those behind links to folders too; no link leads back up."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        folders[:] = [name for name in folders if not here.resolve().is_relative_to((here / name).resolve())]
+        yield from (here / name for name in names if (here / name).is_file())
 
 
 def _is_ours(folder: Path) -> bool:
@@ -101,39 +120,67 @@ def _adapt_config(project: Path) -> tuple[str, Path | None]:
     """
     file = project / CONFIG
     has_site = file.exists()
-    with file_problems(file, "cannot be read"):
-        text = file.read_text("utf-8") if has_site else render_site_config(project.name or "Models")
     try:
+        with file_problems(file, "cannot be read"):
+            text = file.read_text("utf-8") if has_site else render_site_config(project.name or "Models")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise FileProblem(file, f"is no YAML: {error}") from None
-    if not isinstance(root, yaml.MappingNode):
+    if not isinstance(root, yaml.MappingNode) or not all(isinstance(key.value, str) for key, _ in root.value):
         raise FileProblem(file, "is no mapping of settings")
-    settings = {key.value: value for key, value in root.value}
-    docs = project / (settings["docs_dir"].value if "docs_dir" in settings else "docs")
+    settings = {key.value: value for key, value in root.value if value.tag != "tag:yaml.org,2002:null"}
+    wrong = [f"{name} is no {kind}" for name, (kind, tag) in _KINDS.items()
+             if name in settings and settings[name].tag != f"tag:yaml.org,2002:{tag}"]  # fmt: skip
+    if wrong or "INHERIT" in settings:
+        raise FileProblem(file, "; ".join(wrong or ["INHERIT is not followed: write its settings here"]))
+    docs = (project / (settings["docs_dir"].value if "docs_dir" in settings else "docs")).resolve()
+    if has_site and not docs.is_dir():
+        raise FileProblem(file, f"docs_dir is {docs}, and there is no such folder")
     for setting, ours in {
         "extra_css": [STYLE],
         "extra_javascript": list(SCRIPTS),
         "extra": {"polyfills": list(POLYFILLS)},
     }.items():
-        settings.setdefault(setting, _node(type(ours)())).value.extend(_node(ours).value)
+        node, keys = _node(ours), [*ours] if isinstance(ours, dict) else []
+        own = settings[setting].value if setting in settings else ()
+        node.value = [*(each for each in own if _name(each) not in keys), *node.value]
+        settings[setting] = node
     settings["docs_dir"] = _node("docs")
-    if isinstance(plugins := settings.get("plugins"), yaml.SequenceNode):
-        plugins.value = [node for node in plugins.value if node.value != _PLUGIN]
-    _anchor(root, project)
+    if isinstance(plugins := settings.get("plugins"), yaml.CollectionNode):
+        plugins.value = [node for node in plugins.value if _name(node) != _PLUGIN]
+    for each in settings.values():
+        _anchor(each, project, set())
+    for node in _beside(settings):
+        node.value = str(project / node.value)
     root.value = [(_node(key), value) for key, value in settings.items()]
     return _MARK + yaml.serialize(root, allow_unicode=True), docs if has_site else None
+
+
+def _name(item: Any) -> Any:
+    """Return the name of an item: of a mapping, or of a list, where it may have settings."""
+    if isinstance(item, yaml.MappingNode) and item.value:
+        item = item.value[0]
+    return (item[0] if isinstance(item, tuple) else item).value
+
+
+def _beside(settings: Mapping[str, yaml.Node]) -> Iterator[yaml.Node]:
+    """List what names a file beside the configuration."""
+    hooks, theme = settings.get("hooks"), settings.get("theme")
+    yield from hooks.value if isinstance(hooks, yaml.SequenceNode) else ()
+    parts = theme.value if isinstance(theme, yaml.MappingNode) else ()
+    yield from (value for key, value in parts if key.value == "custom_dir")
 
 
 def _node(value: Any) -> Any:
     return yaml.compose(yaml.safe_dump(value), Loader=yaml.SafeLoader)
 
 
-def _anchor(node: yaml.Node, project: Path) -> None:
+def _anchor(node: yaml.Node, project: Path, seen: set[int]) -> None:
     """Write out, all through a configuration, the folders that mkdocs would find beside the file."""
     if node.tag == "!relative":
         node.tag, node.value = "tag:yaml.org,2002:str", str(project)
-    elif not isinstance(node.value, str):
+    elif not isinstance(node.value, str) and id(node) not in seen:
+        seen.add(id(node))
         for child in node.value:
             for inner in child if isinstance(child, tuple) else (child,):
-                _anchor(inner, project)
+                _anchor(inner, project, seen)

@@ -81,16 +81,78 @@ def test_only_what_this_wrote_is_replaced(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("nav: [", "is no YAML"), ("- a\n", "is no mapping of settings"), ("", "is no mapping of settings")],
+    [
+        ("nav: [", "is no YAML"),
+        ("x: " + "[" * 3000, "is no YAML"),
+        ("site_name: \xff", "is no YAML"),
+        ("- a\n", "is no mapping of settings"),
+        ("", "is no mapping of settings"),
+        ("? [a]\n: b\n", "is no mapping of settings"),
+        ("docs_dir: [a]\n", "docs_dir is no plain path"),
+        ("docs_dir: !ENV [DOCS, docs]\n", "docs_dir is no plain path"),
+        ("extra_css: a.css\nextra: [a]\n", "extra is no mapping; extra_css is no list"),
+        ("INHERIT: base.yml\n", "INHERIT is not followed: write its settings here"),
+    ],
 )
 def test_a_configuration_that_is_none_is_said(tmp_path, capsys, text, said):
     """A `mkdocs.yml` that cannot be read is named, and nothing is written."""
-    (tmp_path / "mkdocs.yml").write_text(text)
-    index = tmp_path / "models.yml"
-    index.write_text("Models:\n- Name: swin\n")
-    assert main(["docs", "write", str(tmp_path / "site"), "--index", str(index)]) == 1
+    assert write_small(tmp_path, text) == 1
     assert f"{tmp_path / 'mkdocs.yml'}: {said}" in capsys.readouterr().err
     assert not (tmp_path / "site").exists()
+
+
+def write_small(project, config, out="site"):
+    """Write the source of a project of one model, in a folder of the project."""
+    (project / "mkdocs.yml").write_bytes(config.encode("latin-1"))
+    index = project / "models.yml"
+    index.write_text("Models:\n- Name: swin\n")
+    return main(["docs", "write", str(project / out), "--index", str(index)])
+
+
+def test_whatever_the_configuration_names_is_found_from_the_written_one(tmp_path, capsys):
+    """Files beside it by their whole path, pages behind links too; each list is its own, ours in no shape."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "far.md").write_text("# Far\n")
+    assert write_small(tmp_path, "site_name: mine\n") == 1
+    assert f"docs_dir is {tmp_path / 'docs'}, and there is no such folder" in capsys.readouterr().err
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "docs" / "round").symlink_to(tmp_path / "docs")
+    for plugins in ("{search: {}, rexnet-hub: {}}", "[search, {rexnet-hub: {}}]", "[search, rexnet-hub]"):
+        text = """docs_dir:
+extra_css: &own [own.css]
+extra_javascript: *own
+extra: &extra {round: *extra, polyfills: [own.js]}
+theme: {name: material, custom_dir: theirs}
+hooks: [hooks.py]
+"""
+        assert write_small(tmp_path, f"{text}plugins: {plugins}\n") == 0
+        config = read_config(tmp_path / "site")
+        assert [*config["plugins"]] == ["search"]
+        assert config["extra_css"] == ["own.css", "assets/hub.css"]
+        assert config["extra_javascript"][0] == "own.css"
+        assert "assets/hub.css" not in config["extra_javascript"]
+        assert "own.js" not in config["extra"]["polyfills"]
+        assert config["theme"]["custom_dir"] == str(tmp_path / "theirs")
+        assert config["hooks"] == [str(tmp_path / "hooks.py")]
+    assert (tmp_path / "site" / "docs" / "link" / "far.md").exists()
+    assert not (tmp_path / "site" / "docs" / "round").exists()
+
+
+@pytest.mark.parametrize("out", ["docs/site", ".", "model_index/site"])
+def test_what_the_site_is_made_of_holds_no_site(tmp_path, capsys, out):
+    """A source among the pages by hand would be a page of the next; a folder with the index in it stays."""
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "mkdocs.yml").write_text(
+        "# Written by `rexnet-hub docs write`, which replaces this folder.\n{}"
+    )
+    (tmp_path / "model_index").mkdir()
+    (tmp_path / "model_index" / "models.yml").write_text("Models:\n- Name: swin\n")
+    before = sorted(tmp_path.rglob("*"))
+    command = ["docs", "write", str(tmp_path / out), "--index", str(tmp_path / "model_index")]
+    assert main(command) == 1
+    assert "which the site is made of; name another" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_an_error_of_the_index_is_said_and_the_others_have_their_pages(tmp_path, capsys):
