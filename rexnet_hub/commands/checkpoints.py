@@ -43,7 +43,7 @@ def run_fetch(args: argparse.Namespace) -> int:
     entry = open_index().find(args.name)
     measured = read_lock().of(entry.name)
     options = {"cache_dir": find_cache_dir(), "measured": measured, "to": args.to}
-    sources = entry.sources if args.all else (None,)
+    sources = (entry.sources if args.all else ()) or (None,)
     files = [fetch_released(entry, **options, source=source) for source in sources]
     if len(files) > 1:
         source_tensors(entry, files).agreed(f"the weights of {entry.name}")

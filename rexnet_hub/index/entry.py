@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.errors import FileProblem, IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
-from rexnet_hub.index.fields import METADATA_LABELS, key_name
+from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, is_imagenet, place_name
 from rexnet_hub.layout import RECEIPT_FILE, find_name_danger, real_path
 from rexnet_hub.whole_files import open_regular
@@ -125,6 +125,7 @@ class Result:
     Attributes:
         metrics: By canonical name (`top1`, `top5`) or, where we know none, by label; the unreadable too.
         extra: The keys that the public format does not name, as claims.
+        own_input: What its `Dataset Args` state of an input other than the model's, such as 288 px.
     """
 
     task: str | None
@@ -134,6 +135,7 @@ class Result:
     location: Location
     snapshots: tuple[PublishedTable, ...] = ()
     extra: Mapping[str, Claim] = field(default_factory=dict)
+    own_input: str = ""
 
     @property
     def known_as(self) -> str:
@@ -142,11 +144,8 @@ class Result:
 
     @property
     def part(self) -> str | None:
-        """The split; where `Dataset Args` state an input of its own, such as 288 px, with that."""
-        args = self.extra["dataset_args"].value if "dataset_args" in self.extra else {}
-        words = {"image_size": "{} px", "crop_pct": "crop {}"}
-        own = [words[key_name(key)].format(value) for key, value in args.items() if key_name(key) in words]
-        return ", ".join([*([str(self.split.value)] if self.split else []), *own]) or None
+        """The split, with the input where that is its own."""
+        return ", ".join(filter(None, (str(self.split.value) if self.split else "", self.own_input))) or None
 
     @property
     def place(self) -> str:

@@ -31,8 +31,6 @@ def entry_options(entry: Entry) -> dict[str, Any]:
     """
     num_classes, claim = entry.value("num_classes"), entry.metadata.get("model_args")
     stated = claim.value if claim else {}
-    if claim and not isinstance(stated, dict):
-        raise IndexReadError(f"{claim.location}: Model Args {stated!r} are no mapping")
     args = {name: float(value) if isinstance(value, Decimal) else value for name, value in stated.items()}
     if claim and (problem := find_network(entry.architecture).find_args_problem(args)):
         raise IndexReadError(f"{claim.location}: {claim.label}: {problem}")

@@ -78,6 +78,62 @@ def test_a_run_decides_nothing_of_another_picture_size(read):
     assert [name for name, own in found.items() if own] == ["top1", "top5"]
 
 
+OWN = """\
+Models:
+- Name: a
+  Metadata: {ID: rexnet_100, Image Size: 224, Crop Pct: 0.875}
+  Results:
+  - Task: Image Classification
+    Dataset: ImageNet
+    Split: validation
+    Dataset Args: ARGS
+    Metrics: {Top 1 Accuracy: 80.1}
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "place"),
+    [
+        ("{Image Size: 224, Crop Pct: 0.875}", "ImageNet/validation"),
+        ("{Image Size: 288, crop_pct: 0.875}", "ImageNet/validation, 288 px"),
+        ("{Crop Pct: 1}", "ImageNet/validation, crop 1"),
+        ("{Image Size: null}", "ImageNet/validation"),
+        ("cola", "ImageNet/validation"),
+        ("[a, b]", "ImageNet/validation"),
+    ],
+)
+def test_only_an_input_that_is_not_the_models_is_a_place_of_its_own(read, args, place):
+    """Numbers at the model's own picture are of the data set alone; a word among args is no input."""
+    index = read(OWN.replace("ARGS", args))
+    assert index.problems == ()
+    assert [result.place for result in index.find("a").results] == [place]
+
+
+@pytest.mark.parametrize("size", ["'288'", "[288]", "-288", "0", "true", "{a: 1}"])
+def test_an_input_that_is_no_number_is_said(read, size):
+    """A picture's size in whatever else would make a place that nobody can ask for."""
+    (problem,) = read(OWN.replace("ARGS", f"{{Image Size: {size}}}")).problems
+    assert problem.code == "wrong-kind"
+    assert "Dataset Args: expected Image Size as a number" in problem.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OWN.replace("Dataset Args: ARGS", "Metric Types: accuracy"),
+        OWN.replace("Dataset Args: ARGS", "Metric Types: 3"),
+        "Models:\n- Name: a\n  Metadata: {Training Arguments: mixup}\n",
+        "Models:\n- Name: a\n  Metadata: {ID: rexnet_100, Model Args: true}\n",
+        "Models:\n- Name: a\n  Widget: https://example.org/a.jpg\n",
+    ],
+)
+def test_what_is_a_mapping_is_nothing_else(read, text):
+    """A word where names and values belong is said; before, one was dropped, another ended a card."""
+    (problem,) = read(text).problems
+    assert (problem.code, problem.severity) == ("wrong-kind", "error")
+    assert "expected a mapping of names to values" in problem.message
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -121,9 +177,9 @@ def test_a_page_for_people_is_named_where_nothing_can_be_fetched(read, tmp_path,
     """Without Weights `fetch` and the card say from which page a person downloads the file."""
     read("Models:\n- Name: rexnet_100\n  Weights Page: https://example.org/drive\n")
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
-    assert main(["fetch", "rexnet_100"]) == 1
-    assert (
-        "a person downloads the file from https://example.org/drive, and --weights" in capsys.readouterr().err
-    )
+    for more in ([], ["--all"]):
+        assert main(["fetch", "rexnet_100", *more]) == 1
+        said = capsys.readouterr().err
+        assert "a person downloads the file from https://example.org/drive, and --weights" in said
     assert main(["card", "rexnet_100"]) == 0
     assert "[example.org/drive](https://example.org/drive)" in capsys.readouterr().out

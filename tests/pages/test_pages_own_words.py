@@ -311,7 +311,6 @@ def test_a_collection_says_it_for_its_models(read):
         ("Base Model: some words", "'some words' is neither another model"),
         ("Base Model: [a/b, flowers_2]", "'flowers_2' is neither another model"),
         ("Language: [en, English]", "'English' is no language code"),
-        ("Widget: https://example.org/a.jpg", "is no https address of a picture: write a title"),
         ("Widget: {A: 'http://example.org/a.jpg'}", "'http://example.org/a.jpg' is no https address"),
         ("Widget: {A: a.jpg}", "'a.jpg' is no https address"),
         ("License File: missing.txt", "'missing.txt' is not there to read"),

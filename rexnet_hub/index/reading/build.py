@@ -170,8 +170,9 @@ class Builder:
             return {key.text: self.value(None, value, kinds[key.text]) for key, value in node.pairs}
         if self._report_secret(node) and kind in ("url", "weights"):
             return None
-        if kind == "numbers" and not is_null(node):
-            self.refuse(node, f"three numbers in a list, found {node.text[:60]!r}")
+        if kind in ("numbers", "mapping") and not is_null(node):
+            what = "three numbers in a list" if kind == "numbers" else "a mapping of names to values"
+            self.refuse(node, f"{what}, found {node.text[:60]!r}")
             return None
         notes: list[Flaw] = []
         try:

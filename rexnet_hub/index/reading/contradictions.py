@@ -14,8 +14,10 @@ from rexnet_hub.addresses import find_url_problem
 from rexnet_hub.errors import IndexReadError, NetworkError
 from rexnet_hub.identity import Identity
 from rexnet_hub.index.entry import LEAST_DIGITS, Claim, Entry, Result, split_released
+from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.network import entry_options
 from rexnet_hub.index.reading.doubts import find_doubts
+from rexnet_hub.index.reading.inherit import INPUTS
 from rexnet_hub.index.reading.values import LANGUAGE, find_dataset_problem, find_license_problem
 from rexnet_hub.index.spellings import HUB_NAMES, find_class_problem
 from rexnet_hub.layout import find_name_danger, find_name_problem, is_file_name, is_repo_id
@@ -229,9 +231,9 @@ def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> Non
     iso = "is no language code that the Hub takes: ISO 639 in small letters, such as en"
     check("language", entry.said("language") or (), LANGUAGE.fullmatch, iso)
     widget, text = entry.said("widget"), str(entry.said("license_file"))
-    pictures = widget if isinstance(widget, dict) else {"": widget}
+    pictures = widget if isinstance(widget, dict) else {}
     untitled = "is no https address of a picture: write a title, and its address"
-    check("widget", pictures.values(), lambda v: "" not in pictures and _is_https(v), untitled)
+    check("widget", pictures.values(), _is_https, untitled)
     try:
         problem = "is no https address" if "://" in text and not _is_https(text) else ""
         entry.license_text  # noqa: B018 - its file is read
@@ -258,6 +260,13 @@ def _check_for_hub(entry: Entry, report: Report) -> None:
 
 
 def _check_result(result: Result, report: Report) -> None:
+    claim = result.extra.get("dataset_args")
+    for name, value in claim.value.items() if claim and isinstance(claim.value, dict) else ():
+        is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value > 0
+        if claim and key_name(name) in INPUTS and value is not None and not is_number:
+            report(
+                "wrong-kind", claim.location, f"{claim.label}: expected {name} as a number, found {value!r}"
+            )
     for metrics in (result.metrics, *(snapshot.metrics for snapshot in result.snapshots)):
         read = {name: claim for name, claim in metrics.items() if not claim.problem}
         top1, top5 = read.get("top1"), read.get("top5")

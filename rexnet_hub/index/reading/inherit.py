@@ -8,6 +8,7 @@ from typing import Any
 
 from rexnet_hub.errors import suggest
 from rexnet_hub.index.entry import ATTRIBUTES, Claim, Entry, Result
+from rexnet_hub.index.fields import key_name
 from rexnet_hub.index.problems import Fix
 
 Report = Callable[..., None]
@@ -15,6 +16,8 @@ Report = Callable[..., None]
 #: What a collection says for the cards of its models; of the licence only where they have no other.
 _SHARED = ("description", "intended_use", "limitations", "language", "base_model", "widget")
 _OF_LICENSE = {"license_name", "license_file"}
+#: What a result's `Dataset Args` may state of the picture, in the words of its place.
+INPUTS = {"image_size": "{} px", "crop_pct": "crop {}"}
 
 
 def inherit(models: Iterable[Entry], collections: Iterable[Entry], report: Report) -> list[Entry]:
@@ -97,6 +100,19 @@ def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
             witnesses=(*models[at].witnesses, *other.witnesses),
         )
     return models
+
+
+def place_results(entry: Entry) -> Entry:
+    """Add to each result the input that it states and that is not the model's: then its place is its own."""
+
+    def own_input(result: Result) -> str:
+        claim = result.extra.get("dataset_args")
+        args = claim.value if claim and isinstance(claim.value, dict) else {}
+        stated = {key_name(key): value for key, value in args.items()}
+        others = [name for name in INPUTS if stated.get(name) not in (None, entry.value(name))]
+        return ", ".join(INPUTS[name].format(stated[name]) for name in others)
+
+    return replace(entry, results=tuple(replace(r, own_input=own_input(r)) for r in entry.results))
 
 
 def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:

@@ -17,7 +17,7 @@ from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.contradictions import check_entries, check_names
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
-from rexnet_hub.index.reading.inherit import inherit, join_names
+from rexnet_hub.index.reading.inherit import inherit, join_names, place_results
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
@@ -137,7 +137,7 @@ def read_own_model(file: Path, model: Mapping[str, Any]) -> Index:
     entries: list[Entry] = []
     try:
         ((_, _), (_, stated)) = compose(source).pairs  # type: ignore[union-attr]
-        entries += filter(None, [reader.builder.entry(stated)])
+        entries += map(place_results, filter(None, [reader.builder.entry(stated)]))
     except Flaw as flaw:
         reader._report_flaw(flaw, file, Location(file, 1, 1), source)
     named = [str(base) for entry in entries for base in entry.said("base_model") or ()]
@@ -399,7 +399,7 @@ class _Reader:
         models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
         stated = inherit(models, collections, self.builder.report)
         check_names(stated, self.builder.report)
-        entries = join_names(stated, self.builder.report)
+        entries = [place_results(entry) for entry in join_names(stated, self.builder.report)]
         parts = [self.builder.part(*part) for part in self.parts]
         check_entries(entries, [*collections, *parts], self.builder.report, count_all=count_all)
         if not entries and not collections and not parts and not self.problems:

@@ -91,7 +91,7 @@ def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
     text = node.text
     if kind == "place":  # a page, or a file of a Hub repo
         kind = "weights" if text.startswith("hf:") else "url"
-    if kind in ("any", "mapping"):
+    if kind == "any":
         return _read_any(node)
     if kind in ("digest", "hexadecimal"):
         return _read_digest(kind, node)
