@@ -42,9 +42,12 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
     name = load_index().find(name).name
 
     def change(draft: Draft) -> None:
-        entry = draft.index.find(name)
-        file, place = entry.location.file, entry.location
-        for label, text in values.items():
+        model = draft.index.find(name)
+        # From the last place of a file on: an edit moves what stands below it.
+        homes = {label: _find_home(model, label) for label in values}
+        for label in sorted(values, key=lambda label: homes[label].location, reverse=True):
+            entry, text = homes[label], values[label]
+            file, place = entry.location.file, entry.location
             there = read_model(draft.read(file), place)
             row, steps = _find_place(entry, there, label)
             if steps[0] == "Results" and steps[1] == len(_results(there) or ()):
@@ -72,12 +75,14 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
 def remove_entry(name: str, *, because: str | None = None) -> Entry:
     """Remove an entry, and what was measured of it; with a reason it stays, withdrawn, and says why.
 
+    Another name alone goes without its model; a reason is the model's, by whatever name.
+
     Raises:
         UsageError: It was published, so others may ask for it; nothing is changed.
         IndexReadError: It cannot be removed without changing something else; nothing is changed.
     """
     removed: list[Entry] = []
-    name = load_index().find(name).name
+    asked, name = name, load_index().find(name).name
 
     def change(draft: Draft) -> None:
         entry = draft.index.find(name)
@@ -86,6 +91,14 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
             draft.edit(entry.location.file, set_value, entry.location, ["Withdrawn"], because)
             return
         require_unpublished(name, "say why it goes, with --because, and they are told")
+        if asked in entry.other_names:
+            removed[:] = [other for other in entry.others if other.name == asked]
+            draft.edit(removed[0].location.file, remove_model, removed[0].location)
+            return
+        if entry.others:
+            raise UsageError(
+                f"{name} is also called {', '.join(entry.other_names)}: remove those names first"
+            )
         if users := [other.name for other in draft.index.models if name in _mentioned(other)]:
             raise UsageError(f"{name} is named by {', '.join(users)}, as what they are of: edit them first")
         draft.edit(entry.location.file, remove_model, entry.location)
@@ -94,7 +107,8 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
             draft.write(labels, None)
 
     def record(index: Index, lock: Lock) -> Lock:
-        return Lock(models={key: value for key, value in lock.models.items() if because or key != name})
+        gone = removed[0].name if because is None else None
+        return Lock(models={key: value for key, value in lock.models.items() if key != gone})
 
     change_index(change, record)
     return removed[0]
@@ -102,6 +116,19 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
 
 def _mentioned(entry: Entry) -> set[Any]:
     return {entry.said("superseded_by"), *(entry.said("base_model") or ())}
+
+
+def _find_home(model: Entry, label: str) -> Entry:
+    """Find where a result on a data set stands: in the model's own entry, or under another name of it."""
+    _, _, dataset = label.partition("@")
+    stated = {result.location for other in model.others for result in other.results}
+
+    def has(entry: Entry) -> bool:
+        own = [r for r in entry.results if entry is not model or r.location not in stated]
+        return any(is_place(dataset, r.dataset, str(r.split.value) if r.split else None) for r in own)
+
+    homes = [entry for entry in (model, *model.others) if dataset and has(entry)]
+    return homes[0] if homes else model
 
 
 def _find_place(entry: Entry, there: Mapping[str, Any], label: str) -> tuple[Field | None, list[str | int]]:

@@ -20,6 +20,7 @@ from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.index.entry import Entry, Location
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_options, entry_words
+from rexnet_hub.nets import known_network
 from rexnet_hub.whole_files import open_regular
 
 _TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
@@ -107,10 +108,18 @@ def make_recipe(entry: Entry) -> Recipe:
         devices=devices,
         flags=tuple(flag for flag in flags if isinstance(flag, Flag)),
         unstated=(
+            *_of_no_timm(entry),
             *(each for each in (batch, *others) if isinstance(each, Unstated)),
             *_left_open(entry, {flag.argument for flag in flags}),
         ),
     )
+
+
+def _of_no_timm(entry: Entry) -> Iterator[Unstated]:
+    network = known_network(entry.architecture)
+    if network and not network.family.in_timm(network.config):
+        note = "timm has no such network, so its train.py cannot build it: train one of rexnet_hub by code"
+        yield Unstated(argument=f"--model {entry.architecture}", note=note)
 
 
 def _devices(entry: Entry) -> int | None:

@@ -139,6 +139,14 @@ def test_what_is_open_is_said():
     assert "--aa" not in recipe.command
 
 
+def test_a_network_that_the_script_cannot_build_is_said():
+    """The script is timm's, and timm has no ReXNet-lite: the command cannot run; the first line says so."""
+    recipe = make_recipe(load_index().find("rexnet_lite_1.0"))
+
+    assert recipe.unstated[0].argument == "--model rexnet_lite_100"
+    assert "timm has no such network" in recipe.unstated[0].note
+
+
 def test_a_bare_entry_gives_a_bare_command(read):
     """An entry without hyper-parameters gives its network's name, and everything else is open."""
     recipe = make_recipe(read("Models: {Name: a b}").models[0])

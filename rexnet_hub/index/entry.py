@@ -356,7 +356,7 @@ class Entry:
         witnesses: What other public places state of the weights.
         unread: The claims that nobody can read, in the file's order, but those that results hold.
         class_names: Of an entry that stands in a repo, those that the config there has.
-        other_names: What else it is called, by entries that are the `Same As` it.
+        others: The entries that are the `Same As` it, each another name of it.
     """
 
     name: str
@@ -377,7 +377,12 @@ class Entry:
     witnesses: tuple[Witness, ...] = ()
     unread: tuple[Claim, ...] = ()
     class_names: tuple[str, ...] | None = None
-    other_names: tuple[str, ...] = ()
+    others: tuple[Entry, ...] = ()
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What else it is called."""
+        return tuple(other.name for other in self.others)
 
     @property
     def is_in_repo(self) -> bool:

@@ -45,9 +45,10 @@ KEYS: dict[str, Callable[[str], str]] = {
 #: What is text; everything else that a query may name is a number.
 TEXT_NAMES = (
     *("collection", "license"),
-    *(r.name for r in FIELDS if r.owner in ("model", "metadata") and r.kind in ("text", "words")),
+    *(r.name for r in FIELDS if r.owner in ("model", "metadata") and r.kind in ("text", "words")
+      and r.name != "same_as"),
     *RESULT_NAMES,
-)
+)  # fmt: skip
 #: Decimal units, as letters' case has it; `m` and `g` are let pass for `M` and `G`.
 UNITS = {
     "": 1, "%": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9, "t": 10**12,

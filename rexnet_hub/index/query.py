@@ -151,6 +151,7 @@ _FIELD_NAMES = {row.name for row in FIELDS if row.owner == "model"} - {
     "metadata",
     "results",
     "sources",
+    "same_as",  # no model has it: names are asked for by `name`
 }
 
 

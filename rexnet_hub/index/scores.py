@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.index.lock import COUNTED, Measured, MeasuredEvaluation
-from rexnet_hub.index.spellings import is_same_place, place_name
+from rexnet_hub.index.spellings import is_same_place, place_name, short_part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ def list_scores(entry: Entry, measured: Measured | None = None) -> Iterator[Scor
             run = own if metric in COUNTED else None
             claimed |= {(run, metric)} if run else set()
             yield Score(
-                name=name(metric, result.place.partition(", crop" if result.dataset else ",")[0]),
+                name=name(metric, place_name(result.dataset, short_part(result.dataset, split))),
                 metric=metric,
                 dataset=result.dataset,
                 split=split,

@@ -65,11 +65,19 @@ def place_name(dataset: str | None, split: str | None) -> str:
     return "/".join(filter(None, (canonical_dataset(dataset), split)))
 
 
+def short_part(dataset: str | None, split: str | None) -> str:
+    """Return a split as named in short: without its crop; of a machine, which has no data set, its name."""
+    return (split or "").partition(", crop " if dataset else ",")[0]
+
+
 def is_place(word: str, dataset: str | None, split: str | None) -> bool:
-    """Return whether `pets`, or `pets/test`, means this data set, and this split of it."""
+    """Return whether `pets`, or `pets/test`, means this data set and split; or a word, a machine."""
+    parts = {split_key(split), split_key(short_part(dataset, split))} - {""}
+    if not dataset:
+        return split_key(word) in parts
     whole, _, part = word.rpartition("/")
-    is_part = whole and dataset_key(whole) == dataset_key(dataset) and split_key(part) == split_key(split)
-    return bool(dataset) and (dataset_key(word) == dataset_key(dataset) or bool(is_part))
+    is_part = whole and dataset_key(whole) == dataset_key(dataset) and split_key(part) in parts
+    return dataset_key(word) == dataset_key(dataset) or bool(is_part)
 
 
 def is_same_place(one: tuple[str | None, str | None], other: tuple[str | None, str | None]) -> bool:

@@ -138,7 +138,7 @@ def test_what_is_a_mapping_is_nothing_else(read, text):
     ("more", "message"),
     [
         ("- {Name: x, Same As: c}", "no model is named 'c'"),
-        ("- {Name: x, Same As: a.tag}", "no model is named 'a.tag'"),
+        ("- {Name: x, Same As: a.tag}", "'a.tag'. That is another name itself: write the model's"),
         ("- {Name: x, Same As: a, License: MIT}", "x is another name of a: Results and Witnesses alone"),
         ("- {Name: x, Same As: a, Metadata: {Epochs: 4}}", "x is another name of a"),
     ],
@@ -148,6 +148,20 @@ def test_a_name_of_nothing_or_with_more_is_an_error(read, more, message):
     (problem,) = read(TWO + more).problems
     assert (problem.code, problem.severity) == ("unfit-name", "error")
     assert message in problem.message
+
+
+def test_each_thing_that_a_name_states_too_much_is_said(read):
+    """All that is read nowhere is listed, each at its place, and what to do."""
+    found = read(f"{TWO}- {{Name: x, Same As: a, Title: X, License: MIT, Metadata: {{Epochs: 4}}}}").problems
+    assert len({problem.location for problem in found}) == 3
+    assert all(problem.message.endswith("are read of it; state the rest of a") for problem in found)
+
+
+@pytest.mark.parametrize("field", ["Base Model", "Superseded By"])
+def test_a_model_is_meant_by_its_own_name(read, field):
+    """Where another model is named, its first name is asked for, and said."""
+    (problem,) = read(TWO.replace("- Name: b\n", f"- Name: b\n  {field}: a.tag\n")).problems
+    assert problem.message == f"{field}: 'a.tag' is another name of a: write that"
 
 
 def test_two_models_of_one_name_are_said(read):
@@ -169,8 +183,35 @@ def test_commands_take_either_name(read, tmp_path, monkeypatch, capsys):
     assert "https://example.org/table.csv" in said
     assert main(["edit", "a.tag", "Epochs=7"]) == 0
     assert load_index(tmp_path).find("a").value("epochs") == 7
-    assert main(["remove", "a.tag"]) == 2
-    assert "no model is named 'a'" in capsys.readouterr().err
+
+
+def test_a_result_is_edited_where_it_stands(read, tmp_path, monkeypatch):
+    """A number under another name is changed there, several at once; a new data set is the model's own."""
+    read(TWO)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    edits = ("top1@imagenet-v2=71", "top1@imagenet/validation=80.5", "top1@imagenet-real=85", "Epochs=7")
+    assert main(["edit", "a.tag", *edits]) == 0
+    index = load_index(tmp_path)
+    scores = [(score.name, str(score.value)) for score in list_scores(index.find("a"))]
+    assert index.problems == ()
+    assert scores[:3] == [("top1", "80.5"), ("top1@ImageNet-ReaL", "85"), ("top1@ImageNet-V2", "71")]
+    assert [result.dataset for result in index.find("a").others[0].results].count("ImageNet-V2") == 1
+
+
+def test_a_name_goes_alone_and_a_model_after_its_names(read, tmp_path, monkeypatch, capsys):
+    """A model whose other names are left is kept, which is said; they go by `remove`, without the model."""
+    read(TWO)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    assert main(["remove", "a"]) == 2
+    assert "a is also called a.tag: remove those names first" in capsys.readouterr().err
+    assert main(["remove", "a.tag"]) == 0
+    assert "a.tag removed" in "".join(capsys.readouterr())
+    assert [(entry.name, entry.other_names) for entry in load_index(tmp_path).models] == [
+        ("a", ()),
+        ("b", ()),
+    ]
+    assert main(["remove", "a"]) == 0
+    assert [entry.name for entry in load_index(tmp_path).models] == ["b"]
 
 
 def test_a_page_for_people_is_named_where_nothing_can_be_fetched(read, tmp_path, monkeypatch, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
@@ -46,7 +46,7 @@ def check_entries(
         count_all: Whether networks that only a provider can build are counted too, which takes torch.
     """
     _check_shared_weights(entries, report)
-    names = {entry.name for entry in entries}
+    names = {name: entry.name for entry in entries for name in (entry.name, *entry.other_names)}
     for entry in (*entries, *collections):
         _check_for_card(entry, names, report)
         _check_for_hub(entry, report)
@@ -213,17 +213,23 @@ def _check_classes(entry: Entry, report: Report) -> None:
             report("classes-differ", result.location, f"{entry.name} {problem}")
 
 
-def _check_for_card(entry: Entry, names: Collection[str], report: Report) -> None:
-    """Check what is said for the card: models that there are, codes and addresses that the Hub takes."""
+def _check_for_card(entry: Entry, names: Mapping[str, str], report: Report) -> None:
+    """Check what is said for the card: models that there are, codes and addresses that the Hub takes.
+
+    Args:
+        names: Each name that a model has, and its first.
+    """
 
     def check(name: str, values: Iterable[Any], holds: Callable[[str], Any], problem: str) -> None:
         claim = entry.extra.get(name)
         for value in values:
             if claim and not claim.inherited and not holds(str(value)):
-                report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {problem}")
+                first = names.get(str(value), str(value))
+                said = problem if first == str(value) else f"is another name of {first}: write that"
+                report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {said}")
 
     def is_other(name: str) -> bool:
-        return name in names and name != entry.name
+        return names.get(name) == name != entry.name
 
     unknown = "is neither another model of this index nor a repo of the Hub, such as owner/name"
     check("base_model", entry.said("base_model") or (), lambda v: is_other(v) or is_repo_id(v), unknown)

@@ -83,19 +83,22 @@ def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
         own = (getattr(other, name) for name in (*ATTRIBUTES, "paper", "current_paper"))
         read_nowhere = [*other.metadata.values(), *filter(None, own), *other.extra.values(), *other.unread]
         places = [each.location for each in read_nowhere if each not in (claim, other.extra.get("sources"))]
-        if places:
+        for place in sorted(places):
             message = (
                 f"{other.name} is another name of {claim.text}: Results and Witnesses alone are read of it"
             )
-            report("unfit-name", min(places), message)
+            report("unfit-name", place, f"{message}; state the rest of {claim.text}")
         if claim.value not in names:
-            message = f"no model is named {claim.text!r}. {suggest(str(claim.value), names)}"
-            report("unfit-name", claim.location, message)
+            is_other = any(claim.value == each.name for each in others)
+            near = (
+                "That is another name itself: write the model's." if is_other else suggest(claim.text, names)
+            )
+            report("unfit-name", claim.location, f"no model is named {claim.text!r}. {near}")
             continue
         at = names.index(str(claim.value))
         models[at] = replace(
             models[at],
-            other_names=(*models[at].other_names, other.name),
+            others=(*models[at].others, other),
             results=(*models[at].results, *other.results),
             witnesses=(*models[at].witnesses, *other.witnesses),
         )

@@ -75,9 +75,11 @@ window.RexnetHub = window.RexnetHub || {};
     const meets = (kind, pattern, told) => matches(pattern, told) ||
       (Object.hasOwn(names.spellings, kind) && key(kind, told) === key(kind, pattern));
     function isPlace(on, result) {
-      const cut = on.lastIndexOf("/"), dataset = key("dataset", result.dataset);
-      return Boolean(result.dataset) && (key("dataset", on) === dataset || (cut > 0 &&
-        key("dataset", on.slice(0, cut)) === dataset && key("split", on.slice(cut + 1)) === key("split", result.split)));
+      const cut = on.lastIndexOf("/"), dataset = key("dataset", result.dataset), split = result.split || "";
+      const parts = [split, split.split(result.dataset ? ", crop " : ",")[0]].filter(Boolean).map((told) => key("split", told));
+      if (!result.dataset) return parts.includes(key("split", on));
+      return key("dataset", on) === dataset || (cut > 0 &&
+        key("dataset", on.slice(0, cut)) === dataset && parts.includes(key("split", on.slice(cut + 1))));
     }
     /* The number of a model in a scope: {on, beside: [conditions on a result]}. */
     function find(model, name, { on, beside }) {
@@ -99,7 +101,7 @@ window.RexnetHub = window.RexnetHub || {};
       if (!isField && !isKnown(name, "")) throw new QueryError(start, `'${word}' is no name that can be asked for`);
       if (!on || isKnown(name, on)) return [name, on];
       if (isField && !names.metrics.includes(name)) throw new QueryError(start, `${name} is of no data set`);
-      const there = [on, on.slice(0, Math.max(0, on.lastIndexOf("/")))].map((told) => key("dataset", told));
+      const there = [on, on.slice(0, Math.max(0, on.lastIndexOf("/")))].filter(Boolean).map((told) => key("dataset", told));
       if (!models.some((model) => model.results.some((result) => there.includes(key("dataset", result.dataset)))))
         throw new QueryError(start, `no model here has ${name} on '${on}'`);
       return [name, on];
