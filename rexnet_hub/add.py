@@ -22,7 +22,7 @@ from rexnet_hub.errors import FileProblem, UsageError, file_problems, refuse_unu
 from rexnet_hub.imagenet.data.classes import imagenet_labels
 from rexnet_hub.index import Entry, Index, Lock, Measured, load_index
 from rexnet_hub.index.change import Draft, change_index
-from rexnet_hub.index.entry import INPUT_FIELDS, Location, state_input
+from rexnet_hub.index.entry import AGREES, INPUT_FIELDS, Location, state_input
 from rexnet_hub.index.fields import METADATA_LABELS, key_name
 from rexnet_hub.index.lock import MeasuredFile, flatten, read_lock, require_own_index, require_unpublished
 from rexnet_hub.index.reading.source import YamlSource
@@ -178,8 +178,8 @@ def add_entry(
 def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None = None) -> Location:
     """Replace the checkpoint of a model that was not published, and measure it anew.
 
-    What is measured of it is written over, and what a repo says of its input and classes; every other claim
-    stays, and is to be thought of.
+    What is measured of it is written over, and what a repo says of its input and classes; witnesses go, if
+    none of them is of this checkpoint; every other claim stays, and is to be thought of.
 
     Args:
         checkpoint: As of `add_entry`.
@@ -216,10 +216,23 @@ def update_entry(name: str, checkpoint: Path | str, *, weights_url: str | None =
         if names is not None:
             own = labels_of(entry.location.file, name)
             draft.write(own, names) if entry.labels_file == own else _write_names(draft, own, names)
-        for steps, value in values.items():
-            draft.edit(entry.location.file, set_value, entry.location, steps.split("/"), value)
+        # From the last place of a file on: an edit moves what stands below it.
+        for home in sorted((entry, *entry.others), key=lambda home: home.location, reverse=True):
+            edits = values if home is entry else {}
+            if not _is_witnessed(home, contents):
+                edits = edits | {"Witnesses": None}
+            for steps, value in edits.items():
+                draft.edit(home.location.file, set_value, home.location, steps.split("/"), value)
 
     return change_index(change, partial(_record, name, contents, is_new=True)).find(name).location
+
+
+def _is_witnessed(entry: Entry, contents: Contents) -> bool:
+    """Return whether an entry's own witnesses, if it has any, may be of a checkpoint: one of them agrees."""
+    others = [witness for other in entry.others for witness in other.witnesses]
+    own = [witness for witness in entry.witnesses if witness not in others]
+    found = (witness.compare(contents.released, contents.receipt.output, ()) for witness in own)
+    return not own or AGREES in found
 
 
 def _list_settings(entry: Entry, repo: Repo, contents: Contents) -> dict[str, Any]:

@@ -221,6 +221,31 @@ def test_a_mistake_is_updated_and_what_is_published_is_not(index_dir, trained):
         update_entry("new", trained / "one.pth")
 
 
+def test_an_update_leaves_no_witness_of_other_weights_alone(index_dir, trained):
+    """What states other weights goes, under each name, else a load would fetch those; what agrees stays."""
+    add(trained)
+    update_entry("new", trained / "two.pth")
+    file, fingerprint = index_dir / "small.yml", read_lock().of("new").safetensors.fingerprint
+    text = file.read_text()
+    place = "  Witnesses:\n  - Place: hf:o/n@{}#m.safetensors\n    Of: safetensors\n"
+    other = place.format(40 * "c") + f"    Algorithm: sha256\n    Digest: '{64 * 'c'}'\n"
+    tag = "- Name: new.tag\n  Same As: new\n"
+    agreeing = "  Witnesses:\n  - Place: https://example.org\n    Algorithm: fingerprint\n"
+    agreeing += f"    Digest: '{fingerprint}'\n"
+    for changed in (
+        f"{text}{other}{tag}{other.replace('o/n', 'o/m')}",
+        text.replace("- Name: new\n", f"{tag}{other}- Name: new\n") + other.replace("o/n", "o/m"),
+    ):
+        file.write_text(changed)
+        assert (load_index().errors, len(load_index().find("new").witnesses)) == ((), 2)
+        update_entry("new", trained / "one.pth")
+        assert (load_index().problems, load_index().find("new").witnesses) == ((), ())
+        assert load_index().find("new.tag").weights.value == (trained / "one.pth").as_uri()
+    file.write_text(text + tag + agreeing)
+    update_entry("new", trained / "two.pth")
+    assert len(load_index().find("new").witnesses) == 1
+
+
 def test_an_update_takes_what_add_takes(index_dir, tmp_path):
     """Of a saved folder the picture, the network's arguments and the names of the classes come with it."""
     model: Any = create_model("test_resnet", num_classes=3, in_chans=1)

@@ -75,8 +75,8 @@ def run_update(args: argparse.Namespace) -> int:
     """Replace the checkpoint of a name that nobody can have loaded yet, and measure it anew.
 
     Address, digest, size, parameters and classes are written over, and of a repo also the picture that it
-    takes and the names of its classes; what else is claimed stays, and `edit` changes it. Of a published
-    model this is refused: a name never changes its weights.
+    takes and the names of its classes; witnesses of other weights go; what else is claimed stays, and `edit`
+    changes it. Of a published model this is refused: a name never changes its weights.
     """
     from rexnet_hub.add import update_entry
 

@@ -301,7 +301,8 @@ def fetch_released(
     identity = source_identity(entry, measured, released).agreed(f"the released file of {entry.name}")
     if released is None:
         page = entry.said("weights_page")
-        by_hand = f": a person downloads the file from {page}, and --weights takes it" if page else ""
+        stage = f"rexnet-hub stage {entry.name} --weights FILE --out DIR makes a folder of it, to be loaded"
+        by_hand = f": a person downloads the file from {page}, and {stage}" if page else ""
         raise RepoError(
             f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch{by_hand}"
         )

@@ -221,6 +221,6 @@ def test_a_page_for_people_is_named_where_nothing_can_be_fetched(read, tmp_path,
     for more in ([], ["--all"]):
         assert main(["fetch", "rexnet_100", *more]) == 1
         said = capsys.readouterr().err
-        assert "a person downloads the file from https://example.org/drive, and --weights" in said
+        assert "a person downloads the file from https://example.org/drive, and rexnet-hub stage" in said
     assert main(["card", "rexnet_100"]) == 0
     assert "[example.org/drive](https://example.org/drive)" in capsys.readouterr().out
