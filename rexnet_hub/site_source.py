@@ -17,7 +17,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import find_evidence_dir, read_lock
 from rexnet_hub.index.problems import Problem
-from rexnet_hub.layout import EVIDENCE_FOLDER, find_index_dir
+from rexnet_hub.layout import EVIDENCE_FOLDER, INDEX_FOLDER, find_index_dir
 from rexnet_hub.pages.reference import render_command_line, render_decisions
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE, render_site
 from rexnet_hub.whole_files import whole_folder, write_whole
@@ -82,7 +82,7 @@ def write_source(
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or _is_ours(out))):
         raise OutputExistsError(out, "holds something else; name a new folder")
     index, there = find_index_dir().resolve(), out.resolve()
-    config, docs = _adapt_config(index.parent)
+    config, docs = _adapt_config(index.parent.parent if index.parent.name == INDEX_FOLDER else index.parent)
     for source in filter(None, (index, docs)):
         if there.is_relative_to(source) or source.is_relative_to(there):
             raise OutputExistsError(

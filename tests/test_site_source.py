@@ -162,3 +162,13 @@ def test_an_error_of_the_index_is_said_and_the_others_have_their_pages(tmp_path,
     assert main(["docs", "write", str(tmp_path / "site"), "--index", str(index)]) == 1
     assert "models.yml:4" in capsys.readouterr().err
     assert (tmp_path / "site" / "docs" / "models" / "good.md").exists()
+
+
+def test_one_file_of_the_index_has_the_zoos_site(tmp_path):
+    """A site of some of the models is the zoo's own, with its pages by hand."""
+    index = ROOT / "model_index" / "rexnet.yml"
+    assert main(["docs", "write", str(tmp_path / "site"), "--index", str(index)]) == 0
+    docs = tmp_path / "site" / "docs"
+    assert (docs / "guides" / "load.md").is_file()
+    assert (docs / "models" / "rexnet_100.md").is_file()
+    assert not (docs / "models" / "rexnetv1_1.0x.md").exists()
