@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from rexnet_hub.errors import UsageError, suggest
-from rexnet_hub.index import Entry, Index, Lock, load_index
+from rexnet_hub.index import Entry, Index, Lock
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
 from rexnet_hub.index.lock import require_unpublished
@@ -39,7 +39,6 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
         IndexReadError: It cannot be edited without changing something else; nothing is changed.
     """
     changed: set[str] = set()
-    name = load_index().find(name).name
 
     def change(draft: Draft) -> None:
         model = draft.index.find(name)
@@ -64,10 +63,11 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
             draft.edit(file, set_value, place, steps, value)
 
     def record(index: Index, lock: Lock) -> Lock:
-        entry, old = index.find(name), lock.of(name)
-        if name not in lock.models or not changed & _MEASURED:
+        entry = index.find(name)
+        if entry.name not in lock.models or not changed & _MEASURED:
             return lock
-        return lock.with_model(name, merge_measured(entry, old, measure_model(entry)))
+        measured = merge_measured(entry, lock.of(entry.name), measure_model(entry))
+        return lock.with_model(entry.name, measured)
 
     return change_index(change, record).find(name)
 
@@ -82,7 +82,6 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
         IndexReadError: It cannot be removed without changing something else; nothing is changed.
     """
     removed: list[Entry] = []
-    asked, name = name, load_index().find(name).name
 
     def change(draft: Draft) -> None:
         entry = draft.index.find(name)
@@ -90,9 +89,9 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
         if because is not None:
             draft.edit(entry.location.file, set_value, entry.location, ["Withdrawn"], because)
             return
-        require_unpublished(name, "say why it goes, with --because, and they are told")
-        if asked in entry.other_names:
-            removed[:] = [other for other in entry.others if other.name == asked]
+        require_unpublished(entry.name, "say why it goes, with --because, and they are told")
+        if name in entry.other_names:
+            removed[:] = [other for other in entry.others if other.name == name]
             draft.edit(removed[0].location.file, remove_model, removed[0].location)
             return
         if entry.others:

@@ -28,9 +28,11 @@ DECISIONS = "decisions/"
 _PLUGIN = "rexnet-hub"
 #: What is read or added to: in words, and as YAML calls it.
 _KINDS = {
-    "docs_dir": ("plain path", "str"), "extra": ("mapping", "map"),
-    **dict.fromkeys(("extra_css", "extra_javascript"), ("list", "seq")),
-}  # fmt: skip
+    "docs_dir": ("plain path", "str"),
+    "extra": ("mapping", "map"),
+    "extra_css": ("list", "seq"),
+    "extra_javascript": ("list", "seq"),
+}
 _MARK = "# Written by `rexnet-hub docs write`, which replaces this folder.\n"
 
 
@@ -129,8 +131,8 @@ def _adapt_config(project: Path) -> tuple[str, Path | None]:
     if not isinstance(root, yaml.MappingNode) or not all(isinstance(key.value, str) for key, _ in root.value):
         raise FileProblem(file, "is no mapping of settings")
     settings = {key.value: value for key, value in root.value if value.tag != "tag:yaml.org,2002:null"}
-    wrong = [f"{name} is no {kind}" for name, (kind, tag) in _KINDS.items()
-             if name in settings and settings[name].tag != f"tag:yaml.org,2002:{tag}"]  # fmt: skip
+    kinds = ((name, kind, f"tag:yaml.org,2002:{tag}") for name, (kind, tag) in _KINDS.items())
+    wrong = [f"{n} is no {kind}" for n, kind, tag in kinds if n in settings and settings[n].tag != tag]
     if wrong or "INHERIT" in settings:
         raise FileProblem(file, "; ".join(wrong or ["INHERIT is not followed: write its settings here"]))
     docs = (project / (settings["docs_dir"].value if "docs_dir" in settings else "docs")).resolve()

@@ -20,7 +20,8 @@ from rexnet_hub.publish import publish_all
 from rexnet_hub.repo.folder import fetch_released
 from rexnet_hub.weights.receipt import read_receipt
 
-INDEX = """\
+#: One model of ten classes, up to where its own Metadata begin.
+HEAD = """\
 Type: model-index
 Collections:
 - Name: Pets
@@ -35,10 +36,15 @@ Collections:
 Models:
 - Name: net
   In Collection: Pets
+"""
+INDEX = (
+    HEAD
+    + """\
   Metadata: {{ID: rexnet_100}}
   Weights: {weights}
   SHA256: '{sha256}'
 """
+)
 WEIGHTS = "model.safetensors"
 SCHEMA = jsonschema.Draft202012Validator(build_schema())
 

@@ -18,7 +18,7 @@ import torch
 import yaml
 from loopback import READ
 from lying_server import serving
-from test_hub_home import SCHEMA, WEIGHTS, as_bytes, tensors
+from test_hub_home import HEAD, SCHEMA, WEIGHTS, as_bytes, tensors
 
 from rexnet_hub.auto import AutoModel
 from rexnet_hub.cli import main
@@ -28,21 +28,9 @@ from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.pages.site import render_site
 from rexnet_hub.weights.receipt import read_receipt
 
-INDEX = """\
-Type: model-index
-Collections:
-- Name: Pets
-  License: MIT
-  Metadata:
-    Num Classes: 10
-    Image Size: 64
-    Crop Pct: 0.875
-    Interpolation: bicubic
-    Image Mean: [0.485, 0.456, 0.406]
-    Image Std: [0.229, 0.224, 0.225]
-Models:
-- Name: net
-  In Collection: Pets
+INDEX = (
+    HEAD
+    + """\
   Metadata: {{ID: rexnet_100, File Size: {size}}}
   Weights: {url}
   Witnesses:
@@ -51,6 +39,7 @@ Models:
     Algorithm: {algorithm}
     Digest: '{digest}'
 """
+)
 
 
 @pytest.fixture(scope="module")
