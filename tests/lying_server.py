@@ -22,7 +22,8 @@ class Handler(BaseHTTPRequestHandler):
         """Answer as the next mode says."""
         server = self.server
         server.requests.append((self.path, dict(self.headers)))
-        mode = server.modes.pop(0) if len(server.modes) > 1 else server.modes[0]
+        modes = server.lies.get(self.path, server.modes)
+        mode = modes.pop(0) if len(modes) > 1 else modes[0]
         self.close_connection = True
         name, _, value = mode.partition(" ")
         if name == "status":
@@ -88,6 +89,7 @@ class Server(ThreadingHTTPServer):
     data: bytes
     files: dict[str, bytes] | None = None  # by path, where there is more than one
     modes: list[str]
+    lies: dict[str, list[str]]  # modes of one path, before those of all
     etag: str
     requests: list[tuple[str, dict[str, str]]]
     stopped: threading.Event
@@ -104,7 +106,7 @@ def serving(data, certificate, *modes, etag="1"):
     """Serve `data` by these modes, one a request; give the server, its address in `url`."""
     server = Server(("127.0.0.1", 0), Handler)
     server.data, server.modes, server.etag = data, list(modes) or ["honest"], etag
-    server.requests = []
+    server.requests, server.lies = [], {}
     server.url = f"https://127.0.0.1:{server.server_address[1]}/dir/file.pth?sig=SECRET"
     with running(server, certificate):
         yield server

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import CLAIMS, WRITE, LoopbackHub, identity
+from lying_server import serving
+from world import World
 
 from rexnet_hub.hub.client import THREAD_NAME
 
@@ -193,6 +196,23 @@ def quick_claims(measured_once, monkeypatch):
         return measured_once[key]
 
     monkeypatch.setattr(plan, "_false_claims", remembered)
+
+
+@pytest.fixture
+def world(hub, certificate, tmp_path, monkeypatch):
+    """All that the index names, on this machine; every command reads the copy of the index. See world.py."""
+    from rexnet_hub import drift
+    from rexnet_hub.weights import fetch
+
+    for name in ("PATIENCE", "POLICY"):
+        monkeypatch.setattr(drift, name, replace(getattr(drift, name), wait_seconds=0))
+    monkeypatch.setattr(fetch, "FetchPolicy", partial(fetch.FetchPolicy, wait_seconds=0))
+    with serving(b"", certificate) as web:
+        made = World(hub, web, tmp_path)
+        for name, value in {"INDEX": made.index, "ALLOW": "127.0.0.1"}.items():
+            monkeypatch.setenv(f"REXNET_HUB_{name}", str(value))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        yield made
 
 
 @pytest.fixture
