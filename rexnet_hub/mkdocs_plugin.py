@@ -10,6 +10,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, get_plugin_logger
 from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
 
 from rexnet_hub.cli import build_parser
 from rexnet_hub.errors import RexnetHubError
@@ -20,6 +21,9 @@ from rexnet_hub.site_source import DECISIONS, collect_generated
 from rexnet_hub.terminal import printable
 
 log = get_plugin_logger("rexnet-hub")
+
+#: What a reader who searches wants last, and how much it weighs beside 1.
+LAST, LAST_BOOST = (DECISIONS, "reference/problems.md", "speed.md"), 0.1
 
 
 class Options(Config):
@@ -50,6 +54,11 @@ class RexnetHubPlugin(BasePlugin[Options]):
             level = InclusionLevel.NOT_IN_NAV if is_one_of_many else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
+
+    def on_page_markdown(self, markdown: str, *, page: Page, **_: object) -> None:
+        """Let the search find what a reader does before why it was decided so."""
+        if page.file.src_uri.startswith(LAST):
+            page.meta.setdefault("search", {"boost": LAST_BOOST})
 
     def on_post_build(self, *, config: MkDocsConfig) -> None:
         """Fix the theme's search, which takes some words with digits for others, then fails on a digit typed.

@@ -200,6 +200,14 @@ FAULTS = [
         "rexnet_150",
         "rexnet_15x",
     ),
+    (pages.test_search_gives_the_right_page_first, {}, "search_index.js", "licence", "no"),
+    (
+        pages.test_axe_finds_nothing_in_search_results_on_a_phone,
+        {},
+        "hub.css",
+        ".md-search-result .md-typeset .md-tags { display: none; }",
+        "",
+    ),
     (
         pages.test_search_takes_what_is_typed_for_words,
         {"from_folder": False},

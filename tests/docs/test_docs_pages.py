@@ -59,6 +59,15 @@ def test_axe_finds_nothing(open_page, path):
     assert widths[1] <= 390
 
 
+def test_axe_finds_nothing_in_search_results_on_a_phone(open_page):
+    """Where they fill the screen."""
+    page = open_page("numbers.html", width=390)
+    page.keyboard.press("/")
+    search(page, "license")
+    page.wait_for_timeout(400)
+    assert violations(page, without=FAULTY[BUILDER]) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_while_the_overview_is_in_use(open_page, scheme):
     """Nor with the tooltip shown, a comparison open, a wrong query, nothing left, or the search open."""
@@ -96,6 +105,32 @@ def test_search_finds_and_opens(open_page, words, first):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.locator(".md-content article > h1", has_text=first).wait_for()
+
+
+#: What readers look for, and the page that answers.
+ANSWERS = {
+    "sha256": "guides/verify.html",
+    "license": "index.html",
+    "licence": "index.html",
+    "flops": "numbers.html",
+    "transformers": "guides/load.html",
+    "preprocessing": "guides/load.html",
+    "bibtex": "models/",
+    "rexnet 150 accuracy": "models/rexnet_150.html",
+    "onnx": "guides/export.html",
+    "fine tune": "guides/fine-tune.html",
+    "load in timm": "guides/load.html",
+}
+
+
+def test_search_gives_the_right_page_first(open_page, site):
+    """Of each thing that readers look for, by whichever word."""
+    page = open_page("numbers.html")
+    found = {}
+    for words in ANSWERS:
+        search(page, words)
+        found[words] = page.locator(f"{RESULT[BUILDER]} a").first.get_attribute("href").removeprefix(site[1])
+    assert {w: at for w, at in found.items() if not at.startswith(ANSWERS[w])} == {}
 
 
 @pytest.mark.parametrize("from_folder", [False, True], ids=["served", "folder"])
