@@ -33,6 +33,7 @@ from rexnet_hub.hub.snapshot import RepoFile, is_offline
 from rexnet_hub.identity import StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
+from rexnet_hub.index.ledger import Figures, Place, read_ledger, spell
 from rexnet_hub.index.lock import Publication, flatten
 from rexnet_hub.layout import (
     CARD_FILE,
@@ -243,6 +244,7 @@ class _Upstream:
     def lines(self, url: str, revision: str = "HEAD") -> list[str]:
         """Read a text as it is at a revision; where its address has none, as it is now."""
         if at := _PINNED.match(url):
+            revision = "main" if revision == "HEAD" and _hub_file(url) else revision  # a Hub names no HEAD
             url = f"https://{at['host']}/{at['repo']}/raw/{revision}/{at['path']}"
         return self.text(url).splitlines()
 
@@ -297,6 +299,11 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
         yield from _asked(rows[0][0].entry.name, "table", redact_url(url), check)
     for url, (say, names) in cited.items():
         yield from _asked(say.entry.name, "source", redact_url(url), _check_text(say, up, url, names))
+    for place in read_ledger().places:
+        stated = [(_evidence(entry), said) for entry in entries if (said := [*place.list_stated(entry)])]
+        if stated and _PINNED.match(str(place.url)):  # others are pages for people
+            check = _check_place(stated, up, place)
+            yield from _asked(stated[0][0].entry.name, "source", redact_url(str(place.url)), check)
 
 
 def _file(url: str) -> str:
@@ -360,3 +367,33 @@ def _check_text(say: Evidence, up: _Upstream, url: str, names: Sequence[str]) ->
         yield say.compare("source", stated=shown, found=shown, note=note)
     else:
         yield say.leave("source", stated=shown, found="there; its head has another text", note=note)
+
+
+def _check_place(
+    stated: Sequence[tuple[Evidence, Sequence[tuple[Figures, str]]]], up: _Upstream, place: Place
+) -> Iterator[Finding]:
+    """Check that a place has each figure that the ledger has of it, and name those that its head lacks."""
+    url, note = str(place.url), f"{place.name}, {redact_url(str(place.url))}"
+    at = _PINNED.match(url)
+    revision = at["at"] if at else "HEAD"
+    there = _read_numbers(up.lines(url, revision))
+    try:
+        head = _read_numbers(up.lines(url)) if _COMMIT.fullmatch(revision) else there
+    except FetchError as error:
+        if not error.is_gone:
+            raise
+        head = set()
+    for say, said in stated:
+        texts = {f"{each.field} {text}": spell(each.field, text) for each, text in said}
+        wrong = [text for text, spelt in texts.items() if not spelt & there]
+        shown = ", ".join(wrong or texts)
+        yield say.compare("source", stated=shown, found="no such number" if wrong else shown, note=note)
+        if left := [text for text, spelt in texts.items() if not spelt & head and text not in wrong]:
+            yield say.leave("source", stated=", ".join(left), found="its head has it no more", note=note)
+
+
+def _read_numbers(lines: Sequence[str]) -> set[Decimal]:
+    """Read every number of a text, also where its thousands are set apart."""
+    text = "\n".join(lines)
+    found = re.findall(r"\d+(?:\.\d+)?", text) + re.findall(r"\d{1,3}(?:[,_]\d{3})+", text)
+    return {Decimal(re.sub("[,_]", "", number)) for number in found}

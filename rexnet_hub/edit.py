@@ -13,12 +13,13 @@ from rexnet_hub.errors import UsageError, suggest
 from rexnet_hub.index import Entry, Index, Lock
 from rexnet_hub.index.change import Draft, change_index
 from rexnet_hub.index.fields import FIELDS, Field, find_field, key_name
-from rexnet_hub.index.lock import require_unpublished
+from rexnet_hub.index.ledger import read_ledger
+from rexnet_hub.index.lock import find_lock, require_unpublished
 from rexnet_hub.index.reading.compose import resolve
 from rexnet_hub.index.spellings import is_place, split_key
-from rexnet_hub.index.text_edits import read_model, remove_model, set_value
+from rexnet_hub.index.text_edits import read_model, remove_figures, remove_model, set_value
 from rexnet_hub.index.text_plans import Verbatim
-from rexnet_hub.layout import labels_of
+from rexnet_hub.layout import LEDGER_FILE, labels_of
 from rexnet_hub.measure import measure_model, merge_measured
 
 #: What decides which network is measured, and on which picture.
@@ -73,7 +74,7 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
 
 
 def remove_entry(name: str, *, because: str | None = None) -> Entry:
-    """Remove an entry, and what was measured of it; with a reason it stays, withdrawn, and says why.
+    """Remove an entry, what was measured of it, and its ledger's figures; with a reason all stays, withdrawn.
 
     Another name alone goes without its model; a reason is the model's, by whatever name.
 
@@ -90,6 +91,7 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
             draft.edit(entry.location.file, set_value, entry.location, ["Withdrawn"], because)
             return
         require_unpublished(entry.name, "say why it goes, with --because, and they are told")
+        _remove_figures(draft, name)
         if name in entry.other_names:
             removed[:] = [other for other in entry.others if other.name == name]
             draft.edit(removed[0].location.file, remove_model, removed[0].location)
@@ -111,6 +113,17 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
 
     change_index(change, record)
     return removed[0]
+
+
+def _remove_figures(draft: Draft, name: str) -> None:
+    """Remove what the ledger's places state under a name; what is copied from it would lose its cause."""
+    file = find_lock().with_name(LEDGER_FILE)
+    figures = [(place.name, each) for place in read_ledger().places for each in place.figures]
+    if copies := {f"{', '.join(each.values)} at {place}" for place, each in figures if each.of == name}:
+        problem = f"figures of {'; '.join(sorted(copies))} are named as copied from {name}"
+        raise UsageError(f"{file}: {problem}: edit them first")
+    if any(name in each.values for _, each in figures):
+        draft.edit(file, remove_figures, name)
 
 
 def _mentioned(entry: Entry) -> set[Any]:

@@ -15,6 +15,7 @@ from rexnet_hub.edit import edit_entry, remove_entry
 from rexnet_hub.errors import FileProblem, IndexReadError, RepoError, UsageError
 from rexnet_hub.index import load_index
 from rexnet_hub.index.change import Draft, change_index
+from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import Lock, Measured, MeasuredHub, read_lock, write_lock
 from rexnet_hub.index.query import list_models
 from rexnet_hub.index.text_edits import append_model, set_value
@@ -332,6 +333,53 @@ def test_a_model_takes_the_names_of_its_classes_with_it(zoo):
     edit_entry("first", {"Labels": ""})
     remove_entry("second")
     assert sorted(contents(zoo)) == ["lock.json", "pets.yml"]
+
+
+FIGURES = """\
+{
+  "places": [
+    {"name": "one", "figures": [
+      {"field": "top1", "values": {"first": "77", "second": "78", "third": "79"}},
+      {"field": "top5", "values": {"second": "93"}}
+    ]},
+    {"name": "two", "figures": [{"field": "top1", "values": {"second": "78.0"}}]}
+  ],
+  "version": 1
+}
+"""
+LEFT = """\
+{
+  "places": [
+    {"name": "one", "figures": [
+      {"field": "top1", "values": {"first": "77", "third": "79"}}
+    ]}
+  ],
+  "version": 1
+}
+"""
+
+
+def test_what_other_places_state_goes_with_the_model(zoo):
+    """Its figures leave the ledger, and no other byte; of a withdrawn model they stay."""
+    (zoo / "ledger.json").write_text(FIGURES)
+    remove_entry("second", because="a mistake")
+    assert (zoo / "ledger.json").read_text() == FIGURES
+    remove_entry("second")
+    assert (zoo / "ledger.json").read_text() == LEFT
+    remove_entry("first")
+    assert [*read_ledger().places[0].figures[0].values] == ["third"]
+
+
+def test_what_figures_are_copied_from_is_not_removed(zoo):
+    """A figure would lose the number that its cause derives it from: it is named, and nothing is changed."""
+    edit_entry("second", {"Superseded By": ""})
+    copied = '"cause": "copied", "of": "first", "values": {"second": "93"}'
+    (zoo / "ledger.json").write_text(FIGURES.replace('"values": {"second": "93"}', copied))
+    before = contents(zoo)
+    says = r"ledger\.json: figures of second at one are named as copied from first: edit them first"
+    with pytest.raises(UsageError, match=says):
+        remove_entry("first")
+    assert contents(zoo) == before
 
 
 def test_what_was_published_goes_only_with_a_reason(zoo):

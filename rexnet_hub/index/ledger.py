@@ -156,6 +156,13 @@ class Place:
         stated = (each.values[model] for each in self.figures if each.field == field and model in each.values)
         return next((Decimal(_plain(text)) for text in stated), None)
 
+    def list_stated(self, entry: Entry) -> Iterator[tuple[Figures, str]]:
+        """List what it states of a model, by whichever of its names: the figures, and the text of its own."""
+        for each in self.figures:
+            yield from (
+                (each, each.values[name]) for name in (entry.name, *entry.other_names) if name in each.values
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
@@ -247,12 +254,18 @@ def list_places(entry: Entry, measured: Measured, ledger: Ledger) -> list[Row]:
     rows = []
     for place in ledger.places:
         of: dict[str, Any] = {"place": place.name, "url": place.url, "date": place.date or ledger.collected}
-        for figures in place.figures:
-            if entry.name in figures.values:
-                row = Row(field=figures.field, stated=figures.values[entry.name], **of)
-                original = place.find(figures.field, figures.of) if figures.of else None
-                rows.append(_judge(row, _ours(entry, measured, figures.field), figures, original))
+        for figures, text in place.list_stated(entry):
+            original = place.find(figures.field, figures.of) if figures.of else None
+            row = Row(field=figures.field, stated=text, **of)
+            rows.append(_judge(row, _ours(entry, measured, figures.field), figures, original))
     return rows
+
+
+def spell(field: str, stated: str) -> set[Decimal]:
+    """Return a stated number as its place may write it: in its letter's unit or in full, of 100 or of 1."""
+    bare = Decimal(_plain(stated.rstrip("kMGB ")))
+    of_one = {bare / 100} if kind_of(field.partition("@")[0]) == "percent" else set[Decimal]()
+    return {bare, Decimal(_plain(stated))} | of_one
 
 
 def _plain(stated: str) -> str:

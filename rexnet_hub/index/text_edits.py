@@ -19,6 +19,7 @@ from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, read_bytes
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
 from rexnet_hub.index.text_plans import (
+    Span,
     is_flow,
     plan_insertion,
     plan_item,
@@ -157,6 +158,41 @@ def remove_model(source: YamlSource, place: Location) -> YamlSource:
     if not left and not is_flow(items):
         _put(expected, path[:-1], "")
     return _checked(_spliced(source, *span), expected, place)
+
+
+def remove_figures(source: YamlSource, name: str) -> YamlSource:
+    """Remove what the places of a ledger state of a model, and a place that then states nothing.
+
+    Raises:
+        IndexReadError: The change would touch something else.
+    """
+    place, (ledger,) = Location(file=source.file, line=1, column=1), [_tree(root) for root in _roots(source)]
+    for at in ledger["places"]:
+        for figures in at["figures"]:
+            figures["values"].pop(name, None)
+        at["figures"] = [figures for figures in at["figures"] if figures["values"]]
+    ledger["places"] = [at for at in ledger["places"] if at["figures"]]
+    while (span := _plan_figure(_find_root(source), name)) is not None:
+        source = _spliced(source, *span)
+    return _checked(source, [ledger], place)
+
+
+def _value(mapping: Node, word: str) -> Node:
+    return next(value for key, value in mapping.pairs if key.value == word)
+
+
+def _plan_figure(root: Node, name: str) -> Span | None:
+    """Plan that the first figure of a model goes, with what holds nothing else; None where there is none."""
+    places = _value(root, "places")
+    for number, place in enumerate(places.items):
+        listed = _value(place, "figures")
+        for at, values in enumerate(_value(figures, "values") for figures in listed.items):
+            for key, value in values.pairs:
+                if key.value == name and len(values.pairs) > 1:
+                    return plan_removal(values, key, value)
+                if key.value == name:
+                    return plan_item_removal(*((listed, at) if len(listed.items) > 1 else (places, number)))
+    return None
 
 
 # Reading what is there

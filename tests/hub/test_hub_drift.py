@@ -45,6 +45,27 @@ TABLES = """\
 ROW = "model,top1,top5,param_count\nsmaller,1.000,2.000,0.1\nsmall.in1k,{},93.890,4.80\n"
 README, YML = "/authors/net/raw/{}/README.md", "/open/zoo/raw/HEAD/model.yml"
 TABLE = "/timm/models/raw/{}/results.csv"
+PLACE, STATED = "/open/other/raw/{}/net.py", b"acc1=0.7786, size=14_351_299, macs=0.415, params='4,796,186'\n"
+LEDGER = {
+    "version": 1,
+    "places": [
+        {
+            "name": "another zoo",
+            "url": "{at}/open/other/blob/cbe2ac6/net.py",
+            "figures": [
+                {"field": "top1", "values": {"small": "77.86"}},
+                {"field": "parameters", "cause": "unknown", "values": {"small": "4796186"}},
+                {"field": "file_size", "cause": "unknown", "values": {"small": "14351299"}},
+                {"field": "flops", "cause": "unknown", "values": {"small": "0.415 G"}},
+            ],
+        },
+        {
+            "name": "a page for people",
+            "url": "{at}/open/badge",
+            "figures": [{"field": "top1", "values": {"small": "77.9"}}],
+        },
+    ],
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +82,8 @@ def origin(small_index, certificate):
             TABLE.format("a7d0a8b5"): ROW.format("77.858").encode(),
             TABLE.format("4e5207c7"): ROW.format("77.862").encode(),
             TABLE.format("HEAD"): ROW.format("77.862").encode(),
+            PLACE.format("cbe2ac6"): STATED,
+            PLACE.format("HEAD"): STATED,
         }
         sha256 = hashlib.sha256(OTHER).hexdigest()
         text = (small_index / "small.yml").read_text()
@@ -71,8 +94,9 @@ def origin(small_index, certificate):
             "    ID: rexnet_100\n", f"    ID: rexnet_100\n    File Size: {released.stat().st_size}\n"
         )
         yield SimpleNamespace(
-            server=server, honest=honest, text=text + TABLES.format(at=at), released=released.name
-        )
+            server=server, honest=honest, text=text + TABLES.format(at=at), released=released.name,
+            ledger=json.dumps(LEDGER).replace("{at}", at),
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +113,7 @@ def zoo(hub, origin, published_once, certificate, tmp_path, monkeypatch, capsys)
     index = tmp_path / "index"
     index.mkdir()
     (index / "small.yml").write_text(origin.text)
+    (index / "ledger.json").write_text(origin.ledger)
     origin.server.files, origin.server.modes = dict(origin.honest), ["honest"]
     for name, value in {"INDEX": index, "ALLOW": "127.0.0.1"}.items():
         monkeypatch.setenv(f"REXNET_HUB_{name}", str(value))
@@ -307,6 +332,14 @@ PLANTED = {
         r"source is false: stated .*README\.md, found .*404",
     ),
     "source's head": (lambda zoo: zoo.files.pop(README.format("HEAD")), r"source is false: .*answers 404"),
+    "a place's figures": (
+        lambda zoo: zoo.files.update({PLACE.format("cbe2ac6"): STATED.replace(b"86", b"87")}),
+        r"source is false: stated top1 77\.86, parameters 4796186, found no such number \(another zoo, http",
+    ),
+    "a place": (
+        lambda zoo: zoo.files.pop(PLACE.format("cbe2ac6")),
+        r"source is false: stated .*net\.py, found .*answers 404",
+    ),
     "released file's size": (
         lambda zoo: zoo.files.update({zoo.released: zoo.files[zoo.released] + b"x"}),
         r"weights is false: stated https://127.*\.pth, found .*its size in bytes is \d+",
@@ -455,6 +488,31 @@ def test_a_signature_that_nobody_can_check_now_is_not_reached(zoo, capsys, monke
     ) == (75, True)
 
 
+@pytest.mark.parametrize("head", [STATED.replace(b"4_351", b"0"), None], ids=["another", "gone"])
+def test_a_figure_that_a_place_states_no_more_is_named(zoo, capsys, head):
+    """What the ledger states is of a commit: what the head has otherwise, or that it moved, is said."""
+    zoo.files.pop(PLACE.format("HEAD"))
+    zoo.files |= {PLACE.format("HEAD"): head} if head else {}
+    code, (line,), _ = run(capsys, "watch")
+    left = (
+        "file_size 14351299" if head else "top1 77.86, parameters 4796186, file_size 14351299, flops 0.415 G"
+    )
+    assert (code, line[: line.index(" (")]) == (
+        0,
+        f"small: source is changed: stated {left}, found its head has it no more",
+    )
+
+
+def test_a_place_whose_head_cannot_be_read_is_not_reached(zoo, capsys, monkeypatch):
+    """Nobody knows what its head says, so the watch is not green."""
+    from rexnet_hub import drift
+
+    zoo.files[PLACE.format("HEAD")] = STATED * 9
+    monkeypatch.setattr(drift, "MAX_TEXT_BYTES", len(STATED) * 8)
+    code, (line,), _ = run(capsys, "watch")
+    assert (code, "small: source is not reached: stated https://" in line) == (75, True)
+
+
 def test_a_word_in_a_table_is_no_figure(zoo, capsys):
     """What is cited beside the numbers is looked for in no row."""
     file = zoo.index / "small.yml"
@@ -588,7 +646,7 @@ def test_a_text_without_end_is_not_read_to_it(zoo, capsys, monkeypatch):
     """A cited text that is larger than any text is not reached."""
     monkeypatch.setattr("rexnet_hub.drift.MAX_TEXT_BYTES", 10)
     code, lines, _ = run(capsys, "watch")
-    assert (code, len(lines)) == (75, 4)
+    assert (code, len(lines)) == (75, 5)
     assert all("is longer than 10 bytes" in line for line in lines)
 
 
@@ -609,6 +667,7 @@ def test_a_watch_that_asks_nobody_is_misuse(zoo, capsys, monkeypatch):
     )
     file.write_text(re.sub("Weights: https://[^/]+", "Weights: file://", kept))
     (zoo.index / "lock.json").unlink()
+    (zoo.index / "ledger.json").unlink()
     code, lines, said = run(capsys, "watch")
     assert (code, lines, "nothing to watch" in said) == (2, [], True)
     from huggingface_hub import constants

@@ -16,8 +16,9 @@ from rexnet_hub.nets import find_network
 from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
 
 M = ("rexnet_100", "rexnet_130", "rexnet_150", "rexnet_200", "rexnet_300.nav_in1k")
-ZOO = "https://github.com/openvinotoolkit/open_model_zoo/tree/7ef5b91/models/public/rexnet-v1-x1.0"
+ZOO = "https://github.com/openvinotoolkit/open_model_zoo/blob/7ef5b91/models/public/rexnet-v1-x1.0/README.md"
 TIMM = "https://github.com/huggingface/pytorch-image-models"
+SPEED = "benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv"
 #: Every figure as it was collected, typed apart from the ledger: place, address, field, then model by model.
 FIGURES = {
     ("Holocron", "https://github.com/frgfm/Holocron/blob/cbe2ac6/holocron/models/classification/rexnet.py"): {
@@ -35,14 +36,14 @@ FIGURES = {
     ("OpenVINO's Open Model Zoo", ZOO): {
         "parameters": "4.7779M", "flops": "0.8325G", "top1": "77.86", "top5": "93.87",
     },
-    ("timm's card on the Hub", "https://huggingface.co/timm/rexnet_100.nav_in1k"): {
+    ("timm's card on the Hub", "https://huggingface.co/timm/rexnet_100.nav_in1k/blob/main/README.md"): {
         "top1": "77.832 79.478 80.308 81.652 82.772",
         "top5": "93.886 94.68 95.174 95.668 96.232",
     },
     ("timm's results-imagenet.csv", f"{TIMM}/blob/4e5207c7/results/results-imagenet.csv"): {
         "parameters": "4.80M 7.56M 9.73M 16.37M",
     },
-    ("timm's benchmark tables", f"{TIMM}/tree/4e5207c7/results"): {
+    ("timm's benchmark tables", f"{TIMM}/blob/5c33776a/results/{SPEED}"): {
         "flops": "0.41G 0.68G 0.90G 1.56G 3.44G",
     },
     ("the Hub's badge", "https://huggingface.co/timm/rexnet_100.nav_in1k"): {
@@ -156,6 +157,13 @@ def test_each_known_disagreement_is_shown_with_its_cause(zoo, name, place, field
 
     assert (row.standing, row.holds) == (standing, holds)
     assert row.cause.startswith(cause)
+
+
+def test_what_is_stated_under_another_name_is_of_the_model(zoo):
+    """A figure by timm's name of a model is shown with the others of it."""
+    told = change("PaddleClas", 0, values={"rexnet_100.nav_in1k": "4.838 M"})
+
+    assert row_of(zoo, "rexnet_100", "PaddleClas", "parameters", told).holds
 
 
 def test_no_row_of_ours_is_false_and_most_counts_are_derived(zoo):
