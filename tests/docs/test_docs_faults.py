@@ -200,6 +200,13 @@ FAULTS = [
         "rexnet_150",
         "rexnet_15x",
     ),
+    (
+        overview.test_a_row_stays_where_it_is_while_it_is_compared,
+        {"width": 390},
+        "hub.js",
+        "this.stayAt(model.box, () => this.changed())",
+        "this.changed()",
+    ),
     (pages.test_search_gives_the_right_page_first, {}, "search_index.js", "licence", "no"),
     (
         pages.test_axe_finds_nothing_in_search_results_on_a_phone,

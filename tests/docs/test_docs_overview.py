@@ -269,6 +269,25 @@ def test_chosen_models_stand_side_by_side(open_page):
     assert not page.locator(".hub-compare").is_visible()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_row_stays_where_it_is_while_it_is_compared(open_page, width):
+    """The comparison grows above it, and a button that is always there leads to it."""
+    page = open_page(width=width)
+    moved = []
+    for name in ("rexnet_100", "rexnet_130", "rexnet_150"):
+        box = page.get_by_label(f"Compare {name}")
+        box.scroll_into_view_if_needed()
+        before = box.bounding_box()["y"]
+        box.click()
+        page.wait_for_timeout(200)
+        moved.append(abs(box.bounding_box()["y"] - before))
+    assert max(moved) < 2
+
+    page.get_by_role("button", name="Compare 3 models").click()
+    page.wait_for_timeout(200)
+    assert 0 <= page.locator("#compare").bounding_box()["y"] < 400
+
+
 def test_the_line_that_loads_a_model_is_copied(open_page):
     """A row's button puts the loading line on the clipboard."""
     page = open_page()

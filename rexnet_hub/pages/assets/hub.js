@@ -36,7 +36,9 @@ window.RexnetHub = window.RexnetHub || {};
       this.controls = this.makeControls();
       this.chart = new hub.Chart(this.models);
       this.comparison = make("section", { className: "hub-compare", hidden: true, "aria-label": "Compare" });
-      root.replaceChildren(this.controls, this.chart.element, this.comparison);
+      this.jump = make("button", { type: "button", className: "hub-button hub-jump", hidden: true });
+      this.jump.addEventListener("click", () => this.comparison.scrollIntoView());
+      root.replaceChildren(this.controls, this.chart.element, this.comparison, this.jump);
       this.prepareTable();
       this.readAddress();
       this.apply();
@@ -49,7 +51,7 @@ window.RexnetHub = window.RexnetHub || {};
       model.shown = Object.fromEntries(this.columns.map((column, index) => [column.key, row.cells[index].textContent.trim()]));
       model.lower = model.name.toLowerCase();
       model.box = make("input", { type: "checkbox", "aria-label": `Compare ${model.name}` });
-      model.box.addEventListener("change", () => this.changed());
+      model.box.addEventListener("change", () => this.stayAt(model.box, () => this.changed()));
       cell.prepend(model.box);
       if (navigator.clipboard && model.loads) cell.append(this.makeCopy(model.name));
       return model;
@@ -156,6 +158,13 @@ window.RexnetHub = window.RexnetHub || {};
       history.replaceState(history.state, "", (words ? `?${words}` : location.pathname) + location.hash);
     }
 
+    /* What the reader has a finger on does not move while what is above it grows or shrinks. */
+    stayAt(element, act) {
+      const before = element.getBoundingClientRect().top;
+      act();
+      scrollBy({ top: element.getBoundingClientRect().top - before, behavior: "instant" });
+    }
+
     changed() {
       this.apply();
       clearTimeout(this.writing);
@@ -241,7 +250,8 @@ window.RexnetHub = window.RexnetHub || {};
 
     compare() {
       const chosen = this.models.filter((model) => model.box.checked), names = chosen.map((model) => model.name).join("\n");
-      this.comparison.hidden = chosen.length < 2;
+      this.comparison.hidden = this.jump.hidden = chosen.length < 2;
+      this.jump.textContent = `Compare ${chosen.length} models`;
       if (chosen.length < 2 || names === this.compared) return;
       this.compared = names;
       const head = make("tr", {}, make("th", { scope: "col" }, "Figure"),
