@@ -29,7 +29,7 @@ from rexnet_hub.errors import (
 )
 from rexnet_hub.hub.guard import PUBLIC_HUB
 from rexnet_hub.hub.remote import RemoteRepo, RemoteState, hub_url, list_repos
-from rexnet_hub.hub.snapshot import RepoFile, is_offline
+from rexnet_hub.hub.snapshot import RepoFile, downloaded_file, is_offline
 from rexnet_hub.identity import StatedFile
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.entry import PublishedTable, Witness
@@ -238,13 +238,14 @@ class _Upstream:
     """Reads what the index cites, each text and each state of a repo once."""
 
     def __init__(self) -> None:
-        self.text = functools.cache(_fetch_text)
+        self.text, self.file = functools.cache(_fetch_text), functools.cache(_fetch_hub_text)
         self.state = functools.cache(lambda repo, at: RemoteRepo(repo_id=repo, patience=PATIENCE).read(at))
 
     def lines(self, url: str, revision: str = "HEAD") -> list[str]:
         """Read a text as it is at a revision; where its address has none, as it is now."""
+        if file := _hub_file(url):
+            return self.file(file._replace(commit="main" if revision == "HEAD" else revision)).splitlines()
         if at := _PINNED.match(url):
-            revision = "main" if revision == "HEAD" and _hub_file(url) else revision  # a Hub names no HEAD
             url = f"https://{at['host']}/{at['repo']}/raw/{revision}/{at['path']}"
         return self.text(url).splitlines()
 
@@ -269,6 +270,11 @@ def _hub_file(url: str) -> HubFile | None:
 
 def _fetch_text(url: str) -> str:
     return fetch_bytes(url, policy=POLICY, max_bytes=MAX_TEXT_BYTES).decode(errors="replace")
+
+
+def _fetch_hub_text(file: HubFile) -> str:
+    with downloaded_file(file) as (path, _):
+        return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Finding]:
@@ -379,7 +385,7 @@ def _check_place(
     there = _read_numbers(up.lines(url, revision))
     try:
         head = _read_numbers(up.lines(url)) if _COMMIT.fullmatch(revision) else there
-    except FetchError as error:
+    except (FetchError, HubError) as error:
         if not error.is_gone:
             raise
         head = set()

@@ -37,9 +37,11 @@ import torch
 from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.auto import create_model
 from rexnet_hub.index import load_index
+from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.index.network import entry_classes
-from rexnet_hub.layout import find_index_dir
+from rexnet_hub.layout import LEDGER_FILE, find_index_dir
 from rexnet_hub.nets.families.rexnet.keymap import AUTHORS, AUTHORS_LITE
+from rexnet_hub.records import parse_record
 
 ZOO = find_index_dir()
 WEIGHTS = "model.safetensors"
@@ -104,7 +106,7 @@ class World:
 
     def tell(self, old, new):
         """Let the index state something else, in every file of it; nothing stated it before is a mistake."""
-        files = list(self.index.glob("*.yml"))
+        files = [*self.index.glob("*.yml"), self.index / LEDGER_FILE]
         texts = [file.read_text() for file in files]
         assert any(old in text for text in texts), old
         for file, text in zip(files, texts, strict=True):
@@ -154,7 +156,9 @@ class World:
     def cite(self):
         """Serve each text that the index cites, with all that it is cited for; its head is the last one."""
         texts, head = {}, {}
-        for page in CITED.finditer("".join(file.read_text() for file in self.index.glob("*.yml"))):
+        ledger = parse_record(Ledger, (self.index / LEDGER_FILE).read_text(), version=("version", 1))
+        files = [*self.index.glob("*.yml"), self.index / LEDGER_FILE]
+        for page in CITED.finditer("\n".join(file.read_text() for file in files)):
             if page["host"] != "huggingface.co":
                 texts[raw(page)] = [f"the text of {page['path']}"]
                 head[raw(page, "HEAD")] = raw(page)
@@ -168,6 +172,15 @@ class World:
                     figures = [claim.text for claim in table.metrics.values()]
                     texts[raw(page)].append(",".join([entry.architecture, *figures]))
                     head[raw(page, "HEAD")] = raw(page)
+        for place in ledger.places:
+            page, stated = (
+                CITED.match(place.url),
+                [text for each in place.figures for text in each.values.values()],
+            )
+            if path := raw(page):
+                texts[path] += stated
+            elif page:
+                self.host(place.url, "\n".join(stated).encode())
         served = {path: "\n".join(lines).encode() for path, lines in texts.items()}
         self.web.files |= served | {path: served[last] for path, last in head.items()}
 
