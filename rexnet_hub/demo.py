@@ -12,7 +12,7 @@ from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
 from rexnet_hub.index import Entry, load_index, read_lock
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.layout import LEDGER_FILE, LOCK_FILE, PACKAGE_DIR, find_index_dir
+from rexnet_hub.layout import DEMO_PICTURE, LEDGER_FILE, LOCK_FILE, find_index_dir
 from rexnet_hub.publish import apply_plan, plan_publish
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.config import render_config
@@ -22,7 +22,6 @@ from rexnet_hub.standins.make import write_standin
 from rexnet_hub.verify import HOLDS, Finding, require_truth, verify_model
 from rexnet_hub.whole_files import write_whole
 
-PICTURE = PACKAGE_DIR / "demo_picture.jpg"
 STEPS_A_MODEL = 7
 SEED = 2007_00992  # any number would do; this one is the paper's
 
@@ -143,5 +142,5 @@ def classify_picture(repo: Path) -> str:
     """Load a published repo and name the likeliest class of the bundled picture."""
     from rexnet_hub.prediction import classify, find_pictures
 
-    (prediction,) = classify(repo, find_pictures([str(PICTURE)]), top=1)
+    (prediction,) = classify(repo, find_pictures([str(DEMO_PICTURE)]), top=1)
     return f"{prediction.guesses[0].label} ({prediction.guesses[0].probability:.1%})"

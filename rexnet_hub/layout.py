@@ -28,7 +28,12 @@ SIGNATURE_FILES = (STATEMENT_FILE, SIGNATURE_FILE)
 ALL_FILES = (*REPO_FILES, LICENSE_FILE, *SIGNATURE_FILES)
 # Of a measured one, two more for each evaluation: its record and predictions, named by the record's SHA-256.
 RECORD_SUFFIX, PREDICTIONS_SUFFIX = ".record.json", ".predictions"
-_EVIDENCE = re.compile(r"evaluation-[0-9a-f]{16}(?:\.record\.json|\.predictions)")
+# And two in all: what its network answers, named by its SHA-256 beside the lock, and the picture that it saw.
+GOLDEN_FILE, GOLDEN_PICTURE = "golden.json", "golden.png"
+DEMO_PICTURE = PACKAGE_DIR / "demo_picture.png"
+_EVIDENCE = re.compile(
+    r"evaluation-[0-9a-f]{16}(?:\.record\.json|\.predictions)|golden(?:-[0-9a-f]{16})?\.json|golden\.png"
+)
 SIGNED_BESIDE = (CARD_FILE, LICENSE_FILE, *SIGNATURE_FILES)  # what a load needs only to check that
 
 # Of a zoo: the folder of its index, or one file beside its other files.
@@ -104,8 +109,13 @@ def evidence_names(record_sha256: str) -> tuple[str, str]:
     return stem + RECORD_SUFFIX, stem + PREDICTIONS_SUFFIX
 
 
+def golden_name(sha256: str) -> str:
+    """Return what golden logits are called beside the lock; in a repo they are `GOLDEN_FILE`."""
+    return f"golden-{sha256[:16]}.json"
+
+
 def is_evidence(name: str) -> bool:
-    """Return whether a file is called as an evaluation's record or predictions."""
+    """Return whether a file is called as evidence is, beside the lock or in a repo."""
     return _EVIDENCE.fullmatch(name) is not None
 
 

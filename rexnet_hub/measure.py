@@ -19,14 +19,21 @@ from rexnet_hub.index.lock import (
     MeasuredMacs,
     MeasuredSizes,
     MeasuredTensors,
+    find_evidence_dir,
     find_in_lock,
     measurements,
 )
 from rexnet_hub.index.network import entry_classes, entry_options, entry_plan
 from rexnet_hub.index.scores import list_scores, list_unread
-from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import DEMO_PICTURE, RECEIPT_FILE, WEIGHTS_FILE, golden_name
 from rexnet_hub.nets import find_network
-from rexnet_hub.repo.folder import compare_witnesses, released_identity, source_identity, source_tensors
+from rexnet_hub.repo.folder import (
+    compare_witnesses,
+    read_repo,
+    released_identity,
+    source_identity,
+    source_tensors,
+)
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes, specs_of
 from rexnet_hub.standins.make import is_standin
 from rexnet_hub.weights.digest import digest_file
@@ -220,9 +227,21 @@ def compare_lock(
     for entry in entries:
         if entry.name in unmeasured:
             continue
-        measured = measure_model(entry, checkpoint=checkpoint, repo=repo, sources=sources)
-        wrong += compare_claims(entry, lock.of(entry.name))
-        wrong += compare_measured(entry, lock.of(entry.name), measured)
+        measured, locked = (
+            measure_model(entry, checkpoint=checkpoint, repo=repo, sources=sources),
+            lock.of(entry.name),
+        )
+        wrong += compare_claims(entry, locked)
+        wrong += compare_measured(entry, locked, measured)
+        if repo and locked.golden:
+            from rexnet_hub.golden import judge_golden  # it imports torch
+
+            file = find_evidence_dir() / golden_name(locked.golden)
+            differs = judge_golden(file, read_repo(repo), picture=DEMO_PICTURE)[0]
+            wrong += [
+                Disagreement(model=entry.name, what="golden", locked=file.name, measured=each)
+                for each in differs
+            ]
     gone = (
         Disagreement(model=name, what="the model", locked="there is one", measured="none in the index")
         for name in (find_orphans(lock, entries) if everything else ())
@@ -297,8 +316,16 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
 
 
 def merge_measured(entry: Entry, old: Measured, new: Measured) -> Measured:
-    """Merge new measurements into old ones; what was not measured again stays, but witnesses that went."""
+    """Merge new measurements into old ones; what was not measured again stays.
+
+    Witnesses that the entry has no more go, and golden logits of another input or other weights.
+    """
     fresh = {field.name: value for field in fields(new) if (value := getattr(new, field.name))}
     stated = {witness.claim.text for witness in entry.witnesses}
     agreed = {value: by for value, by in {**old.witnesses, **new.witnesses}.items() if value in stated}
-    return replace(old, **fresh | {"macs": {**old.macs, **new.macs}, "witnesses": agreed})
+    merged = replace(old, **fresh | {"macs": {**old.macs, **new.macs}, "witnesses": agreed})
+    if merged.golden is None:
+        return merged
+    from rexnet_hub.golden import is_golden_of  # it imports torch
+
+    return merged if is_golden_of(entry, merged) else replace(merged, golden=None)

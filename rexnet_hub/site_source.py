@@ -47,7 +47,7 @@ def collect_generated(
         on_error: Told of each error in the index; the models without one have their pages all the same.
 
     Returns:
-        Each file, by path below the docs folder; the records and predictions of measured accuracies too.
+        Each file, by path below the docs folder; the evidence of what was measured too.
     """
     index, lock = load_index(), read_lock()
     for problem in index.errors:
@@ -57,8 +57,7 @@ def collect_generated(
         "reference/command-line.md": render_command_line(parser),
         f"{DECISIONS}index.md": render_decisions(decisions),
     }
-    runs = (run for measured in lock.models.values() for run in measured.evaluations)
-    names = (name for run in runs for name in run.file_names)
+    names = (name for measured in lock.models.values() for name in measured.evidence)
     evidence = {f"{EVIDENCE_FOLDER}/{name}": read_file(find_evidence_dir() / name) for name in names}
     return {path: text.encode() for path, text in pages.items()} | evidence
 

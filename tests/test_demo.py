@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rexnet_hub.demo import PICTURE
 from rexnet_hub.errors import OutputExistsError
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.pixels import decode_image
+from rexnet_hub.layout import DEMO_PICTURE
 from rexnet_hub.standins.make import is_standin
 
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
@@ -94,4 +94,4 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
 
 def test_the_bundled_picture_is_a_picture():
     """The picture that the demo classifies decodes."""
-    assert decode_image(PICTURE.read_bytes(), name="picture").size == (320, 240)
+    assert decode_image(DEMO_PICTURE.read_bytes(), name="picture").size == (320, 240)

@@ -24,6 +24,7 @@ from runs import state_run
 from rexnet_hub.auto import create_model, read_weights
 from rexnet_hub.errors import IndexReadError, RexnetHubError
 from rexnet_hub.evaluation import ready_model
+from rexnet_hub.golden import keep_golden
 from rexnet_hub.imagenet.data.classes import read_classes
 from rexnet_hub.imagenet.data.layouts import read_dataset
 from rexnet_hub.imagenet.evidence.record import Record, read_record, recount, render_record
@@ -102,6 +103,7 @@ LOCK = {
     "evaluations.top1_count": COUNTED,
     "evaluations.top5_count": COUNTED,
     "witnesses": "lock: verify, and a load, ask each witness themselves",
+    "golden": COUNTED,
 }
 RECEIPT = {
     "source.name": ": anybody may rename a file; its digest says which it is",
@@ -183,8 +185,12 @@ def zoo(tmp_path_factory):
     assert measured.safetensors is not None
     hub = {"repo_id": "a/b", "commit": "c" * 40, "tag": "v1"}
     sha256 = measured.safetensors.sha256
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REXNET_HUB_INDEX", str(folder))
+        golden = keep_golden(measured, repo.folder).golden
     locked = replace(
         measured,
+        golden=golden,
         released=replace(measured.released, fingerprint=measured.safetensors.fingerprint),
         hub=MeasuredHub(**hub),
         published=(Publication(date="2026-01-01", weights_sha256=sha256, **hub),),
@@ -352,8 +358,10 @@ def test_a_lie_in_the_lock_is_found(name, truth):
     file = truth["repo"].parent / "lock.json"
     planted(document["models"]["net"], name)
     file.write_text(json.dumps(document))
-    if name.startswith("evaluations."):  # no command reads such a lock
-        with pytest.raises(IndexReadError, match=r"\[0\]: (counts more|is not what|is stated without)"):
+    if name.startswith(("evaluations.", "golden")):  # no command reads such a lock
+        with pytest.raises(
+            IndexReadError, match=r"\[0\]: (counts more|is not what|is stated without)|golden: is"
+        ):
             read_lock(file)
         return
     require_red(LOCK[name], {**truth, "measured": read_lock(file).of("net")})

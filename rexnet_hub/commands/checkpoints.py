@@ -373,7 +373,12 @@ def declare_lock(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="models (default: all)")
     add("--weights", type=Path, metavar="FILE", help="the released file: digest and size")
-    add("--repo", type=Path, metavar="DIR", help="the staged repo: its weights' digest and size")
+    add(
+        "--repo",
+        type=Path,
+        metavar="DIR",
+        help="the staged repo: its weights' digest and size, golden logits",
+    )
     record_help = "a run's record, its predictions beside it: the accuracy"
     add("--record", type=Path, action="append", default=[], metavar="FILE", help=record_help)
     add("--check", action="store_true", help="write nothing, fail where the lock disagrees")
@@ -390,6 +395,7 @@ def run_lock(args: argparse.Namespace) -> int:
     said.
     """
     from rexnet_hub.evaluation import enter_records
+    from rexnet_hub.golden import keep_golden
     from rexnet_hub.imagenet.evidence.record import require_counted
     from rexnet_hub.index import Lock, read_lock
     from rexnet_hub.index.lock import find_lock, require_own_index, update_lock
@@ -440,7 +446,8 @@ def run_lock(args: argparse.Namespace) -> int:
         for entry, new in found:
             old = lock.of(entry.name)
             own = [file for file, record in records.items() if record.model == entry.name]
-            kept[entry.name] = enter_records(entry, merge_measured(entry, old, new), own, repo=args.repo)
+            merged = enter_records(entry, merge_measured(entry, old, new), own, repo=args.repo)
+            kept[entry.name] = keep_golden(merged, args.repo) if args.repo else merged
         return Lock(models=kept)
 
     show(update_lock(merge))

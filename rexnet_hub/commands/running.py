@@ -143,8 +143,9 @@ def run_demo(args: argparse.Namespace) -> int:
     Nothing is written outside --out. The weights are random: no accuracy is measured.
     """
     from rexnet_hub.commands.checkpoints import findings_table
-    from rexnet_hub.demo import PICTURE, run
+    from rexnet_hub.demo import run
     from rexnet_hub.index import load_index
+    from rexnet_hub.layout import DEMO_PICTURE
     from rexnet_hub.pages.snippets import predicting
     from rexnet_hub.verify.finding import FALSE, HOLDS
 
@@ -152,7 +153,7 @@ def run_demo(args: argparse.Namespace) -> int:
     findings = run(args.out)
     show_lines(findings_table(findings, hide=() if args.all else (HOLDS,)))
     there = args.out / "published"
-    lines = predicting(str(there / findings[0].model))[0].lines.replace("picture.jpg", str(PICTURE))
+    lines = predicting(str(there / findings[0].model))[0].lines.replace("picture.jpg", str(DEMO_PICTURE))
     made = {finding.model for finding in findings}
     if left := [entry.name for entry in load_index().models if entry.name not in made]:
         show("", f"{len(left)} more models are left out: no stand-in can be their released file")

@@ -24,6 +24,7 @@ from rexnet_hub.layout import (
     PACKAGE_DIR,
     evidence_names,
     find_index_dir,
+    golden_name,
     is_evidence,
     is_repo_id,
     real_path,
@@ -184,6 +185,7 @@ class Measured:
         macs: By convention, such as `conv_linear`, `torch_flop_counter` or `fvcore`.
         published: Every time that it was, the latest last; `hub` is where it is now.
         witnesses: The place of each that agreed with the files that were measured, by algorithm and digest.
+        golden: The SHA-256 of what its network answers to two inputs, a file beside the lock.
     """
 
     released: MeasuredFile | None = None
@@ -196,6 +198,13 @@ class Measured:
     published: tuple[Publication, ...] = ()
     evaluations: tuple[MeasuredEvaluation, ...] = once("evaluation", as_list=True)
     witnesses: Mapping[str, Text] = field(default_factory=dict)
+    golden: Sha256 | None = None
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """What its files beside the lock are called."""
+        names = [name for run in self.evaluations for name in run.file_names]
+        return (*names, *([golden_name(self.golden)] if self.golden else ()))
 
     @property
     def preferred_macs(self) -> MeasuredMacs | None:
@@ -212,9 +221,8 @@ class Measured:
 
     def of_standin(self) -> Measured:
         """Return what is true of random numbers in the released shape too: no file, run or publication."""
-        return replace(
-            self, released=None, safetensors=None, evaluations=(), hub=None, published=(), witnesses={}
-        )
+        same = replace(self, released=None, safetensors=None, evaluations=(), golden=None)
+        return replace(same, hub=None, published=(), witnesses={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,12 +313,19 @@ def read_beside(
 
 
 def _find_unproven(lock: Lock, folder: Path) -> Iterator[_Problem]:
-    """List the accuracies that no record and predictions bear out."""
+    """List the accuracies and golden logits that no file bears out."""
     for name, measured in lock.models.items():
         for number, run in enumerate(measured.evaluations):
             if problem := run.find_problem(name, folder):
                 advice = "take it out, and enter it with rexnet-hub lock NAME --record FILE"
                 yield ("models", name, "evaluations", number), f"{problem}; {advice}"
+        if measured.golden:
+            file = folder / golden_name(measured.golden)
+            with file_problems(file, "cannot be read"):
+                data = file.read_bytes() if file.is_file() else b""
+            if hashlib.sha256(data).hexdigest() != measured.golden:
+                advice = "take it out, and enter it with rexnet-hub lock NAME --repo DIR"
+                yield ("models", name, "golden"), f"is not the SHA-256 of {file}; {advice}"
 
 
 def find_evidence_dir() -> Path:
@@ -375,13 +390,12 @@ def update_lock(change: Callable[[Lock], Lock]) -> Path:
 
 
 def sweep_evidence(lock: Lock) -> None:
-    """Remove the records and predictions beside the zoo's own lock that it states no more.
+    """Remove the evidence beside the zoo's own lock that it states no more.
 
     Raises:
         FileProblem: One cannot be removed.
     """
-    runs = (run for measured in lock.models.values() for run in measured.evaluations)
-    stated = {name for run in runs for name in run.file_names}
+    stated = {name for measured in lock.models.values() for name in measured.evidence}
     for each in find_evidence_dir().glob("*"):
         if is_evidence(each.name) and each.name not in stated and not each.is_dir():
             with file_problems(each, "cannot be removed"):

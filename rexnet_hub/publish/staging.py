@@ -18,10 +18,14 @@ from rexnet_hub.index import Entry, Measured
 from rexnet_hub.index.lock import find_evidence_dir, read_lock
 from rexnet_hub.layout import (
     CARD_FILE,
+    DEMO_PICTURE,
+    GOLDEN_FILE,
+    GOLDEN_PICTURE,
     RECEIPT_FILE,
     REPO_FILES,
     SIGNATURE_FILE,
     SIGNATURE_FILES,
+    golden_name,
 )
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.pages.edits import merge_cards
@@ -84,9 +88,12 @@ def write_staged(
         card = derive_card(
             entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
         )
-        runs = measured.evaluations if measured and not receipt.stand_in else ()
-        evidence = (find_evidence_dir() / name for run in runs for name in run.file_names)
-        return {CARD_FILE: card.encode()} | {file.name: read_file(file) for file in evidence}
+        known = measured if measured and not receipt.stand_in else Measured()
+        files = {name: find_evidence_dir() / name for name in known.evidence}
+        if known.golden:
+            golden = files.pop(golden_name(known.golden))
+            files |= {GOLDEN_FILE: golden, GOLDEN_PICTURE: DEMO_PICTURE}
+        return {CARD_FILE: card.encode()} | {name: read_file(file) for name, file in files.items()}
 
     return write_repo(
         entry,

@@ -45,6 +45,7 @@ from rexnet_hub.repo.folder import Repo
 from rexnet_hub.signing import find_damage, verify_signature
 from rexnet_hub.verify.evidence import NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
 from rexnet_hub.verify.files import (
+    check_golden,
     check_origin,
     check_records,
     check_released,
@@ -332,6 +333,7 @@ CHECKS: tuple[Check, ...] = (
     check_ledger,
     check_weights,
     check_records,
+    check_golden,
     check_config,
     check_card,
     check_signature,

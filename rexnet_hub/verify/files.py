@@ -18,7 +18,14 @@ from rexnet_hub.index.entry import AGREES, DIFFERS, SILENT
 from rexnet_hub.index.lock import find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.spellings import place_name
-from rexnet_hub.layout import RECEIPT_FILE, SIGNATURE_FILE, WEIGHTS_FILE
+from rexnet_hub.layout import (
+    GOLDEN_FILE,
+    GOLDEN_PICTURE,
+    RECEIPT_FILE,
+    SIGNATURE_FILE,
+    WEIGHTS_FILE,
+    golden_name,
+)
 from rexnet_hub.repo.folder import source_identity, source_tensors
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import FETCH_ALL, NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
@@ -261,6 +268,27 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
     facts = asdict(receipt)
     facts["tensors"] = {line["name"]: line for line in facts["tensors"]}
     return {name: value for name, value in flatten(facts) if not name.startswith(_FREE)}
+
+
+def check_golden(evidence: Evidence) -> Iterator[Finding]:
+    """Compare the golden logits with what the repo's network answers in float32, on the CPU."""
+    repo, locked = evidence.repo, evidence.measured.golden
+    measure = f"rexnet-hub lock {evidence.entry.name} --repo DIR, then stage"
+    if repo is None or not (file := repo.folder / GOLDEN_FILE).is_file():
+        if locked:
+            note = NEEDS_REPO if repo is None else "was staged before they were measured; stage it again"
+            yield evidence.leave("golden", stated=golden_name(locked), note=note)
+        elif repo is not None and not (evidence.has_standin_weights or evidence.entry.is_in_repo):
+            yield evidence.leave("golden", stated="nothing", note=f"no {GOLDEN_FILE} yet: {measure}")
+        return
+    from rexnet_hub.golden import judge_golden  # it imports torch
+
+    wrong, largest = judge_golden(file, repo, picture=repo.folder / GOLDEN_PICTURE)
+    if locked not in (None, sha256 := digest_file(file).sha256):
+        wrong.append(f"the file has SHA-256 {sha256}, the lock states {locked}")
+    texts = {"stated": f"the logits in {GOLDEN_FILE}", "found": "; ".join(wrong) or "within the tolerance"}
+    note = f"to {largest}" if largest else f"of other weights or another input: {measure}"
+    yield evidence.compare("golden", **texts, holds=not wrong, note=f"in float32 on the CPU, {note}")
 
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ NAME = "rexnet_100"
 @pytest.fixture
 def desk(checkpoint, staged, own_index, tmp_path, monkeypatch):
     """A folder as a reader's: a picture, the released file, the staged repo, a pair of keys."""
-    shutil.copy(PACKAGE_DIR / "demo_picture.jpg", tmp_path / "picture.jpg")
+    shutil.copy(PACKAGE_DIR / "demo_picture.png", tmp_path / "picture.jpg")
     (tmp_path / "released.pth").symlink_to(checkpoint)
     (tmp_path / NAME).symlink_to(staged)
     key = ec.generate_private_key(ec.SECP256R1())

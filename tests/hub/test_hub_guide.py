@@ -80,7 +80,7 @@ def test_the_guide_runs_as_printed(hub, tmp_path):
             for name in ("model_index", "witness.py"):
                 copy = shutil.copytree if (first.folder / name).is_dir() else shutil.copyfile
                 copy(first.folder / name, machine.folder / name)
-            shutil.copy(PACKAGE_DIR / "demo_picture.jpg", machine.folder / "picture.jpg")
+            shutil.copy(PACKAGE_DIR / "demo_picture.png", machine.folder / "picture.jpg")
         done = machine.run(before + commands)
         assert done.returncode == 0, f"{heading}:\n{commands}\n{done.stdout}\n{done.stderr}"
         before = "export REXNET_HUB_INDEX=model_index\n"

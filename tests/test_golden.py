@@ -1,0 +1,243 @@
+"""Golden logits are the network's own: kept beside the lock, staged, and compared with the network."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+import timm
+import torch
+from entries import INPUT
+from PIL import Image
+from receipts import retell
+
+from rexnet_hub.cli import main
+from rexnet_hub.golden import draw_input
+from rexnet_hub.index import load_index
+from rexnet_hub.index.lock import read_lock
+from rexnet_hub.layout import DEMO_PICTURE, golden_name
+from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
+
+INDEX = f"""\
+Models:
+- Name: net
+  Weights: {{url}}
+  Metadata:
+    ID: rexnet_100
+    Num Classes: 7
+{INPUT.replace("224", "64", 1)}"""
+
+
+def timms_network():
+    """The same network by timm, with weights and statistics that are drawn."""
+    torch.manual_seed(0)
+    network = timm.create_model("rexnet_100", num_classes=7)
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, 64, 64))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A zoo of one model that is no stand-in: staged, measured, staged again."""
+    folder = tmp_path_factory.mktemp("zoo")
+    torch.save(timms_network().state_dict(), folder / "net.pth")
+    (folder / "index.yml").write_text(INDEX.format(url=(folder / "net.pth").as_uri()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REXNET_HUB_INDEX", str(folder))
+        stage(folder, "first")
+        assert main(["lock", "net", "--repo", str(folder / "first")]) == 0
+        stage(folder, "net")
+    return folder
+
+
+def stage(folder, name):
+    assert main(["stage", "net", "--weights", str(folder / "net.pth"), "--out", str(folder / name)]) == 0
+
+
+@pytest.fixture
+def zoo(made, tmp_path, monkeypatch):
+    """The same with files that a test may change."""
+    folder = shutil.copytree(made, tmp_path / "zoo")
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(folder))
+    return folder
+
+
+def finding(zoo, repo="net"):
+    """What `verify` says of the golden logits, and which claims are false."""
+    entry, measured = load_index(zoo).find("net"), read_lock(zoo / "lock.json").of("net")
+    findings = verify_model(entry, repo=zoo / repo, measured=measured)
+    (own,) = (each for each in findings if each.claim == "golden")
+    return own, {each.claim for each in findings if each.verdict == FALSE}
+
+
+def inputs():
+    """Both inputs, the drawn one by the standard library alone."""
+    drawn = b"".join(hashlib.sha256(b"0/%d" % k).digest() for k in range(3 * 64 * 64 // 32))
+    seeded = torch.tensor([(byte - 128) / 64 for byte in drawn]).reshape(3, 64, 64)
+    config = timm.data.resolve_data_config({}, model=timms_network()) | {"input_size": (3, 64, 64)}
+    picture = timm.data.create_transform(**config, is_training=False)(Image.open(DEMO_PICTURE))
+    return {"seeded": seeded, "picture": picture}
+
+
+def test_the_logits_are_timms_in_float64(zoo):
+    """Oracle: timm's network and transform. An input is stated by its digest, a logit to the last bit."""
+    golden = json.loads((zoo / "net" / "golden.json").read_text())
+    network = timms_network()
+
+    assert golden["answers"].keys() == inputs().keys()
+    for name, picture in inputs().items():
+        told = golden["answers"][name]
+        assert told["input_shape"] == list(picture.shape)
+        assert told["input_sha256"] == hashlib.sha256(picture.numpy().tobytes()).hexdigest()
+        with torch.inference_mode():
+            exact, usual = network.double()(picture[None].double())[0], network.float()(picture[None])[0]
+        assert np.array_equal(np.float32(told["logits"]), exact.float().numpy())
+        far = (usual - exact).abs().max() / exact.abs().max()
+        assert 0 < far < min(golden["tolerance"].values()) / 10
+
+
+def test_the_drawn_input_is_the_formulas():
+    """Bytes of a digest in counter mode; every number is exact in bfloat16 too."""
+    drawn = draw_input(7, (1, 5, 9))
+    digests = hashlib.sha256(b"7/0").digest() + hashlib.sha256(b"7/1").digest()
+    assert (drawn.ravel() * 64 + 128).astype(np.uint8).tobytes() == digests[:45]
+    assert torch.equal(torch.from_numpy(drawn).bfloat16().float(), torch.from_numpy(drawn))
+
+
+def test_they_are_kept_and_staged_and_hold(zoo, capsys):
+    """Beside the lock named by the digest, in the repo plainly, in its receipt; without, not measured."""
+    sha256 = read_lock(zoo / "lock.json").of("net").golden
+    data = (zoo / "net" / "golden.json").read_bytes()
+    assert hashlib.sha256(data).hexdigest() == sha256
+    assert (zoo / "evidence" / golden_name(sha256)).read_bytes() == data
+    assert (zoo / "net" / "golden.png").read_bytes() == DEMO_PICTURE.read_bytes()
+    files = json.loads((zoo / "net" / "receipt.json").read_text())["files"]
+    assert files["golden.json"] == sha256
+    assert files["golden.png"] == hashlib.sha256(DEMO_PICTURE.read_bytes()).hexdigest()
+
+    own, wrong = finding(zoo)
+    assert (own.verdict, own.found, wrong) == (HOLDS, "within the tolerance", set())
+    assert "of the largest logit" in own.note
+    before, _ = finding(zoo, "first")
+    assert (before.verdict, before.note) == (
+        NOT_MEASURED,
+        "was staged before they were measured; stage it again",
+    )
+    assert main(["lock", "net", "--check", "--repo", str(zoo / "net")]) == 0
+
+
+def test_measured_again_they_stay(zoo):
+    """Another rounding of a logit changes no file; a network that is another does."""
+    before = (zoo / "lock.json").read_bytes()
+    (file,) = (zoo / "evidence").iterdir()
+    assert main(["lock", "net", "--repo", str(zoo / "net")]) == 0
+    assert (zoo / "lock.json").read_bytes() == before
+    golden = json.loads(file.read_text())
+    golden["answers"]["seeded"]["logits"][0] *= 1 + 2**-23
+    state(zoo, golden)
+    kept = (zoo / "lock.json").read_bytes()
+    assert main(["lock", "net", "--repo", str(zoo / "net")]) == 0
+    assert (zoo / "lock.json").read_bytes() == kept
+    golden["answers"]["seeded"]["logits"][0] *= 1.01
+    state(zoo, golden)
+    assert main(["lock", "net", "--repo", str(zoo / "net")]) == 0
+    assert (zoo / "lock.json").read_bytes() == before
+    assert [each.name for each in (zoo / "evidence").iterdir()] == [file.name]
+
+
+def state(zoo, golden):
+    """State other golden logits everywhere: beside the lock, in the repo, in its receipt."""
+    data = golden if isinstance(golden, bytes) else json.dumps(golden).encode()
+    sha256 = hashlib.sha256(data).hexdigest()
+    lock = json.loads((zoo / "lock.json").read_text())
+    (zoo / "evidence" / golden_name(lock["models"]["net"]["golden"])).unlink()
+    lock["models"]["net"]["golden"] = sha256
+    (zoo / "lock.json").write_text(json.dumps(lock, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    (zoo / "evidence" / golden_name(sha256)).write_bytes(data)
+    (zoo / "net" / "golden.json").write_bytes(data)
+    retell(zoo / "net" / "receipt.json", lambda receipt: receipt["files"].update({"golden.json": sha256}))
+
+
+def changed(path, change):
+    """Change a value of golden logits, by its dotted path."""
+
+    def lie(golden):
+        *path_to, last = path.split(".")
+        place = golden
+        for key in path_to:
+            place = place[key]
+        place[last] = change(place[last])
+        return json.dumps(golden).encode()
+
+    return lie
+
+
+#: By what is told otherwise: the lie, what `verify` says of it, and what the witness does, if it sees it.
+LIES = {
+    "weights": (
+        changed("weights_sha256", lambda old: "0" * 64),
+        "weights_sha256 is 0000",
+        "golden.json: weights_sha256 is 0000",
+    ),
+    "tolerance": (
+        changed("tolerance.cpu", lambda old: 1.0),
+        "tolerance is {'cpu': 1.0",
+        None,
+    ),
+    "seed": (changed("seed", lambda old: 1), "seed is 1, not 0", "golden.json: seeded: input_sha256 is"),
+    "digest": (
+        changed("answers.seeded.input_sha256", lambda old: "0" * 64),
+        "seeded: input_sha256 is 0000",
+        "golden.json: seeded: input_sha256 is 0000",
+    ),
+    "shape": (
+        changed("answers.seeded.input_shape", lambda old: [3, 64, 32]),
+        "seeded: input_shape is (3, 64, 32), not (3, 64, 64)",
+        "golden.json: seeded: input_sha256 is",
+    ),
+    "picture": (
+        changed("answers.picture.input_sha256", lambda old: "0" * 64),
+        "picture: input_sha256 is 0000",
+        None,
+    ),
+    "an answer less": (
+        changed("answers", lambda old: {"seeded": old["seeded"]}),
+        "answers are of seeded, not of seeded, picture",
+        None,
+    ),
+    "a logit": (
+        changed(
+            "answers.picture.logits", lambda old: [*old[:3], old[3] + 0.001 * max(map(abs, old)), *old[4:]]
+        ),
+        "1.0e-03 of the largest logit (picture, class 3: stated ",
+        None,
+    ),
+    "classes": (
+        changed("answers.seeded.logits", lambda old: old[:-1]),
+        "seeded has 6 logits, the network 7 classes",
+        "golden.json: seeded: has not 7 finite logits",
+    ),
+    "NaN": (
+        changed("answers.seeded.logits", lambda old: [float("nan"), *old[1:]]),
+        "holds no golden logits: NaN is no number of JSON",
+        "golden.json: seeded: has not 7 finite logits",
+    ),
+    "cut": (lambda golden: json.dumps(golden).encode()[:-20], "holds no golden logits: ", "cannot be read"),
+    "version": (changed("golden", lambda old: 2), 'it does not say "golden": 1', None),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lie_is_found(name, zoo, capsys):
+    """One line of `verify` says it, though lock and receipt state that very file; so does `lock --check`."""
+    lie, said, _ = LIES[name]
+    state(zoo, lie(json.loads((zoo / "net" / "golden.json").read_text())))
+
+    own, wrong = finding(zoo)
+    assert wrong == {"golden"}
+    assert said in own.found
+    assert "\n" not in own.found
+    assert main(["lock", "net", "--check", "--repo", str(zoo / "net")]) == 1
+    assert said in capsys.readouterr().out
