@@ -111,6 +111,15 @@ def host_of(url: str) -> str:
         return ""
 
 
+def cite(url: str, date: str = "") -> str:
+    """Return what a page is called: a file on GitHub by whose it is, its name and its day or commit."""
+    at = re.fullmatch(r"https://github\.com/([^/]+/([^/]+))/blob/([^/]+)/(?:.*/)?([^/#]+)(?:#.*)?", url)
+    if at is None:
+        return ", ".join(filter(None, (url.partition("://")[2] or url, date)))
+    whose = "timm" if at[2] == "pytorch-image-models" else at[1]
+    return f"{whose}'s {at[4]}, {date or at[3][:8]}"
+
+
 def _parse_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text.partition("%")[0])

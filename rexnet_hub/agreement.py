@@ -26,11 +26,12 @@ class Standing(StrEnum):
     DIFFERS = "differs"
     UNREADABLE = "unreadable"
     MEASURED = "measured"
+    REPRODUCED = "reproduced"
     SECOND_SOURCE = "second source"
     CLAIMED = "claimed"
 
 
-#: What each word means; only what we measured ourselves is ever called anything but the last two.
+#: What each word means; only what was measured or derived here is ever called anything but the last two.
 MEANINGS = {
     Standing.AGREES: "measured here, and exactly what is claimed",
     Standing.ROUNDED: "measured here, and the claim is a rounding of it, right to its last digit",
@@ -39,6 +40,8 @@ MEANINGS = {
     Standing.DIFFERS: "measured here, and the claim does not agree",
     Standing.UNREADABLE: "published, but not as a value of its kind, so that nobody can compare it",
     Standing.MEASURED: "measured here; nobody claims a value",
+    Standing.REPRODUCED: "derived here, to the byte: a file of the network's tensors in torch's legacy "
+    "container has the size that is claimed; the released file itself was not measured",
     Standing.SECOND_SOURCE: "published, and another table states it too; not measured here",
     Standing.CLAIMED: "published; not measured here",
 }

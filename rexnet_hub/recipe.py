@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,16 @@ def make_recipe(entry: Entry) -> Recipe:
             *_left_open(entry, {flag.argument for flag in flags}),
         ),
     )
+
+
+def list_copied(entry: Entry) -> list[str]:
+    """List the settings, by labels, that are what the authors' command has for another network."""
+    words = entry_words(entry)
+    if not entry.cites(words.paper) or entry.architecture == words.command_of:
+        return []
+    theirs = {name: value for name, value in words.command.items() if re.fullmatch(r"[\d.e-]+", value)}
+    stated = ((entry.metadata.get(name), Decimal(value)) for name, value in theirs.items())
+    return [claim.label for claim, value in stated if claim and claim.value == value]
 
 
 def _of_no_timm(entry: Entry) -> Iterator[Unstated]:

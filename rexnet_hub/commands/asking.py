@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from rexnet_hub.addresses import cite
 from rexnet_hub.commands import add_json, find_model, open_index
 from rexnet_hub.errors import UsageError, refuse_unused
 from rexnet_hub.terminal import (
@@ -158,7 +159,8 @@ def run_show(args: argparse.Namespace) -> int:
     from rexnet_hub.index.lock import measurements
 
     entry = find_model(open_index(), args.name)
-    claims, measured = _claims(entry), measurements(read_lock().of_entry(entry))
+    claims, lock = _claims(entry), read_lock().of_entry(entry)
+    measured = measurements(lock)
     if args.json:
         rows = {"claims": [_as_json(*row) for row in claims], "measured": dict(measured)}
         show_json({"name": entry.name, "other_names": entry.other_names, **rows})
@@ -170,6 +172,12 @@ def run_show(args: argparse.Namespace) -> int:
         show(f"withdrawn: {reason}", "")
     if newer := entry.said("superseded_by"):
         show(f"superseded by {newer}", "")
+    if lock.reproduces(entry.claim("file_size")):
+        reproduced = (
+            "expected_sizes.legacy_bytes",
+            f"{entry.value('file_size')}, which reproduces File Size",
+        )
+        measured = [reproduced if name == reproduced[0] else (name, value) for name, value in measured]
     shown = ((claim.label, _shown(claim, result), _source(claim)) for claim, result in claims)
     show_lines(noted_table(("claim", "value", "source"), shown))
     show("")
@@ -219,7 +227,7 @@ def _shown(claim: Claim, result: Result | None) -> str:
 
 
 def _source(claim: Claim) -> str:
-    return claim.source or f"{claim.location.file.name}, line {claim.location.line}"
+    return cite(claim.source) if claim.source else f"{claim.location.file.name}, line {claim.location.line}"
 
 
 def _as_json(claim: Claim, result: Result | None) -> dict[str, Any]:
@@ -299,18 +307,24 @@ def run_recipe(args: argparse.Namespace) -> int:
     It is a command of timm's train.py. Each flag says which field it is from; what the entry does not
     state is listed, not guessed.
     """
-    from rexnet_hub.recipe import make_recipe
+    from rexnet_hub.index.network import entry_words
+    from rexnet_hub.recipe import list_copied, make_recipe
 
-    recipe = make_recipe(find_model(open_index(), args.name))
+    entry = find_model(open_index(), args.name)
+    recipe, copied = make_recipe(entry), list_copied(entry)
     if args.json:
         flags = [{"argument": f.argument, "value": f.value, "field": f.origin} for f in recipe.flags]
         unstated = [{"argument": u.argument, "note": u.note} for u in recipe.unstated]
-        show_json({"command": recipe.command, "flags": flags, "unstated": unstated})
+        show_json({"command": recipe.command, "flags": flags, "copied": copied, "unstated": unstated})
         return 0
     show(recipe.command, "")
     show_lines(
         table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags))
     )
+    if copied:
+        words = entry_words(entry)
+        whose = f"those of the authors' command for {words.command_of}, the only one that they print"
+        show(f"\n{', '.join(copied)} are {whose} ({words.command_source}): for {entry.name} they are a copy")
     if recipe.unstated:
         show_lines("\nnot stated by the entry:")
     for question in recipe.unstated:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Annotated, Any
 
+from rexnet_hub.addresses import cite
 from rexnet_hub.agreement import Standing, compare
 from rexnet_hub.errors import IndexReadError, NetworkError, UnknownModelError
 from rexnet_hub.index.entry import Entry
@@ -239,8 +240,8 @@ def list_own(entry: Entry, measured: Measured, field: str) -> Iterator[Row]:
     claim = ours.score.claim if ours.score else entry.claim(field)
     if claim is None or not isinstance(claim.value, int | Decimal):
         return
-    place = claim.source or claim.location.file.name
-    row = Row(field=field, stated=claim.text, place="the index", url=place)
+    place = cite(claim.source) if claim.source else "the index"
+    row = Row(field=field, stated=claim.text, place=place, url=claim.source or claim.location.file.name)
     yield _judge(row, ours) if ours.is_measured else replace(row, ours=str(ours))
     result = ours.score.result if ours.score else None
     for table in result.snapshots if result else ():

@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar
 
 from rexnet_hub.errors import IndexReadError, UsageError, file_problems
 from rexnet_hub.identity import Facts
-from rexnet_hub.index.entry import Entry
+from rexnet_hub.index.entry import Claim, Entry
 from rexnet_hub.index.spellings import is_same_place
 from rexnet_hub.layout import (
     EVIDENCE_FOLDER,
@@ -218,6 +218,11 @@ class Measured:
         if name == "file_size":
             return self.released.size_bytes if self.released else None
         return self.parameters if name == "parameters" else None
+
+    def reproduces(self, claim: Claim | None) -> bool:
+        """Return whether a file of the tensors in torch's legacy container has the size that is claimed."""
+        sizes = self.expected_sizes
+        return bool(sizes and claim and claim.field == "file_size" and claim.value == sizes.legacy_bytes)
 
     def of_standin(self) -> Measured:
         """Return what is true of random numbers in the released shape too: no file, run or publication."""

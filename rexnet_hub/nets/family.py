@@ -81,7 +81,8 @@ class Words:
     """Sentences of card, page and recipe about a family that no field of the index has; empty where unknown.
 
     Attributes:
-        sentences: What it is, after "NAME ", as Markdown; {classes} is what is said of a model's classes.
+        sentences: What it is, after "NAME ", as Markdown; {kind} is what sort of thing the entry says that it
+            is, {classes} what is said of its classes.
         description: Of the architecture, as Markdown, with where it is from.
         bibtex: What to cite of models whose paper has its title.
         paper: The title of the paper whose authors' command is known.

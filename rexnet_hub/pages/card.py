@@ -18,6 +18,7 @@ from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import datasets, facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
 from rexnet_hub.pages.snippets import extracting, predicting, recounting
+from rexnet_hub.recipe import list_copied
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.receipt import OutputFacts
 
@@ -39,7 +40,7 @@ def _environment() -> Environment:
     known = (families.citation, families.introduction, families.papers, entry_words)
     kinds = (families.is_classifier, families.is_known, families.is_in_timm)
     networks = (families.find_obstacle, families.collection_title, *kinds)
-    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, count_file, recounting)}
+    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, count_file, list_copied, recounting)}
     return made
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from rexnet_hub.addresses import cite
 from rexnet_hub.agreement import Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry
@@ -16,6 +17,7 @@ from rexnet_hub.index.lock import Measured
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.index.spellings import canonical_dataset, place_name
 from rexnet_hub.layout import RECEIPT_FILE, is_repo_id
+from rexnet_hub.nets import known_network
 from rexnet_hub.pages.datasets import classes_words, find_dataset
 from rexnet_hub.pages.families import find_obstacle
 from rexnet_hub.pages.text import link, markdown, number, shell
@@ -48,6 +50,7 @@ class Fact:
         record: Where in the lock the measurement is kept, and what made it.
         evidence: The files that a measured accuracy is counted from: record and predictions.
         how: How it is counted or was measured.
+        unmeasured: What stands in place of a measurement.
         command: What measures it again.
         standing: How the value stands, one of the words of `agreement`; empty where there is none.
         agreement: Of claim and measurement, where there are both.
@@ -66,6 +69,7 @@ class Fact:
     record: str | None = None
     evidence: tuple[str, ...] = ()
     how: str = ""
+    unmeasured: str = "not measured yet"
     command: str = ""
     standing: str = ""
     agreement: Agreement | None = None
@@ -90,16 +94,26 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
     ours, source = measured or Measured(), source or entry.name
     verify = f"rexnet-hub verify {shell(f'hf:{source}' if is_repo_id(source) else source)}"
     counting = "" if find_obstacle(entry) else verify
-    counting_macs, weighing = ("", "") if entry.is_in_repo else (counting, f"{verify} --weights FILE")
+    weighing = f"{verify} --weights FILE" if entry.claim("file_size") or not find_obstacle(entry) else ""
+    counting_macs, weighing = ("", "") if entry.is_in_repo else (counting, weighing)
     trained = "numbers that are trained; running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
     flops = "as published; how they were counted is not stated"
+    size = _fact(entry, ours, "file_size", "File size", "of the released file", weighing)
+    if ours.reproduces(entry.claim("file_size")) and not size.measured:
+        size = replace(
+            size,
+            standing=Standing.REPRODUCED,
+            unmeasured="reproduced: a file of these tensors in torch's legacy container has this size",
+            record="expected_sizes.legacy_bytes",
+            command=counting or weighing,
+        )
     return (
         *_accuracies(entry, ours, source),
         _fact(entry, ours, "parameters", "Parameters", trained, counting),
         _fact(entry, ours, "macs", "MACs", macs, counting_macs),
-        _fact(entry, ours, "flops", "FLOPs", flops, ""),
-        _fact(entry, ours, "file_size", "File size", "of the released file", weighing),
+        replace(_fact(entry, ours, "flops", "FLOPs", flops, ""), unmeasured=flops),
+        size,
     )
 
 
@@ -149,20 +163,24 @@ def _fact(
         for table in (score.result.snapshots if score and score.result else ())
         if claim is not None and (other := table.metrics.get(claim.field)) and not other.problem
     )
+    origin = score.result.extra.get("copied_from") if score and score.result else None
+    is_second = any(place.url != (origin and origin.value) for place in seconds)
     agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
     if claim and claim.problem:
         agreement = Agreement(standing=Standing.UNREADABLE)
     if agreement or counted is not None:
         standing = agreement.standing if agreement else Standing.MEASURED
     else:
-        standing = Standing.SECOND_SOURCE if seconds else Standing.CLAIMED
-    record, shown, others = _evidence(measured, key, score) if counted is not None else (None, None, ())
+        standing = Standing.SECOND_SOURCE if is_second else Standing.CLAIMED
+    record, shown, others = (
+        _evidence(entry, measured, key, score) if counted is not None else (None, None, ())
+    )
     return Fact(
         key=key,
         label=label,
         value=counted if counted is not None else claim.value if claim else None,
         claimed=(claim.text if claim.problem else published(claim, claim.value)) if claim else None,
-        stated_by=_stated_by(claim) if claim else None,
+        stated_by=_stated_by(claim, score.result if score else None) if claim else None,
         second_sources=seconds,
         measured=shown,
         also_measured=others,
@@ -175,7 +193,9 @@ def _fact(
     )
 
 
-def _evidence(measured: Measured, key: str, score: Score | None) -> tuple[str, str, tuple[str, ...]]:
+def _evidence(
+    entry: Entry, measured: Measured, key: str, score: Score | None
+) -> tuple[str, str, tuple[str, ...]]:
     """Return where a measurement is kept, how it is printed, and what other conventions count."""
     if score and score.run:
         run, right = score.run, getattr(score.run, f"{score.metric}_count")
@@ -184,7 +204,9 @@ def _evidence(measured: Measured, key: str, score: Score | None) -> tuple[str, s
     counted, macs = measured.figure(key), measured.preferred_macs
     if key == "macs" and macs:
         counts = sorted((name, other) for name, other in measured.macs.items() if other is not macs)
-        others = tuple(f"{number(other.count)} ({name})" for name, other in counts)
+        network = known_network(entry.architecture)
+        whose = f", of {network.family.provider.split()[0]}'s network" if network else ""
+        others = tuple(f"{number(other.count)} ({name}{whose})" for name, other in counts)
         return f"macs, counted by {macs.counter} at {macs.input_px} px", number(counted), others
     is_size = key == "file_size"
     return "released" if is_size else key, number(counted) + (" bytes" if is_size else ""), ()
@@ -198,19 +220,18 @@ def published(claim: Claim, value: Any) -> str:
     return number(value) + (" bytes" if kind == "bytes" else "")
 
 
-def _stated_by(claim: Claim) -> CitedSource:
-    """Return who states a claim: the address that the file gives, else the file itself."""
+def _stated_by(claim: Claim, result: Result | None) -> CitedSource:
+    """Return who states a claim: the address that the file gives, by its name, else the file itself."""
     if claim.source:
-        return CitedSource(words=claim.source.partition("://")[2] or claim.source, url=claim.source)
+        named = result.extra.get("source_name") if result else None
+        return CitedSource(words=str(named.value) if named else cite(claim.source), url=claim.source)
     file = claim.location.file.name
     return CitedSource(words=file if file == RECEIPT_FILE else f"the model index ({file})")
 
 
 def table_words(table: PublishedTable) -> str:
     """Return what a cited table is called: whose, its file, its date."""
-    parts = table.url.split("/")
-    words = f"timm's {parts[-1]}" if "pytorch-image-models" in parts else parts[-1]
-    return f"{words}, {table.date}" if table.date else words
+    return cite(table.url, table.date or "")
 
 
 def release_doubt(entry: Entry, measured: Measured | None) -> str:
@@ -251,8 +272,7 @@ def input_sentence(entry: Entry) -> str:
     if entry.unstated_input:
         stated = ", ".join(f"{label} {value}" for label, value in _stated_rows(entry, INPUT_FIELDS.values()))
         unstated = ", ".join(METADATA_LABELS[name] for name in entry.unstated_input if not entry.claim(name))
-        said = {"Stated": markdown(stated), "Not stated": unstated}
-        return " ".join(f"{words}: {what}." for words, what in said.items() if what)
+        return f"Stated: {markdown(stated)}. Not stated: {unstated}." if stated else "Not stated."
     spec = entry.preprocessing
     resized_px = int(spec.input_px / spec.crop_fraction)
     mean, std = (", ".join(map(str, numbers)) for numbers in (spec.mean, spec.std))

@@ -7,6 +7,7 @@ import re
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_words
+from rexnet_hub.index.reading.build import SPEED_TASK
 from rexnet_hub.index.reading.hub_metadata import task_id
 from rexnet_hub.nets import known_network
 from rexnet_hub.pages.datasets import classes_words
@@ -36,9 +37,23 @@ def find_obstacle(entry: Entry) -> str:
 
 
 def is_classifier(entry: Entry) -> bool:
-    """Check whether an entry sorts pictures into classes: it says so, or its network does."""
-    tasks = (*(entry.value("tasks") or ()), *(result.task for result in entry.results))
-    return TASK in {task_id(str(task)) for task in tasks} or is_known(entry)
+    """Check whether an entry sorts pictures into classes: by its word, or without one by its network."""
+    tasks = _tasks(entry)
+    return TASK in tasks or (not tasks and is_known(entry) and entry.value("num_classes") != 0)
+
+
+def _tasks(entry: Entry) -> dict[str, None]:
+    """List what an entry says that it does, by the Hub's ids; its speed is no task of it."""
+    stated = (*(entry.value("tasks") or ()), *(result.task for result in entry.results))
+    return dict.fromkeys(id_ for task in stated if task and (id_ := task_id(str(task))) != SPEED_TASK)
+
+
+def _kind(entry: Entry) -> str:
+    """Return what sort of thing an entry is, in the words of its tasks, as Markdown."""
+    tasks = ", ".join(task.replace("-", " ") for task in _tasks(entry))
+    return (
+        "an image classifier" if is_classifier(entry) else f"a model{f' for {markdown(tasks)}' * bool(tasks)}"
+    )
 
 
 def collection_title(collection: Entry) -> str:
@@ -49,10 +64,10 @@ def collection_title(collection: Entry) -> str:
 def introduction(entry: Entry) -> str:
     """Return what an entry is in a few sentences, and of which network, without its name, as Markdown."""
     if sentences := entry_words(entry).sentences:
-        said = sentences.format(classes=classes_words(entry)["classes"])
+        said = sentences.format(kind=_kind(entry), classes=classes_words(entry)["classes"])
     else:
         of = f" of the collection {collection_title(entry.collection)}" if entry.collection else ""
-        said = f"is {'an image classifier' if is_classifier(entry) else 'a model'}{of}."
+        said = f"is {_kind(entry)}{of}."
     network = known_network(entry.architecture)
     if network is None or network.architecture == entry.name:
         return said

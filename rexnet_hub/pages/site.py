@@ -22,6 +22,7 @@ from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
 from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_in_timm
 from rexnet_hub.pages.snippets import extracting, predicting, tuning
+from rexnet_hub.pages.text import markdown
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
@@ -159,7 +160,9 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
     picks = []
     if rated := [view for view in _comparable(views) if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
-        picks.append(("The most accurate", best, f"{best.percent('top1')} % top-1"))
+        others = any(view.facts["top1"].claimed for view in views if view not in rated)
+        on = f" on {markdown(best.facts['top1'].dataset)}" if others else ""
+        picks.append((f"The most accurate{on}", best, f"{best.percent('top1')} % top-1"))
     if sized := [view for view in views if view.facts["parameters"].value is not None]:
         least = min(sized, key=lambda view: float(view.facts["parameters"].value or 0))
         picks.append(("The smallest", least, f"{least.short('parameters')} parameters"))
@@ -179,7 +182,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         extracting=extracting(repo_id or entry.name, entry, repo_id=repo_id),
         tuning=tuning(entry, repo_id=repo_id),
         recipe=make_recipe(entry),
-        standings=MEANINGS,
+        standings=[(word, meaning) for word, meaning in MEANINGS.items() if word in view.standings],
         siblings=siblings,
         cost_key=cost_key(siblings),
         picture=draw_picture(siblings, here=entry.name),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rexnet_hub.agreement import Standing
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import FIELDS, query_name
 from rexnet_hub.index.grammar import (
@@ -79,6 +80,12 @@ class ModelView:
         return (
             ", ".join(markdown(fact.label) for fact in self.facts.values() if fact.measured) or "nothing yet"
         )
+
+    @property
+    def standings(self) -> set[str]:
+        """The words for how figures stand that its page uses."""
+        shown = [fact.standing for fact in self.facts.values()] + [row.standing for row in self.ledger]
+        return {word for word in Standing if any(text.startswith(word) for text in shown)}
 
     def cell(self, key: str, up: str = "") -> str:
         """Render one cell of a table of models, as Markdown; `up` leads from its page to the overview."""

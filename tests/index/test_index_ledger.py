@@ -143,7 +143,7 @@ TEN = [
     ("rexnet_100", "timm's card on the Hub", "top1", "within the spread of runs (by 0.028 points)", "", None),
     ("rexnet_300.nav_in1k", "PaddleClas", "top1", "differs by 0.690 points", SUSPECT, None),
     ("rexnetv1_2.0x", "the authors' README", "parameters", "differs by 2633380", SUSPECT, None),
-    ("rexnet_100", "the index", "flops", "differs by 286751407", NONE, None),
+    ("rexnet_100", "timm's rexnet.md, b9843f95", "flops", "differs by 286751407", NONE, None),
     ("rexnet_100", "OpenVINO's Open Model Zoo", "parameters", "differs by 18973", NONE, None),
     ("rexnet_100", "OpenVINO's Open Model Zoo", "flops", "differs by 35759216", NONE, None),
     ("rexnetr_200.sw_in12k", "timm's config.json on the Hub", "crop_pct", "differs by 0.05", NONE, None),

@@ -226,7 +226,7 @@ def test_models_of_two_data_sets_are_not_compared(index, read):
     (flowers, _) = read(FLOWERS.replace("RexNet", "Flora"), **BESIDE).models
     pages = render_site([*index.models, flowers])
     assert "91.20 on Oxford Flowers, test |" in pages["index.md"]
-    assert "The most accurate: [rexnet_200]" in pages["index.md"]
+    assert "The most accurate on ImageNet: [rexnet_200]" in pages["index.md"]
     assert "# Models\n" in pages["index.md"]
     assert "# ReXNet models\n" in render_site(index.models)["index.md"]
     assert "The most accurate: [flowers](models/flowers.md), 91.20 %" in render_site([flowers])["index.md"]

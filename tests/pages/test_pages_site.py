@@ -62,9 +62,10 @@ def test_a_page_and_its_json_show_what_each_place_states():
     page = pages["models/rexnet_100.md"]
     address = "https://github.com/frgfm/Holocron/blob/cbe2ac6/holocron/models/classification/rexnet.py"
     why = "differs by 687; the biases that a batch norm follows are left out"
-    assert f"| parameters | 4796186 | 4,796,873 | [Holocron]({address}), 2026-11-28 | {why} |" in page
-    assert "| flops | 509989377 | 796,740,784 | [the index]" not in page  # a file has no address
-    assert "| flops | 509989377 | 796,740,784 | the index | differs by 286751407; no cause known |" in page
+    assert f"| Parameters | 4796186 | 4,796,873 | [Holocron]({address}), 2026-11-28 | {why} |" in page
+    of_timm = "[timm's rexnet.md, b9843f95](https://github.com/rwightman/pytorch-image-models/blob/b9843f95"
+    assert f"| FLOPs | 509989377 | 796,740,784 | {of_timm}" in page
+    assert page.count("differs by 286751407; no cause known |") == 1
     told = json.loads(pages["models/rexnet_100.json"])["ledger"]
     assert page.count("\n| ") > len(told) > 20
     assert {row["holds"] for row in told} == {True, None}

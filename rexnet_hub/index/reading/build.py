@@ -242,7 +242,8 @@ class Builder:
         if value is None:
             return None
         if owner == "metrics" and row is None:
-            value = Decimal(value) if type(value) is int else value
+            is_number = type(value) is int or re.fullmatch(r"-?\d+(?:\.\d+)?", str(value))
+            value = Decimal(value) if is_number else value
             if isinstance(value, str) and _NO_METRIC.fullmatch(value):
                 self.report("metric-as-text", node, f"{value[:60]!r} is no number, so nobody can compare it")
         return Claim(
@@ -251,7 +252,7 @@ class Builder:
             value=value,
             text=node.text if node.kind == "scalar" else "",
             location=node.location,
-            source=sources.get(key_name(key.text)),
+            source=sources.get(key_name(key.text), sources.get("")),
             quote="" if node.plain or node.kind != "scalar" else node.raw[:1],
         )
 
@@ -291,6 +292,7 @@ class Builder:
         self._take_url(rest, extra)
         self._check_linked(rest)
         self._unread += check_weights_name(rest.get("weights"), self.report, has_digest="sha256" in extra)
+        whole = {"": str(extra["source_url"].value)} if "source_url" in extra else {}
         given = pairs.get("sources")
         if given is not None and sources:
             extra["sources"] = _claim("sources", given[1].text, sources, given[2].location)
@@ -302,8 +304,8 @@ class Builder:
             location=node.location,
             paper=self._paper(pairs.get("paper"), sources),
             current_paper=self._paper(pairs.get("current_paper"), sources),
-            metadata=self._metadata(pairs.get("metadata"), sources),
-            results=self._results(pairs.get("results"), sources),
+            metadata=self._metadata(pairs.get("metadata"), whole | sources),
+            results=self._results(pairs.get("results"), whole | sources),
             extra=extra,
             witnesses=self._witnesses(pairs.get("witnesses")),
             unread=tuple(self._unread),
@@ -424,10 +426,12 @@ class Builder:
         needed = ("Task", *(() if key_name(task or "") == SPEED_TASK else ("Dataset",)), "Metrics")
         if lacking := [label for label in needed if label.lower() not in stated]:
             self.report("incomplete-result", node, f"this result does not say its {', '.join(lacking)}")
+        whole = sources.get("")
+        sources = {name: url for name, url in sources.items() if name}
         split = pairs.get("split")
         rest = [self.claim(pair, sources) for n, pair in pairs.items() if n not in _RESULT_SECTIONS]
         extra = {claim.field: claim for claim in rest if claim is not None}
-        url = extra["source_url"].value if "source_url" in extra else None
+        url = extra["source_url"].value if "source_url" in extra else whole
         metrics = self._metrics(pairs.get("metrics"))
         return Result(
             task=task,
