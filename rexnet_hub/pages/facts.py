@@ -105,7 +105,7 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
             size,
             standing=Standing.REPRODUCED,
             unmeasured="reproduced: a file of these tensors in torch's legacy container has this size",
-            record="expected_sizes.legacy_bytes",
+            record="expected_sizes",
             command=counting or weighing,
         )
     return (

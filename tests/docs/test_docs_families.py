@@ -76,7 +76,7 @@ def test_a_choice_leaves_what_meets_it(open_page, zoo, choice, value, left):
             name for name in left if not name.endswith("_07")
         ]  # of another data set
         assert again.locator(".hub-count").inner_text() == f"{len(left)} of 64 models"
-    page.locator(".hub-button").click()
+    page.locator("form .hub-button").click()
     page.wait_for_function("document.querySelector('.hub-count').textContent === '64 of 64 models'")
 
 

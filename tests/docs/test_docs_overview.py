@@ -96,7 +96,7 @@ def test_nothing_left_is_said_and_cleared(open_page):
     page = open_page()
     page.get_by_label("Name contains").fill("resnet")
     assert page.locator(".hub-count").inner_text() == "No model meets all of this"
-    page.locator(".hub-button").click()
+    page.locator("form .hub-button").click()
     page.wait_for_function("document.querySelector('.hub-count').textContent === '4 of 4 models'")
     assert len(names_shown(page)) == 4
 

@@ -209,7 +209,7 @@ def test_a_size_is_reproduced_only_to_the_byte(entry):
         facts = {fact.key: fact for fact in list_facts(entry, Measured(expected_sizes=sizes))}
         assert facts["file_size"].standing == standing
         card = render_card(entry, measured=Measured(expected_sizes=sizes))
-        assert ("lock.json: expected_sizes.legacy_bytes" in card) == (standing == "reproduced")
+        assert ("lock.json: expected_sizes" in card) == (standing == "reproduced")
 
 
 def test_a_count_names_timm_where_the_network_is_timms(read):
