@@ -242,7 +242,7 @@ def list_own(entry: Entry, measured: Measured, field: str) -> Iterator[Row]:
         return
     place = cite(claim.source) if claim.source else "the index"
     row = Row(field=field, stated=claim.text, place=place, url=claim.source or claim.location.file.name)
-    yield _judge(row, ours) if ours.is_measured else replace(row, ours=str(ours))
+    yield _judge(row, ours) if ours.is_measured else row
     result = ours.score.result if ours.score else None
     for table in result.snapshots if result else ():
         if (cited := table.metrics.get(claim.field)) and isinstance(cited.value, Decimal):

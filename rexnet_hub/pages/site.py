@@ -40,6 +40,12 @@ CHOICES = {
     "dataset": "Measured on",
 }
 
+#: The figures that a table of models has.
+FIGURES = {
+    "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters", "macs": "MACs",
+    "flops": "FLOPs, published", "file_size": "File",
+}  # fmt: skip
+
 #: A page shows at most this many siblings: else the site grows with the square of the zoo.
 MOST_SIBLINGS = 12
 
@@ -173,6 +179,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
     source = repo_id or entry.name
+    shown = ("name", "top1", "parameters", cost_key(siblings))
     return render_template(
         "model.md",
         view=view,
@@ -184,7 +191,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         recipe=make_recipe(entry),
         standings=[(word, meaning) for word, meaning in MEANINGS.items() if word in view.standings],
         siblings=siblings,
-        cost_key=cost_key(siblings),
+        columns=[each for each in table_columns(siblings) if each["key"] in shown],
         picture=draw_picture(siblings, here=entry.name),
         raw=data.raw_entry(entry),
         repos=repos,
@@ -203,14 +210,10 @@ def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, .
 
 
 def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:
-    """List the overview's columns: multiply-adds where we counted any, published FLOPs where any are."""
-    costs = {"macs": "MACs", "flops": "FLOPs, published"}
+    """List the overview's columns: of the figures those that any model has."""
     families = {"collection": "Family"} if len({view.family for view in views}) > 1 else {}
-    labels = {"name": "Model", **families, "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters"}
-    labels |= {
-        key: label for key, label in costs.items() if any(v.facts[key].value is not None for v in views)
-    }
-    labels |= {"file_size": "File", "license": "Licence", "measured": "Measured by us"}
+    figures = {key: label for key, label in FIGURES.items() if any(v.facts[key].standing for v in views)}
+    labels = {"name": "Model", **families, **figures, "license": "Licence", "measured": "Measured by us"}
     texts = ("name", "collection", "license")
     return [{"key": key, "label": label, "text": key in texts} for key, label in labels.items()]
 

@@ -166,6 +166,14 @@ FALSE = {
         lacking("rexnet_130", "reproduced: a file of these tensors in torch's legacy container"),
         (CARD.format("rexnet_130"), "reproduced: a file", "not measured yet: a file"),
     ),
+    "a column that is nobody's": (
+        lambda pages: re.findall(r"Top-\d|not stated \| not stated \|", pages["families/BLIP.md"]),
+        ("families/BLIP.md", "| Parameters |", "| Top-1 % | Parameters |"),
+    ),
+    "a claim compared with itself": (
+        words("rexnet_100", r"77.86 \(claimed\) \| \[timm's rexnet.md"),
+        (PAGE.format("rexnet_100"), "|  | [timm's rexnet.md", "| 77.86 (claimed) | [timm's rexnet.md"),
+    ),
     "FLOPs without a word": (
         lacking("rexnet_130", "as published; how they were counted is not stated"),
         (PAGE.format("rexnet_130"), "as published; how they were counted is not stated", ""),
