@@ -30,7 +30,7 @@ VERSION = ("golden", 1)
 SEED = 0
 #: How far an answer in float32, without TF32, may be from the logits: as a part of the largest of them.
 #: Of the CPU's it was measured, of CUDA's it was not; what it rests on: docs/decisions/0053-golden-logits.md.
-TOLERANCE = {"cpu": 1e-4, "cuda": 2e-4}
+TOLERANCE = {"cpu": 2e-4, "cuda": 2e-4}
 #: Of the same float64 sums in another order, each rounded to float32.
 ROUNDING = 1e-6
 

@@ -2,10 +2,10 @@
 
     python witness.py FOLDER|RECORD [--weights-sha256 DIGEST]
 
-A second opinion, on purpose without a line of the rest of this project: it reads the safetensors
-header on its own, digests the file and every tensor, counts, and compares all of it with
-`receipt.json`, `config.json` and, in a signed repo, `statement.json` (whose signature it cannot check).
-The accuracy in each record is counted again from the predictions beside it; a record alone is enough.
+A second opinion, on purpose without a line of the rest of this project: it reads the safetensors header on
+its own, digests the file and every tensor, counts, and compares all of it with `receipt.json`, `config.json`,
+`golden.json` (whose network it cannot run) and, in a signed repo, `statement.json` (whose signature it cannot
+check). The accuracy in each record is counted again from the predictions beside it; a record alone is enough.
 Exit 0: everything holds. 1: something does not, or nothing states the config, and is named. 2: misused.
 """
 
@@ -26,8 +26,7 @@ from typing import Any, BinaryIO, NamedTuple
 # As a header says it: as torch says it, and the bytes of an item.
 DTYPES = {
     "BOOL": ("bool", 1), "U8": ("uint8", 1), "I8": ("int8", 1), "F8_E5M2": ("float8_e5m2", 1),
-    "F8_E4M3": ("float8_e4m3fn", 1), "F8_E4M3FNUZ": ("float8_e4m3fnuz", 1),
-    "F8_E8M0": ("float8_e8m0fnu", 1),
+    "F8_E4M3": ("float8_e4m3fn", 1), "F8_E4M3FNUZ": ("float8_e4m3fnuz", 1), "F8_E8M0": ("float8_e8m0fnu", 1),
     "F8_E5M2FNUZ": ("float8_e5m2fnuz", 1), "I16": ("int16", 2), "U16": ("uint16", 2), "F16": ("float16", 2),
     "BF16": ("bfloat16", 2), "I32": ("int32", 4), "U32": ("uint32", 4), "F32": ("float32", 4),
     "C64": ("complex64", 8), "F64": ("float64", 8), "I64": ("int64", 8), "U64": ("uint64", 8),
@@ -35,6 +34,7 @@ DTYPES = {
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
+MAX_INPUT = 3 << 22
 
 
 class Tensor(NamedTuple):
@@ -101,11 +101,14 @@ def check(folder: Path, weights: Weights, sha256: str | None, held: list[str]) -
     yield from _compare("receipt.json", stated, _digests(folder, stated))
     if "config.json" not in files and not (folder / "statement.json").exists():
         yield "config.json: no receipt.json or statement.json states what it must be"
-    yield from check_classifier(_read_json(folder / "config.json"), weights)
+    config = _read_json(folder / "config.json")
+    yield from check_classifier(config, weights)
     if (folder / "statement.json").exists():
         yield from check_statement(folder, _read_json(folder / "statement.json"), weights)
     for record in sorted(folder.glob("*.record.json")):
         yield from check_evidence(record, weights.sha256, held)
+    if (folder / "golden.json").exists():
+        yield from check_answers(_read_json(folder / "golden.json"), config, weights)
 
 
 def check_evidence(file: Path, weights_sha256: str | None, held: list[str]) -> Iterator[str]:
@@ -132,6 +135,28 @@ def check_evidence(file: Path, weights_sha256: str | None, held: list[str]) -> I
     found |= {"weights_sha256": weights_sha256} if weights_sha256 else {}
     yield from _compare(file.name, record, found)
     held.append(f"{file.name}: holds: {right[0]} and {sum(right)} of {images} images of {record.get('data')}")
+
+
+def check_answers(golden: dict[str, Any], config: dict[str, Any], weights: Weights) -> Iterator[str]:
+    """Compare whose the golden logits are, how many, and the digest of the input that SHA-256 draws."""
+    yield from _compare("golden.json", golden, {"golden": 1, "weights_sha256": weights.sha256})
+    classes, shape = config.get("num_classes"), _object(config, "pretrained_cfg").get("input_size")
+    sides = shape if isinstance(shape, list) else [0]
+    count = math.prod(sides) if all(type(side) is int and side > 0 for side in sides) else 0
+    if not 0 < count <= MAX_INPUT:
+        raise Unsound(f"config.json: pretrained_cfg: input_size is {shape}")
+    seeds = (f"{golden.get('seed')}/{number}".encode() for number in range(-(-count // 32)))
+    drawn = b"".join(hashlib.sha256(seed).digest() for seed in seeds)[:count]
+    numbers = [struct.pack("<f", (byte - 128) / 64) for byte in range(256)]
+    digest = hashlib.sha256(b"".join(map(numbers.__getitem__, drawn))).hexdigest()
+    for name in sorted({"seeded", *_object(golden, "answers")}):
+        answer = _object(_object(golden, "answers"), name)
+        digests = {"input_sha256": digest} if name == "seeded" else {}
+        yield from _compare(f"golden.json: {name}", answer, {"input_shape": shape} | digests)
+        logits = answer.get("logits")
+        finite = [type(x) is float and math.isfinite(x) for x in logits] if isinstance(logits, list) else []
+        if len(finite) != classes or not all(finite):
+            yield f"golden.json: {name}: has not {classes} finite logits"
 
 
 def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:

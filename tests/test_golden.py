@@ -2,22 +2,27 @@
 
 import hashlib
 import json
+import re
 import shutil
 
 import numpy as np
 import pytest
 import timm
 import torch
-from entries import INPUT
+from entries import INPUT, SEEDS
 from PIL import Image
 from receipts import retell
+from safetensors.torch import load_file, save_file
 
-from rexnet_hub.cli import main
-from rexnet_hub.golden import draw_input
+from rexnet_hub.cli import build_parser, main
+from rexnet_hub.golden import TOLERANCE, draw_input
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import read_lock
 from rexnet_hub.layout import DEMO_PICTURE, golden_name
+from rexnet_hub.pages.snippets import checking
+from rexnet_hub.site_source import collect_generated
 from rexnet_hub.verify import FALSE, HOLDS, NOT_MEASURED, verify_model
+from rexnet_hub.witness import main as witness
 
 INDEX = f"""\
 Models:
@@ -195,7 +200,7 @@ LIES = {
     "shape": (
         changed("answers.seeded.input_shape", lambda old: [3, 64, 32]),
         "seeded: input_shape is (3, 64, 32), not (3, 64, 64)",
-        "golden.json: seeded: input_sha256 is",
+        "golden.json: seeded: input_shape is [3, 64, 32], found [3, 64, 64]",
     ),
     "picture": (
         changed("answers.picture.input_sha256", lambda old: "0" * 64),
@@ -225,14 +230,18 @@ LIES = {
         "golden.json: seeded: has not 7 finite logits",
     ),
     "cut": (lambda golden: json.dumps(golden).encode()[:-20], "holds no golden logits: ", "cannot be read"),
-    "version": (changed("golden", lambda old: 2), 'it does not say "golden": 1', None),
+    "version": (
+        changed("golden", lambda old: 2),
+        'it does not say "golden": 1',
+        "golden.json: golden is 2, found 1",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_lie_is_found(name, zoo, capsys):
     """One line of `verify` says it, though lock and receipt state that very file; so does `lock --check`."""
-    lie, said, _ = LIES[name]
+    lie, said, seen = LIES[name]
     state(zoo, lie(json.loads((zoo / "net" / "golden.json").read_text())))
 
     own, wrong = finding(zoo)
@@ -241,3 +250,63 @@ def test_a_lie_is_found(name, zoo, capsys):
     assert "\n" not in own.found
     assert main(["lock", "net", "--check", "--repo", str(zoo / "net")]) == 1
     assert said in capsys.readouterr().out
+    assert witness([str(zoo / "net")]) == (seen is not None)
+    told = capsys.readouterr().out
+    assert (seen or "holds") in told
+    assert len(told.splitlines()) == 1
+
+
+def test_a_picture_that_is_another_is_found(zoo, capsys):
+    """The picture's pixels are stated, and the file's own digest by the receipt; the witness checks that."""
+    Image.new("RGB", (320, 240)).save(zoo / "net" / "golden.png")
+
+    own, wrong = finding(zoo)
+    assert wrong == {"golden", "files"}
+    assert own.found.startswith("picture: input_sha256 is ")
+    assert witness([str(zoo / "net")]) == 1
+    assert "golden.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", [None, [3, "x", 64], [3, -1, 64], [1 << 40, 1 << 40, 3]])
+def test_the_witness_draws_no_odd_input(size, zoo, capsys):
+    """Of a config that states no size that can be drawn one line is said."""
+    config = json.loads((zoo / "net" / "config.json").read_text())
+    config["pretrained_cfg"]["input_size"] = size
+    (zoo / "net" / "config.json").write_text(json.dumps(config))
+    assert witness([str(zoo / "net")]) == 1
+    assert f"config.json: pretrained_cfg: input_size is {size}\n" in capsys.readouterr().out
+
+
+def test_the_card_has_lines_that_compare(zoo, monkeypatch, capsys):
+    """They run as printed, in a copy of the repo, and tell the network from one with another weight."""
+    monkeypatch.chdir(zoo / "net")
+    card = (zoo / "net" / "README.md").read_text()
+    (lines,) = (lines for lines in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "golden" in lines)
+    assert "golden" not in (zoo / "first" / "README.md").read_text()
+
+    exec(lines, {})
+    assert 0 < float(capsys.readouterr().out.split()[0]) < TOLERANCE["cpu"] / 10
+    weights = load_file("model.safetensors")
+    weights["head.fc.bias"][0] += 1
+    save_file(weights, "model.safetensors", metadata={"format": "pt"})
+    exec(lines, {})
+    assert float(capsys.readouterr().out.split()[0]) > TOLERANCE["cpu"]
+
+
+def test_the_page_leads_to_them(zoo):
+    """The site has the file that its page links, and the page the card's lines."""
+    source = collect_generated({}, build_parser(), print)
+    page, name = source["models/net.md"].decode(), golden_name(read_lock().of("net").golden)
+    assert f"(../evidence/{name})" in page
+    assert checking(load_index(zoo).find("net")).lines in page
+    assert source[f"evidence/{name}"] == (zoo / "net" / "golden.json").read_bytes()
+
+
+def test_our_own_lines_compare_too(zoo, monkeypatch, capsys):
+    """Of a network that timm has not, a lite, the card has ours; here they run on one that it has."""
+    lines = checking(load_index(SEEDS.parent).find("rexnet_lite_1.0")).lines
+    assert "timm" not in lines
+    monkeypatch.chdir(zoo / "net")
+
+    exec(lines, {})
+    assert 0 < float(capsys.readouterr().out.split()[0]) < TOLERANCE["cpu"] / 10

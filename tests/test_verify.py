@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from decimal import Decimal
 from xml.etree import ElementTree
@@ -16,12 +17,14 @@ from runs import made_up_run
 from safetensors.torch import load_file
 
 from rexnet_hub.errors import FileProblem, RexnetHubError, UsageError
+from rexnet_hub.golden import measure_golden, render_golden
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.run.runner import digest_tensors
 from rexnet_hub.index import Measured
 from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
 from rexnet_hub.index.network import entry_plan
+from rexnet_hub.layout import DEMO_PICTURE, GOLDEN_FILE, GOLDEN_PICTURE
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import read_repo
@@ -276,6 +279,18 @@ def run(**changes):
     return lie
 
 
+def golden(**facts):
+    """Put golden logits into the repo, true but for the facts; a stand-in's no command measures."""
+
+    def state(told):
+        own = measure_golden(read_repo(told["repo"]), picture=DEMO_PICTURE, dtype=torch.float64)
+        shutil.copy(DEMO_PICTURE, told["repo"] / GOLDEN_PICTURE)
+        (told["repo"] / GOLDEN_FILE).write_bytes(render_golden(replace(own, **facts)))
+        return told
+
+    return state
+
+
 OTHER_FILE = MeasuredFile(sha256="f" * 64, size_bytes=1)
 OTHER_SIZE = {"file_size", "receipt_source", "card"}
 OTHER_BYTES = {"weights_digest", "weights_locked", "receipt", "conversion", "record"}
@@ -334,6 +349,7 @@ LIES = {
     "config": (config(lambda c: c.update(model_args=None)), OTHER_CONFIG),
     "files": (another_file("config.json"), {"files"}),
     "license": (text("license: mit", "license: apache-2.0"), {"license", "card"}),
+    "golden": (golden(tolerance={"cpu": 1.0}), {"golden"}),
     "card": (text("numbers in this repo are random", "numbers in this repo are trained"), {"card"}),
     "signature": (signed_by_another, {"signature"}),
 }
@@ -422,7 +438,7 @@ def test_a_claim_that_nobody_can_read_is_false(field, truth):
 def test_every_claim_has_a_lie(truth):
     """Every claim that can hold has been seen to be false."""
     stated = own_digest(digest_file(truth["checkpoint"]).sha256)(truth)
-    findings = (*verify(truth), *verify(stated), *verify(signed(truth)))
+    findings = (*verify(truth), *verify(stated), *verify(signed(truth)), *verify(golden()(truth)))
     assert false_claims(findings) == set()
     assert {f.claim for f in findings if f.verdict == HOLDS} == set(LIES)
 

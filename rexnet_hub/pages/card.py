@@ -17,7 +17,7 @@ from rexnet_hub.index.network import entry_words
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages import datasets, facts, families, text
 from rexnet_hub.pages.front_matter import render_front_matter
-from rexnet_hub.pages.snippets import extracting, predicting, recounting
+from rexnet_hub.pages.snippets import checking, extracting, predicting, recounting
 from rexnet_hub.recipe import list_copied
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.receipt import OutputFacts
@@ -40,7 +40,8 @@ def _environment() -> Environment:
     known = (families.citation, families.introduction, families.papers, entry_words)
     kinds = (families.is_classifier, families.is_known, families.is_in_timm)
     networks = (families.find_obstacle, families.collection_title, *kinds)
-    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, count_file, list_copied, recounting)}
+    lines = (checking, count_file, list_copied, recounting)
+    made.globals |= {f.__name__: f for f in (*asked, *known, *networks, *lines)}
     return made
 
 
@@ -78,6 +79,7 @@ def render_card(
         if entry.value("num_classes") != 0
         else extracting(source, entry, repo_id=repo_id),
         files=files,
+        golden=measured and measured.golden,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),
         repos=repos,

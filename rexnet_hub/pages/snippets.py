@@ -55,6 +55,11 @@ def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
     return _python("tuning", repo_id or entry.name, entry, repo_id, _side_px(entry))
 
 
+def checking(entry: Entry) -> Snippet:
+    """Return the lines that compare golden logits, run in a copy of the repo, with timm where that has it."""
+    return _python("checking", ".", entry, None)[-1]
+
+
 def recounting(predictions: str) -> str:
     """Return the lines that count an evaluation's predictions again, without a library."""
     return str(read_words("snippets.yml")["recounting"]["python"].format(json.dumps(predictions)))
