@@ -101,6 +101,7 @@ class AutoModel:
         fit: only the classifier may be replaced, by asking for another `num_classes`, which the log says.
 
         Args:
+            name_or_repo_or_folder: A model's name, `OWNER/NAME` of a repo on the Hub, or a folder.
             revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
             num_classes: Other than the file's own: a newly drawn classifier; 0 for pooled features. Not with
                 `features_only`, which has none.
@@ -110,6 +111,8 @@ class AutoModel:
             output_stride: 32, 16 or 8; None for what the repo says, as a rule 32.
             drop_rate: Dropout before the classifier, in 0..1; None for what the repo says, as a rule 0.2.
             drop_path_rate: Stochastic depth of the last block, in 0..1; None for what the repo says.
+            device: Where the network is to be; None leaves it on the CPU.
+            dtype: What its numbers are turned into; None leaves them as the file has them.
             cache_dir: Where downloads go; by default the clients' own caches. A folder is not downloaded, and
                 needs no token either.
             local_files_only: Whether to use only what is in the cache. Else each answer of a Hub is waited
@@ -169,10 +172,21 @@ class AutoImageProcessor:
         token: str | bool | None = None,
         trusted_key: Path | str | None = None,
     ) -> ImageProcessor:
-        """Load an image processor; arguments as in `AutoModel.from_pretrained`.
+        """Load an image processor.
 
         For a model of the index the entry itself says how, and nothing is fetched; with a `revision` or a
         `trusted_key` its whole repo is.
+
+        Args:
+            name_or_repo_or_folder: A model's name, `OWNER/NAME` of a repo on the Hub, or a folder.
+            revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
+            cache_dir: Where downloads go; by default the clients' own caches.
+            local_files_only: Whether to use only what is in the cache.
+            token: For private Hub repos, as in huggingface_hub.
+            trusted_key: The key or identity that the repo must be signed by.
+
+        Returns:
+            What turns pictures into the batch that the model takes.
 
         Raises:
             UsageError: A `revision` is asked for of what has none.
@@ -238,11 +252,28 @@ def create_model(
 ) -> Classifier | FeatureMaps:
     """Create a network to train, by the name of a model or of a network, in training mode.
 
-    What is not told here is as in `AutoModel.from_pretrained`.
-
     Args:
+        name: A model's name, or a network's.
         pretrained: Whether to start from the model's weights, found and checked as by `AutoModel`; else from
             drawn ones, which are those that timm draws from the same seed.
+        revision: Of a Hub repo: a branch, tag, commit or `refs/pr/N`.
+        num_classes: Other than the model's own: a newly drawn classifier; 0 for pooled features.
+        in_chans: Other than 3: the stem is adapted from the RGB one.
+        features_only: Whether to give feature maps in place of logits.
+        out_indices: With `features_only`, which of the five; a number for so many of the coarsest.
+        output_stride: 32, 16 or 8.
+        drop_rate: Dropout before the classifier, in 0..1.
+        drop_path_rate: Stochastic depth of the last block, in 0..1.
+        device: Where the network is to be; None leaves it on the CPU.
+        dtype: What its numbers are turned into.
+        cache_dir: Where downloads go; by default the clients' own caches.
+        local_files_only: Whether to use only what is in the cache.
+        token: For private Hub repos, as in huggingface_hub.
+        allow_nonfinite: Whether weights may hold NaN or infinity.
+        trusted_key: The key or identity that the repo must be signed by.
+
+    Returns:
+        A network as of `AutoModel.from_pretrained`.
 
     Raises:
         UnknownModelError: There is no such model or network.

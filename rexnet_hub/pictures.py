@@ -82,6 +82,7 @@ class ImageProcessor:
         """Convert one picture or several into a batch.
 
         Args:
+            images: A picture in one of these forms, or several.
             return_tensors: `pt` for a mapping with `pixel_values`, as in transformers; None for the tensor.
             as_seen: Whether what is opened here is turned as its EXIF orientation says, as transformers'
                 pipelines do; False as accuracies are measured, and timm does. A PIL image, which somebody

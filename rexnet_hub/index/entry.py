@@ -390,13 +390,27 @@ class Entry:
         return self.location.file.name == RECEIPT_FILE
 
     def claim(self, name: str) -> Claim | None:
-        """Find what is stated of a figure or an attribute: what cannot be read hides what else is stated."""
+        """Find what is stated of a figure or an attribute.
+
+        Args:
+            name: As queries name it, such as `parameters` or `license`.
+
+        Returns:
+            The claim; what cannot be read hides what else is stated. None where nothing is.
+        """
         unread = (claim for claim in self.unread if claim.field == name)
         own = getattr(self, name) if name in ATTRIBUTES else self.metadata.get(name)
         return next(unread, None) or own or self.metric(name)
 
     def value(self, name: str) -> Value | None:
-        """Return a metadata value by canonical field name; None where nothing is claimed."""
+        """Find the value of a field of Metadata.
+
+        Args:
+            name: As queries name it, such as `image_size`.
+
+        Returns:
+            The value in the field's own unit; None where nothing is claimed.
+        """
         claim = self.metadata.get(name)
         return None if claim is None else claim.value
 
@@ -415,11 +429,25 @@ class Entry:
         return str(self.value("id") or self.name)
 
     def metric(self, name: str) -> Claim | None:
-        """Find a metric's claim, such as `top1`, on the first data set that the entry gives it of."""
+        """Find a metric's claim.
+
+        Args:
+            name: Such as `top1`.
+
+        Returns:
+            The claim on the first data set that the entry gives it of; None where it gives none.
+        """
         return next((result.metrics[name] for result in self.results if name in result.metrics), None)
 
     def said(self, name: str) -> Value | None:
-        """Return what maintainers say in a field beside Metadata; None where they say nothing."""
+        """Find what maintainers say in a field beside Metadata.
+
+        Args:
+            name: Such as `description` or `base_model`.
+
+        Returns:
+            What they say; None where they say nothing.
+        """
         claim = self.extra.get(name)
         return None if claim is None else claim.value
 

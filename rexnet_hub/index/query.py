@@ -69,7 +69,15 @@ ANYWHERE = Scope()
 
 
 def list_models(query: str = "", *, sort: str | None = None) -> list[str]:
-    """List the names of the index's models that meet a query; what was measured is preferred to claims."""
+    """List the names of the index's models that meet a query; what was measured is preferred to claims.
+
+    Args:
+        query: Such as `top1>=79 params<10M`; an empty one is met by all.
+        sort: A figure or word to sort by, such as `params`; `-top1` puts the greatest first.
+
+    Returns:
+        The names, in the index's order where nothing sorts them.
+    """
     return [entry.name for entry in select(load_index().models, query, sort=sort, measured=read_lock())]
 
 

@@ -57,6 +57,14 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
     failure leaves the target as it was or at the new commit, never between. After one, plan and apply again:
     what was done is found done.
 
+    Args:
+        plan: Of `plan_publish`.
+        token: For the Hub, as in huggingface_hub.
+        patience: How long a Hub is waited for; the usual by default.
+
+    Returns:
+        What is there now, as it was read back.
+
     Raises:
         PublishError: The plan must not be applied, the target or the staged files changed since, or what
             is there now is not what was staged.

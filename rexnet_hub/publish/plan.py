@@ -162,6 +162,7 @@ def plan_publish(
     """Compare a staged repo with its target; nothing is written, and of a public repo no token is needed.
 
     Args:
+        staged: The folder that `stage` wrote.
         to: `hf:OWNER` or `hf:OWNER/NAME`; else a folder of repos, in which the repo becomes `to/name`.
         name: By default the staged folder's own name.
         tag: By default one that names the files' content.
@@ -170,6 +171,11 @@ def plan_publish(
         drop_edits: Whether lines that somebody wrote into the card at the target may be lost.
         drop_files: Whether files that an earlier publication wrote may be removed.
         drop_signature: Whether the signature at the target may be lost, or be another's or an older one.
+        token: For the Hub, as in huggingface_hub.
+        patience: How long a Hub is waited for; the usual by default.
+
+    Returns:
+        What would be written, removed and tagged; `apply_plan` does it.
 
     Raises:
         UsageError: The target makes no sense, or has no use for one of the others.

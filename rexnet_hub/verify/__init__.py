@@ -31,12 +31,16 @@ def verify_model(
     """Check one entry's claims against the network and whatever files there are.
 
     Args:
+        entry: The model, as the index has it.
         checkpoint: The released file, if it is here, or another source of the weights.
         repo: The repo folder, if it is here.
         measured: What the lock says of the model.
         records: Runs of the model on ImageNet, each already compared with its predictions.
         sources: What is here of the weights' sources; each is known by its digest.
         ledger: What other places state, each checked by the cause that is named.
+
+    Returns:
+        One finding for each claim: it holds, is false, or was not measured.
 
     Raises:
         FileProblem: A file that was named is not there.

@@ -73,6 +73,9 @@ def convert_checkpoint(
         as_float32: Turn other floating-point numbers into float32; else every dtype is kept.
         allow_nonfinite: Let NaN, infinity and negative variances pass.
 
+    Returns:
+        What was read, what was written, and which tensor is from where; it lies beside the file too.
+
     Raises:
         FileProblem: A file or folder cannot be read or written.
         MismatchError: The source is not the file that is stated, or its tensors are not.

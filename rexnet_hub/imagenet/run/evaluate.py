@@ -68,6 +68,8 @@ def evaluate_models(
 
     Args:
         models: The networks; each has a name of its own.
+        data: The images, and what is right of each.
+        options: Device, precision, batch and processes; what is usual for the machine by default.
         out_dir: Where to keep each model's record and predictions, and the manifest. A run that is killed
             goes on from there when it is started again.
         cache_dir: Where to keep decoded pixels for further runs (7.5 GB for 50,000 images of 224 pixels).

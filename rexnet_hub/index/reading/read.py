@@ -96,6 +96,9 @@ def load_index(
             are not found beside the file that wrote them. Without it: the one folder that holds all.
         count_all: Whether claims are compared with networks that take torch to count, too.
 
+    Returns:
+        The models, the collections, and every problem at its place.
+
     Raises:
         FileProblem: There is no such file or folder, or the folder holds no model index.
     """
