@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import html
 import json
+import math
 import os
 import platform
 import statistics
@@ -25,12 +27,30 @@ hide: [navigation, toc]
 
 # How fast
 
+{sentences}
+
+{plot}
+
 What people wait for, beside what they would use instead: `python -m benchmarks` in a checkout runs both in
 turn, in the same minutes, and compares the CPU seconds of whole processes or calls. A ratio above 1 means
 ours takes less; it is the median of the rounds of each run, then the least and the most of all rounds. A goal
 that was not reached is marked short. The floor is what the machine would take for the work that nobody can
 leave out. Seconds are CPU seconds, memory is the peak of the process.
 """
+#: What the page begins with, each sentence of one row: job, size, peer.
+SENTENCES = {
+    ("rexnet-hub list, fresh process", "4 models", "timm.list_models()"):
+    "`rexnet-hub list` answers in {ours}, `timm.list_models()` in {peer}.",
+    ("AutoModel.from_pretrained(folder), warm, first use", "rexnet_100", "timm"):
+    "A network and its weights load from a folder in {ours}, in timm in {peer}.",
+    ("convert", "legacy, 19 MB", "torch.load + save_file"):
+    "A released file of 19 MB becomes safetensors in {ours}, by `torch.load` and `save_file` in {peer}.",
+    ("evaluate one model, one image, CPU, fp32, compiled", "rexnet_100; 96 images", "timm's loop"):
+    "An image is evaluated on a CPU in {ours}, in timm's own loop in {peer}.",
+    ("verify staged repos, beyond import torch", "4 repos, 156 MB", "openssl sha256"):
+    "Of {goals} goals {short} fell short: to verify four repos takes {ours}, their SHA-256 alone {peer}.",
+}  # fmt: skip
+WIDTH, LEFT, RIGHT, ROW = 420, 20, 390, 36
 HEAD = (
     "| job | beside | peer ÷ ours | goal | least to most | ours | peer | floor | memory, peer ÷ ours |\n"
     "|---|---|--:|--:|--:|--:|--:|---|--:|\n"
@@ -104,7 +124,7 @@ def _identity(row: dict[str, Any]) -> tuple[str, str, str]:
 def render_row(row: dict[str, Any]) -> str:
     """Render one row of the table."""
     ratio, wanted = row["ratio"], row["ratio_wanted"]
-    goal = f"{wanted:.3g}" + (", short" if ratio["median"] < wanted else "") if wanted else ""
+    goal = f"{wanted:.3g}" + (", short" if _is_short(row) else "") if wanted else ""
     each = " / ".join(f"{median:.3g}" for median in ratio.get("medians", [ratio["median"]]))
     memory = f"{row['memory_ratio']:.3g} (ours {row['ours_peak_mb']:.0f} MB)" if row["memory_ratio"] else ""
     if row["memory_ratio_wanted"]:
@@ -140,9 +160,64 @@ def read_rows(out: Path) -> list[dict[str, Any]]:
     return table
 
 
+def render_sentences(table: Sequence[dict[str, Any]]) -> str:
+    """Render what the rows say to somebody in a hurry."""
+    goals = [row for row in table if row["ratio_wanted"]]
+    counts = {"goals": len(goals), "short": sum(_is_short(row) for row in goals)}
+    known = {_identity(row): row for row in table}
+    return " ".join(
+        words.format(ours=_seconds(known[of]["ours_cpu_s"]), peer=_seconds(known[of]["peer_cpu_s"]), **counts)
+        for of, words in SENTENCES.items()
+        if of in known
+    )
+
+
+def _is_short(row: dict[str, Any]) -> bool:
+    return bool(row["ratio"]["median"] < row["ratio_wanted"])
+
+
+def render_plot(table: Sequence[dict[str, Any]]) -> str:
+    """Draw the rows that have a goal, as one line of SVG in the page's own colours, on powers of ten.
+
+    A circle is a row's median, filled where its goal was reached; its line is from the least to the most.
+    """
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in (row for row in table if row["ratio_wanted"]):
+        lines.setdefault(f"{row['job'].partition(',')[0]} / {row['peer'].partition(',')[0]}", []).append(row)
+    ends = [row["ratio"][end] for rows in lines.values() for row in rows for end in ("least", "most")]
+    low, high = math.floor(math.log10(min(ends))), math.ceil(math.log10(max(ends)))
+    bottom = ROW * len(lines) + 8
+
+    def across(ratio: float) -> str:
+        return f"{LEFT + (math.log10(ratio) - low) / (high - low) * (RIGHT - LEFT):.1f}"
+
+    parts = []
+    for power in range(low, high + 1):
+        x = across(10.0**power)
+        parts.append(f'<path class="grid" d="M{x} 0V{bottom}" stroke-width="{1 if power else 3}"/>')
+        parts.append(f'<text x="{x}" y="{bottom + 16}" text-anchor="middle">{10.0**power:g}</text>')
+    for number, (label, rows) in enumerate(lines.items()):
+        y = ROW * number + 26
+        parts.append(f'<text x="{LEFT}" y="{y - 11}">{html.escape(label)}</text>')
+        for row in rows:
+            ratio = row["ratio"]
+            parts.append(f'<path class="front" d="M{across(ratio["least"])} {y}H{across(ratio["most"])}"/>')
+        for row in rows:
+            here = "" if _is_short(row) else ' class="here"'
+            parts.append(f'<circle{here} cx="{across(row["ratio"]["median"])}" cy="{y}" r="5"/>')
+    words = "CPU seconds, the other's ÷ ours; filled: the goal was reached"
+    parts.append(f'<text x="{(LEFT + RIGHT) / 2}" y="{bottom + 34}" text-anchor="middle">{words}</text>')
+    each = ", ".join(f"{label} {rows[0]['ratio']['median']:.3g}" for label, rows in lines.items())
+    title = html.escape(f"{words}: {each}")
+    size = f'viewBox="0 0 {WIDTH} {bottom + 40}" style="max-width: 28rem"'
+    return f'<svg class="hub-picture" {size} role="img" aria-label="{title}">{"".join(parts)}</svg>'
+
+
 def render_page(document: dict[str, Any]) -> str:
     """Render what was measured as a page of the docs."""
     machine = ", ".join(f"{key} {value}" for key, value in document["machine"].items() if value is not None)
     table = "".join(map(render_row, document["rows"]))
     missing = "".join(f"\nNot measured: {what}\n" for what in document["left_out"])
-    return f"{INTRODUCTION}\nMeasured on: {machine}.\n\n{HEAD}{table}{missing}"
+    rows = document["rows"]
+    introduction = INTRODUCTION.format(sentences=render_sentences(rows), plot=render_plot(rows))
+    return f"{introduction}\nMeasured on: {machine}.\n{missing}\n{HEAD}{table}"

@@ -56,7 +56,7 @@ class RexnetHubPlugin(BasePlugin[Options]):
         return files
 
     def on_page_markdown(self, markdown: str, *, page: Page, **_: object) -> None:
-        """Let the search find what a reader does before why it was decided so."""
+        """Rank what a reader does before why it was decided so, in the search."""
         if page.file.src_uri.startswith(LAST):
             page.meta.setdefault("search", {"boost": LAST_BOOST})
 

@@ -1,9 +1,15 @@
 """Every internal link and anchor of the built site leads somewhere."""
 
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
+from built_site import ROOT
+from entries import SEEDS
+
+from rexnet_hub.index import load_index
+from rexnet_hub.pages.site import render_site
 
 
 class Links(HTMLParser):
@@ -93,3 +99,13 @@ class Loads(HTMLParser):
 def test_data_stands_beside_the_pages(site, name):
     """What machines read is in the built site."""
     assert (site[0] / name).stat().st_size > 50
+
+
+def test_the_digest_to_compare_by_hand_is_on_the_models_page():
+    """What the guide holds a file against, the page of that model prints under Files."""
+    guide = (ROOT / "docs/guides/verify.md").read_text(encoding="utf-8").partition("## By hand")[2]
+    (digest,) = re.findall(r"[0-9a-f]{64}", guide)
+    page = render_site(load_index(SEEDS).models)["models/rexnet_100.md"]
+    files = page.partition("## Files")[2].partition("## Training")[0]
+    assert digest in files
+    assert digest[::-1] not in files

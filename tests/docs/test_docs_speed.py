@@ -1,11 +1,15 @@
 """The page on speed says what was measured, and nothing else."""
 
 import json
+import re
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 sys.path.append(str(Path(__file__).resolve().parents[2]))
-from benchmarks.report import merge_rows, render_page
+from benchmarks.report import merge_rows, render_page, render_plot, render_sentences
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = json.loads((ROOT / "docs" / "speed.json").read_text())
@@ -18,6 +22,36 @@ def test_the_page_is_what_the_benchmarks_wrote():
     other = json.loads(json.dumps(DOCUMENT))
     other["rows"][0]["ratio"]["medians"][0] += 1
     assert page != render_page(other)
+
+
+def test_the_page_begins_with_five_sentences_of_the_rows():
+    """Each says the seconds of its row; with other seconds it says others, and without its row nothing."""
+    sentences = render_sentences(DOCUMENT["rows"])
+    assert len(re.findall(r"\.(?= |$)", sentences)) == 5
+    page = render_page(DOCUMENT)
+    assert page.index(sentences) < page.index("<svg") < page.index("Measured on")
+    assert "`rexnet-hub list` answers in 38.6 ms, `timm.list_models()` in 4.14 s." in sentences
+    first = DOCUMENT["rows"][0]
+    assert "answers in 2 s," in render_sentences([first | {"ours_cpu_s": 2.0}])
+    assert render_sentences([first | {"job": "another"}]) == ""
+
+
+def test_the_plot_has_each_goal_at_its_place():
+    """Every row with a goal is a circle: filled where it was reached, further right the higher its ratio."""
+    goals = [row for row in DOCUMENT["rows"] if row["ratio_wanted"]]
+    plot = ET.fromstring(render_plot(DOCUMENT["rows"]))
+    circles = plot.findall("circle")
+    assert len(circles) == len(goals) > 15
+    reached = sum(row["ratio"]["median"] >= row["ratio_wanted"] for row in goals)
+    assert sum(circle.get("class") == "here" for circle in circles) == reached
+    assert 0 < reached < len(goals)
+
+    def place(median):
+        row = goals[0] | {"ratio": goals[0]["ratio"] | {"median": median, "least": 1, "most": 100}}
+        return [float(circle.get("cx")) for circle in ET.fromstring(render_plot([row])).findall("circle")]
+
+    assert place(1) < place(10) < place(100)
+    assert place(10)[0] - place(1)[0] == pytest.approx(place(100)[0] - place(10)[0], abs=0.2)
 
 
 def test_a_row_that_falls_short_says_so():
