@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         "names": query_names([view.entry for view in views]),
         "columns": columns,
         "choices": CHOICES,
-        "models": [_choosable(view, lock) | {"rated": view.name in rated} for view in views],
+        "models": pack([_choosable(view, lock) | {"rated": view.name in rated} for view in views]),
     }
     attribute = html.escape(json.dumps(known, separators=(",", ":")), quote=False).replace("'", "&#39;")
     return render_template(
@@ -117,6 +117,32 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         picks=pick_extremes(views),
         picture=draw_picture(views),
     )
+
+
+def pack(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Write once what records say: by dotted name the values, and of each record the number of its own.
+
+    Numbers that are all 0, or count up from it, are left out; -1 is that of a record that says nothing.
+    """
+    columns: dict[str, dict[str, tuple[int, Any]]] = {}
+    numbers: dict[str, list[int]] = {}
+    for at, record in enumerate(records):
+        for name, value in _spread(record):
+            values = columns.setdefault(name, {})
+            own, _ = values.setdefault(json.dumps(value), (len(values), value))
+            numbers.setdefault(name, [-1] * len(records))[at] = own
+    packed = {name: [[value for _, value in values.values()]] for name, values in columns.items()}
+    for name, which in numbers.items():
+        if any(which) and which != list(range(len(records))):
+            packed[name].append(which)
+    return packed
+
+
+def _spread(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """List what a record says by name, one group deep."""
+    for name, value in record.items():
+        group = value.items() if isinstance(value, dict) else ()
+        yield from ((f"{name}.{key}", inner) for key, inner in group) if group else [(name, value)]
 
 
 def _choosable(view: ModelView, lock: Lock) -> dict[str, Any]:

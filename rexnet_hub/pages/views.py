@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -136,6 +137,15 @@ class ModelView:
     def doubt(self) -> str:
         """What makes it doubtful which file was released, in words; empty where nothing does."""
         return release_doubt(self.entry, self.measured)
+
+    @property
+    def search_words(self) -> str:
+        """What a search finds the model by, as HTML: what its entry says in words, its figures, its files."""
+        texts = (text for name in TEXT_NAMES for text in find_asked(self.entry, name))
+        stated = (fact for fact in self.facts.values() if fact.standing)
+        figures = (f"{fact.label} {fact.measured or fact.claimed}" for fact in stated)
+        files = (f"{row['name']} {row['sha256'] or ''}".strip() for row in self.files)
+        return html.escape(" \u00b7 ".join(dict.fromkeys((*texts, *figures, *files))), quote=False)
 
     @functools.cached_property
     def record(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,13 @@ def test_every_key_press_on_a_thousand_rows_answers_within_two_frames(open_page,
     page.get_by_label("Family").select_option("")
     page.get_by_label("Query").fill("params<5M")
     assert page.locator("table[data-hub] tbody tr:visible").count() == 28
+
+
+@pytest.mark.slow
+def test_the_overview_of_a_thousand_is_small(thousand):
+    """It is read before anything can be chosen."""
+    with urllib.request.urlopen(f"{thousand}index.html") as page:
+        assert len(page.read()) < 400_000
 
 
 @pytest.mark.slow

@@ -94,7 +94,12 @@ def test_axe_says_no_to_a_planted_fault(open_page):
 
 @pytest.mark.parametrize(
     ("words", "first"),
-    [("rexnet_150", "rexnet_150"), ("150", "rexnet_150"), ("misspelt", "Problems of a model index")],
+    [
+        ("rexnet_150", "rexnet_150"),
+        ("150", "rexnet_150"),
+        ("bd1a6aa8", "rexnet_150"),
+        ("misspelt", "Problems of a model index"),
+    ],
 )
 def test_search_finds_and_opens(open_page, words, first):
     """Search gives the model or the page first, and Enter opens it."""

@@ -17,7 +17,7 @@ from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import Publication
 from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.pages.facts import list_facts
-from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, render_site
+from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, pack, render_site
 from rexnet_hub.pages.text import short
 from rexnet_hub.pages.views import view_models
 
@@ -204,6 +204,24 @@ def test_a_thousand_models_render_in_seconds(index):
     pages = render_site(many(index, 1000))
     assert time.process_time() - started < 15
     assert len(pages) > 3000
+
+
+def test_what_many_models_say_is_written_once():
+    """Each model has its value's number, -1 where it says nothing; numbers that tell nothing are left out."""
+    records = [
+        {"name": "a", "text": {"license": ["MIT"], "task": ["x"]}, "number": {"top1": 7}, "loads": True},
+        {"name": "b", "text": {"license": ["MIT"]}, "number": {"top1": 7, "odd.name": 1}, "loads": True},
+        {"name": "c", "text": {"license": ["GPL"]}, "number": {}, "loads": True},
+    ]
+    assert pack(records) == {
+        "name": [["a", "b", "c"]],
+        "text.license": [[["MIT"], ["GPL"]], [0, 0, 1]],
+        "text.task": [[["x"]], [0, -1, -1]],
+        "number.top1": [[7], [0, 0, -1]],
+        "number.odd.name": [[1], [-1, 0, -1]],
+        "number": [[{}], [-1, -1, 0]],
+        "loads": [[True]],
+    }
 
 
 def test_each_family_has_a_page_that_links_to_its_models_and_back(index):

@@ -20,6 +20,21 @@ window.RexnetHub = window.RexnetHub || {};
   const ROWS_A_FRAME = 40;
   const LOWER_IS_BETTER = new Set(["parameters", "macs", "flops", "file_size"]);
 
+  /* What models say stands once for all that say it, as pack() of site.py writes it. */
+  function unpack(columns, count) {
+    const models = Array.from({ length: count }, () => ({ number: Object.create(null), text: Object.create(null) }));
+    for (const [dotted, [values, numbers]] of Object.entries(columns)) {
+      const [group, ...key] = dotted.split(".");
+      models.forEach((model, index) => {
+        const at = numbers ? numbers[index] : values.length === 1 ? 0 : index;
+        if (at < 0) return;
+        if (key.length) model[group][key.join(".")] = values[at];
+        else model[group] = values[at];
+      });
+    }
+    return models;
+  }
+
   class Overview {
     constructor(root) {
       this.root = root;
@@ -28,7 +43,7 @@ window.RexnetHub = window.RexnetHub || {};
       this.columns = data.columns;
       this.table = root.closest("article, main, body").querySelector("table");
       const rows = [...this.table.tBodies[0].rows];
-      this.models = data.models.map((model, index) => this.readRow(model, rows[index]));
+      this.models = unpack(data.models, rows.length).map((model, index) => this.readRow(model, rows[index]));
       this.costs = COSTS.filter(({ key }) => this.models.some(({ number }) => key in number && "top1" in number));
       this.limits = LIMITS.filter((limit) => this.models.some((model) => limit.key in model.number));
       this.choices = Object.entries(data.choices).map(([key, label]) => ({ key, label, counts: this.countValues(key) }))
