@@ -49,7 +49,7 @@ from rexnet_hub.publish.there import TITLE, Target, parse_repo_id
 from rexnet_hub.repo.folder import find_entry_of, find_sources
 from rexnet_hub.verify import verify_model
 from rexnet_hub.verify.evidence import Evidence
-from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED, Finding
+from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, Finding, verdict_of
 from rexnet_hub.weights.download import FetchPolicy, download, fetch_bytes
 
 #: The claims whose findings are of what others did, so that they are shown though they are not false.
@@ -75,7 +75,7 @@ def verify_published(target: str) -> list[Finding]:
     """
     if not target.startswith("hf:"):
         raise UsageError(f"{target}: is no repo on the Hub; give hf:OWNER or hf:OWNER/NAME, and nothing else")
-    _require_network()
+    require_network()
     index, lock, owner = load_index(), read_lock(), parse_repo_id(target, "any").split("/")[0]
     locked = {hub.repo_id: entry for entry in index.models if (hub := lock.of(entry.name).hub)}
     known = {f"{owner}/{entry.name}": entry for entry in index.models} | locked
@@ -124,7 +124,7 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     Raises:
         UsageError: Nothing may be asked (HF_HUB_OFFLINE), or there is nothing to ask.
     """
-    _require_network()
+    require_network()
     lock = read_lock()
     published = [(entry, hub.repo_id) for entry in entries if (hub := lock.of(entry.name).hub)]
     findings = [finding for entry, repo_id in published for finding in _check_published(entry, repo_id)]
@@ -134,7 +134,12 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     return findings
 
 
-def _require_network() -> None:
+def require_network() -> None:
+    """Refuse to go on where nothing may be asked of any network.
+
+    Raises:
+        UsageError: HF_HUB_OFFLINE says so.
+    """
     if is_offline():
         raise UsageError("what others changed is known to them alone, and HF_HUB_OFFLINE forbids to ask")
 
@@ -149,8 +154,8 @@ def _asked(model: str, claim: str, stated: str, check: Iterator[Finding]) -> Ite
     try:
         yield from check
     except (HubError, FetchError, MismatchError) as error:
-        verdict = FALSE if isinstance(error, MismatchError) or error.is_gone else NOT_REACHED
-        yield Finding(model=model, claim=claim, verdict=verdict, stated=stated, found=str(error))
+        found = {"verdict": verdict_of(error), "found": str(error)}
+        yield Finding(model=model, claim=claim, stated=stated, **found)
 
 
 def _check_published(entry: Entry, repo_id: str) -> Iterator[Finding]:

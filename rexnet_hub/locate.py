@@ -258,7 +258,9 @@ def _cached_repo(entry: Entry, measured: Measured, cache_dir: Path) -> Path:
 
 def find_places(entry: Entry, measured: Measured, cache_dir: Path) -> list[Path]:
     """List what of a cache this model needs: its sources' files and, until it is on a Hub, its repo."""
-    addresses = [source_identity(entry, measured, each).address(each.url) for each in entry.sources]
+    # A file stays where it came to before the lock stated its digest.
+    pairs = [(known, each) for known in (measured, Measured()) for each in entry.sources]
+    addresses = {source_identity(entry, known, each).address(each.url): None for known, each in pairs}
     repo = [_cached_repo(entry, measured, cache_dir)] if addresses and not measured.hub else []
     return [*(cache_dir / RELEASED_FOLDER / address for address in addresses), *repo]
 

@@ -1,5 +1,6 @@
 """The cache is shown as it is; what goes is what no model needs, and never what is in use or of others."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from rexnet_hub.cli import main
+from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.layout import PACKAGE_DIR, find_cache_dir
 from rexnet_hub.locate import find_repo
+from rexnet_hub.repo.folder import fetch_weights
 
 DAYS = 86400
 KEY = "ab" * 32
@@ -91,6 +94,30 @@ def test_each_item_is_said_with_model_size_and_state(cache, rows):
         "not ours": OTHERS,
     }
     assert found[f"released/{KEY}"]["of"] == "file"
+
+
+def test_what_came_before_the_lock_stated_its_digest_is_needed(own_index, checkpoint, rows):
+    """It stays where it is, and is the file that the model is loaded from."""
+    find_repo("rexnet_100")
+    (before,) = (find_cache_dir() / "released").glob("*/*/*.pth")
+    lock, data = own_index / "lock.json", checkpoint.read_bytes()
+    released = {"sha256": hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+    text = lock.read_text()
+    stated = json.loads(text)
+    stated["models"]["rexnet_100"]["released"] = released
+    try:
+        lock.write_text(json.dumps(stated))
+        assert rows()[f"released/{before.parent.parent.name}"]["state"] == "needed"
+        assert (
+            fetch_weights(
+                load_index().find("rexnet_100"),
+                cache_dir=find_cache_dir(),
+                measured=read_lock().of("rexnet_100"),
+            )
+            == before
+        )
+    finally:
+        lock.write_text(text)
 
 
 def test_the_table_fits_a_terminal(cache, run):

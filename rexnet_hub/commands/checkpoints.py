@@ -32,24 +32,14 @@ def run_fetch(args: argparse.Namespace) -> int:
     """Fetch a model's released file, or all sources of its weights, checked, and print the paths."""
     from rexnet_hub.index import read_lock
     from rexnet_hub.layout import find_cache_dir
-    from rexnet_hub.repo.folder import (
-        compare_witnesses,
-        describe_witnesses,
-        digest_source,
-        fetch_released,
-        source_tensors,
-    )
+    from rexnet_hub.repo.folder import compare_sources, describe_witnesses, fetch_released
 
     entry = open_index().find(args.name)
     measured = read_lock().of(entry.name)
     options = {"cache_dir": find_cache_dir(), "measured": measured, "to": args.to}
     sources = (entry.sources if args.all else ()) or (None,)
     files = [fetch_released(entry, **options, source=source) for source in sources]
-    if len(files) > 1:
-        source_tensors(entry, files).agreed(f"the weights of {entry.name}")
-    output = digest_source(entry, files[0]) if len(files) > 1 else None
-    answers = compare_witnesses(entry, files[-1], output, fetched=files[:-1])
-    _print_witnesses(describe_witnesses(entry, measured, answers))
+    _print_witnesses(describe_witnesses(entry, measured, compare_sources(entry, files)))
     show_lines("\n".join(map(str, files)))
     return 0
 
@@ -301,23 +291,31 @@ def run_watch(args: argparse.Namespace) -> int:
     tables and cited texts are asked for where they are. A line says what is false, or what others changed of
     their own. Exit code 1 is for what is false; 75 says that nothing is, but that somebody did not answer.
     """
-    from dataclasses import replace
-
-    from rexnet_hub.drift import NOTES, watch
-    from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_MEASURED, NOT_REACHED, exit_code, render_json
+    from rexnet_hub.drift import watch
+    from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_REACHED, exit_code, render_json
 
     index = open_index()
     findings = watch([index.find(name) for name in args.names] or index.models, is_fetched=args.fetch)
     if args.json:
         show_json(render_json(findings))
         return exit_code(findings)
-    for each in findings:
-        if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
-            told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
-            show(f"{_short(str(told))} ({_short(each.note)})" if each.note else _short(str(told)))
+    show_wrong(findings)
     counts = {word: sum(each.verdict == word for each in findings) for word in (HOLDS, FALSE, NOT_REACHED)}
     show(", ".join(f"{count} {word}" for word, count in counts.items()), stream=sys.stderr)
     return exit_code(findings)
+
+
+def show_wrong(findings: Sequence[Finding]) -> None:
+    """Print what is false or not reached, and what others changed of their own, a line for each."""
+    from dataclasses import replace
+
+    from rexnet_hub.drift import NOTES
+    from rexnet_hub.verify.finding import FALSE, NOT_MEASURED, NOT_REACHED
+
+    for each in findings:
+        if each.verdict in (FALSE, NOT_REACHED) or (each.verdict == NOT_MEASURED and each.claim in NOTES):
+            told = replace(each, verdict="changed") if each.verdict == NOT_MEASURED else each
+            show(f"{shorten(str(told))} ({shorten(each.note)})" if each.note else shorten(str(told)))
 
 
 def findings_table(findings: Sequence[Finding], *, hide: Sequence[str] = ()) -> str:
@@ -356,14 +354,15 @@ def _model_table(findings: Sequence[Finding], columns: int) -> str:
     longest = min(28, max(12, (columns - 24 - max(len(f.claim) for f in findings)) // 2))
     rows = []
     for f in findings:
-        stated, found, note = _short(f.stated, longest), _short(f.found, longest), f.note
+        stated, found, note = shorten(f.stated, longest), shorten(f.found, longest), f.note
         if f.verdict in (FALSE, NOT_REACHED) and "…" in stated[-1:] + found[-1:]:
-            note = f"stated {_short(f.stated)}, found {_short(f.found)}{note and f' ({note})'}"
+            note = f"stated {shorten(f.stated)}, found {shorten(f.found)}{note and f' ({note})'}"
         rows.append((f.claim, f.verdict, stated, found, note))
     return noted_table(("claim", "verdict", "stated", "found", "how"), rows)
 
 
-def _short(text: str, longest: int = 900) -> str:
+def shorten(text: str, longest: int = 900) -> str:
+    """Return a text as it can be printed, cut where it is too long."""
     text = printable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 

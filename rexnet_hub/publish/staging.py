@@ -39,7 +39,13 @@ from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, rende
 
 
 def stage(
-    entry: Entry, checkpoint: Path, out: Path, *, measured: Measured, repo_id: str | None = None
+    entry: Entry,
+    checkpoint: Path,
+    out: Path,
+    *,
+    measured: Measured,
+    repo_id: str | None = None,
+    replaces: bool = False,
 ) -> Path:
     """Write an entry's repo folder and check every claim of it; one that is false leaves no folder.
 
@@ -47,6 +53,7 @@ def stage(
         checkpoint: A source of the weights; it must be the file that the entry and the lock state.
         measured: What the lock says of the model.
         repo_id: Where the repo will be on the Hub, for the card's snippets.
+        replaces: As of `write_repo`.
 
     Raises:
         MismatchError: The checkpoint is not the file that is stated.
@@ -58,9 +65,8 @@ def stage(
         require_truth(verify_model(entry, checkpoint=checkpoint, repo=folder, measured=measured))
 
     identity = file_identity(entry, measured, checkpoint)
-    return write_staged(
-        entry, checkpoint, out, measured=measured, repo_id=repo_id, identity=identity, check=check
-    ).folder
+    options: dict[str, Any] = {"measured": measured, "repo_id": repo_id, "replaces": replaces}
+    return write_staged(entry, checkpoint, out, identity=identity, check=check, **options).folder
 
 
 def write_staged(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -232,6 +232,21 @@ def compare_witnesses(
         answer = AGREES if file.fingerprint == own else DENIES
         answers |= {each: answer for each in answers if each.claim.value == file.sha256}
     return answers
+
+
+def compare_sources(entry: Entry, files: Sequence[Path]) -> dict[Witness, str]:
+    """Compare files of an entry's sources with each other, and with the witnesses.
+
+    Args:
+        files: The released file last, if it is among them.
+
+    Raises:
+        MismatchError: They have not the same tensors; each is named, with its place.
+    """
+    if len(files) > 1:
+        source_tensors(entry, files).agreed(f"the weights of {entry.name}")
+    output = digest_source(entry, files[0]) if len(files) > 1 else None
+    return compare_witnesses(entry, files[-1], output, fetched=files[:-1])
 
 
 def describe_witnesses(entry: Entry, measured: Measured, answers: Mapping[Witness, str]) -> tuple[str, str]:

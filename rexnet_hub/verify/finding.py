@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from xml.etree import ElementTree
 
-from rexnet_hub.errors import RexnetHubError, UsageError
+from rexnet_hub.errors import FetchError, HubError, RexnetHubError, UsageError
 from rexnet_hub.terminal import printable
 
 HOLDS, FALSE, NOT_MEASURED, NOT_REACHED = "holds", "false", "not measured", "not reached"
@@ -43,6 +43,12 @@ class Finding:
     def __str__(self) -> str:
         """Return what does not hold, in one line."""
         return f"{self.model}: {self.claim} is {self.verdict}: stated {self.stated}, found {self.found}"
+
+
+def verdict_of(error: RexnetHubError) -> str:
+    """Return what an error comes to: false, or not reached where nobody answered, or we may not ask."""
+    is_settled = not isinstance(error, (FetchError, HubError)) or error.is_gone
+    return FALSE if is_settled else NOT_REACHED
 
 
 def require_truth(findings: Sequence[Finding]) -> None:

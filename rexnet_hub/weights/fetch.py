@@ -2,7 +2,8 @@
 
 The cache holds each file under its own name, in a folder that is named by its SHA-256. Where nobody states
 the whole digest, the folder is named by all that is stated and holds one that is named by the digest of the
-first fetch, which is binding from then on. A cached file is hashed each time that it is asked for.
+first fetch, which is binding from then on; the file stays there when somebody states it later. A cached file
+is hashed each time that it is asked for.
 """
 
 from __future__ import annotations
@@ -102,6 +103,8 @@ def find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Identi
             return identity, None
         identity, place = identity + gather("the first fetch", first.name, str(first)), first
     file = place / file_name
+    if not os.path.lexists(file):  # it may have come before anybody stated its digest
+        file = next(iter(sorted(place.parent.glob(f"*/{identity.sha256}/{file_name}"))), file)
     if not os.path.lexists(file):
         return identity, None
     if file.is_symlink() or not file.is_file():
@@ -112,7 +115,7 @@ def find_cached(place: Path, identity: Identity, file_name: str) -> tuple[Identi
     except MismatchError as error:
         log.warning("%s", printable(str(error)))
         return identity, None
-    mark_used(place)
+    mark_used(file.parent)
     return identity, FetchedFile(path=file, sha256=digest.sha256, size_bytes=digest.size_bytes)
 
 

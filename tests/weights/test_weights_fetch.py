@@ -359,6 +359,19 @@ def test_first_contact_binds(local, cache, tmp_path):
     assert fetch(local, file_name="f.pth", cache_dir=cache).sha256 != SHA256
 
 
+def test_what_came_before_its_digest_was_stated_is_not_fetched_again(local, cache, tmp_path):
+    """A digest that is stated later finds the file where it lies; one that is damaged there is replaced."""
+    before = fetch(local, file_name="f.pth", cache_dir=cache).path
+    (tmp_path / "a file.pth").rename(tmp_path / "gone.pth")
+    asked = {"file_name": "f.pth", "cache_dir": cache, "identity": stated(sha256=SHA256)}
+    assert fetch(local, **asked).path == before
+    before.write_bytes(DATA[:-1])
+    with pytest.raises(FileProblem):
+        fetch(local, **asked)
+    (tmp_path / "gone.pth").rename(tmp_path / "a file.pth")
+    assert fetch(local, **asked).path == cache / "released" / SHA256 / "f.pth"
+
+
 def test_an_old_cache_is_not_believed(local, cache):
     """A file where caches kept them by base name, with its note, is left alone."""
     cache.mkdir()
