@@ -181,6 +181,7 @@ ENDED = {
     "verify": "verify",
     "watch": "watch",
     "lock": "lock",
+    "contact": "contact --out out",
     "card": "card",
     "docs": "docs",
     "stage": "stage --out out",

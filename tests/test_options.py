@@ -62,6 +62,7 @@ OPTIONS = {
         --weights: lock --weights a.pth
         --repo: lock --repo a
         --record: lock --check --record a.record.json""",
+    "contact": "names, --out, --weights, --imagenet, --imagenet-v2, --json",
     "card": "name, --out",
     "docs": "action, folder",
     "stage": """

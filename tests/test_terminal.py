@@ -44,6 +44,7 @@ RUNS = {
     "verify": ["verify", "verify --json", "verify rexnet_100 --repo REPO", "verify HOSTILE"],
     "watch": ["watch HOSTILE"],
     "lock": ["lock --check", "lock HOSTILE"],
+    "contact": ["contact HOSTILE --out OUT", "contact rexnet_100 --out OUT --weights HOSTILE"],
     "card": ["card NAME", "card rexnet_100", "card HOSTILE", "card NAME --out OUT/README.md"],
     "docs": ["docs write OUT/site", "docs write OCCUPIED", "docs HOSTILE OUT/site"],
     "stage": ["stage NAME --out OUT/a", "stage rexnet_100 --out OUT/b", "stage rexnet_100 --out HOSTILE"],

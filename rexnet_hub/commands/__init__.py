@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "checkpoints",
     "watch": "checkpoints",
     "lock": "checkpoints",
+    "contact": "contacting",
     "card": "repos",
     "docs": "repos",
     "stage": "repos",

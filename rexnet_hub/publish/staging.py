@@ -94,11 +94,7 @@ def write_staged(
         card = derive_card(
             entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id
         )
-        known = measured if measured and not receipt.stand_in else Measured()
-        files = {name: find_evidence_dir() / name for name in known.evidence}
-        if known.golden:
-            golden = files.pop(golden_name(known.golden))
-            files |= {GOLDEN_FILE: golden, GOLDEN_PICTURE: DEMO_PICTURE}
+        files = list_evidence(measured if measured and not receipt.stand_in else Measured())
         return {CARD_FILE: card.encode()} | {name: read_file(file) for name, file in files.items()}
 
     return write_repo(
@@ -112,6 +108,14 @@ def write_staged(
         model=model,
         replaces=replaces,
     )
+
+
+def list_evidence(measured: Measured) -> dict[str, Path]:
+    """List the evidence of what was measured, by its name in a repo: the files that are copied there."""
+    files = {name: find_evidence_dir() / name for name in measured.evidence}
+    if measured.golden:
+        files |= {GOLDEN_FILE: files.pop(golden_name(measured.golden)), GOLDEN_PICTURE: DEMO_PICTURE}
+    return files
 
 
 def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = False) -> dict[str, str]:
