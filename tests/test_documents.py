@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import rexnet_hub
+from rexnet_hub.golden import Answer, Golden
 from rexnet_hub.imagenet.data.classes import Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample
 from rexnet_hub.imagenet.evidence.predictions import PredictionsHead
@@ -72,6 +73,7 @@ RECORD_PARTS = {"sample": Sample, "preprocessing": Preprocessing, "machine": Mac
         ("receipt.json", receipt.Receipt, RECEIPT_PARTS),
         ("MODEL.record.json", Record, RECORD_PARTS),
         ("MODEL.predictions", PredictionsHead, {"benchmark": Benchmark}),
+        ("golden.json", Golden, {"answers": Answer}),
         ("statement.json", Statement, {}),
     ],
 )

@@ -15,9 +15,10 @@ from receipts import retell
 from safetensors.torch import load_file, save_file
 
 from rexnet_hub.cli import build_parser, main
-from rexnet_hub.golden import TOLERANCE, draw_input
+from rexnet_hub.errors import CheckpointError, UsageError
+from rexnet_hub.golden import TOLERANCE, draw_input, keep_golden
 from rexnet_hub.index import load_index
-from rexnet_hub.index.lock import read_lock
+from rexnet_hub.index.lock import read_lock, update_lock
 from rexnet_hub.layout import DEMO_PICTURE, golden_name
 from rexnet_hub.pages.snippets import checking
 from rexnet_hub.site_source import collect_generated
@@ -275,6 +276,74 @@ def test_the_witness_draws_no_odd_input(size, zoo, capsys):
     (zoo / "net" / "config.json").write_text(json.dumps(config))
     assert witness([str(zoo / "net")]) == 1
     assert f"config.json: pretrained_cfg: input_size is {size}\n" in capsys.readouterr().out
+
+
+def test_they_go_with_the_input_that_they_are_of(zoo, capsys):
+    """Those of another input are never staged; `lock` drops them, and measures new ones."""
+    assert main(["edit", "net", "Crop Pct=0.9"]) == 0
+    assert main(["stage", "net", "--weights", str(zoo / "net.pth"), "--out", str(zoo / "other")]) == 1
+    said = capsys.readouterr().err
+    assert "golden is false" in said
+    assert "picture: input_sha256 is" in said
+    assert not (zoo / "other").exists()
+    assert main(["lock", "net"]) == 0
+    assert read_lock().of("net").golden is None
+    assert not [*(zoo / "evidence").iterdir()]
+    stage(zoo, "other")
+    assert main(["lock", "net", "--repo", str(zoo / "other")]) == 0
+    assert finding(zoo, "other")[0].verdict == NOT_MEASURED
+    stage(zoo, "again")
+    assert finding(zoo, "again")[0].verdict == HOLDS
+
+
+def test_a_stand_in_has_none(zoo):
+    """What is true of the released weights is not staged with random numbers, and said of none."""
+    measured = read_lock().of("net")
+    assert measured.golden
+    assert measured.of_standin().golden is None
+
+
+@pytest.mark.parametrize("value", [float("nan"), 3e38])
+def test_weights_that_answer_no_number_have_none(value, zoo, capsys):
+    """They are refused in one line, and nothing is written."""
+    before = (zoo / "lock.json").read_bytes()
+    weights = load_file(zoo / "first" / "model.safetensors")
+    weights["head.fc.weight"].fill_(value)
+    save_file(weights, zoo / "first" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="gives logits that are no finite numbers"):
+        keep_golden(read_lock().of("net"), zoo / "first")
+    assert (zoo / "lock.json").read_bytes() == before
+
+
+def test_a_change_that_fails_leaves_no_evidence(zoo):
+    """What was kept before something else of the same change was refused is removed again."""
+
+    def change(lock):
+        keep_golden(lock.of("net"), zoo / "net")
+        raise UsageError("no")
+
+    shutil.rmtree(zoo / "evidence")
+    (zoo / "lock.json").unlink()
+    with pytest.raises(UsageError, match="no"):
+        update_lock(change)
+    assert not [*(zoo / "evidence").iterdir()]
+    assert not (zoo / "lock.json").exists()
+
+
+def test_a_network_of_one_channel_sees_no_picture(tmp_path, monkeypatch):
+    """Of grey pictures the drawn input alone is asked, in its own shape."""
+    index = INDEX.replace("    Num Classes", "    Model Args: {{in_chans: 1}}\n    Num Classes")
+    torch.manual_seed(0)
+    torch.save(timm.create_model("rexnet_100", num_classes=7, in_chans=1).state_dict(), tmp_path / "net.pth")
+    (tmp_path / "index.yml").write_text(index.format(url=(tmp_path / "net.pth").as_uri()))
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    stage(tmp_path, "first")
+    assert main(["lock", "net", "--repo", str(tmp_path / "first")]) == 0
+    stage(tmp_path, "net")
+    answers = json.loads((tmp_path / "net" / "golden.json").read_text())["answers"]
+    assert {name: answer["input_shape"] for name, answer in answers.items()} == {"seeded": [1, 64, 64]}
+    assert finding(tmp_path)[0].verdict == HOLDS
+    assert witness([str(tmp_path / "net")]) == 0
 
 
 def test_the_card_has_lines_that_compare(zoo, monkeypatch, capsys):

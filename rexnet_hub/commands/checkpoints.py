@@ -386,12 +386,13 @@ def declare_lock(parser: argparse.ArgumentParser) -> None:
 def run_lock(args: argparse.Namespace) -> int:
     """Measure models and record what was found in lock.json, beside the index.
 
-    Counts and sizes are measured from the network; digests from the files that are named. What is not
-    measured stays as it was, or absent: also where nobody here knows the network, which is said. A model that
-    left the index is dropped, unless it was published. An accuracy enters with --record alone: it is counted
-    again from the predictions, weights, classes and input are compared, and both files are kept beside the
-    lock. With --check nothing is written, and every disagreement of lock, index, network and named files is
-    said.
+    Counts and sizes are measured from the network; digests from the files that are named. With --repo the
+    network is asked too: what it answers to two inputs is kept beside the lock, and the next `stage` puts it
+    into the repo as golden.json. What is not measured stays as it was, or absent: also where nobody here
+    knows the network, which is said. A model that left the index is dropped, unless it was published. An
+    accuracy enters with --record alone: it is counted again from the predictions, weights, classes and input
+    are compared, and both files are kept beside the lock. With --check nothing is written, and every
+    disagreement of lock, index, network and named files is said.
     """
     from rexnet_hub.evaluation import enter_records
     from rexnet_hub.golden import keep_golden

@@ -377,7 +377,7 @@ def require_unpublished(name: str, advice: str) -> None:
 def update_lock(change: Callable[[Lock], Lock]) -> Path:
     """Read the zoo's own lock, change it and write it, while no other process can; return its path.
 
-    Records and predictions that it then states no more are removed.
+    Evidence that it then states no more is removed, also where the change fails.
 
     Raises:
         UsageError: It is an installed package's.
@@ -388,9 +388,13 @@ def update_lock(change: Callable[[Lock], Lock]) -> Path:
     require_own_index()
     file = find_lock()
     with locked(file.resolve()):
-        lock = change(read_lock())
-        write_lock(lock, file)
-        sweep_evidence(lock)
+        lock = read_lock()
+        try:
+            changed = change(lock)
+            write_lock(changed, file)
+            lock = changed
+        finally:  # what a change that fails has kept already goes too
+            sweep_evidence(lock)
     return file
 
 
