@@ -98,7 +98,7 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
     counting_macs, weighing = ("", "") if entry.is_in_repo else (counting, weighing)
     trained = "numbers that are trained; running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
-    flops = "as published; how they were counted is not stated"
+    flops = "how they were counted is not stated"
     size = _fact(entry, ours, "file_size", "File size", "of the released file", weighing)
     if ours.reproduces(entry.claim("file_size")) and not size.measured:
         size = replace(
@@ -158,13 +158,18 @@ def _fact(
     """Compare what is claimed of a figure with what was measured."""
     claim = score.claim if score else None if key == "macs" else entry.claim(key)
     counted = score.measured if score else measured.figure(key)
+    stated = score.result.extra.get("copied_from") if score and score.result else None
+    origin = stated.value if stated else None
     seconds = tuple(
-        CitedSource(words=table_words(table), url=table.url, value=published(claim, other.value))
+        CitedSource(
+            words=f"{'copied from ' * (table.url == origin)}{table_words(table)}",
+            url=table.url,
+            value=published(claim, other.value),
+        )
         for table in (score.result.snapshots if score and score.result else ())
         if claim is not None and (other := table.metrics.get(claim.field)) and not other.problem
     )
-    origin = score.result.extra.get("copied_from") if score and score.result else None
-    is_second = any(place.url != (origin and origin.value) for place in seconds)
+    is_second = any(place.url != origin for place in seconds)
     agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
     if claim and claim.problem:
         agreement = Agreement(standing=Standing.UNREADABLE)

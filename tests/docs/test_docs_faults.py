@@ -229,6 +229,16 @@ FAULTS = [
         "content.code.copy",
         "content.code.no",
     ),
+    (pages.test_what_was_copied_is_said_aloud, {}, "hub.js", 'className: "hub-said", role: "status"', ""),
+    (pages.test_what_was_copied_is_said_aloud, {}, "hub.js", '".md-dialog__inner"', '".no-dialog"'),
+    (pages.test_each_row_of_a_table_has_a_header, {"path": "index.html"}, "hub.js", '"rowheader"', '"cell"'),
+    (
+        media.test_paper_keeps_every_column,
+        {"path": "index.html"},
+        "hub.css",
+        "width: 100%; font-size: .5rem;",
+        "",
+    ),
     (
         media.test_paper_has_the_table_and_the_chart_without_controls,
         {},

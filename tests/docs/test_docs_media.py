@@ -19,6 +19,17 @@ def test_paper_has_the_table_and_the_chart_without_controls(open_page):
     assert page.evaluate(READABLE, ".hub-point") == 4
 
 
+@pytest.mark.parametrize("path", ["index.html", "models/rexnet_150.html", "speed.html"])
+def test_paper_keeps_every_column(open_page, path):
+    """Printed on A4, no column of a table lies beyond the page's edge."""
+    page = open_page(path, width=718)
+    page.emulate_media(media="print")
+    cells = "[...document.querySelectorAll('article .md-typeset__scrollwrap th')]"
+    edges = page.evaluate(f"{cells}.map((cell) => cell.getBoundingClientRect().right)")
+    assert len(edges) > 8
+    assert max(edges) <= 718
+
+
 def test_paper_has_every_tab(open_page):
     """Printed, a model's page shows the lines of every library, not only of the open tab."""
     page = open_page("models/rexnet_150.html")

@@ -292,7 +292,7 @@ def test_the_line_that_loads_a_model_is_copied(open_page):
     """A row's button puts the loading line on the clipboard."""
     page = open_page()
     page.get_by_label("Copy the lines that load rexnet_130").click()
-    page.get_by_text("copied").wait_for()
+    page.get_by_text("copied", exact=True).wait_for()
     lines = 'from rexnet_hub import AutoModel\nmodel = AutoModel.from_pretrained("rexnet_130")\n'
     assert page.evaluate("navigator.clipboard.readText()") == lines
 

@@ -186,6 +186,25 @@ def test_copy_buttons_give_each_snippet_whole(open_page):
     assert bibtex.count("{") == bibtex.count("}") == 7
 
 
+def test_what_was_copied_is_said_aloud(open_page):
+    """A screen reader hears of both kinds of copy button that it copied: their words go to a live region."""
+    page = open_page()
+    page.locator(".hub-copy").first.click()
+    page.locator("[role=status]", has_text="Copied the lines that load rexnet_100").wait_for(state="attached")
+    page = open_page("models/rexnet_150.html")
+    page.locator("button[data-md-type=copy]:visible").first.click()
+    page.locator("[role=status]", has_text="Copied to clipboard").wait_for(state="attached")
+
+
+@pytest.mark.parametrize("path", ["index.html", "models/rexnet_150.html"])
+def test_each_row_of_a_table_has_a_header(open_page, path):
+    """The first cell of a row names it, so that a reader of one cell hears whose it is."""
+    page = open_page(path)
+    rows = page.locator("article table:not([class]) tbody tr:visible")
+    assert rows.count() > 3
+    assert page.get_by_role("rowheader").count() == rows.count()
+
+
 def test_the_site_works_from_a_folder(open_page, site):
     """Opened from disk: the overview sorts, links lead on, search finds, and nothing is fetched."""
     page = open_page(base=site[0].as_uri() + "/")

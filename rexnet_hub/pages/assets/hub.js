@@ -53,7 +53,8 @@ window.RexnetHub = window.RexnetHub || {};
       this.comparison = make("section", { className: "hub-compare", hidden: true, "aria-label": "Compare" });
       this.jump = make("button", { type: "button", className: "hub-button hub-jump", hidden: true });
       this.jump.addEventListener("click", () => this.comparison.scrollIntoView());
-      root.replaceChildren(this.controls, this.chart.element, this.comparison, this.jump);
+      this.said = make("span", { className: "hub-said", role: "status" });
+      root.replaceChildren(this.controls, this.chart.element, this.comparison, this.jump, this.said);
       this.prepareTable();
       this.readAddress();
       this.apply();
@@ -92,7 +93,8 @@ window.RexnetHub = window.RexnetHub || {};
         const lines = ["from rexnet_hub import AutoModel", `model = AutoModel.from_pretrained(${JSON.stringify(name)})`];
         await navigator.clipboard.writeText(`${lines.join("\n")}\n`);
         button.textContent = "copied";
-        setTimeout(() => { button.textContent = "copy"; }, 1500);
+        this.said.textContent = `Copied the lines that load ${name}`;
+        setTimeout(() => { button.textContent = "copy"; this.said.textContent = ""; }, 1500);
       });
       return button;
     }
@@ -292,8 +294,10 @@ window.RexnetHub = window.RexnetHub || {};
     }
   }
 
-  /* What the theme leaves without a name, or out of the keyboard's reach. */
+  /* What the theme leaves without a name, unsaid, or out of the keyboard's reach. */
   function fixTheme() {
+    for (const cell of document.querySelectorAll("article table:not([class]) tbody td:first-child")) cell.setAttribute("role", "rowheader");
+    for (const said of document.querySelectorAll(".md-dialog__inner")) said.setAttribute("role", "status");
     for (const dialog of document.querySelectorAll("[role=dialog]:not([aria-label])")) dialog.setAttribute("aria-label", "Search");
     document.querySelectorAll(".md-code__nav").forEach((nav, index) => nav.setAttribute("aria-label", `Code block ${index + 1}`));
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
