@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -100,8 +101,9 @@ def measure_golden(repo: Repo, *, picture: Path, dtype: torch.dtype) -> Golden:
     inputs = _draw_inputs(config.preprocessing, config.in_chans, picture)
     network = known.build(**config.network_options, init=False).to(dtype).eval()
     known.ask(network.load_state_dict, read_tensors(repo.weights))
+    batch = torch.stack([*inputs.values()]).to(dtype)
     with torch.inference_mode():
-        logits = known.ask(network, torch.stack([*inputs.values()]).to(dtype)).float().numpy()
+        logits = known.ask(lambda: network(batch).reshape(len(batch), -1).float().numpy())
     if not np.isfinite(logits).all():
         raise CheckpointError(repo.weights, "gives logits that are no finite numbers")
     px = config.preprocessing.input_px
@@ -175,9 +177,17 @@ def _list_others(stated: Golden, own: Golden) -> Iterator[str]:
                 yield f"{name}: {field} is {said}, not {found}"
 
 
+def _read_kept(measured: Measured) -> Golden | None:
+    """Read the golden logits beside the lock; None where there are none, whatever the lock states."""
+    with contextlib.suppress(FileProblem):
+        return read_golden(find_evidence_dir() / golden_name(measured.golden)) if measured.golden else None
+    return None
+
+
 def is_golden_of(entry: Entry, measured: Measured) -> bool:
     """Return whether the golden logits in a lock are of the entry's input and the locked weights."""
-    golden = read_golden(find_evidence_dir() / golden_name(str(measured.golden)))
+    if (golden := _read_kept(measured)) is None:
+        return False
     inputs = _draw_inputs(entry.preprocessing, entry_options(entry).get("in_chans", 3), DEMO_PICTURE)
     same = {name: answer.input_sha256 for name, answer in golden.answers.items()} == {
         name: _digest(tensor) for name, tensor in inputs.items()
@@ -199,12 +209,10 @@ def keep_golden(measured: Measured, folder: Path) -> Measured:
         RexnetHubError: As of `measure_golden`; nothing was written.
     """
     own = measure_golden(read_repo(folder), picture=DEMO_PICTURE, dtype=torch.float64)
-    evidence = find_evidence_dir()
-    if measured.golden:
-        stated = read_golden(evidence / golden_name(measured.golden))
-        if not compare_golden(stated, own, ROUNDING)[0]:
-            return measured
-    sha256 = hashlib.sha256(data := render_golden(own)).hexdigest()
+    kept = _read_kept(measured)
+    if kept and not compare_golden(kept, own, ROUNDING)[0]:
+        return measured
+    sha256, evidence = hashlib.sha256(data := render_golden(own)).hexdigest(), find_evidence_dir()
     with file_problems(evidence, "cannot be written"):
         evidence.mkdir(exist_ok=True)
     write_whole(evidence / golden_name(sha256), data)

@@ -124,8 +124,10 @@ def test_they_are_kept_and_staged_and_hold(zoo, capsys):
     assert files["golden.png"] == hashlib.sha256(DEMO_PICTURE.read_bytes()).hexdigest()
 
     own, wrong = finding(zoo)
-    assert (own.verdict, own.found, wrong) == (HOLDS, "within the tolerance", set())
-    assert "of the largest logit" in own.note
+    assert (own.verdict, wrong) == (HOLDS, set())
+    assert re.fullmatch(
+        r"within \d\.\de-0\d of the largest logit \(.*class \d: stated .*, found .*\)", own.found
+    )
     before, _ = finding(zoo, "first")
     assert (before.verdict, before.note) == (
         NOT_MEASURED,
@@ -294,6 +296,24 @@ def test_they_go_with_the_input_that_they_are_of(zoo, capsys):
     assert finding(zoo, "other")[0].verdict == NOT_MEASURED
     stage(zoo, "again")
     assert finding(zoo, "again")[0].verdict == HOLDS
+
+
+def test_what_is_no_golden_file_is_measured_anew(zoo):
+    """A file that the lock states, and that is none, stops no `lock`."""
+    before = (zoo / "lock.json").read_bytes()
+    state(zoo, b"{}")
+    assert main(["lock", "net", "--repo", str(zoo / "net")]) == 0
+    assert (zoo / "lock.json").read_bytes() == before
+
+
+def test_the_network_of_a_foreign_config_is_not_run(zoo):
+    """Its picture's size may be any: that it is another is false of the config, and all that is looked at."""
+    config = json.loads((zoo / "net" / "config.json").read_text())
+    config["pretrained_cfg"]["input_size"] = [3, 8192, 8192]
+    (zoo / "net" / "config.json").write_text(json.dumps(config))
+    own, wrong = finding(zoo)
+    assert own.verdict == NOT_MEASURED
+    assert {"config", "image_size", "files"} <= wrong
 
 
 def test_a_stand_in_has_none(zoo):

@@ -19,13 +19,14 @@ from rexnet_hub.index.lock import find_in_lock, flatten
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.spellings import place_name
 from rexnet_hub.layout import (
+    CONFIG_FILE,
     GOLDEN_FILE,
     GOLDEN_PICTURE,
     RECEIPT_FILE,
     SIGNATURE_FILE,
     WEIGHTS_FILE,
-    golden_name,
 )
+from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import source_identity, source_tensors
 from rexnet_hub.standins.legacy_writer import legacy_size_bytes
 from rexnet_hub.verify.evidence import FETCH_ALL, NEEDS_FILE, NEEDS_LOCK, NEEDS_REPO, NEEDS_WEIGHTS, Evidence
@@ -272,23 +273,29 @@ def _facts(receipt: Receipt) -> dict[str, Any]:
 
 def check_golden(evidence: Evidence) -> Iterator[Finding]:
     """Compare the golden logits with what the repo's network answers in float32, on the CPU."""
-    repo, locked = evidence.repo, evidence.measured.golden
-    measure = f"rexnet-hub lock {evidence.entry.name} --repo DIR, then stage"
+    entry, repo, locked = evidence.entry, evidence.repo, evidence.measured.golden
+    texts, measure = {"stated": f"the logits in {GOLDEN_FILE}"}, f"rexnet-hub lock {entry.name} --repo DIR"
     if repo is None or not (file := repo.folder / GOLDEN_FILE).is_file():
         if locked:
             note = NEEDS_REPO if repo is None else "was staged before they were measured; stage it again"
-            yield evidence.leave("golden", stated=golden_name(locked), note=note)
-        elif repo is not None and not (evidence.has_standin_weights or evidence.entry.is_in_repo):
-            yield evidence.leave("golden", stated="nothing", note=f"no {GOLDEN_FILE} yet: {measure}")
+            yield evidence.leave("golden", **texts, note=note)
+        elif repo is not None and not (evidence.has_standin_weights or entry.is_in_repo):
+            yield evidence.leave(
+                "golden", stated="nothing", note=f"no {GOLDEN_FILE} yet: {measure}, then stage"
+            )
         return
-    from rexnet_hub.golden import judge_golden  # it imports torch
+    if entry.is_in_repo or (repo.folder / CONFIG_FILE).read_text(encoding="utf-8") != render_config(entry):
+        yield evidence.leave("golden", **texts, note=f"{CONFIG_FILE} is no index's: its network is not run")
+        return
+    from rexnet_hub.golden import TOLERANCE, judge_golden  # it imports torch
 
     wrong, largest = judge_golden(file, repo, picture=repo.folder / GOLDEN_PICTURE)
     if locked not in (None, sha256 := digest_file(file).sha256):
         wrong.append(f"the file has SHA-256 {sha256}, the lock states {locked}")
-    texts = {"stated": f"the logits in {GOLDEN_FILE}", "found": "; ".join(wrong) or "within the tolerance"}
-    note = f"to {largest}" if largest else f"of other weights or another input: {measure}"
-    yield evidence.compare("golden", **texts, holds=not wrong, note=f"in float32 on the CPU, {note}")
+    note = f"in float32 on the CPU, where {TOLERANCE['cpu']:g} is allowed"
+    note += f"; to measure anew: rexnet-hub lock {entry.name}, stage, {measure}, stage" if wrong else ""
+    found = "; ".join(wrong) or f"within {largest}"
+    yield evidence.compare("golden", **texts, found=found, holds=not wrong, note=note)
 
 
 def check_records(evidence: Evidence) -> Iterator[Finding]:
