@@ -200,6 +200,14 @@ FAULTS = [
         "rexnet_150",
         "rexnet_15x",
     ),
+    (overview.test_the_chart_is_one_stop_of_the_tab_key, {}, "hub-chart.js", "tabIndex: -1", "tabIndex: 0"),
+    (
+        overview.test_the_page_does_not_move_while_it_comes,
+        {"width": 412},
+        "hub.css",
+        "min-height: 25rem",
+        "min-height: 0",
+    ),
     (
         overview.test_a_row_stays_where_it_is_while_it_is_compared,
         {"width": 390},

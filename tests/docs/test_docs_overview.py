@@ -269,6 +269,39 @@ def test_chosen_models_stand_side_by_side(open_page):
     assert not page.locator(".hub-compare").is_visible()
 
 
+def test_the_chart_is_one_stop_of_the_tab_key(open_page):
+    """Arrow keys lead from model to model by cost, Home and End to the ends, Enter opens."""
+    page = open_page()
+    at = "document.activeElement.getAttribute('aria-label').split(',')[0]"
+    assert page.locator(".hub-point:not([tabindex='-1'])").count() == 1
+    page.locator(".hub-point[tabindex='0']").focus()
+    reached = [page.evaluate(at)]
+    for key in ("ArrowRight", "ArrowUp", "End", "ArrowRight", "ArrowLeft", "Home", "ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+        reached.append(page.evaluate(at).removeprefix("rexnet_"))
+    assert reached == ["rexnet_100", "130", "150", "200", "200", "150", "100", "100", "130"]
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") != "hub-point"
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate(at) == "rexnet_130"
+    page.keyboard.press("Enter")
+    page.locator(".md-content article > h1", has_text="rexnet_130").wait_for()
+
+
+SHIFT = """window.shift = 0; new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shift += entry.value;
+}).observe({ type: 'layout-shift', buffered: true })"""
+
+
+@pytest.mark.parametrize("width", [412, 1280])
+def test_the_page_does_not_move_while_it_comes(open_page, width):
+    """Layout shift, as browsers count it, is under 0.1."""
+    page = open_page(width=width)
+    page.evaluate(SHIFT)
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.shift") < 0.1
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_row_stays_where_it_is_while_it_is_compared(open_page, width):
     """The comparison grows above it, and a button that is always there leads to it."""

@@ -56,7 +56,7 @@ window.RexnetHub = window.RexnetHub || {};
       this.xLabel = make("span", { className: "hub-x-label" });
       this.ticks = make("div", { className: "hub-ticks", "aria-hidden": "true" });
       this.points = new Map(this.models.map((model) => [model, this.makePoint(model)]));
-      this.plot = make("div", { className: "hub-plot" }, this.ticks, this.front, this.xLabel,
+      this.plot = make("div", { className: "hub-plot", role: "group", "aria-label": "Chart; arrow keys lead from model to model" }, this.ticks, this.front, this.xLabel,
         make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"), ...this.points.values(), this.tip);
       this.element = make("figure", { className: "hub-chart" }, this.plot,
         make("figcaption", {}, "Area: parameters. Line: the models that no other beats. Open one by its point."));
@@ -64,11 +64,32 @@ window.RexnetHub = window.RexnetHub || {};
       this.plot.addEventListener("mouseout", () => this.hideTip());
       this.plot.addEventListener("focusin", (event) => this.showTip(event.target));
       this.plot.addEventListener("focusout", () => this.hideTip());
-      this.element.addEventListener("keydown", (event) => event.key === "Escape" && this.hideTip());
+      this.element.addEventListener("keydown", (event) => {
+        if (event.key === "Escape") this.hideTip();
+        else if (event.target.model && event.key in this.steps(event.target)) {
+          event.preventDefault();
+          this.reach(this.steps(event.target)[event.key]).focus();
+        }
+      });
+    }
+
+    /* Which point each key leads to, from one: by cost. */
+    steps(point) {
+      const at = this.order.indexOf(point.model), last = this.order.length - 1;
+      const by = (step) => this.order[Math.min(Math.max(at + step, 0), last)];
+      return { ArrowRight: by(1), ArrowUp: by(1), ArrowLeft: by(-1), ArrowDown: by(-1), Home: this.order[0], End: this.order[last] };
+    }
+
+    /* Makes a model's point the one that the tab key stops at. */
+    reach(model) {
+      if (this.stop) this.stop.tabIndex = -1;
+      this.stop = this.points.get(model);
+      if (this.stop) this.stop.tabIndex = 0;
+      return this.stop;
     }
 
     makePoint(model) {
-      const point = make("a", { className: "hub-point", href: model.url }, make("span", { className: "hub-name" }, model.name));
+      const point = make("a", { className: "hub-point", href: model.url, tabIndex: -1 }, make("span", { className: "hub-name" }, model.name));
       point.model = model;
       return point;
     }
@@ -119,6 +140,8 @@ window.RexnetHub = window.RexnetHub || {};
       }
       const front = paretoFront(shown, (model) => model.number[cost.key], (model) => model.number.top1);
       const inFront = new Set(front);
+      this.order = [...shown].sort((a, b) => a.number[cost.key] - b.number[cost.key]);
+      if (!this.stop || !has.has(this.stop.model)) this.reach(front[0]);
       const place = (model) =>
         `${1000 * this.x.share(model.number[cost.key] / cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
       this.line.setAttribute("d", front.length ? `M${front.map(place).join("L")}` : "");

@@ -56,6 +56,7 @@ window.RexnetHub = window.RexnetHub || {};
       this.said = make("span", { className: "hub-said", role: "status" });
       root.replaceChildren(this.controls, this.chart.element, this.comparison, this.jump, this.said);
       this.prepareTable();
+      this.sorted = "";
       this.readAddress();
       this.apply();
     }
@@ -68,8 +69,12 @@ window.RexnetHub = window.RexnetHub || {};
       model.lower = model.name.toLowerCase();
       model.box = make("input", { type: "checkbox", "aria-label": `Compare ${model.name}` });
       model.box.addEventListener("change", () => this.stayAt(model.box, () => this.changed()));
-      cell.prepend(model.box);
-      if (navigator.clipboard && model.loads) cell.append(this.makeCopy(model.name));
+      row.hidden = true;
+      row.dress = () => {
+        row.dress = () => {};
+        cell.prepend(model.box);
+        if (navigator.clipboard && model.loads) cell.append(this.makeCopy(model.name));
+      };
       return model;
     }
 
@@ -219,7 +224,12 @@ window.RexnetHub = window.RexnetHub || {};
       }
       const slices = [];
       while (late.length) slices.push(late.splice(0, ROWS_A_FRAME));
-      const [first, ...others] = slices.map((rows) => () => { for (const row of rows) row.hidden = false; });
+      const [first, ...others] = slices.map((rows) => () => {
+        for (const row of rows) {
+          row.dress();
+          row.hidden = false;
+        }
+      });
       if (first) first();
       return others;
     }
@@ -258,6 +268,7 @@ window.RexnetHub = window.RexnetHub || {};
           return (a.value === undefined) - (b.value === undefined) || a.index - b.index;
         return sign * (a.value < b.value ? -1 : a.value > b.value ? 1 : 0) || a.index - b.index;
       });
+      for (const { row } of this.models) row.hidden = true; // to be laid out slice by slice
       this.table.tBodies[0].append(...order.map(({ model }) => model.row));
       this.columns.forEach((each, index) => {
         if (each.key === key) this.headers[index].setAttribute("aria-sort", sign < 0 ? "descending" : "ascending");
