@@ -13,6 +13,7 @@ FOLDER = Path(__file__).resolve().parent.parent / ".github"
 FILES = sorted((FOLDER / "workflows").glob("*.yml"))
 #: The one job of each workflow that may write somewhere, with what, and in which environment.
 WRITING = {
+    "contact": ("contact", {"contents": "write", "pull-requests": "write"}, None),
     "docs": ("deploy", {"pages": "write", "id-token": "write"}, "github-pages"),
     "models": ("publish", {"contents": "write", "id-token": "write", "pull-requests": "write"}, "hub"),
     "release": ("publish", {"id-token": "write"}, "pypi"),
@@ -63,7 +64,7 @@ def test_a_workflow_may_only_read(workflow):
 
 
 def test_what_is_granted_is_of_one_job_in_an_environment():
-    """Only the jobs that publish site, models and package, and the one that opens an issue, may do more."""
+    """Only the jobs that publish site, models and package, or bring back what they found, may do more."""
     granted = {
         (file.stem, name): job["permissions"]
         for file in FILES
@@ -79,12 +80,14 @@ def test_what_is_granted_is_of_one_job_in_an_environment():
         assert "secrets." not in yaml.safe_dump(read(name))
 
 
-def test_the_token_of_the_watch_is_of_one_step():
+@pytest.mark.parametrize(("name", "step"), [("watch", "Issue"), ("contact", "Record")])
+def test_the_token_of_what_asks_others_is_of_one_step(name, step):
     """What is installed and what others say never runs beside it; only main's own schedule starts it."""
-    watch = read("watch")
-    steps = watch["jobs"]["watch"]["steps"]
-    assert [step.get("name") for step in steps if "token" in yaml.safe_dump(step.get("env", {}))] == ["Issue"]
-    assert set(watch[True]) == {"schedule", "workflow_dispatch"}
+    told = read(name)
+    steps = told["jobs"][name]["steps"]
+    assert [each.get("name") for each in steps if "token" in yaml.safe_dump(each.get("env", {}))] == [step]
+    assert set(told[True]) == {"schedule", "workflow_dispatch"}
+    assert told[True]["workflow_dispatch"] is None  # no input that somebody would have to heed
 
 
 def test_the_token_is_of_one_step_on_main(models):

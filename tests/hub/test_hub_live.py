@@ -9,7 +9,10 @@ import hashlib
 import inspect
 import json
 import os
+import re
+import shutil
 import socket
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -22,7 +25,7 @@ import yaml
 from closeness import assert_same_numbers
 from loopback import ORG
 from transformers import AutoModelForImageClassification
-from world import ZOO, drawn
+from world import GIT, ZOO, drawn
 
 from rexnet_hub.addresses import HubFile, host_of, parse_hub_file
 from rexnet_hub.auto import AutoModel
@@ -34,6 +37,7 @@ from rexnet_hub.hub.remote import RemoteRepo, list_repos
 from rexnet_hub.hub.snapshot import downloaded_file
 from rexnet_hub.identity import Identity
 from rexnet_hub.index import load_index, read_lock
+from rexnet_hub.index.lock import find_lock
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.weights.download import FetchPolicy, download, fetch_bytes
 
@@ -46,14 +50,15 @@ GATED, RENAMED, RENAMED_TO = "meta-llama/Llama-2-7b-hf", "gpt2", "openai-communi
 STATED = yaml.safe_load((Path(__file__).parent / "assumptions.yml").read_text())
 
 
-def of_models(here=HERE, real=REAL):
+def of_models(here=HERE, real=REAL, marks=()):
     """Run a test with each of these models, of the world on this machine and of the real one."""
-    params = [pytest.param((False, name), id=f"here-{name}") for name in here]
+    params = [pytest.param((False, name), id=f"here-{name}", marks=marks) for name in here]
     params += [pytest.param((True, name), id=f"live-{name}", marks=pytest.mark.live) for name in real]
     return pytest.mark.parametrize("model", params, indirect=True)
 
 
 of_two, of_one = of_models(HERE, HERE), of_models(HERE[:1], HERE[:1])
+of_one_slowly = of_models(HERE[:1], HERE[:1], marks=pytest.mark.slow)  # here; the real one is slow anyway
 
 
 @pytest.fixture(scope="session")
@@ -211,6 +216,27 @@ def test_a_name_alone_loads_the_weights(model):
     )
 
 
+@of_one_slowly
+def test_contact_finds_nothing_false(model, is_live, monkeypatch, capsys, tmp_path):
+    """It ends with 0; the lock has what was measured, which is all that the patch has."""
+    if is_live:  # whose own index stays as it is
+        copy = shutil.copytree(ZOO, tmp_path / "zoo" / "model_index")
+        monkeypatch.setenv("REXNET_HUB_INDEX", str(copy))
+    folder, out = find_lock().parent.parent, tmp_path / "contact"
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "the zoo"]):
+        subprocess.run([*GIT, "-C", str(folder), *words], check=True)
+    code = main(["contact", model.name, "--out", str(out), "--json"])
+    steps = json.loads(capsys.readouterr().out)
+    assert [each for each in steps if each["verdict"] in ("false", "not reached")] == []
+    assert code == 0
+    held = {each["step"] for each in steps if each["verdict"] == "holds"}
+    assert held >= {"fetch", "stage", "load", "lock", "golden", "watch"}
+    measured = read_lock().of(model.name)
+    assert measured.released.sha256.startswith(model.released.digest_prefix)
+    changed = re.findall(r"^diff --git a/(\S+)", (out / "contact.patch").read_text(), re.MULTILINE)
+    assert "model_index/lock.json" in changed
+
+
 # The Hub
 
 
@@ -303,7 +329,7 @@ def own_repo(is_live):
 
 
 @pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
-@of_one
+@of_one_slowly
 def test_what_is_published_is_there_and_is_not_overwritten(model, own_repo, capsys, tmp_path):
     """A commit is whole and read back, a second is none, one on an older head is refused, and a tag stays."""
     words = ["publish", model.name, "--to", f"hf:{own_repo.repo_id}", "--apply", "--private", "--tag", "v1"]
@@ -380,6 +406,7 @@ PLANTED = {
         {world.stored("rexnet_100"): ["whole"]}
     ),
     "test_a_name_alone_loads_the_weights": gone,
+    "test_contact_finds_nothing_false": other_figures,
     "test_the_hub_records_each_file_at_a_commit": other_weights,
     "test_the_hub_lists_history_and_repos": other_history,
     "test_what_the_hub_does_not_have_is_told_apart": lambda world: world.hub.create(NOBODY),

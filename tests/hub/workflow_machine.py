@@ -13,7 +13,8 @@ import yaml
 from loopback import REQUEST_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("rexnet_hub", "mkdocs.yml", "pyproject.toml", "README.md", "LICENSE", ".gitignore", ".github")
+FILES = ("mkdocs.yml", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".gitignore")
+SOURCES = ("rexnet_hub", ".github", *FILES)
 #: GitHub's own program is not here: this says what it was asked, and fails where it has no token.
 GH = '#!/bin/sh\n[ -n "$GH_TOKEN" ] && echo "$@" >> "$ASKED"\n'
 
@@ -84,6 +85,7 @@ class Workflow:
             environment |= self.identity
         environment["PATH"] = f"{machine / 'python' / 'bin'}:{environment['PATH']}"
         environment |= {"REXNET_HUB_CACHE": str(machine / "cache"), "HF_HOME": str(machine / "hf")}
+        environment["RUNNER_TEMP"] = str(machine)
         is_green, printed = True, ""
         for step in told["steps"]:
             if step.get("uses", "").startswith("actions/checkout@"):
