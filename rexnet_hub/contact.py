@@ -18,7 +18,15 @@ from tqdm import tqdm
 from rexnet_hub.addresses import redact_url
 from rexnet_hub.auto import load_network
 from rexnet_hub.drift import require_network, watch
-from rexnet_hub.errors import FetchError, FileProblem, HubError, RepoError, RexnetHubError, file_problems
+from rexnet_hub.errors import (
+    FetchError,
+    FileProblem,
+    HubError,
+    RepoError,
+    RexnetHubError,
+    UsageError,
+    file_problems,
+)
 from rexnet_hub.evaluation import compare_with_claims, enter_records, ready_model
 from rexnet_hub.golden import SEED, TOLERANCE, draw_input, keep_golden
 from rexnet_hub.imagenet.data.classes import Benchmark, imagenet_labels
@@ -134,7 +142,8 @@ def make_contact(
             found += _caught(model, _make_steps(model))
             bar.n = 6 * number  # also of one that stopped before
         show("watch")
-        found += [("watch", finding) for finding in watch(entries)]
+        with suppress(UsageError):  # nothing is cited
+            found += [("watch", finding) for finding in watch(entries)]
         for each in images:
             show(each.benchmark.title)
             found += _evaluate(models, each, out / "runs" / each.benchmark.dataset)
@@ -205,8 +214,9 @@ def _fetch(model: _Model) -> Generator[Step, None, dict[str, Path]]:
         yield model.tell(HOLDS)
     elif not entry.sources:
         page, model.stated = entry.said("weights_page"), "weights"
-        how = f"take the file from {page} and give it" if page else "the index names none: give the file"
-        yield model.tell(NOT_MEASURED, note=f"{how}: --weights {entry.name}=FILE")
+        yield model.tell(
+            NOT_MEASURED, note=f"give --weights {entry.name}=FILE" + (f", from {page}" if page else "")
+        )
     cached = find_sources(entry, cache_dir=find_cache_dir(), measured=measured)
     for source in (each for each in entry.sources if each.url not in files):
         model.stated = redact_url(source.url)

@@ -118,8 +118,9 @@ def _show_below(steps: Sequence[Step]) -> None:
         if each.verdict == NOT_MEASURED and each.claim not in NOTES:
             claim = "" if each.claim == step else f" ({each.claim})"
             reasons.setdefault(f"{step}{claim} not measured: {each.note}", []).append(each.model)
+    every = {each.model for _, each in steps}
     for reason, models in reasons.items():
-        text = f"{', '.join(models)}: {reason}"
+        text = f"{'all' if every == {*models} != {models[0]} else ', '.join(models)}: {reason}"
         show_lines("\n".join(textwrap.wrap(printable(text), terminal_columns(), break_on_hyphens=False)))
     before = Counter(step for step, each in steps if each.note.startswith(WAS_THERE))
     if before:

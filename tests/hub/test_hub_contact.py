@@ -348,6 +348,15 @@ def test_the_patch_has_the_lock_and_its_evidence_alone(world, run, tmp_path):
     git(world, "apply", "--check", "-R", str(patch))
 
 
+def test_stand_ins_and_an_index_that_cites_nobody(own_small_index, tmp_path, capsys):
+    """Of random numbers nothing is locked, and nobody is asked; both are said, with what was done."""
+    assert main(["contact", "--out", str(tmp_path / "out")]) == 1
+    out = capsys.readouterr().out
+    assert (steps(out)["small"]["load"], steps(out)["small"]["watch"]) == ("holds", "-")
+    assert re.search(r"small: lock is false: .* holds stand-in weights, which say nothing of small", out)
+    assert not (own_small_index / "lock.json").exists()
+
+
 def test_without_a_git_tree_the_lock_is_named(world, run, tmp_path):
     """There is no patch, and what changed is said."""
     world.serve(AUTHORS)
