@@ -164,7 +164,7 @@ def _caught(model: _Model, steps: Iterator[Step]) -> Iterator[Step]:
 def _make_steps(model: _Model) -> Iterator[Step]:
     """Go through the steps of one model up to the lock, and stage it again with what was locked."""
     entry = model.entry
-    model.begin("stage", "what the index states")
+    model.begin("stage", "an entry that can be staged")
     render_config(entry)  # what cannot be staged is not fetched
     model.begin("fetch", "")
     files = yield from _fetch(model)
