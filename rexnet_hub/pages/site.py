@@ -115,6 +115,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         columns=columns,
         known=attribute,
         picks=pick_extremes(views),
+        status=count_measured(views),
         picture=draw_picture(views),
     )
 
@@ -185,6 +186,19 @@ def summarize(views: Sequence[ModelView]) -> str:
     lines = f", {which} loaded by one line in rexnet_hub{others}" if loaded else ""
     standing = "every number says who states it and whether it was measured here"
     return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
+
+
+def count_measured(views: Sequence[ModelView]) -> str:
+    """Return in words of how many models each figure was measured, and how many are not as stated."""
+    words = []
+    for key in ("parameters", "macs", "file_size", "top1"):
+        facts = [view.facts[key] for view in views]
+        if any(fact.value is not None for fact in facts):
+            words.append(f"{markdown(facts[0].label)} {sum(bool(fact.measured) for fact in facts)}")
+    compared = [fact.agreement for view in views for fact in view.facts.values() if fact.agreement]
+    wrong = sum(not agreement.holds for agreement in compared)
+    differ = f"Compared with what is stated: {len(compared)}, {wrong} of them differ."
+    return f"of {len(views)}: {', '.join(words)}. {differ}" if words else "nothing."
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:

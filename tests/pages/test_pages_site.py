@@ -14,7 +14,7 @@ from hostile_index import lock, measured  # noqa: F401
 
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.ledger import read_ledger
-from rexnet_hub.index.lock import Publication
+from rexnet_hub.index.lock import Lock, Publication
 from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.pages.facts import list_facts
 from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, pack, render_site
@@ -124,6 +124,28 @@ def test_the_overview_names_the_most_accurate_and_the_smallest(index):
     bare = [replace(entry, metadata=unsized, results=())]
     assert "The most accurate" not in render_site(bare)["index.md"]
     assert "The smallest" not in render_site(bare)["index.md"]
+
+
+def test_the_overview_says_how_much_is_measured_and_how_much_differs(index, lock):  # noqa: F811
+    """Of how many models, and of how many figures that were compared."""
+    lines = [render_site(index.models, each)["index.md"] for each in (Lock(), lock)]
+    nothing = "of 4: Parameters 0, File size 0, Top-1 accuracy 0. Compared with what is stated: 0, 0 of"
+    assert f"**Measured here**, {nothing} them differ." in lines[0]
+    facts = [f for e in index.models for f in list_facts(e, lock.of(e.name))]
+    counts = [
+        sum(f.key == key and f.measured is not None for f in facts)
+        for key in ("parameters", "macs", "file_size", "top1")
+    ]
+    compared = [f.agreement.holds for f in facts if f.agreement]
+    found = re.search(r"\*\*Measured here\*\*, (.*)", lines[1])
+    assert found
+    assert [int(n) for n in re.findall(r"(?<!-)\d+", found[1])] == [
+        len(index.models),
+        *counts,
+        len(compared),
+        compared.count(False),
+    ]
+    assert any(counts)
 
 
 def test_records_lead_to_the_lock_that_holds_them(index, lock):  # noqa: F811
