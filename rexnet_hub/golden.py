@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -146,7 +146,9 @@ def compare_golden(stated: Golden, own: Golden, within: float) -> tuple[list[str
     Returns:
         Each thing that differs; and where all can be compared, the largest difference of a logit in words.
     """
-    if wrong := list(_list_others(stated, own)):
+    facts, found = _list_facts(stated), _list_facts(own)
+    others = (name for name in facts | found if facts.get(name) != found.get(name))
+    if wrong := [f"{name} is {facts.get(name)}, not {found.get(name)}" for name in others]:
         return wrong, ""
     far = []
     for name, answer in stated.answers.items():
@@ -159,22 +161,17 @@ def compare_golden(stated: Golden, own: Golden, within: float) -> tuple[list[str
     return ([] if part <= within else [words]), words
 
 
-def _list_others(stated: Golden, own: Golden) -> Iterator[str]:
-    """List what two sides have otherwise, logits aside."""
-    for name in ("weights_sha256", "tolerance", "seed"):
-        if (one := getattr(stated, name)) != (other := getattr(own, name)):
-            yield f"{name} is {one}, not {other}"
-    if stated.answers.keys() != own.answers.keys():
-        yield f"answers are of {', '.join(stated.answers)}, not of {', '.join(own.answers)}"
-    pairs = (
-        (name, stated.answers[name], own.answers[name]) for name in own.answers if name in stated.answers
-    )
-    for name, one, other in pairs:
-        if len(one.logits) != len(other.logits):
-            yield f"{name} has {len(one.logits)} logits, the network {len(other.logits)} classes"
-        for field in ("input_shape", "input_sha256"):
-            if (said := getattr(one, field)) != (found := getattr(other, field)):
-                yield f"{name}: {field} is {said}, not {found}"
+def _list_facts(golden: Golden) -> dict[str, object]:
+    """List what golden logits state beside the numbers, by name."""
+    facts: dict[str, object] = {
+        name: getattr(golden, name) for name in ("weights_sha256", "tolerance", "seed")
+    }
+    for name, answer in golden.answers.items():
+        facts |= {
+            f"{name}: input_{field}": getattr(answer, f"input_{field}") for field in ("shape", "sha256")
+        }
+        facts[f"{name}: number of logits"] = len(answer.logits)
+    return facts
 
 
 def _read_kept(measured: Measured) -> Golden | None:

@@ -212,7 +212,7 @@ LIES = {
     ),
     "an answer less": (
         changed("answers", lambda old: {"seeded": old["seeded"]}),
-        "answers are of seeded, not of seeded, picture",
+        "picture: number of logits is None, not 7",
         None,
     ),
     "a logit": (
@@ -224,7 +224,7 @@ LIES = {
     ),
     "classes": (
         changed("answers.seeded.logits", lambda old: old[:-1]),
-        "seeded has 6 logits, the network 7 classes",
+        "seeded: number of logits is 6, not 7",
         "golden.json: seeded: has not 7 finite logits",
     ),
     "NaN": (
