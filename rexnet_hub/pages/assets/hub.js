@@ -308,7 +308,7 @@ window.RexnetHub = window.RexnetHub || {};
   /* What the theme leaves without a name, unsaid, or out of the keyboard's reach. */
   function fixTheme() {
     for (const cell of document.querySelectorAll("article table:not([class]) tbody td:first-child")) cell.setAttribute("role", "rowheader");
-    for (const said of document.querySelectorAll(".md-dialog__inner")) said.setAttribute("role", "status");
+    for (const said of document.querySelectorAll(".md-dialog:not([role]) > .md-dialog__inner")) said.setAttribute("role", "status");
     for (const dialog of document.querySelectorAll("[role=dialog]:not([aria-label])")) dialog.setAttribute("aria-label", "Search");
     document.querySelectorAll(".md-code__nav").forEach((nav, index) => nav.setAttribute("aria-label", `Code block ${index + 1}`));
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
