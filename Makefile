@@ -2,7 +2,7 @@
 PYTHON ?= .venv/bin/python
 export NO_MKDOCS_2_WARNING = 1
 
-.PHONY: check fix lint types docs test schema
+.PHONY: check fix lint types docs test schema chart
 
 check: lint types docs test
 
@@ -27,3 +27,6 @@ test:
 
 schema: # the JSON Schema for editors, from the table of fields
 	$(PYTHON) -c "from rexnet_hub.index.schema import SCHEMA_FILE, render_schema; SCHEMA_FILE.write_text(render_schema())"
+
+chart: # the README's, from the index
+	$(PYTHON) -c "from rexnet_hub.index import load_index, read_lock; from rexnet_hub.pages.site import render_chart; open('docs/chart.svg', 'w').write(render_chart(load_index().models, read_lock()))"

@@ -15,6 +15,8 @@ LARGEST_RADIUS = 18
 SMALLEST_RADIUS = 4
 #: More models have no labels, and circles half as wide; hub-chart.js does the same, but labels the front.
 MOST_LABELS = 40
+#: How wide a letter of a label is at most, on average, and how high its line.
+LETTER_PX, LINE_PX = 6.8, 15
 #: Costs further apart than this stand on a logarithmic axis.
 WIDEST_LINEAR = 50
 
@@ -90,17 +92,55 @@ def lay_out(
     def down(y: float) -> float:
         return TOP + (1 - y_axis.share(y)) * (bottom - TOP)
 
+    marks: list[dict[str, Any]] = [
+        {
+            "name": p.name,
+            "x": across(p.x / unit),
+            "y": down(p.y),
+            "radius": radius(p.size, most, share),
+            "label": None,
+        }
+        for p in points
+    ]
+    if share == 1:
+        place_labels(marks)
     names = ", ".join(f"{p.name} {p.y:g} %" for p in points[:12])
     return {
         "width": WIDTH, "height": HEIGHT, "left": LEFT, "right": right, "top": TOP, "bottom": bottom,
-        "is_labelled": share == 1,
         "title": f"{y_label} against {x_label}: {names}",
         "x_label": x_label, "y_label": y_label, "here": here,
         "x_ticks": [(across(tick), f"{tick:g}") for tick in x_axis.ticks],
         "y_ticks": [(down(tick), f"{tick:g}") for tick in y_axis.ticks],
         "front": [(across(x / unit), down(y)) for x, y in find_front((p.x, p.y) for p in points)],
-        "marks": [
-            {"name": p.name, "x": across(p.x / unit), "y": down(p.y), "radius": radius(p.size, most, share)}
-            for p in points
-        ],
+        "marks": marks,
     }  # fmt: skip
+
+
+def place_labels(marks: Sequence[dict[str, Any]]) -> None:
+    """Add to each mark the `label` where its name fits, as x, base line and anchor; sides as in hub-chart.js.
+
+    A name that fits nowhere has none; how wide one is, is estimated.
+    """
+    taken = [(m["x"] - m["radius"], m["y"] - m["radius"], 2 * m["radius"], 2 * m["radius"]) for m in marks]
+    for mark in marks:
+        width, x, away = LETTER_PX * len(mark["name"]), mark["x"], mark["radius"] + 5
+        middle, above, below = (mark["y"] + step for step in (-LINE_PX / 2, -away - LINE_PX, away))
+        sides = {
+            (x + away, "start", middle): x + away,
+            (x - away, "end", middle): x - away - width,
+            (x, "middle", above): x - width / 2,
+            (x, "middle", below): x - width / 2,
+        }
+        for (at, anchor, top), left in sides.items():
+            box = (left, top, width, LINE_PX)
+            is_inside = (
+                left >= LEFT and left + width <= WIDTH and top >= TOP and top + LINE_PX <= HEIGHT - BOTTOM
+            )
+            if is_inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                mark["label"] = (at, top + 0.8 * LINE_PX, anchor)
+                break
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]

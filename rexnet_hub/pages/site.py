@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -268,6 +269,22 @@ def _comparable(views: Sequence[ModelView], here: str | None = None) -> list[Mod
     places = {view.name: view.facts["top1"].where for view in reversed(views) if view.facts["top1"].claimed}
     place = places.get(here or "", next(reversed(places.values()), ""))
     return [view for view in views if view.facts["top1"].where == place]
+
+
+def render_chart(entries: Sequence[Entry], lock: Lock) -> str:
+    """Render the first page's chart as an SVG file of its own, light or dark as its reader's screen is."""
+    style = (ASSETS_DIR / "hub.css").read_text("utf-8")
+    light, dark = re.findall(r"^ +(--hub-.*)$\n" * 3, style, re.MULTILINE)[:2]
+    rules = "".join(re.findall(r"^\.hub-picture .*$", style, re.MULTILINE))
+    light, dark = (
+        f":root {{--md-default-fg-color:{text};{''.join(own)}}}"
+        for text, own in (("#1f2328", light), ("#e6edf3", dark))
+    )
+    return render_template(
+        "chart_file.svg",
+        picture=draw_picture(view_models(entries, lock)),
+        style=f"{light}@media (prefers-color-scheme: dark) {{{dark}}}{rules}",
+    )
 
 
 def draw_picture(views: Sequence[ModelView], *, here: str | None = None) -> dict[str, Any]:

@@ -7,6 +7,9 @@ import posixpath
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -16,12 +19,16 @@ from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import Lock, Publication
 from rexnet_hub.nets.families.rexnet import FAMILY
+from rexnet_hub.pages.chart import place_labels
 from rexnet_hub.pages.facts import list_facts
-from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, pack, render_site
+from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, pack, render_chart, render_site
 from rexnet_hub.pages.text import short
 from rexnet_hub.pages.views import view_models
 
 REXNET = FAMILY.words
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_same_input_gives_the_same_bytes(index, lock):  # noqa: F811
@@ -146,6 +153,28 @@ def test_the_overview_says_how_much_is_measured_and_how_much_differs(index, lock
         compared.count(False),
     ]
     assert any(counts)
+
+
+def test_the_chart_of_the_readme_is_the_index_s():
+    """As `make chart` writes it, in the page's own colours, light and dark."""
+    drawn = render_chart(load_index(ROOT / "model_index").models, read_lock(ROOT / "model_index/lock.json"))
+    assert (ROOT / "docs/chart.svg").read_text() == drawn
+    parts = ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}style")
+    style = "".join(part.text or "" for part in parts)
+    colours = re.findall(r"--hub-mark: (#\w+)", style)
+    assert len({*colours}) == 2
+    assert style.index(colours[0]) < style.index("prefers-color-scheme: dark") < style.index(colours[1])
+
+
+def test_no_name_stands_on_another(index):
+    """Where models are twins; one that fits nowhere is left out."""
+    marks: list[dict[str, Any]] = [
+        {"name": f"twin_{n}", "x": 300.0, "y": 150.0, "radius": 8.0, "label": None} for n in range(6)
+    ]
+    place_labels(marks)
+    assert [mark["label"][2] for mark in marks[:4]] == ["start", "end", "middle", "middle"]
+    assert [mark["label"][1] for mark in marks[:4]] == [154.5, 154.5, 134.0, 175.0]
+    assert not any(mark["label"] for mark in marks[4:])
 
 
 def test_records_lead_to_the_lock_that_holds_them(index, lock):  # noqa: F811
