@@ -9,6 +9,8 @@ import pytest
 import yaml
 from entries import INPUT, SEEDS
 
+from rexnet_hub.addresses import cite
+from rexnet_hub.cli import main
 from rexnet_hub.index import load_index
 from rexnet_hub.index.lock import Measured, MeasuredMacs, MeasuredSizes, read_lock
 from rexnet_hub.pages.card import render_card
@@ -240,3 +242,35 @@ def test_a_page_explains_only_the_words_that_stand_there(pages):
     assert {"reproduced", "second source", "measured", "agrees as rounded"} <= {*found}
     figures = json.loads(pages["models/rexnet_130.json"])["figures"]
     assert {figure["standing"] for figure in figures.values()} <= {*found}
+
+
+def test_the_command_line_says_what_is_copied_and_what_is_reproduced(capsys, monkeypatch):
+    """`show` and `recipe` say of the zoo's own models what their pages say, and not of others."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for name, copied in (("rexnet_130", True), ("rexnet_100", False)):
+        assert main(["show", name]) == main(["recipe", name]) == 0
+        out = capsys.readouterr().out
+        assert re.search(r"expected_sizes.legacy_bytes +\d+, which reproduces File Size", out)
+        assert ("LR, Epochs, Weight Decay, Dropout are those of the authors' command" in out) == copied
+        assert main(["recipe", name, "--json"]) == 0
+        assert (json.loads(capsys.readouterr().out)["copied"] != []) == copied
+
+
+def test_speed_is_no_task(read):
+    """A known network of which only the speed is stated is the classifier that its network is."""
+    speed = "\n  Results:\n  - {Task: Throughput, Split: a CPU, Metrics: {Images per Second: 3}}\n"
+    (entry,) = read(f"Models:\n- Name: rexnet_100{speed}").models
+    assert "is an image classifier of the ReXNet family" in render_card(entry)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://github.com/rwightman/pytorch-image-models/blob/4e5207c7/a.csv", "timm's a.csv, 4e5207c7"),
+        ("https://github.com/clovaai/rexnet/blob/61debcc/a/b.md#license", "clovaai/rexnet's b.md, 61debcc"),
+        ("https://example.org/page.html", "example.org/page.html"),
+    ],
+)  # fmt: skip
+def test_a_page_is_called_by_whose_it_is(url, words):
+    """A file on GitHub is named with its owner and commit, any other address as it is."""
+    assert cite(url) == words
