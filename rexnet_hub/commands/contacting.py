@@ -68,7 +68,8 @@ def run_contact(args: argparse.Namespace) -> int:
         _show_below(steps)
     stream = sys.stderr if args.json else sys.stdout
     show(*["", "changed:", *changed] if changed else ["", "nothing changed"], stream=stream)
-    show(f"to review: {patch}" if patch else f"{find_lock()}: as committed, or in no git tree", stream=stream)
+    if patch or changed:
+        show(f"to review: {patch or f'{find_lock()}, in no git tree'}", stream=stream)
     return exit_code([finding for _, finding in steps])
 
 

@@ -109,7 +109,7 @@ class RemoteRepo:
     def scratch(self) -> Iterator[Path]:
         """Make a folder to download to, which is gone after the block."""
         with hub_faults("could not be read back", self.repo_id):
-            folder = tempfile.TemporaryDirectory(prefix="rexnet-hub-")
+            folder = tempfile.TemporaryDirectory(prefix="rexnet-hub-", ignore_cleanup_errors=True)
         with folder as path:
             yield Path(path)
 

@@ -160,7 +160,8 @@ def downloaded_file(file: HubFile, *, token: str | bool | None = None) -> Iterat
     Raises:
         HubError: It cannot be fetched.
     """
-    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+    # A call that was given up, or interrupted, may still write there: what ended it is what is said.
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-", ignore_cleanup_errors=True) as scratch:
         wanted = Wanted(repo_id=file.repo_id, revision=file.commit, cache_dir=scratch, token=token)
         path = _fetch(wanted, file.name)
         record = _record(wanted, path) or ""
