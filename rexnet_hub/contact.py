@@ -121,10 +121,11 @@ def make_contact(
         RexnetHubError: The images are none; nothing was fetched.
     """
     require_own_index()
-    require_network()
+    require_network("contact measures what needs a network")
     images = [_read_images(dataset, place) for dataset, place in data.items()]
-    with file_problems(out, "cannot be written"):
-        (out / "staged").mkdir(parents=True, exist_ok=True)
+    for folder in (out, out / "staged"):
+        with file_problems(folder, "cannot be written"):
+            folder.mkdir(parents=True, exist_ok=True)
     found: list[Step] = []
     layout = "{l_bar}{bar}| {n_fmt}/{total_fmt} {elapsed}"
     total = 6 * len(entries) + 1 + len(data)
@@ -157,7 +158,7 @@ def _caught(model: _Model, steps: Iterator[Step]) -> Iterator[Step]:
     """Yield what became of a model's steps; the one that fails is the last."""
     try:
         yield from steps
-    except RexnetHubError as error:
+    except (RexnetHubError, OSError) as error:
         yield model.tell(verdict_of(error), str(error))
 
 

@@ -134,14 +134,17 @@ def watch(entries: Sequence[Entry], *, is_fetched: bool = False) -> list[Finding
     return findings
 
 
-def require_network() -> None:
+def require_network(why: str = "what others changed is known to them alone") -> None:
     """Refuse to go on where nothing may be asked of any network.
+
+    Args:
+        why: What a network is needed for.
 
     Raises:
         UsageError: HF_HUB_OFFLINE says so.
     """
     if is_offline():
-        raise UsageError("what others changed is known to them alone, and HF_HUB_OFFLINE forbids to ask")
+        raise UsageError(f"{why}, and HF_HUB_OFFLINE forbids to ask")
 
 
 def _evidence(entry: Entry) -> Evidence:

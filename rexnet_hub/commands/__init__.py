@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rexnet_hub.errors import IndexReadError, RepoError, UsageError
@@ -67,6 +68,16 @@ def open_index() -> Index:
             raise IndexReadError(index.warning)
         show(f"warning: {index.warning}", stream=sys.stderr)
     return index
+
+
+def find_models(index: Index, names: Sequence[str]) -> list[Entry]:
+    """Find the models of these names, each once also where two of its names are given; without names all.
+
+    Raises:
+        UnknownModelError: The index has no such model.
+    """
+    found = {entry.name: entry for entry in map(index.find, names)}
+    return list(found.values()) if names else list(index.models)
 
 
 def find_model(index: Index, word: str) -> Entry:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, open_index
+from rexnet_hub.commands import add_json, find_folder, find_model, find_model_of, find_models, open_index
 from rexnet_hub.errors import FileProblem, IndexReadError, UsageError, refuse_unused
 from rexnet_hub.terminal import noted_table, printable, show, show_json, show_lines, terminal_columns
 
@@ -193,7 +193,8 @@ def _verify_here(args: argparse.Namespace) -> list[Finding]:
     if folders := [folder for name in args.names if (folder := find_folder(index, name))]:
         refuse_unused(f"{folders[0]}, a repo folder,", repo=args.repo)
         args.repo = folders[0]
-    entries = [find_model(index, name) for name in dict.fromkeys(args.names)] or list(index.models)
+    named = {entry.name: entry for entry in (find_model(index, name) for name in args.names)}
+    entries = list(named.values()) or list(index.models)
     if args.repo and not args.names:
         entries = [find_model_of(index, args.repo)]
     if len(entries) > 1 and (args.weights or args.repo):
@@ -295,7 +296,7 @@ def run_watch(args: argparse.Namespace) -> int:
     from rexnet_hub.verify.finding import FALSE, HOLDS, NOT_REACHED, exit_code, render_json
 
     index = open_index()
-    findings = watch([index.find(name) for name in args.names] or index.models, is_fetched=args.fetch)
+    findings = watch(find_models(index, args.names), is_fetched=args.fetch)
     if args.json:
         show_json(render_json(findings))
         return exit_code(findings)
@@ -404,7 +405,7 @@ def run_lock(args: argparse.Namespace) -> int:
     from rexnet_hub.repo.folder import find_sources
 
     index = open_index()
-    entries = [index.find(name) for name in args.names] or list(index.models)
+    entries = find_models(index, args.names)
     if not entries:
         raise UsageError("the index holds no model, so there is nothing to measure")
     if len(entries) > 1 and (args.weights or args.repo):

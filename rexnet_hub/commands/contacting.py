@@ -11,14 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rexnet_hub.commands import add_json, open_index
+from rexnet_hub.commands import add_json, find_models, open_index
 from rexnet_hub.commands.checkpoints import shorten, show_wrong
 from rexnet_hub.errors import FileProblem, UsageError, list_some
 from rexnet_hub.terminal import printable, show, show_json, show_lines, table, terminal_columns
 
 if TYPE_CHECKING:
     from rexnet_hub.contact import Step
-    from rexnet_hub.index import Lock
+    from rexnet_hub.index import Index, Lock
 
 
 def declare_contact(parser: argparse.ArgumentParser) -> None:
@@ -52,32 +52,33 @@ def run_contact(args: argparse.Namespace) -> int:
     from rexnet_hub.verify.finding import exit_code
 
     index = open_index()
-    entries = [index.find(name) for name in dict.fromkeys(args.names)] or list(index.models)
+    entries = find_models(index, args.names)
     if not entries:
         raise UsageError("the index holds no model, so there is nothing to measure")
     names = [entry.name for entry in entries]
     sets = {"ImageNet": args.imagenet, "ImageNet-V2": args.imagenet_v2}
     data = {name: place for name, place in sets.items() if place}
-    given, before = _read_given(args.weights, names), read_lock()
+    given, before = _read_given(args.weights, index, names), read_lock()
     steps = make_contact(entries, args.out, given=given, data=data, quiet=args.json)
-    patch, changed = write_patch(args.out), list(_list_changed(before, read_lock()))
     if args.json:
         show_json([{"step": step, **asdict(finding)} for step, finding in steps])
     else:
         show_lines(_grid(names, steps))
         _show_below(steps)
-    stream = sys.stderr if args.json else sys.stdout
+    stream, changed = sys.stderr if args.json else sys.stdout, list(_list_changed(before, read_lock()))
     show(*["", "changed:", *changed] if changed else ["", "nothing changed"], stream=stream)
+    patch = write_patch(args.out)
     if patch or changed:
         show(f"to review: {patch or f'{find_lock()}, in no git tree'}", stream=stream)
     return exit_code([finding for _, finding in steps])
 
 
-def _read_given(words: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+def _read_given(words: Sequence[str], index: Index, names: Sequence[str]) -> dict[str, Path]:
     """Read NAME=FILE of each `--weights`."""
     given = {}
     for word in words:
         name, mark, file = word.partition("=")
+        name = entry.name if (entry := index.get(name)) else name
         if not mark or not file or name not in names or name in given:
             stated = f"--weights {word}: give NAME=FILE, once for a model that is asked for"
             raise UsageError(f"{stated}: {list_some(names, 30)}")

@@ -121,7 +121,9 @@ def require_own_files(folder: Path) -> tuple[str, ...]:
     Raises:
         FileProblem: One is missing, one is there that belongs to no repo, or the receipt is none.
     """
-    file, there = folder / RECEIPT_FILE, {each.name for each in folder.iterdir()}
+    file = folder / RECEIPT_FILE
+    with file_problems(folder, "cannot be read"):
+        there = {each.name for each in folder.iterdir()}
     stated = filter(is_repo_file, read_receipt(file).files) if file.is_file() else ()
     names = tuple(dict.fromkeys((*REPO_FILES, *stated)))
     if missing := [name for name in names if not (folder / name).is_file()]:

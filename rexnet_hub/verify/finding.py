@@ -45,7 +45,7 @@ class Finding:
         return f"{self.model}: {self.claim} is {self.verdict}: stated {self.stated}, found {self.found}"
 
 
-def verdict_of(error: RexnetHubError) -> str:
+def verdict_of(error: Exception) -> str:
     """Return what an error comes to: false, or not reached where nobody answered, or we may not ask."""
     is_settled = not isinstance(error, (FetchError, HubError)) or error.is_gone
     return FALSE if is_settled else NOT_REACHED

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def run(world, tmp_path, capsys, monkeypatch):
 
 def require_whole(world, out):
     """Nothing is half-written in DIR, cache and lock; of the tree only the lock and its evidence changed."""
-    for folder in (out / "staged").iterdir():
+    for folder in filter(Path.is_dir, (out / "staged").iterdir()):
         require_own_files(folder)
     assert not [file for file in find_cache_dir().rglob("*") if file.name.endswith((".part", ".old"))]
     read_lock(world.index / "lock.json")
@@ -319,6 +320,21 @@ def test_a_staged_folder_that_was_changed_is_staged_again(world, run, tmp_path):
     assert re.search(rf"{AUTHORS}: stage is false: .*staged/{AUTHORS}: is not empty", out)
 
 
+@pytest.mark.parametrize("place", ["staged/model", "contact.patch"])
+def test_what_is_in_the_way_costs_no_results(world, run, tmp_path, capsys, place):
+    """A file where a model is staged is that model's line; no patch can be written, and all is printed."""
+    world.serve(AUTHORS, NAME).commit()
+    in_way = tmp_path / "out" / place.replace("model", NAME)
+    in_way.parent.mkdir(parents=True)
+    in_way.mkdir() if place == "contact.patch" else in_way.write_text("mine")
+    code, out = run(NAME, *world.entry(NAME).other_names, AUTHORS)
+    assert (code, [*steps(out)], in_way.exists()) == (1, [NAME, AUTHORS], True)
+    assert steps(out)[AUTHORS]["lock"] == "holds"
+    assert steps(out)[NAME]["stage"] == ("holds" if place == "contact.patch" else "false")
+    assert f"  {AUTHORS}: released" in out
+    assert place == "contact.patch" or re.search(rf"{NAME}: stage is false: .*{in_way}: is not empty", out)
+
+
 def fail(words):
     raise ValueError(words)
 
@@ -386,12 +402,13 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(world, capsys, tmp_p
         ("--imagenet", str(tmp_path / "none")): "does not exist",
         ("--imagenet-v2", str(world.zoo)): "is no label of the model",
         ("--weights", "x"): "give NAME=FILE",
+        ("--weights", f"{NAME}.nav_in1k=x"): "x: there is no such file",
     }.items():
         assert main(["contact", *more, *out]) in (1, 2)
         assert says in capsys.readouterr().err
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["contact", *out]) == 2
-    assert "HF_HUB_OFFLINE" in capsys.readouterr().err
+    assert "contact measures what needs a network, and HF_HUB_OFFLINE" in capsys.readouterr().err
     monkeypatch.setattr("rexnet_hub.index.lock.PACKAGE_DIR", world.zoo)
     assert main(["contact", *out]) == 2
     assert "installed package's" in capsys.readouterr().err
