@@ -13,6 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from types import NoneType
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -144,7 +145,8 @@ def _reader(hint: Hashable) -> _Reader:
 def _plain(kind: Any, words: str, holds: Callable[[Any], object] = lambda value: True) -> _Reader:
     def read(value: Any, at: _At, problems: _Problems) -> Any:
         if kind is float and type(value) is int:
-            value = float(value)
+            with suppress(OverflowError):
+                value = float(value)
         if type(value) is kind and holds(value):
             return value
         return _refuse(value, at, problems, words)

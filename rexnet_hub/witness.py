@@ -34,6 +34,7 @@ DTYPES = {
 MAX_HEADER_BYTES = 8 << 20
 MAX_JSON_BYTES = 16 << 20
 CHUNK_BYTES = 1 << 20
+MAX_FLOAT = 3.4028234663852886e38  # of 32 bits
 MAX_INPUT = 3 << 22
 
 
@@ -140,22 +141,21 @@ def check_evidence(file: Path, weights_sha256: str | None, held: list[str]) -> I
 def check_answers(golden: dict[str, Any], config: dict[str, Any], weights: Weights) -> Iterator[str]:
     """Compare whose the golden logits are, how many, and the digest of the input that SHA-256 draws."""
     yield from _compare("golden.json", golden, {"golden": 1, "weights_sha256": weights.sha256})
-    classes, shape = config.get("num_classes"), _object(config, "pretrained_cfg").get("input_size")
+    classes = config.get("num_classes") or config.get("num_features")
+    shape = _object(config, "pretrained_cfg").get("input_size")
     sides = shape if isinstance(shape, list) else [0]
     count = math.prod(sides) if all(type(side) is int and side > 0 for side in sides) else 0
     if not 0 < count <= MAX_INPUT:
         raise Unsound(f"config.json: pretrained_cfg: input_size is {shape}")
     seeds = (f"{golden.get('seed')}/{number}".encode() for number in range(-(-count // 32)))
     drawn = b"".join(hashlib.sha256(seed).digest() for seed in seeds)[:count]
-    numbers = [struct.pack("<f", (byte - 128) / 64) for byte in range(256)]
-    digest = hashlib.sha256(b"".join(map(numbers.__getitem__, drawn))).hexdigest()
+    digest = hashlib.sha256(b"".join(struct.pack("<f", (byte - 128) / 64) for byte in drawn)).hexdigest()
     for name in sorted({"seeded", *_object(golden, "answers")}):
         answer = _object(_object(golden, "answers"), name)
-        digests = {"input_sha256": digest} if name == "seeded" else {}
-        yield from _compare(f"golden.json: {name}", answer, {"input_shape": shape} | digests)
-        logits = answer.get("logits")
-        finite = [type(x) is float and math.isfinite(x) for x in logits] if isinstance(logits, list) else []
-        if len(finite) != classes or not all(finite):
+        found = {"input_shape": shape} | ({"input_sha256": digest} if name == "seeded" else {})
+        yield from _compare(f"golden.json: {name}", answer, found)
+        logits = _list(answer, "logits")
+        if len(logits) != classes or not all(type(x) in (int, float) and abs(x) <= MAX_FLOAT for x in logits):
             yield f"golden.json: {name}: has not {classes} finite logits"
 
 
@@ -163,13 +163,12 @@ def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
     """Compare the receipt's output and every one of its tensors with the file."""
     found = {"sha256": weights.sha256, "size_bytes": weights.size_bytes}
     yield from _compare("receipt.json: output", _object(receipt, "output"), found)
-    lines = receipt.get("tensors")
-    lines = [line for line in lines if isinstance(line, dict)] if isinstance(lines, list) else []
+    lines = [line for line in _list(receipt, "tensors") if isinstance(line, dict)]
     stated = {line.get("name"): line for line in lines}
     tensors = {tensor.name: tensor for tensor in weights.tensors}
-    for name in sorted(map(str, stated.keys() ^ tensors.keys())):
+    for name in sorted({*map(str, stated)} ^ tensors.keys()):
         yield f"receipt.json: tensor {name} is {'only in the file' if name in tensors else 'not in the file'}"
-    for name in sorted(stated.keys() & tensors.keys()):
+    for name in sorted(tensors.keys() & stated.keys()):
         line, tensor = stated[name], tensors[name]
         real = (DTYPES[tensor.code][0], list(tensor.shape), weights.tensor_sha256[name])
         if (line.get("dtype"), line.get("shape"), line.get("sha256")) != real:
@@ -177,17 +176,15 @@ def check_receipt(receipt: dict[str, Any], weights: Weights) -> Iterator[str]:
 
 
 def check_classifier(config: dict[str, Any], weights: Weights) -> Iterator[str]:
-    """Compare the number of classes and features with the classifier."""
-    shapes = {tensor.name: tensor.shape for tensor in weights.tensors}
-    classifier = shapes.get("head.fc.weight")
-    if classifier is None:
-        yield "model.safetensors: has no head.fc.weight"
-        return
-    if len(classifier) != 2:
-        yield f"model.safetensors: head.fc.weight has the shape {classifier}"
-        return
-    sizes = dict(zip(("num_classes", "num_features"), classifier, strict=True))
-    yield from _compare("config.json", config, sizes)
+    """Compare the number of classes, and of features where the classifier is called `head.fc`."""
+    shapes, classes = {each.name: each.shape for each in weights.tensors}, config.get("num_classes")
+    own = shapes.get("head.fc.weight", (classes, config.get("num_features")))
+    if len(own) != 2:
+        yield f"model.safetensors: head.fc.weight has the shape {own}"
+    elif classes and not any(len(shape) > 1 and shape[0] == own[0] for shape in shapes.values()):
+        yield f"model.safetensors: has no classifier of {classes} classes"
+    else:
+        yield from _compare("config.json", config, {"num_classes": own[0], "num_features": own[1]})
 
 
 def check_statement(folder: Path, statement: dict[str, Any], weights: Weights) -> Iterator[str]:
@@ -211,8 +208,11 @@ def _compare(what: str, stated: dict[str, Any], found: dict[str, Any]) -> Iterat
 
 
 def _object(document: dict[str, Any], key: str) -> dict[str, Any]:
-    inner = document.get(key)
-    return inner if isinstance(inner, dict) else {}
+    return dict(document[key]) if isinstance(document.get(key), dict) else {}
+
+
+def _list(document: dict[str, Any], key: str) -> list[Any]:
+    return list(document[key]) if isinstance(document.get(key), list) else []
 
 
 def read_and_digest(file: Path) -> Weights:

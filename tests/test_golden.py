@@ -129,10 +129,12 @@ def test_they_are_kept_and_staged_and_hold(zoo, capsys):
         r"within \d\.\de-0\d of the largest logit \(.*class \d: stated .*, found .*\)", own.found
     )
     before, _ = finding(zoo, "first")
-    assert (before.verdict, before.note) == (
-        NOT_MEASURED,
-        "was staged before they were measured; stage it again",
-    )
+    before_note = "is not there, and it was staged before they were measured: stage it again"
+    assert (before.verdict, before.note) == (NOT_MEASURED, before_note)
+    (zoo / "net" / "golden.json").unlink()
+    gone, wrong = finding(zoo)
+    assert (gone.note, wrong) == ("is not there, and the receipt states it: stage it again", {"files"})
+    (zoo / "net" / "golden.json").write_bytes(data)
     assert main(["lock", "net", "--check", "--repo", str(zoo / "net")]) == 0
 
 
@@ -230,6 +232,11 @@ LIES = {
     "NaN": (
         changed("answers.seeded.logits", lambda old: [float("nan"), *old[1:]]),
         "holds no golden logits: NaN is no number of JSON",
+        "golden.json: seeded: has not 7 finite logits",
+    ),
+    "endless": (
+        changed("answers.seeded.logits", lambda old: [int("9" * 400), *old[1:]]),
+        "holds no golden logits: answers.seeded.logits[0]: expected a number, found '9999",
         "golden.json: seeded: has not 7 finite logits",
     ),
     "cut": (lambda golden: json.dumps(golden).encode()[:-20], "holds no golden logits: ", "cannot be read"),
@@ -364,6 +371,26 @@ def test_a_network_of_one_channel_sees_no_picture(tmp_path, monkeypatch):
     assert {name: answer["input_shape"] for name, answer in answers.items()} == {"seeded": [1, 64, 64]}
     assert finding(tmp_path)[0].verdict == HOLDS
     assert witness([str(tmp_path / "net")]) == 0
+
+
+@pytest.mark.parametrize("classes", [0, 7])
+def test_the_witness_reads_those_of_another_family(classes, tmp_path, monkeypatch, capsys):
+    """Whose classifier has another name, or which has none and answers with features."""
+    index = INDEX.replace("rexnet_100", "resnet10t").replace("Num Classes: 7", f"Num Classes: {classes}")
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet10t", num_classes=classes).state_dict(), tmp_path / "net.pth")
+    (tmp_path / "index.yml").write_text(index.format(url=(tmp_path / "net.pth").as_uri()))
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
+    stage(tmp_path, "first")
+    assert main(["lock", "net", "--repo", str(tmp_path / "first")]) == 0
+    stage(tmp_path, "net")
+    assert finding(tmp_path)[0].verdict == HOLDS
+    capsys.readouterr()
+    assert witness([str(tmp_path / "net")]) == 0, capsys.readouterr().out
+    config = json.loads((tmp_path / "net" / "config.json").read_text())
+    (tmp_path / "net" / "config.json").write_text(json.dumps(config | {"num_classes": 8}))
+    assert witness([str(tmp_path / "net")]) == 1
+    assert "has no classifier of 8 classes" in capsys.readouterr().out
 
 
 def test_the_card_has_lines_that_compare(zoo, monkeypatch, capsys):

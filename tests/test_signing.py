@@ -407,7 +407,7 @@ HEADERS = {
     "a gap or an overlap before": headed(a={"data_offsets": [4, 4]}),
     "has 1 bytes of data, its tensors take 0": headed(a={}) + b"x",
     "says that its header has": headed(a={})[:-1],
-    "has no head.fc.weight": headed(a={}),
+    "has no classifier of 1000 classes": headed(a={}),
     "head.fc.weight has the shape (0,)": headed(**{"head.fc.weight": {}}),
 }
 

@@ -277,7 +277,9 @@ def check_golden(evidence: Evidence) -> Iterator[Finding]:
     texts, measure = {"stated": f"the logits in {GOLDEN_FILE}"}, f"rexnet-hub lock {entry.name} --repo DIR"
     if repo is None or not (file := repo.folder / GOLDEN_FILE).is_file():
         if locked:
-            note = NEEDS_REPO if repo is None else "was staged before they were measured; stage it again"
+            is_gone = repo is not None and repo.receipt is not None and GOLDEN_FILE in repo.receipt.files
+            since = "the receipt states it" if is_gone else "it was staged before they were measured"
+            note = NEEDS_REPO if repo is None else f"is not there, and {since}: stage it again"
             yield evidence.leave("golden", **texts, note=note)
         elif repo is not None and not (evidence.has_standin_weights or entry.is_in_repo):
             yield evidence.leave(

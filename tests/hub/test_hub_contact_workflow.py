@@ -14,6 +14,16 @@ pytestmark = [
 ]
 
 
+#: GitHub's own program: it lists the pull requests that it opened, and opens none while it is told to refuse.
+GH = """\
+#!/bin/sh
+[ -n "$GH_TOKEN" ] || exit 1
+if [ "$2" = list ]; then grep "pr create .*--head $4 " "$ASKED" || true; exit 0; fi
+if [ "$2" = create ] && [ -e "$ASKED.refuses" ]; then exit 1; fi
+echo "$@" >> "$ASKED"
+"""
+
+
 @pytest.fixture
 def workflow(world, hub, tmp_path, certificate, monkeypatch):
     """The workflow in a repository of one model, whose sources serve."""
@@ -28,7 +38,7 @@ def workflow(world, hub, tmp_path, certificate, monkeypatch):
     (index / "lock.json").write_text(json.dumps(lock, indent=2, sort_keys=True) + "\n")
     monkeypatch.delenv("REXNET_HUB_INDEX")
     (tmp_path / "machines").mkdir()
-    made = Workflow("contact", tmp_path / "machines", index, hub)
+    made = Workflow("contact", tmp_path / "machines", index, hub, gh=GH)
     made.environment |= {
         "SSL_CERT_FILE": str(certificate),
         "REXNET_HUB_ALLOW": os.environ["REXNET_HUB_ALLOW"],
@@ -42,7 +52,7 @@ def workflow(world, hub, tmp_path, certificate, monkeypatch):
 
 
 def test_what_was_measured_comes_back_as_a_pull_request_once(workflow, world):
-    """Of a run that is red too: what is false is in its text; what is found again is not proposed again."""
+    """Of a red run too, with what is false; what could not be proposed is later, what was is not again."""
     led = world.web.lies.pop(world.path("rexnet_100"))
     world.web.lies[world.path("rexnet_100")] = ["status 404"]
     is_green, printed = workflow.run("contact")
@@ -52,6 +62,10 @@ def test_what_was_measured_comes_back_as_a_pull_request_once(workflow, world):
     assert "released" not in lock["models"]["rexnet_100"]
 
     world.web.lies[world.path("rexnet_100")] = led
+    refuses = workflow.asked.with_name(f"{workflow.asked.name}.refuses")
+    refuses.touch()
+    assert not workflow.run("contact")[0]
+    refuses.unlink()
     for _ in range(2):
         is_green, printed = workflow.run("contact")
         assert is_green, printed

@@ -36,8 +36,8 @@ from rexnet_hub.hub.guard import PUBLIC_HUB
 from rexnet_hub.hub.remote import RemoteRepo, list_repos
 from rexnet_hub.hub.snapshot import downloaded_file
 from rexnet_hub.identity import Identity
-from rexnet_hub.index import load_index, read_lock
-from rexnet_hub.index.lock import find_lock
+from rexnet_hub.index import Measured, load_index, read_lock
+from rexnet_hub.index.lock import find_lock, update_lock
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.weights.download import FetchPolicy, download, fetch_bytes
 
@@ -218,11 +218,12 @@ def test_a_name_alone_loads_the_weights(model):
 
 @of_one_slowly
 def test_contact_finds_nothing_false(model, is_live, monkeypatch, capsys, tmp_path):
-    """It ends with 0; the lock has what was measured, which is all that the patch has."""
+    """Of a model that nobody measured it ends with 0; the lock has what was measured, as the patch has."""
     if is_live:  # whose own index stays as it is
         copy = shutil.copytree(ZOO, tmp_path / "zoo" / "model_index")
         monkeypatch.setenv("REXNET_HUB_INDEX", str(copy))
     folder, out = find_lock().parent.parent, tmp_path / "contact"
+    update_lock(lambda lock: lock.with_model(model.name, Measured()))  # as if nobody had measured it
     for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "the zoo"]):
         subprocess.run([*GIT, "-C", str(folder), *words], check=True)
     code = main(["contact", model.name, "--out", str(out), "--json"])
