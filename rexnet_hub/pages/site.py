@@ -198,7 +198,7 @@ def count_measured(views: Sequence[ModelView]) -> str:
             words.append(f"{markdown(facts[0].label)} {sum(bool(fact.measured) for fact in facts)}")
     compared = [fact.agreement for view in views for fact in view.facts.values() if fact.agreement]
     wrong = sum(not agreement.holds for agreement in compared)
-    differ = f"Compared with what is stated: {len(compared)}, {wrong} of them differ."
+    differ = f"Of {len(compared)} figures that are stated and measured, {wrong} differ."
     return f"of {len(views)}: {', '.join(words)}. {differ}" if words else "nothing."
 
 
