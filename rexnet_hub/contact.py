@@ -39,7 +39,15 @@ from rexnet_hub.index import Entry, Measured, read_lock
 from rexnet_hub.index.entry import WeightsSource
 from rexnet_hub.index.lock import find_evidence_dir, find_lock, require_own_index, update_lock
 from rexnet_hub.index.spellings import find_class_problem, is_same_place
-from rexnet_hub.layout import EVIDENCE_FOLDER, LOCK_FILE, RECORD_SUFFIX, find_cache_dir
+from rexnet_hub.layout import (
+    EVIDENCE_FOLDER,
+    LOCK_FILE,
+    RECORD_SUFFIX,
+    find_cache_dir,
+    find_index_dir,
+    is_evidence,
+    real_path,
+)
 from rexnet_hub.measure import measure_model, merge_measured
 from rexnet_hub.pages.families import is_in_timm
 from rexnet_hub.publish.staging import list_evidence, stage
@@ -117,11 +125,15 @@ def make_contact(
         What became of each step.
 
     Raises:
-        UsageError: The index is an installed package's, or nothing may be asked (HF_HUB_OFFLINE).
+        UsageError: The index is an installed package's, or holds `out`; or nothing may be
+            asked (HF_HUB_OFFLINE).
         RexnetHubError: The images are none; nothing was fetched.
     """
     require_own_index()
     require_network("contact measures what needs a network")
+    for place in (find_index_dir(), find_evidence_dir()):
+        if real_path(out).is_relative_to(real_path(place)):
+            raise UsageError(f"--out {out} lies in {place}, which is the index's own: name another folder")
     images = [_read_images(dataset, place) for dataset, place in data.items()]
     for folder in (out, out / "staged"):
         with file_problems(folder, "cannot be written"):
@@ -345,38 +357,53 @@ def _enter(model: _Model, images: Dataset, runs: Path, *, is_new: bool) -> Itera
         _stage(model, model.weights)
 
 
-def write_patch(out: Path) -> Path | None:
+def write_patch(out: Path) -> tuple[Path | None, str]:
     """Write what the lock and its evidence have otherwise than the last commit, as a patch for git.
 
     Returns:
-        The file; None where nothing differs, or the index is in no git tree.
+        The file, None where nothing differs or no patch can be written; and why none can.
     """
-    folder, file = find_lock().resolve().parent, out / PATCH_FILE
+    folder, file = real_path(find_lock().parent), out / PATCH_FILE
+    with file_problems(file, "is of an earlier run, and cannot be removed"):
+        file.unlink(missing_ok=True)
+    if links := [str(folder / name) for name in (LOCK_FILE, EVIDENCE_FOLDER) if (folder / name).is_symlink()]:
+        return None, f"{', '.join(links)}: a link, and git has nothing of what it leads to"
+    try:
+        patch = _read_patch(folder)
+    except subprocess.CalledProcessError as error:
+        words = os.fsdecode(error.stderr).strip() or f"fatal: nothing is committed in {folder}"
+        return None, words.splitlines()[0].removeprefix("fatal: ")
+    except OSError as error:
+        return None, f"git cannot be run: {error.strerror or error}"
+    if patch:
+        write_whole(file, patch)
+    return (file if patch else None), ""
+
+
+def _read_patch(folder: Path) -> bytes:
+    """Read from git what lock and evidence have otherwise than the last commit of the tree they are in."""
+    # As a hook of another tree may have set them; what configures git stays.
+    foreign = [name for name in os.environ if name.startswith("GIT_") and not name.startswith("GIT_CONFIG_")]
 
     def git(*words: str, **more: str) -> bytes:
-        command = ["git", "-C", str(folder), *words]
-        done = subprocess.run(command, env=os.environ | more, capture_output=True, check=True)
-        return done.stdout
+        env = {name: value for name, value in os.environ.items() if name not in foreign} | more
+        return subprocess.run(
+            ["git", "-C", str(folder), *words], env=env, capture_output=True, check=True
+        ).stdout
 
-    try:
-        objects = folder / os.fsdecode(git("rev-parse", "--git-path", "objects")).strip()
-        with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
-            # What is not committed is added to an index and a store aside: the tree's own stay as they are.
-            own = partial(
-                git,
-                GIT_INDEX_FILE=str(Path(scratch, "index")),
-                GIT_OBJECT_DIRECTORY=scratch,
-                GIT_ALTERNATE_OBJECT_DIRECTORIES=str(objects.resolve()),
-            )
-            own("read-tree", "HEAD")
-            for name in (LOCK_FILE, EVIDENCE_FOLDER):
-                if (folder / name).exists() or own("ls-files", "--", name):
-                    own("add", "-Af", "--", name)
-            patch = own("diff-index", "--cached", "--patch", "--binary", "HEAD")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    if not patch:
-        file.unlink(missing_ok=True)
-        return None
-    write_whole(file, patch)
-    return file
+    objects = folder / os.fsdecode(git("rev-parse", "--git-path", "objects")).strip()
+    git("rev-parse", "--verify", "--quiet", "HEAD")
+    with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
+        # What is not committed is added to an index and a store aside: the tree's own stay as they are.
+        Path(scratch, "info").mkdir()
+        Path(scratch, "info", "alternates").write_bytes(os.fsencode(real_path(objects)) + b"\n")
+        own = partial(git, GIT_INDEX_FILE=str(Path(scratch, "index")), GIT_OBJECT_DIRECTORY=scratch)
+        own("read-tree", "HEAD")
+        there = own("ls-files", "-z", "--", LOCK_FILE, EVIDENCE_FOLDER).decode().split("\0")
+        there += [f"{EVIDENCE_FOLDER}/{file.name}" for file in (folder / EVIDENCE_FOLDER).glob("*")]
+        names = {name for name in there if is_evidence(Path(name).name)}
+        if (folder / LOCK_FILE).exists() or LOCK_FILE in there:
+            names.add(LOCK_FILE)
+        if names:
+            own("add", "-Af", "--", *sorted(names))
+        return own("diff-index", "--cached", "--patch", "--binary", "HEAD")

@@ -48,7 +48,7 @@ def run_contact(args: argparse.Namespace) -> int:
     """
     from rexnet_hub.contact import make_contact, write_patch
     from rexnet_hub.index import read_lock
-    from rexnet_hub.index.lock import find_lock
+    from rexnet_hub.index.lock import find_evidence_dir, find_lock
     from rexnet_hub.verify.finding import exit_code
 
     index = open_index()
@@ -65,11 +65,16 @@ def run_contact(args: argparse.Namespace) -> int:
     else:
         show_lines(_grid(names, steps))
         _show_below(steps)
-    stream, changed = sys.stderr if args.json else sys.stdout, list(_list_changed(before, read_lock()))
+    after, stream = read_lock(), sys.stderr if args.json else sys.stdout
+    changed = list(_list_changed(before, after))
     show(*["", "changed:", *changed] if changed else ["", "nothing changed"], stream=stream)
-    patch = write_patch(args.out)
+    patch, why = write_patch(args.out)
+    if why:
+        show(f"no patch: {why}", stream=stream)
     if patch or changed:
-        show(f"to review: {patch or f'{find_lock()}, in no git tree'}", stream=stream)
+        new = _evidence_of(after) - _evidence_of(before)
+        files = [find_lock(), *(find_evidence_dir() / name for name in sorted(new))]
+        show(f"to review: {list_some([str(file) for file in ([patch] if patch else files)])}", stream=stream)
     return exit_code([finding for _, finding in steps])
 
 
@@ -127,6 +132,10 @@ def _show_below(steps: Sequence[Step]) -> None:
     before = Counter(step for step, each in steps if each.note.startswith(WAS_THERE))
     if before:
         show(f"done before: {', '.join(f'{step} {count}' for step, count in before.items())}")
+
+
+def _evidence_of(lock: Lock) -> set[str]:
+    return {name for measured in lock.models.values() for name in measured.evidence}
 
 
 def _list_changed(before: Lock, after: Lock) -> Iterator[str]:

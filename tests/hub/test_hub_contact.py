@@ -388,9 +388,51 @@ def test_without_a_git_tree_the_lock_is_named(world, capsys, tmp_path):
     world.serve(AUTHORS)
     shutil.rmtree(world.zoo / ".git")
     assert main(["contact", AUTHORS, "--out", str(tmp_path / "out")]) == 0
-    assert f"to review: {world.index / 'lock.json'}, in no git tree" in capsys.readouterr().out
     assert locked(world, AUTHORS).released is not None
+    said, golden = capsys.readouterr().out, locked(world, AUTHORS).golden
+    assert "no patch: not a git repository" in said
+    assert f"lock.json, {world.index}/evidence/golden-{golden[:16]}.json" in said
     assert not (tmp_path / "out" / "contact.patch").exists()
+
+
+def link(place, elsewhere):
+    place.rename(elsewhere) if place.exists() else elsewhere.mkdir()
+    place.symlink_to(elsewhere)
+
+
+def init(world):
+    shutil.rmtree(world.zoo / ".git")
+    git(world, "init", "-q")
+
+
+#: What is done to the tree, and what is then said; nothing where the patch is written all the same.
+NO_PATCH = {
+    "no commit": (lambda world, put: init(world), "nothing is committed in .*model_index"),
+    "no git": (lambda world, put: put("PATH", ""), "git cannot be run: No such file"),
+    "a link": (lambda world, put: link(world.index / "lock.json", world.zoo / "l"), "lock.json: a link"),
+    "linked": (lambda world, put: link(world.index / "evidence", world.zoo / "e"), "evidence: a link"),
+    "GIT_DIR": (lambda world, put: put("GIT_DIR", "/nowhere"), ""),
+    "a colon": (lambda world, put: put("REXNET_HUB_INDEX", str(world.zoo.rename(f"{world.zoo}:b"))), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NO_PATCH)
+def test_why_there_is_no_patch_is_said_and_an_earlier_one_goes(world, tmp_path, monkeypatch, case):
+    """Of each cause its own words; another tree's GIT_DIR, and a colon in the path, are none."""
+    lock, patch = world.index / "lock.json", tmp_path / "contact.patch"
+    world.commit()
+    lock.write_text(lock.read_text().replace("torch 2.", "torch 1."))
+    (world.index / "evidence").mkdir(exist_ok=True)
+    (world.index / "evidence" / "mine.txt").write_text("mine")
+    patch.write_text("of an earlier run")
+    plant, says = NO_PATCH[case]
+    plant(world, monkeypatch.setenv)
+    file, why = contact.write_patch(tmp_path)
+    assert (file, patch.exists()) == ((None, False) if says else (patch, True))
+    assert re.search(says or r"\A\Z", why), why
+    assert says or re.findall("^diff.*", patch.read_text(), re.MULTILINE) == [
+        "diff --git a/model_index/lock.json b/model_index/lock.json"
+    ]
 
 
 def test_what_cannot_be_is_refused_before_anything_is_asked(world, capsys, tmp_path, monkeypatch):
@@ -406,6 +448,9 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(world, capsys, tmp_p
     }.items():
         assert main(["contact", *more, *out]) in (1, 2)
         assert says in capsys.readouterr().err
+    inside = world.index / "evidence" / "o"
+    assert main(["contact", "--out", str(inside)]) == 2
+    assert f"--out {inside} lies in {world.index}, which" in capsys.readouterr().err
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert main(["contact", *out]) == 2
     assert "contact measures what needs a network, and HF_HUB_OFFLINE" in capsys.readouterr().err
