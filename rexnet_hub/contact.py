@@ -22,6 +22,7 @@ from rexnet_hub.errors import (
     FetchError,
     FileProblem,
     HubError,
+    RecordError,
     RepoError,
     RexnetHubError,
     UsageError,
@@ -55,7 +56,9 @@ from rexnet_hub.repo.config import render_config
 from rexnet_hub.repo.folder import (
     compare_sources,
     describe_witnesses,
+    digest_source,
     fetch_released,
+    file_identity,
     find_sources,
     read_repo,
     require_own_files,
@@ -135,7 +138,7 @@ def make_contact(
         if real_path(out).is_relative_to(real_path(place)):
             raise UsageError(f"--out {out} lies in {place}, which is the index's own: name another folder")
     images = [_read_images(dataset, place) for dataset, place in data.items()]
-    for folder in (out, out / "staged"):
+    for folder in (out, out / "staged", find_cache_dir()):
         with file_problems(folder, "cannot be written"):
             folder.mkdir(parents=True, exist_ok=True)
     found: list[Step] = []
@@ -223,7 +226,9 @@ def _fetch(model: _Model) -> Generator[Step, None, dict[str, Path]]:
     measured = read_lock().of(entry.name)
     if given:
         model.stated = f"{given}, by --weights"
-        files[_address(entry.source_of(digest_file(given).sha256))] = given
+        identity = file_identity(entry, measured, given).agreed(f"the weights of {entry.name}")
+        identity.require(given, digest_file(given, identity.digests))
+        files[_address(entry.source_of(digest_source(entry, given).sha256))] = given
         yield model.tell(HOLDS)
     elif not entry.sources:
         page, model.stated = entry.said("weights_page"), "weights"
@@ -346,8 +351,12 @@ def _enter(model: _Model, images: Dataset, runs: Path, *, is_new: bool) -> Itera
     entry, file = model.entry, _find_record(model, images, runs)
     assert file
     assert model.weights  # as of all that are able
-    _update(entry, lambda old: enter_records(entry, old, [file], repo=model.repo))
-    record = recount(file)
+    try:
+        record = recount(file)
+        _update(entry, lambda old: enter_records(entry, old, [file], repo=model.repo))
+    except RecordError as error:  # which says nothing of the claim
+        yield model.tell(NOT_MEASURED, note=f"{error}; remove {file}, and run again")
+        return
     claims = compare_with_claims(entry, record)
     found = f"top-1 {record.top1_percent:.3f} %, top-5 {record.top5_percent:.3f} %"
     by = f"by {record.machine.device_name}, {record.machine.dtype}"

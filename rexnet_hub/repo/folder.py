@@ -39,8 +39,10 @@ from rexnet_hub.layout import (
     REPO_FILES,
     SIGNATURE_FILES,
     WEIGHTS_FILE,
+    find_cache_dir,
     is_file_name,
     is_repo_file,
+    real_path,
 )
 from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
@@ -191,9 +193,13 @@ def file_identity(entry: Entry, measured: Measured, file: Path) -> Identity:
 
 
 def digest_source(entry: Entry, file: Path) -> StatedFile:
-    """Digest a file of an entry's weights and its tensors, as a statement of the source that it is."""
+    """Digest a file of an entry's weights and its tensors, as a statement of its source.
+
+    A file outside the cache is a person's, and is named as itself.
+    """
     digest, tensors = digest_weights(file, wrapper=entry.said("weights_key"))
-    source = entry.source_of(digest.sha256)
+    is_fetched = real_path(file).is_relative_to(real_path(find_cache_dir()))
+    source = entry.source_of(digest.sha256) if is_fetched else None
     by = f"the file at {redact_url(source.url)}" if source else str(file)
     place = source.statements[0].place if source and source.statements else ""
     return replace(stated_file(by, digest, place), fingerprint=fingerprint_of(tensors))

@@ -138,6 +138,29 @@ def test_a_file_that_a_person_took_is_given(world, run, capsys):
         assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        (LITE, b"", "by --weights, found FILE: is"),
+        (
+            AUTHORS,
+            drawn(NAME).pickled[:-9],
+            r"found FILE is not what is stated of it: the index .* it has \d+",
+        ),
+        (NAME, drawn(NAME, seed=1).pickled, "found FILE is not what is stated of it: the index .*beginning"),
+    ],
+    ids=["empty", "cut", "of others"],
+)
+def test_a_wrong_file_that_is_given_is_named_as_itself(world, run, tmp_path, name, data, says):
+    """It is false where it is taken, with both statements; no server is said to have it."""
+    world.serve(name).commit()
+    (file := tmp_path / "mine.pth").write_bytes(data)
+    code, out = run(name, "--weights", f"{name}={file}")
+    assert (code, steps(out)[name]["fetch"], steps(out)[name]["stage"]) == (1, "false", "-")
+    assert re.search(says.replace("FILE", str(file)), out), out
+    assert "the file at" not in out
+
+
 def store(world, *modes):
     world.web.lies[world.stored(NAME)] = [*modes]
 
@@ -448,6 +471,10 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(world, capsys, tmp_p
     }.items():
         assert main(["contact", *more, *out]) in (1, 2)
         assert says in capsys.readouterr().err
+    (cache := find_cache_dir()).parent.mkdir(parents=True, exist_ok=True)
+    cache.write_text("mine")
+    assert main(["contact", "--out", str(tmp_path / "o")]) == 1
+    assert f"{cache}: cannot be written" in capsys.readouterr().err
     inside = world.index / "evidence" / "o"
     assert main(["contact", "--out", str(inside)]) == 2
     assert f"--out {inside} lies in {world.index}, which" in capsys.readouterr().err
@@ -500,6 +527,13 @@ def test_accuracies_are_measured_entered_and_staged(world, run, pictures, tmp_pa
     shutil.rmtree(tmp_path / "out")
     _, again = run(AUTHORS, "--imagenet-v2", str(pictures))
     assert ("top-1 1" in again, "nothing changed" in again) == (True, True)
+    git(world, "checkout", "-q", "model_index/lock.json")
+    junk = tmp_path / "out" / "runs" / "ImageNet-V2" / f"{AUTHORS}.record.json"
+    junk.parent.mkdir(parents=True)
+    junk.write_text("junk")
+    code, out = run(AUTHORS, "--imagenet-v2", str(pictures))
+    assert (code, steps(out)[AUTHORS]["top-1"]) == (0, "-")
+    assert f"remove{junk},andrunagain" in "".join(out.split())
 
 
 @pytest.mark.slow
