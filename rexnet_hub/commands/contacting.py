@@ -128,7 +128,8 @@ def _show_below(steps: Sequence[Step]) -> None:
     every = {each.model for _, each in steps}
     for reason, models in reasons.items():
         text = f"{'all' if every == {*models} != {models[0]} else ', '.join(models)}: {reason}"
-        show_lines("\n".join(textwrap.wrap(printable(text), terminal_columns(), break_on_hyphens=False)))
+        whole = textwrap.TextWrapper(terminal_columns(), break_long_words=False, break_on_hyphens=False)
+        show_lines("\n".join(whole.wrap(printable(text))))
     before = Counter(step for step, each in steps if each.note.startswith(WAS_THERE))
     if before:
         show(f"done before: {', '.join(f'{step} {count}' for step, count in before.items())}")

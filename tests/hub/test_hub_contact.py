@@ -117,7 +117,7 @@ def test_all_is_measured_and_a_patch_says_so(world, run, tmp_path):
     assert ((world.index / "lock.json").read_bytes(), patch.read_bytes()) == (before, text)
 
 
-def test_a_file_that_a_person_took_is_given(world, run, capsys):
+def test_a_file_that_a_person_took_is_given(world, run, capsys, monkeypatch):
     """Without it the page is said, with it the model is measured like any other; a misuse is said."""
     world.serve(LITE).commit()
     code, out = run(LITE)
@@ -125,6 +125,9 @@ def test_a_file_that_a_person_took_is_given(world, run, capsys):
     assert "https://drive.google.com/file/d/" in out
     assert f"--weights {LITE}=FILE" in out
     assert locked(world, LITE).released is None
+    monkeypatch.setenv("COLUMNS", "60")
+    assert load_index().find(LITE).said("weights_page") in run(LITE)[1]  # whole, to be copied
+    monkeypatch.delenv("COLUMNS")
     code, out = run(LITE, "--weights", f"{LITE}={world.file(LITE)}")
     assert (code, steps(out)[LITE]["lock"]) == (0, "holds")
     assert locked(world, LITE).released.sha256 == sha256(drawn(LITE).pickled)
