@@ -16,6 +16,12 @@ def front(card):
     return yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
 
 
+def test_no_card_has_two_empty_lines_together(zoo):
+    """In the place of one of them anything would pass for a line that a person added."""
+    cards = {entry.name: render_card(entry) for entry in zoo.models}
+    assert [name for name, card in cards.items() if "\n\n\n" in card] == []
+
+
 def test_numbers_of_card_and_page_are_the_same_to_the_digit(index, lock):  # noqa: F811
     """Every figure of the card's first table stands in the page's first table, with the same digits."""
     pages = render_site(index.models, lock)
