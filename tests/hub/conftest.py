@@ -202,11 +202,11 @@ def quick_claims(measured_once, monkeypatch):
 def world(hub, certificate, tmp_path, monkeypatch):
     """All that the index names, on this machine; every command reads the copy of the index. See world.py."""
     from rexnet_hub import drift
-    from rexnet_hub.weights import fetch
+    from rexnet_hub.weights import download, fetch
 
     for name in ("PATIENCE", "POLICY"):
         monkeypatch.setattr(drift, name, replace(getattr(drift, name), wait_seconds=0))
-    monkeypatch.setattr(fetch, "FetchPolicy", partial(fetch.FetchPolicy, wait_seconds=0))
+    monkeypatch.setattr(fetch, "FetchPolicy", partial(download.FetchPolicy, wait_seconds=0))
     with serving(b"", certificate) as web:
         made = World(hub, web, tmp_path)
         for name, value in {"INDEX": made.index, "ALLOW": "127.0.0.1"}.items():
