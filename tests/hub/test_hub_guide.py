@@ -1,4 +1,4 @@
-"""The publishing guide is run as it is printed, command by command, from a checkpoint to a second machine."""
+"""The publishing guides are run as printed, command by command, from a checkpoint to a second machine."""
 
 import re
 import shutil
@@ -14,7 +14,8 @@ from loopback import WRITE
 from rexnet_hub.layout import PACKAGE_DIR
 
 ROOT = PACKAGE_DIR.parent
-GUIDE = (ROOT / "docs" / "guides" / "publish.md").read_text(encoding="utf-8")
+GUIDES = ROOT / "docs" / "guides"
+GUIDE = "".join((GUIDES / f"{name}.md").read_text(encoding="utf-8") for name in ("zoo", "publish", "sign"))
 #: A section's heading and its commands, in the guide's order.
 SECTIONS = [
     (heading, commands)

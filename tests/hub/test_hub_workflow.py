@@ -83,7 +83,7 @@ def test_a_problem_is_shown_at_its_line_of_the_change(workflow):
 
 def test_the_guides_lines_sign_every_model_once(workflow, hub, tmp_path, monkeypatch):
     """With them in place the job signs as itself; a second run, with a higher number, changes nothing."""
-    guide = (ROOT / "docs" / "guides" / "publish.md").read_text()
+    guide = (ROOT / "docs" / "guides" / "sign.md").read_text()
     lines = re.search(r"```yaml\n(xargs.*?--sign sigstore.*?)```", guide, re.DOTALL)[1]
     for step in workflow.told["jobs"]["publish"]["steps"]:
         if step.get("name") == "Publish":
