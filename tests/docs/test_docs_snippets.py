@@ -109,10 +109,8 @@ def test_a_model_without_class_names_answers_with_a_number(desk, read, capsys):
     assert printed[2] == f"LABEL_{printed[0]}"
 
 
-#: But one that adds a file to the package, which test_docs_family.py follows, and one that is of commands alone.
-GUIDES = [
-    file for file in sorted((DOCS / "guides").glob("*.md")) if file.stem not in ("add-a-family", "zoo")
-]
+#: But one that adds a file to the package (test_docs_family.py follows it), and one that has commands alone.
+GUIDES = [file for file in sorted((DOCS / "guides").glob("*.md")) if file.stem not in ("add-a-family", "zoo")]
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda file: file.stem)
