@@ -30,7 +30,20 @@ class Standing(StrEnum):
     SECOND_SOURCE = "second source"
     CLAIMED = "claimed"
 
+    @property
+    def sign(self) -> str:
+        """Which of `SIGNS` stands for it."""
+        yes, open_, no = SIGNS
+        is_open = self in (Standing.SECOND_SOURCE, Standing.CLAIMED)
+        return open_ if is_open else no if self in (Standing.DIFFERS, Standing.UNREADABLE) else yes
 
+
+#: For whoever reads many figures at once: what each sign says of one.
+SIGNS = {
+    "\N{CHECK MARK}": "measured or derived here",
+    "\N{WHITE CIRCLE}": "published, not measured here",
+    "\N{BALLOT X}": "does not agree, or cannot be read",
+}
 #: What each word means; only what was measured or derived here is ever called anything but the last two.
 MEANINGS = {
     Standing.AGREES: "measured here, and exactly what is claimed",

@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from runs import bear_out, made_up_run
 
-from rexnet_hub.agreement import MEANINGS, Standing, compare
+from rexnet_hub.agreement import MEANINGS, SIGNS, Standing, compare
 from rexnet_hub.cli import main
 from rexnet_hub.evaluation import compare_with_claims
 from rexnet_hub.index import Lock, Measured, load_index, read_lock
@@ -109,6 +110,13 @@ def test_the_reason_says_what_the_word_leaves_open():
     assert str(compare("4810000", 4796873)) == "differs by 13127"
     assert str(compare("77.9", Decimal("77.862"), kind="percent")) == "agrees as rounded to 0.1 points"
     assert set(MEANINGS) == set(Standing)
+
+
+def test_each_word_has_one_of_three_signs():
+    """What was measured or derived here, what is only published, what is not so; and no sign says more."""
+    open_, wrong = {"claimed", "second source"}, {"differs", "unreadable"}
+    found = {sign: {word for word in Standing if word.sign == sign} for sign in SIGNS}
+    assert found == {"✓": {*Standing} - open_ - wrong, "○": open_, "✗": wrong}
 
 
 @pytest.mark.parametrize(
@@ -291,6 +299,6 @@ def test_a_run_says_nothing_of_another_data_set(read):
     )
     assert notes["top1_cited@ImageNet-V2", "66"] == (HOLDS, "agrees as rounded to 1 points")
     assert notes["Top 3 Accuracy_cited", "80.1%"] == (HOLDS, "agrees as rounded to 0.1 points")
-    rows = [line for line in render_card(entry).splitlines() if line.startswith("| Top-1 accuracy | 77.86")]
+    rows = re.findall(r"^\| Top-1 accuracy \| (?:○ )?77\.86.*", render_card(entry), re.MULTILINE)
     assert len(rows) == 2
     assert "66.04" not in rows[1]

@@ -34,9 +34,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # Markdown, not HTML: text goes through `md` or `code`, addresses through `link`
     )
-    filters = (text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
+    filters = (facts.coloured, text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
-    asked = (datasets.classes_words, facts.input_sentence, facts.training_rows)
+    asked = (datasets.classes_words, facts.input_sentence, facts.list_signs, facts.training_rows)
     known = (families.citation, families.introduction, families.papers, entry_words)
     kinds = (families.is_classifier, families.is_known, families.is_in_timm)
     networks = (families.find_obstacle, families.collection_title, *kinds)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from rexnet_hub.addresses import cite
-from rexnet_hub.agreement import Agreement, Standing
+from rexnet_hub.agreement import SIGNS, Agreement, Standing
 from rexnet_hub.identity import Identity, gather
 from rexnet_hub.index import Claim, Entry
 from rexnet_hub.index.entry import INPUT_FIELDS, PublishedTable, Result
@@ -20,7 +20,7 @@ from rexnet_hub.layout import RECEIPT_FILE, is_repo_id
 from rexnet_hub.nets import known_network
 from rexnet_hub.pages.datasets import classes_words, find_dataset
 from rexnet_hub.pages.families import find_obstacle
-from rexnet_hub.pages.text import link, markdown, number, shell
+from rexnet_hub.pages.text import link, markdown, number, shell, short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,41 @@ class Fact:
         """Who states it: the claim's own source, then others with the value that they give."""
         return ((self.stated_by,) if self.stated_by else ()) + self.second_sources
 
+    @property
+    def sign(self) -> str:
+        """How the value stands, as a sign; empty where there is none."""
+        return Standing(self.standing).sign if self.standing else ""
+
+    @property
+    def exact(self) -> str:
+        """The value to its last digit, with its unit, as Markdown; empty where there is none."""
+        return markdown(self.measured or self.claimed or "")
+
+    @property
+    def short(self) -> str:
+        """The value as people read it, as Markdown: a count in three digits; if unreadable as written."""
+        if self.value is None:
+            return f"{self.exact}, {self.standing}" if self.exact else ""
+        if isinstance(self.value, int):
+            return short(self.value, "B" if self.key == "file_size" else "")
+        return self.exact.partition(" (")[0]
+
+
+#: The element in which the site's style gives each sign its colour: shorter than a class, a thousand times.
+_ELEMENTS = dict(zip(SIGNS, "bis", strict=True))
+
+
+def coloured(sign: str) -> str:
+    """Render a sign for the site, as HTML."""
+    element = _ELEMENTS[sign]
+    return f"<{element}>{sign}</{element}>"
+
+
+def list_signs(facts: Iterable[Fact]) -> dict[str, str]:
+    """List the signs that figures have, each with what it says."""
+    used = {fact.sign for fact in facts}
+    return {sign: words for sign, words in SIGNS.items() if sign in used}
+
 
 def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = "") -> tuple[Fact, ...]:
     """List the figures that people compare models by, and every number of the entry's results.
@@ -108,12 +143,15 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
             record="expected_sizes",
             command=counting or weighing,
         )
+    top1, top5, *others = _accuracies(entry, ours, source)
     return (
-        *_accuracies(entry, ours, source),
+        top1,
+        top5,
         _fact(entry, ours, "parameters", "Parameters", trained, counting),
         _fact(entry, ours, "macs", "MACs", macs, counting_macs),
         replace(_fact(entry, ours, "flops", "FLOPs", flops, ""), unmeasured=flops),
         size,
+        *others,
     )
 
 

@@ -118,6 +118,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         picks=pick_extremes(views),
         status=count_measured(views),
         picture=draw_picture(views),
+        shown=[view.facts[key] for view in views for key in FIGURES],
     )
 
 
@@ -209,10 +210,10 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
         others = any(view.facts["top1"].claimed for view in views if view not in rated)
         on = f" on {markdown(best.facts['top1'].dataset)}" if others else ""
-        picks.append((f"The most accurate{on}", best, f"{best.percent('top1')} % top-1"))
+        picks.append((f"The most accurate{on}", best, f"{best.facts['top1'].short} top-1"))
     if sized := [view for view in views if view.facts["parameters"].value is not None]:
         least = min(sized, key=lambda view: float(view.facts["parameters"].value or 0))
-        picks.append(("The smallest", least, f"{least.short('parameters')} parameters"))
+        picks.append(("The smallest", least, f"{least.facts['parameters'].short} parameters"))
     return picks
 
 
@@ -254,7 +255,7 @@ def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:
     """List the overview's columns: of the figures those that any model has."""
     families = {"collection": "Family"} if len({view.family for view in views}) > 1 else {}
     figures = {key: label for key, label in FIGURES.items() if any(v.facts[key].standing for v in views)}
-    labels = {"name": "Model", **families, **figures, "license": "Licence", "measured": "Measured by us"}
+    labels = {"name": "Model", **families, **figures, "license": "Licence"}
     texts = ("name", "collection", "license")
     return [{"key": key, "label": label, "text": key in texts} for key, label in labels.items()]
 

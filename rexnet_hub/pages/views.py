@@ -29,9 +29,9 @@ from rexnet_hub.index.query import find_asked, find_number, find_texts
 from rexnet_hub.index.scores import list_scores
 from rexnet_hub.index.spellings import SPELLINGS, SPLITS
 from rexnet_hub.layout import WEIGHTS_FILE
-from rexnet_hub.pages.facts import Fact, list_facts, release_doubt
+from rexnet_hub.pages.facts import Fact, coloured, list_facts, release_doubt
 from rexnet_hub.pages.families import collection_title, is_known
-from rexnet_hub.pages.text import file_name, markdown, plain, short
+from rexnet_hub.pages.text import file_name, markdown, plain
 
 NOT_STATED = "not stated"
 
@@ -76,13 +76,6 @@ class ModelView:
         return self.measured.hub.repo_id if self.measured.hub else None
 
     @property
-    def ours(self) -> str:
-        """The figures that we measured ourselves, in words."""
-        return (
-            ", ".join(markdown(fact.label) for fact in self.facts.values() if fact.measured) or "nothing yet"
-        )
-
-    @property
     def standings(self) -> set[str]:
         """The words for how figures stand that its page uses."""
         shown = [fact.standing for fact in self.facts.values()] + [row.standing for row in self.ledger]
@@ -97,31 +90,12 @@ class ModelView:
                 family = self.entry.collection
                 page = f"{up}families/{self.family_file}.md"
                 return f"[{collection_title(family)}]({page})" if family else NOT_STATED
-            case "top1" | "top5":
-                return f"{self.percent(key)} {markdown(self.facts[key].where)}".strip()
             case "license":
                 return markdown(self.license)
-            case "measured":
-                return self.ours
             case _:
-                return self.short(key, "B" if key == "file_size" else "")
-
-    def percent(self, key: str) -> str:
-        """Render an accuracy in percentage points, to its last published or measured digit."""
-        value = self.facts[key].value
-        if value is None:
-            return self._unread(key)
-        return f"{value:.3f}" if self.facts[key].measured else str(value)
-
-    def short(self, key: str, unit: str = "") -> str:
-        """Render a count in three digits."""
-        value = self.facts[key].value
-        return self._unread(key) if value is None else short(value, unit)
-
-    def _unread(self, key: str) -> str:
-        """Render a claim that cannot be read, as it was written; else that there is none."""
-        fact = self.facts[key]
-        return f"{markdown(fact.claimed)}, {fact.standing}" if fact.claimed else NOT_STATED
+                fact = self.facts[key]
+                shown = f"{fact.short.removesuffix(' %')} {markdown(fact.where)}".strip()
+                return f"{coloured(fact.sign)} {shown}" if fact.sign else NOT_STATED
 
     @property
     def files(self) -> list[dict[str, Any]]:

@@ -157,6 +157,13 @@ FAULTS = [
         "LOWER_IS_BETTER.has(column.key) ?",
         "!column ?",
     ),
+    (
+        overview.test_a_sign_has_one_colour_wherever_it_stands,
+        {"scheme": "dark"},
+        "hub.css",
+        ":is(.hub-table, .hub-compare, .hub-figures, .hub-signs) i {",
+        ":is(.hub-table, .hub-figures, .hub-signs) i {",
+    ),
     (overview.test_the_line_that_loads_a_model_is_copied, {}, "hub.js", "`model = Auto", "`m = Auto"),
     (
         overview.test_the_theme_recolours_the_chart_and_stays,

@@ -261,12 +261,29 @@ def test_chosen_models_stand_side_by_side(open_page):
         for r in (tr.locator("th, td").all_inner_texts() for tr in page.locator(".hub-comparison tr").all())
     }
 
-    assert rows["Top-1 %"] == ["77.86 \u22122.45 points", "80.31"]
-    assert rows["Parameters"][0].startswith("4.80")
+    assert rows["Top-1 %"] == ["○ 77.86 \u22122.45 points", "○ 80.31"]
+    assert rows["Parameters"][0].startswith("✓ 4.80")
     assert rows["Parameters"][1].endswith("\u00d7 2.03")
     assert page.locator(".hub-best").count() >= 4
     page.get_by_label("Compare rexnet_150").uncheck()
     assert not page.locator(".hub-compare").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_sign_has_one_colour_wherever_it_stands(open_page, scheme):
+    """In the table, beside each other, in a model's tiles and in what explains it, unlike any other's."""
+    query = "index.html?compare=rexnet_100,rexnet_150"
+    overview, model = (open_page(path, scheme=scheme) for path in (query, "models/rexnet_150.html"))
+    places = [(overview, part) for part in ("hub-table", "hub-compare", "hub-signs")]
+    places += [(model, part) for part in ("hub-figures", "hub-signs")]
+    colour = "each => getComputedStyle(each).color"
+    found = {
+        sign: {page.locator(f".{part} {sign}").first.evaluate(colour) for page, part in places}
+        for sign in "bi"
+    }
+    assert [len(colours) for colours in found.values()] == [1, 1]
+    text = overview.locator("article h1").evaluate(colour)
+    assert len({text, *found["b"], *found["i"]}) == 3
 
 
 def test_the_chart_is_one_stop_of_the_tab_key(open_page):

@@ -112,7 +112,7 @@ def test_an_imagenet_model_keeps_its_words(index):
             "[Rethinking Channel Dimensions for Efficient Model Design](https://arxiv.org/abs/2007.00992)",
         ):
             assert words in card, words
-        assert re.search(r"^\| Top-1 accuracy \| [\d.]+ % \|$", card, re.MULTILINE)
+        assert re.search(r"^\| Top-1 accuracy \| ○ [\d.]+ % \|$", card, re.MULTILINE)
 
 
 def test_a_citation_is_of_the_entrys_own_paper(flowers, read):
@@ -218,7 +218,7 @@ def test_a_number_that_cannot_be_read_is_not_called_unstated(read):
     index = read(text, **BESIDE)
     assert [problem.code for problem in index.problems] == ["wrong-kind"]
     card = render_card(index.find("flowers"))
-    assert "| Top-1 accuracy on Oxford Flowers, test | about ninety, unreadable |" in card
+    assert "| Top-1 accuracy on Oxford Flowers, test | ✗ about ninety, unreadable |" in card
 
 
 def test_models_of_two_data_sets_are_not_compared(index, read):

@@ -15,10 +15,12 @@ import jsonschema
 import pytest
 from hostile_index import lock, measured  # noqa: F401
 
+from rexnet_hub.agreement import SIGNS
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.index.ledger import read_ledger
 from rexnet_hub.index.lock import Lock, Publication
 from rexnet_hub.nets.families.rexnet import FAMILY
+from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.chart import place_labels
 from rexnet_hub.pages.facts import list_facts
 from rexnet_hub.pages.site import MOST_SIBLINGS, nearest_siblings, pack, render_chart, render_site
@@ -45,7 +47,8 @@ def test_what_is_not_measured_is_never_called_measured(index):
         assert "not recorded yet" in page
         figures = json.loads(pages[f"models/{entry.name}.json"])["figures"]
         assert {figure["standing"] for figure in figures.values()} <= {"claimed", "second source", None}
-    assert pages["index.md"].count("nothing yet") == 4
+    table = pages["index.md"].split("hub-table")[1]
+    assert {sign: table.count(sign) for sign in SIGNS} == {"✓": 0, "○": 20, "✗": 0}
 
 
 def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
@@ -59,8 +62,27 @@ def test_what_was_measured_stands_beside_the_claim(index, lock):  # noqa: F811
         "bd1a6aa8" + 56 * "0",
     ):
         assert words in page
-    assert "| MACs | 876,000,000 | [measured](" in page
+    assert '| MACs | <b>✓</b> <abbr title="876,000,000">876\u00a0M</abbr> | [measured](' in page
     assert '"hf-hub:someone/rexnet_150"' in page
+
+
+def test_table_page_and_card_have_one_sign_of_one_colour(entry, measured):  # noqa: F811
+    """Of what is measured, claimed and differing; each explains the signs that it has, and no others."""
+    wrong = replace(measured, parameters=9735001)
+    pages = render_site([entry], Lock(models={entry.name: wrong}))
+    page, card = pages["models/rexnet_150.md"], render_card(entry, measured=wrong)
+    for label, sign, colour in (("MACs", "✓", "b"), ("FLOPs", "○", "i"), ("Parameters", "✗", "s")):
+        assert re.search(rf"^\| {label} \| <{colour}>{sign}</{colour}> ", page, re.MULTILINE)
+        assert re.search(rf"^\| {label} \| {sign} ", card, re.MULTILINE)
+    (row,) = re.findall(r"^\| \[rexnet_150.*", pages["index.md"], re.MULTILINE)
+    shown = re.findall(r"<(\w)>(.)</\1> ([\d.]+)", row)[2:5]
+    assert shown == [("s", "✗", "9.74"), ("b", "✓", "876"), ("i", "○", "1.12")]
+    told = (pages["index.md"], card, render_card(entry))
+    for text, signs in zip(told, ("✓○✗", "✓○✗", "○"), strict=True):
+        words = (words for sign, words in SIGNS.items() if sign in signs)
+        assert ", ".join(f"{sign} {said}" for sign, said in zip(signs, words, strict=True)) + "." in re.sub(
+            "</?[bis]>", "", text
+        )
 
 
 def test_a_page_and_its_json_show_what_each_place_states():

@@ -292,7 +292,8 @@ window.RexnetHub = window.RexnetHub || {};
     }
 
     compareCell(column, model, chosen) {
-      const value = model.number[column.key], cell = make("td", {}, model.shown[column.key]);
+      const value = model.number[column.key], cell = make("td");
+      cell.append(...model.row.cells[this.columns.indexOf(column)].cloneNode(true).childNodes);
       if (column.text || value === undefined) return cell;
       const known = chosen.map((other) => other.number[column.key]).filter((other) => other !== undefined);
       const best = LOWER_IS_BETTER.has(column.key) ? Math.min(...known) : Math.max(...known);
