@@ -78,7 +78,7 @@ def _pages(work: Path, count: int) -> Job:
 
 
 def _site(work: Path) -> Job:
-    """Build our site, one of as many short pages, and two of our own pages kept as files."""
+    """Build our site, one of as many short pages, and one of our own pages kept as files."""
     config = ROOT / "mkdocs.yml"
     ours, plain = work / "ours", work / "plain"
     first = Program(
@@ -105,26 +105,17 @@ def _site(work: Path) -> Job:
         ours=Program(name="ours", argv=first.argv, env=first.env),
         peers=(
             Peer(task=plain_site("mkdocs-material, as many short pages", plain), at_least=1 / 1.3),
-            Peer(task=plain_site("the same, pages of our text", _as_files(work / "text", reference=False))),
-            Peer(task=plain_site("the same, and mkdocstrings", _as_files(work / "all", reference=True))),
+            Peer(task=plain_site("the same, pages of our text", _as_files(work / "text"))),
         ),
         rounds=3,
     )
 
 
-def _as_files(folder: Path, *, reference: bool) -> Path:
-    """Write our pages' Markdown as files, under our own settings without the plugin that makes them.
-
-    Args:
-        folder: Where to.
-        reference: With the Python reference and mkdocstrings, which renders it; else without both.
-    """
+def _as_files(folder: Path) -> Path:
+    """Write our pages' Markdown as files, under our own settings without the plugin that makes them."""
     write_source(folder, build_parser(), print)
-    config = (folder / "mkdocs.yml").read_text().replace("strict: true", "strict: false")
-    if not reference:
-        (folder / "docs" / "reference" / "python.md").unlink()
-        config = config[: config.index("- mkdocstrings:")] + config[config.index("markdown_extensions:") :]
-    (folder / "mkdocs.yml").write_text(config)
+    config = folder / "mkdocs.yml"
+    config.write_text(config.read_text().replace("strict: true", "strict: false"))
     return folder
 
 

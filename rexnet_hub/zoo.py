@@ -85,11 +85,7 @@ def _workflow() -> str:
 def render_site_config(name: str) -> str:
     """Render the `mkdocs.yml` of a zoo: this one's, without the pages that are the package's own."""
     text = _read_own("mkdocs.yml")
-    for part in (
-        r"^nav:.*?(?=^plugins:)",
-        r"^  - mkdocstrings:.*?(?=^$)",
-        r"^  - pymdownx.snippets:.*?(?=^  - )",
-    ):
+    for part in (r"^nav:.*?(?=^plugins:)", r"^  - pymdownx.snippets:.*?(?=^  - )"):
         text = re.sub(part, "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^copyright:.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^site_name:.*", lambda _: f"site_name: '{name}'", text, flags=re.MULTILINE)

@@ -75,6 +75,7 @@ def render_site(
     files |= {
         "reference/index-format.md": reference.render_fields(),
         "reference/problems.md": reference.render_codes(),
+        "reference/python.md": reference.render_python(),
         "reference/query-language.md": reference.render_query_language(),
         "schema.json": render_schema(),
         "models.json": data.models_json(listed),

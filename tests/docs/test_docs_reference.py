@@ -1,70 +1,87 @@
 """The Python reference describes each argument of what it lists, once, under its short name."""
 
+import html as html_text
+import inspect
 import re
 from pathlib import Path
 
-import griffe
 import pytest
-import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
-#: What the page lists: the dotted name, and its members where it says which.
-LISTED = {
-    name: (yaml.safe_load(options) or {}).get("options", {}).get("members", True)
-    for name, options in re.findall(r"^::: (\S+)\n((?:    .*\n)*)", PAGE, re.MULTILINE)
-}
+import rexnet_hub
+from rexnet_hub import errors
+from rexnet_hub.index import Entry
+from rexnet_hub.layout import PACKAGE_DIR
+from rexnet_hub.pages import reference
+from rexnet_hub.pictures import ImageProcessor
 
-
-@pytest.fixture(scope="module")
-def package():
-    """The package as griffe reads it, which the reference is made with."""
-    return griffe.load("rexnet_hub", search_paths=[ROOT], docstring_parser="google")
+PAGE = reference.render_python()
+#: What stands under each heading, by the dotted name that it is found by.
+PARTS = dict(re.findall(r"(?ms)^##+ [^\n]+ \{ #rexnet_hub\.(\S+) \}\n(.*?)(?=^##|\Z)", PAGE))
 
 
-def list_functions(package, name, members):
-    """List the functions of a listed object that the page shows."""
-    listed = package[name.removeprefix("rexnet_hub.")]
-    if listed.is_function:
-        return [listed]
-    own = listed.members.values() if members else ()
-    shown = members if isinstance(members, list) else [m.name for m in own if m.is_public]
-    return [member for member in own if member.name in shown and member.is_function and member.docstring]
+def find_listed(name):
+    """Import what the page lists, as Python itself has it."""
+    first, _, member = name.partition(".")
+    known = {"Entry": Entry, "ImageProcessor": ImageProcessor, "errors": errors}
+    found = known.get(first) or getattr(rexnet_hub, first)
+    member = "__call__" if member == "call" else member
+    return inspect.getattr_static(found, member) if member else found
 
 
-def find_undescribed(function):
-    """List what the docstring of a function leaves out, or says twice."""
-    sections = {section.kind.value: section.value for section in function.docstring.parse("google")}
-    described = {parameter.name for parameter in sections.get("parameters", ())}
-    missing = [
-        p.name for p in function.parameters if p.name not in ("self", "cls") and p.name not in described
-    ]
-    takes = [p for p in function.parameters if p.name not in ("self", "cls")]
-    returns = function.docstring.value.count("Returns:")
-    return missing + (["Returns"] if takes and returns != 1 else [])
+def find_undescribed(part, function):
+    """List what the page leaves out of a function, and what it has that is none of the function's."""
+    described = re.findall(r"^- `(\w+)`: \S", part.partition("**Returns:**")[0], re.MULTILINE)
+    takes = [name for name in inspect.signature(function).parameters if name != "self"]
+    returns = ["Returns"] if takes and part.count("**Returns:**") != 1 else []
+    return sorted({*takes} ^ {*described}) + returns
 
 
-@pytest.mark.parametrize("name", LISTED)
-def test_every_argument_is_described_and_what_comes_back(package, name):
+@pytest.mark.parametrize("name", PARTS)
+def test_every_argument_is_described_and_what_comes_back(name):
     """No argument of a listed function is without a word, and one section says what it returns."""
-    functions = list_functions(package, name, LISTED[name])
-    assert {f.name: wrong for f in functions if (wrong := find_undescribed(f))} == {}
+    listed = getattr(find_listed(name), "__func__", find_listed(name))
+    if inspect.isfunction(listed):
+        assert find_undescribed(PARTS[name], listed) == []
 
 
-def test_an_argument_without_a_word_is_seen(package):
-    """A function that nobody lists, and whose docstring names no argument, is found out."""
-    assert find_undescribed(package["index.query.find_number"]) == [
-        "entry", "name", "measured", "scope", "Returns",
-    ]  # fmt: skip
-    assert sum(len(list_functions(package, *row)) for row in LISTED.items()) > 12
+def test_an_argument_without_a_word_is_seen():
+    """Of a part without a line, or without what comes back, the missing is named; a foreign line too."""
+    part, function = PARTS["list_models"], rexnet_hub.list_models
+    missing = re.sub(r"^- `query`.*\n", "", part, flags=re.MULTILINE).replace("Returns:", "")
+    assert find_undescribed(missing, function) == ["query", "Returns"]
+    assert find_undescribed("**Parameters:**\n\n- `foreign`: What.\n" + part, function) == ["foreign"]
+
+
+def test_a_signature_is_the_functions_own():
+    """Names, order, kinds and defaults of what is printed are those that Python has of the function."""
+    checked = 0
+    for name, part in PARTS.items():
+        listed = getattr(find_listed(name), "__func__", find_listed(name))
+        if not inspect.isfunction(listed):
+            continue
+        printed = re.search(r"```python\n(.+?)\n```", part, re.DOTALL)[1]
+        own: dict[str, object] = {}
+        exec(f"from __future__ import annotations\ndef {printed}: ...", own)
+        (made,) = (value for value in own.values() if inspect.isfunction(value))
+        want = [p for p in inspect.signature(listed).parameters.values() if p.name != "self"]
+        got = list(inspect.signature(made).parameters.values())
+        assert [(p.name, p.kind, p.default) for p in got] == [(p.name, p.kind, p.default) for p in want], name
+        checked += 1
+    assert checked > 12
+
+
+def test_the_wheel_has_each_file_that_is_read():
+    """What is listed is found where the page says, and every public name is on it."""
+    assert set(rexnet_hub.__all__) - {"__version__"} <= {*reference.PYTHON}
+    assert all(Path(PACKAGE_DIR, file).is_file() for file, _ in reference.PYTHON.values())
 
 
 def test_headings_are_short_names_and_a_function_has_one_signature(site):
     """What stands above each object is the name that people import, and no overload repeats it."""
     html = (site[0] / "reference/python.html").read_text(encoding="utf-8")
-    headings = re.findall(r'<h2 id="rexnet_hub\.([\w.]+)".*?</h2>', html, re.DOTALL)
-    assert [name.rpartition(".")[2] for name in headings] == [name.rpartition(".")[2] for name in LISTED]
-    for heading in re.findall(r"<h2 id=.*?</h2>", html, re.DOTALL):
-        assert "rexnet_hub." not in re.sub(r"<[^>]+>|&para;", "", heading)
-    assert html.count("doc-overload") == 0
-    assert html.count("<b>Returns:</b>") <= len(re.findall(r"<h[23] id=", html))
+    headings = re.findall(r'<h[23] id="rexnet_hub\.([\w.]+)">(.*?)<a', html)
+    assert [name for name, _ in headings] == [*PARTS]
+    words = [html_text.unescape(words).strip("_") for _, words in headings]
+    assert words == [name.rpartition(".")[2] for name in PARTS]
+    assert html.count("from_pretrained</span>") <= 2
+    assert html.count("Returns:</strong>") <= len(headings)
