@@ -6,12 +6,14 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
+from rexnet_hub.index.fields import query_name
 from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.network import entry_words
@@ -46,6 +48,9 @@ FIGURES = {
     "top1": "Top-1 %", "top5": "Top-5 %", "parameters": "Parameters", "macs": "MACs",
     "flops": "FLOPs, published", "file_size": "File",
 }  # fmt: skip
+
+#: The metric that the chart has for an axis, by its name in queries.
+SPEED = "images_per_second"
 
 #: A page shows at most this many siblings: else the site grows with the square of the zoo.
 MOST_SIBLINGS = 12
@@ -99,11 +104,13 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         up: What leads from a family's page to the first.
     """
     columns, rated = table_columns(views), {view.name for view in _comparable(views)}
+    speeds = list_speeds(views)
     known = {
         "names": query_names([view.entry for view in views]),
         "columns": columns,
         "choices": CHOICES,
-        "models": pack([_choosable(view, lock) | {"rated": view.name in rated} for view in views]),
+        "speeds": [words for words, _ in speeds],
+        "models": pack([_choosable(view, lock, speeds) | {"rated": view.name in rated} for view in views]),
     }
     attribute = html.escape(json.dumps(known, separators=(",", ":")), quote=False).replace("'", "&#39;")
     return render_template(
@@ -149,9 +156,40 @@ def _spread(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         yield from ((f"{name}.{key}", inner) for key, inner in group) if group else [(name, value)]
 
 
-def _choosable(view: ModelView, lock: Lock) -> dict[str, Any]:
-    """Return what can be chosen by: what a query can ask, and whose network it is, whether it loads."""
+def list_speeds(views: Sequence[ModelView]) -> list[tuple[str, dict[str, float]]]:
+    """List the tables of speed that models stand in: of what, in words, and each model's pictures a second.
+
+    Of a model that a table has twice the first counts, as of accuracies.
+    """
+    tables: dict[str, dict[str, tuple[str, float]]] = {}
+    for view in views:
+        for result in view.entry.results:
+            speed = next((c for label, c in result.metrics.items() if query_name(label) == SPEED), None)
+            if speed and isinstance(speed.value, Decimal):
+                part = result.part or ""
+                table = tables.setdefault(speed.source or part, {})
+                table.setdefault(view.name, (part, float(speed.value)))
+    return [
+        (
+            _shared_words([part for part, _ in table.values()]),
+            {name: speed for name, (_, speed) in table.items()},
+        )
+        for table in tables.values()
+    ]
+
+
+def _shared_words(texts: Sequence[str]) -> str:
+    """Return the parts between commas that all texts have, in the first one's order."""
+    return ", ".join(p for p in texts[0].split(", ") if all(p in text.split(", ") for text in texts))
+
+
+def _choosable(
+    view: ModelView, lock: Lock, speeds: Sequence[tuple[str, Mapping[str, float]]]
+) -> dict[str, Any]:
+    """Return what can be chosen by: what a query can ask, and whose network it is, if it loads, how fast."""
     record = query_record(view.entry, lock) | {"loads": not find_obstacle(view.entry)}
+    own = {f"speed{n}": table[view.name] for n, (_, table) in enumerate(speeds) if view.name in table}
+    record["number"] |= own
     network = known_network(view.entry.architecture)
     record["text"]["network"] = [network.family.provider.split()[0] if network else "not known"]
     return record

@@ -14,6 +14,20 @@ from rexnet_hub.layout import find_index_dir
 SIZES = {"Big Nets": 36, "Wide Nets": 24}
 
 
+def speeds(number):
+    """Two rows of one table, the second of larger pictures, for every fifth model: the bigger, the slower."""
+    return [
+        {
+            "Task": "Throughput",
+            "Split": f"a card {side} px, batch {2**number}, torch 2.9",
+            "Metrics": {"Images per Second": 20000 - 500 * number - side},
+            "Source URL": "https://example.org/speed.csv",
+        }
+        for side in (224, 288)
+        if number % 5 == 0
+    ]
+
+
 def bignet(family, number):
     """One model that nobody here knows, bigger than the one before."""
     return {
@@ -31,7 +45,8 @@ def bignet(family, number):
                 "Task": "Image Classification",
                 "Dataset": "Flowers" if number == 7 else "ImageNet",
                 "Metrics": {"Top 1 Accuracy": 60 + number * 0.7},
-            }
+            },
+            *speeds(number),
         ],
     }
 
@@ -97,7 +112,25 @@ def test_what_does_not_differ_is_no_choice(open_page, zoo):
     assert page.get_by_label("Family").input_value() == ""
     page = open_page("families/Big-Nets.html", base=zoo)
     labels = page.locator(".hub-controls label:has(select) span").all_inner_texts()
-    assert labels == ["Cost axis", "Trained on", "Measured on"]
+    assert labels == ["Cost or speed axis", "Trained on", "Measured on"]
+
+
+def test_speed_is_an_axis_of_the_chart(open_page, zoo):
+    """Of models in one table, each by its first row there; the front is of what is fast and accurate."""
+    page = open_page(base=zoo)
+    axis = page.get_by_label("Cost or speed axis")
+    assert axis.locator("option").last.inner_text() == "Images per second: a card 224 px, torch 2.9"
+    axis.select_option(label="Images per second: a card 224 px, torch 2.9")
+    page.get_by_label("Family").select_option("Wide Nets")
+    wait_for_chart(page)
+    assert points_shown(page) == [f"wide_{n:02}" for n in (0, 5, 10, 15, 20)]
+    assert page.locator(".hub-front:visible").count() == 5
+    point = page.locator(".hub-point", has_text="wide_05")
+    assert "images per second 17,300," in point.get_attribute("aria-label")
+    page.get_by_label("Family").select_option("RexNet")
+    assert points_shown(page) == []
+    again = open_page(address_of(page, "cost=speed0").split("/")[-1], base=zoo)
+    assert again.locator(".hub-x-label").inner_text() == "Images per second: a card 224 px, torch 2.9"
 
 
 def test_a_crowded_chart_labels_its_front_alone(open_page, zoo):

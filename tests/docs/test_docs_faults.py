@@ -157,6 +157,7 @@ FAULTS = [
         "LOWER_IS_BETTER.has(column.key) ?",
         "!column ?",
     ),
+    (families.test_speed_is_an_axis_of_the_chart, {}, "hub-chart.js", "(cost.isMoreBetter ? -1 : 1) * ", ""),
     (
         overview.test_a_sign_has_one_colour_wherever_it_stands,
         {"scheme": "dark"},

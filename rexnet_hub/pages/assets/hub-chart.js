@@ -94,7 +94,7 @@ window.RexnetHub = window.RexnetHub || {};
       return point;
     }
 
-    /* Draws axes that hold these models, for the cost: {key, label, unit, unitName}. */
+    /* Draws axes that hold these models, for the cost: {key, label, unit, unitName, isMoreBetter}. */
     draw(shown) {
       const cost = this.cost;
       this.x = roundAxis(shown.length ? shown.map((model) => model.number[cost.key] / cost.unit) : [0, 1], true);
@@ -116,7 +116,8 @@ window.RexnetHub = window.RexnetHub || {};
 
     describe(model) {
       const cost = this.cost, lines = [model.name, `top-1 ${model.shown.top1} %`];
-      lines.push(`${cost.name} ${(model.number[cost.key] / cost.unit).toPrecision(3)} ${cost.unitName}`);
+      const value = (model.number[cost.key] / cost.unit).toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+      lines.push(`${cost.name} ${value} ${cost.unitName}`.trim());
       if (cost.key !== "parameters" && model.shown.parameters) lines.push(`${model.shown.parameters} parameters`);
       return lines;
     }
@@ -138,7 +139,7 @@ window.RexnetHub = window.RexnetHub || {};
         if (point.cost !== cost) point.setAttribute("aria-label", this.describe(model).join(", "));
         point.cost = cost;
       }
-      const front = paretoFront(shown, (model) => model.number[cost.key], (model) => model.number.top1);
+      const front = paretoFront(shown, (model) => (cost.isMoreBetter ? -1 : 1) * model.number[cost.key], (model) => model.number.top1);
       const inFront = new Set(front);
       this.order = [...shown].sort((a, b) => a.number[cost.key] - b.number[cost.key]);
       if (!this.stop || !has.has(this.stop.model)) this.reach(front[0]);

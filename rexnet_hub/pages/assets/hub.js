@@ -44,7 +44,10 @@ window.RexnetHub = window.RexnetHub || {};
       this.table = root.closest("article, main, body").querySelector("table");
       const rows = [...this.table.tBodies[0].rows];
       this.models = unpack(data.models, rows.length).map((model, index) => this.readRow(model, rows[index]));
-      this.costs = COSTS.filter(({ key }) => this.models.some(({ number }) => key in number && "top1" in number));
+      const speeds = data.speeds.map((label, index) => ({
+        key: `speed${index}`, name: "images per second", label: `Images per second${label && ": "}${label}`, unit: 1, unitName: "", isMoreBetter: true,
+      }));
+      this.costs = [...COSTS, ...speeds].filter(({ key }) => this.models.some(({ number }) => key in number && "top1" in number));
       this.limits = LIMITS.filter((limit) => this.models.some((model) => limit.key in model.number));
       this.choices = Object.entries(data.choices).map(([key, label]) => ({ key, label, counts: this.countValues(key) }))
         .filter(({ counts }) => [...counts.values()].some((count) => count < this.models.length));
@@ -121,7 +124,7 @@ window.RexnetHub = window.RexnetHub || {};
           field("Query", this.inputs.query, "hub-wide")), this.complaint);
       const form = make("form", { className: "hub-controls", "aria-label": "Choose models" },
         make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name),
-          ...(this.costs.length ? [field("Cost axis", this.inputs.cost)] : []),
+          ...(this.costs.length ? [field(this.costs.some((cost) => cost.isMoreBetter) ? "Cost or speed axis" : "Cost axis", this.inputs.cost)] : []),
           ...this.choices.map((choice) => field(choice.label, this.inputs[choice.key]))),
         narrow, make("div", { className: "hub-answer" }, this.count, reset));
       form.addEventListener("input", () => this.changed());
