@@ -68,6 +68,11 @@ class HubFile(NamedTuple):
         """The address of its page on the public Hub."""
         return f"https://huggingface.co/{self.repo_id}/blob/{self.commit}/{self.name}"
 
+    @property
+    def download(self) -> str:
+        """The address of its bytes on the public Hub."""
+        return self.page.replace("/blob/", "/resolve/")
+
 
 def parse_hub_file(address: str) -> HubFile | None:
     """Parse `hf:OWNER/NAME@COMMIT#FILE.safetensors`; None for an address of another kind."""

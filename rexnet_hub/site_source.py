@@ -53,7 +53,8 @@ def collect_generated(
     for problem in index.errors:
         on_error(problem)
     require_counted(lock, index.models)
-    pages = render_site(index.models, lock, read_ledger()) | {
+    repository = os.environ.get("REXNET_HUB_SOURCE_URL", "").partition("/blob/")[0]
+    pages = render_site(index.models, lock, read_ledger(), repository=repository) | {
         "reference/command-line.md": render_command_line(parser),
         f"{DECISIONS}index.md": render_decisions(decisions),
     }

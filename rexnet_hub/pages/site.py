@@ -23,9 +23,9 @@ from rexnet_hub.nets import known_network
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
-from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_in_timm
-from rexnet_hub.pages.snippets import extracting, predicting, tuning
-from rexnet_hub.pages.text import markdown
+from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_in_timm, papers
+from rexnet_hub.pages.snippets import extracting, find_timm_repo, predicting, tuning
+from rexnet_hub.pages.text import link, markdown, safe_url
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
 
@@ -57,14 +57,22 @@ MOST_SIBLINGS = 12
 
 
 def render_site(
-    entries: Sequence[Entry], lock: Lock | None = None, ledger: Ledger | None = None
+    entries: Sequence[Entry],
+    lock: Lock | None = None,
+    ledger: Ledger | None = None,
+    *,
+    repository: str = "",
 ) -> dict[str, str]:
-    """Render every generated file of the site, by its path below the docs folder, models in this order."""
+    """Render every generated file of the site, by its path below the docs folder, models in this order.
+
+    Args:
+        repository: The address of where the zoo is kept, if it has one.
+    """
     lock = lock or Lock()
     views = view_models(entries, lock, ledger)
     listed = [view for view in views if view.entry.said("withdrawn") is None]
     families = group_families(views)
-    files = {"index.md": render_overview(listed, lock)}
+    files = {"index.md": render_overview(listed, lock, repository=repository)}
     for family in families:
         shown = [view for view in family if view in listed] or family
         files[f"families/{family[0].family_file}.md"] = render_overview(shown, lock, up="../")
@@ -97,11 +105,12 @@ def render_site(
     return files
 
 
-def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> str:
+def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "", repository: str = "") -> str:
     """Render the site's first page, or a family's: a table, and what the script needs to make it answer.
 
     Args:
         up: What leads from a family's page to the first.
+        repository: As of `render_site`.
     """
     columns, rated = table_columns(views), {view.name for view in _comparable(views)}
     speeds = list_speeds(views)
@@ -113,14 +122,21 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "") -> 
         "models": pack([_choosable(view, lock, speeds) | {"rated": view.name in rated} for view in views]),
     }
     attribute = html.escape(json.dumps(known, separators=(",", ":")), quote=False).replace("'", "&#39;")
+    about = next((view.entry for view in views if entry_words(view.entry).description), None)
+    cited, families = only_family(views) and (about or only_family(views)), len(group_families(views))
     return render_template(
         "overview.md",
         heading=family_title(views),
         summary=summarize(views),
         views=views,
         up=up,
-        families=len(group_families(views)),
-        about=next((view.entry for view in views if entry_words(view.entry).description), None),
+        about=about,
+        cited=cited,
+        links=[
+            *([f"{link('Repository', repository)}."] if safe_url(repository) else []),
+            *(f"Paper: {link(title, url)}." for url, title in (papers(cited) if cited else ())),
+            *([f"[All {families} families](families/index.md)."] if families > 1 else []),
+        ],
         columns=columns,
         known=attribute,
         picks=pick_extremes(views),
@@ -211,10 +227,16 @@ def group_families(views: Iterable[ModelView]) -> list[list[ModelView]]:
     return list(families.values())
 
 
+def only_family(views: Sequence[ModelView]) -> Entry | None:
+    """Return the collection that all models are of; None where they are of several, or of none."""
+    (family, *others) = {view.family: view.entry.collection for view in views}.values() or [None]
+    return None if others else family
+
+
 def family_title(views: Sequence[ModelView]) -> str:
     """Return what all models are, as Markdown: their collection's, if they are of one."""
-    (family, *others) = {view.family: view.entry.collection for view in views}.values() or [None]
-    return "Models" if others or family is None else f"{collection_title(family)} models"
+    family = only_family(views)
+    return f"{collection_title(family)} models" if family else "Models"
 
 
 def summarize(views: Sequence[ModelView]) -> str:
@@ -259,16 +281,17 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
 def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str]) -> str:
     """Render the page of one model."""
     entry, repo_id = view.entry, view.repo_id
-    source = repo_id or entry.name
+    source, place = repo_id or entry.name, repo_id or find_timm_repo(entry)
     shown = ("name", "top1", "parameters", cost_key(siblings))
     return render_template(
         "model.md",
         view=view,
         entry=entry,
         title=html.escape(" ".join(entry.name.split())),
-        predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry))),
-        extracting=extracting(repo_id or entry.name, entry, repo_id=repo_id),
-        tuning=tuning(entry, repo_id=repo_id),
+        place=place,
+        predicting=predicting(source, entry, repo_id=place, labelled=bool(entry_labels(entry))),
+        extracting=extracting(source, entry, repo_id=place),
+        tuning=tuning(source, entry, repo_id=place),
         recipe=make_recipe(entry),
         standings=[(word, meaning) for word, meaning in MEANINGS.items() if word in view.standings],
         siblings=siblings,

@@ -50,9 +50,19 @@ def extracting(source: str, entry: Entry, *, repo_id: str | None = None) -> tupl
     return _python("extracting", source, entry, repo_id, _side_px(entry))
 
 
-def tuning(entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
-    """Return the lines that give the model another classifier and train it."""
-    return _python("tuning", repo_id or entry.name, entry, repo_id, _side_px(entry))
+def tuning(source: str, entry: Entry, *, repo_id: str | None = None) -> tuple[Snippet, ...]:
+    """Return the lines that give the model another classifier and train it; arguments as of `predicting`."""
+    return _python("tuning", source, entry, repo_id, _side_px(entry))
+
+
+#: Where an entry says that its weights are, of a repo that timm's own people made, for timm and transformers.
+_AT_TIMM = re.compile(r"(?:hf:|https://huggingface\.co/)(timm/[\w.-]+)(?:@[0-9a-f]{40}#model\.safetensors)?")
+
+
+def find_timm_repo(entry: Entry) -> str | None:
+    """Find the repo of timm's on the Hub that an entry names for its weights; None where it names none."""
+    places = [*(source.url for source in entry.sources), str(entry.said("weights_page"))]
+    return next((at[1] for at in map(_AT_TIMM.fullmatch, places) if at and is_in_timm(entry)), None)
 
 
 def checking(entry: Entry) -> Snippet:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rexnet_hub.addresses import HubFile, parse_hub_file
 from rexnet_hub.agreement import Standing
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import FIELDS, query_name
@@ -101,9 +102,14 @@ class ModelView:
     def files(self) -> list[dict[str, Any]]:
         """The released file and the safetensors made of it; None where something was not recorded yet."""
         stated, converted = self.entry.released, self.measured.safetensors
-        files = [file_row(WEIGHTS_FILE, converted)] if converted or is_known(self.entry) else []
+        hub = self.measured.hub
+        ours = HubFile(hub.repo_id, hub.commit, WEIGHTS_FILE).download if hub else None
+        is_made = is_known(self.entry) and not (stated and stated.file_name.endswith(".safetensors"))
+        files = [file_row(WEIGHTS_FILE, converted, ours)] if converted or is_made else []
         if stated:
-            released = file_row(stated.file_name, self.measured.released)
+            at_hub = parse_hub_file(stated.url)
+            url = at_hub.download if at_hub else stated.url
+            released = file_row(stated.file_name, self.measured.released, url)
             files.insert(0, {**released, "size_bytes": released["size_bytes"] or stated.size_bytes})
         return files
 
@@ -141,10 +147,10 @@ class ModelView:
         }
 
 
-def file_row(name: str, file: MeasuredFile | None) -> dict[str, Any]:
-    """Return a file's name, size and digest; None where they were not recorded yet."""
+def file_row(name: str, file: MeasuredFile | None, url: str | None) -> dict[str, Any]:
+    """Return a file's name, address, size and digest; None where they were not recorded yet."""
     known = {"size_bytes": file.size_bytes, "sha256": file.sha256} if file else {}
-    return {"name": name, "size_bytes": None, "sha256": None, **known}
+    return {"name": name, "url": url, "size_bytes": None, "sha256": None, **known}
 
 
 def fact_record(fact: Fact) -> dict[str, Any]:

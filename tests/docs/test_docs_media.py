@@ -111,6 +111,43 @@ def test_the_first_screen_shows_picture_controls_and_table(open_page, width):
     assert box["y"] + box["height"] > 900
 
 
+def test_a_phones_first_screen_says_what_is_measured(open_page):
+    """At 390 px promise, status and install line are seen before anybody scrolls."""
+    page = open_page(width=390, height=664)
+    for part in (".hub-signs", ".hub-start pre"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= 664, part
+    page.add_style_tag(content=".md-typeset h1 { margin-bottom: 20rem !important; }")
+    box = page.locator(".hub-signs").bounding_box()
+    assert box["y"] + box["height"] > 664
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_sibling_is_reached_by_keyboard(open_page, scripts):
+    """The switch opens by Enter, Tab leads to its links, and no script is needed; the entry folds too."""
+    page = open_page("models/rexnet_150.html", scripts=scripts)
+    link = page.locator(".hub-switch a").first
+    assert not link.is_visible()
+    page.locator(".hub-switch summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.locator("article h1", has_text="rexnet_100").wait_for()
+    entry = page.locator("details", has_text="As YAML")
+    assert not entry.locator("pre").is_visible()
+    entry.locator("summary").click()
+    assert entry.locator("pre").is_visible()
+
+
+def test_a_short_figure_says_the_exact_one(open_page):
+    """On hover and to whoever asks for its title; the evidence has it in full."""
+    page = open_page("models/rexnet_150.html")
+    short = page.locator(".hub-figures abbr", has_text="9.73")
+    exact = short.get_attribute("title")
+    assert exact in ("9,728,593", "9,730,000")  # as measured or as claimed
+    assert exact in page.locator("article table").nth(1).inner_text()
+
+
 def test_the_evidence_fits_a_desks_screen(open_page):
     """At 1280 px the table of evidence needs no scrolling sideways, and is seen to where it would."""
     page = open_page("models/rexnet_150.html")

@@ -185,6 +185,10 @@ def test_copy_buttons_give_each_snippet_whole(open_page):
     bibtex = page.evaluate("navigator.clipboard.readText()")
     assert bibtex.count("{") == bibtex.count("}") == 7
 
+    page = open_page()
+    page.locator(".hub-start button[data-md-type=copy]").click()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == "pip install ."
+
 
 def test_what_was_copied_is_said_aloud(open_page):
     """A screen reader hears of both kinds of copy button that it copied: their words go to a live region."""

@@ -51,7 +51,7 @@ def all_snippets():
     kinds = {
         "predicting": snippets.predicting(NAME),
         "extracting": snippets.extracting(entry.name, entry),
-        "tuning": snippets.tuning(entry),
+        "tuning": snippets.tuning(entry.name, entry),
     }
     return [
         pytest.param(each, id=f"{kind}-{each.library}")

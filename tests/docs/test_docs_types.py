@@ -52,7 +52,7 @@ def scripts(tmp_path_factory):
     assert len([*folder.iterdir()]) == 12  # one guide is of commands alone
     entry = load_index().find("rexnet_100")
     extracting = snippets.extracting(entry.name, entry)
-    for kind in (extracting, snippets.tuning(entry), snippets.predicting("rexnet_100")):
+    for kind in (extracting, snippets.tuning(entry.name, entry), snippets.predicting("rexnet_100")):
         (own,) = (each for each in kind if each.library == "rexnet_hub")
         (folder / f"snippet_{len([*folder.iterdir()])}.py").write_text(own.lines)
     return folder

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from entries import INPUT
 from hostile_index import lock, measured  # noqa: F401
 
 from rexnet_hub.agreement import SIGNS
@@ -80,9 +81,89 @@ def test_table_page_and_card_have_one_sign_of_one_colour(entry, measured):  # no
     told = (pages["index.md"], card, render_card(entry))
     for text, signs in zip(told, ("✓○✗", "✓○✗", "○"), strict=True):
         words = (words for sign, words in SIGNS.items() if sign in signs)
-        assert ", ".join(f"{sign} {said}" for sign, said in zip(signs, words, strict=True)) + "." in re.sub(
-            "</?[bis]>", "", text
-        )
+        assert ", ".join(
+            f"{sign}\u00a0{said}" for sign, said in zip(signs, words, strict=True)
+        ) + "." in re.sub("</?[bis]>", "", text)
+
+
+AT, FILE = f"@{40 * 'a'}", "#model.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("stated", "repo"),
+    [
+        (f"Weights: hf:timm/a.b{AT}{FILE}", "timm/a.b"),
+        ("Weights Page: https://huggingface.co/timm/a.b", "timm/a.b"),
+        (f"Weights: hf:someone/a.b{AT}{FILE}", None),
+        (f"Weights: hf:timm/a.b{AT}#other.safetensors", None),
+        ("Weights Page: https://huggingface.co/timm/a.b/blob/main/x.bin", None),
+    ],
+)
+def test_timm_and_transformers_load_the_repo_that_the_entry_names(read, stated, repo):
+    """One of timm's own, whose layout both read; any other place may hold another, so a folder is staged."""
+    (entry,) = read(
+        f"Models:\n- Name: rexnet_100\n  {stated}\n  Metadata:\n    Num Classes: 1000\n{INPUT}"
+    ).models
+    page = render_site([entry])["models/rexnet_100.md"]
+    assert ('timm.create_model("local-dir:rexnet_100", pretrained=True)' in page) == (repo is None)
+    assert ("rexnet-hub stage rexnet_100 --out rexnet_100" in page) == (repo is None)
+    assert f'AutoModelForImageClassification.from_pretrained("{repo or "./rexnet_100"}")' in page
+    assert page.count('AutoModel.from_pretrained("rexnet_100"') == 4
+    if repo:
+        for library in ("", ", features_only=True", ", num_classes=10"):
+            assert f'timm.create_model("hf-hub:{repo}", pretrained=True{library})' in page
+        assert f"load [{repo}](https://huggingface.co/{repo}), a repo of timm's" in page
+
+
+def test_the_zoos_own_models_load_from_timms_repos():
+    """By their index entries: of a published one the lines are of its own repo."""
+    pages = render_site(load_index(ROOT / "model_index").models)
+    named = {
+        name: re.findall(r'"hf-hub:(\S+)", pretrained=True\)\.eval', page) for name, page in pages.items()
+    }
+    assert named["models/rexnet_150.md"] == ["timm/rexnet_150.nav_in1k"]
+    assert named["models/rexnet_130.md"] == []
+
+
+def test_each_file_is_a_download_with_its_digest(index, lock):  # noqa: F811
+    """Or the words that none is recorded; a published file is at its commit, one of a Hub at its bytes."""
+    pages = render_site(index.models, lock)
+    page = pages["models/rexnet_150.md"]
+    release = "https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-rexnet"
+    released = f"| [rexnetv1_150-bd1a6aa8.pth]({release}/rexnetv1_150-bd1a6aa8.pth) | 39,227,315 | `bd1a"
+    ours = f"https://huggingface.co/someone/rexnet_150/resolve/{40 * 'c'}/model.safetensors"
+    assert released in page
+    assert f"| [model.safetensors]({ours}) | 39,000,000 | `{64 * 'a'}` |" in page
+    assert "rexnetv1_100-1b4dddf4.pth) | 19,417,552 | not recorded yet |" in pages["models/rexnet_100.md"]
+    files = json.loads(pages["models/rexnet_150.json"])["files"]
+    assert [file["url"] for file in files] == [f"{release}/rexnetv1_150-bd1a6aa8.pth", ours]
+    at_hub = render_site([load_index(ROOT / "model_index").find("rexnet_300.nav_in1k")])
+    page = at_hub["models/rexnet_300.nav_in1k.md"]
+    assert re.findall(r"^\| .*model\.safetensors.*not recorded yet \|$", page, re.MULTILINE) == [
+        "| [model.safetensors](https://huggingface.co/timm/rexnet_300.nav_in1k/resolve/"
+        "a87f47a77b38c8f1f53177beef5475d8900e6f81/model.safetensors) | not recorded yet | not recorded yet |"
+    ]
+
+
+def test_the_first_screen_has_promise_status_install_repository_and_paper(index):
+    """In this order; a repository where one is given, a paper where all models are of one family's."""
+    pages = render_site(index.models, repository="https://example.org/zoo")
+    start = pages["index.md"].split("hub-overview")[0]
+    parts = (
+        "every number says",
+        "**Measured here**",
+        "```console\npip install .",
+        "[Repository](https://example.org/zoo)",
+        "Paper: [Rethinking",
+    )
+    assert sorted(parts, key=start.index) == [*parts]
+    assert "Repository" not in render_site(index.models)["index.md"]
+    assert "Repository" not in render_site(index.models, repository="javascript:x")["index.md"]
+    family = pages["families/RexNet.md"]
+    assert "Paper: [Rethinking" in family.split("hub-overview")[0]
+    assert "pip install" not in family
+    paperless = [replace(e, paper=None, current_paper=None, collection=None) for e in index.models]
+    assert "Paper" not in render_site(paperless)["index.md"].split("hub-overview")[0]
 
 
 def test_a_page_and_its_json_show_what_each_place_states():
@@ -328,6 +409,8 @@ def test_one_family_is_no_choice(index):
     pages = render_site(index.models)
     assert "families/" not in pages["index.md"]
     assert "families/index.md" not in pages
-    assert "[ReXNet](../families/RexNet.md)" in pages["models/rexnet_100.md"]
+    page = pages["models/rexnet_100.md"].split("hub-figures")[0]
+    assert "[ReXNet](../families/RexNet.md)" in page
+    assert re.findall(r"\(\.\./models/(\w+)\.md\)", page) == ["rexnet_130", "rexnet_150", "rexnet_200"]
     for words in (REXNET.description, REXNET.bibtex, "](../models/rexnet_200.md) |", "# ReXNet models"):
         assert words in pages["families/RexNet.md"]

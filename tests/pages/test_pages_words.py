@@ -103,6 +103,7 @@ COPIED = (
     "LR, Epochs, Weight Decay, Dropout are those of [the authors' command]("
     "https://github.com/clovaai/rexnet/blob/61debcc/README.md) for rexnet_100, the only one that they print"
 )
+PAPER = "[Swin Transformer](https://arxiv.org/abs/2103.14030)"
 NOT_LOADED = ("swin_nobody", "blip_base", "bert_base")
 LOADS = r"AutoModel|create_model|library_name|rexnet-hub (?:predict|stage|evaluate)|train\.py"
 PAGE, CARD = "models/{}.md", "models/{}.card.txt"
@@ -147,6 +148,18 @@ FALSE = {
     "another family's authors": (
         words(SWIN, r"clovaai|the authors|han2020|ReXNet|rexnet_\d"),
         (PAGE.format(SWIN), "not stated\n", "not stated; the authors' command has 0.5\n"),
+    ),
+    "a family's paper is everybody's": (
+        lambda pages: re.findall(r"Paper: .*", pages["index.md"]),
+        ("index.md", "[All 3 families]", f"Paper: {PAPER}. [All 3 families]"),
+    ),
+    "a family's paper is nobody's": (
+        lambda pages: [
+            path
+            for path in ("families/index.md", "families/Swin.md")
+            if PAPER not in pages[path].split("hub-overview")[0]
+        ],
+        ("families/index.md", PAPER, ""),
     ),
     "a copied recipe": (
         lacking("rexnet_130", COPIED),
