@@ -158,7 +158,7 @@ def test_a_family_has_a_page_with_its_models_and_citation(open_page, zoo):
     """From the overview over the list of families to one, and from a model back to it."""
     page = open_page(base=zoo)
     page.get_by_role("link", name="All 3 families").click()
-    page.get_by_role("link", name="Wide Nets").click()
+    page.get_by_role("link", name="Wide Nets", exact=True).click()
     page.locator("h1", has_text="Wide Nets models").wait_for()
     page.locator(".hub-plot").wait_for()
     assert page.url.endswith("families/Wide-Nets.html")
