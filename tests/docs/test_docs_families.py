@@ -91,7 +91,7 @@ def test_a_choice_leaves_what_meets_it(open_page, zoo, choice, value, left):
             name for name in left if not name.endswith("_07")
         ]  # of another data set
         assert again.locator(".hub-count").inner_text() == f"{len(left)} of 64 models"
-    page.locator("form .hub-button").click()
+    page.locator(".hub-button[type=reset]").click()
     page.wait_for_function("document.querySelector('.hub-count').textContent === '64 of 64 models'")
 
 
@@ -152,6 +152,47 @@ def test_a_crowded_chart_labels_its_front_alone(open_page, zoo):
     wait_for_chart(page)
     assert len(page.locator(".hub-name:visible").all()) == 4
     assert float(page.locator(".hub-x").last.inner_text()) < 3
+
+
+def count_marks(page):
+    """Count the chart's points, and list how many models each of its groups has."""
+    wait_for_chart(page)
+    return page.locator("a.hub-point").count(), [int(n) for n in page.locator(".hub-group").all_inner_texts()]
+
+
+def test_models_that_stand_close_are_a_group_that_opens(open_page, zoo):
+    """Each model is one mark or in one group; a group pressed leaves its models alone; zooming out, all."""
+    page = open_page(base=zoo)
+    points, groups = count_marks(page)
+    assert points + sum(groups) == 4 + 36 + 24 - 2  # two are of another data set
+    assert len(groups) > 3
+    assert min(groups) > 1
+    group = page.locator(".hub-group").first
+    assert group.get_attribute("aria-label").startswith(f"{groups[0]} models, top-1 ")
+    group.click()
+    assert len(names_shown(page)) >= groups[0]
+    points, inner = count_marks(page)
+    assert (points, inner) == (len(names_shown(page)), [])
+    again = open_page(address_of(page, "within=flops").split("/")[-1], base=zoo)
+    assert names_shown(again) == names_shown(page)
+    page.get_by_role("button", name="Zoom out").click()
+    assert count_marks(page)[1] == groups
+    assert not page.get_by_role("button", name="Zoom out").is_visible()
+    assert names_shown(open_page("index.html?within=flops:1", base=zoo)) == names_shown(page)
+
+
+def test_a_group_opens_by_key_and_the_focus_stays_in_the_chart(open_page, zoo):
+    """Arrow keys reach groups too; after Enter one of its models has the focus, and is the one tab stop."""
+    page = open_page(base=zoo)
+    is_group = "document.activeElement.matches('.hub-group')"
+    page.locator(".hub-plot [tabindex='0']").focus()
+    while not page.evaluate(is_group):
+        page.keyboard.press("ArrowRight")
+    assert "models" in page.locator(".hub-tip strong").inner_text()
+    page.keyboard.press("Enter")
+    count_marks(page)
+    assert page.evaluate("document.activeElement.matches('a.hub-point')")
+    assert page.locator(".hub-plot [tabindex='0']").count() == 1
 
 
 def test_a_family_has_a_page_with_its_models_and_citation(open_page, zoo):

@@ -75,6 +75,27 @@ FAULTS = [
         ".hub-crowded .hub-point",
         ".no-crowd .hub-point",
     ),
+    (
+        families.test_models_that_stand_close_are_a_group_that_opens,
+        {},
+        "hub-chart.js",
+        "squares.get(square).push(model);",
+        "squares.set(square, [model]);",
+    ),
+    (
+        families.test_models_that_stand_close_are_a_group_that_opens,
+        {},
+        "hub.js",
+        "model.number[key] <= most",
+        "model.number[key] < most",
+    ),
+    (
+        families.test_a_group_opens_by_key_and_the_focus_stays_in_the_chart,
+        {},
+        "hub-chart.js",
+        "if (hasFocus && this.stop) this.stop.focus();",
+        "",
+    ),
     (families.test_only_what_loads_has_a_line_to_copy, {}, "hub.js", " && model.loads", ""),
     (overview.test_a_wrong_query_is_pointed_at, {}, "hub.js", "error.place + 1", "error.place"),
     (
@@ -222,7 +243,7 @@ FAULTS = [
         "rexnet_150",
         "rexnet_15x",
     ),
-    (overview.test_the_chart_is_one_stop_of_the_tab_key, {}, "hub-chart.js", "tabIndex: -1", "tabIndex: 0"),
+    (overview.test_the_chart_is_one_stop_of_the_tab_key, {}, "hub-chart.js", "tabIndex = -1", "tabIndex = 0"),
     (
         overview.test_the_page_does_not_move_while_it_comes,
         {"width": 412},

@@ -115,6 +115,18 @@ def test_the_overview_of_a_thousand_is_small(thousand):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_chart_of_a_thousand_has_few_marks(open_page, thousand, width):
+    """What stands close is one mark with its number; what no other beats stands alone, by its name."""
+    page = open_page("index.html", base=thousand, width=width)
+    assert page.locator(".hub-plot *").count() < 400
+    groups = [int(number) for number in page.locator(".hub-group").all_inner_texts()]
+    assert sum(groups) + page.locator("a.hub-point").count() == 1000
+    assert page.locator("a.hub-front").count() >= 1
+    assert page.locator(".hub-name:visible").count() >= 1
+
+
+@pytest.mark.slow
 def test_rows_that_come_late_come_in_order(open_page, thousand):
     """A press during the slices starts them anew: what is shown in the end is what was asked for last."""
     page = open_page("index.html", base=thousand)

@@ -3,6 +3,9 @@ window.RexnetHub = window.RexnetHub || {};
 (function (hub) {
   "use strict";
   const LARGEST_RADIUS = 18, SMALLEST_RADIUS = 4, MOST_LABELS = 40, WIDEST_LINEAR = 50;
+  /* Where models are many, those in one square of so many pixels are one mark with their number, so wide;
+   * the number in it is what no label covers. */
+  const SQUARE = 40, SMALLEST_GROUP = 11, LARGEST_GROUP = 18, NUMBER_RADIUS = 6;
 
   /* Makes an element: properties, then children; text never becomes markup. */
   function make(tag, properties = {}, ...children) {
@@ -39,8 +42,17 @@ window.RexnetHub = window.RexnetHub || {};
     return front;
   }
 
+  const sizeOf = (model) => model.number.parameters || 0;
+
+  /* The least and the greatest of a figure. */
+  function extremes(models, key) {
+    const values = models.map((model) => model.number[key]);
+    return [Math.min(...values), Math.max(...values)];
+  }
+
   class Chart {
-    constructor(models) {
+    /* Calls `zoom` with the models of a group that is pressed. */
+    constructor(models, zoom) {
       this.models = models.filter((model) => model.rated && "top1" in model.number);
       this.front = document.createElementNS("http://www.w3.org/2000/svg", "svg");
       this.front.setAttribute("viewBox", "0 0 1000 1000");
@@ -55,43 +67,42 @@ window.RexnetHub = window.RexnetHub || {};
       this.tip = make("div", { className: "hub-tip", role: "tooltip", id: "hub-tip", hidden: true });
       this.xLabel = make("span", { className: "hub-x-label" });
       this.ticks = make("div", { className: "hub-ticks", "aria-hidden": "true" });
-      this.points = new Map(this.models.map((model) => [model, this.makePoint(model)]));
+      this.marks = make("div", { className: "hub-marks" });
+      this.groups = make("span", { hidden: true }, " A number is so many models: press it to see them.");
       this.plot = make("div", { className: "hub-plot", role: "group", "aria-label": "Chart; arrow keys lead from model to model" }, this.ticks, this.front, this.xLabel,
-        make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"), ...this.points.values(), this.tip);
+        make("span", { className: "hub-y-label" }, "Top-1 accuracy (%)"), this.marks, this.tip);
       this.element = make("figure", { className: "hub-chart" }, this.plot,
-        make("figcaption", {}, "Area: parameters. Line: the models that no other beats. Open one by its point."));
+        make("figcaption", {}, "Area: parameters. Line: the models that no other beats. Open one by its point.", this.groups));
+      this.plot.addEventListener("click", ({ target }) => {
+        const mark = target.closest(".hub-group");
+        if (mark) zoom(mark.models);
+      });
       this.plot.addEventListener("mouseover", (event) => this.showTip(event.target));
       this.plot.addEventListener("mouseout", () => this.hideTip());
-      this.plot.addEventListener("focusin", (event) => this.showTip(event.target));
+      this.plot.addEventListener("focusin", (event) => event.target.matches(":focus-visible") && this.showTip(event.target));
       this.plot.addEventListener("focusout", () => this.hideTip());
       this.element.addEventListener("keydown", (event) => {
         if (event.key === "Escape") this.hideTip();
-        else if (event.target.model && event.key in this.steps(event.target)) {
+        else if (event.target.models && event.key in this.steps(event.target)) {
           event.preventDefault();
-          this.reach(this.steps(event.target)[event.key]).focus();
+          this.reach(this.steps(event.target)[event.key]);
+          this.stop.focus();
         }
       });
     }
 
-    /* Which point each key leads to, from one: by cost. */
-    steps(point) {
-      const at = this.order.indexOf(point.model), last = this.order.length - 1;
-      const by = (step) => this.order[Math.min(Math.max(at + step, 0), last)];
-      return { ArrowRight: by(1), ArrowUp: by(1), ArrowLeft: by(-1), ArrowDown: by(-1), Home: this.order[0], End: this.order[last] };
+    /* Which mark each key leads to, from one: by cost. */
+    steps(mark) {
+      const order = [...this.marks.children], at = order.indexOf(mark), last = order.length - 1;
+      const by = (step) => order[Math.min(Math.max(at + step, 0), last)];
+      return { ArrowRight: by(1), ArrowUp: by(1), ArrowLeft: by(-1), ArrowDown: by(-1), Home: order[0], End: order[last] };
     }
 
-    /* Makes a model's point the one that the tab key stops at. */
-    reach(model) {
+    /* Makes a mark the one that the tab key stops at. */
+    reach(mark) {
       if (this.stop) this.stop.tabIndex = -1;
-      this.stop = this.points.get(model);
-      if (this.stop) this.stop.tabIndex = 0;
-      return this.stop;
-    }
-
-    makePoint(model) {
-      const point = make("a", { className: "hub-point", href: model.url, tabIndex: -1 }, make("span", { className: "hub-name" }, model.name));
-      point.model = model;
-      return point;
+      this.stop = mark;
+      if (mark) mark.tabIndex = 0;
     }
 
     /* Draws axes that hold these models, for the cost: {key, label, unit, unitName, isMoreBetter}. */
@@ -114,59 +125,85 @@ window.RexnetHub = window.RexnetHub || {};
       return element;
     }
 
-    describe(model) {
-      const cost = this.cost, lines = [model.name, `top-1 ${model.shown.top1} %`];
-      const value = (model.number[cost.key] / cost.unit).toLocaleString("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
-      lines.push(`${cost.name} ${value} ${cost.unitName}`.trim());
-      if (cost.key !== "parameters" && model.shown.parameters) lines.push(`${model.shown.parameters} parameters`);
+    /* What one model is, or several are: in lines. */
+    describe(models) {
+      const [model] = models, cost = this.cost, isOne = models.length === 1;
+      const span = (key, print) => [...new Set(extremes(models, key).map(print))].join(" to ");
+      const lines = [isOne ? model.name : `${models.length} models`];
+      lines.push(`top-1 ${isOne ? model.shown.top1 : span("top1", (top1) => Number(top1.toFixed(2)))} %`);
+      const digits = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
+      lines.push(`${cost.name} ${span(cost.key, (value) => (value / cost.unit).toLocaleString("en", digits))} ${cost.unitName}`.trim());
+      if (isOne && cost.key !== "parameters" && model.shown.parameters) lines.push(`${model.shown.parameters} parameters`);
       return lines;
+    }
+
+    /* Where a model stands, in 0..1 from the left and from the top. */
+    at(model) {
+      return [this.x.share(model.number[this.cost.key] / this.cost.unit), 1 - this.y.share(model.number.top1)];
+    }
+
+    /* Puts models that stand in one square together. */
+    group(models, { width, height }) {
+      const squares = new Map();
+      for (const model of models) {
+        const [x, y] = this.at(model), square = `${Math.floor((x * width) / SQUARE)} ${Math.floor((y * height) / SQUARE)}`;
+        if (!squares.has(square)) squares.set(square, []);
+        squares.get(square).push(model);
+      }
+      return [...squares.values()];
     }
 
     /* Shows these models for a cost, on axes that hold them, and the front of them. */
     show(visible, cost) {
       this.cost = cost;
-      const shown = this.models.filter((model) => visible.has(model) && cost.key in model.number), has = new Set(shown);
-      const isCrowded = shown.length > MOST_LABELS, size = (model) => model.number.parameters || 0;
-      const largest = shown.reduce((most, model) => Math.max(most, size(model)), 0) || 1;
+      const shown = this.models.filter((model) => visible.has(model) && cost.key in model.number);
+      const isCrowded = shown.length > MOST_LABELS, hasFocus = this.marks.contains(document.activeElement);
+      const front = paretoFront(shown, (model) => (cost.isMoreBetter ? -1 : 1) * model.number[cost.key], (model) => model.number.top1), inFront = new Set(front);
       this.draw(shown);
-      for (const [model, point] of this.points) point.hidden = !has.has(model);
-      for (const model of shown) {
-        const point = this.points.get(model);
-        point.radius = (isCrowded ? 0.5 : 1) * Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt(size(model) / largest));
-        point.style.setProperty("--size", `${2 * point.radius}px`);
-        point.style.left = `${100 * this.x.share(model.number[cost.key] / cost.unit)}%`;
-        point.style.bottom = `${100 * this.y.share(model.number.top1)}%`;
-        if (point.cost !== cost) point.setAttribute("aria-label", this.describe(model).join(", "));
-        point.cost = cost;
-      }
-      const front = paretoFront(shown, (model) => (cost.isMoreBetter ? -1 : 1) * model.number[cost.key], (model) => model.number.top1);
-      const inFront = new Set(front);
-      this.order = [...shown].sort((a, b) => a.number[cost.key] - b.number[cost.key]);
-      if (!this.stop || !has.has(this.stop.model)) this.reach(front[0]);
-      const place = (model) =>
-        `${1000 * this.x.share(model.number[cost.key] / cost.unit)} ${1000 * (1 - this.y.share(model.number.top1))}`;
-      this.line.setAttribute("d", front.length ? `M${front.map(place).join("L")}` : "");
-      for (const model of shown) this.points.get(model).classList.toggle("hub-front", inFront.has(model));
+      const plot = this.plot.getBoundingClientRect(), others = shown.filter((model) => !inFront.has(model));
+      const groups = isCrowded ? this.group(others, plot) : others.map((model) => [model]);
+      const most = { models: Math.max(...groups.map((models) => models.length)), size: Math.max(...shown.map(sizeOf)) || 1 };
+      const marks = [...front.map((model) => [model]), ...groups].map((models) => this.makeMark(models, most, isCrowded ? 0.5 : 1));
+      const unbeaten = marks.slice(0, front.length);
+      for (const mark of unbeaten) mark.classList.add("hub-front");
+      this.line.setAttribute("d", unbeaten.length ? `M${unbeaten.map(({ at: [x, y] }) => `${1000 * x} ${1000 * y}`).join("L")}` : "");
       this.plot.classList.toggle("hub-crowded", isCrowded);
-      this.placeLabels(shown, isCrowded ? front : shown);
+      this.groups.hidden = !groups.some((models) => models.length > 1);
+      const before = this.stop && this.stop.models[0];
+      this.reach(marks.find(({ models }) => models[0] === before) || marks[0]);
+      this.marks.replaceChildren(...[...marks].sort((a, b) => a.at[0] - b.at[0]));
+      if (hasFocus && this.stop) this.stop.focus();
+      this.placeLabels(plot, marks, isCrowded ? unbeaten : marks);
+    }
+
+    /* Makes a point that opens its model, or a group's mark; `most` are the most models of a group, the most parameters. */
+    makeMark(models, most, share) {
+      const [model] = models, count = models.length, isOne = count === 1;
+      const mark = isOne ? make("a", { className: "hub-point", href: model.url }, make("span", { className: "hub-name" }, model.name))
+        : make("button", { type: "button", className: "hub-point hub-group" }, String(count));
+      mark.models = models;
+      mark.tabIndex = -1;
+      mark.at = models.map((each) => this.at(each)).reduce(([x, y], [left, top]) => [x + left / count, y + top / count], [0, 0]);
+      mark.radius = isOne ? share * Math.max(SMALLEST_RADIUS, LARGEST_RADIUS * Math.sqrt(sizeOf(model) / most.size))
+        : SMALLEST_GROUP + (LARGEST_GROUP - SMALLEST_GROUP) * Math.sqrt(count / most.models);
+      mark.style.setProperty("--size", `${2 * mark.radius}px`);
+      mark.style.left = `${100 * mark.at[0]}%`;
+      mark.style.bottom = `${100 * (1 - mark.at[1])}%`;
+      mark.setAttribute("aria-label", this.describe(models).join(", "));
+      return mark;
     }
 
     /* Tries each label on four sides; one that fits nowhere is left to the tooltip. */
-    placeLabels(shown, labelled) {
-      const plot = this.plot.getBoundingClientRect(), taken = [];
-      const order = labelled === shown ? ["right", "left", "above", "below"] : ["above", "left", "right", "below"];
-      const centre = (model) => ({
-        x: this.x.share(model.number[this.cost.key] / this.cost.unit) * plot.width,
-        y: (1 - this.y.share(model.number.top1)) * plot.height,
+    placeLabels(plot, marks, labelled) {
+      const order = labelled === marks ? ["right", "left", "above", "below"] : ["above", "left", "right", "below"];
+      const centre = ({ at: [x, y] }) => ({ x: x * plot.width, y: y * plot.height });
+      const taken = marks.map((mark) => {
+        const { x, y } = centre(mark), r = mark.models.length > 1 ? NUMBER_RADIUS : mark.radius;
+        return { left: x - r, right: x + r, top: y - r, bottom: y + r };
       });
-      for (const model of shown) {
-        const { x, y } = centre(model), r = this.points.get(model).radius;
-        taken.push({ left: x - r, right: x + r, top: y - r, bottom: y + r });
-      }
-      for (const model of labelled) {
-        const point = this.points.get(model), label = point.firstChild, { x, y } = centre(model), r = point.radius + 4;
-        label.hidden = false;
-        const { width, height } = label.getBoundingClientRect();
+      const sizes = labelled.map((mark) => mark.firstChild.getBoundingClientRect());
+      labelled.forEach((mark, index) => {
+        const { x, y } = centre(mark), r = mark.radius + 4, { width, height } = sizes[index];
         const sides = {
           right: [x + r, y - height / 2], left: [x - r - width, y - height / 2],
           above: [x - width / 2, y - r - height], below: [x - width / 2, y + r],
@@ -174,18 +211,18 @@ window.RexnetHub = window.RexnetHub || {};
         const fits = ([left, top]) => left >= 0 && top >= 0 && left + width <= plot.width && top + height <= plot.height &&
           !taken.some((box) => left < box.right && left + width > box.left && top < box.bottom && top + height > box.top);
         const side = order.find((name) => fits(sides[name]));
-        label.hidden = !side;
-        if (!side) continue;
+        mark.firstChild.hidden = !side;
+        if (!side) return;
         const [left, top] = sides[side];
         taken.push({ left, top, right: left + width, bottom: top + height });
-        point.dataset.side = side;
-      }
+        mark.dataset.side = side;
+      });
     }
 
     showTip(target) {
       const point = target.closest && target.closest(".hub-point");
       if (!point) return;
-      const [name, ...lines] = this.describe(point.model);
+      const [name, ...lines] = this.describe(point.models);
       this.tip.replaceChildren(make("strong", {}, name), ...lines.map((line) => make("span", {}, line)));
       this.tip.hidden = false;
       const isRight = parseFloat(point.style.left) > 50, isHigh = parseFloat(point.style.bottom) > 50;
@@ -200,6 +237,7 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   hub.make = make;
+  hub.extremes = extremes;
   hub.roundAxis = roundAxis;
   hub.paretoFront = paretoFront;
   hub.Chart = Chart;

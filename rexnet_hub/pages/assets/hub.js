@@ -52,7 +52,7 @@ window.RexnetHub = window.RexnetHub || {};
       this.choices = Object.entries(data.choices).map(([key, label]) => ({ key, label, counts: this.countValues(key) }))
         .filter(({ counts }) => [...counts.values()].some((count) => count < this.models.length));
       this.controls = this.makeControls();
-      this.chart = new hub.Chart(this.models);
+      this.chart = new hub.Chart(this.models, (models) => this.zoom(models));
       this.comparison = make("section", { className: "hub-compare", hidden: true, "aria-label": "Compare" });
       this.jump = make("button", { type: "button", className: "hub-button hub-jump", hidden: true });
       this.jump.addEventListener("click", () => this.comparison.scrollIntoView());
@@ -115,10 +115,17 @@ window.RexnetHub = window.RexnetHub || {};
       for (const choice of this.choices) this.inputs[choice.key] = this.makeChoice(choice);
       for (const limit of this.limits) this.inputs[limit.param] = number();
       this.inputs.query = make("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "top1>=79 params<10M" });
+      this.inputs.within = make("input", { hidden: true });
       this.inputs.cost = make("select", {}, ...this.costs.map((cost) => make("option", { value: cost.key }, cost.label)));
       this.complaint = make("p", { className: "hub-complaint", role: "alert", hidden: true });
       this.count = make("output", { className: "hub-count" });
       const reset = make("button", { type: "reset", className: "hub-button" }, "Clear");
+      this.zoomOut = make("button", { type: "button", className: "hub-button" }, "Zoom out");
+      this.zoomOut.addEventListener("click", () => {
+        this.inputs.within.value = "";
+        this.changed();
+        this.chart.stop.focus({ preventScroll: true });
+      });
       const narrow = make("details", { className: "hub-limits", open: innerWidth >= 720 }, make("summary", {}, "Limits and query"),
         make("div", { className: "hub-fields" }, ...this.limits.map((limit) => field(limit.label, this.inputs[limit.param])),
           field("Query", this.inputs.query, "hub-wide")), this.complaint);
@@ -126,7 +133,7 @@ window.RexnetHub = window.RexnetHub || {};
         make("div", { className: "hub-fields" }, field("Name contains", this.inputs.name),
           ...(this.costs.length ? [field(this.costs.some((cost) => cost.isMoreBetter) ? "Cost or speed axis" : "Cost axis", this.inputs.cost)] : []),
           ...this.choices.map((choice) => field(choice.label, this.inputs[choice.key]))),
-        narrow, make("div", { className: "hub-answer" }, this.count, reset));
+        narrow, make("div", { className: "hub-answer" }, this.count, this.zoomOut, reset), this.inputs.within);
       form.addEventListener("input", () => this.changed());
       form.addEventListener("submit", (event) => event.preventDefault());
       form.addEventListener("reset", () => setTimeout(() => {
@@ -183,6 +190,13 @@ window.RexnetHub = window.RexnetHub || {};
       history.replaceState(history.state, "", (words ? `?${words}` : location.pathname) + location.hash);
     }
 
+    /* Leaves the models of a part of the chart: by cost and accuracy, from least to most of these. */
+    zoom(models) {
+      const keys = [this.chart.cost.key, "top1"];
+      this.inputs.within.value = keys.map((key) => [key, ...hub.extremes(models, key)].join(":")).join(" ");
+      this.changed();
+    }
+
     /* What the reader has a finger on does not move while what is above it grows or shrinks. */
     stayAt(element, act) {
       const before = element.getBoundingClientRect().top;
@@ -202,8 +216,11 @@ window.RexnetHub = window.RexnetHub || {};
       const chosen = this.choices.map(({ key }) => [key, this.inputs[key].value]).filter(([, value]) => value);
       const limits = this.limits.filter((limit) => this.inputs[limit.param].value !== "")
         .map((limit) => ({ ...limit, bound: Number(`${this.inputs[limit.param].value}e${Math.log10(limit.unit)}`) }));
+      const within = [...this.inputs.within.value.matchAll(/(\w+):([\d.e+-]+):([\d.e+-]+)/g)].map(([, key, ...ends]) => [key, ...ends.map(Number)]);
+      this.zoomOut.hidden = !within.length;
       const visible = new Set(this.models.filter((model) => model.lower.includes(part) && meets(model) === true &&
         chosen.every(([key, value]) => (model.text[key] || []).includes(value)) &&
+        within.every(([key, least, most]) => model.number[key] >= least && model.number[key] <= most) &&
         limits.every(({ key, bound, least }) => key in model.number && (least ? model.number[key] >= bound : model.number[key] <= bound))));
       this.count.textContent = visible.size ? `${visible.size} of ${this.models.length} models` : "No model meets all of this";
       this.sortRows();
