@@ -326,6 +326,7 @@ def test_an_entry_that_would_not_be_valid_is_taken_back(index_dir, trained):
     assert (index_dir / "small.yml").read_text() == INDEX
 
 
+@pytest.mark.slow
 def test_a_foreign_checkpoint_is_refused(index_dir, trained, tmp_path):
     """A checkpoint of no network of ours is refused by its file; so is a collection that does not exist."""
     torch.save({"conv.weight": torch.zeros(3, 3)}, tmp_path / "foreign.pth")
@@ -408,6 +409,7 @@ def publishes(tmp_path):
     return publish
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("index_dir")
 @pytest.mark.parametrize("kind", ["ema", "lightning", "half", "grey", "four channels"])
 def test_what_maintainers_have_is_taken(publishes, tmp_path, kind):
@@ -476,6 +478,7 @@ def test_names_come_from_a_file(index_dir, trained, tmp_path):
     assert load_index().find("new").labels == tuple("0123456789")
 
 
+@pytest.mark.slow
 def test_of_two_at_once_one_is_whole(index_dir, trained, tmp_path):
     """Of processes that add one name with other names of classes, one gets all that it brings."""
     words = [sys.executable, "-m", "rexnet_hub", "add", str(trained / "one.pth"), "--name", "new"]

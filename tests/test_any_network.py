@@ -125,6 +125,7 @@ def one_image(folder):
     return folder / "val"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_the_chain_holds(mine, tmp_path, name, capsys):
     """Validate, stage, verify, publish and load: logits are timm's, and no claim is found false."""
@@ -154,6 +155,7 @@ def test_the_chain_holds(mine, tmp_path, name, capsys):
     assert create_model(f"mine-{name}", pretrained=True, num_classes=3)(pixels).shape == (1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EACH)
 def test_transformers_loads_what_was_staged(mine, tmp_path, name):
     """The staged repo gives in transformers the logits that it gives here, but for rounding."""
@@ -244,6 +246,7 @@ def test_a_network_that_is_named_is_not_searched_for(mine, tmp_path, monkeypatch
     assert load_index().find("new").value("num_classes") == 5
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_fits_several_networks_names_them(mine, tmp_path, capsys):
     """A checkpoint of tensors that several networks have is added only as the one that somebody names."""
     mine("test_resnet")
@@ -286,6 +289,7 @@ def test_what_keeps_a_checkpoint_from_the_network_that_is_named(mine, tmp_path, 
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_networks")
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "rexnet_100"])
 def test_a_checkpoint_without_a_classifier_is_added(mine, tmp_path, name, capsys):
@@ -519,6 +523,7 @@ def test_any_network_is_published_to_a_folder(mine, tmp_path):
     assert network(torch.zeros(1, 3, 160, 160)).shape == (1, CLASSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["test_resnet", "test_vit", "test_convnext", "mobilenetv3_small_050", "fastvit_t8", "tresnet_m"]
 )

@@ -117,6 +117,7 @@ ACTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
 def test_a_flipped_bit_is_mended_or_refused(act, chain, tmp_path):
     """With its times kept, in each link that an act has a part in; whatever it gives is right."""

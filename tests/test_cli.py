@@ -352,6 +352,7 @@ def test_verify_measures_what_was_fetched(run, own_index):
     assert set(verdicts().values()) == {"not measured"}
 
 
+@pytest.mark.slow
 def test_verify_without_a_name_verifies_all(run):
     """All models are verified; files go with one model only."""
     code, out, _ = run("verify")
@@ -605,6 +606,7 @@ def test_bash_completes_commands_options_and_models(run, tmp_path):
         assert done.stdout.split() == [expected], words
 
 
+@pytest.mark.slow
 def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path, monkeypatch):
     """`add`, `publish --sign` and `verify --signature` take a checkpoint all the way, under its own name."""
     import torch

@@ -267,6 +267,7 @@ FILE_CALLS = {"replace", "unlink", "open", "write", "fsync", "flock", "close", "
 ACTS = {"enter": enter, "edit": lambda name: edit_entry(name, {"Title": "One"}), "remove": remove_entry}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ACTS)
 def test_what_is_killed_leaves_a_valid_index_and_can_be_run_again(zoo, act):
     """Before whichever call it dies, no entry lacks the file of its names; run again, all is there."""
@@ -320,6 +321,7 @@ def test_a_mistake_is_removed_whole(zoo):
     assert (load_index().models, load_index().errors) == ((), ())
 
 
+@pytest.mark.slow
 def test_a_model_takes_the_names_of_its_classes_with_it(zoo):
     """Its own file of them goes with its entry, unless another model names it."""
     (zoo / "second.labels.txt").write_text("cat\ndog\n")

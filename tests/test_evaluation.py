@@ -153,6 +153,7 @@ def test_a_truncated_picture_is_named_or_counted_wrong(pictures, staged, tmp_pat
     assert lost in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_left_beside_the_record_is_said(pictures, staged, tmp_path, capsys):
     """A run that stopped stays, for it may be gone on with; the next one says so, and how large it is."""
     val, out = tmp_path / "val", tmp_path / "out"
@@ -201,6 +202,7 @@ def test_an_option_that_would_not_be_heeded_is_misuse(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, tmp_path, capsys):
     """A flat folder with the official ground truth and the devkit's ids is counted as class folders are."""
     (tmp_path / "flat").mkdir()
@@ -226,6 +228,7 @@ def test_the_official_labels_are_named_on_the_command_line(pictures, own_index, 
         assert [found[name] for name in counts] == [expected[name] for name in counts]
 
 
+@pytest.mark.slow
 def test_explain_asks_for_the_claim_by_default(pictures, own_index, capsys):
     """Without a percentage `--explain` seeks the index's own top-1; with one, that one."""
     words = ["evaluate", "rexnet_100", "--data", str(pictures), "--subset", "--sample", "2", "--json"]
@@ -256,6 +259,7 @@ def forge(record, out, folder, right):
     return folder / "rexnet_100.record.json"
 
 
+@pytest.mark.slow
 def test_an_audit_finds_a_forged_record(kept, pictures, staged, own_index, tmp_path, capsys):
     """Random weights that "hold" 79 % are found by a few images run anew; of a true record all agree."""
     record, out = kept
@@ -291,6 +295,7 @@ def test_an_audit_is_of_the_record_s_own_images(kept, pictures, staged, own_inde
 EQUAL, LOPSIDED = range(400), [*range(40), *[0] * 360]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [EQUAL, LOPSIDED], ids=["equal", "lopsided"])
 @pytest.mark.parametrize("size", [20, 100])
 def test_an_audit_finds_as_much_as_it_says(size, places):

@@ -55,6 +55,7 @@ def verify(entry, checkpoint, repo, own_index):
 COUNTS = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("name", REPO_FILES)
 def test_a_flip_is_found_by_verify(name, count, verify, repo, checkpoint):

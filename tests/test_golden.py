@@ -357,6 +357,7 @@ def test_a_change_that_fails_leaves_no_evidence(zoo):
     assert not (zoo / "lock.json").exists()
 
 
+@pytest.mark.slow
 def test_a_network_of_one_channel_sees_no_picture(tmp_path, monkeypatch):
     """Of grey pictures the drawn input alone is asked, in its own shape."""
     index = INDEX.replace("    Num Classes", "    Model Args: {{in_chans: 1}}\n    Num Classes")

@@ -23,6 +23,7 @@ def run(*words, tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_says_how_to_rehearse(tmp_path):
     """One line, no page."""
     done = run(tmp_path=tmp_path)

@@ -37,6 +37,7 @@ def files_of_a_load():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_load_passes_through_few_files(standins, monkeypatch):
     """A first load, which fetches and converts the released file, and a second one stay as short as now."""
     monkeypatch.setenv("REXNET_HUB_INDEX", str(standins[0]))

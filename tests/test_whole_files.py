@@ -135,6 +135,7 @@ def test_a_disk_that_became_read_only_is_a_message(folder, monkeypatch):
     assert before.items() <= contents(folder).items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
 def test_a_disk_without_locks_is_written_all_the_same(tmp_path, monkeypatch, code):
     """That the lock file is there is the lock; what a killed run left is said within seconds, by its name."""

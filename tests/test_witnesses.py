@@ -170,6 +170,7 @@ def test_a_file_that_timm_pushed_is_a_witness(files, zoo, tmp_path, capsys):
     assert len(measure_model(entry, repo=repo).witnesses) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_witness_that_agrees_is_said_everywhere(kind, files, digests, zoo, tmp_path, capsys, caplog):
     """Fetch, convert, load, verify and lock each ask the witness that applies, and say that it agrees."""
@@ -197,6 +198,7 @@ def test_a_witness_that_agrees_is_said_everywhere(kind, files, digests, zoo, tmp
     assert main(["lock", "--check", "net", "--weights", str(files["genuine"]), "--repo", str(repo)]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_witness_of_another_file_is_believed_as_far_as_it_goes(kind, files, digests, zoo, caplog, tmp_path):
     """Of the very file, or of the tensors, it refuses the load; of another file it decides nothing, aloud."""

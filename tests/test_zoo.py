@@ -176,6 +176,7 @@ def test_the_site_of_a_zoo_builds(zoo):
     assert {"index.html", "about.html", "models/mine.html"} <= pages
 
 
+@pytest.mark.slow
 def test_nothing_is_written_into_an_installed_package(tmp_path):
     """Each command that writes an index refuses the wheel's own, however it is named, and says what to do."""
     subprocess.run(

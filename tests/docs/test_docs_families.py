@@ -68,6 +68,7 @@ def zoo(tmp_path_factory):
     server.server_close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "value", "left"),
     [
@@ -219,6 +220,7 @@ def test_only_what_loads_has_a_line_to_copy(open_page, zoo):
     assert rows.locator("td:first-child a").all_inner_texts() == [f"rexnet_{n}" for n in (100, 130, 150, 200)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize(
     "path", ["index.html", "families/index.html", "families/Big-Nets.html", "models/big_03.html"]

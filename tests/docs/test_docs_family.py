@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from PIL import Image
 
 from rexnet_hub.layout import PACKAGE_DIR
@@ -13,6 +14,7 @@ from rexnet_hub.layout import PACKAGE_DIR
 GUIDE = (PACKAGE_DIR.parent / "docs" / "guides" / "add-a-family.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_family_is_one_file(tmp_path):
     """The file, the index and the commands of the guide end in a class of a picture."""
     package = shutil.copytree(PACKAGE_DIR, tmp_path / "code" / "rexnet_hub")

@@ -143,6 +143,7 @@ def test_hostile_state_in_the_address_is_inert(open_page, value):
     assert page.locator(".hub-plot").count() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 390])
 def test_points_stand_where_the_data_says(open_page, records, width):
     """Against the printed ticks, each point's centre is its cost and accuracy; its area is its parameters."""

@@ -113,6 +113,7 @@ def test_a_model_without_class_names_answers_with_a_number(desk, read, capsys):
 GUIDES = [file for file in sorted((DOCS / "guides").glob("*.md")) if file.stem not in ("add-a-family", "zoo")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda file: file.stem)
 def test_a_guide_runs_from_top_to_bottom(desk, guide):
     """The Python blocks of a guide run in order, in one session, as a reader would type them."""

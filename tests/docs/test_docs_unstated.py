@@ -36,6 +36,7 @@ def test_an_index_that_says_little_builds_strictly(tmp_path):
     assert len(models) >= 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("index", "said"),
     [

@@ -84,6 +84,7 @@ def locked(world, name=NAME):
     return read_lock(world.index / "lock.json").of(name)
 
 
+@pytest.mark.slow
 def test_all_is_measured_and_a_patch_says_so(world, run, tmp_path):
     """Lock, staged repo and patch are of the very files; run again, nothing is left to do."""
     world.serve(NAME).commit()
@@ -259,6 +260,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_a_line_and_nothing_is_half_written(world, run, fault, monkeypatch):
     """Each is said with what is stated where; what can be measured still is, and nothing else is locked."""
@@ -294,6 +296,7 @@ def test_a_label_list_of_another_length_is_refused_before_anything_is_fetched(wo
     assert world.hub.requests("resolve/.*safetensors") == []
 
 
+@pytest.mark.slow
 def test_what_fails_for_one_model_stops_no_other(world, run, capsys, tmp_path):
     """The other is measured; as JSON each step is an object with the keys of a finding."""
     world.serve(NAME, AUTHORS)
@@ -310,6 +313,7 @@ def test_what_fails_for_one_model_stops_no_other(world, run, capsys, tmp_path):
     assert steps(run(NAME, AUTHORS)[1])[NAME]["lock"] == "holds"
 
 
+@pytest.mark.slow
 def test_what_is_cut_off_leaves_whole_truths_and_goes_on(world, run):
     """What the first model measures is in the lock when the second is cut off, and is not made again."""
     world.serve(AUTHORS, NAME).commit()
@@ -330,6 +334,7 @@ def test_what_is_cut_off_leaves_whole_truths_and_goes_on(world, run):
     assert f"  {AUTHORS}: " not in out
 
 
+@pytest.mark.slow
 def test_a_staged_folder_that_was_changed_is_staged_again(world, run, tmp_path):
     """One of ours is made anew, one with a file of others in it is theirs and stays; both are said."""
     world.serve(AUTHORS).commit()
@@ -346,6 +351,7 @@ def test_a_staged_folder_that_was_changed_is_staged_again(world, run, tmp_path):
     assert re.search(rf"{AUTHORS}: stage is false: .*staged/{AUTHORS}: is not empty", out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["staged/model", "contact.patch"])
 def test_what_is_in_the_way_costs_no_results(world, run, tmp_path, capsys, place):
     """A file where a model is staged is that model's line; no patch can be written, and all is printed."""
@@ -382,6 +388,7 @@ def test_libraries_that_disagree_are_false_and_nothing_is_locked(world, run, mon
     assert (code, steps(out)[AUTHORS]["load"], out.count("timm is not installed")) == (0, "holds", 2)
 
 
+@pytest.mark.slow
 def test_the_patch_has_the_lock_and_its_evidence_alone(world, run, tmp_path):
     """What a person changed besides stays out of it and as it was, in git's index or not."""
     world.serve(AUTHORS).commit()
@@ -502,6 +509,7 @@ def pictures(tmp_path, monkeypatch):
     return tmp_path / "v2"
 
 
+@pytest.mark.slow
 def test_accuracies_are_measured_entered_and_staged(world, run, pictures, tmp_path):
     """The count is a plain loop's and is in lock, repo and patch; the claim that it denies is false."""
     twelve = "rexnetr_300.sw_in12k"

@@ -222,6 +222,7 @@ def test_a_run_with_an_input_of_before_is_an_error(trained, zoo, run_of, capsys)
 NO_RECORDS = {"text": b"xx", "list": b"[]", "null": b"null", "nan": b'{"images": NaN}', "deep": 99_999 * b"["}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NO_RECORDS)
 def test_what_is_no_record_is_said(kind, trained, zoo, run_of, capsys):
     """Its place is named, without a traceback."""
@@ -317,6 +318,7 @@ def test_evidence_travels_with_the_repo(trained, zoo, run_of, hub, keys, tmp_pat
     assert again.word == "was there"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["a byte", "a count", "gone", "all gone", "another run", "a stray"])
 def test_damaged_evidence_in_a_repo_is_found(kind, trained, zoo, run_of, tmp_path, capsys):
     """By `verify`, by the witness, and by a publication, which forbids it."""

@@ -43,6 +43,7 @@ def assert_said(row):
         assert os.strerror(getattr(errno, row["way"])) in row["said"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ways", ["KILL", "ENOSPC,EIO,EROFS"])
 def test_each_failing_call_of_staging(ways, small_index, small_staged, tmp_path):
     """Whatever call fails: no folder, or the whole one; the next run completes, and sweeps what was left."""

@@ -282,6 +282,7 @@ def everything(tmp_path):
     return {file.name: file.read_bytes() for file in (tmp_path / "index").iterdir() if file.suffix != ".lock"}
 
 
+@pytest.mark.slow
 @by_both
 def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_path, monkeypatch):
     """A private repo with one file, an entry that names it; published, it is kept; elsewhere it all loads."""
@@ -318,6 +319,7 @@ def test_a_checkpoint_gets_a_home_and_the_rest_follows(hub, add, canonical, tmp_
 STEPS = ("repos/create", "preupload", "objects/batch", "PUT ", "commit/main", "resolve")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("on", "how"), [*((step, "status") for step in STEPS), ("commit/main", "lost"), ("commit/main", "yes")]
 )
@@ -337,6 +339,7 @@ def test_an_upload_that_fails_leaves_the_index(hub, add, canonical, tmp_path, mo
     assert repo.files()[WEIGHTS] == canonical
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_refused_before_anything_is_sent(hub, add, tmp_path):
     """Other weights, another home, no such collection: one line, and nothing is sent or changed."""
     hub.create("org/taken", {WEIGHTS: b"others"})
@@ -359,6 +362,7 @@ def test_what_is_wrong_is_refused_before_anything_is_sent(hub, add, tmp_path):
     assert hub.requests("POST|PUT") == []
 
 
+@pytest.mark.slow
 def test_stand_ins_get_no_home_on_a_real_hub(hub, add, small_index, monkeypatch):
     """Random numbers are refused before a byte is sent."""
     monkeypatch.setattr("rexnet_hub.publish.plan.is_loopback", lambda url: False)

@@ -415,6 +415,7 @@ def test_a_model_is_published_and_loaded_without_a_secret(
         AutoModel.from_pretrained("small", local_files_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["key", "identity"])
 def test_a_run_that_changes_nothing_signs_nothing(by, hub, own_small_index, sigstore, key, capsys, caplog):
     """A signature that holds for the same files stays, whatever the counter; else it is made anew."""
@@ -450,6 +451,7 @@ SIGNERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["key", "identity"])
 @pytest.mark.parametrize("then", ["another key", "another identity"])
 def test_another_signer_is_a_stop_that_names_both(first, then, hub, own_small_index, sigstore, tmp_path):
@@ -471,6 +473,7 @@ def test_another_signer_is_a_stop_that_names_both(first, then, hub, own_small_in
     assert json.loads(hub.repos["org/small"].files()["statement.json"])["version"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf:org", "folder"])
 def test_a_counter_that_does_not_count_up_is_a_stop(to, hub, own_small_index, key, tmp_path):
     """A lower number, or the same for other files, would be refused by whoever saw the last."""
@@ -493,6 +496,7 @@ def test_a_run_of_the_same_number_may_be_run_again(hub, own_small_index, sigstor
         assert publish_all(["small"], "hf:org", **settings)[0].problem is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "renamed"])
 def test_a_release_that_was_signed_goes_back_signed_anew(name, hub, own_small_index, key):
     """As it was, those who saw a later one would refuse it: its files are signed as the newest version."""

@@ -49,6 +49,7 @@ def refusals(hub):
     return [line for line, status in hub.log if status == 429]
 
 
+@pytest.mark.slow
 def test_a_window_that_is_used_up_is_waited_for(hub, staged, files):
     """Whoever reads that no request is left waits for the next window, and never meets a 429."""
     hub.limit(4, 1)

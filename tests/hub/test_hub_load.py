@@ -179,6 +179,7 @@ def flip(file):
     file.write_bytes(data)
 
 
+@pytest.mark.slow
 @by_both
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "receipt.json"])
 @pytest.mark.parametrize("with_receipt", [True, False])
@@ -446,6 +447,7 @@ print(json.dumps([len(everything), refused, before, loaded()]))
 """
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_loads_offline(published, files, small_index, picture):
     """Who may read the caches, and write nowhere in them, loads from them and gets the same logits."""
     with tempfile.TemporaryDirectory() as folder:

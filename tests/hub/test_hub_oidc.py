@@ -69,6 +69,7 @@ def test_each_repo_of_a_run_takes_a_token_of_its_own(hub, github, tmp_path):
     assert "SENTINEL" not in child.stdout + child.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 @pytest.mark.usefixtures("two_models")
 def test_a_job_that_is_another_publishes_nothing(hub, github, tmp_path, claim):

@@ -31,6 +31,7 @@ def rewrite(file, old, new):
     file.write_text(text.replace(old, new))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

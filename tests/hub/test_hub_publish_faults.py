@@ -73,6 +73,7 @@ def assert_ends_right(hub, staged, files, *, is_private=False):
     assert (repo.private, list(repo.branches)) == (is_private, ["main"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "on", "action"),
     [
@@ -304,6 +305,7 @@ apply_plan(plan_publish(Path(sys.argv[1]), "hf:org"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "on", "action"),
     [
@@ -379,6 +381,7 @@ print(started, file=sys.stderr)
 """
 
 
+@pytest.mark.slow
 def test_no_token_in_the_words_of_a_process(hub, transport, tmp_path, files):
     """Publishing and loading start processes; the token is in no command line, and in no output."""
     child = subprocess.run(

@@ -91,6 +91,7 @@ def publish(to="hf:org", **options):
     return outcome
 
 
+@pytest.mark.slow
 def test_a_licence_is_published_and_let_go(hub, licensed):
     """The file is of the commit, found done again, changed with the index, and removed only when told to."""
     assert publish().problem is None
@@ -127,6 +128,7 @@ def test_a_licence_of_others_is_not_overwritten(hub, repo, tmp_path, to):
     assert plan_publish(repo, to).stops == ()
 
 
+@pytest.mark.slow
 def test_a_signed_repo_has_it_signed(hub, licensed, keys, tmp_path):
     """A signature is of the licence too: the repo is checked and loaded with it, and never with another."""
     private, public = keys
@@ -145,6 +147,7 @@ def test_a_signed_repo_has_it_signed(hub, licensed, keys, tmp_path):
         verify_signature(folder, public, name="small")
 
 
+@pytest.mark.slow
 def test_a_release_is_gone_back_to_with_its_licence(hub, licensed):
     """An earlier release comes back whole, its licence with it."""
     assert publish(tag="v1").problem is None

@@ -189,6 +189,7 @@ def squash(hub):
     repo.branches["main"] = repo.commit(None, repo.commits[repo.head].tree, "squashed")
 
 
+@pytest.mark.slow
 def test_where_nothing_shows_what_is_ours_nothing_is_merged(hub, own_small_index):
     """After a squash the receipt still tells our unchanged card; once ours changes, the stop says why."""
     publish()
@@ -206,6 +207,7 @@ def test_where_nothing_shows_what_is_ours_nothing_is_merged(hub, own_small_index
     assert publish(drop_edits=True).problem is None
 
 
+@pytest.mark.slow
 def test_a_release_that_is_published_again_loses_nothing_unsaid(hub, own_small_index):
     """Its bytes are those that its tag names; people's lines since are a stop, those of then stay theirs."""
     publish(tag="v1")
@@ -263,6 +265,7 @@ def test_a_merged_request_whose_message_was_cut_is_ours(hub, own_small_index):
     assert ("Second words." in card, "Third words." in card) == (False, True)
 
 
+@pytest.mark.slow
 def test_a_folders_card_is_merged_or_a_stop(own_small_index, tmp_path):
     """What people wrote into a folder's card stays while ours is the same; a change of ours is a stop."""
     card = tmp_path / "out" / "small" / "README.md"

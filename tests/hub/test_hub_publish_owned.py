@@ -102,6 +102,7 @@ def test_a_repo_that_somebody_fills_while_it_is_made_is_left(hub, staged):
     assert hub.repos["org/small"].files() == card
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf:org", "folder"])
 def test_a_signature_is_never_lost_unsaid(hub, staged, private_key, tmp_path, to):
     """The same run without a key stops, on a Hub and in a folder; told to, it drops the signature."""
@@ -161,6 +162,7 @@ def staged_by_command(out, *words):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("to", ["hf:org", "hf:org/another", "folder"])
 def test_a_folder_and_a_name_publish_the_same_bytes(hub, tmp_path, to):
     """By either road the bytes and the tag are one, wherever the folder was staged for; the folder stays."""
@@ -179,6 +181,7 @@ def test_a_folder_and_a_name_publish_the_same_bytes(hub, tmp_path, to):
         assert f'"hf-hub:org/{"another" if "another" in to else "small"}"' in card
 
 
+@pytest.mark.slow
 def test_lines_that_a_person_wrote_into_a_staged_card_are_published(hub, tmp_path):
     """Only the lines that name the place are rendered anew; by name the lines are published too."""
     staged = staged_by_command(tmp_path / "staged" / "small")

@@ -108,6 +108,7 @@ def test_nothing_is_dropped_by_who_did_not_see_the_whole_index(with_orphans, bro
     assert main(["lock", "--check"] if broken else ["lock", "--check", "small"]) == 0
 
 
+@pytest.mark.slow
 def test_a_second_tag_on_the_same_commit_is_recorded(hub, own_small_index):
     """What was published untagged and is then named: the lock's two parts name the same tag."""
     for options in ({}, {"tag": "v1"}, {"tag": "v1"}, {"tag": None}):

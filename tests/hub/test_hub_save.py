@@ -169,6 +169,7 @@ def test_feature_maps_are_not_saved(pets, tmp_path):
             save(tmp_path / "maps")
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_it_is_pushed_and_loads_by_its_id(hub, pets, tmp_path):
     """It is one commit with a tag; what is trained further names repo and commit, and takes its place."""
@@ -207,6 +208,7 @@ Collections:
 """
 
 
+@pytest.mark.slow
 def test_what_was_pushed_gets_a_name(hub, pets, tmp_path, monkeypatch, capsys):
     """A repo of the Hub is added at its commit with its own input and names; staged and loaded by name."""
     published = pets[0].push_to_hub("org/pets", labels=PETS, card={"License": "mit"})

@@ -198,6 +198,7 @@ def test_a_statement_of_other_files_than_were_signed_is_refused(signed, key):
             check(signed, key.public)
 
 
+@pytest.mark.slow
 def test_a_signed_hub_repo_loads_from_one_commit_and_offline(hub, versions, key):
     """By id: what the key signed is fetched beside the rest, once, and holds offline too."""
     hub.create("org/small", read_files(versions[2]))

@@ -120,6 +120,7 @@ def test_the_hub_serves_and_no_pickle_is_needed(hub, zoo, files):
     assert len(hub.log) == before
 
 
+@pytest.mark.slow
 def test_a_load_reads_no_pickle(hub, zoo, tmp_path):
     """A process that loads from the Hub imports no reader of pickles, and starts none either."""
     script = (
@@ -163,6 +164,7 @@ GONE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", GONE)
 def test_a_source_that_is_not_to_be_had_is_passed_over(hub, zoo, caplog, monkeypatch, what):
     """One line says why, with the repo's name, and the released file serves; if not, that is said too."""
@@ -234,6 +236,7 @@ def test_sources_that_deny_each_other_are_refused(hub, zoo, capsys, tmp_path):
     assert any(line.split()[0] == "sources" for line in lines)
 
 
+@pytest.mark.slow
 def test_both_are_compared_wherever_both_are(hub, zoo, files, capsys, tmp_path):
     """`fetch --all` brings both; load, stage, verify and lock compare them; the lock keeps it."""
     assert main(["fetch", "net", "--all"]) == 0

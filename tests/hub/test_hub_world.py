@@ -6,6 +6,7 @@ from world import drawn
 from rexnet_hub.cli import main
 
 
+@pytest.mark.slow
 def test_nothing_is_false_in_it(world, capsys):
     """Each source serves the same tensors, each cited place says what it is cited for."""
     world.serve("rexnet_100", "rexnetv1_1.0x").commit()

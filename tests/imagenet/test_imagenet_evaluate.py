@@ -422,6 +422,7 @@ def start_two_machines(*arguments):
     return [start(PROGRAM, *arguments, meeting={**meeting, "RANK": str(rank)}) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amiss", ["images", "weights"])
 def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_path, amiss):
     """A stale copy of the data or other weights on one machine: each process says so, nothing is written."""
@@ -438,6 +439,7 @@ def test_machines_that_differ_are_refused_before_the_first_image(folder, tmp_pat
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").glob("*"))
 
 
+@pytest.mark.slow
 def test_where_one_machine_has_less_memory_all_take_smaller_tiles(folder, in_twos, tmp_path):
     """The record is of one size of tiles, and its bytes are those of one process in that size."""
     processes = start_two_machines(folder, tmp_path, 0, "memory", 1)
@@ -459,6 +461,7 @@ def test_a_peer_that_died_ends_the_run_in_a_line(folder, tmp_path):
     assert "Traceback" not in end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", [0, 1], ids=["where they meet", "another"])
 @pytest.mark.parametrize("pause", [0, 0.5], ids=["waited for", "while the other computes"])
 def test_a_peer_that_is_stopped_ends_the_run_in_a_line(folder, tmp_path, who, pause):
@@ -476,6 +479,7 @@ def test_a_peer_that_is_stopped_ends_the_run_in_a_line(folder, tmp_path, who, pa
     assert f"out of reach: process {who} on {socket.gethostname()}. End what is left of it. Start all" in said
 
 
+@pytest.mark.slow
 def test_a_peer_that_computes_for_long_is_waited_for(folder, plain, tmp_path):
     """However long a process is silent only because it is at its share, nobody gives it up."""
     processes = start_two_machines(folder, tmp_path, 0, "slow", 1)

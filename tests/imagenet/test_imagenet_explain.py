@@ -85,6 +85,7 @@ def as_predictions(labels, found):
     return Predictions(head=head, labels=np.array(labels, np.uint16), top5=top5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [name for name in CHANGES if name != "as stated"])
 def test_a_planted_fault_is_found(fault, pictures):
     """Where another side answered with a fault, the change of that name gives its answers, image by image."""

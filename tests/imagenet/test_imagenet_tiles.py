@@ -107,6 +107,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_of_a_killed_run_no_worker_and_no_memory_is_left(tmp_path):
     """Its workers end, and the memory that they shared has no name under which it could stay."""
     (tmp_path / "decoding.py").write_text(DECODING)

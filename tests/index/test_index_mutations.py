@@ -398,6 +398,7 @@ def test_each_kind_is_seen(tmp_path, kind):
     assert missed == []
 
 
+@pytest.mark.slow
 def test_the_schema_agrees_on_each_kind(tmp_path):
     """Of every planted mistake the schema says what the reader says, whichever types YAML 1.1 reads."""
     validator, apart = jsonschema.Draft202012Validator(build_schema()), []

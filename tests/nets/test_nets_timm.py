@@ -70,6 +70,7 @@ def test_a_former_name_and_a_tag_are_the_network():
     assert find_network("resnet50.a1_in1k").architecture == "resnet50"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_is_told_by_its_tensors(name):
     """The tensors of a network with some number of classes fit it, and all that fit have exactly these."""
@@ -83,6 +84,7 @@ def test_a_network_is_told_by_its_tensors(name):
         assert {n: shape for n, (_, shape) in tensors.items()} == shapes
 
 
+@pytest.mark.slow
 def test_tensors_of_no_network_fit_none():
     """One tensor of another shape, and no network fits."""
     shapes = {n: shape for n, (_, shape) in find_network("resnet18").plan().tensors.items()}

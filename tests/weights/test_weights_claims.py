@@ -165,6 +165,7 @@ def test_the_command_holds_a_file_to_the_stated_digest(small_file, tmp_path, cap
     assert (tmp_path / "small.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_flip_is_found_by_a_stated_digest_whatever_the_container(small_file, tmp_path):
     """Every one of the bits of the pickle and the numbers, of a small file: none is converted."""
     digest, data = digest_file(small_file).sha256, bytearray(small_file.read_bytes())

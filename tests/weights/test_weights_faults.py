@@ -61,6 +61,7 @@ def right_conversion(source, tmp_path):
     return {file.name: digest_file(file).sha256 for file in (tmp_path / "right").iterdir()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["call", "time"])
 def test_a_killed_conversion_leaves_nothing_wrong(mode, source, folder, tmp_path):
     """Killed before each call on files, and at 50 moments: both files right or absent; then swept."""
@@ -73,6 +74,7 @@ def test_a_killed_conversion_leaves_nothing_wrong(mode, source, folder, tmp_path
     assert report["kills"] >= 25 if mode == "call" else report["kills"] == 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["call", "time"])
 def test_a_killed_fetch_leaves_nothing_wrong(mode, source, folder):
     """Killed before each call that touches files, and at 50 moments: the cached file is right or absent."""
