@@ -278,6 +278,15 @@ def test_chosen_models_stand_side_by_side(open_page):
     assert not page.locator(".hub-compare").is_visible()
 
 
+def test_numbers_stand_to_the_right_and_words_to_the_left(open_page):
+    """Of a column the heading, too, so that digits of one weight stand below each other."""
+    page = open_page()
+    sides = "all => all.map(each => getComputedStyle(each).textAlign)"
+    for cells in ("th", "tbody tr:first-child td"):
+        found = page.locator(f"table[data-hub] {cells}").evaluate_all(sides)
+        assert found == ["left", *["right"] * 6, "left"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_sign_has_one_colour_wherever_it_stands(open_page, scheme):
     """In the table, beside each other, in a model's tiles and in what explains it, unlike any other's."""
