@@ -63,6 +63,16 @@ def test_an_index_alone_has_a_site(tmp_path):
     assert read_config(tmp_path / "site")["site_name"] == "elsewhere"
 
 
+@pytest.mark.parametrize("source", ["https://github.com/o/r/blob/abc/", ""])
+def test_the_first_page_leads_to_where_the_zoo_is_kept(tmp_path, monkeypatch, source):
+    """Where the environment says where the source of its pages is; else it has no such link."""
+    monkeypatch.setenv("REXNET_HUB_SOURCE_URL", source)
+    assert main(["docs", "write", str(tmp_path / "site")]) == 0
+    page = (tmp_path / "site" / "docs" / "index.md").read_text()
+    assert ("[Repository](https://github.com/o/r)." in page) == bool(source)
+    assert ("Repository" in page) == bool(source)
+
+
 def test_only_what_this_wrote_is_replaced(tmp_path, capsys):
     """A folder of others stays as it is; one that was written before is new, without what is no longer."""
     out = tmp_path / "site"
