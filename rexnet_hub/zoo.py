@@ -87,5 +87,5 @@ def render_site_config(name: str) -> str:
     text = _read_own("mkdocs.yml")
     for part in (r"^nav:.*?(?=^plugins:)", r"^  - pymdownx.snippets:.*?(?=^  - )"):
         text = re.sub(part, "", text, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"^copyright:.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^(?:copyright|  custom_dir):.*\n", "", text, flags=re.MULTILINE)
     return re.sub(r"^site_name:.*", lambda _: f"site_name: '{name}'", text, flags=re.MULTILINE)

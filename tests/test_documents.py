@@ -113,9 +113,9 @@ def test_the_top_level_is_what_may_stand_there():
 
 
 def named_files(text):
-    """List the files that a document names: code with a folder in it, or links."""
+    """List the files that a document names: code with a folder in it, or links within the repository."""
     code = re.findall(r"`([\w.]+(?:/[\w.-]+)+)/?`", text)
-    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    links = re.findall(r"\]\((?!https?:|\.\./\.\./)([^)#]+)", text)
     return {*code, *links}
 
 

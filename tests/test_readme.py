@@ -4,9 +4,12 @@ import re
 import shlex
 from pathlib import Path
 
+import yaml
+
 from rexnet_hub.cli import build_parser
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text()
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def blocks(language):
@@ -39,6 +42,15 @@ def test_the_commands_are_commands():
                     parser.parse_args([word.replace("-top1", "top1") for word in words[1:]])
             else:
                 assert words[0] in known
+
+
+def test_the_link_to_the_site_is_where_it_is_deployed():
+    """The README knows no address: on GitHub the link leads to the deployments of the environment."""
+    links = re.findall(r"\]\((\.\./[^)]*)\)", README)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "docs.yml").read_text())
+    environment = workflow["jobs"]["deploy"]["environment"]
+    assert links == [f"../../deployments/{environment['name']}"]
+    assert environment["url"]
 
 
 def test_set_up_is_one_command_each():

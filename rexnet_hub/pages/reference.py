@@ -127,7 +127,8 @@ def render_decisions(pages: Mapping[str, str]) -> str:
     Raises:
         ValueError: A file lacks its title, or its line of date and status.
     """
-    lines = ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
+    lines = ["---", "source: docs/decisions", "---", ""]
+    lines += ["# Decisions", "", "Half a page each: what was chosen, what else there was, why.", ""]
     lines += ["| No. | Decision | Status | Date |", "| --- | --- | --- | --- |"]
     for path, text in sorted(pages.items()):
         if (head := DECISION_HEAD.match(text)) is None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rexnet_hub.agreement import MEANINGS
 from rexnet_hub.imagenet.data.classes import entry_labels
@@ -18,7 +19,7 @@ from rexnet_hub.index.ledger import Ledger
 from rexnet_hub.index.lock import Lock, render_lock
 from rexnet_hub.index.network import entry_words
 from rexnet_hub.index.schema import render_schema
-from rexnet_hub.layout import LOCK_FILE
+from rexnet_hub.layout import INDEX_FOLDER, LOCK_FILE
 from rexnet_hub.nets import known_network
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
@@ -128,6 +129,7 @@ def render_overview(views: Sequence[ModelView], lock: Lock, *, up: str = "", rep
         "overview.md",
         heading=family_title(views),
         summary=summarize(views),
+        source=stated_in(views[0].entry).partition("#" if up else "/")[0] if views else "",
         views=views,
         up=up,
         about=about,
@@ -288,6 +290,7 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         view=view,
         entry=entry,
         title=html.escape(" ".join(entry.name.split())),
+        source=stated_in(entry),
         place=place,
         predicting=predicting(source, entry, repo_id=place, labelled=bool(entry_labels(entry))),
         extracting=extracting(source, entry, repo_id=place),
@@ -300,6 +303,12 @@ def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[
         raw=data.raw_entry(entry),
         repos=repos,
     )
+
+
+def stated_in(entry: Entry) -> str:
+    """Return where a zoo's repository has an entry, file and line of its index; nothing of another index."""
+    _, found, file = entry.location.file.as_posix().rpartition(f"{INDEX_FOLDER}/")
+    return f"{INDEX_FOLDER}/{quote(file)}#L{entry.location.line}" if found else ""
 
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:

@@ -13,8 +13,16 @@ import yaml
 from loopback import REQUEST_TOKEN
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("mkdocs.yml", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", ".gitignore")
-SOURCES = ("rexnet_hub", ".github", *FILES)
+DOCUMENTS = ("README.md", "LICENSE", "CHANGELOG.md", "docs")
+SOURCES = (
+    "rexnet_hub",
+    "mkdocs.yml",
+    "pyproject.toml",
+    "constraints.txt",
+    ".github",
+    ".gitignore",
+    *DOCUMENTS,
+)
 #: GitHub's own program is not here: this says what it was asked, and fails where it has no token.
 GH = '#!/bin/sh\n[ -n "$GH_TOKEN" ] && echo "$@" >> "$ASKED"\n'
 
@@ -88,10 +96,9 @@ class Workflow:
         environment["RUNNER_TEMP"] = str(machine)
         is_green, printed = True, ""
         for step in told["steps"]:
-            if step.get("uses", "").startswith("actions/checkout@"):
-                self.git("clone", "-q", self.remote, machine / "checkout")
-            elif "uses" in step:
-                assert step["uses"].startswith("actions/setup-python@")
+            if "uses" in step:
+                if is_green:
+                    self.use(step, machine / "checkout")
             elif is_green or "!cancelled()" in step.get("if", ""):
                 stated = {name: self.value(text) for name, text in step.get("env", {}).items()}
                 done = subprocess.run(
@@ -102,6 +109,20 @@ class Workflow:
                 is_green &= done.returncode == 0 or step.get("continue-on-error", False)
         assert "SENTINEL" not in printed
         return is_green, printed
+
+    def use(self, step, checkout):
+        """Do what an action does: an artifact is a folder here, as its machine packs it."""
+        action, given = step["uses"].partition("@")[0].removeprefix("actions/"), step.get("with", {})
+        artifact = self.folder / "artifacts" / given.get("name", "github-pages")
+        if action == "checkout":
+            self.git("clone", "-q", "--branch", self.environment["GITHUB_REF_NAME"], self.remote, checkout)
+        elif action in ("upload-artifact", "upload-pages-artifact"):
+            shutil.rmtree(artifact, ignore_errors=True)
+            shutil.copytree(checkout / given["path"], artifact, ignore=shutil.ignore_patterns(".git"))
+        elif action == "download-artifact":
+            shutil.copytree(artifact, checkout / given["path"])
+        else:
+            assert action in ("setup-python", "configure-pages", "deploy-pages")
 
     def value(self, text):
         """Put in what GitHub puts in the place of an expression."""

@@ -331,6 +331,7 @@ window.RexnetHub = window.RexnetHub || {};
     for (const cell of document.querySelectorAll("article table:not([class]) tbody td:first-child")) cell.setAttribute("role", "rowheader");
     for (const said of document.querySelectorAll(".md-dialog:not([role]) > .md-dialog__inner")) said.setAttribute("role", "status");
     for (const dialog of document.querySelectorAll("[role=dialog]:not([aria-label])")) dialog.setAttribute("aria-label", "Search");
+    for (const button of document.querySelectorAll('.md-version__current[aria-label="Select version"]')) button.setAttribute("aria-label", `Select version: ${button.textContent}`);
     document.querySelectorAll(".md-code__nav").forEach((nav, index) => nav.setAttribute("aria-label", `Code block ${index + 1}`));
     for (const box of document.querySelectorAll(".md-typeset__scrollwrap, .md-typeset pre > code")) if (box.tabIndex < 0) box.tabIndex = 0;
   }
@@ -354,6 +355,8 @@ window.RexnetHub = window.RexnetHub || {};
   }
 
   searchForWords();
+  const topic = document.querySelector(".md-header__topic"); // where the versions come, before this or after
+  if (topic) new MutationObserver(fixTheme).observe(topic, { childList: true });
   if (window.document$) window.document$.subscribe(() => setTimeout(start));
   else if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);
   else start();
