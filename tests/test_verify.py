@@ -389,7 +389,7 @@ CARD_LIES = {
     "a line less": (text("## Limits and intended use\n", ""), "## Limits and intended use", "no such line"),
     "another place": (text("## Use it", "## Licence"), "## Use it", "## Licence"),
     "another repo": (
-        text('"local-dir:rexnet_100"', '"hf-hub:a/b"'),
+        text("\nrexnet-hub verify ./rexnet_100\n", "\nrexnet-hub verify hf:a/b\n"),
         'AutoModel.from_pretrained("a/b")',
         None,
     ),

@@ -35,7 +35,9 @@ def run_card(args: argparse.Namespace) -> int:
         place = find_place(card.read_text("utf-8", errors="replace")) if card.is_file() else None
         text = str(derive_own(folder, place))
     else:
-        text = render_card(entry, measured=lock.of_entry(entry), repos=lock.repos)
+        measured = lock.of_entry(entry)
+        repo_id = measured.hub.repo_id if measured.hub else None
+        text = render_card(entry, repo_id=repo_id, measured=measured, repos=lock.repos)
     if args.out is None:
         show_lines(text.rstrip("\n"))
         return 0

@@ -62,23 +62,23 @@ def render_card(
     """Render an entry as the README.md of its repo.
 
     Args:
-        repo_id: Where the repo is on the Hub; without, the snippets load by the entry's name.
+        repo_id: Where the repo is on the Hub; without, the card's lines are of a folder of the entry's name.
         files: `name`, `size_bytes` and `sha256` of each file with a known digest.
         standin: Whether the weights are random numbers in the released shape; the card then says so first.
         measured: What the lock has of the model.
         repos: Where the lock has it that other models were published.
     """
-    # A name that no index has names a folder that others have, too.
-    own = f"./{entry.name}" if entry.is_in_repo else entry.name
-    source = repo_id or own
+    # A name alone is the index's model, whatever stands beside the card; what nobody can stage has no folder.
+    source = repo_id or (entry.name if families.find_obstacle(entry) else f"./{entry.name}")
     body = render_template(
         "card.md",
         entry=entry,
-        facts=facts.list_facts(entry, measured, source=source if entry.is_in_repo else own),
+        facts=facts.list_facts(entry, measured, source=source),
         predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry)))
         if entry.value("num_classes") != 0
         else extracting(source, entry, repo_id=repo_id),
         files=files,
+        check=facts.verifying(source),
         golden=measured and measured.golden,
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),

@@ -127,10 +127,9 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
         source: What commands are to name instead of the entry: a folder, or a repo on the Hub by its id.
     """
     ours, source = measured or Measured(), source or entry.name
-    verify = f"rexnet-hub verify {shell(f'hf:{source}' if is_repo_id(source) else source)}"
-    counting = "" if find_obstacle(entry) else verify
-    weighing = f"{verify} --weights FILE" if entry.claim("file_size") or not find_obstacle(entry) else ""
-    counting_macs, weighing = ("", "") if entry.is_in_repo else (counting, weighing)
+    counting = "" if find_obstacle(entry) else verifying(source)
+    can_weigh = bool(entry.claim("file_size") or counting) and not (entry.is_in_repo or is_repo_id(source))
+    weighing = f"{verifying(source)} --weights FILE" if can_weigh else ""
     trained = "numbers that are trained; running statistics are not among them"
     macs = "multiply-adds of convolutions and classifier for one picture of the stated size"
     flops = "how they were counted is not stated"
@@ -148,11 +147,16 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
         top1,
         top5,
         _fact(entry, ours, "parameters", "Parameters", trained, counting),
-        _fact(entry, ours, "macs", "MACs", macs, counting_macs),
+        _fact(entry, ours, "macs", "MACs", macs, "" if entry.is_in_repo else counting),
         replace(_fact(entry, ours, "flops", "FLOPs", flops, ""), unmeasured=flops),
         size,
         *others,
     )
+
+
+def verifying(source: str) -> str:
+    """Return the command that checks every claim of a model; `source` as of `list_facts`."""
+    return f"rexnet-hub verify {shell(f'hf:{source}' if is_repo_id(source) else source)}"
 
 
 #: The accuracies that models are compared by: the label, and what an image is counted for.

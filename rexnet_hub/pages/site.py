@@ -84,7 +84,7 @@ def render_site(
         files[f"models/{view.file}.md"] = render_model(view, siblings[view.file], lock.repos)
         files[f"models/{view.file}.json"] = data.as_json(view.record)
         files[f"models/{view.file}.card.txt"] = render_card(
-            view.entry, measured=view.measured, repos=lock.repos
+            view.entry, repo_id=view.repo_id, measured=view.measured, repos=lock.repos
         )
     files |= {
         "reference/index-format.md": reference.render_fields(),

@@ -40,8 +40,8 @@ def predicting(
 
 
 def find_place(card: str) -> str | None:
-    """Find the repo on a Hub that a card's snippets load; None where they load a folder."""
-    named = re.search(r'"hf-hub:([\w.-]+/[\w.-]+)"', card)
+    """Find the repo on a Hub that a card's own check is of; None where that is a folder."""
+    named = re.search(r"^rexnet-hub verify hf:([\w.-]+/[\w.-]+)$", card, re.MULTILINE)
     return named[1] if named else None
 
 

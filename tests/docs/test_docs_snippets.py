@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from rexnet_hub.cli import build_parser
+from rexnet_hub.cli import build_parser, main
 from rexnet_hub.index import load_index
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.nets import find_network
@@ -79,6 +79,19 @@ def test_the_libraries_agree_on_the_class(desk, capsys):
     assert args.run(args) == 0
     assert said[0] == said[1]
     assert said[0] in capsys.readouterr().out
+
+
+def test_a_staged_card_is_followed_beside_its_folder(desk, monkeypatch, capsys):
+    """Its lines load the folder though an index has a model of that name; its command checks it."""
+    blocks = BLOCK.findall((desk / NAME / "README.md").read_text())
+    with monkeypatch.context() as elsewhere:
+        elsewhere.delenv("REXNET_HUB_INDEX")  # the zoo's own then, whose model of this name is out of reach
+        for lines in (body for language, body in blocks if language == "python"):
+            run_python(lines, {"__name__": "reader"})
+            assert capsys.readouterr().out
+    commands = [shlex.split(body)[1:] for language, body in blocks if language == "console"]
+    assert [words[0] for words in commands] == ["predict", "verify"]
+    assert [main(words) for words in commands] == [0, 0]
 
 
 UNNAMED = """

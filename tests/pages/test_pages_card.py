@@ -9,7 +9,9 @@ import yaml
 from hostile_index import lock  # noqa: F401
 
 from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.families import find_obstacle, is_in_timm
 from rexnet_hub.pages.site import render_site
+from rexnet_hub.pages.snippets import find_place
 
 
 def front(card):
@@ -110,9 +112,16 @@ def test_digests_are_printed_whole_or_said_to_be_missing(entry):
     assert "Digests are not recorded yet." in render_card(entry)
 
 
-def test_a_repo_on_the_hub_is_what_the_snippets_load(entry):
-    """With a repo's id every library loads that; without, rexnet_hub loads by name and others a folder."""
-    card = render_card(entry, repo_id="someone/rexnet_150")
-    assert card.count('"someone/rexnet_150"') == 4
-    assert '"hf-hub:someone/rexnet_150"' in card
-    assert '"local-dir:rexnet_150"' in render_card(entry)
+LOADED = re.compile(r'(?:from_pretrained|create_model)\("(?:hf-hub:|local-dir:)?([^"]+)"')
+
+
+def test_every_line_of_a_card_is_of_its_own_repo(zoo):
+    """Snippets and commands name the repo on the Hub, else the folder: a name alone is the index's."""
+    loadable = [entry for entry in zoo.models if not find_obstacle(entry)]
+    assert {is_in_timm(entry) for entry in loadable} == {True, False}
+    for entry in loadable:
+        for repo_id in (None, "someone/else"):
+            card, own = render_card(entry, repo_id=repo_id), repo_id or f"./{entry.name}"
+            named = re.findall(r"rexnet-hub (?:verify|evaluate|predict) (?:hf:)?([^\s`]+)", card)
+            assert {*LOADED.findall(card), *named} == {own}, entry.name
+            assert find_place(card) == repo_id

@@ -107,7 +107,7 @@ def test_an_imagenet_model_keeps_its_words(index):
             "The pictures were gathered from the web",
             "least of all for drawings, scans or medical pictures",
             "we have not measured this checkpoint on ImageNet ourselves yet",
-            f"`rexnet-hub evaluate {each.name} --data DIR`",
+            f"`rexnet-hub evaluate ./{each.name} --data DIR`",
             "@misc{han2020rexnet,",
             "[Rethinking Channel Dimensions for Efficient Model Design](https://arxiv.org/abs/2007.00992)",
         ):
