@@ -382,9 +382,9 @@ CARD_LIES = {
         "tags: image-classification, timm, transformers",
     ),
     "a figure": (
-        text("| 77.86 % |", "| 78.86 % |"),
-        "| Top-1 accuracy | 77.86 % |",
-        "| Top-1 accuracy | 78.86 % |",
+        text("| ○ 77.86 % |", "| ○ 78.86 % |"),
+        "| Top-1 accuracy | ○ 77.86 % |",
+        "| Top-1 accuracy | ○ 78.86 % |",
     ),
     "a line less": (text("## Limits and intended use\n", ""), "## Limits and intended use", "no such line"),
     "another place": (text("## Use it", "## Licence"), "## Use it", "## Licence"),

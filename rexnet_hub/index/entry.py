@@ -357,6 +357,7 @@ class Entry:
         unread: The claims that nobody can read, in the file's order, but those that results hold.
         class_names: Of an entry that stands in a repo, those that the config there has.
         others: The entries that are the `Same As` it, each another name of it.
+        siblings: The models of its collection, its own among them, in the index's order; they name none.
     """
 
     name: str
@@ -378,6 +379,7 @@ class Entry:
     unread: tuple[Claim, ...] = ()
     class_names: tuple[str, ...] | None = None
     others: tuple[Entry, ...] = ()
+    siblings: tuple[Entry, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def other_names(self) -> tuple[str, ...]:

@@ -37,10 +37,10 @@ def _environment() -> Environment:
     filters = (facts.coloured, text.code, text.fenced, text.link, text.number, text.paragraphs, text.shell)
     made.filters |= {"md": text.markdown} | {f.__name__: f for f in filters}
     asked = (datasets.classes_words, facts.input_sentence, facts.list_signs, facts.training_rows)
-    known = (families.citation, families.introduction, families.papers, entry_words)
+    known = (families.citation, families.introduction, families.list_links, families.papers, entry_words)
     kinds = (families.is_classifier, families.is_known, families.is_in_timm)
     networks = (families.find_obstacle, families.collection_title, *kinds)
-    lines = (checking, count_file, list_copied, recounting)
+    lines = (checking, count_file, facts.Notes, facts.list_siblings, list_copied, recounting)
     made.globals |= {f.__name__: f for f in (*asked, *known, *networks, *lines)}
     return made
 
@@ -74,9 +74,8 @@ def render_card(
         "card.md",
         entry=entry,
         facts=facts.list_facts(entry, measured, source=source),
-        predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry)))
-        if entry.value("num_classes") != 0
-        else extracting(source, entry, repo_id=repo_id),
+        predicting=predicting(source, entry, repo_id=repo_id, labelled=bool(entry_labels(entry))),
+        extracting=extracting(source, entry, repo_id=repo_id),
         files=files,
         check=facts.verifying(source),
         golden=measured and measured.golden,

@@ -19,7 +19,8 @@ from rexnet_hub.index.spellings import canonical_dataset, place_name
 from rexnet_hub.layout import RECEIPT_FILE, is_repo_id
 from rexnet_hub.nets import known_network
 from rexnet_hub.pages.datasets import classes_words, find_dataset
-from rexnet_hub.pages.families import find_obstacle
+from rexnet_hub.pages.families import find_obstacle, nearest
+from rexnet_hub.pages.snippets import find_timm_repo
 from rexnet_hub.pages.text import link, markdown, number, shell, short
 
 
@@ -30,11 +31,6 @@ class CitedSource:
     words: str
     url: str | None = None
     value: str = ""
-
-    @property
-    def markdown(self) -> str:
-        """The place as a link, with the value that it gives."""
-        return link(self.words, self.url) + (f": {self.value}" if self.value else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,9 +73,19 @@ class Fact:
     where: str = ""
 
     @property
-    def sources(self) -> tuple[CitedSource, ...]:
-        """Who states it: the claim's own source, then others with the value that they give."""
-        return ((self.stated_by,) if self.stated_by else ()) + self.second_sources
+    def published(self) -> tuple[tuple[str, str], ...]:
+        """The values that are published, as Markdown, each with the place that states it."""
+        own = ((self.claimed, self.stated_by),) if self.claimed and self.stated_by else ()
+        stated = (*own, *((source.value, source) for source in self.second_sources))
+        return tuple((markdown(value), link(source.words, source.url)) for value, source in stated)
+
+    @property
+    def outcome(self) -> str:
+        """What was measured and how the claim stands to it, as Markdown; else why nothing was."""
+        others = f"; by other conventions {', '.join(self.also_measured)}" if self.also_measured else ""
+        marks = "" if self.agreement is None or self.agreement.holds else "**"
+        agreement = f", {marks}{self.agreement}{marks}" if self.agreement else ""
+        return f"{self.measured or self.unmeasured}{others}{agreement}"
 
     @property
     def sign(self) -> str:
@@ -99,6 +105,15 @@ class Fact:
         if isinstance(self.value, int):
             return short(self.value, "B" if self.key == "file_size" else "")
         return self.exact.partition(" (")[0]
+
+
+class Notes(dict[str, int]):
+    """The notes below a table, each once, by their words the numbers that cells cite them by."""
+
+    def cite(self, text: str, *notes: str) -> str:
+        """Return a cell's text with the numbers of its notes; an empty one is none."""
+        numbers = (str(self.setdefault(note, len(self) + 1)) for note in notes if note)
+        return f"{text}\N{NO-BREAK SPACE}[{cited}]" if (cited := ", ".join(numbers)) else text
 
 
 #: The element in which the site's style gives each sign its colour: shorter than a class, a thousand times.
@@ -226,7 +241,7 @@ def _fact(
         key=key,
         label=label,
         value=counted if counted is not None else claim.value if claim else None,
-        claimed=(claim.text if claim.problem else published(claim, claim.value)) if claim else None,
+        claimed=_claimed(claim),
         stated_by=_stated_by(claim, score.result if score else None) if claim else None,
         second_sources=seconds,
         measured=shown,
@@ -274,6 +289,42 @@ def _stated_by(claim: Claim, result: Result | None) -> CitedSource:
         return CitedSource(words=str(named.value) if named else cite(claim.source), url=claim.source)
     file = claim.location.file.name
     return CitedSource(words=file if file == RECEIPT_FILE else f"the model index ({file})")
+
+
+def _claimed(claim: Claim | None) -> str | None:
+    """Return what is claimed: with its unit, or as it was written where nobody can read it."""
+    if claim is None:
+        return None
+    return claim.text if claim.problem else published(claim, claim.value)
+
+
+def list_siblings(entry: Entry) -> list[tuple[str, str | None, str, str]]:
+    """List the models that stand nearest in an entry's collection: name, timm's repo, top-1, parameters.
+
+    As published: a card that said what was measured or released of others would be another one after each.
+    """
+    names = [each.name for each in entry.siblings]
+    if len(names) < 2 or entry.name not in names:
+        return []
+    near = nearest(entry.siblings, names.index(entry.name))
+    return [
+        (
+            each.name,
+            find_timm_repo(each),
+            _top1(each, entry),
+            _claimed(each.claim("parameters")) or "not stated",
+        )
+        for each in near
+    ]
+
+
+def _top1(entry: Entry, other: Entry) -> str:
+    """Return an entry's first top-1, with what it is of where another's is of something else."""
+    own, its = (next((r for r in each.results if "top1" in r.metrics), None) for each in (entry, other))
+    if own is None:
+        return "not stated"
+    on = "" if its and its.place == own.place else f" on {own.place}"
+    return f"{_claimed(own.metrics['top1'])}{on}"
 
 
 def table_words(table: PublishedTable) -> str:

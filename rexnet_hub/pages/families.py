@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import TypeVar
 
+from rexnet_hub.addresses import cite
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_words
@@ -14,6 +17,9 @@ from rexnet_hub.pages.datasets import classes_words
 from rexnet_hub.pages.text import code, markdown, one_line, safe_url
 
 TASK = "image-classification"
+#: A page or a card shows at most this many siblings: else a site grows with the square of the zoo.
+MOST_SIBLINGS = 12
+T = TypeVar("T")
 
 
 def is_known(entry: Entry) -> bool:
@@ -59,6 +65,23 @@ def _kind(entry: Entry) -> str:
 def collection_title(collection: Entry) -> str:
     """Return what a collection is called, as Markdown."""
     return markdown(collection.said("title") or collection.name)
+
+
+def nearest(family: Sequence[T], place: int) -> tuple[T, ...]:
+    """Return the members of a family that stand nearest to the one in this place, itself among them."""
+    start = min(max(0, place - MOST_SIBLINGS // 2), max(0, len(family) - MOST_SIBLINGS))
+    return tuple(family[start : start + MOST_SIBLINGS])
+
+
+def list_links(entry: Entry) -> list[tuple[str, str, str]]:
+    """List where an entry's paper, its network's code and its weights are: what, its words, its address."""
+    code, file = str(entry.code.value) if entry.code else "", entry.released
+    stated = [
+        *(("Paper", title, url) for url, title in papers(entry)),
+        ("Code of the network", cite(code), code),
+        *([("Released weights", file.file_name or cite(file.url), file.url)] if file else ()),
+    ]
+    return [place for place in stated if safe_url(place[2])]
 
 
 def introduction(entry: Entry) -> str:

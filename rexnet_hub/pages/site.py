@@ -24,7 +24,14 @@ from rexnet_hub.nets import known_network
 from rexnet_hub.pages import data, reference
 from rexnet_hub.pages.card import render_card, render_template
 from rexnet_hub.pages.chart import Point, lay_out
-from rexnet_hub.pages.families import collection_title, find_obstacle, is_classifier, is_in_timm, papers
+from rexnet_hub.pages.families import (
+    collection_title,
+    find_obstacle,
+    is_classifier,
+    is_in_timm,
+    nearest,
+    papers,
+)
 from rexnet_hub.pages.snippets import extracting, find_timm_repo, predicting, tuning
 from rexnet_hub.pages.text import link, markdown, safe_url
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
@@ -52,9 +59,6 @@ FIGURES = {
 
 #: The metric that the chart has for an axis, by its name in queries.
 SPEED = "images_per_second"
-
-#: A page shows at most this many siblings: else the site grows with the square of the zoo.
-MOST_SIBLINGS = 12
 
 
 def render_site(
@@ -315,10 +319,8 @@ def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, .
     """Find for each page the models of its collection that stand nearest in the index, its own included."""
     near: dict[str, tuple[ModelView, ...]] = {view.file: (view,) for view in views}
     for family in group_families(views):
-        last_start = max(0, len(family) - MOST_SIBLINGS)
         for place, view in enumerate(family):
-            start = min(max(0, place - MOST_SIBLINGS // 2), last_start)
-            near[view.file] = tuple(family[start : start + MOST_SIBLINGS])
+            near[view.file] = nearest(family, place)
     return near
 
 

@@ -305,11 +305,11 @@ FAULTS = [
         "border-color: GrayText",
     ),
     (
-        media.test_on_a_phone_the_evidence_is_read_downwards,
-        {},
+        media.test_the_evidence_fits_the_screen,
+        {"width": 390},
         "hub.css",
-        ".md-typeset .hub-evidence :is(table:not([class]), tbody, tr, td) { display: block; }",
-        "",
+        ":is(th, td) { padding: .6em .7em; }",
+        ":is(th, td) { padding: .6em 1.25em; }",
     ),
 ]
 

@@ -78,7 +78,7 @@ def test_people_and_we_write_one_card(hub, own_small_index, monkeypatch, tmp_pat
         assert (outcome.problem, outcome.plan.stops) == (None, ())
         assert card_of(hub).count(f"\n\n{THEIRS}## Use it\n") == 1
         assert (fields_of(hub)["tags"], fields_of(hub)["language"]) == (tags, "en")
-        assert f"| {number} % |" in card_of(hub)
+        assert f"| ○ {number} % |" in card_of(hub)
         head, releases = hub.repos["org/small"].head, dict(hub.repos["org/small"].tags)
         assert publish(apply=False).plan.is_done
         assert publish().published.commit == head
@@ -114,7 +114,7 @@ def test_a_staged_card_in_another_layout_is_ours_later(hub, own_small_index, tmp
     reindex(own_small_index, "77.86", "78.5")
     assert publish().problem is None
     assert "\n# all\nlicense: mit\n" in card_of(hub)
-    assert "| 78.5 % |" in card_of(hub)
+    assert "| ○ 78.5 % |" in card_of(hub)
 
 
 def test_a_request_takes_in_what_people_wrote(hub, own_small_index):
@@ -126,25 +126,25 @@ def test_a_request_takes_in_what_people_wrote(hub, own_small_index):
     assert requests == ["refs/pr/1"] * 2
     card = hub.repos["org/small"].files("refs/pr/1")["README.md"].decode()
     assert THEIRS in card
-    assert "| 78.5 % |" in card
+    assert "| ○ 78.5 % |" in card
 
 
 def test_a_conflict_is_a_stop_that_shows_the_lines(hub, own_small_index, capsys):
     """Their number in the place of ours: what we wrote, theirs and our new one are printed."""
     publish()
     add_words(hub)
-    edit(hub, "| 77.86 % |", "| 80 % |")
+    edit(hub, "| ○ 77.86 % |", "| ○ 80 % |")
     reindex(own_small_index, "77.86", "78.5")
     head = hub.repos["org/small"].head
     assert main(["publish", "small", "--to", "hf:org", "--apply"]) == 1
     said = capsys.readouterr()
     for text in ("77.86 %", "80 %", "78.5 %"):
-        assert f"| Top-1 accuracy | {text} |" in said.err
+        assert f"| Top-1 accuracy | ○ {text} |" in said.err
     assert "or let our card win with --drop-edits" in said.err
     assert "  written there: Fine-tuned by us on flowers." in said.out
     assert hub.repos["org/small"].head == head
     assert publish(drop_edits=True).problem is None
-    assert "| 78.5 % |" in card_of(hub)
+    assert "| ○ 78.5 % |" in card_of(hub)
     assert "flowers" not in card_of(hub)
 
 
@@ -282,7 +282,7 @@ def test_a_folders_card_is_merged_or_a_stop(own_small_index, tmp_path):
     assert "nothing shows which are ours" in to_folder().problem
     assert card.read_text() == edited
     assert to_folder(drop_edits=True).problem is None
-    assert "| 78.5 % |" in card.read_text()
+    assert "| ○ 78.5 % |" in card.read_text()
     assert THEIRS not in card.read_text()
 
 

@@ -9,9 +9,11 @@ import yaml
 from hostile_index import lock  # noqa: F401
 
 from rexnet_hub.pages.card import render_card
-from rexnet_hub.pages.families import find_obstacle, is_in_timm
+from rexnet_hub.pages.facts import list_facts, list_siblings
+from rexnet_hub.pages.families import MOST_SIBLINGS, find_obstacle, is_in_timm
 from rexnet_hub.pages.site import render_site
 from rexnet_hub.pages.snippets import find_place
+from rexnet_hub.pages.text import markdown
 
 
 def front(card):
@@ -108,7 +110,8 @@ def test_a_model_of_other_classes_is_not_said_to_know_imagenets(read, entry, lab
 def test_digests_are_printed_whole_or_said_to_be_missing(entry):
     """A file's full digest stands on the card; without one the card says that none is recorded."""
     row = {"name": "model.safetensors", "size_bytes": 39000000, "sha256": 64 * "a"}
-    assert f"| `model.safetensors` | 39,000,000 | `{64 * 'a'}` |" in render_card(entry, files=[row])
+    card = render_card(entry, files=[row])
+    assert f"- `model.safetensors`: 39,000,000 bytes, SHA-256 `{64 * 'a'}`\n" in card
     assert "Digests are not recorded yet." in render_card(entry)
 
 
@@ -125,3 +128,61 @@ def test_every_line_of_a_card_is_of_its_own_repo(zoo):
             named = re.findall(r"rexnet-hub (?:verify|evaluate|predict) (?:hf:)?([^\s`]+)", card)
             assert {*LOADED.findall(card), *named} == {own}, entry.name
             assert find_place(card) == repo_id
+
+
+def test_each_number_of_the_evidence_leads_to_its_notes(zoo):
+    """Three columns: every published value cites a note that says who states it; no note is left uncited."""
+    for entry in zoo.models:
+        table, _, rest = (
+            render_card(entry).partition("## Where the numbers come from\n\n")[2].partition("\n\n")
+        )
+        notes = dict(re.findall(r"^(\d+)\. (.+)$", rest.split("\n\n")[0], re.MULTILINE))
+        rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+        assert {len(row) for row in rows} == {3}
+        cited = re.findall(r"\N{NO-BREAK SPACE}\[([\d, ]+)\]", table)
+        assert (
+            [*dict.fromkeys(", ".join(cited).split(", "))]
+            == [*notes]
+            == [str(n + 1) for n in range(len(notes))]
+        )
+        values = [value for row in rows[2:] for value in row[1].split(", ") if value != "not stated"]
+        for value in values:
+            (number,) = re.findall(r"\N{NO-BREAK SPACE}\[(\d+)\]$", value)
+            assert notes[number].startswith(("[", "the model index")), value
+        stated = {fact.label: fact for fact in list_facts(entry)}
+        assert {row[0]: row[1].count("[") for row in rows[2:]} == {
+            markdown(label): len(fact.published)
+            for label, fact in stated.items()
+            if fact.standing or fact.command
+        }
+
+
+def test_a_card_leads_to_paper_code_features_and_siblings(zoo):
+    """What a reader of the Hub looks for: links above, features and embedding, the family as published."""
+    entry = zoo.find("rexnet_150")
+    card = render_card(entry, repo_id="org/rexnet_150")
+    above, _, below = card.partition("| Figure |")
+    assert (
+        "- Paper: [Rethinking Channel Dimensions for Efficient Model Design](https://arxiv.org/abs/2007.00992)"
+        in above
+    )
+    assert "- Code of the network: [timm's rexnet.py, b9843f95](https://github.com/" in above
+    assert "- Released weights: [rexnetv1_150-bd1a6aa8.pth](https://github.com/" in above
+    for library in ("rexnet_hub", "timm", "transformers"):
+        assert f"### Feature maps and embedding, with {library}\n" in below
+    rows = below.partition("## Among its siblings")[2].split("\n## ")[0].splitlines()
+    assert "| [rexnet_100](https://huggingface.co/timm/rexnet_100.nav_in1k) | 77.86 % | 4,800,000 |" in rows
+    assert (
+        "| **[rexnet_150](https://huggingface.co/timm/rexnet_150.nav_in1k)** | 80.31 % | 9,730,000 |" in rows
+    )
+    assert "| rexnet_200 | 81.63 % | 16,370,000 |" in rows
+    assert len([row for row in rows if row.startswith("| ")]) == 2 + MOST_SIBLINGS
+    assert "## Among its siblings" not in render_card(replace(entry, siblings=(entry,)))
+
+
+def test_a_siblings_accuracy_says_what_it_is_of_where_that_is_something_else(zoo):
+    """Accuracies stand in one column; one that is of another data set than the card's model's says so."""
+    plain, other = (list_siblings(zoo.find(f"rexnetr_200.sw_in12k{tail}")) for tail in ("_ft_in1k", ""))
+    texts = [[row[2] for row in rows if row[0].startswith("rexnet_lite")] for rows in (plain, other)]
+    assert texts[1] == [f"{text} on ImageNet/validation" for text in texts[0]]
+    assert [row[2] for row in other if row[0] == "rexnetr_200.sw_in12k"] == ["not stated"]

@@ -187,7 +187,7 @@ def require_each_number(entry):
     rows = [
         line.split(" | ") for line in card.partition("## Where the numbers")[2].splitlines() if " | " in line
     ]
-    values = [row[1].removesuffix(" %") for row in rows]
+    values = [re.split(" %|\N{NO-BREAK SPACE}", row[1])[0] for row in rows]
     numbers = [
         metric["value"]
         for model in front_matter(entry).get("model-index", ())
@@ -238,7 +238,7 @@ def test_what_maintainers_say_is_on_the_card(read):
     card = render_card(entry, repos={"newer": "org/newer"})
     for words in (
         "Tells &#42;flowers&#42; apart.\n\nGrown in two gardens.\n\n> **Superseded.** "
-        "[newer](https://huggingface.co/org/newer) replaces this model.\n\n|",
+        "[newer](https://huggingface.co/org/newer) replaces this model.\n\n- ",
         "## Limits and intended use\n\nA walk in a garden.\n\n- It knows no trees\n- It needs daylight\n- It",
         "- Fine-tuned From: timm/rexnet_100.nav_in1k\n- Training Data: Oxford Flowers\n",
         "Weights: Flower Licence 1.0.\nThe text: [LICENSE](LICENSE).\n",

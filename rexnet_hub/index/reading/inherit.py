@@ -105,6 +105,18 @@ def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
     return models
 
 
+def join_siblings(entries: Sequence[Entry]) -> list[Entry]:
+    """Add to each entry the models of its collection."""
+    families: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.collection:
+            families.setdefault(entry.collection.name, []).append(entry)
+    told = {name: tuple(models) for name, models in families.items()}
+    return [
+        replace(each, siblings=told[each.collection.name]) if each.collection else each for each in entries
+    ]
+
+
 def place_results(entry: Entry) -> Entry:
     """Add to each result the input that it states and that is not the model's: then its place is its own."""
 

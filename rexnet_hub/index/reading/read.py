@@ -17,7 +17,7 @@ from rexnet_hub.index.reading.build import Builder
 from rexnet_hub.index.reading.compose import compose
 from rexnet_hub.index.reading.contradictions import check_entries, check_names
 from rexnet_hub.index.reading.hub_metadata import from_front_matter
-from rexnet_hub.index.reading.inherit import inherit, join_names, place_results
+from rexnet_hub.index.reading.inherit import inherit, join_names, join_siblings, place_results
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
@@ -410,7 +410,7 @@ class _Reader:
             self.builder.report("empty-index", Location(first, 1, 1), message)
         once = dict.fromkeys(self.problems)  # a part is read by itself, and with the model that names it
         return Index(
-            models=tuple(entries),
+            models=tuple(join_siblings(entries)),
             collections=tuple(collections),
             problems=tuple(sorted(once, key=lambda problem: (problem.location, problem.code))),
             library=self.library,
