@@ -9,6 +9,7 @@ and the floor that the machine sets. Nothing fails on a time.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import tempfile
 import warnings
@@ -19,7 +20,16 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread each: CPU seconds are then work, not waiting
 
-from benchmarks.report import HEAD, merge_rows, read_rows, render_row, rows, write_report
+from benchmarks.report import (
+    HEAD,
+    describe_machine,
+    merge_rows,
+    read_rows,
+    render_machine,
+    render_row,
+    rows,
+    write_report,
+)
 from benchmarks.timing import Job, measure
 
 #: Each family of rows and its module, which imports the peers.
@@ -31,6 +41,8 @@ FAMILIES = {
     "render": "rendering",
     "evaluate": "evaluating",
 }
+#: After so long a row of a quick run begins no other round.
+QUICK_S = 5
 
 
 def main() -> None:
@@ -39,11 +51,14 @@ def main() -> None:
         prog="python -m benchmarks", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="not how cost grows: only the sizes with a goal")
+    parser.add_argument(
+        "--quick", action="store_true", help="in five minutes: sizes with a goal, fewer rounds"
+    )
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="so often, growth only once")
     parser.add_argument("--more", action="store_true", help="add to the runs that the table has already")
     parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
     args = parser.parse_args()
+    print(render_machine(describe_machine()))
     table: list[dict[str, Any]] = read_rows(args.out) if args.more else []
     left_out: dict[str, None] = {}
     for number in range(args.runs):
@@ -56,7 +71,7 @@ def main() -> None:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
-                    fresh = rows(measure(job))
+                    fresh = rows(measure(job, at_most_s=QUICK_S if args.quick else math.inf))
             except (RuntimeError, OSError) as error:  # a peer that is not there stops no other row
                 left_out[f"{job.title}, {job.size}: {str(error).splitlines()[0]}"] = None
                 continue

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,13 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def render_machine(machine: Mapping[str, Any]) -> str:
+    """Render in a line what `describe_machine` says."""
+    return (
+        f"Measured on: {', '.join(f'{key} {value}' for key, value in machine.items() if value is not None)}."
+    )
+
+
 def rows(measured: Measured) -> list[dict[str, Any]]:
     """Make a row for each peer, in JSON's types."""
     job, table = measured.job, []
@@ -94,7 +101,7 @@ def rows(measured: Measured) -> list[dict[str, Any]]:
                 "memory_ratio_wanted": peer.memory_at_least,
                 "floor": job.floor.name if job.floor else None,
                 "floor_cpu_s": measured.cpu_s(job.floor) if job.floor else None,
-                "rounds": job.rounds,
+                "rounds": len(measured.spent[job.ours.name]),
                 "note": job.note,
             }
         )
@@ -215,9 +222,8 @@ def render_plot(table: Sequence[dict[str, Any]]) -> str:
 
 def render_page(document: dict[str, Any]) -> str:
     """Render what was measured as a page of the docs."""
-    machine = ", ".join(f"{key} {value}" for key, value in document["machine"].items() if value is not None)
     table = "".join(map(render_row, document["rows"]))
     missing = "".join(f"\nNot measured: {what}\n" for what in document["left_out"])
     rows = document["rows"]
     introduction = INTRODUCTION.format(sentences=render_sentences(rows), plot=render_plot(rows))
-    return f"{introduction}\nMeasured on: {machine}.\n{missing}\n{HEAD}{table}"
+    return f"{introduction}\n{render_machine(document['machine'])}\n{missing}\n{HEAD}{table}"

@@ -142,14 +142,17 @@ class Measured:
         return {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
 
 
-def measure(job: Job) -> Measured:
-    """Run all tasks of a job in turn, once unmeasured and then `rounds` times."""
+def measure(job: Job, *, at_most_s: float) -> Measured:
+    """Run all tasks of a job in turn, once unmeasured and then `rounds` times; after the time none begins."""
+    started = time.monotonic()
     tasks = [job.ours, *(peer.task for peer in job.peers)]
     tasks += [task for task in (job.floor, job.minus) if task is not None]
     for task in tasks if job.warm_up else ():
         task.run()
     spent: dict[str, list[Spent]] = {task.name: [] for task in tasks}
-    for _ in range(job.rounds):
+    for number in range(job.rounds):
+        if number and time.monotonic() - started > at_most_s:
+            break
         for task in tasks:
             spent[task.name].append(task.run())
     return Measured(job=job, spent=spent)

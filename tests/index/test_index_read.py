@@ -1,5 +1,6 @@
 """The reader reads every form of the public format, and what its library refuses or gets wrong."""
 
+import gc
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -398,3 +399,16 @@ def test_what_commands_write_beside_an_index_is_no_index(tmp_path):
         (tmp_path / name).write_text("{}")
     index = load_index(tmp_path)
     assert ([entry.name for entry in index.models], index.problems) == (["a"], ())
+
+
+def test_reading_leaves_the_collector_as_it_was(tmp_path):
+    """Python searches for cycles afterwards if it did before."""
+    (tmp_path / "model-index.yml").write_text("Models:\n- Name: a\n")
+    load_index(tmp_path)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        load_index(tmp_path)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
