@@ -114,6 +114,22 @@ def test_the_overview_of_a_thousand_is_small(thousand):
         assert len(page.read()) < 400_000
 
 
+BEFORE_THE_SCRIPT = """() => {
+  const table = document.querySelector('table[data-hub]');
+  delete table.dataset.hub;
+  for (const row of table.tBodies[0].rows) row.hidden = false;
+  return [...table.tBodies[0].rows].filter((row) => row.getClientRects().length).length;
+}"""
+
+
+@pytest.mark.slow
+def test_before_the_script_as_many_rows_are_laid_out_as_a_screen_holds(open_page, thousand):
+    """The first layout is of 40 rows, not of all; where scripts do not run, of all."""
+    assert open_page("index.html", base=thousand).evaluate(BEFORE_THE_SCRIPT) == 40
+    page = open_page("index.html", base=thousand, scripts=False)
+    assert page.locator("article tbody tr:visible").count() == 1000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_chart_of_a_thousand_has_few_marks(open_page, thousand, width):
