@@ -275,7 +275,8 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
     picks = []
     if rated := [view for view in _comparable(views) if view.facts["top1"].value is not None]:
         best = max(rated, key=lambda view: float(view.facts["top1"].value or 0))
-        others = any(view.facts["top1"].claimed for view in views if view not in rated)
+        own = {view.file for view in rated}
+        others = any(view.facts["top1"].claimed for view in views if view.file not in own)
         on = f" on {markdown(best.facts['top1'].dataset)}" if others else ""
         picks.append((f"The most accurate{on}", best, f"{best.facts['top1'].short} top-1"))
     if sized := [view for view in views if view.facts["parameters"].value is not None]:
