@@ -126,6 +126,20 @@ def test_the_zoos_own_models_load_from_timms_repos():
     assert named["models/rexnet_130.md"] == []
 
 
+def test_a_page_begins_with_paper_and_code(index):
+    """The paper at arXiv, the network's code, the authors' own where the model is of their paper."""
+    entry = index.models[0]
+    other = replace(entry, paper=replace(entry.paper, title="Another"), current_paper=None)
+    heads = [render_site([each])["models/rexnet_100.md"].split("hub-figures")[0] for each in (entry, other)]
+    theirs = (
+        "- The authors' code: [clovaai/rexnet's README.md, 61debcc](https://github.com/clovaai/rexnet/blob/"
+    )
+    for words in ("](https://arxiv.org/abs/2007.00992)", "- Code of the network: [timm's", theirs):
+        assert words in heads[0]
+    assert "- Paper: [Another](" in heads[1]
+    assert theirs not in heads[1]
+
+
 def test_each_file_is_a_download_with_its_digest(index, lock):  # noqa: F811
     """Or the words that none is recorded; a published file is at its commit, one of a Hub at its bytes."""
     pages = render_site(index.models, lock)
