@@ -226,7 +226,7 @@ def test_only_what_loads_has_a_line_to_copy(open_page, zoo):
     "path", ["index.html", "families/index.html", "families/Big-Nets.html", "models/big_03.html"]
 )
 def test_every_page_of_a_zoo_is_readable_by_all(open_page, zoo, path, width, scheme):
-    """Axe finds nothing, in a crowded chart neither, and no page scrolls sideways, at desk and phone width."""
+    """Axe finds nothing, nor in a crowded chart, and no page scrolls sideways at desk or phone width."""
     page = open_page(path, base=zoo, width=width, scheme=scheme)
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
