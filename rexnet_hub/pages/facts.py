@@ -113,7 +113,7 @@ class Notes(dict[str, int]):
     def cite(self, text: str, *notes: str) -> str:
         """Return a cell's text with the numbers of its notes; an empty one is none."""
         numbers = (str(self.setdefault(note, len(self) + 1)) for note in notes if note)
-        return f"{text}\N{NO-BREAK SPACE}[{cited}]" if (cited := ", ".join(numbers)) else text
+        return f"{text} [{cited}]" if (cited := ", ".join(numbers)) else text
 
 
 #: The element in which the site's style gives each sign its colour: shorter than a class, a thousand times.

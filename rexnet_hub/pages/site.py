@@ -32,7 +32,7 @@ from rexnet_hub.pages.families import (
     nearest,
     papers,
 )
-from rexnet_hub.pages.snippets import extracting, find_timm_repo, predicting, tuning
+from rexnet_hub.pages.snippets import extracting, predicting, tuning
 from rexnet_hub.pages.text import link, markdown, safe_url
 from rexnet_hub.pages.views import NOT_STATED, ModelView, query_names, query_record, view_models
 from rexnet_hub.recipe import make_recipe
@@ -247,11 +247,15 @@ def family_title(views: Sequence[ModelView]) -> str:
 
 def summarize(views: Sequence[ModelView]) -> str:
     """Return how many models there are, of what kind, and how many can be loaded, in a sentence."""
-    count, loaded = len(views), sum(not find_obstacle(view.entry) for view in views)
+    known = [view for view in views if not find_obstacle(view.entry)]
+    count, loaded = len(views), sum(view.loads_by_name for view in known)
     kind = "image classifier" if all(is_classifier(view.entry) for view in views) else "model"
     which = "each" if loaded == count else f"{loaded} of them"
-    elsewhere = sum(is_in_timm(view.entry) and not find_obstacle(view.entry) for view in views)
-    others = ", timm or transformers" if elsewhere == loaded else f", {elsewhere} in timm or transformers too"
+    elsewhere = sum(view.repo_elsewhere is not None and is_in_timm(view.entry) for view in known)
+    all_or_some = (
+        ", timm or transformers" if elsewhere == loaded else f", {elsewhere} in timm or transformers too"
+    )
+    others = all_or_some if elsewhere else ""
     lines = f", {which} loaded by one line in rexnet_hub{others}" if loaded else ""
     standing = "every number says who states it and whether it was measured here"
     return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
@@ -287,8 +291,8 @@ def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]
 
 def render_model(view: ModelView, siblings: Sequence[ModelView], repos: Mapping[str, str]) -> str:
     """Render the page of one model."""
-    entry, repo_id = view.entry, view.repo_id
-    source, place = repo_id or entry.name, repo_id or find_timm_repo(entry)
+    entry, place = view.entry, view.repo_elsewhere
+    source = view.repo_id or (entry.name if view.loads_by_name else f"./{entry.name}")
     shown = ("name", "top1", "parameters", cost_key(siblings))
     return render_template(
         "model.md",

@@ -32,6 +32,7 @@ from rexnet_hub.index.spellings import SPELLINGS, SPLITS
 from rexnet_hub.layout import WEIGHTS_FILE
 from rexnet_hub.pages.facts import Fact, coloured, list_facts, release_doubt
 from rexnet_hub.pages.families import collection_title, is_known
+from rexnet_hub.pages.snippets import find_timm_repo
 from rexnet_hub.pages.text import file_name, markdown, plain
 
 NOT_STATED = "not stated"
@@ -75,6 +76,16 @@ class ModelView:
     def repo_id(self) -> str | None:
         """Its repo on the Hub; None before it is published."""
         return self.measured.hub.repo_id if self.measured.hub else None
+
+    @property
+    def loads_by_name(self) -> bool:
+        """Whether there is a place that its weights are fetched from."""
+        return bool(self.repo_id or self.entry.sources)
+
+    @property
+    def repo_elsewhere(self) -> str | None:
+        """The repo on the Hub that timm and transformers load; None where they read a folder, or cannot."""
+        return self.repo_id or find_timm_repo(self.entry)
 
     @property
     def standings(self) -> set[str]:

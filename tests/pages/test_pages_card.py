@@ -139,7 +139,7 @@ def test_each_number_of_the_evidence_leads_to_its_notes(zoo):
         notes = dict(re.findall(r"^(\d+)\. (.+)$", rest.split("\n\n")[0], re.MULTILINE))
         rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
         assert {len(row) for row in rows} == {3}
-        cited = re.findall(r"\N{NO-BREAK SPACE}\[([\d, ]+)\]", table)
+        cited = re.findall(r" \[([\d, ]+)\]", table)
         assert (
             [*dict.fromkeys(", ".join(cited).split(", "))]
             == [*notes]
@@ -147,7 +147,7 @@ def test_each_number_of_the_evidence_leads_to_its_notes(zoo):
         )
         values = [value for row in rows[2:] for value in row[1].split(", ") if value != "not stated"]
         for value in values:
-            (number,) = re.findall(r"\N{NO-BREAK SPACE}\[(\d+)\]$", value)
+            (number,) = re.findall(r" \[(\d+)\]$", value)
             assert notes[number].startswith(("[", "the model index")), value
         stated = {fact.label: fact for fact in list_facts(entry)}
         assert {row[0]: row[1].count("[") for row in rows[2:]} == {

@@ -187,7 +187,7 @@ def require_each_number(entry):
     rows = [
         line.split(" | ") for line in card.partition("## Where the numbers")[2].splitlines() if " | " in line
     ]
-    values = [re.split(" %|\N{NO-BREAK SPACE}", row[1])[0] for row in rows]
+    values = [re.split(r" %| \[", row[1])[0] for row in rows]
     numbers = [
         metric["value"]
         for model in front_matter(entry).get("model-index", ())

@@ -162,7 +162,12 @@ def test_any_part_of_our_index_may_be_missing(read, paths, is_known):
 def test_lines_of_other_libraries_stand_where_timm_has_the_network(read):
     """Card and page of a lite have our lines alone and no library of the Hub's; the overview counts them."""
     libraries = {"rexnet_lite_100": ["rexnet_hub"], "rexnet_100": ["rexnet_hub", "timm", "transformers"]}
-    stated = [f"- Name: {name}\n  Metadata:\n    Num Classes: 1000\n{INPUT}" for name in libraries]
+    at = "Weights: hf:{}/rexnet@" + 40 * "a" + "#model.safetensors"
+    places = {"rexnet_lite_100": at.format("org"), "rexnet_100": at.format("timm")}
+    stated = [
+        f"- Name: {name}\n  {place}\n  Metadata:\n    Num Classes: 1000\n{INPUT}"
+        for name, place in places.items()
+    ]
     models = read("Models:\n" + "".join(stated)).models
     pages = render_site(models)
     for entry in models:
@@ -173,3 +178,16 @@ def test_lines_of_other_libraries_stand_where_timm_has_the_network(read):
             assert found == libraries[entry.name]
         assert ("library_name: timm" in card) == ("timm" in libraries[entry.name])
     assert "each loaded by one line in rexnet_hub, 1 in timm or transformers too;" in pages["index.md"]
+
+
+def test_lines_load_a_folder_where_no_program_may_fetch_the_weights(read):
+    """The page says how the folder is made, of which page's file, and the overview counts no such model."""
+    at = "Weights Page: https://example.org/file"
+    stated = f"- Name: rexnet_100\n  {at}\n  Metadata:\n    Num Classes: 9\n{INPUT}"
+    pages = render_site(read("Models:\n" + stated).models)
+    page = pages["models/rexnet_100.md"]
+    assert "rexnet-hub stage rexnet_100 --weights FILE --out rexnet_100" in page
+    assert "[its page](https://example.org/file)" in page
+    loaded = re.findall(r"(?:from_pretrained|create_model)\(\"(.*?)\"|rexnet-hub predict (\S+)", page)
+    assert {first or second for first, second in loaded} == {"./rexnet_100", "local-dir:./rexnet_100"}
+    assert "one line" not in pages["index.md"]
