@@ -49,6 +49,7 @@ from rexnet_hub.repo.folder import (
     fetch_weights,
     file_identity,
     find_sources,
+    no_weights,
     read_repo,
     read_stated,
     released_identity,
@@ -237,6 +238,8 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
     folder = _cached_repo(entry, measured, cache_dir)
     offline = access.local_files_only or is_offline()
     if (repo := _current(entry, measured, folder)) is None:
+        if not entry.sources:
+            raise no_weights(entry)
         if offline:
             raise RepoError(f"{entry.name} is not in the cache {cache_dir}; load it once with a network")
         repo = _make_released(entry, measured, cache_dir, folder, access.token)

@@ -12,6 +12,7 @@ import pytest
 import timm
 import torch
 from closeness import assert_same_numbers
+from entries import INPUT
 from PIL import Image
 from receipts import retell
 from safetensors.torch import load_file, save_file
@@ -96,6 +97,17 @@ def test_the_hubs_offline_switch_holds_for_released_files(own_index, monkeypatch
     with pytest.raises(MismatchError):
         AutoModel.from_pretrained("rexnet_100")
     assert weights.read_bytes() == data
+
+
+def test_weights_that_a_person_must_take_are_said_to_be_so_offline_too(monkeypatch, tmp_path):
+    """No network would help; the page to take the file from, and the command that takes it, do."""
+    at = "  Weights Page: https://example.org/file\n"
+    stated = f"Models:\n- Name: rexnet_100\n{at}  Metadata:\n    Num Classes: 1000\n{INPUT}"
+    (tmp_path / "model-index.yml").write_text(stated)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "model-index.yml"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RepoError, match=r"from https://example\.org/file, .*stage rexnet_100 --weights FILE"):
+        AutoModel.from_pretrained("rexnet_100")
 
 
 def test_the_processor_of_a_name_needs_no_weights(own_index):

@@ -140,7 +140,7 @@ def test_a_folder_that_was_saved_stands_for_itself(own_index, tmp_path, capsys, 
     assert "the model index" not in card
     assert "lock.json" not in card
     commands = re.findall(r"`(rexnet-hub verify [^`]*)`|^(rexnet-hub .*)$", card, re.MULTILINE)
-    assert [*filter(None, (one or other for one, other in commands))] == [
+    assert [*dict.fromkeys(one or other for one, other in commands)] == [
         "rexnet-hub predict ./rexnet_100 picture.jpg",
         "rexnet-hub verify ./rexnet_100",
     ]

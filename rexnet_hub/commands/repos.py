@@ -264,5 +264,6 @@ def run_add(args: argparse.Namespace) -> int:
         unknown = f"not carried: Fine-tuned From {bases}, no model of this index nor a repo of the Hub"
         advice = f"rexnet-hub edit {new.name} 'Fine-tuned From=OWNER/NAME' says where it is"
         show(f"{args.checkpoint}: {unknown}; {advice}", stream=sys.stderr)
-    show(f"next: rexnet-hub publish {new.name} --to {args.to or 'hf:ORG'}", stream=sys.stderr)
+    place = args.to or ("hf:ORG" if new.weights_url else "DIR, or add it with --to hf:ORG")
+    show(f"next: rexnet-hub publish {new.name} --to {place}", stream=sys.stderr)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +22,9 @@ from rexnet_hub.pages.snippets import checking, extracting, predicting, recounti
 from rexnet_hub.recipe import list_copied
 from rexnet_hub.weights.digest import FileDigest
 from rexnet_hub.weights.receipt import OutputFacts
+
+#: What the card's table of the collection's models stands under.
+SIBLINGS_HEAD = "## Among its siblings"
 
 
 @functools.cache
@@ -82,6 +86,7 @@ def render_card(
         standin=standin,
         doubt="" if standin else facts.release_doubt(entry, measured),
         repos=repos,
+        siblings_head=SIBLINGS_HEAD,
     )
     return f"---\n{render_front_matter(entry, repos, standin=standin)}---\n\n{body.strip()}\n"
 
@@ -93,6 +98,7 @@ def derive_card(
     measured: Measured | None,
     standin: bool,
     repo_id: str | None,
+    like: str | None = None,
 ) -> str:
     """Render the whole card of a repo: nothing but entry, lock and weights decides a byte of it.
 
@@ -100,9 +106,24 @@ def derive_card(
         weights: What the repo's weights are, by their receipt.
         measured: What the lock has of the model; of a stand-in only what is true of one is taken.
         standin, repo_id: As of `render_card`.
+        like: A card that stands already: which models the collection had then, its table of siblings says.
     """
+    if like is not None:
+        entry = _as_then(entry, like)
     known = measured.of_standin() if measured and standin else measured
     file = {"name": WEIGHTS_FILE, "size_bytes": weights.size_bytes, "sha256": weights.sha256}
     is_named = entry.extra.keys() & {"superseded_by", "base_model"} and not entry.is_in_repo
     repos = read_lock().repos if is_named else {}
     return render_card(entry, repo_id=repo_id, files=[file], standin=standin, measured=known, repos=repos)
+
+
+def _as_then(entry: Entry, card: str) -> Entry:
+    """Return the entry with those siblings alone that a card of it names: a later one falsifies none."""
+    table = card.partition(f"\n{SIBLINGS_HEAD}\n")[2].partition("\n## ")[0]
+    rows = [line.lstrip("|* [") for line in table.splitlines()]
+    starts = {
+        each.name: tuple(text.markdown(each.name) + end for end in ("]", "*", " |"))
+        for each in entry.siblings
+    }
+    then = (each for each in entry.siblings if any(row.startswith(starts[each.name]) for row in rows))
+    return replace(entry, siblings=tuple(then))

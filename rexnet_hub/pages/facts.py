@@ -209,6 +209,13 @@ def _is_number(score: Score) -> bool:
     return score.value is not None or bool(score.claim and score.claim.problem)
 
 
+def states(other: Claim, claim: Claim | None) -> bool:
+    """Check whether another table's number is what is claimed, or rounds to it."""
+    if claim is None or claim.problem:
+        return False
+    return claim.compare(other.value).standing in (Standing.AGREES, Standing.ROUNDED)
+
+
 def _fact(
     entry: Entry, measured: Measured, key: str, label: str, how: str, command: str, score: Score | None = None
 ) -> Fact:
@@ -217,16 +224,21 @@ def _fact(
     counted = score.measured if score else measured.figure(key)
     stated = score.result.extra.get("copied_from") if score and score.result else None
     origin = stated.value if stated else None
+    tables = [
+        (table, other)
+        for table in (score.result.snapshots if score and score.result else ())
+        if claim is not None and (other := table.metrics.get(claim.field)) and not other.problem
+    ]
     seconds = tuple(
         CitedSource(
             words=f"{'copied from ' * (table.url == origin)}{table_words(table)}",
             url=table.url,
             value=published(claim, other.value),
         )
-        for table in (score.result.snapshots if score and score.result else ())
-        if claim is not None and (other := table.metrics.get(claim.field)) and not other.problem
+        for table, other in tables
+        if claim is not None
     )
-    is_second = any(place.url != origin for place in seconds)
+    is_second = any(table.url != origin and states(other, claim) for table, other in tables)
     agreement = claim.compare(counted) if claim and counted is not None and not claim.problem else None
     if claim and claim.problem:
         agreement = Agreement(standing=Standing.UNREADABLE)

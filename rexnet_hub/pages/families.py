@@ -74,14 +74,13 @@ def nearest(family: Sequence[T], place: int) -> tuple[T, ...]:
 
 
 def list_links(entry: Entry) -> list[tuple[str, str, str]]:
-    """List where an entry's paper, its network's code and its weights are: what, its words, its address."""
-    code, file, words = str(entry.code.value) if entry.code else "", entry.released, entry_words(entry)
+    """List where an entry's paper and its network's code are: what, its words, its address."""
+    code, words = str(entry.code.value) if entry.code else "", entry_words(entry)
     theirs = words.command_source if words.paper and entry.cites(words.paper) else ""
     stated = [
         *(("Paper", title, url) for url, title in papers(entry)),
         ("Code of the network", cite(code), code),
         ("The authors' code", cite(theirs), theirs),
-        *([("Released weights", file.file_name or cite(file.url), file.url)] if file else ()),
     ]
     return [place for place in stated if safe_url(place[2])]
 

@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from rexnet_hub.index import Claim, Entry
-from rexnet_hub.index.entry import Result
+from rexnet_hub.index.entry import PublishedTable, Result
 from rexnet_hub.index.reading.hub_metadata import metric_id, task_id
 from rexnet_hub.index.spellings import HUB_NAMES, canonical_dataset
 from rexnet_hub.layout import LICENSE_FILE, is_repo_id
-from rexnet_hub.pages.facts import list_numbers, table_words
+from rexnet_hub.pages.facts import list_numbers, states, table_words
 from rexnet_hub.pages.families import TASK, is_classifier, is_in_timm
 from rexnet_hub.pages.text import one_line, plain, safe_url
 
@@ -113,9 +113,19 @@ def _result(result: Result, numbers: Iterable[Claim]) -> dict[str, Any]:
         row["source"] = {"url": url}
         if words := extra.get("source_name"):
             row["source"]["name"] = words
-    elif result.snapshots and (url := safe_url(result.snapshots[0].url)):
-        row["source"] = {"name": table_words(result.snapshots[0]), "url": url}
+    elif (table := _table_of(result, numbers)) and (url := safe_url(table.url)):
+        row["source"] = {"name": table_words(table), "url": url}
     return row
+
+
+def _table_of(result: Result, numbers: Iterable[Claim]) -> PublishedTable | None:
+    """Return the first table that states these numbers, those of them that it has; None where none does."""
+    claims = list(numbers)
+    for table in result.snapshots:
+        pairs = [(other, claim) for claim in claims if (other := table.metrics.get(claim.field))]
+        if pairs and all(not other.problem and states(other, claim) for other, claim in pairs):
+            return table
+    return None
 
 
 def _metric(claim: Claim, types: Mapping[str, str]) -> dict[str, Any]:

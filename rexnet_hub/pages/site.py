@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rexnet_hub.agreement import MEANINGS
+from rexnet_hub.agreement import MEANINGS, Standing
 from rexnet_hub.imagenet.data.classes import entry_labels
 from rexnet_hub.index import Entry
 from rexnet_hub.index.fields import query_name
@@ -83,7 +83,7 @@ def render_site(
         files[f"families/{family[0].family_file}.md"] = render_overview(shown, lock, up="../")
     if len(families) > 1:
         files["families/index.md"] = render_template("families.md", families=families, span=span)
-    siblings = nearest_siblings(views)
+    siblings = {view.file: (view,) for view in views} | nearest_siblings(listed)
     for view in views:
         files[f"models/{view.file}.md"] = render_model(view, siblings[view.file], lock.repos)
         files[f"models/{view.file}.json"] = data.as_json(view.record)
@@ -183,13 +183,14 @@ def list_speeds(views: Sequence[ModelView]) -> list[tuple[str, dict[str, float]]
 
     Of a model that a table has twice the first counts, as of accuracies.
     """
-    tables: dict[str, dict[str, tuple[str, float]]] = {}
+    tables: dict[tuple[str, str], dict[str, tuple[str, float]]] = {}
     for view in views:
         for result in view.entry.results:
             speed = next((c for label, c in result.metrics.items() if query_name(label) == SPEED), None)
             if speed and isinstance(speed.value, Decimal):
                 part = result.part or ""
-                table = tables.setdefault(speed.source or part, {})
+                device = re.split(r" \d+ px", part)[0]  # of one, a table has several picture sizes
+                table = tables.setdefault((speed.source or "", device), {})
                 table.setdefault(view.name, (part, float(speed.value)))
     return [
         (
@@ -209,7 +210,7 @@ def _choosable(
     view: ModelView, lock: Lock, speeds: Sequence[tuple[str, Mapping[str, float]]]
 ) -> dict[str, Any]:
     """Return what can be chosen by: what a query can ask, and whose network it is, if it loads, how fast."""
-    record = query_record(view.entry, lock) | {"loads": not find_obstacle(view.entry)}
+    record = query_record(view.entry, lock) | {"loads": view.loads_by_name and not find_obstacle(view.entry)}
     own = {f"speed{n}": table[view.name] for n, (_, table) in enumerate(speeds) if view.name in table}
     record["number"] |= own
     network = known_network(view.entry.architecture)
@@ -247,15 +248,14 @@ def family_title(views: Sequence[ModelView]) -> str:
 
 def summarize(views: Sequence[ModelView]) -> str:
     """Return how many models there are, of what kind, and how many can be loaded, in a sentence."""
-    known = [view for view in views if not find_obstacle(view.entry)]
-    count, loaded = len(views), sum(view.loads_by_name for view in known)
+    count, known = len(views), [view for view in views if not find_obstacle(view.entry)]
     kind = "image classifier" if all(is_classifier(view.entry) for view in views) else "model"
-    which = "each" if loaded == count else f"{loaded} of them"
-    elsewhere = sum(view.repo_elsewhere is not None and is_in_timm(view.entry) for view in known)
-    all_or_some = (
-        ", timm or transformers" if elsewhere == loaded else f", {elsewhere} in timm or transformers too"
-    )
-    others = all_or_some if elsewhere else ""
+    loaded = [view for view in known if view.loads_by_name]
+    elsewhere = [view for view in known if view.repo_elsewhere and is_in_timm(view.entry)]
+    which = "each" if len(loaded) == count else f"{len(loaded)} of them"
+    others = f", {len(elsewhere)} in timm or transformers" if elsewhere else ""
+    if elsewhere == loaded:
+        others = ", timm or transformers"
     lines = f", {which} loaded by one line in rexnet_hub{others}" if loaded else ""
     standing = "every number says who states it and whether it was measured here"
     return f"{count} {kind}{'' if count == 1 else 's'}{lines}; {standing}."
@@ -267,8 +267,12 @@ def count_measured(views: Sequence[ModelView]) -> str:
     for key in ("parameters", "macs", "file_size", "top1"):
         facts = [view.facts[key] for view in views]
         if any(fact.value is not None for fact in facts):
-            words.append(f"{markdown(facts[0].label)} {sum(bool(fact.measured) for fact in facts)}")
-    compared = [fact.agreement for view in views for fact in view.facts.values() if fact.agreement]
+            measured = sum(bool(fact.measured) for fact in facts)
+            derived = sum(fact.standing.startswith(Standing.REPRODUCED) for fact in facts)
+            also = f" and {derived} derived" if derived else ""
+            words.append(f"{markdown(facts[0].label)} {measured}{also}")
+    measured_facts = (fact for view in views for fact in view.facts.values() if fact.measured)
+    compared = [fact.agreement for fact in measured_facts if fact.agreement]
     wrong = sum(not agreement.holds for agreement in compared)
     differ = f"Of {len(compared)} figures that are stated and measured, {wrong} differ."
     return f"of {len(views)}: {', '.join(words)}. {differ}" if words else "nothing."
@@ -322,11 +326,11 @@ def stated_in(entry: Entry) -> str:
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:
     """Find for each page the models of its collection that stand nearest in the index, its own included."""
-    near: dict[str, tuple[ModelView, ...]] = {view.file: (view,) for view in views}
-    for family in group_families(views):
-        for place, view in enumerate(family):
-            near[view.file] = nearest(family, place)
-    return near
+    return {
+        view.file: nearest(family, place)
+        for family in group_families(views)
+        for place, view in enumerate(family)
+    }
 
 
 def table_columns(views: Sequence[ModelView]) -> list[dict[str, Any]]:

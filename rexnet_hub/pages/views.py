@@ -90,7 +90,7 @@ class ModelView:
     @property
     def standings(self) -> set[str]:
         """The words for how figures stand that its page uses."""
-        shown = [fact.standing for fact in self.facts.values()] + [row.standing for row in self.ledger]
+        shown = [fact.standing for fact in self.facts.values()]
         return {word for word in Standing if any(text.startswith(word) for text in shown)}
 
     def cell(self, key: str, up: str = "") -> str:

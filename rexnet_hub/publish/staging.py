@@ -170,7 +170,8 @@ def derive_own(folder: Path, repo_id: str | None) -> str | None:
     if (entry := find_entry_of(folder)) is None:
         return None
     receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of_entry(entry)
-    return derive_card(entry, receipt.output, measured=measured, standin=receipt.stand_in, repo_id=repo_id)
+    like, standin = (folder / CARD_FILE).read_text("utf-8"), receipt.stand_in
+    return derive_card(entry, receipt.output, measured=measured, standin=standin, repo_id=repo_id, like=like)
 
 
 @contextlib.contextmanager

@@ -295,6 +295,16 @@ def fetch_weights(
     return fetch_released(entry, **options, token=token, source=last)
 
 
+def no_weights(entry: Entry) -> RepoError:
+    """Return the error of an entry without an address of its weights, with what a person can do."""
+    page = entry.said("weights_page")
+    stage = f"rexnet-hub stage {entry.name} --weights FILE --out DIR makes a folder of it, to be loaded"
+    by_hand = f": a person downloads the file from {page}, and {stage}" if page else ""
+    return RepoError(
+        f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch{by_hand}"
+    )
+
+
 def fetch_released(
     entry: Entry,
     *,
@@ -323,12 +333,7 @@ def fetch_released(
     released = source or entry.released
     identity = source_identity(entry, measured, released).agreed(f"the released file of {entry.name}")
     if released is None:
-        page = entry.said("weights_page")
-        stage = f"rexnet-hub stage {entry.name} --weights FILE --out DIR makes a folder of it, to be loaded"
-        by_hand = f": a person downloads the file from {page}, and {stage}" if page else ""
-        raise RepoError(
-            f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch{by_hand}"
-        )
+        raise no_weights(entry)
     hub_file = parse_hub_file(released.url)
     opened = (
         partial(_opened_on_hub, file=hub_file, identity=identity, token=token) if hub_file else nullcontext

@@ -227,6 +227,7 @@ def check_card(evidence: Evidence) -> Iterator[Finding]:
         measured=evidence.measured,
         standin=evidence.has_standin_weights,
         repo_id=find_place(card),
+        like=card,
     )
     lines = f"{len(own.splitlines())} lines"
     if not card:

@@ -71,6 +71,7 @@ def write_hostile_index(folder: Path, texts=HOSTILE):
 
     models = []
     for number, text in enumerate(texts):
+        metrics = {"Top 1 Accuracy": 70 + number / 10}
         base = {
             "Name": f"m{number} {text}",
             "In Collection": "C",
@@ -107,10 +108,8 @@ def write_hostile_index(folder: Path, texts=HOSTILE):
                     "Task": text,
                     "Dataset": "ImageNet",
                     "Split": text,
-                    "Metrics": {"Top 1 Accuracy": 70 + number / 10},
-                    "Sources": [
-                        {"URL": "https://example.org/t.csv", "Date": text, "Metrics": {"Top 1 Accuracy": 70}}
-                    ],
+                    "Metrics": metrics,
+                    "Sources": [{"URL": "https://example.org/t.csv", "Date": text, "Metrics": metrics}],
                 }
             ],
             "Sources": {"License": "javascript:window.hit=1", "Parameters": f"https://example.org/{text}"},

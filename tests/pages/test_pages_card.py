@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from entries import INPUT
 from hostile_index import lock  # noqa: F401
 
-from rexnet_hub.pages.card import render_card
+from rexnet_hub.pages.card import derive_card, render_card
 from rexnet_hub.pages.facts import list_facts, list_siblings
 from rexnet_hub.pages.families import MOST_SIBLINGS, find_obstacle, is_in_timm
 from rexnet_hub.pages.site import render_site
 from rexnet_hub.pages.snippets import find_place
 from rexnet_hub.pages.text import markdown
+from rexnet_hub.weights.digest import FileDigest
 
 
 def front(card):
@@ -167,7 +169,6 @@ def test_a_card_leads_to_paper_code_features_and_siblings(zoo):
         in above
     )
     assert "- Code of the network: [timm's rexnet.py, b9843f95](https://github.com/" in above
-    assert "- Released weights: [rexnetv1_150-bd1a6aa8.pth](https://github.com/" in above
     for library in ("rexnet_hub", "timm", "transformers"):
         assert f"### Feature maps and embedding, with {library}\n" in below
     rows = below.partition("## Among its siblings")[2].split("\n## ")[0].splitlines()
@@ -186,3 +187,35 @@ def test_a_siblings_accuracy_says_what_it_is_of_where_that_is_something_else(zoo
     texts = [[row[2] for row in rows if row[0].startswith("rexnet_lite")] for rows in (plain, other)]
     assert texts[1] == [f"{text} on ImageNet/validation" for text in texts[0]]
     assert [row[2] for row in other if row[0] == "rexnetr_200.sw_in12k"] == ["not stated"]
+
+
+def test_a_model_that_came_later_makes_no_card_false(read):
+    """A card is compared with the siblings that it names; a number of one of them that changed is found."""
+    rest = f"    Num Classes: 9\n{INPUT}"
+    one, two = (
+        f"- Name: rexnet_{size}\n  In Collection: C\n  Metadata:\n    Parameters: {size}\n" + rest
+        for size in (100, 130)
+    )
+    third = one.replace("rexnet_100", "rexnet_150")
+    weights = FileDigest(size_bytes=1, sha256=64 * "a")
+
+    def derive(*models, like=None):
+        (entry, *_) = read("Collections:\n- Name: C\nModels:\n" + "".join(models)).models
+        return derive_card(entry, weights, measured=None, standin=False, repo_id=None, like=like)
+
+    alone, pair = derive(one), derive(one, two)
+    assert "rexnet_130" in pair
+    assert "rexnet_150" in derive(one, two, third)
+    assert derive(one, two, like=alone) == alone
+    assert derive(one, two, third, like=pair) == pair
+    assert derive(one, two.replace("130\n", "131\n"), like=pair) != pair
+
+
+def test_a_sibling_that_was_withdrawn_is_none(read):
+    """It stands on no other model's card."""
+    models = [f"- Name: rexnet_{size}\n  In Collection: C\n" for size in (100, 130, 150)]
+    (entry, *_) = read(
+        "Collections:\n- Name: C\nModels:\n" + "".join(models) + "  Withdrawn: broken\n"
+    ).models
+    assert "rexnet_130" in (card := render_card(entry))
+    assert "rexnet_150" not in card

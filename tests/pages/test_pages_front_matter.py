@@ -293,3 +293,20 @@ def test_what_pyyaml_writes_is_read_back(tree):
     """Plain values of any kind come back as PyYAML wrote them."""
     text = yaml.safe_dump(tree, allow_unicode=True)
     assert read_front_matter(f"---\n{text}---\n") == tree
+
+
+def test_a_table_with_another_number_is_no_source():
+    """Metadata names the first table that states the number, or rounds to it; where none does, no source."""
+    (entry,) = (entry for entry in MODELS if entry.name == "rexnet_150")
+    (result,) = entry.results
+    origin, later = result.snapshots  # 80.310 and 80.322 of 80.31
+
+    def sources(*tables):
+        (row,) = front_matter(replace(entry, results=(replace(result, snapshots=tables),)))["model-index"][0][
+            "results"
+        ]
+        return row.get("source", {}).get("url")
+
+    assert sources(origin, later) == origin.url
+    assert sources(later, origin) == origin.url
+    assert sources(later) is None

@@ -25,7 +25,7 @@ from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.chart import place_labels
 from rexnet_hub.pages.facts import list_facts
 from rexnet_hub.pages.families import MOST_SIBLINGS
-from rexnet_hub.pages.site import nearest_siblings, pack, render_chart, render_site
+from rexnet_hub.pages.site import list_speeds, nearest_siblings, pack, render_chart, render_site
 from rexnet_hub.pages.text import short
 from rexnet_hub.pages.views import view_models
 
@@ -430,3 +430,21 @@ def test_one_family_is_no_choice(index):
     assert re.findall(r"\(\.\./models/(\w+)\.md\)", page) == ["rexnet_130", "rexnet_150", "rexnet_200"]
     for words in (REXNET.description, REXNET.bibtex, "](../models/rexnet_200.md) |", "# ReXNet models"):
         assert words in pages["families/RexNet.md"]
+
+
+def test_speeds_of_two_machines_are_two_axes(read):
+    """Also where one page states both; of one machine several picture sizes are one axis."""
+    row = (
+        "  - Task: Throughput\n    Split: {0}\n    Source URL: https://example.org/speeds\n"
+        "    Metrics:\n      Images per Second: {1}\n"
+    )
+    parts = {
+        "a": (("V100 224 px, batch 8", 5000), ("Xeon 224 px, batch 8", 50)),
+        "b": (("Xeon 288 px, batch 4", 60),),
+    }
+    models = "".join(
+        f"- Name: {name}\n  Results:\n" + "".join(row.format(*each) for each in rows)
+        for name, rows in parts.items()
+    )
+    speeds = list_speeds([*view_models(read("Models:\n" + models).models, Lock())])
+    assert sorted(map(str, (numbers for _, numbers in speeds))) == ["{'a': 50.0, 'b': 60.0}", "{'a': 5000.0}"]

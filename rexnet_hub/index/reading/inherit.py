@@ -106,14 +106,15 @@ def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
 
 
 def join_siblings(entries: Sequence[Entry]) -> list[Entry]:
-    """Add to each entry the models of its collection."""
+    """Add to each entry the models of its collection that were not withdrawn."""
     families: dict[str, list[Entry]] = {}
     for entry in entries:
-        if entry.collection:
+        if entry.collection and not entry.said("withdrawn"):
             families.setdefault(entry.collection.name, []).append(entry)
     told = {name: tuple(models) for name, models in families.items()}
     return [
-        replace(each, siblings=told[each.collection.name]) if each.collection else each for each in entries
+        replace(each, siblings=told.get(each.collection.name, ())) if each.collection else each
+        for each in entries
     ]
 
 

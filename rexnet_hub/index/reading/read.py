@@ -134,7 +134,7 @@ def load_index(
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Keep Python from searching what is read for cycles; it has none, and that is 2/5 of the time."""
+    """Disable the search for cycles in what is read: it has none, and that is two fifths of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
