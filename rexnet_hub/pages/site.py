@@ -274,8 +274,8 @@ def count_measured(views: Sequence[ModelView]) -> str:
     measured_facts = (fact for view in views for fact in view.facts.values() if fact.measured)
     compared = [fact.agreement for fact in measured_facts if fact.agreement]
     wrong = sum(not agreement.holds for agreement in compared)
-    differ = f"Of {len(compared)} figures that are stated and measured, {wrong} differ."
-    return f"of {len(views)}: {', '.join(words)}. {differ}" if words else "nothing."
+    differ = f" Of {len(compared)} figures that are stated and measured, {wrong} differ." if compared else ""
+    return f"of {len(views)}: {', '.join(words)}.{differ}" if words else "nothing."
 
 
 def pick_extremes(views: Sequence[ModelView]) -> list[tuple[str, ModelView, str]]:
