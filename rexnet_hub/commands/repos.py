@@ -51,7 +51,10 @@ def declare_docs(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `docs`."""
     parser.add_argument("action", choices=("write",), help="the one thing there is to do")
     parser.add_argument(
-        "folder", type=Path, metavar="DIR", help="a new folder, or one written by this before"
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help="a new folder, or one that this wrote before: all in it is replaced",
     )
 
 
