@@ -632,7 +632,7 @@ def test_a_new_checkpoint_is_added_signed_and_published(run, standins, tmp_path,
     )
     settings = ("--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic")
     code, out, err = run("add", tmp_path / "flowers.pth", *said, *settings)
-    assert (code, err) == (0, "next: rexnet-hub publish flowers --to hf:ORG\n")
+    assert (code, err) == (0, "next: rexnet-hub publish flowers --to DIR, or add it with --to hf:ORG\n")
     assert "flowers added, a rexnet_100" in out
     assert "was there already" in run("add", tmp_path / "flowers.pth", *said, *settings)[1]
     assert run("validate")[0] == 0
