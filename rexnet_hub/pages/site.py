@@ -274,7 +274,7 @@ def count_measured(views: Sequence[ModelView]) -> str:
     measured_facts = (fact for view in views for fact in view.facts.values() if fact.measured)
     compared = [fact.agreement for fact in measured_facts if fact.agreement]
     wrong = sum(not agreement.holds for agreement in compared)
-    differ = f" Of {len(compared)} figures that are stated and measured, {wrong} differ." if compared else ""
+    differ = f" Of {len(compared)} compared, {wrong} differ." if compared else ""
     return f"of {len(views)}: {', '.join(words)}.{differ}" if words else "nothing."
 
 
