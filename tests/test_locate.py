@@ -146,6 +146,10 @@ def test_a_folder_that_was_saved_stands_for_itself(own_index, tmp_path, capsys, 
     ]
     (folder / "README.md").write_text(card.replace("mit", "apache-2.0"))
     assert main(["verify", "./rexnet_100"]) == 1
+    (folder / "README.md").unlink()
+    capsys.readouterr()
+    assert main(["card", "./rexnet_100"]) == 0
+    assert capsys.readouterr().out.startswith("---\n")
 
 
 def test_a_folder_that_names_no_model_is_refused(own_index, tmp_path, capsys):

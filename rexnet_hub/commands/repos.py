@@ -32,8 +32,8 @@ def run_card(args: argparse.Namespace) -> int:
     entry, folder = find_model(index, args.name), find_folder(index, args.name)
     if folder and entry.is_in_repo:
         card = folder / CARD_FILE
-        place = find_place(card.read_text("utf-8", errors="replace")) if card.is_file() else None
-        text = str(derive_own(folder, place))
+        there = card.read_text("utf-8", errors="replace") if card.is_file() else None
+        text = str(derive_own(folder, find_place(there or ""), like=there))
     else:
         measured = lock.of_entry(entry)
         repo_id = measured.hub.repo_id if measured.hub else None

@@ -220,7 +220,7 @@ def _commit(plan: Plan, remote: RemoteRepo, parent: str) -> tuple[str, str | Non
 def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and which lines of its card are people's."""
     card = (plan.staged / CARD_FILE).read_text("utf-8")
-    added = mark_added(derive_own(plan.staged, find_place(card)) or card, card)
+    added = mark_added(derive_own(plan.staged, find_place(card), like=card) or card, card)
     return f"Published by rexnet_hub {__version__}.\n\nWeights-SHA256: {plan.files[WEIGHTS_FILE].sha256}" + (
         f"\nCard-Added: {added}" if added else ""
     )

@@ -141,7 +141,7 @@ def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = Fals
     with readable(folder):
         card = (folder / CARD_FILE).read_text("utf-8")
     place = find_place(card)
-    before, after = (derive_own(folder, at) for at in (place, repo_id))
+    before, after = (derive_own(folder, at, like=card) for at in (place, repo_id))
     if before is None or after is None:
         return {}
     merge = merge_cards(before, card, after)
@@ -161,8 +161,11 @@ def render_for(folder: Path, repo_id: str | None, *, is_signed_next: bool = Fals
     return {CARD_FILE: merge.text, RECEIPT_FILE: render_receipt(replace(receipt, files=stated))}
 
 
-def derive_own(folder: Path, repo_id: str | None) -> str | None:
+def derive_own(folder: Path, repo_id: str | None, *, like: str | None) -> str | None:
     """Derive a staged repo's card anew, for a place; None of a model that neither it nor the index states.
+
+    Args:
+        repo_id, like: As of `derive_card`.
 
     Raises:
         FileProblem, RepoError: A file of it is not what it must be.
@@ -170,7 +173,7 @@ def derive_own(folder: Path, repo_id: str | None) -> str | None:
     if (entry := find_entry_of(folder)) is None:
         return None
     receipt, measured = read_receipt(folder / RECEIPT_FILE), read_lock().of_entry(entry)
-    like, standin = (folder / CARD_FILE).read_text("utf-8"), receipt.stand_in
+    standin = receipt.stand_in
     return derive_card(entry, receipt.output, measured=measured, standin=standin, repo_id=repo_id, like=like)
 
 
