@@ -291,14 +291,22 @@ def test_what_no_float_is_near_to_is_named(row, text, tmp_path):
     assert lines[problem.location.line - 1].strip().startswith(f"{row.label}:")
 
 
-@pytest.mark.parametrize("row", NUMBERS, ids=lambda row: row.label)
-def test_the_greatest_and_least_numbers_are_shown(row, tmp_path, monkeypatch, capsys):
-    """A page, the site's JSON and what shows an entry has a figure, or says that there is none."""
+@pytest.mark.parametrize(
+    "text", ("0", "1.0e+300", "1.0e-300", "9" * 40, *NO_NUMBERS), ids=lambda text: text[:9]
+)
+def test_the_greatest_and_least_numbers_are_shown(text, tmp_path, monkeypatch, capsys):
+    """A page, the site's JSON and what shows an entry has each figure, or says that there is none."""
     monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path))
-    for text in ("0", "1.0e+300", "1.0e-300", "9" * 40, *NO_NUMBERS):
-        index = write_model(tmp_path, **{row.label: text})
-        if row.name in ("image_size", "crop_pct") and index.errors:
-            continue  # whose page needs them
+    input_size, others = [], {}
+    for row in NUMBERS:
+        if row.name in ("image_size", "crop_pct"):  # whose page needs them
+            input_size.append({row.label: text})
+        else:
+            others[row.label] = text
+    for fields in (others, *input_size):
+        index = write_model(tmp_path, **fields)
+        if fields is not others and index.errors:
+            continue
         pages = render_site(index.models)
         for page in (page for name, page in pages.items() if name.endswith(".json")):
             json.loads(page, parse_constant=pytest.fail)
