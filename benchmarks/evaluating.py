@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.making import NAMES, draw_images, make_repo
-from benchmarks.timing import Call, Job, Peer, Program, Spent
+from benchmarks.timing import Call, Job, Peer, Program, Spent, by_the_clock
 
 #: What timm's validation takes by itself; on a CPU an image of a smaller batch costs it less.
 #: Source: `--batch-size` of validate.py, huggingface/pytorch-image-models at 0041cb7b.
@@ -181,7 +181,7 @@ def _by_processes(folder: Path, images: Path, count: int) -> Job:
         torchrun = f"-m torch.distributed.run --standalone --nproc_per_node={processes} -m rexnet_hub"
         words = ("evaluate", str(folder), "--data", str(images), "--subset", "--json")
         program = Program(name="evaluate", argv=(*torchrun.split(), *words), env={"HF_HUB_OFFLINE": "1"})
-        return partial(_by_the_clock, program.run)
+        return partial(by_the_clock, program.run)
 
     return Job(
         title="evaluate in two processes",
@@ -192,11 +192,6 @@ def _by_processes(folder: Path, images: Path, count: int) -> Job:
         warm_up=False,
         note="seconds by the clock, of the whole command",
     )
-
-
-def _by_the_clock(run: Callable[[], Spent]) -> Spent:
-    spent = run()
-    return Spent(cpu_s=spent.wall_s, wall_s=spent.wall_s)
 
 
 def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +86,11 @@ class Call:
 Task = Program | Call
 
 
+def by_the_clock(run: Callable[[], Spent]) -> Spent:
+    """Run something for a row that compares seconds by the clock, where others compare CPU seconds."""
+    return replace(spent := run(), cpu_s=spent.wall_s)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Peer:
     """A tool that users would use instead, and how many times our cost it should take (below 1: less)."""
@@ -100,7 +105,6 @@ class Job:
     """One row: the same work done by us and by peers, and the floor that the machine sets.
 
     Attributes:
-        minus: A task whose time is taken off ours, such as an import that the row does not speak of.
         rounds: How often each is run, in turn.
         warm_up: Whether each is run once before, unmeasured.
     """
@@ -110,7 +114,6 @@ class Job:
     ours: Task
     peers: Sequence[Peer]
     floor: Task | None = None
-    minus: Task | None = None
     rounds: int = 5
     warm_up: bool = True
     note: str = ""
@@ -135,8 +138,6 @@ class Measured:
     def ratio(self, task: Task) -> dict[str, float]:
         """Divide a task's CPU seconds by ours, round by round: the median, the least and the most."""
         ours = [spent.cpu_s for spent in self.spent[self.job.ours.name]]
-        if self.job.minus:
-            ours = [own - less.cpu_s for own, less in zip(ours, self.spent[self.job.minus.name], strict=True)]
         pairs = zip(self.spent[task.name], ours, strict=True)
         ratios = [theirs.cpu_s / max(own, 1e-9) for theirs, own in pairs]
         return {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
@@ -146,7 +147,7 @@ def measure(job: Job, *, at_most_s: float) -> Measured:
     """Run all tasks of a job in turn, once unmeasured and then `rounds` times; after the time none begins."""
     started = time.monotonic()
     tasks = [job.ours, *(peer.task for peer in job.peers)]
-    tasks += [task for task in (job.floor, job.minus) if task is not None]
+    tasks += [job.floor] if job.floor else []
     for task in tasks if job.warm_up else ():
         task.run()
     spent: dict[str, list[Spent]] = {task.name: [] for task in tasks}

@@ -27,10 +27,9 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job]:
         files = [str(file) for folder in chosen for file in sorted(folder.iterdir())]
         hashing = Program(name="openssl sha256", command="openssl", argv=("dgst", "-sha256", *files))
         yield Job(
-            title="verify staged repos, beyond import torch",
+            title="verify staged repos",
             size=f"{count} repos, {sum(Path(file).stat().st_size for file in files) / 1e6:.0f} MB",
             ours=Program(name="ours", argv=("-c", OURS, *map(str, chosen))),
-            minus=Program(name="import torch", argv=("-c", "import torch")),
             peers=(Peer(task=hashing, at_least=1 / 3),),
             floor=None,
             rounds=7,

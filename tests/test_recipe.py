@@ -108,7 +108,7 @@ def test_values_are_known_to_timm():
     create_scheduler_v2(optimizer, sched="cosine", num_epochs=400)
 
     assert optimizer.param_groups[0]["nesterov"]
-    assert rand_augment_transform(FAMILY.words.command["auto_augment"], {})
+    assert rand_augment_transform(FAMILY.words().command["auto_augment"], {})
 
 
 def test_each_flag_names_its_field():

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from decimal import Decimal
 from xml.etree import ElementTree
@@ -24,7 +26,7 @@ from rexnet_hub.index import Measured
 from rexnet_hub.index.entry import Witness
 from rexnet_hub.index.lock import MeasuredFile, MeasuredMacs
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.layout import DEMO_PICTURE, GOLDEN_FILE, GOLDEN_PICTURE
+from rexnet_hub.layout import DEMO_PICTURE, GOLDEN_FILE, GOLDEN_PICTURE, PACKAGE_DIR
 from rexnet_hub.pages.card import derive_card
 from rexnet_hub.publish.staging import write_staged
 from rexnet_hub.repo.folder import read_repo
@@ -628,3 +630,21 @@ def test_a_card_as_it_was_staged_has_no_lines_of_people(entry, repo):
     """Where the entry changed since, the card is false, and what we wrote then is nobody else's."""
     (card,) = (f for f in verify_model(replace(entry, license=None), repo=repo) if f.claim == "card")
     assert (card.verdict, "people" in card.note) == ("false", False)
+
+
+def test_verifying_a_repo_imports_no_torch(staged):
+    """Every number of a built-in network, of its weights and of the released file's size comes without it."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from rexnet_hub.index import load_index, read_lock\n"
+        "from rexnet_hub.verify import verify_model\n"
+        "entry = load_index(Path(sys.argv[1], 'model_index')).find('rexnet_100')\n"
+        "measured = read_lock(Path(sys.argv[1], 'model_index', 'lock.json')).of('rexnet_100')\n"
+        "found = verify_model(entry, repo=Path(sys.argv[2]), measured=measured)\n"
+        "print({each.claim: each.verdict for each in found}['macs'], 'torch' in sys.modules)"
+    )
+    arguments = [sys.executable, "-c", script, str(PACKAGE_DIR.parent), str(staged)]
+    child = subprocess.run(arguments, check=True, capture_output=True, text=True)
+
+    assert child.stdout.strip() == f"{HOLDS} False"

@@ -40,7 +40,7 @@ def entry_options(entry: Entry) -> dict[str, Any]:
 def entry_words(entry: Entry) -> Words:
     """Find the words about the family of an entry's network; those of any where nothing is known of it."""
     network = known_network(entry.architecture)
-    return network.family.words if network else Words()
+    return network.family.words() if network else Words()
 
 
 def entry_classes(entry: Entry) -> int:

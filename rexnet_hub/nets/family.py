@@ -30,10 +30,13 @@ class TensorPlan:
     Attributes:
         tensors: Name -> (dtype, shape), in the state dict's order, dtypes as torch says them: `float32`.
         parameters: How many numbers of them are trained; running statistics are not.
+        macs: From a picture's side to its multiply-accumulates, as `counts.count_macs` counts; None where
+            only the running network tells.
     """
 
     tensors: TensorTable
     parameters: int
+    macs: Callable[[int], int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,6 +131,7 @@ class Family:
         fixed: From a configuration to the arguments of timm's that can only have these values here.
         key_maps: Returns the layouts of others.
         in_timm: From a configuration to whether timm has the network too, by the same name.
+        words: Returns what card, page and recipe say of it.
         provider: Whose code builds it, with its version.
     """
 
@@ -140,7 +144,7 @@ class Family:
     fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
     key_maps: Callable[[], tuple[KeyMap, ...]] = tuple
     in_timm: Callable[[Any], bool] = lambda config: True
-    words: Words = Words()
+    words: Callable[[], Words] = Words
     provider: str = "rexnet_hub"
 
 

@@ -229,8 +229,12 @@ def compare_witnesses(
     if not entry.witnesses:
         return {}
     algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
-    asked = {witness.algorithm for witness in entry.witnesses if weights and witness.of == "safetensors"}
-    written = set(digest_as_written(weights, asked)) if weights and asked else set()
+    asked = {each.claim.value: each.algorithm for each in entry.witnesses if each.of == "safetensors"}
+    written: set[str] = set()
+    for digest in digest_as_written(weights, {*asked.values()}) if weights and asked else ():
+        written.add(digest)
+        if asked.keys() <= written:  # each agrees: no other layout has to be tried
+            break
     released = digest_file(source, algorithms) if source else None
     if released and entry.source_of(released.sha256) != entry.released:
         written, released = {*written, released.sha256}, None

@@ -7,13 +7,14 @@ fourteen digits on 64-bit Linux); here they count up.
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.weights.checkpoint.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
@@ -44,29 +45,49 @@ class _Storage:
     tensor: _Tensor
 
 
-class _Pickler(pickle.Pickler):
+@functools.cache  # each is pickled once, then referred to
+def _name(module: str, name: str) -> _Name:
+    return _Name(module, name)
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Something of torch's, by its name: torch is not imported for it."""
+
+    module: str
+    name: str
+
+    def __call__(self) -> None:
+        """Return nothing: the pickler asks whether it can be called, and does not call it."""
+
+
+class _Pickler(pickle._Pickler):  # Python's own: the one in C looks each name up
     """Pickle tensors that are not there as torch pickles those that are."""
+
+    def save_name(self, obj: _Name) -> None:
+        """Write a name, as of something that is imported."""
+        self.write(pickle.GLOBAL + f"{obj.module}\n{obj.name}\n".encode())  # type: ignore[attr-defined]
+        self.memoize(obj)  # type: ignore[attr-defined]
+
+    dispatch: ClassVar = {**pickle._Pickler.dispatch, _Name: save_name}  # type: ignore[dict-item]
 
     def reducer_override(self, obj: Any) -> Any:
         """Return what rebuilds a tensor."""
-        import torch
-
         if not isinstance(obj, _Tensor):
             return NotImplemented
         # Tuples of its own, so that none is written as a reference to that of another tensor.
         shape, stride = ((*numbers,) for numbers in (obj.spec.shape, dense_stride(obj.spec.shape)))
-        return torch._utils._rebuild_tensor_v2, (_Storage(obj), 0, shape, stride, False, OrderedDict())
+        rebuild = _name("torch._utils", "_rebuild_tensor_v2")
+        return rebuild, (_Storage(obj), 0, shape, stride, False, OrderedDict())
 
     def persistent_id(self, obj: Any) -> Any:
         """Return what names a storage."""
-        import torch
-
         if not isinstance(obj, _Storage):
             return None
         spec, dtype = obj.tensor.spec, DTYPES[obj.tensor.spec.dtype]
         if dtype.storage is None:
             raise ValueError(f"torch's legacy container has no {dtype.name}")
-        kind, count = getattr(torch, dtype.storage), spec.size_bytes // dtype.item_bytes
+        kind, count = _name("torch", dtype.storage), spec.size_bytes // dtype.item_bytes
         return ("storage", kind, obj.tensor.key, "cpu", count, None)
 
 

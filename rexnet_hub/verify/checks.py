@@ -78,7 +78,7 @@ def check_parameters(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_operations(evidence: Evidence) -> Iterator[Finding]:
-    """Compare the lock's MACs with the running network; derive `FLOPs` from them, if a cause does."""
+    """Compare the lock's MACs with the network's; derive `FLOPs` from them, if a cause does."""
     for row in list_own(evidence.entry, evidence.measured, "flops"):
         note = f"published without a convention: {row.cause or 'the lock has no MACs to compare'}"
         if row.holds:
@@ -90,14 +90,17 @@ def check_operations(evidence: Evidence) -> Iterator[Finding]:
         if not evidence.entry.is_in_repo:
             yield evidence.leave("macs", stated="nothing", note=NEEDS_LOCK)
         return
-    entry = evidence.entry
-    found = count_running_macs(entry.architecture, locked.input_px, **entry_options(entry))
-    note = f"{PREFERRED_MACS} at {locked.input_px} px, from the running network"
+    entry, plan = evidence.entry, entry_plan(evidence.entry)
+    if plan.macs:
+        found, how = plan.macs(locked.input_px), "the plan of its layers"
+    else:
+        found, how = _count_running_macs(entry.architecture, locked.input_px, **entry_options(entry)), "a run"
+    note = f"{PREFERRED_MACS} at {locked.input_px} px, counted from {how}"
     yield evidence.compare("macs", stated=locked.count, found=found, note=note)
 
 
 @cache
-def count_running_macs(architecture: str, input_px: int, *, in_chans: int = 3, **options: Any) -> int:
+def _count_running_macs(architecture: str, input_px: int, *, in_chans: int = 3, **options: Any) -> int:
     """Count the multiply-accumulates of a network as it runs; its weights do not matter."""
     from rexnet_hub.nets.counts import count_macs
 

@@ -88,18 +88,19 @@ def digest_as_written(file: Path, algorithms: Iterable[str]) -> Iterator[str]:
         specs = [TensorSpec(name=each.name, dtype=each.dtype, shape=each.shape) for each in tensors]
         canonical, by_name = canonical_order(specs), sorted(specs, key=lambda spec: spec.name)
         at = {each.name: each.record.offset_bytes + each.offset_bytes for each in tensors}
+        layouts = {}  # by their head, which two may have in common
         for metadata in (METADATA, {}):
             for order, release in ((canonical, ""), (canonical, "0.3.0"), (by_name, "0.2.8")):
-                header = render_header(order, metadata)
-                text = header[8:].rstrip(b" ")
+                text = render_header(order, metadata)[8:].rstrip(b" ")
                 spaces = {"0.3.0": len(text) % 8, "0.2.8": 0}.get(release, -len(text) % 8)
-                hashes = [hashlib.new(algorithm) for algorithm in algorithms]
-                head = struct.pack("<Q", len(text) + spaces) + text + b" " * spaces
-                pieces = (piece for spec in order for piece in source.chunks(at[spec.name], spec.size_bytes))
-                for piece in itertools.chain([head], pieces):
-                    for each in hashes:
-                        each.update(piece)
-                yield from (each.hexdigest() for each in hashes)
+                layouts[struct.pack("<Q", len(text) + spaces) + text + b" " * spaces] = order
+        for head, order in layouts.items():
+            hashes = [hashlib.new(algorithm) for algorithm in algorithms]
+            pieces = (piece for spec in order for piece in source.chunks(at[spec.name], spec.size_bytes))
+            for piece in itertools.chain([head], pieces):
+                for each in hashes:
+                    each.update(piece)
+            yield from (each.hexdigest() for each in hashes)
 
 
 def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:

@@ -54,3 +54,15 @@ def test_counting_without_memory_gives_what_a_real_run_gives(name):
         without_memory = count_macs(find_network(name).build(init=False), input_px=96)
 
     assert without_memory == count_macs(find_network(name).build(init=False), input_px=96)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_planned_operations_are_those_of_a_run(name):
+    """At a size that halves evenly and at others, with few classes, or of one channel without any."""
+    network = find_network(name)
+    for input_px, options in ((224, {}), (97, {"num_classes": 7}), (161, {"num_classes": 0, "in_chans": 1})):
+        with torch.device("meta"):
+            built = network.build(init=False, **options)
+        run = count_macs(built, input_px=input_px, in_chans=options.get("in_chans", 3))
+
+        assert network.plan(**options).macs(input_px) == run

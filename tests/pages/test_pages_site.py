@@ -29,7 +29,7 @@ from rexnet_hub.pages.site import list_speeds, nearest_siblings, pack, render_ch
 from rexnet_hub.pages.text import short
 from rexnet_hub.pages.views import view_models
 
-REXNET = FAMILY.words
+REXNET = FAMILY.words()
 
 
 ROOT = Path(__file__).resolve().parents[2]

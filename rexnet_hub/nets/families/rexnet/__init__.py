@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from rexnet_hub.nets.families.rexnet.shapes import (
     CONFIGS,
@@ -16,6 +15,7 @@ from rexnet_hub.nets.families.rexnet.shapes import (
     POOLS,
     SE_DIVISOR,
     ReXNetConfig,
+    count_planned_macs,
     count_planned_parameters,
     expected_tensors,
     head_channels,
@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 
 def _plan(config: ReXNetConfig, *, num_classes: int = 1000, in_chans: int = 3) -> TensorPlan:
     tensors = expected_tensors(config, num_classes=num_classes, in_chans=in_chans)
-    return TensorPlan(tensors=tensors, parameters=count_planned_parameters(tensors))
+    return TensorPlan(
+        tensors=tensors,
+        parameters=count_planned_parameters(tensors),
+        macs=lambda input_px: count_planned_macs(config, tensors, input_px),
+    )
 
 
 def _parts(config: ReXNetConfig) -> Parts:
@@ -74,6 +78,13 @@ def _fixed(config: ReXNetConfig) -> Mapping[str, tuple[Any, ...]]:
     }
 
 
+@functools.cache
+def _words() -> Words:
+    import yaml  # whoever converts or builds needs none
+
+    return Words(**yaml.safe_load(Path(__file__).with_name("words.yml").read_text(encoding="utf-8")))
+
+
 FAMILY = Family(
     architectures=CONFIGS,
     plan=_plan,
@@ -89,5 +100,5 @@ FAMILY = Family(
     fixed=_fixed,
     key_maps=_key_maps,
     in_timm=lambda config: not config.is_lite,
-    words=Words(**yaml.safe_load(Path(__file__).with_name("words.yml").read_text(encoding="utf-8"))),
+    words=_words,
 )

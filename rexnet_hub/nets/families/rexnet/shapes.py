@@ -169,6 +169,18 @@ def count_planned_parameters(tensors: Mapping[str, tuple[str, Shape]]) -> int:
     return sum(math.prod(shape) for name, (_, shape) in tensors.items() if name.rpartition(".")[2] in ends)
 
 
+def count_planned_macs(config: ReXNetConfig, tensors: Mapping[str, tuple[str, Shape]], input_px: int) -> int:
+    """Count the multiply-accumulates of planned tensors for one picture; gates and head see one pixel."""
+    blocks, side_px, total = plan_blocks(config), input_px, 0
+    for name, (_, shape) in tensors.items():
+        layer, conv, _ = name.partition(".conv.")
+        if layer == "stem" or layer.endswith("conv_dw"):
+            side_px = -(-side_px // (2 if layer == "stem" else blocks[int(layer.split(".")[1])].stride))
+        if len(shape) > 1:
+            total += math.prod(shape) * (side_px**2 if conv else 1)
+    return total
+
+
 def _weight_bias(prefix: str, shape: Shape) -> dict[str, tuple[str, Shape]]:
     return {f"{prefix}.weight": ("float32", shape), f"{prefix}.bias": ("float32", shape[:1])}
 
