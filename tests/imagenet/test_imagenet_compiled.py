@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from drawn import SPEC, SmallNet, draw_set, write_folders
+from torch._dynamo.utils import counters
 
 from rexnet_hub.errors import EvaluationError
 from rexnet_hub.imagenet.data.layouts import read_dataset
@@ -79,6 +80,16 @@ with exact_arithmetic():
     runner = ready_runner(model, torch.device("cpu"), dtype="fp32", channels_last=False, compiled=True)
     runner.rank(torch.zeros(4, 3, SPEC.input_px, SPEC.input_px), ["a"])
 """
+
+
+@pytest.mark.slow
+def test_weights_are_folded_into_what_is_compiled(tmp_path):
+    """No batch norm is left for each tile: scale and shift go into the convolution's weights."""
+    before = counters["inductor"]["binary_folding"]
+    data = read_dataset(write_folders(tmp_path / "val", draw_set(8)), allow_subset=True)
+    model = ModelUnderTest(name="small", network=SmallNet(), preprocessing=SPEC)
+    evaluate_models([model], data, options=RunOptions(quiet=True, compiled=True))
+    assert counters["inductor"]["binary_folding"] > before
 
 
 @pytest.mark.slow

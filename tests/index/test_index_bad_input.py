@@ -292,7 +292,7 @@ def test_what_no_float_is_near_to_is_named(row, text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ("0", "1.0e+300", "1.0e-300", "9" * 40, *NO_NUMBERS), ids=lambda text: text[:9]
+    "text", ["0", "1.0e+300", "1.0e-300", "9" * 40, *NO_NUMBERS], ids=lambda text: text[:9]
 )
 def test_the_greatest_and_least_numbers_are_shown(text, tmp_path, monkeypatch, capsys):
     """A page, the site's JSON and what shows an entry has each figure, or says that there is none."""

@@ -146,10 +146,11 @@ def _compile(
     network: torch.nn.Module, name: str, device: torch.device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Compile a network, weights folded in; its first tile must be ranked as the plain network ranks it."""
-    from torch._inductor import list_options
+    from torch._inductor import config, list_options
 
+    is_cpu = device.type == "cpu"
     # On a GPU no kernel is chosen because it is the fastest at the moment; before torch 2.9 it may be.
-    wanted = {"freezing"} if device.type == "cpu" else {"deterministic"}
+    wanted = set() if is_cpu else {"deterministic"}
     options: dict[str, Any] = dict.fromkeys(wanted & {*list_options()}, True)
     # For the shape that it meets: else a second network of another makes kernels for any shape of both.
     fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, options=options, dynamic=False)
@@ -158,7 +159,9 @@ def _compile(
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
         if plain:
-            with first:  # the compiler is at it: other tiles wait
+            # The compiler is at it: other tiles wait. Among `options` freezing has no effect: they are not
+            # yet set when weights become constants or arguments.
+            with first, config.patch(freezing=is_cpu):
                 logits = fast(pixels)
                 if not torch.equal(_rank(logits), _rank(network(pixels))):
                     raise EvaluationError(f"{name}, compiled, ranks other classes first: run it without")
