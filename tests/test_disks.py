@@ -14,7 +14,7 @@ from rexnet_hub.layout import PACKAGE_DIR
 
 INPUT = ["--image-size", "224", "--crop-pct", "0.875", "--interpolation", "bicubic"]
 #: The commands that write, each with all its ways to; OUT is a folder of its own.
-QUICK = {
+COMMANDS = {
     "fetch": ["fetch", "rexnet_100"],
     "fetch to a folder": ["fetch", "rexnet_100", "--to", "OUT"],
     "convert a name": ["convert", "rexnet_100", "--out", "OUT/model.safetensors"],
@@ -29,8 +29,9 @@ QUICK = {
     "card": ["card", "rexnet_100", "--out", "OUT/README.md"],
     "verify": ["verify", "rexnet_100", "--junit", "OUT/found.xml"],
     "validate": ["validate", "OUT/typo.yml", "--fix"],
+    "export": ["export", "STAGED", "--out", "OUT/a.onnx"],
+    "demo": ["demo", "--out", "OUT/demo"],
 }
-SLOW = {"export": ["export", "STAGED", "--out", "OUT/a.onnx"], "demo": ["demo", "--out", "OUT/demo"]}
 SAID = {"full": "File too large", "another's": "Permission denied"}
 
 
@@ -66,13 +67,11 @@ def open_folder(standins, staged, picture, few_images):
         yield place, {"CHECKPOINT": released} | {word: place / name for word, name in named.items()}
 
 
-@pytest.fixture(
-    scope="module", params=[QUICK, pytest.param(SLOW, marks=pytest.mark.slow)], ids=["quick", "slow"]
-)
-def told(request, open_folder):
+@pytest.fixture(scope="module")
+def told(open_folder):
     """What each command did under each fault, all in one process; and the folder that it did it in."""
     place, files = open_folder
-    words = {name: [str(files.get(word, word)) for word in words] for name, words in request.param.items()}
+    words = {name: [str(files.get(word, word)) for word in words] for name, words in COMMANDS.items()}
     with tempfile.TemporaryDirectory() as base:
         Path(base).chmod(0o755)
         settings = {"PYTHONPATH": str(place), "ZOO": str(place / "zoo"), "TMPDIR": base}
@@ -87,6 +86,7 @@ def told(request, open_folder):
     return rows, base
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["no locks", "full", "another's"])
 def test_each_command_on_a_disk_with_a_fault(fault, told):
     """Without locks all of them work; where nothing can be written each is refused, and done when it can."""
