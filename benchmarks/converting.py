@@ -40,6 +40,7 @@ def _job(
     clock: bool = False,
 ) -> Job:
     def program(name: str, text: str) -> Task:
+        """Make a task of a script, with an output of its own."""
         target = out / f"{name[:4].strip()}.safetensors"
         task = Program(name=name, argv=("-c", text, str(source), str(target)))
         return Call(name=name, call=partial(by_the_clock, task.run)) if clock else task

@@ -1,6 +1,6 @@
 """Evaluating on labelled pictures, beside timm's validation loop: CPU seconds of one image, in steady state.
 
-Our first tile, where a network is compiled (some twenty seconds), is left out. One thread each, fp32,
+Our first tile, where a network is compiled, is left out. One thread each, fp32,
 decoding in the same process.
 """
 

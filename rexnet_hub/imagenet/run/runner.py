@@ -150,14 +150,16 @@ def _compile(
 
     is_cpu = device.type == "cpu"
     # On a GPU no kernel is chosen because it is the fastest at the moment; before torch 2.9 it may be.
-    wanted = set() if is_cpu else {"deterministic"}
-    options: dict[str, Any] = dict.fromkeys(wanted & {*list_options()}, True)
+    options: dict[str, Any] = (
+        {} if is_cpu or "deterministic" not in list_options() else {"deterministic": True}
+    )
     # For the shape that it meets: else a second network of another makes kernels for any shape of both.
     fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, options=options, dynamic=False)
     first = threading.Lock()
     plain: list[torch.nn.Module] = [network]
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
+        """Return logits, those of the first tile compared with the plain network."""
         if plain:
             # The compiler is at it: other tiles wait. Among `options` freezing has no effect: they are not
             # yet set when weights become constants or arguments.
