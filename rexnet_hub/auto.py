@@ -381,17 +381,19 @@ def load_network(
     """
     config = repo.config
     options = config.network_options | {name: value for name, value in options.items() if value is not None}
-    # Of float32 whatever torch's default is; its memory is never touched, since the tensors replace it.
     known = find_network(config.architecture)
-    network = known.build(**options, init=False).float()
-    tensors = read_weights(repo)
+    network = known.build(**options, init=False).float()  # whatever torch's default is
+    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}  # a tied one by one name
+    own = {name: tensor.detach() for name, tensor in own.items()}
+    tensors = read_weights(repo, into=own)
     if options["in_chans"] != config.in_chans:
         names = {f"{stem}.weight" for stem in known.parts.first_conv}
         tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
-    network.load_state_dict(tensors, assign=True)
+    if others := {name: tensor for name, tensor in tensors.items() if tensor is not own.get(name)}:
+        network.load_state_dict(others, strict=False, assign=True)
     _describe(network, config.pretrained_cfg)
     if num_classes is not None and num_classes != config.num_classes:
         require_whole("num_classes", num_classes, 0)
@@ -402,25 +404,28 @@ def load_network(
     return network
 
 
-def read_weights(repo: Repo) -> dict[str, Tensor]:
+def read_weights(repo: Repo, *, into: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
     """Read a repo's weights; the bytes that are parsed are those that were digested, whatever the cache is.
 
     What is damaged in a cache is fetched anew once.
+
+    Args:
+        into: A network's own tensors, whose memory is taken for those that fit.
 
     Raises:
         MismatchError: They are not the bytes that are stated.
         CheckpointError: They are no sound safetensors file.
     """
     try:
-        return _read(repo)
+        return _read(repo, into)
     except (MismatchError, CheckpointError) as error:
         if repo.renew is None:
             raise
         log.warning("%s; it is fetched again", printable(str(error).splitlines()[0]))
-        return _read(repo.renew())
+        return _read(repo.renew(), into)
 
 
-def _read(repo: Repo) -> dict[str, Tensor]:
+def _read(repo: Repo, into: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
     """Read a repo's weights; where somebody states its tensors alone, these are digested before."""
     identity = repo.identity
     if identity.of_tensors.statements:
@@ -428,7 +433,7 @@ def _read(repo: Repo) -> dict[str, Tensor]:
         found = replace(stated_file("a first reading", digest), fingerprint=fingerprint_of(tensors))
         identity.require(repo.weights, found)
         identity += Identity((found,))
-    return read_tensors(repo.weights, identity=identity)
+    return read_tensors(repo.weights, identity=identity, into=into)
 
 
 def _require_finite(tensors: Mapping[str, Tensor], file: Path) -> None:

@@ -1,5 +1,6 @@
 """A model loads by name, by folder and by Hub id, strictly, and in three libraries alike."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -224,6 +225,34 @@ def test_loading_is_torchs_own_strict_loading(staged):
     before = found["stem.bn.weight"]._version
     found["stem.bn.num_batches_tracked"].add_(1)
     assert found["stem.bn.weight"]._version == before
+
+
+def test_tensors_that_a_network_ties_are_loaded_as_torch_does(tmp_path):
+    """CoaT has one layer under several names; where they differ in a file, the last of the network counts."""
+    theirs = timm.create_model("coat_tiny", num_classes=2).eval()
+    timm.models.save_for_hf(theirs, tmp_path, safe_serialization=False)
+    state = {name: torch.rand_like(tensor) for name, tensor in theirs.state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    theirs.load_state_dict(state, strict=True)
+
+    found = AutoModel.from_pretrained(tmp_path).state_dict()
+    assert any(not torch.equal(state[name], tensor) for name, tensor in found.items())
+    assert all(torch.equal(found[name], tensor) for name, tensor in theirs.state_dict().items())
+
+
+@pytest.mark.parametrize("what", [torch.float64, torch.bfloat16, "meta"])
+def test_torchs_default_is_not_the_networks(staged, what):
+    """A network is loaded as its file has it, on the CPU, whatever is made in that process else."""
+    with torch.device("meta") if what == "meta" else contextlib.nullcontext():
+        torch.set_default_dtype(torch.float32 if what == "meta" else what)
+        try:
+            found = AutoModel.from_pretrained(staged).state_dict()
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    expected = load_file(staged / "model.safetensors")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32, torch.int64}
 
 
 def test_a_loaded_model_can_be_saved(staged, tmp_path):

@@ -103,13 +103,16 @@ def digest_as_written(file: Path, algorithms: Iterable[str]) -> Iterator[str]:
             yield from (each.hexdigest() for each in hashes)
 
 
-def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, torch.Tensor]:
+def read_tensors(
+    file: Path, *, identity: Identity | None = None, into: Mapping[str, torch.Tensor] | None = None
+) -> dict[str, torch.Tensor]:
     """Read every tensor of a safetensors file into memory of its own, aligned as torch aligns it.
 
     The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 
     Args:
         identity: What is stated of the file; without a digest nothing is checked but the header.
+        into: Tensors whose memory is taken for those that have their name, dtype and shape in the file.
 
     Returns:
         Tensors on the CPU, in the order of the file.
@@ -129,13 +132,20 @@ def read_tensors(file: Path, *, identity: Identity | None = None) -> dict[str, t
         for tensor in require_sound(source, read_safetensors(source, head)).tensors:  # no gap between them
             if not hasattr(torch, tensor.dtype):  # float8_e8m0fnu came with torch 2.7
                 raise source.refuse(f"holds {tensor.dtype}, which torch {torch.__version__} does not have")
-            memory = torch.empty(tensor.size_bytes, dtype=torch.uint8)
-            _read_into(source, at, memory.numpy().data, digest if identity.sha256 else None)
-            tensors[tensor.name] = memory.view(getattr(torch, tensor.dtype)).view(tensor.shape)
+            dtype, memory = getattr(torch, tensor.dtype), (into or {}).get(tensor.name)
+            if memory is None or not _can_hold(memory, dtype, tensor.shape):
+                memory = torch.empty(tensor.shape, dtype=dtype, device="cpu")
+            items = memory.view(-1).view(torch.uint8).numpy().data
+            _read_into(source, at, items, digest if identity.sha256 else None)
+            tensors[tensor.name] = memory
             at += tensor.size_bytes
     if identity.sha256:
         identity.require(file, FileDigest(sha256=digest.hexdigest(), size_bytes=source.size_bytes))
     return tensors
+
+
+def _can_hold(memory: torch.Tensor, dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    return memory.dtype == dtype and memory.shape == shape and memory.is_contiguous() and memory.is_cpu
 
 
 def _read_into(source: ByteSource, at: int, memory: memoryview, digest: hashlib._Hash | None) -> None:

@@ -191,6 +191,21 @@ def test_what_was_read_does_not_change_with_the_file(tmp_path):
     assert found["a"].item() == 1.0
 
 
+def test_tensors_are_read_into_those_that_can_hold_them(tmp_path):
+    """One of another dtype, shape, stride or device, or none, is left alone, and new memory is taken."""
+    expected = {name: torch.rand(3, 3) for name in "abcdef"} | {"n": torch.tensor(7)}
+    (tmp_path / "a").write_bytes(save_safetensors(expected))
+    strange = [torch.zeros(3, 3, dtype=torch.int32), torch.zeros(9), torch.zeros(3, 3).T]
+    own = {"n": torch.tensor(0), "a": torch.zeros(3, 3)} | dict(zip("bcd", strange, strict=True))
+    own["e"] = torch.zeros(3, 3, device="meta")
+
+    found = read_tensors(tmp_path / "a", into=own)
+
+    assert {name for name, tensor in found.items() if own.get(name) is tensor} == {"n", "a"}
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert not any(tensor.any() for tensor in strange)
+
+
 def test_a_folder_a_pipe_and_nothing_are_problems_of_the_file(tmp_path):
     """What is no regular file is told apart from a bad one, and a pipe is not waited for."""
     import os
