@@ -1,6 +1,6 @@
-"""Evaluating on labelled pictures, beside timm's validation loop: CPU seconds of one image, in steady state.
+"""Evaluating and predicting beside timm's loops. Evaluating: CPU seconds of one image, in steady state.
 
-Our first tile, where a network is compiled, is left out. One thread each, fp32,
+There our first tile, where a network is compiled, is left out. One thread each, fp32,
 decoding in the same process.
 """
 
@@ -14,10 +14,28 @@ from pathlib import Path
 from benchmarks.making import NAMES, draw_images, make_repo
 from benchmarks.timing import Call, Job, Peer, Program, Spent, by_the_clock
 
-#: What timm's validation takes by itself; on a CPU an image of a smaller batch costs it less.
-#: Source: `--batch-size` of validate.py, huggingface/pytorch-image-models at 0041cb7b.
+#: What timm's validation and inference take by themselves; on a CPU an image of a smaller batch costs less.
+#: Source: `--batch-size` of validate.py and inference.py, huggingface/pytorch-image-models at 0041cb7b.
 TIMM_BATCH = 256
-SMALLER_BATCHES = (16, 4)
+SMALLER_BATCHES = (16, 4, 1)
+
+#: The same steps with the same settings as timm's inference.py: the likeliest class of each picture, as CSV.
+TIMM_INFERENCE = """
+import csv, sys, timm, torch
+from timm.data import create_dataset, create_loader, resolve_data_config
+model = timm.create_model("local-dir:" + sys.argv[1], pretrained=True).eval()
+config = resolve_data_config({}, model=model)
+keys = ["input_size", "interpolation", "mean", "std", "crop_pct"]
+settings = {key: config[key] for key in keys} | {"batch_size": int(sys.argv[3]), "num_workers": 2}
+settings |= {"device": torch.device("cpu"), "use_prefetcher": True, "pin_memory": False}
+data, rows = create_dataset("", sys.argv[2]), []
+with torch.inference_mode():
+    for pixels, _ in create_loader(data, **settings):
+        best = model(pixels).softmax(-1).topk(1)
+        rows += zip(best.indices[:, 0].tolist(), best.values[:, 0].tolist())
+out = csv.writer(sys.stdout)
+out.writerows((name, *row) for name, row in zip(data.filenames(basename=True), rows, strict=True))
+"""
 
 
 def _steady(marks: Sequence[tuple[int, float, float]], *, half: bool = False) -> Spent:
@@ -140,17 +158,18 @@ def _floor(name: str, macs: int) -> Call:
     return Call(name=name, call=run)
 
 
-def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, rounds: int) -> Job:
+def _job(folders: Sequence[Path], images: Path, count: int, wanted: tuple[float, float], rounds: int) -> Job:
     from rexnet_hub.index import read_lock
 
+    default, best = wanted  # beside timm's own batch, and beside whichever is its best
     locked = [read_lock().of(folder.name).preferred_macs for folder in folders]
     macs = sum(found.count for found in locked if found)
     what = "one model" if len(folders) == 1 else f"{len(folders)} models at once"
     whole = draw_images(images.parent / "batch", TIMM_BATCH)
-    peers = [Peer(task=Call(name="timm's loop", call=timm_pass(folders, whole)), at_least=wanted)]
-    for batch in SMALLER_BATCHES if len(folders) == 1 else SMALLER_BATCHES[:1]:
-        name = f"timm's loop, {batch} at a time"
-        peers.append(Peer(task=Call(name=name, call=timm_pass(folders, images, batch=batch))))
+    peers = [Peer(task=Call(name="timm's loop", call=timm_pass(folders, whole)), at_least=default)]
+    for batch in SMALLER_BATCHES if len(folders) == 1 else SMALLER_BATCHES[1:]:
+        task = Call(name=f"timm's loop, {batch} at a time", call=timm_pass(folders, images, batch=batch))
+        peers.append(Peer(task=task, at_least=best))
     return Job(
         title=f"evaluate {what}, one image, CPU, fp32, compiled",
         size=f"{', '.join(folder.name for folder in folders)}; {count} images",
@@ -158,6 +177,21 @@ def _job(folders: Sequence[Path], images: Path, count: int, wanted: float, round
         peers=peers,
         floor=_floor("its multiply-adds at the pace of a matrix product", macs),
         rounds=rounds,
+        warm_up=False,
+    )
+
+
+def _predict(folder: Path, images: Path, count: int) -> Job:
+    """Classify pictures by the command, its start included."""
+    names, env = (str(folder), str(images)), {"HF_HUB_OFFLINE": "1"}
+    ours = ("-m", "rexnet_hub", "predict", *names, "--top", "1", "--csv")
+    theirs = ("-c", TIMM_INFERENCE, *names, str(TIMM_BATCH))
+    return Job(
+        title="predict, fresh process, CPU, fp32",
+        size=f"{folder.name}; {count:,} pictures",
+        ours=Program(name="ours", argv=ours, env=env),
+        peers=(Peer(task=Program(name="timm's inference.py", argv=theirs, env=env), at_least=2),),
+        rounds=1,
         warm_up=False,
     )
 
@@ -201,9 +235,11 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job | str]:
     torch.set_num_threads(1)
     folders = [make_repo(work, name).folder for name in NAMES]
     images = draw_images(work / "images", 96)
-    yield _job(folders[:1], images, 96, 2, 3)
+    yield _job(folders[:1], images, 96, (2, 1.6), 3)
+    count = TIMM_BATCH if quick else 2000
+    yield _predict(folders[0], draw_images(work / "pictures", count), count)
     if not quick:
-        yield _job(folders, images, 96, 2.2, 1)
+        yield _job(folders, images, 96, (2.2, 3), 1)
         few, many = draw_images(work / "few", 500), draw_images(work / "many", 5000)
         yield _by_processes(folders[0], few, 500)
         yield _by_images(folders[0], many, few)

@@ -150,7 +150,7 @@ def classify(
         decoded, images = wait(), pictures[tiles.rows(tile)]
         pixels = torch.from_numpy(decoded.pixels[0][: len(images)]).to(where)
         with torch.inference_mode(), network_problems(f"the network of {source}"):
-            logits = model(normalise(pixels, spec).contiguous())
+            logits = model(normalise(pixels, spec))
             best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
         answers = zip(images, best.indices.tolist(), best.values.tolist(), strict=True)
         return [

@@ -58,11 +58,12 @@ def rows(text):
 
 
 def test_pictures_are_classified_likeliest_first(staged, picture):
-    """Guesses are the softmax's top classes, with labels, as timm names them."""
+    """Guesses are the softmax's top classes of a channels-last batch, with labels, as timm names them."""
     (prediction,) = classify(staged, find_pictures([str(picture)]), top=3)
     model = AutoModel.from_pretrained(staged)
+    batch = AutoImageProcessor.from_pretrained(staged)(picture)
     with torch.inference_mode():
-        expected = model(AutoImageProcessor.from_pretrained(staged)(picture)).softmax(1).topk(3)
+        expected = model(batch.contiguous(memory_format=torch.channels_last)).softmax(1).topk(3)
     assert [g.class_index for g in prediction.guesses] == expected.indices[0].tolist()
     assert [g.probability for g in prediction.guesses] == pytest.approx(expected.values[0].tolist())
     labels = timm.data.ImageNetInfo("imagenet-1k")
