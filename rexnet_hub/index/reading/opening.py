@@ -73,6 +73,18 @@ class Files:
                 return tuple(sorted(found))
         return ()
 
+    def exists(self, folder: Path, path: str) -> bool:
+        """Return whether a path names a file: from the folder that wrote it, from the root, or from above.
+
+        Above is the folder whose `configs` the file is in, where the path begins with `configs`.
+        """
+        own, first = folder.absolute(), Path(path).parts[:1]
+        above = [place.parent / path for place in (own, *own.parents) if (place.name,) == first]
+        try:
+            return any(file.is_file() for file in above) or bool(self.find(folder, path))
+        except (Flaw, OSError, ValueError):
+            return False
+
     def _expand(self, place: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         if not parts:
             if place.is_file() or place.is_fifo() or place.is_socket():

@@ -171,19 +171,19 @@ def _holds_index(folder: Path) -> bool:
 
 
 class _Reader:
-    """Collects the nodes of models and collections from files, then builds them."""
+    """Builds models and collections file by file, whose nodes are then dropped, and compares them at the end."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
         self.problems: list[Problem] = []
-        self.builder = Builder(self.problems, self._exists)
-        self.models: list[tuple[Node, Path | None]] = []
-        self.collections: list[Node] = []
-        self.parts: list[tuple[str, Node]] = []
+        self.builder = Builder(self.problems, files.exists)
+        self.models: list[Entry] = []
+        self.collections: list[Entry] = []
+        self.parts: list[Entry] = []
         self.library: Claim | None = None
         self.taken: set[Path] = set()
         self.stack: list[Path] = []
-        self.roots: dict[Path, list[Node]] = {}
+        self.roots: dict[Path, list[Node]] = {}  # of files that models name by path, each maybe many times
 
     # Files
 
@@ -212,10 +212,9 @@ class _Reader:
             return
         self.taken.add(real)
         before = len(self.problems)
-        roots = self.compose_file(file, place)
         page = file if file.suffix.lower() in MARKDOWN_SUFFIXES else None
         self.stack.append(real)
-        took = [self._take(node, page) for node in roots]
+        took = [self._take(node, page) for node in self.compose_file(file, place)]
         self.stack.pop()
         is_page_of_other_things = page is not None and not is_asked_for
         if not any(took) and len(self.problems) == before and not is_page_of_other_things:
@@ -225,21 +224,16 @@ class _Reader:
 
     def compose_file(self, file: Path, place: Location) -> list[Node]:
         """Compose each block of a file; what is wrong with it becomes problems."""
-        real = real_path(file)
-        if real in self.roots:
-            return self.roots[real]
-        nodes: list[Node] = []
         source = None
         try:
             if not file.suffix.lower().endswith(SUFFIXES):
                 problem = f"{file.name} is no model-index file: {', '.join(SUFFIXES)} are"
                 raise Flaw("unreadable-file", problem)
             source = self.files.read(file)
-            nodes = list(self._blocks(source))
+            return list(self._blocks(source))
         except Flaw as flaw:
             self._report_flaw(flaw, file, place, source)
-        self.roots[real] = nodes
-        return nodes
+            return []
 
     def _report_flaw(self, flaw: Flaw, file: Path, place: Location, source: YamlSource | None) -> None:
         if flaw.offset is None:
@@ -271,41 +265,29 @@ class _Reader:
             if node is not None and (block.kind != "likely" or _names(node) & (_INDEX_KEYS | _MODEL_KEYS)):
                 yield node
 
-    def _exists(self, folder: Path, path: str) -> bool:
-        """Return whether a path names a file: from the folder that wrote it, from the root, or from above.
-
-        Above is the folder whose `configs` the file is in, where the path begins with `configs`.
-        """
-        own, first = folder.absolute(), Path(path).parts[:1]
-        above = [place.parent / path for place in (own, *own.parents) if (place.name,) == first]
-        try:
-            return any(file.is_file() for file in above) or bool(self.files.find(folder, path))
-        except (Flaw, OSError, ValueError):
-            return False
-
     # Nodes
 
     def _take(self, root: Node, page: Path | None) -> bool:
         """Collect the models and collections of a root node; false when it holds none."""
         if root.kind == "list":
             if any(_names(item) & {"task", "metrics"} for item in root.items):
-                self.parts.append(("results", root))
+                self.parts.append(self.builder.part("results", root))
             else:
                 self._take_models(root, page)
             return bool(root.items)
         names = _names(root)
         if not names & _INDEX_KEYS:
             if "results" in names or ("name" in names and names & _MODEL_KEYS):
-                self.models.append((self._complete(root), page))
+                self._build(root, self.models, page)
             elif "metrics" in names or any(find_field("metadata", name) for name in names):
-                self.parts.append(("results" if "metrics" in names else "metadata", root))
+                self.parts.append(self.builder.part("results" if "metrics" in names else "metadata", root))
             else:
                 return False
             return True
         sections = self.builder.pairs("index", root)
         if "collections" in sections:
-            items = self._items("collections", sections["collections"][2])
-            self.collections += [self._complete(item) for item in items]
+            for item in self._items("collections", sections["collections"][2]):
+                self._build(item, self.collections)
         if "models" in sections:
             self._take_models(sections["models"][2], page)
         if "library" in sections and self.library is None:
@@ -318,8 +300,11 @@ class _Reader:
 
     def _take_models(self, node: Node, page: Path | None) -> None:
         for item in self._items("models", node):
-            own = page if item.source is node.source else None
-            self.models.append((self._complete(item), own))
+            self._build(item, self.models, page if item.source is node.source else None)
+
+    def _build(self, node: Node, entries: list[Entry], page: Path | None = None) -> None:
+        if (entry := self.builder.entry(self._complete(node), page)) is not None:
+            entries.append(entry)
 
     def _items(self, section: str, node: Node) -> list[Node]:
         """List the mappings that a section means: given inline, as one, as a list, or by path."""
@@ -385,7 +370,12 @@ class _Reader:
 
     def _roots(self, node: Node) -> list[Node]:
         """Compose the files that a path or pattern means, against the file that wrote it."""
-        return [root for file in self._find(node) for root in self.compose_file(file, node.location)]
+        roots = []
+        for file in self._find(node):
+            if (real := real_path(file)) not in self.roots:
+                self.roots[real] = self.compose_file(file, node.location)
+            roots += self.roots[real]
+        return roots
 
     def _import(self, node: Node) -> None:
         """Read what other files hold: one path or pattern, or a list of them."""
@@ -412,13 +402,11 @@ class _Reader:
     # Entries
 
     def finish(self, first: Path, *, count_all: bool) -> Index:
-        """Build all entries, let them inherit, compare them with each other."""
-        collections = [c for node in self.collections if (c := self.builder.entry(node)) is not None]
-        models = [e for node, page in self.models if (e := self.builder.entry(node, page)) is not None]
+        """Let all entries inherit, and compare them with each other."""
+        models, collections, parts = self.models, self.collections, self.parts
         stated = inherit(models, collections, self.builder.report)
         check_names(stated, self.builder.report)
         entries = [place_results(entry) for entry in join_names(stated, self.builder.report)]
-        parts = [self.builder.part(*part) for part in self.parts]
         check_entries(entries, [*collections, *parts], self.builder.report, count_all=count_all)
         if not entries and not collections and not parts and not self.problems:
             message = "there is no model and no collection here"
