@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rexnet_hub.errors import FileProblem, IndexReadError, list_some
 from rexnet_hub.identity import Facts, StatedFile
@@ -39,8 +39,7 @@ DIGESTED_FILES = (*SAME_WEIGHTS, "other")
 MAX_TEXT_BYTES = 16 << 20  # of a file beside the index
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+class Location(NamedTuple):
     """A place in a file: line and column count from 1."""
 
     file: Path
@@ -51,8 +50,7 @@ class Location:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(NamedTuple):
     """One published value, kept as it was published.
 
     Attributes:

@@ -30,6 +30,7 @@ class Field:
     """One field that the index knows.
 
     Attributes:
+        name: What code uses, such as `file_size`.
         owner: Where it stands: `index`, `model` (collections too), `metadata`, `result`, `metrics`, `paper`,
             `snapshot`, `witness`.
         label: As it is written, such as `File Size`.
@@ -42,6 +43,7 @@ class Field:
         likely: The least and greatest number that is not doubted.
     """
 
+    name: str
     owner: str
     label: str
     kind: str
@@ -50,12 +52,6 @@ class Field:
     aliases: tuple[str, ...] = ()
     slips: tuple[str, ...] = ()
     likely: tuple[float, float] | None = None
-    canonical: str = ""
-
-    @property
-    def name(self) -> str:
-        """The name that code uses, such as `file_size`."""
-        return self.canonical or key_name(self.label)
 
 
 @lru_cache(maxsize=4096)  # an index has few different keys, many times
@@ -77,7 +73,7 @@ def _read_row(owner: str, label: str, facts: dict[str, Any]) -> Field:
     more: dict[str, Any] = {
         word: tuple(fact) if isinstance(fact, list) else fact for word, fact in facts.items()
     }
-    return Field(owner=owner, label=label, **more)
+    return Field(**{"name": key_name(label), "owner": owner, "label": label} | more)
 
 
 FIELDS = tuple(_read_row(owner, *row) for owner, rows in _TABLE.items() for row in rows.items())
@@ -104,6 +100,7 @@ def find_field(owner: str, label: str) -> Field | None:
     return _rows_by_key().get((owner, key_name(label)))
 
 
+@lru_cache(maxsize=4096)
 def plain_letters(text: str) -> str:
     """Write a text as it seems to be meant: nothing unseen, no curly quotes around it, no second colon."""
     seen = "".join(letter for letter in unicodedata.normalize("NFKC", text) if letter.isprintable())

@@ -57,7 +57,7 @@ def render_problems(problems: Iterable[Problem], style: str = "text") -> str:
         style: `text`, `json` or `github`.
     """
     if style == "json":
-        facts = [{**(fields := asdict(problem)).pop("location"), **fields} for problem in problems]
+        facts = [{**(fields := asdict(problem)).pop("location")._asdict(), **fields} for problem in problems]
         return json.dumps(facts, indent=2, ensure_ascii=False, default=str) + "\n"
     line = _annotation if style == "github" else _line
     return "".join(f"{line(problem)}\n" for problem in problems)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
@@ -142,7 +141,7 @@ class Builder:
             raw = node.text if node.kind == "scalar" and node.text else redact_text(node.raw)
             raw = redact_broken_url(raw) if problem.code == "not-a-url" else raw
             text = " ".join(raw.split())[:80]
-            self._unread.append(replace(claim, text=text, problem=problem.message))
+            self._unread.append(claim._replace(text=text, problem=problem.message))
 
     def _take_unread(self, before: int) -> dict[str, Claim]:
         """Take the figures of a table that cannot be read: the table holds them, not the model."""
@@ -327,11 +326,11 @@ class Builder:
                 continue
             parts = {key_name(key): value for key, value in claim.value.items()}
             url = parts.pop("url", None)
-            rest[name] = None if url is None else replace(claim, value=str(url), text=str(url))
+            rest[name] = None if url is None else claim._replace(value=str(url), text=str(url))
             for key, value in parts.items():
                 if value is not None:
                     field, label = f"{name}_{key}", f"{claim.label} {key}"
-                    extra[field] = replace(claim, field=field, label=label, value=value, text="")
+                    extra[field] = claim._replace(field=field, label=label, value=value, text="")
 
     def _check_linked(self, rest: dict[str, Claim | None]) -> None:
         """Report a README, picture or config that is not there; other text may be the README itself."""
@@ -437,7 +436,7 @@ class Builder:
             task=task,
             dataset=self._name(pairs.get("dataset")),
             split=self.claim(split, sources) if split else None,
-            metrics={name: replace(claim, source=url) for name, claim in metrics.items()},
+            metrics={name: claim._replace(source=url) for name, claim in metrics.items()},
             location=node.location,
             snapshots=tuple(self._snapshots(pairs.get("sources"))),
             extra=extra,

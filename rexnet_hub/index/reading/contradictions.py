@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from itertools import combinations
 from typing import Any
@@ -83,7 +82,7 @@ def check_weights_name(claim: Claim | None, report: Report, *, has_digest: bool)
     needed = f"{len(digits)} of the {LEAST_DIGITS} digits that a digest needs"
     given = f"the file's name {name[:80]!a} gives {needed}"
     report("short-digest", claim.location, f"{given}: its size alone would decide; state SHA256")
-    return [replace(claim, problem=given)]
+    return [claim._replace(problem=given)]
 
 
 def check_names(entries: Sequence[Entry], report: Report) -> None:

@@ -32,10 +32,11 @@ def inherit(models: Iterable[Entry], collections: Iterable[Entry], report: Repor
         if (first := by_name.setdefault(collection.name, collection)) is not collection:
             message = f"{collection.name!r} is also the collection at {first.location}"
             report("duplicate-collection", collection.location, message)
-    return [_inherit(entry, by_name, report) for entry in models]
+    marked = {name: _as_inherited(collection) for name, collection in by_name.items()}
+    return [_inherit(entry, by_name, marked, report) for entry in models]
 
 
-def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
+def _inherit(entry: Entry, by_name: dict[str, Entry], marked: dict[str, Entry], report: Report) -> Entry:
     wanted = entry.extra.get("in_collection")
     if wanted is None:
         return entry
@@ -48,25 +49,33 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], report: Report) -> Entry:
         message = f"no collection is named {name!r}. {suggest(name, list(by_name))}"
         report("missing-collection", wanted.location, message, fix)
         return entry
-    results = (*(replace(r, metrics=_inherited(r.metrics)) for r in collection.results), *entry.results)
+    theirs = marked[name]
     own: dict[str, Any] = {name: getattr(entry, name) for name in ATTRIBUTES}
-    theirs = {name: getattr(collection, name) for name in ATTRIBUTES if not own[name]}
     shared = _SHARED if own["license"] or _OF_LICENSE & entry.extra.keys() else (*_SHARED, *_OF_LICENSE)
-    extra = {name: collection.extra[name] for name in shared if name in collection.extra}
     known = {**entry.metadata, **entry.extra, **own, **{claim.field: claim for claim in entry.unread}}
     return replace(
         entry,
         collection=collection,
         paper=entry.paper or collection.paper,
         current_paper=entry.current_paper or collection.current_paper,
-        metadata=_merge(collection, entry),
-        extra={**_inherited(extra), **entry.extra},
-        results=tuple(_with_source(result, collection) for result in results),
-        unread=(
-            *entry.unread,
-            *(replace(c, inherited=True) for c in collection.unread if not known.get(c.field)),
-        ),
-        **own | _inherited({name: claim for name, claim in theirs.items() if claim}),
+        metadata=_merge(theirs, entry),
+        extra={**{name: theirs.extra[name] for name in shared if name in theirs.extra}, **entry.extra},
+        results=tuple(_with_source(result, collection) for result in (*theirs.results, *entry.results)),
+        unread=(*entry.unread, *(claim for claim in theirs.unread if not known.get(claim.field))),
+        **{name: claim or getattr(theirs, name) for name, claim in own.items()},
+    )
+
+
+def _as_inherited(collection: Entry) -> Entry:
+    """Mark each claim of a collection as inherited, once for all its models."""
+    named = {name: getattr(collection, name) for name in ATTRIBUTES}
+    return replace(
+        collection,
+        metadata=_inherited(collection.metadata),
+        extra=_inherited(collection.extra),
+        results=tuple(replace(result, metrics=_inherited(result.metrics)) for result in collection.results),
+        unread=tuple(claim._replace(inherited=True) for claim in collection.unread),
+        **_inherited({name: claim for name, claim in named.items() if claim}),
     )
 
 
@@ -132,7 +141,7 @@ def place_results(entry: Entry) -> Entry:
 
 
 def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:
-    return {name: replace(claim, inherited=True) for name, claim in claims.items()}
+    return {name: claim._replace(inherited=True) for name, claim in claims.items()}
 
 
 def _with_source(result: Result, collection: Entry) -> Result:
@@ -141,14 +150,14 @@ def _with_source(result: Result, collection: Entry) -> Result:
     url = sources.value.get("split") if sources is not None else None
     if result.split is None or result.split.source is not None or url is None:
         return result
-    return replace(result, split=replace(result.split, source=url))
+    return replace(result, split=result.split._replace(source=url))
 
 
 def _merge(collection: Entry, entry: Entry) -> dict[str, Claim]:
-    merged = _inherited(collection.metadata)
-    for name, claim in entry.metadata.items():
-        shared = collection.metadata.get(name)
-        merged[name] = claim if shared is None else replace(claim, value=_joined(shared.value, claim.value))
+    merged = {**collection.metadata, **entry.metadata}
+    for name in collection.metadata.keys() & entry.metadata.keys():
+        value = _joined(collection.metadata[name].value, entry.metadata[name].value)
+        merged[name] = entry.metadata[name]._replace(value=value)
     return merged
 
 

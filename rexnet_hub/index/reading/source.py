@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,33 +65,35 @@ class YamlSource:
         return self._starts[line - 1] + column - 1
 
 
-@dataclass(slots=True, eq=False)
 class Node:
     """One composed value: a scalar, a mapping or a list.
 
     Attributes:
         kind: `scalar`, `mapping` or `list`.
         value: The text; or (key, value) pairs; or the items.
+        text: A scalar's text, where it is an address without its secrets; else empty.
         start: First character in the source; `end` is one past the last.
         plain: Whether a scalar stands without quotes.
         tag: An explicit standard tag, such as `int` for `!!int`.
     """
 
-    source: YamlSource
-    kind: str
-    value: Any
-    start: int
-    end: int
-    _: KW_ONLY
-    plain: bool = False
-    tag: str | None = None
+    __slots__ = ("end", "kind", "plain", "source", "start", "tag", "text", "value")
 
-    @property
-    def text(self) -> str:
-        """The scalar's text, where it is an address without its secrets."""
-        if not isinstance(self.value, str):
-            return ""
-        return redact_text(self.value) if "=" in self.value or "@" in self.value else self.value
+    def __init__(
+        self,
+        source: YamlSource,
+        kind: str,
+        value: Any,
+        start: int,
+        end: int,
+        *,
+        plain: bool = False,
+        tag: str | None = None,
+    ) -> None:
+        self.source, self.kind, self.value, self.start, self.end = source, kind, value, start, end
+        self.plain, self.tag = plain, tag
+        text = value if kind == "scalar" else ""
+        self.text: str = redact_text(text) if "=" in text or "@" in text else text
 
     @property
     def pairs(self) -> list[tuple[Node, Node]]:

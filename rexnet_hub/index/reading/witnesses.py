@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from rexnet_hub.addresses import parse_hub_file
 from rexnet_hub.index.entry import ALGORITHMS, DIGESTED_FILES, SAME_WEIGHTS, Claim, Witness
@@ -30,5 +29,5 @@ def make_witness(claims: Mapping[str, Claim]) -> Witness | str:
     if at and "commit" in texts:
         return "has its commit in its address: leave Commit out"
     text = f"{algorithm}:{texts['digest']}"
-    claim = replace(claims["digest"], field="witnesses", label="Witness", text=text, source=texts["place"])
+    claim = claims["digest"]._replace(field="witnesses", label="Witness", text=text, source=texts["place"])
     return Witness(claim=claim, of=of, algorithm=algorithm, commit=texts.get("commit"))
