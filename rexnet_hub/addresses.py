@@ -8,7 +8,6 @@ import ipaddress
 import os
 import re
 import socket
-import urllib.request
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -163,9 +162,11 @@ def find_proxy(host: str, *kinds: str) -> Proxy | None:
     Raises:
         SettingError: What it names is no proxy's address; in words that do not show it.
     """
-    proxies = urllib.request.getproxies()
+    from urllib.request import getproxies, proxy_bypass  # Not on the way of a list, which asks nobody.
+
+    proxies = getproxies()
     kind = next((kind for kind in kinds if proxies.get(kind)), None)
-    return None if kind is None or urllib.request.proxy_bypass(host) else _parse_proxy(kind, proxies[kind])
+    return None if kind is None or proxy_bypass(host) else _parse_proxy(kind, proxies[kind])
 
 
 def _parse_proxy(kind: str, value: str) -> Proxy:
@@ -244,7 +245,9 @@ def require_proxies() -> None:
     Raises:
         SettingError: One is no address, or speaks SOCKS, for which the client needs a package.
     """
-    proxies = urllib.request.getproxies()
+    from urllib.request import getproxies
+
+    proxies = getproxies()
     for proxy in (_parse_proxy(kind, proxies[kind]) for kind in ("http", "https", "all") if kind in proxies):
         if proxy.scheme.startswith("socks") and not importlib.util.find_spec("socksio"):
             raise SettingError(

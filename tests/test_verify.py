@@ -90,7 +90,7 @@ def claim(name, value):
 
     def lie(told):
         entry = told["entry"]
-        changed = replace(entry.metadata[name], value=value, text=str(value))
+        changed = entry.metadata[name]._replace(value=value, text=str(value))
         return {**told, "entry": replace(entry, metadata={**entry.metadata, name: changed})}
 
     return lie
@@ -100,7 +100,7 @@ def prefix(told):
     """Change the digest prefix in the address of the weights."""
     entry = told["entry"]
     address = entry.weights.value.replace(entry.released.digest_prefix, "00000000")
-    return {**told, "entry": replace(entry, weights=replace(entry.weights, value=address))}
+    return {**told, "entry": replace(entry, weights=entry.weights._replace(value=address))}
 
 
 def metric(name, value):
@@ -108,7 +108,7 @@ def metric(name, value):
 
     def lie(told):
         (result,) = told["entry"].results
-        changed = replace(result.metrics[name], value=Decimal(value), text=f"{value}%")
+        changed = result.metrics[name]._replace(value=Decimal(value), text=f"{value}%")
         results = (replace(result, metrics={**result.metrics, name: changed}),)
         return {**told, "entry": replace(told["entry"], results=results)}
 
@@ -216,7 +216,7 @@ def own_digest(value):
 
     def state(told):
         entry = told["entry"]
-        digest = replace(entry.weights, field="sha256", label="SHA256", value=value, text=value)
+        digest = entry.weights._replace(field="sha256", label="SHA256", value=value, text=value)
         return {**told, "entry": replace(entry, extra={**entry.extra, "sha256": digest})}
 
     return state
@@ -226,7 +226,7 @@ def witnessed(sha384):
     """Give the entry a witness of the released file, in place of its own of other files."""
 
     def state(told):
-        claim = replace(told["entry"].weights, value=sha384, text=f"sha384:{sha384}", source="https://a.org")
+        claim = told["entry"].weights._replace(value=sha384, text=f"sha384:{sha384}", source="https://a.org")
         witness = Witness(claim=claim, of="released", algorithm="sha384", commit=None)
         return {**told, "entry": replace(told["entry"], witnesses=(witness,))}
 
@@ -240,7 +240,7 @@ def signed(told):
     file = told["repo"].parent / "key.pem"
     file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     public = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
-    trusted = replace(told["entry"].weights, field="trusted_key", label="Trusted Key", value=public)
+    trusted = told["entry"].weights._replace(field="trusted_key", label="Trusted Key", value=public)
     entry = replace(told["entry"], trusted_key=trusted)
     sign_repo(told["repo"], file, entry=entry, version=1)
     return {**told, "entry": entry}
@@ -257,7 +257,7 @@ def unreadable(field):
 
     def state(told):
         entry = told["entry"]
-        claim = replace(entry.weights, field=field, value=None, text="4.8M", problem="is no number")
+        claim = entry.weights._replace(field=field, value=None, text="4.8M", problem="is no number")
         return {**told, "entry": replace(entry, unread=(claim,))}
 
     return state
@@ -507,7 +507,7 @@ def test_a_stand_in_is_told_from_the_released_file(index, staged):
 def test_an_entry_that_says_too_little_stops_no_other(index):
     """What an unknown network leaves unchecked is said with its place; neither that nor no count is false."""
     entry = index.find("rexnet_100")
-    strange = replace(entry.metadata["id"], value="resnet_18", text="resnet_18")
+    strange = entry.metadata["id"]._replace(value="resnet_18", text="resnet_18")
     unknown = replace(entry, metadata={**entry.metadata, "id": strange})
     few = replace(entry, metadata={k: v for k, v in entry.metadata.items() if k != "num_classes"})
     assert FALSE not in {f.verdict for told in (unknown, few) for f in verify_model(told)}

@@ -39,7 +39,7 @@ def thousand(tmp_path_factory):
     entries = []
     for number in range(1000):
         entry = base[number % 4]
-        size = replace(entry.metadata["parameters"], value=4_000_000 + 37_000 * number)
+        size = entry.metadata["parameters"]._replace(value=4_000_000 + 37_000 * number)
         family = replace(entry.collection, name=f"family {number // 16}")
         metadata = {**entry.metadata, "parameters": size}
         entries.append(replace(entry, name=f"model_{number:04}", collection=family, metadata=metadata))

@@ -11,6 +11,7 @@ import yaml
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.index import load_index
+from rexnet_hub.index.reading.source import Node
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 ONE = "Models:\n- Name: a\n  Metadata: {Epochs: 4}\n"
@@ -399,6 +400,18 @@ def test_what_commands_write_beside_an_index_is_no_index(tmp_path):
         (tmp_path / name).write_text("{}")
     index = load_index(tmp_path)
     assert ([entry.name for entry in index.models], index.problems) == (["a"], ())
+
+
+def test_no_node_outlives_the_reading(tmp_path):
+    """What a file was composed into is dropped without a search for cycles."""
+    (tmp_path / "model-index.yml").write_text("Models:\n- Name: a\n  Metadata: {Epochs: 3, FLOPs: few}\n")
+    gc.collect()
+    gc.disable()
+    try:
+        index = load_index(tmp_path)
+        assert not [each for each in gc.get_objects() if type(each) is Node], index
+    finally:
+        gc.enable()
 
 
 def test_reading_leaves_the_collector_as_it_was(tmp_path):

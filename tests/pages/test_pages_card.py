@@ -49,7 +49,7 @@ def first_table(source):
 
 def test_a_changed_claim_changes_the_card(entry):
     """A card cannot drift: another number in the entry is another number in front matter and body."""
-    claim = replace(entry.metadata["parameters"], value=1234567)
+    claim = entry.metadata["parameters"]._replace(value=1234567)
     changed = replace(entry, metadata={**entry.metadata, "parameters": claim})
     assert "1,234,567" in render_card(changed)
     assert "1,234,567" not in render_card(entry)
@@ -57,7 +57,7 @@ def test_a_changed_claim_changes_the_card(entry):
 
 def test_the_card_says_what_the_hubs_badge_counts(entry):
     """The Hub counts other numbers than the card, which says so where the network is known here."""
-    card, unknown = render_card(entry), replace(entry.metadata["id"], value="nobody_1")
+    card, unknown = render_card(entry), entry.metadata["id"]._replace(value="nobody_1")
 
     assert "The Hub's badge says 9,790,735 parameters: it counts every number of the file" in card
     other = replace(entry, name="nobody_1", metadata={**entry.metadata, "id": unknown})

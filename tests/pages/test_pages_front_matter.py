@@ -102,11 +102,11 @@ def test_every_percent_keeps_its_two_places():
 
 #: A claim of the entry -> what it is changed to; the card must say the change, and give it back.
 CHANGES = {
-    "licence": lambda e: replace(e, license=replace(e.license, value="Apache-2.0")),
+    "licence": lambda e: replace(e, license=e.license._replace(value="Apache-2.0")),
     "top1": lambda e: with_result(e, metrics={"top1": with_value(e.metric("top1"), Decimal("12.34"))}),
     "top5": lambda e: with_result(e, metrics={"top5": with_value(e.metric("top5"), Decimal("56.7"))}),
     "dataset": lambda e: with_result(e, dataset="cifar100"),
-    "split": lambda e: with_result(e, split=replace(e.results[0].split, value="test")),
+    "split": lambda e: with_result(e, split=e.results[0].split._replace(value="test")),
     "task": lambda e: with_result(e, task="Image Feature Extraction"),
     "name": lambda e: replace(e, name="another"),
     "training data": lambda e: replace(
@@ -116,7 +116,7 @@ CHANGES = {
 
 
 def with_value(claim, value):
-    return replace(claim, value=value, text=str(value))
+    return claim._replace(value=value, text=str(value))
 
 
 def with_result(entry, **changes):

@@ -179,7 +179,7 @@ class Builder:
             as_text = kind in ("words", "spdx") or (kind == "path" and not is_page)
             value = read_scalar("text" if as_text else of_url if kind == "url" else kind, node, notes)
         except Flaw as flaw:
-            notes.append(flaw)
+            notes.append(flaw.with_traceback(None))  # whose frames hold the notes
             value = None
         for note in notes:
             self._report_flaw(node, note)

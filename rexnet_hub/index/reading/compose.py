@@ -88,9 +88,9 @@ class _Composer:
 
     def __init__(self, source: YamlSource, base: int) -> None:
         self.source, self.base = source, base
+        self.siblings: list[Node] = []  # of the node that comes next
         self.stack: list[tuple[Node, list[Node], int, str | None]] = []
         self.anchors: dict[str, tuple[Node | None, int]] = {}
-        self.root: Node | None = None
         self.size = 0  # of the tree as if every alias were written out
         self.documents = 0
 
@@ -112,7 +112,7 @@ class _Composer:
                     problem = "a second document begins here; a file holds one index"
                     raise self._flaw(event, "several-documents", problem)
             elif kind is events.StreamEndEvent or event is None:
-                return self.root
+                return self.siblings[0] if self.siblings else None
 
     def _flaw(self, event: Any, code: str, message: str) -> Flaw:
         return Flaw(code, message, self.base + event.start_mark.index)
@@ -129,42 +129,36 @@ class _Composer:
             problem = f"more than {MAX_NODES} values, aliases written out; split the file"
             raise self._flaw(event, "too-large", problem)
 
-    def _add(self, node: Node) -> None:
-        if self.stack:
-            self.stack[-1][1].append(node)
-        else:
-            self.root = node
-
     def _scalar(self, event: Any) -> None:
         self._count(event, 1)
         if len(event.value) > MAX_SCALAR_CHARS:
             what = f"{len(event.value)} characters in one value; at most {MAX_SCALAR_CHARS} are read"
             raise self._flaw(event, "too-large", what)
         start, end = self.base + event.start_mark.index, self.base + event.end_mark.index
-        plain, tag = event.style in (None, ""), self._tag(event)
-        node = Node(self.source, "scalar", event.value, start, end, plain=plain, tag=tag)
+        tag = self._tag(event)
+        node = Node(self.source, "scalar", event.value, start, end, plain=not event.style, tag=tag)
         if event.anchor:
             self.anchors[event.anchor] = (node, 1)
-        self._add(node)
+        self.siblings.append(node)
 
     def _open(self, event: Any, kind: str) -> None:
         self._count(event, 1)
         if len(self.stack) >= MAX_DEPTH:
             raise self._flaw(event, "too-large", f"nested deeper than {MAX_DEPTH} levels")
         self._tag(event)
-        children: list[Node] = []
         start = self.base + event.start_mark.index
-        node = Node(self.source, kind, children, start, start)
+        node = Node(self.source, kind, [], start, start)
         if event.anchor:
             self.anchors[event.anchor] = (None, 0)
-        self._add(node)
-        self.stack.append((node, children, self.size, event.anchor))
+        self.siblings.append(node)
+        self.stack.append((node, self.siblings, self.size, event.anchor))
+        self.siblings = node.value
 
     def _close(self, event: Any) -> None:
-        node, children, size_before, anchor = self.stack.pop()
+        node, self.siblings, size_before, anchor = self.stack.pop()
         node.end = self.base + event.end_mark.index
         if node.kind == "mapping":
-            node.value = _merged(list(zip(children[::2], children[1::2], strict=True)))
+            node.value = _merged(list(zip(node.value[::2], node.value[1::2], strict=True)))
         if anchor:
             self.anchors[anchor] = (node, self.size - size_before + 1)
 
@@ -174,14 +168,16 @@ class _Composer:
             why = "no anchor has that name" if size < 0 else "it would contain itself"
             raise self._flaw(event, "not-yaml", f"the alias *{event.anchor} names nothing: {why}")
         self._count(event, size)
-        self._add(node)
+        self.siblings.append(node)
 
 
 def _merged(pairs: list[tuple[Node, Node]]) -> list[tuple[Node, Node]]:
     """Write merge keys (`<<: *shared`) out; what the mapping itself says wins."""
-    own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
     shared = [value for key, value in pairs if key.plain and key.value == "<<"]
-    taken = {key.text for key, _ in own} if shared else set()
+    if not shared:
+        return pairs
+    own = [(key, value) for key, value in pairs if not (key.plain and key.value == "<<")]
+    taken = {key.text for key, _ in own}
     for mapping in (mapping for value in shared for mapping in value.items or [value]):
         fresh = [(inner, what) for inner, what in mapping.pairs if inner.text not in taken]
         own += fresh

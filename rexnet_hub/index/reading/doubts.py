@@ -167,19 +167,17 @@ def _doubt_spelling(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
 
 def _doubt_data(entry: Entry, _: Neighbours) -> Iterator[Doubt]:
     """Doubt a data set that the entry's name has another number of: Kinetics-400 of a `kinetics700` model."""
-    traits, data = _traits(entry.name), _own(entry.metadata.get("training_data"))
+    data = _own(entry.metadata.get("training_data"))
     stated = [(each.location, each.dataset or "") for each in entry.results if each.metrics]
     if data and len(data.value) == 1:
         stated.append((data.location, data.value[0]))
     for place, name in stated:
-        word = fold(name)
-        named = traits.get(re.sub(r"\d+", "#", word), {word})
-        if word not in named and re.search(r"[a-z]{3}\d", word):
-            yield (
-                "mixed-recipes",
-                place,
-                f"{name!r} is not the {', '.join(named)} that {entry.name} is named after",
-            )
+        if not re.search(r"[a-z]{3}\d", word := fold(name)):
+            continue
+        named = _traits(entry.name).get(re.sub(r"\d+", "#", word), {word})
+        if word not in named:
+            what = f"{name!r} is not the {', '.join(named)} that {entry.name} is named after"
+            yield "mixed-recipes", place, what
 
 
 def _doubt_collection(entry: Entry, neighbours: Neighbours) -> Iterator[Doubt]:
@@ -208,13 +206,12 @@ def _doubt_recipe(entry: Entry, neighbours: Neighbours) -> Iterator[Doubt]:
             message = f"{claim.label} is of {pair[1]}, the model {entry.name} of {pair[0]}"
             yield "mixed-recipes", claim.location, message
     family = _family(_file(weights)) if weights else ""
+    if weights is None or said or len(family) < 3 or family not in neighbours.families:
+        return
     collection = entry.collection.name if entry.collection else ""
     config = entry.config.value if entry.config else ""
     own = (entry.name, f"{_family(entry.name)}v1", collection, config, *(entry.value("architecture") or ()))
-    is_other = (
-        len(family) > 2 and family in neighbours.families and family not in fold(" ".join(map(str, own)))
-    )
-    if weights and is_other and not said:
+    if family not in fold(" ".join(map(str, own))):
         message = f"{_file(weights)[:80]} is named as models of {family!r} are, not as {entry.name}"
         yield "mixed-recipes", weights.location, message
 

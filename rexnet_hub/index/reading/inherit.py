@@ -68,14 +68,15 @@ def _inherit(entry: Entry, by_name: dict[str, Entry], marked: dict[str, Entry], 
 
 def _as_inherited(collection: Entry) -> Entry:
     """Mark each claim of a collection as inherited, once for all its models."""
-    named = {name: getattr(collection, name) for name in ATTRIBUTES}
+    named = {name: claim for name in ATTRIBUTES if (claim := getattr(collection, name))}
+    attributes: dict[str, Any] = _inherited(named)
     return replace(
         collection,
         metadata=_inherited(collection.metadata),
         extra=_inherited(collection.extra),
         results=tuple(replace(result, metrics=_inherited(result.metrics)) for result in collection.results),
         unread=tuple(claim._replace(inherited=True) for claim in collection.unread),
-        **_inherited({name: claim for name, claim in named.items() if claim}),
+        **attributes,
     )
 
 
@@ -137,7 +138,9 @@ def place_results(entry: Entry) -> Entry:
         others = [name for name in INPUTS if stated.get(name) not in (None, entry.value(name))]
         return ", ".join(INPUTS[name].format(stated[name]) for name in others)
 
-    return replace(entry, results=tuple(replace(r, own_input=own_input(r)) for r in entry.results))
+    inputs = [own_input(result) for result in entry.results]
+    placed = (replace(result, own_input=own) for result, own in zip(entry.results, inputs, strict=True))
+    return replace(entry, results=tuple(placed)) if any(inputs) else entry
 
 
 def _inherited(claims: Mapping[str, Claim]) -> dict[str, Claim]:

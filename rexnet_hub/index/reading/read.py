@@ -171,7 +171,7 @@ def _holds_index(folder: Path) -> bool:
 
 
 class _Reader:
-    """Builds models and collections file by file, whose nodes are then dropped, and compares them at the end."""
+    """Builds models and collections file by file, then drops the nodes; compares all at the end."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -402,7 +402,7 @@ class _Reader:
     # Entries
 
     def finish(self, first: Path, *, count_all: bool) -> Index:
-        """Let all entries inherit, and compare them with each other."""
+        """Merge models with their collections, and compare all with each other."""
         models, collections, parts = self.models, self.collections, self.parts
         stated = inherit(models, collections, self.builder.report)
         check_names(stated, self.builder.report)

@@ -63,10 +63,11 @@ _DATASET_ID = re.compile(r"(?:[\w-]+/)?[\w.-]+", re.ASCII)
 
 def as_number(text: str) -> Decimal | None:
     """Read a decimal that a float can be near to; None for `1e-400`, or more digits than a model needs."""
-    text = text.strip()
-    number = Decimal(text.replace("_", "")) if _NUMBER.fullmatch(text) else None
-    is_float = number is not None and abs(number) < MOST and bool(number) == bool(float(number))
-    return number if is_float else None
+    if not _NUMBER.fullmatch(text := text.strip()):
+        return None
+    text = text.replace("_", "")
+    number, near = Decimal(text), float(text)
+    return number if abs(near) < MOST and bool(number) == bool(near) else None
 
 
 def read_scalar(kind: str, node: Node, notes: list[Flaw]) -> Any:
@@ -127,18 +128,20 @@ def _slips(kind: str, node: Node) -> Iterator[Flaw]:
     """List what a value of any kind says in a way that is seldom meant."""
     text = node.text
     of_address = kind in ("url", "weights", "path")
-    if _UNSEEN.search(text) or (of_address and unicodedata.normalize("NFKC", text) != text):
+    of_yaml, is_foreign = node.plain and not node.source.is_json, not text.isascii()
+    is_wide = is_foreign and of_address and unicodedata.normalize("NFKC", text) != text
+    if is_wide or (is_foreign and _UNSEEN.search(text)):
         odd = ", ".join(dict.fromkeys(f"U+{ord(letter):04X}" for letter in text if is_odd(letter)))
         yield Flaw("odd-letters", f"{text[:60]!a} holds {odd}, which looks like another letter or like none")
-    elif _CURLY.fullmatch(text):
+    elif is_foreign and _CURLY.fullmatch(text):
         yield Flaw(
             "odd-letters", f"{text[:60]} stands in curly quotes, which are part of it; type straight ones"
         )
-    elif node.plain and not node.source.is_json and text.endswith(","):
+    elif of_yaml and text.endswith(","):
         yield Flaw("odd-letters", f"the comma after {text[:60]} is part of it: take it away, or quote all")
     if not of_address and _TO_COME.fullmatch(text):
         yield Flaw("still-to-come", f"{text[:40]!r} is no value; write null until there is one")
-    if node.plain and node.tag is None and not node.source.is_json and (other := _read_elsewhere(kind, text)):
+    if of_yaml and node.tag is None and (other := _read_elsewhere(kind, text)):
         yield Flaw("read-differently", f"{text[:40]} is read as {other}; write it so that all read the same")
 
 
