@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.making import make_repo
-from benchmarks.timing import Call, Job, Peer, Program
+from benchmarks.timing import Call, Job, Peer, Program, Spent
 
 OURS = "import sys; from rexnet_hub import AutoModel; AutoModel.from_pretrained(sys.argv[1])"
 TIMM = """
@@ -20,6 +20,37 @@ import sys
 from transformers import AutoModelForImageClassification
 AutoModelForImageClassification.from_pretrained(sys.argv[1])
 """
+
+
+#: What a program takes after torch, which all of them need, was imported.
+BEYOND = """
+import pathlib, sys, time, torch
+started = time.process_time()
+{}
+pathlib.Path(sys.argv[2]).write_text(str(time.process_time() - started))
+"""
+
+
+def _beyond(folder: Path, name: str) -> Job:
+    def call(what: str, text: str) -> Call:
+        out = folder.with_name(f"{what}.txt")
+        argv = ("-c", BEYOND.format(text), str(folder), str(out))
+        program = Program(name=what, argv=argv, env={"HF_HUB_OFFLINE": "1"})
+
+        def run() -> Spent:
+            program.run()
+            spent = float(out.read_text())
+            return Spent(cpu_s=spent, wall_s=spent)
+
+        return Call(name=what, call=run)
+
+    return Job(
+        title="AutoModel.from_pretrained(folder), fresh process, beyond import torch",
+        size=name,
+        ours=call("ours", OURS),
+        peers=(Peer(task=call("timm", TIMM)), Peer(task=call("transformers", TRANSFORMERS))),
+        rounds=7,
+    )
 
 
 def _fresh(folder: Path, name: str) -> Job:
@@ -90,3 +121,5 @@ def jobs(work: Path, *, quick: bool) -> Iterator[Job]:
         yield _warm(folder, name)
         if name == "rexnet_100" or not quick:
             yield _fresh(folder, name)
+        if name == "rexnet_100":
+            yield _beyond(folder, name)

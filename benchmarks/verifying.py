@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from rexnet_hub.index import load_index, read_lock
 from rexnet_hub.verify import require_truth, verify_model
+index, lock = load_index(), read_lock()
 for folder in map(Path, sys.argv[1:]):
-    entry = load_index().find(folder.name)
-    require_truth(verify_model(entry, repo=folder, measured=read_lock().of(entry.name)))
+    require_truth(verify_model(index.find(folder.name), repo=folder, measured=lock.of(folder.name)))
 """
 
 

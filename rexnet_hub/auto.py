@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from rexnet_hub.nets import Network, find_network
 from rexnet_hub.nets.family import require_whole
 from rexnet_hub.nets.modules import Classifier, FeatureMaps, OutIndices, adapt_stem
 from rexnet_hub.nets.state_dict import require_tensors, table_of
-from rexnet_hub.pictures import ImageProcessor
 from rexnet_hub.repo.config import describe_network
 from rexnet_hub.repo.folder import Repo
 from rexnet_hub.saving import Origin, make_savable, usual_input
@@ -29,6 +28,9 @@ from rexnet_hub.weights.digest import digest_file
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import ParentFacts
 from rexnet_hub.weights.safetensors_file import read_tensors
+
+if TYPE_CHECKING:
+    from rexnet_hub.pictures import ImageProcessor
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +195,8 @@ class AutoImageProcessor:
             RepoError: The network is not one for RGB pictures.
             RexnetHubError: As of `AutoModel.from_pretrained`.
         """
+        from rexnet_hub.pictures import ImageProcessor
+
         entry = find_entry(name_or_repo_or_folder)
         if entry is not None and revision is None and trusted_key is None:
             return ImageProcessor(entry.preprocessing, entry_labels(entry))

@@ -37,6 +37,7 @@ from rexnet_hub.layout import (
     WEIGHTS_FILE,
     expand_home,
     find_cache_dir,
+    find_name_danger,
     find_trust_config,
     is_repo_id,
     mark_used,
@@ -91,14 +92,14 @@ def name_of(source: str | Path) -> str:
 
 
 def find_entry(source: str | Path) -> Entry | None:
-    """Find the model of the index that has this name, if there is one; a `Path` is no name.
+    """Find the model of the index that has this name, if there is one.
 
-    What is wrong in the index is logged, once.
+    A `Path` is no name, nor is what has a slash in it. What is wrong in the index is logged, once.
 
     Raises:
         RepoError: It was withdrawn.
     """
-    if isinstance(source := read_source(source), Path):
+    if isinstance(source := read_source(source), Path) or find_name_danger(source):
         return None
     index: Index = load_index()
     if index.errors:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from rexnet_hub.errors import CheckpointError, PublishError, UsageError
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import is_label, state_input
+from rexnet_hub.index.loading import read_own_model
 from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.reading.read import read_own_model
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE, expand_home, find_name_danger, is_repo_id
 from rexnet_hub.repo.card_fields import CardFields, read_card
 from rexnet_hub.repo.config import read_input

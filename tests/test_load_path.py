@@ -83,3 +83,10 @@ def test_asking_the_index_is_light(question):
 def test_a_heavy_import_is_seen():
     """The check says no: whoever decodes a picture imports what can."""
     assert {"numpy", "PIL"} <= set(modules_after("import rexnet_hub.imagenet.data.pixels"))
+
+
+def test_a_folder_is_loaded_without_a_reader_of_indexes_and_pictures(staged):
+    """Who loads a folder waits for torch, and neither for YAML nor for Pillow nor for a Hub's client."""
+    found = modules_after(f"rexnet_hub.AutoModel.from_pretrained({str(staged)!r})")
+    assert "rexnet_hub.auto" in found
+    assert set(found) & {"yaml", "PIL", "jinja2", "huggingface_hub"} == set()

@@ -12,7 +12,7 @@ from rexnet_hub.auto import AutoModel, create_model
 from rexnet_hub.cli import main
 from rexnet_hub.errors import CheckpointError, FileProblem, RepoError, UsageError
 from rexnet_hub.hub.snapshot import Access
-from rexnet_hub.locate import _wanted, find_repo, find_repo_config, name_of, read_source
+from rexnet_hub.locate import _wanted, find_entry, find_repo, find_repo_config, name_of, read_source
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -36,6 +36,16 @@ def test_nothing_is_not_the_current_folder(repo, monkeypatch, nothing):
     with pytest.raises(UsageError, match="no model is named"):
         AutoModel.from_pretrained(nothing)
     assert find_repo(".").config.architecture == "rexnet_100"
+
+
+@pytest.mark.parametrize("source", ["./model", "org/model", "."])
+def test_what_can_be_no_name_is_not_looked_up_in_the_index(source, monkeypatch, tmp_path):
+    """A path or a Hub id is asked of no index, not even of one that is not there; a name is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REXNET_HUB_INDEX", str(tmp_path / "none.yml"))
+    assert find_entry(source) is None
+    with pytest.raises(FileProblem, match=r"none\.yml"):
+        find_entry("model")
 
 
 def test_a_name_may_end_in_a_slash(own_index):

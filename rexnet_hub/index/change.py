@@ -12,9 +12,9 @@ from typing import Any
 
 from rexnet_hub.errors import UsageError, file_problems
 from rexnet_hub.index.entry import drafted
+from rexnet_hub.index.loading import Index, load_index
 from rexnet_hub.index.lock import Lock, find_lock, read_lock, render_lock, require_own_index, sweep_evidence
 from rexnet_hub.index.problems import Problem
-from rexnet_hub.index.reading.read import Index, load_index
 from rexnet_hub.index.reading.source import YamlSource
 from rexnet_hub.index.text_edits import apply_fixes, read_index_file
 from rexnet_hub.layout import LOCK_FILE, find_index_dir

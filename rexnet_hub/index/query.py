@@ -22,8 +22,8 @@ from rexnet_hub.index.grammar import (
     parse_tree,
     read_name,
 )
+from rexnet_hub.index.loading import load_index
 from rexnet_hub.index.lock import Lock, read_lock
-from rexnet_hub.index.reading.read import load_index
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.index.spellings import is_place
 

@@ -31,7 +31,7 @@ PYTHON: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ImageProcessor": ("pictures.py", ("__call__", "train", "eval")),
     "create_model": ("auto.py", ()),
     "list_models": ("index/query.py", ()),
-    "load_index": ("index/reading/read.py", ()),
+    "load_index": ("index/loading.py", ()),
     "Entry": (
         "index/entry.py",
         ("architecture", "claim", "value", "metric", "said",

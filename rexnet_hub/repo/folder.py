@@ -28,9 +28,9 @@ from rexnet_hub.hub.snapshot import downloaded_file, is_offline
 from rexnet_hub.identity import Facts, Identity, StatedFile, gather, stated_file
 from rexnet_hub.index import Entry, Index, Measured, load_index
 from rexnet_hub.index.entry import AGREES, DENIES, WeightsSource, Witness
+from rexnet_hub.index.loading import read_own_model
 from rexnet_hub.index.lock import find_in_lock
 from rexnet_hub.index.network import entry_plan
-from rexnet_hub.index.reading.read import read_own_model
 from rexnet_hub.layout import (
     CONFIG_FILE,
     LICENSE_FILE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from rexnet_hub.errors import FileProblem
+from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.index.entry import find_draft
 from rexnet_hub.index.problems import Flaw
 from rexnet_hub.index.reading.source import YamlSource
@@ -20,6 +20,12 @@ MAX_FILE_BYTES = 64 * 2**20
 # Folders and files that one import may look at before it is refused.
 MAX_LOOKS = 100_000
 _MAGIC = "*?["
+
+
+def holds_index(folder: Path) -> bool:
+    """Return whether a file in a folder may be one of an index."""
+    with file_problems(folder, "cannot be listed"):
+        return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
 
 
 class Files:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rexnet_hub.errors import FileProblem, UnknownModelError, file_problems
 from rexnet_hub.index.entry import Claim, Entry, Location
 from rexnet_hub.index.fields import find_field, key_name
 from rexnet_hub.index.problems import Flaw, Problem
@@ -28,7 +23,6 @@ from rexnet_hub.layout import (
     LOCK_FILE,
     RECEIPT_FILE,
     ROOT_NAMES,
-    find_index_dir,
     is_repo_id,
     real_path,
 )
@@ -38,145 +32,14 @@ _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "resu
 #: Files that import each other this deep are a mistake, not an index.
 _MAX_IMPORT_DEPTH = 50
 
-PathLike = Path | str
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
-    """All that the files say, and all that is wrong with them.
-
-    Attributes:
-        library: The library that the models come from, as the first file that says so has it.
-        parts: Metadata and results that stand in a file of their own, each in an entry without a name.
-    """
-
-    models: tuple[Entry, ...]
-    collections: tuple[Entry, ...]
-    problems: tuple[Problem, ...]
-    library: Claim | None = None
-    parts: tuple[Entry, ...] = ()
-
-    @property
-    def errors(self) -> tuple[Problem, ...]:
-        """The problems that are not warnings."""
-        return tuple(problem for problem in self.problems if problem.severity == "error")
-
-    @property
-    def warning(self) -> str:
-        """What is said of the errors where somebody asks for something else; empty without any."""
-        first = f"the first: {self.errors[0]}; rexnet-hub validate lists all" if self.errors else ""
-        return first and f"errors in the index: {len(self.errors)}, {first}"
-
-    def find(self, name: str) -> Entry:
-        """Find one model.
-
-        Raises:
-            UnknownModelError: None has that name; the nearest is named.
-        """
-        if (entry := self.get(name)) is None:
-            raise UnknownModelError(name, [known.name for known in self.models])
-        return entry
-
-    def get(self, name: object) -> Entry | None:
-        """Return the model that has this name, or it among its others; None where none has."""
-        return next((entry for entry in self.models if name in (entry.name, *entry.other_names)), None)
-
-
-def load_index(
-    path: PathLike | Sequence[PathLike] | None = None,
-    *,
-    root: PathLike | None = None,
-    count_all: bool = False,
-) -> Index:
-    """Read model-index files, folders of them, or without a path the zoo's own.
-
-    What is wrong in the files is in the index's `problems`; whatever could be read is there all the same.
-
-    Args:
-        path: `.yml`, `.yaml`, `.json`, `.md`, `.mdx`, `.txt` or a folder; or several.
-        root: The folder that no path in the files may leave, links followed; also tried for paths that
-            are not found beside the file that wrote them. Without it: the one folder that holds all.
-        count_all: Whether claims are compared with networks that take torch to count, too.
-
-    Returns:
-        The models, the collections, and every problem at its place.
-
-    Raises:
-        FileProblem: There is no such file or folder, or the folder holds no model index.
-    """
-    given = [path] if isinstance(path, (str, Path)) else [find_index_dir()] if path is None else path
-    paths = [Path(one) for one in given]
-    if not paths:
-        raise FileProblem("no file", "nothing was given to read")
-    begin = "; rexnet-hub init DIR begins an index of your own"
-    hint = begin if path is None else ""
-    for one in paths:
-        if not os.path.exists(one):  # noqa: PTH110 - pathlib's own raises where it may not look
-            problem = (
-                "is a link that leads nowhere" if one.is_symlink() else "there is no such file or folder"
-            )
-            raise FileProblem(one, f"{problem}{hint}")
-        if one.is_dir() and root is None and not _holds_index(one):
-            raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)}){hint}")
-    folders = [(one if one.is_dir() else one.parent).absolute() for one in paths]
-    top = Path(os.path.commonpath(folders)) if root is None else Path(root)
-    if not top.is_dir():
-        raise FileProblem(top, "is no folder, so it cannot be the root")
-    with _uncollected():
-        reader = _Reader(Files(top))
-        for one in paths:
-            if one.is_dir():
-                reader.read_folder(one)
-            else:
-                reader.read_file(one, Location(one, 1, 1))
-        return reader.finish(paths[0], count_all=count_all)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Disable the search for cycles in what is read: it has none, and that is two fifths of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def read_own_model(file: Path, model: Mapping[str, Any]) -> Index:
-    """Read the model that a repo's receipt states; an index has no part in it.
-
-    Args:
-        file: The receipt, there or not: each value has its place in it.
-    """
-    reader = _Reader(Files(file.absolute().parent))
-    source = YamlSource(file, json.dumps({"receipt": 1, "model": model}, indent=1).encode())  # as it begins
-    entries: list[Entry] = []
-    try:
-        ((_, _), (_, stated)) = compose(source).pairs  # type: ignore[union-attr]
-        entries += map(place_results, filter(None, [reader.builder.entry(stated)]))
-    except Flaw as flaw:
-        reader._report_flaw(flaw, file, Location(file, 1, 1), source)
-    named = [str(base) for entry in entries for base in entry.said("base_model") or ()]
-    bases = [Entry(name=name, location=Location(file, 1, 1)) for name in named if not is_repo_id(name)]
-    check_names([*entries, *bases], reader.builder.report)
-    check_entries([*entries, *bases], [], reader.builder.report)  # wherever the bases are
-    return Index(models=tuple(entries), collections=(), problems=tuple(reader.problems))
-
-
-def _holds_index(folder: Path) -> bool:
-    with file_problems(folder, "cannot be listed"):
-        return any(file.suffix.lower() in SUFFIXES for file in folder.iterdir())
-
-
-class _Reader:
+class Reader:
     """Builds models and collections file by file, then drops the nodes; compares all at the end."""
 
-    def __init__(self, files: Files) -> None:
-        self.files = files
+    def __init__(self, top: Path) -> None:
+        self.files = Files(top)
         self.problems: list[Problem] = []
-        self.builder = Builder(self.problems, files.exists)
+        self.builder = Builder(self.problems, self.files.exists)
         self.models: list[Entry] = []
         self.collections: list[Entry] = []
         self.parts: list[Entry] = []
@@ -401,8 +264,24 @@ class _Reader:
 
     # Entries
 
-    def finish(self, first: Path, *, count_all: bool) -> Index:
-        """Merge models with their collections, and compare all with each other."""
+    def read_own(self, file: Path, model: Mapping[str, Any]) -> dict[str, Any]:
+        """Build the model that a repo's receipt states; give the arguments of an `Index`."""
+        text = json.dumps({"receipt": 1, "model": model}, indent=1)  # as the receipt begins
+        source = YamlSource(file, text.encode())
+        entries: list[Entry] = []
+        try:
+            ((_, _), (_, stated)) = compose(source).pairs  # type: ignore[union-attr]
+            entries += map(place_results, filter(None, [self.builder.entry(stated)]))
+        except Flaw as flaw:
+            self._report_flaw(flaw, file, Location(file, 1, 1), source)
+        named = [str(base) for entry in entries for base in entry.said("base_model") or ()]
+        bases = [Entry(name=name, location=Location(file, 1, 1)) for name in named if not is_repo_id(name)]
+        check_names([*entries, *bases], self.builder.report)
+        check_entries([*entries, *bases], [], self.builder.report)  # wherever the bases are
+        return {"models": tuple(entries), "collections": (), "problems": tuple(self.problems)}
+
+    def finish(self, first: Path, *, count_all: bool) -> dict[str, Any]:
+        """Merge models with their collections, compare all with each other; give an `Index`'s arguments."""
         models, collections, parts = self.models, self.collections, self.parts
         stated = inherit(models, collections, self.builder.report)
         check_names(stated, self.builder.report)
@@ -412,13 +291,13 @@ class _Reader:
             message = "there is no model and no collection here"
             self.builder.report("empty-index", Location(first, 1, 1), message)
         once = dict.fromkeys(self.problems)  # a part is read by itself, and with the model that names it
-        return Index(
-            models=tuple(join_siblings(entries)),
-            collections=tuple(collections),
-            problems=tuple(sorted(once, key=lambda problem: (problem.location, problem.code))),
-            library=self.library,
-            parts=tuple(parts),
-        )
+        return {
+            "models": tuple(join_siblings(entries)),
+            "collections": tuple(collections),
+            "problems": tuple(sorted(once, key=lambda problem: (problem.location, problem.code))),
+            "library": self.library,
+            "parts": tuple(parts),
+        }
 
 
 def _names(node: Node) -> set[str]:
