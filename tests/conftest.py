@@ -1,5 +1,6 @@
 """What every test stands on: an index, a quiet torch, and no way out to a network."""
 
+import gc
 import itertools
 import os
 import secrets
@@ -16,6 +17,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
 
+gc.disable()  # until all is imported: searching that for cycles, again and again, was a third of the collection
+
 LOOPBACK = ("127.", "::1", "localhost")
 NUMBERS = itertools.count()
 REAL_CONNECT = socket.socket.connect
@@ -26,6 +29,12 @@ def connect_on_loopback(self, address):
     if self.family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith(LOOPBACK):
         raise AssertionError(f"a test tried to reach {address[0]}")
     return REAL_CONNECT(self, address)
+
+
+def pytest_collection_finish():
+    """Search for cycles in what the tests make, and not in what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
