@@ -17,7 +17,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_UPDATE_CHECK", "1")
 os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
 
-gc.disable()  # until all is imported: searching that for cycles, again and again, was a third of the collection
+gc.disable()  # until all is imported: searching that for cycles, again and again, was a third of collecting
 
 LOOPBACK = ("127.", "::1", "localhost")
 NUMBERS = itertools.count()

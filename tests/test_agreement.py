@@ -140,7 +140,7 @@ def test_a_setting_is_no_rounding_of_another(tmp_path, label, stated, found):
 
 INDEX = """\
 Models:
-- Name: net
+- Name: {name}
   Metadata:
     ID: rexnet_100
     Num Classes: {classes}
@@ -161,18 +161,23 @@ LABELS = {"parameters": "Parameters", "top1": "Top-1 accuracy", "file_size": "Fi
 
 def claims(**changes):
     """Write an index whose one model makes these claims."""
-    told = {"classes": 1000, "parameters": 4796873, "size": 19417552, "top1": 70}
+    told = {"name": "net", "classes": 1000, "parameters": 4796873, "size": 19417552, "top1": 70}
     return INDEX.format(**{**told, **changes})
 
 
-def the_answer(entry, measured, key):
+def the_answers(entries, measured, key):
     """Ask JSON, CSV, page, card and lock how a claim stands to what was measured: one answer, in words."""
-    site = render_site([entry], Lock(models={"net": measured}))
-    figure = json.loads(site["models/net.json"])["figures"][key]
-    (row,) = csv.DictReader(io.StringIO(site["models.csv"]))
+    site = render_site(entries, Lock(models={entry.name: measured for entry in entries}))
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(site["models.csv"]))}
+    return [the_answer(site, rows[entry.name], entry, measured, key) for entry in entries]
+
+
+def the_answer(site, row, entry, measured, key):
+    """Ask of one model."""
+    figure = json.loads(site[f"models/{entry.name}.json"])["figures"][key]
     rows = [
         [line for line in text.splitlines() if line.startswith(f"| {LABELS[key]} |")]
-        for text in (site["models/net.md"], render_card(entry, measured=measured))
+        for text in (site[f"models/{entry.name}.md"], render_card(entry, measured=measured))
     ]
     answer, word = figure["agreement"], figure["standing"]
 
@@ -199,19 +204,21 @@ def spellings(exact):
 def test_a_count_has_one_answer_everywhere(classes, read):
     """Validate, verify, page, JSON, CSV, card and lock say the same of each spelling of a network's count."""
     exact = entry_plan(read(claims(classes=classes)).models[0]).parameters
-    words = set()
-    for published in dict.fromkeys(spellings(exact)):
-        index = read(claims(classes=classes, parameters=published))
-        (entry,) = index.models
-        word, answer = the_answer(entry, Measured(parameters=exact), "parameters")
+    published = dict.fromkeys(spellings(exact))
+    indexes = [
+        read(claims(name=f"net{number}", classes=classes, parameters=text))
+        for number, text in enumerate(published)
+    ]
+    entries = [entry for index in indexes for entry in index.models]
+    answers = the_answers(entries, Measured(parameters=exact), "parameters")
+    for text, index, entry, (word, answer) in zip(published, indexes, entries, answers, strict=True):
         (finding,) = (f for f in verify_model(entry) if f.claim == "parameters")
 
-        assert compare(published, exact).standing == word
+        assert compare(text, exact).standing == word
         assert finding.note.startswith(f"{answer}; ")
         assert (finding.verdict == HOLDS) is (word != DIFFERS)
         assert ("impossible-parameters" in {p.code for p in index.problems}) is (word == DIFFERS)
-        words.add(word)
-    assert words == {EXACT, ROUNDED, DIFFERS}
+    assert {word for word, _ in answers} == {EXACT, ROUNDED, DIFFERS}
 
 
 @pytest.mark.parametrize(("published", "right"), PERCENTS)
@@ -223,7 +230,7 @@ def test_an_accuracy_has_one_answer_everywhere(published, right, read):
     )
     weights = MeasuredFile(sha256=64 * "b", size_bytes=1)
     measured = Measured(evaluations=(run,), safetensors=weights)
-    word, answer = the_answer(entry, measured, "top1")
+    ((word, answer),) = the_answers([entry], measured, "top1")
     records = [made_up_run(entry.preprocessing, top1_count=right, top5_count=50000)]
     (finding,) = (f for f in verify_model(entry, measured=measured, records=records) if f.claim == "top1")
 
@@ -238,7 +245,8 @@ def test_a_file_size_is_exact_or_false(published, read):
     """A file has the bytes that are stated or is another file: no zeros make a size a rounding."""
     (entry,) = read(claims(size=published)).models
     measured = Measured(released=MeasuredFile(sha256=64 * "c", size_bytes=19417552))
-    assert the_answer(entry, measured, "file_size")[0] == (EXACT if published == 19417552 else DIFFERS)
+    ((word, _),) = the_answers([entry], measured, "file_size")
+    assert word == (EXACT if published == 19417552 else DIFFERS)
 
 
 def test_a_run_of_no_image_measures_nothing(read):

@@ -105,6 +105,7 @@ def test_each_command_on_a_disk_with_a_fault(fault, told):
         assert [file for file in row["left"] if not file.endswith(".journal")] == [], name
 
 
+@pytest.mark.slow
 def test_a_cache_of_others_gives_the_conversion_that_is_there(open_folder):
     """`convert NAME` needs no disk for what was converted before; else it names the option that helps."""
     place, _ = open_folder

@@ -173,6 +173,8 @@ def places(tmp_path, checkpoint, picture):
             0.9,
             "--interpolation",
             "bicubic",
+            "--architecture",
+            "rexnet_100",
         ],
         "FOLDERS": [tmp_path / "folders"],
         "FLAT": [tmp_path / "flat"],

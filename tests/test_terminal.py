@@ -58,7 +58,7 @@ RUNS = {
     "edit": ["edit HOSTILE Title=HOSTILE", "edit NAME HOSTILE", "edit NAME Title="],
     "update": ["update HOSTILE FILE", "update NAME FILE --weights-url HOSTILE"],
     "remove": ["remove HOSTILE", "remove NAME"],
-    "add": ["add FILE --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
+    "add": ["add FILE --architecture rexnet_100 --name HOSTILE --collection HOSTILE --weights-url HOSTILE"],
     "predict": [
         *("predict rexnet_100 PICTURE", "predict rexnet_100 PICTURE --json", "predict HOSTILE PICTURE"),
         *("predict rexnet_100 OCCUPIED HOSTILE --csv", "predict rexnet_100 PICTURE FILE HOSTILE --jsonl"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import functools
 import inspect
 import re
 from collections.abc import Mapping
@@ -75,6 +76,7 @@ def render_command_line(parser: argparse.ArgumentParser) -> str:
     return render_template("command_line.md", commands=helps)
 
 
+@functools.cache
 def render_python() -> str:
     """Render what the package offers in Python, from its source: nothing is imported for that."""
     objects = []

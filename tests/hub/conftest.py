@@ -1,4 +1,4 @@
-"""A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model."""
+"""A loopback Hub, a huggingface_hub that talks to it and to nothing else, and a small model of 0.4 MB."""
 
 import json
 import shutil
@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import small
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import CLAIMS, WRITE, LoopbackHub, identity
@@ -19,32 +20,6 @@ from lying_server import serving
 from world import World
 
 from rexnet_hub.hub.client import THREAD_NAME
-
-SMALL = """\
-Type: model-index
-Collections:
-- Name: Small
-  License: MIT
-  Metadata:
-    Num Classes: 10
-    Image Mean: [0.485, 0.456, 0.406]
-    Image Std: [0.229, 0.224, 0.225]
-Models:
-# Ten classes only, so that tests are quick.
-- Name: small
-  In Collection: Small
-  Metadata:
-    ID: rexnet_100
-    Crop Pct: '0.875'
-    Image Size: '224'
-    Interpolation: bicubic
-  Weights: {weights}
-  Results:
-  - Task: Image Classification
-    Dataset: ImageNet
-    Metrics:
-      Top 1 Accuracy: 77.86%
-"""
 
 
 @pytest.fixture
@@ -116,26 +91,13 @@ def point_client_at(hub, monkeypatch, home):
 @pytest.fixture(scope="session")
 def small_index(tmp_path_factory):
     """The folder of an index with one model of ten classes, its released file a stand-in."""
-    from rexnet_hub.nets import find_network
-    from rexnet_hub.standins.make import write_standin
-
-    folder = tmp_path_factory.mktemp("small")
-    tensors = find_network("rexnet_100").plan(num_classes=10).tensors
-    released = write_standin(folder, tensors=tensors, seed=7, stem="small")
-    (folder / "index").mkdir()
-    (folder / "index" / "small.yml").write_text(SMALL.format(weights=released.as_uri()))
-    return folder / "index"
+    return small.write_index(tmp_path_factory.mktemp("small"), "test_efficientnet")
 
 
 @pytest.fixture(scope="session")
 def small_staged(small_index, tmp_path_factory):
     """Its staged repo, not to be changed."""
-    from rexnet_hub.index import load_index
-    from rexnet_hub.publish.staging import write_staged
-
-    released = next(small_index.parent.glob("*.pth"))
-    out = tmp_path_factory.mktemp("staged") / "small"
-    return write_staged(load_index(small_index).find("small"), released, out).folder
+    return small.stage(small_index, tmp_path_factory.mktemp("staged"))
 
 
 @pytest.fixture
@@ -149,16 +111,7 @@ def own_small_index(small_index, monkeypatch, tmp_path):
 @pytest.fixture
 def two_models(own_small_index, tmp_path):
     """That copy, with a second model of other weights."""
-    from rexnet_hub.nets import find_network
-    from rexnet_hub.standins.make import write_standin
-
-    (tmp_path / "released").mkdir()
-    tensors = find_network("rexnet_100").plan(num_classes=10).tensors
-    released = write_standin(tmp_path / "released", tensors=tensors, seed=8, stem="second")
-    file = own_small_index / "small.yml"
-    second = SMALL[SMALL.index("- Name: small\n") :].replace("Name: small", "Name: second")
-    both = file.read_text() + second.format(weights=released.as_uri())
-    file.write_text(both.replace("Dataset: ImageNet\n", "Dataset: flowers-10\n"))  # ImageNet has 1000 classes
+    small.add_second(own_small_index, tmp_path / "released")
     return own_small_index
 
 

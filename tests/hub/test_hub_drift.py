@@ -91,7 +91,7 @@ def origin(small_index, certificate):
         text = text.replace("Models:\n", SOURCES.format(at=at) + "Models:\n")
         text = text.replace("  Results:\n", MORE.format(at=at, sha256=sha256, sha384=DIGITS) + "  Results:\n")
         text = text.replace(
-            "    ID: rexnet_100\n", f"    ID: rexnet_100\n    File Size: {released.stat().st_size}\n"
+            "    Image Size: '224'\n", f"    Image Size: 224\n    File Size: {released.stat().st_size}\n"
         )
         yield SimpleNamespace(
             server=server, honest=honest, text=text + TABLES.format(at=at), released=released.name,

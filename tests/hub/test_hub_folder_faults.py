@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from small import built_in_index, built_in_staged
 
 from rexnet_hub.layout import PACKAGE_DIR
+
+__all__ = ["built_in_index", "built_in_staged"]
 
 SWEEP = Path(__file__).with_name("failing_calls.py")
 

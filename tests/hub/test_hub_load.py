@@ -376,7 +376,7 @@ def test_a_full_disk_is_said(published, small_staged):
     """No room for the weights: a message with the path; with room again the load ends right."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, hard))
     try:
         with pytest.raises(FileProblem, match="cannot be written: File too large") as caught:
             AutoModel.from_pretrained("org/small")

@@ -9,8 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from loopback import CLAIMS, REQUEST_TOKEN
+from small import built_in_index, built_in_staged
 
 from rexnet_hub.publish.staging import render_for
+
+__all__ = ["built_in_index", "built_in_staged"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """

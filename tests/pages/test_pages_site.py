@@ -368,6 +368,7 @@ def test_names_that_make_one_file_name_get_a_page_each(index):
     assert all(path.count("/") == 1 and ".." not in path for path in pages)
 
 
+@pytest.mark.slow
 def test_a_thousand_models_render_in_seconds(index):
     """Pages and data of 1,000 entries take no more than 15 CPU seconds, and the cost of one does not grow."""
     started = time.process_time()
