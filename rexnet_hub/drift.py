@@ -303,7 +303,7 @@ def _check_sources(entries: Sequence[Entry], *, is_fetched: bool) -> Iterator[Fi
                 at, is_last = _PINNED.match(table.url), last[_file(table.url)] is table
                 for revision in [*([at["at"]] if at else []), *(["HEAD"] if is_last else [])]:
                     shown.setdefault((table.url, revision), []).append((say, table))
-        for name, value in flatten(json.loads(json.dumps(asdict(entry), default=str))):
+        for name, value in flatten(asdict(entry)):
             at = _PINNED.match(str(value))
             if at and _COMMIT.fullmatch(at["at"]) and not _ASKED.search(name):
                 label = re.sub(r"\.(source|value|text)$", "", name).rpartition(".")[2]

@@ -260,8 +260,9 @@ def measurements(measured: Measured) -> list[tuple[str, str | int]]:
 
 
 def flatten(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """List what is in mappings and lists, by dotted name."""
-    if not isinstance(value, dict | list):
+    """List what is in mappings, lists and tuples, by dotted name."""
+    value = value._asdict() if hasattr(value, "_asdict") else value
+    if not isinstance(value, dict | list | tuple):
         yield name, value
         return
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
