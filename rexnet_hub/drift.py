@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
