@@ -33,7 +33,7 @@ pathlib.Path(sys.argv[2]).write_text(str(time.process_time() - started))
 
 def _beyond(folder: Path, name: str) -> Job:
     def call(what: str, text: str) -> Call:
-        out = folder.with_name(f"{what}.txt")
+        out = folder.parents[1] / f"{what}.txt"  # beside all repos
         argv = ("-c", BEYOND.format(text), str(folder), str(out))
         program = Program(name=what, argv=argv, env={"HF_HUB_OFFLINE": "1"})
 

@@ -21,10 +21,11 @@ from rexnet_hub.errors import FileProblem, file_problems
 from rexnet_hub.index.entry import Entry, Location
 from rexnet_hub.index.fields import METADATA_LABELS
 from rexnet_hub.index.network import entry_options, entry_words
+from rexnet_hub.index.reading.compose import Loader
 from rexnet_hub.nets import known_network
 from rexnet_hub.whole_files import open_regular
 
-_TABLES = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+_TABLES = yaml.load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"), Loader)
 ARGUMENTS: dict[str, str] = _TABLES["arguments"]
 TECHNIQUES: dict[str, tuple[str, str]] = _TABLES["techniques"]
 OPEN: dict[str, str] = _TABLES["open"]

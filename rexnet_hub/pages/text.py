@@ -20,6 +20,7 @@ from urllib.parse import quote
 import yaml
 
 from rexnet_hub.addresses import find_url_problem
+from rexnet_hub.index.reading.compose import Loader
 from rexnet_hub.terminal import printable, redact_text
 
 # `_` is emphasis only at a word's edge; `://`, `www.` and `@` would become links on the Hub.
@@ -30,7 +31,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 @functools.cache
 def read_words(file: str) -> Any:
     """Read what is printed as it stands there, from a YAML file beside this module."""
-    return yaml.safe_load(Path(__file__).with_name(file).read_text(encoding="utf-8"))
+    return yaml.load(Path(__file__).with_name(file).read_text(encoding="utf-8"), Loader)
 
 
 def plain(value: Any) -> Any:

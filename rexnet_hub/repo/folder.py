@@ -10,9 +10,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from rexnet_hub.addresses import HubFile, parse_hub_file, redact_url
 from rexnet_hub.errors import (
@@ -48,11 +46,13 @@ from rexnet_hub.repo.config import RepoConfig, read_config, render_config
 from rexnet_hub.terminal import printable
 from rexnet_hub.weights.convert import convert_checkpoint
 from rexnet_hub.weights.digest import FileDigest, digest_file
-from rexnet_hub.weights.fetch import FetchedFile, fetch, find_cached
 from rexnet_hub.weights.fingerprint import digest_weights, fingerprint_of
 from rexnet_hub.weights.receipt import ParentFacts, Receipt, read_receipt, render_receipt
 from rexnet_hub.weights.safetensors_file import digest_as_written
 from rexnet_hub.whole_files import locked, whole_folder, write_whole
+
+if TYPE_CHECKING:
+    from rexnet_hub.weights.fetch import FetchedFile
 
 log = logging.getLogger(__name__)
 
@@ -230,11 +230,10 @@ def compare_witnesses(
         return {}
     algorithms = {name for witness in entry.witnesses for name in witness.statement.digests}
     asked = {each.claim.value: each.algorithm for each in entry.witnesses if each.of == "safetensors"}
-    written: set[str] = set()
-    for digest in digest_as_written(weights, {*asked.values()}) if weights and asked else ():
+    written = {output.sha256} if output else set()
+    layouts = digest_as_written(weights, {*asked.values()}) if weights else iter(())
+    while not asked.keys() <= written and (digest := next(layouts, None)):  # until each agrees
         written.add(digest)
-        if asked.keys() <= written:  # each agrees: no other layout has to be tried
-            break
     released = digest_file(source, algorithms) if source else None
     if released and entry.source_of(released.sha256) != entry.released:
         written, released = {*written, released.sha256}, None
@@ -333,6 +332,10 @@ def fetch_released(
         RepoError: The entry names no weights.
         IndexReadError: Its name must be no folder's.
     """
+    from tqdm import tqdm
+
+    from rexnet_hub.weights.fetch import fetch
+
     entry.require_name()
     released = source or entry.released
     identity = source_identity(entry, measured, released).agreed(f"the released file of {entry.name}")
@@ -369,6 +372,8 @@ def fetch_released(
 
 def find_sources(entry: Entry, *, cache_dir: Path, measured: Measured) -> list[Path]:
     """List the sources of an entry's weights that earlier fetches left in the cache, each checked."""
+    from rexnet_hub.weights.fetch import find_cached
+
     found = []
     for source in entry.sources:
         identity = source_identity(entry, measured, source)

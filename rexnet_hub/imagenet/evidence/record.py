@@ -11,7 +11,6 @@ from pathlib import Path
 from rexnet_hub.errors import OutputExistsError, RecordError, UsageError, file_problems
 from rexnet_hub.imagenet.data.classes import OF_BEFORE, Benchmark
 from rexnet_hub.imagenet.data.dataset import Sample, list_problems, read_file
-from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions
 from rexnet_hub.index import Entry, Measured, Preprocessing
 from rexnet_hub.index.lock import Lock, MeasuredEvaluation, find_evidence_dir, find_lock
 from rexnet_hub.layout import PREDICTIONS_SUFFIX, RECORD_SUFFIX
@@ -219,6 +218,8 @@ def recount(file: Path) -> Record:
         FileProblem: One cannot be read.
         UsageError: The file is not named as a record.
     """
+    from rexnet_hub.imagenet.evidence.predictions import UNREADABLE, read_predictions  # they import numpy
+
     predictions_file = predictions_of(file)
     record, predictions = read_record(file), read_predictions(predictions_file)
     head, digest = predictions.head, hashlib.sha256(read_file(predictions_file)).hexdigest()

@@ -8,8 +8,6 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from rexnet_hub.errors import UsageError
 
 LEVEL = 0.95
@@ -149,6 +147,8 @@ def upper_tail(right: int, images: int, good: int, of: int) -> float:
     right = max(right, images - (of - good))
     if right > min(images, good):
         return 0.0
+    import numpy as np
+
     counts = np.arange(right, min(images, good, right + 6 * math.isqrt(images) + 6) + 1)[:-1]
     # log of the first term, then by the ratio of each to the one before
     first = _log_ways(good, right) + _log_ways(of - good, images - right) - _log_ways(of, images)
