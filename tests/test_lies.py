@@ -53,7 +53,7 @@ INDEX = """\
 Models:
 - Name: net
   Metadata:
-    ID: rexnet_100
+    ID: test_efficientnet
     File Size: {size}
     Num Classes: 1000
 INPUT

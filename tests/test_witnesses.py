@@ -22,10 +22,10 @@ from rexnet_hub.identity import Identity, StatedFile
 from rexnet_hub.index import Measured, load_index
 from rexnet_hub.index.entry import ALGORITHMS
 from rexnet_hub.index.lock import Lock, read_lock, write_lock
-from rexnet_hub.index.network import entry_plan
 from rexnet_hub.layout import find_cache_dir
 from rexnet_hub.locate import find_repo
 from rexnet_hub.measure import compare_measured, measure_model
+from rexnet_hub.nets import find_network
 from rexnet_hub.pages.card import render_card
 from rexnet_hub.pages.site import render_site
 from rexnet_hub.publish.staging import write_staged
@@ -37,8 +37,9 @@ from rexnet_hub.weights.safetensors_file import digest_as_written
 INDEX = """\
 Models:
 - Name: net
-  Metadata: {{ID: rexnet_100, Num Classes: 1000, Image Size: 224, Crop Pct: 0.875, Interpolation: bicubic,
-    Image Mean: [0.485, 0.456, 0.406], Image Std: [0.229, 0.224, 0.225], File Size: {size}}}
+  Metadata: {{ID: test_efficientnet, Num Classes: 1000, Image Size: 224, Crop Pct: 0.875,
+    Interpolation: bicubic, Image Mean: [0.485, 0.456, 0.406], Image Std: [0.229, 0.224, 0.225],
+    File Size: {size}}}
   Weights: {url}
 """
 #: What a witness can be, as `Of` and `Algorithm`.
@@ -48,7 +49,7 @@ DOUBT = "nobody states the whole digest of the released file: it is known by the
 
 
 @pytest.fixture(scope="session")
-def files(index, tmp_path_factory):
+def files(tmp_path_factory):
     """A genuine checkpoint and a forged one of its size, each named by the head of its digest."""
     folder = tmp_path_factory.mktemp("witnesses")
     made = {}
@@ -56,7 +57,7 @@ def files(index, tmp_path_factory):
         draw = torch.Generator().manual_seed(seed)
         tensors = {
             tensor: torch.rand(shape, generator=draw) if dtype == "float32" else torch.zeros(shape).long()
-            for tensor, (dtype, shape) in entry_plan(index.find("rexnet_100")).tensors.items()
+            for tensor, (dtype, shape) in find_network("test_efficientnet").plan().tensors.items()
         }
         torch.save(tensors, folder / "any", _use_new_zipfile_serialization=False)
         prefix = hashlib.sha256((folder / "any").read_bytes()).hexdigest()[:8]
@@ -307,7 +308,7 @@ def test_an_unfit_witness_is_named_and_refused(name, files, zoo, tmp_path):
     problems = load_index(file).problems
 
     assert any(UNFIT[name][1] in problem.message for problem in problems)
-    assert {problem.location.line for problem in problems} == {7}
+    assert {problem.location.line for problem in problems} == {8}
     assert main(["validate", str(file)]) == 1
     with pytest.raises(MismatchError, match="Witnesses"):
         load()

@@ -118,6 +118,7 @@ def test_all_is_measured_and_a_patch_says_so(world, run, tmp_path):
     assert ((world.index / "lock.json").read_bytes(), patch.read_bytes()) == (before, text)
 
 
+@pytest.mark.slow
 def test_a_file_that_a_person_took_is_given(world, run, capsys, monkeypatch):
     """Without it the page is said, with it the model is measured like any other; a misuse is said."""
     world.serve(LITE).commit()
@@ -416,6 +417,7 @@ def test_stand_ins_and_an_index_that_cites_nobody(own_small_index, tmp_path, cap
     assert not (own_small_index / "lock.json").exists()
 
 
+@pytest.mark.slow
 def test_without_a_git_tree_the_lock_is_named(world, capsys, tmp_path):
     """There is no patch, and what changed is said."""
     world.serve(AUTHORS)

@@ -450,6 +450,7 @@ def test_where_one_machine_has_less_memory_all_take_smaller_tiles(folder, in_two
     assert list(tmp_path.glob(".unfinished-*")) == []
 
 
+@pytest.mark.slow
 def test_a_peer_that_died_ends_the_run_in_a_line(folder, tmp_path):
     """When one process is killed, the others end at once, and say so."""
     first, second = start_two_machines(folder, tmp_path, 0, "dies", 1)

@@ -22,6 +22,13 @@ MACS_224 = {
 }
 
 
+#: A wider network is the same code with more numbers.
+CASES = [
+    name if config.width < 1.5 else pytest.param(name, marks=pytest.mark.slow)
+    for name, config in CONFIGS.items()
+]
+
+
 @pytest.mark.parametrize("name", MACS_224)
 def test_macs_are_half_of_torchs_flops(name):
     """The count is the recorded one, and torch's counter, which counts two a MAC, says twice as much."""
@@ -47,7 +54,7 @@ def test_parameters_leave_statistics_out():
     assert count_parameters(torch.nn.BatchNorm2d(5)) == 10
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CASES)
 def test_counting_without_memory_gives_what_a_real_run_gives(name):
     """On the meta device, where only shapes are computed, the count is the same."""
     with torch.device("meta"):
@@ -56,7 +63,7 @@ def test_counting_without_memory_gives_what_a_real_run_gives(name):
     assert without_memory == count_macs(find_network(name).build(init=False), input_px=96)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CASES)
 def test_planned_operations_are_those_of_a_run(name):
     """At a size that halves evenly and at others, with few classes, or of one channel without any."""
     network = find_network(name)

@@ -35,9 +35,16 @@ TIMMS = [name for name, config in CONFIGS.items() if not config.is_lite]
 LITES = [name for name, config in CONFIGS.items() if config.is_lite]
 
 
+def slow_where_wide(names):
+    """Mark the networks that are the same code with many more numbers."""
+    return [
+        name if CONFIGS[name].width < 1.5 else pytest.param(name, marks=pytest.mark.slow) for name in names
+    ]
+
+
 SMALL, ODD, USUAL = (97, 65), (193, 161), (224, 224)
 SIZES = [
-    *((name, SMALL) for name in TIMMS),
+    *((name, SMALL) for name in TIMMS if CONFIGS[name].width < 1.5),
     *(("rexnet_100", size) for size in (ODD, USUAL)),
     *(pytest.param(name, USUAL, marks=pytest.mark.slow) for name in TIMMS if name != "rexnet_100"),
 ]
@@ -93,7 +100,7 @@ def test_a_lites_plan_is_its_network(name):
     assert (len(shapes), planned.parameters) == (303, PARAMETERS[name])
 
 
-@pytest.mark.parametrize("name", LITES)
+@pytest.mark.parametrize("name", slow_where_wide(LITES))
 @torch.inference_mode()
 def test_a_lite_is_timms_network_with_another_head(name):
     """A lite's maps are those of timm's ReXNet without gates and with ReLU6; its head is torch's layers."""
@@ -138,7 +145,7 @@ def test_a_lite_keeps_its_hidden_layer():
     assert torch.equal(ours(x), maps)
 
 
-@pytest.mark.parametrize("name", TIMMS)
+@pytest.mark.parametrize("name", slow_where_wide(TIMMS))
 def test_training_draws_what_timm_draws(name):
     """In training, dropout and drop-path give timm's logits from the same seed, and its gradients."""
     theirs, ours = twins(name, drop_rate=0.3, drop_path_rate=0.2)
@@ -260,7 +267,7 @@ def test_compile_makes_one_graph():
         assert_same_numbers(compiled(x), ours(x))
 
 
-@pytest.mark.parametrize("name", TIMMS)
+@pytest.mark.parametrize("name", slow_where_wide(TIMMS))
 def test_a_seed_draws_timms_start_weights(name):
     """From one seed every start weight is timm's, of a new classifier too, and so is the next draw."""
     drawn = []
