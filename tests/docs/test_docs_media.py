@@ -1,6 +1,7 @@
 """What another medium than a desk's screen makes of the pages: paper, few colours, large text, a phone."""
 
 import pytest
+from built_site import slow
 
 WIDTH = "document.documentElement.scrollWidth"
 READABLE = """(selector) => [...document.querySelectorAll(selector)].filter((element) => {
@@ -19,7 +20,7 @@ def test_paper_has_the_table_and_the_chart_without_controls(open_page):
     assert page.evaluate(READABLE, ".hub-point") == 4
 
 
-@pytest.mark.parametrize("path", ["index.html", "models/rexnet_150.html", "speed.html"])
+@pytest.mark.parametrize("path", ["index.html", *map(slow, ("models/rexnet_150.html", "speed.html"))])
 def test_paper_keeps_every_column(open_page, path):
     """Printed on A4, no column of a table lies beyond the page's edge."""
     page = open_page(path, width=718)
@@ -52,7 +53,9 @@ def test_with_forced_colours_points_and_focus_are_seen(open_page, scheme):
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-@pytest.mark.parametrize("path", ["index.html", "models/rexnet_150.html", "reference/problems.html"])
+@pytest.mark.parametrize(
+    "path", ["models/rexnet_150.html", *map(slow, ("index.html", "reference/problems.html"))]
+)
 def test_text_of_twice_the_size_needs_no_sideways_scroll(open_page, path):
     """At 200 % of the text's size on a desk's screen the page is as wide as the screen."""
     page = open_page(path)
@@ -124,7 +127,7 @@ def test_a_short_figure_says_the_exact_one(open_page):
     assert exact in page.locator("article table").nth(1).inner_text()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [390, slow(1280)])
 def test_the_evidence_fits_the_screen(open_page, width):
     """On a desk and on a phone the table of evidence needs no scrolling sideways."""
     page = open_page("models/rexnet_150.html", width=width)

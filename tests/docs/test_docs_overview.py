@@ -5,6 +5,7 @@ import math
 from urllib.parse import urlencode
 
 import pytest
+from built_site import slow
 from entries import SEEDS
 
 from rexnet_hub.index import load_index
@@ -75,9 +76,9 @@ def test_sorting_works_by_keyboard(open_page):
     [
         ("Name contains", "15", ["rexnet_150"]),
         ("Top-1 at least (%)", "80.31", ["rexnet_150", "rexnet_200"]),
-        ("Parameters at most (M)", "7.56", ["rexnet_100", "rexnet_130"]),
-        ("File at most (MB)", "39.227315", ["rexnet_100", "rexnet_130", "rexnet_150"]),
-        ("Query", "top1>=79 params<10M", ["rexnet_130", "rexnet_150"]),
+        slow("Parameters at most (M)", "7.56", ["rexnet_100", "rexnet_130"]),
+        slow("File at most (MB)", "39.227315", ["rexnet_100", "rexnet_130", "rexnet_150"]),
+        slow("Query", "top1>=79 params<10M", ["rexnet_130", "rexnet_150"]),
         ("Query", "name:rexnet_1* and not top1<79", ["rexnet_130", "rexnet_150"]),
     ],
 )
@@ -132,7 +133,8 @@ HOSTILE = "<img src=x onerror=window.hit=1>"
 
 
 @pytest.mark.parametrize(
-    "value", [HOSTILE, "__proto__", "constructor>1", "1e999", "-constructor", "((((", "*" * 300]
+    "value",
+    [HOSTILE, "__proto__", "((((", *map(slow, ("constructor>1", "1e999", "-constructor", "*" * 300))],
 )
 def test_hostile_state_in_the_address_is_inert(open_page, value):
     """Markup or nonsense in every part of the address does nothing and breaks nothing."""
@@ -184,7 +186,7 @@ CIRCLES = """points => points.map(point => {
 })"""
 
 
-@pytest.mark.parametrize("width", [1280, 768, 390, 320])
+@pytest.mark.parametrize("width", [1280, 390, *map(slow, (768, 320))])
 def test_labels_do_not_overlap(open_page, width):
     """No label of the chart covers another one or a point, and each stands inside the plot."""
     page = open_page(width=width)
@@ -287,7 +289,7 @@ def test_numbers_stand_to_the_right_and_words_to_the_left(open_page):
         assert found == ["left", *["right"] * 6, "left"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", slow("dark")])
 def test_a_sign_has_one_colour_wherever_it_stands(open_page, scheme):
     """In the table, beside each other, in a model's tiles and in what explains it, unlike any other's."""
     query = "index.html?compare=rexnet_100,rexnet_150"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from built_site import BUILDER
+from built_site import BUILDER, slow
 
 AXE = Path(__file__).with_name("vendor") / "axe-4.14.1.min.js"
 #: The long pages of reference take as long as all others, and are made of the same parts.
@@ -11,10 +11,7 @@ LONG = ("reference/problems.html", "reference/command-line.html", "reference/pyt
 KINDS = (
     "index.html",
     "models/rexnet_150.html",
-    "families/RexNet.html",
-    "guides/load.html",
-    "decisions/index.html",
-    *(pytest.param(path, marks=pytest.mark.slow) for path in LONG),
+    *map(slow, ("families/RexNet.html", "guides/load.html", "decisions/index.html", *LONG)),
 )
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -68,7 +65,7 @@ def test_axe_finds_nothing_in_search_results_on_a_phone(open_page):
     assert violations(page, without=FAULTY[BUILDER]) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", slow("dark")])
 def test_axe_finds_nothing_while_the_overview_is_in_use(open_page, scheme):
     """Nor with the tooltip shown, a comparison open, a wrong query, nothing left, or the search open."""
     page = open_page("index.html?compare=rexnet_100,rexnet_200", scheme=scheme)
@@ -96,8 +93,8 @@ def test_axe_says_no_to_a_planted_fault(open_page):
     ("words", "first"),
     [
         ("rexnet_150", "rexnet_150"),
-        ("150", "rexnet_150"),
-        ("bd1a6aa8", "rexnet_150"),
+        slow("150", "rexnet_150"),
+        slow("bd1a6aa8", "rexnet_150"),
         ("misspelt", "Problems of a model index"),
     ],
 )
@@ -128,6 +125,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 def test_search_gives_the_right_page_first(open_page, site):
     """Of each thing that readers look for, by whichever word."""
     page = open_page("numbers.html")
@@ -138,7 +136,7 @@ def test_search_gives_the_right_page_first(open_page, site):
     assert {w: at for w, at in found.items() if not at.startswith(ANSWERS[w])} == {}
 
 
-@pytest.mark.parametrize("from_folder", [False, True], ids=["served", "folder"])
+@pytest.mark.parametrize("from_folder", [False, slow(True)], ids=["served", "folder"])
 def test_search_takes_what_is_typed_for_words(open_page, site, from_folder):
     """Hyphens, colons and options such as `--data` find pages and log nothing, letter by letter."""
     page = open_page("numbers.html", base=site[0].as_uri() + "/" if from_folder else None)

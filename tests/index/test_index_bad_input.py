@@ -117,6 +117,7 @@ def test_bad_json_is_bounded(read, text):
     assert time.process_time() - start < 3
 
 
+@pytest.mark.slow
 def test_memory_is_bounded(tmp_path):
     """The worst of these files are read in a process that may not have a gigabyte."""
     for number, case in enumerate(["alias bomb", "deep lists", "megabyte scalar", "deep dashes"]):
