@@ -59,7 +59,7 @@ class Claim(NamedTuple):
         value: In the field's own unit: counts and bytes are `int`, percents are `Decimal`
             percentage points, other numbers `Decimal`, lists tuples.
         text: The value as the file writes it, such as `77.86%`; of a list or mapping, empty.
-        location: Where the value stands.
+        file: Where the value stands: `location` has it in one, with line and column.
         source: The URL that states it, when the file gives one.
         inherited: Whether the value is the collection's.
         problem: Why nobody can read it, where `value` is None for that.
@@ -70,11 +70,18 @@ class Claim(NamedTuple):
     label: str
     value: Value
     text: str
-    location: Location
+    file: Path
+    line: int
+    column: int
     source: str | None = None
     inherited: bool = False
     problem: str = ""
     quote: str = ""
+
+    @property
+    def location(self) -> Location:
+        """Where the value stands."""
+        return Location(self.file, self.line, self.column)
 
     @property
     def words(self) -> str:

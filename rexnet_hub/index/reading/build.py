@@ -246,11 +246,11 @@ class Builder:
             if isinstance(value, str) and _NO_METRIC.fullmatch(value):
                 self.report("metric-as-text", node, f"{value[:60]!r} is no number, so nobody can compare it")
         return Claim(
-            field=row.name if row else key.text,
-            label=key.text,
-            value=value,
-            text=node.text if node.kind == "scalar" else "",
-            location=node.location,
+            row.name if row else key.text,
+            row.label if row and row.label == key.text else key.text,  # one text for all models
+            value,
+            node.text,
+            *node.location,
             source=sources.get(key_name(key.text), sources.get("")),
             quote="" if node.plain or node.kind != "scalar" else node.raw[:1],
         )
@@ -498,4 +498,4 @@ class Builder:
 
 
 def _claim(field: str, label: str, value: Any, location: Location) -> Claim:
-    return Claim(field=field, label=label, value=value, text="", location=location)
+    return Claim(field, label, value, "", *location)
