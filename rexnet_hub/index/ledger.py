@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any
 
 from rexnet_hub.addresses import cite
@@ -21,7 +22,7 @@ from rexnet_hub.index.lock import PREFERRED_MACS, Day, Measured, find_lock, read
 from rexnet_hub.index.network import entry_plan
 from rexnet_hub.index.scores import Score, list_scores
 from rexnet_hub.layout import LEDGER_FILE
-from rexnet_hub.nets import built_in_network
+from rexnet_hub.nets import Network, built_in_network
 from rexnet_hub.nets.family import TensorPlan
 from rexnet_hub.records import Rule, Text
 
@@ -285,9 +286,19 @@ def _find_plan(entry: Entry) -> TensorPlan | None:
 
 def count_file(entry: Entry) -> int | None:
     """Count every number in an entry's weights, as the Hub does; None where that would need torch."""
-    is_plain = built_in_network(entry.architecture) and entry.value("model_args") is None
-    plan = _find_plan(entry) if is_plain else None
-    return Case(stated=Decimal(), plan=plan, macs={}).count_numbers() if plan else None
+    network = built_in_network(entry.architecture)
+    if network is None or entry.value("model_args") is not None:
+        return None
+    try:
+        return _count_planned(network, entry.value("num_classes"))
+    except NetworkError:
+        return None
+
+
+@cache  # an index names few networks, each many times
+def _count_planned(network: Network, num_classes: int | None) -> int:
+    plan = network.plan(num_classes=num_classes)
+    return Case(stated=Decimal(), plan=plan, macs={}).count_numbers()
 
 
 @dataclass(frozen=True, slots=True)

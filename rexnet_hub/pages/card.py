@@ -32,6 +32,7 @@ def _environment() -> Environment:
     """Make the one environment of all templates: a misspelt field is an error at render time."""
     made = Environment(
         loader=PackageLoader("rexnet_hub.pages"),
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -315,10 +315,9 @@ def list_siblings(entry: Entry) -> list[tuple[str, str | None, str, str]]:
 
     As published: a card that said what was measured or released of others would be another one after each.
     """
-    names = [each.name for each in entry.siblings]
-    if len(names) < 2 or entry.name not in names:
+    place = next((at for at, each in enumerate(entry.siblings) if each.name == entry.name), None)
+    if len(entry.siblings) < 2 or place is None:
         return []
-    near = nearest(entry.siblings, names.index(entry.name))
     return [
         (
             each.name,
@@ -326,7 +325,7 @@ def list_siblings(entry: Entry) -> list[tuple[str, str | None, str, str]]:
             _top1(each, entry),
             _claimed(each.claim("parameters")) or "not stated",
         )
-        for each in near
+        for each in nearest(entry.siblings, place)
     ]
 
 

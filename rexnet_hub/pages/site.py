@@ -75,12 +75,12 @@ def render_site(
     """
     lock = lock or Lock()
     views = view_models(entries, lock, ledger)
-    listed = [view for view in views if view.entry.said("withdrawn") is None]
+    listed = _listed(views)
     families = group_families(views)
     files = {"index.md": render_overview(listed, lock, repository=repository)}
     for family in families:
-        shown = [view for view in family if view in listed] or family
-        files[f"families/{family[0].family_file}.md"] = render_overview(shown, lock, up="../")
+        shown = render_overview(_listed(family) or family, lock, up="../")
+        files[f"families/{family[0].family_file}.md"] = shown
     if len(families) > 1:
         files["families/index.md"] = render_template("families.md", families=families, span=span)
     siblings = {view.file: (view,) for view in views} | nearest_siblings(listed)
@@ -322,6 +322,10 @@ def stated_in(entry: Entry) -> str:
     """Return where a zoo's repository has an entry, file and line of its index; nothing of another index."""
     _, found, file = entry.location.file.as_posix().rpartition(f"{INDEX_FOLDER}/")
     return f"{INDEX_FOLDER}/{quote(file)}#L{entry.location.line}" if found else ""
+
+
+def _listed(views: Sequence[ModelView]) -> list[ModelView]:
+    return [view for view in views if view.entry.said("withdrawn") is None]
 
 
 def nearest_siblings(views: Sequence[ModelView]) -> dict[str, tuple[ModelView, ...]]:

@@ -37,6 +37,7 @@ class ImageNetClass:
     label: str
 
 
+@functools.cache
 def imagenet_labels() -> tuple[str, ...]:
     """Return the names of ImageNet's classes, in their order."""
     return tuple(row.label for row in read_classes())
