@@ -169,6 +169,7 @@ def test_both_read_words_of_any_script(page, read):
     assert (expected["\ufeff"], expected["params<1_000"], expected["and=5"]) == (both, "refused", first)
 
 
+@pytest.mark.slow
 def test_both_agree_on_drawn_queries(page):
     """Nor do they differ on 400 random strings of the language's own words."""
     entries, lock, draw = load_index(SEEDS).models, read_lock(), random.Random(7)
