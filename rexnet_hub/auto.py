@@ -387,17 +387,17 @@ def load_network(
     options = config.network_options | {name: value for name, value in options.items() if value is not None}
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()  # whatever torch's default is
-    own = {**dict(network.named_parameters()), **dict(network.named_buffers())}  # a tied one by one name
-    own = {name: tensor.detach() for name, tensor in own.items()}
-    tensors = read_weights(repo, into=own)
+    own = network.state_dict()
+    # Of tensors that share their memory one is read into it.
+    memories = {tensor.untyped_storage().data_ptr(): name for name, tensor in own.items()}
+    tensors = read_weights(repo, into={name: own[name] for name in memories.values()})
     if options["in_chans"] != config.in_chans:
         names = {f"{stem}.weight" for stem in known.parts.first_conv}
         tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
-    require_tensors(table_of(tensors), table_of(network.state_dict()), file=repo.weights)
+    require_tensors(table_of(tensors), table_of(own), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
-    if others := {name: tensor for name, tensor in tensors.items() if tensor is not own.get(name)}:
-        network.load_state_dict(others, strict=False, assign=True)
+    network.load_state_dict(tensors, assign=True)  # most are in place; a network's own hooks run
     _describe(network, config.pretrained_cfg)
     if num_classes is not None and num_classes != config.num_classes:
         require_whole("num_classes", num_classes, 0)

@@ -37,7 +37,6 @@ from rexnet_hub.layout import (
     WEIGHTS_FILE,
     expand_home,
     find_cache_dir,
-    find_name_danger,
     find_trust_config,
     is_repo_id,
     mark_used,
@@ -99,7 +98,7 @@ def find_entry(source: str | Path) -> Entry | None:
     Raises:
         RepoError: It was withdrawn.
     """
-    if isinstance(source := read_source(source), Path) or find_name_danger(source):
+    if isinstance(source := read_source(source), Path) or Path(source).name != source:
         return None
     index: Index = load_index()
     if index.errors:

@@ -33,6 +33,7 @@ from rexnet_hub.imagenet.run.runner import (
     geometry,
     use_one_thread,
 )
+from rexnet_hub.nets import find_network
 from rexnet_hub.pictures import fetch_picture, is_address
 
 #: Pictures that go through the network together, by device type: results come as soon as they are there.
@@ -137,6 +138,7 @@ def classify(
         raise RepoError(f"{source}: takes {model.in_chans} channels, pictures have 3")
     if not model.num_classes:
         raise RepoError(f"{source}: has no classes; AutoModel gives its features")
+    channels_last = find_network(model.pretrained_cfg["architecture"]).family.channels_last
     spec, labels = processor.preprocessing, processor.labels or tuple(map(str, range(model.num_classes)))
     tiles = ImageTiles(
         images=pictures,
@@ -150,7 +152,8 @@ def classify(
         decoded, images = wait(), pictures[tiles.rows(tile)]
         pixels = torch.from_numpy(decoded.pixels[0][: len(images)]).to(where)
         with torch.inference_mode(), network_problems(f"the network of {source}"):
-            logits = model(normalise(pixels, spec))
+            batch = normalise(pixels, spec)
+            logits = model(batch if channels_last else batch.contiguous())
             best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
         answers = zip(images, best.indices.tolist(), best.values.tolist(), strict=True)
         return [

@@ -227,6 +227,33 @@ def test_loading_is_torchs_own_strict_loading(staged):
     assert found["stem.bn.weight"]._version == before
 
 
+def test_a_networks_own_hook_sees_the_weights_that_were_loaded(staged, monkeypatch):
+    """As after torch's own loading, though each tensor was read where it lies."""
+    make, seen = ReXNet.__init__, []
+
+    def watch(self, *args, **options):
+        make(self, *args, **options)
+        self.register_load_state_dict_post_hook(lambda it, _: seen.append(it.stem.bn.weight.clone()))
+
+    monkeypatch.setattr(ReXNet, "__init__", watch)
+    AutoModel.from_pretrained(staged)
+    assert torch.equal(seen[-1], load_file(staged / "model.safetensors")["stem.bn.weight"])
+
+
+def test_tensors_that_share_memory_are_each_what_the_file_says(staged, monkeypatch):
+    """A network may be made with two parameters on one storage; loading gives each its own numbers."""
+    make = ReXNet.__init__
+
+    def share(self, *args, **options):
+        make(self, *args, **options)
+        self.stem.bn.bias.data = self.stem.bn.weight.data
+
+    monkeypatch.setattr(ReXNet, "__init__", share)
+    found, expected = AutoModel.from_pretrained(staged).state_dict(), load_file(staged / "model.safetensors")
+    assert not torch.equal(expected["stem.bn.weight"], expected["stem.bn.bias"])
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 def test_tensors_that_a_network_ties_are_loaded_as_torch_does(tmp_path):
     """CoaT has one layer under several names; where they differ in a file, the last of the network counts."""
     theirs = timm.create_model("coat_tiny", num_classes=2).eval()

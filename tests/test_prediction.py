@@ -20,6 +20,8 @@ from PIL import Image
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
 from rexnet_hub.imagenet.data.dataset import StoredImage
+from rexnet_hub.nets.families.rexnet import FAMILY
+from rexnet_hub.nets.families.rexnet.blocks import ReXNet
 from rexnet_hub.prediction import classify, find_pictures
 
 
@@ -68,6 +70,21 @@ def test_pictures_are_classified_likeliest_first(staged, picture):
     assert [g.probability for g in prediction.guesses] == pytest.approx(expected.values[0].tolist())
     labels = timm.data.ImageNetInfo("imagenet-1k")
     assert prediction.guesses[0].label == labels.index_to_description(prediction.guesses[0].class_index)
+
+
+def test_a_family_that_does_not_ask_for_channels_last_gets_them_first(staged, picture, monkeypatch):
+    """Its networks may call `view` on what they are given."""
+    layouts, forward = [], ReXNet.forward
+
+    def watch(self, pixels):
+        layouts.append(pixels.is_contiguous())
+        return forward(self, pixels)
+
+    monkeypatch.setattr(ReXNet, "forward", watch)
+    list(classify(staged, find_pictures([str(picture)])))
+    monkeypatch.setitem(vars(FAMILY), "channels_last", False)
+    list(classify(staged, find_pictures([str(picture)])))
+    assert layouts == [False, True]
 
 
 def test_a_phones_picture_is_classified_as_transformers_pipeline_does(staged, many, run):

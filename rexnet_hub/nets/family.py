@@ -131,6 +131,7 @@ class Family:
         fixed: From a configuration to the arguments of timm's that can only have these values here.
         key_maps: Returns the layouts of others.
         in_timm: From a configuration to whether timm has the network too, by the same name.
+        channels_last: Whether its networks take a batch that is laid out so; on a CPU that is faster.
         words: Returns what card, page and recipe say of it.
         provider: Whose code builds it, with its version.
     """
@@ -144,6 +145,7 @@ class Family:
     fixed: Callable[[Any], Mapping[str, tuple[Any, ...]]] = lambda config: {}
     key_maps: Callable[[], tuple[KeyMap, ...]] = tuple
     in_timm: Callable[[Any], bool] = lambda config: True
+    channels_last: bool = False
     words: Callable[[], Words] = Words
     provider: str = "rexnet_hub"
 

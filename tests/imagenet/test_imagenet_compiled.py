@@ -1,8 +1,10 @@
 """A compiled network counts only when it ranks the first tile as the plain one does."""
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +94,24 @@ def test_weights_are_folded_into_what_is_compiled():
         network.norm.weight.zero_()
         assert torch.allclose(run(pixels), plain, atol=1e-4)
         assert not torch.allclose(network(pixels), plain, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_each_of_many_networks_of_one_kind_is_compiled_and_then_freed():
+    """Torch compiles one code eight times at the most, and keeps what it compiled while that lives."""
+    pixels, first = torch.rand(4, 3, SPEC.input_px, SPEC.input_px), set(sys.modules)
+    with own_compiler_cache(), torch.inference_mode():
+        networks = [SmallNet().eval().requires_grad_(False) for _ in range(10)]
+        runs = [_compile(network, "small", torch.device("cpu")) for network in networks]
+        for network, run in zip(networks, runs, strict=True):
+            plain = run(pixels)
+            network.norm.weight.zero_()
+            assert torch.equal(run(pixels), plain)
+    held = [weakref.ref(network.norm.weight) for network in networks]
+    del network, networks, run, runs
+    gc.collect()
+    assert not any(weight() is not None for weight in held)
+    assert not [name for name in set(sys.modules) - first if "compile_tasks." in name]
 
 
 @pytest.mark.slow

@@ -12,8 +12,10 @@ import copy
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +34,9 @@ from rexnet_hub.index.spellings import IMAGENET_CLASSES
 #: By device type: a GPU wants many, a CPU as few as stay in its cache from layer to layer. Halved where the
 #: memory is too small.
 TILE_IMAGES = {"cpu": 4, "cuda": 256}
+
+#: Before torch 2.9 what is set for one compilation is set for all threads.
+_COMPILING = threading.Lock()
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -146,6 +151,7 @@ def _compile(
     network: torch.nn.Module, name: str, device: torch.device
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Compile a network, weights folded in; its first tile must be ranked as the plain network ranks it."""
+    from torch._dynamo.eval_frame import remove_from_cache
     from torch._inductor import config, list_options
 
     is_cpu = device.type == "cpu"
@@ -153,9 +159,14 @@ def _compile(
     options: dict[str, Any] = (
         {} if is_cpu or "deterministic" not in list_options() else {"deterministic": True}
     )
+
+    def forward(pixels: torch.Tensor) -> Any:
+        return network(pixels)
+
+    # What was compiled hangs on the code that ran: on one of its own, as folded weights are of one network.
+    forward.__code__ = forward.__code__.replace()
     # For the shape that it meets: else a second network of another makes kernels for any shape of both.
-    fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(network, options=options, dynamic=False)
-    first = threading.Lock()
+    fast: Callable[[torch.Tensor], torch.Tensor] = torch.compile(forward, options=options, dynamic=False)
     plain: list[torch.nn.Module] = [network]
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
@@ -163,7 +174,7 @@ def _compile(
         if plain:
             # The compiler is at it: other tiles wait. Among `options` freezing has no effect: they are not
             # yet set when weights become constants or arguments.
-            with first, config.patch(freezing=is_cpu):
+            with _COMPILING, config.patch(freezing=is_cpu):
                 logits = fast(pixels)
                 if not torch.equal(_rank(logits), _rank(network(pixels))):
                     raise EvaluationError(f"{name}, compiled, ranks other classes first: run it without")
@@ -171,12 +182,15 @@ def _compile(
                 return logits
         return fast(pixels)
 
+    weakref.finalize(run, remove_from_cache, forward)  # nothing else frees the weights
     return run
 
 
 @contextlib.contextmanager
 def own_compiler_cache() -> Iterator[None]:
     """Set torch's compiler a folder of this run alone: what a killed run left cut short is never loaded."""
+    from torch._inductor.codecache import PyCodeCache
+
     variable = "TORCHINDUCTOR_CACHE_DIR"
     before = os.environ.get(variable)
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-", ignore_cleanup_errors=True) as folder:
@@ -187,6 +201,11 @@ def own_compiler_cache() -> Iterator[None]:
             os.environ.pop(variable)
             if before is not None:
                 os.environ[variable] = before
+            # Modules made of its files hold the weights that were folded in.
+            files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+            for name in (name for name, file in files.items() if file.startswith(folder)):
+                del sys.modules[name]
+            PyCodeCache.cache_clear()
 
 
 def _rank(logits: torch.Tensor) -> torch.Tensor:

@@ -100,5 +100,6 @@ FAMILY = Family(
     fixed=_fixed,
     key_maps=_key_maps,
     in_timm=lambda config: not config.is_lite,
+    channels_last=True,
     words=_words,
 )
