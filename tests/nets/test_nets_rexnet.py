@@ -37,16 +37,19 @@ LITES = [name for name, config in CONFIGS.items() if config.is_lite]
 
 def slow_where_wide(names):
     """Mark the networks that are the same code with many more numbers."""
-    return [
-        name if CONFIGS[name].width < 1.5 else pytest.param(name, marks=pytest.mark.slow) for name in names
-    ]
+    return [name if CONFIGS[name].width < 1.5 else slow(name) for name in names]
+
+
+def slow(*values):
+    """Make one case a slow one."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 SMALL, ODD, USUAL = (97, 65), (193, 161), (224, 224)
 SIZES = [
-    *((name, SMALL) for name in TIMMS if CONFIGS[name].width < 1.5),
+    *((name, SMALL) if CONFIGS[name].width < 1.5 else slow(name, SMALL) for name in TIMMS),
     *(("rexnet_100", size) for size in (ODD, USUAL)),
-    *(pytest.param(name, USUAL, marks=pytest.mark.slow) for name in TIMMS if name != "rexnet_100"),
+    *(slow(name, USUAL) for name in TIMMS if name != "rexnet_100"),
 ]
 
 

@@ -139,7 +139,7 @@ def without(data, paths):
     return data
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.sampled_from(sorted(paths_of(OURS), key=str)), max_size=40), st.booleans())
 def test_any_part_of_our_index_may_be_missing(read, paths, is_known):
     """Without any of its fields and sections, if `validate` accepts it, all is rendered."""
