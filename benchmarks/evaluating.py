@@ -80,6 +80,7 @@ def our_pass(
     )
 
     def run() -> Spent:
+        """Evaluate all images once."""
         marks: list[tuple[int, float, float]] = []
         evaluate_models(
             models,
@@ -114,6 +115,7 @@ def timm_pass(
     networks = [network.eval().to(where) for network in networks]
 
     def loop(network: torch.nn.Module) -> Spent:
+        """Take one network through all images."""
         config = resolve_data_config({}, model=network)
         keys = ["input_size", "interpolation", "mean", "std", "crop_pct", "crop_mode"]
         loader = create_loader(
@@ -136,6 +138,7 @@ def timm_pass(
         return _steady(marks, half=workers > 0)
 
     def run() -> Spent:
+        """Take each network through them, and add up."""
         spent = [loop(network) for network in networks]
         return Spent(cpu_s=sum(s.cpu_s for s in spent), wall_s=sum(s.wall_s for s in spent))
 
@@ -150,6 +153,7 @@ def _floor(name: str, macs: int) -> Call:
     left, right = torch.randn(side, side), torch.randn(side, side)
 
     def run() -> Spent:
+        """Multiply once, and count an image's part."""
         started, cpu = time.monotonic(), time.process_time()
         torch.mm(left, right)
         part = macs / side**3
@@ -212,6 +216,7 @@ def _by_processes(folder: Path, images: Path, count: int) -> Job:
     """Run the command in two processes of torchrun, beside itself in one: seconds by the clock."""
 
     def command(processes: int) -> Callable[[], Spent]:
+        """Make the command in so many processes of torchrun."""
         torchrun = f"-m torch.distributed.run --standalone --nproc_per_node={processes} -m rexnet_hub"
         words = ("evaluate", str(folder), "--data", str(images), "--subset", "--json")
         program = Program(name="evaluate", argv=(*torchrun.split(), *words), env={"HF_HUB_OFFLINE": "1"})

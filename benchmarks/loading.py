@@ -36,11 +36,13 @@ pathlib.Path(sys.argv[2]).write_text(str(time.process_time() - started))
 
 def _beyond(folder: Path, name: str) -> Job:
     def call(what: str, text: str) -> Call:
+        """Make a task that takes the time which a process says of itself."""
         out = folder.parents[1] / f"{what}.txt"  # beside all repos
         argv = ("-c", BEYOND.format(text), str(folder), str(out))
         program = Program(name=what, argv=argv, env={"HF_HUB_OFFLINE": "1"})
 
         def run() -> Spent:
+            """Run it once, and read what it wrote."""
             program.run()
             spent = float(out.read_text())
             return Spent(cpu_s=spent, wall_s=spent)
@@ -58,6 +60,7 @@ def _beyond(folder: Path, name: str) -> Job:
 
 def _fresh(folder: Path, name: str) -> Job:
     def program(what: str, text: str) -> Program:
+        """Make a task of a script, given the folder."""
         return Program(name=what, argv=("-c", text, str(folder)), env={"HF_HUB_OFFLINE": "1"})
 
     return Job(
@@ -89,19 +92,23 @@ def _warm(folder: Path, name: str) -> Job:
     data = torch.empty(weights.stat().st_size, dtype=torch.uint8)
 
     def ours() -> object:
+        """Load by ours."""
         receipt._parse.cache_clear()  # as one that this process has not parsed
         return AutoModel.from_pretrained(folder)
 
     def floor() -> None:
+        """Do what nobody can leave out."""
         find_network(name).build(init=False)
         with weights.open("rb") as stream:
             stream.readinto(data.numpy().data)
         hashlib.sha256(data.numpy().data).hexdigest()
 
     def theirs() -> object:
+        """Load by timm."""
         return timm.create_model(f"local-dir:{folder}", pretrained=True)
 
     def transformed() -> object:
+        """Load by transformers."""
         return AutoModelForImageClassification.from_pretrained(folder)
 
     return Job(

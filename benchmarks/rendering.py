@@ -33,10 +33,12 @@ def _cards(work: Path, count: int) -> Job:
     plain = Environment().from_string(template.read_text())
 
     def ours() -> None:
+        """Render each card."""
         for entry in entries:
             render_card(entry)
 
     def floor() -> None:
+        """Render the Hub's template as often, with nothing in it."""
         for entry in entries:
             plain.render(model_id=entry.name, card_data="")
 
@@ -55,6 +57,7 @@ def _their_cards(entries: Sequence[Entry]) -> Call:
     """Render a card for each by the Hub's own template."""
 
     def render() -> None:
+        """Render each by the Hub's own renderer."""
         for entry in entries:
             data = huggingface_hub.ModelCardData(**{
                 key: value for key, value in front_matter(entry).items() if key != "model-index"
@@ -96,6 +99,7 @@ def _site(work: Path) -> Job:
         shutil.copyfile(sources[number % len(sources)], plain / "docs" / name)
 
     def plain_site(name: str, folder: Path) -> Program:
+        """Make a build of a folder's site."""
         argv = ("-m", "mkdocs", "build", "--quiet", "--config-file", str(folder / "mkdocs.yml"))
         return Program(name=name, argv=argv, env=first.env)
 

@@ -198,6 +198,7 @@ def render_plot(table: Sequence[dict[str, Any]]) -> str:
     bottom = ROW * len(lines) + 8
 
     def across(ratio: float) -> str:
+        """Place a ratio on the axis."""
         return f"{LEFT + (math.log10(ratio) - low) / (high - low) * (RIGHT - LEFT):.1f}"
 
     parts = []

@@ -59,7 +59,7 @@ class Claim(NamedTuple):
         value: In the field's own unit: counts and bytes are `int`, percents are `Decimal`
             percentage points, other numbers `Decimal`, lists tuples.
         text: The value as the file writes it, such as `77.86%`; of a list or mapping, empty.
-        file: Where the value stands: `location` has it in one, with line and column.
+        file: Where the value stands, with `line` and `column`, which count from 1: `location` is all three.
         source: The URL that states it, when the file gives one.
         inherited: Whether the value is the collection's.
         problem: Why nobody can read it, where `value` is None for that.

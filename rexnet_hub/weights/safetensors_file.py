@@ -106,7 +106,7 @@ def digest_as_written(file: Path, algorithms: Iterable[str]) -> Iterator[str]:
 def read_tensors(
     file: Path, *, identity: Identity | None = None, into: Mapping[str, torch.Tensor] | None = None
 ) -> dict[str, torch.Tensor]:
-    """Read every tensor of a safetensors file into memory of its own, aligned as torch aligns it.
+    """Read every tensor of a safetensors file into memory of its own, or `into` that of others.
 
     The file is read once and never mapped: who writes to it meanwhile changes no tensor unseen.
 

@@ -156,11 +156,11 @@ def _compile(
 
     is_cpu = device.type == "cpu"
     # On a GPU no kernel is chosen because it is the fastest at the moment; before torch 2.9 it may be.
-    options: dict[str, Any] = (
-        {} if is_cpu or "deterministic" not in list_options() else {"deterministic": True}
-    )
+    has_choice = not is_cpu and "deterministic" in list_options()
+    options: dict[str, Any] = {"deterministic": True} if has_choice else {}
 
     def forward(pixels: torch.Tensor) -> Any:
+        """Return the network's logits."""
         return network(pixels)
 
     # What was compiled hangs on the code that ran: on one of its own, as folded weights are of one network.
@@ -202,9 +202,9 @@ def own_compiler_cache() -> Iterator[None]:
             if before is not None:
                 os.environ[variable] = before
             # Modules made of its files hold the weights that were folded in.
-            files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-            for name in (name for name, file in files.items() if file.startswith(folder)):
-                del sys.modules[name]
+            for name, module in list(sys.modules.items()):
+                if (getattr(module, "__file__", None) or "").startswith(folder):
+                    del sys.modules[name]
             PyCodeCache.cache_clear()
 
 
