@@ -1,8 +1,10 @@
 """A proxy on the loopback address that opens tunnels for whoever has its password, or goes wrong."""
 
 import base64
+import os
 import selectors
 import socket
+import struct
 import threading
 from contextlib import contextmanager
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -41,9 +43,12 @@ class Handler(StreamRequestHandler):
                 self.wfile.flush()
                 if self.server.stopped.wait(0.05):
                     break
+        if mode == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(self.connection.detach())
         if mode == "garbage":
             self.wfile.write(b"SSH-2.0-none\r\n")
-        if mode in ("garbage", "close", "silent", "drip"):
+        if mode in ("garbage", "close", "reset", "silent", "drip"):
             return
         if status:
             self.wfile.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
@@ -84,7 +89,7 @@ class Proxy(ThreadingTCPServer):
 
 @contextmanager
 def proxying(mode="honest", *, certificate=None, credentials=""):
-    """Run a proxy in a mode: honest, password, silent, drip, close, garbage or `status CODE WORDS`."""
+    """Run a proxy in a mode: honest, password, silent, drip, close, reset, garbage or `status CODE WORDS`."""
     server = Proxy(("127.0.0.1", 0), Handler)
     server.mode, server.requests, server.passwords = mode, [], []
     scheme, at = "https" if certificate else "http", f"{credentials}@" if credentials else ""

@@ -41,7 +41,7 @@ _MAX_REDIRECTS = 5
 _SPEED_WINDOW_SECONDS = 10
 # An attempt that fetched less did not get further.
 _PROGRESS_BYTES = 1 << 16
-_CUT = (http.client.RemoteDisconnected, http.client.IncompleteRead, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_CUT = (ConnectionResetError, http.client.IncompleteRead, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 #: What to do where not even the host's name is found.

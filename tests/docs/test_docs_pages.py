@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from built_site import BUILDER, slow
 
+from rexnet_hub import pages
+
 AXE = Path(__file__).with_name("vendor") / "axe-4.14.1.min.js"
 #: The long pages of reference take as long as all others, and are made of the same parts.
 LONG = ("reference/problems.html", "reference/command-line.html", "reference/python.html")
@@ -228,3 +230,21 @@ def test_a_console_error_and_an_outside_request_are_seen(open_page):
 
     assert "planted" in seen
     assert "request to http://192.0.2.1/" in seen
+
+
+def test_from_a_folder_the_settings_may_come_in_pieces(open_page, tmp_path):
+    """A browser may show the settings to scripts before it has read them whole; then they are changed later."""
+    script = (Path(pages.__file__).parent / "assets" / "hub-folder.js").as_uri()
+    (tmp_path / "index.html").write_text(f'<body><script src="{script}"></script></body>')
+    page = open_page(base=f"{tmp_path.as_uri()}/")
+    page.evaluate("""() => {
+        window.settings = document.createElement("script");
+        settings.id = "__config";
+        settings.type = "application/json";
+        document.body.append(settings);
+    }""")
+    page.evaluate("""() => {
+        settings.append('{"features": ["navigation.instant", "toc.follow"]}');
+        document.body.append(document.createElement("script"));
+    }""")
+    assert page.evaluate("JSON.parse(settings.textContent).features") == ["toc.follow"]

@@ -72,6 +72,7 @@ def test_no_proxy_is_heeded(certificate, bring, monkeypatch):
         ("status 403 Forbidden", 1, "answers 403"),
         ("status 502 Bad Gateway", 2, "answers 502, 2 times in a row"),
         ("close", 2, "the connection was cut through .*, 2 times in a row"),
+        ("reset", 2, "the connection was cut through .*, 2 times in a row"),
         ("garbage", 1, r"what answers does not speak HTTP through .* of ALL_PROXY\Z"),
         ("silent", 4, "no answer in time through .*, 2 times"),
         ("drip", 5, "the connection was cut through .*, 2 times in a row"),

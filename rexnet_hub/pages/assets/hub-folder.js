@@ -3,7 +3,7 @@
 if (location.protocol === "file:") {
   new MutationObserver((changes, observer) => {
     const settings = document.getElementById("__config");
-    if (!settings) return;
+    if (!settings?.nextSibling) return; // not read to its end
     observer.disconnect();
     const said = JSON.parse(settings.textContent);
     said.features = said.features.filter((feature) => !feature.startsWith("navigation.instant"));
