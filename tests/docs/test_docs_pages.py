@@ -233,7 +233,7 @@ def test_a_console_error_and_an_outside_request_are_seen(open_page):
 
 
 def test_from_a_folder_the_settings_may_come_in_pieces(open_page, tmp_path):
-    """A browser may show the settings to scripts before it has read them whole; then they are changed later."""
+    """A browser may show scripts the settings before it has read them whole; they are changed later."""
     script = (Path(pages.__file__).parent / "assets" / "hub-folder.js").as_uri()
     (tmp_path / "index.html").write_text(f'<body><script src="{script}"></script></body>')
     page = open_page(base=f"{tmp_path.as_uri()}/")
