@@ -79,25 +79,27 @@ def render_header(tensors: Iterable[TensorSpec], metadata: Mapping[str, str] = M
 
 
 def digest_as_written(file: Path, algorithms: Iterable[str]) -> Iterator[str]:
-    """Digest a file as each release of safetensors writes its tensors, with our metadata and without any.
+    """Digest a file as each release of safetensors writes its tensors, without metadata and with ours.
 
     timm saves without. 0.3.0 pads the header with too many spaces; 0.2.8 pads none, and sorts by name alone.
+    The SHA-256 that the file has itself is left out: who asks has it.
     """
     with open_source(file) as source:
-        tensors = require_sound(source, read_safetensors(source)).tensors
+        own = read_head(source)
+        tensors = require_sound(source, read_safetensors(source, own)).tensors
         specs = [TensorSpec(name=each.name, dtype=each.dtype, shape=each.shape) for each in tensors]
         canonical, by_name = canonical_order(specs), sorted(specs, key=lambda spec: spec.name)
         at = {each.name: each.record.offset_bytes + each.offset_bytes for each in tensors}
         layouts = {}  # by their head, which two may have in common
-        for metadata in (METADATA, {}):
+        for metadata in ({}, METADATA):
             for order, release in ((canonical, ""), (canonical, "0.3.0"), (by_name, "0.2.8")):
                 text = render_header(order, metadata)[8:].rstrip(b" ")
                 spaces = {"0.3.0": len(text) % 8, "0.2.8": 0}.get(release, -len(text) % 8)
                 layouts[struct.pack("<Q", len(text) + spaces) + text + b" " * spaces] = order
         for head, order in layouts.items():
-            hashes = [hashlib.new(algorithm) for algorithm in algorithms]
+            hashes = [hashlib.new(name) for name in algorithms if (name, head) != ("sha256", own)]
             pieces = (piece for spec in order for piece in source.chunks(at[spec.name], spec.size_bytes))
-            for piece in itertools.chain([head], pieces):
+            for piece in itertools.chain([head], pieces) if hashes else ():
                 for each in hashes:
                     each.update(piece)
             yield from (each.hexdigest() for each in hashes)
