@@ -7,7 +7,6 @@ import importlib.util
 import ipaddress
 import os
 import re
-import socket
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -263,6 +262,8 @@ def find_private_address(host: str) -> str | None:
     """
     if find_proxy(host, "https", "all"):
         return None
+    import socket
+
     try:
         addresses = {str(row[4][0]) for row in socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM)}
     except OSError:

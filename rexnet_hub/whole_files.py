@@ -8,7 +8,6 @@ lock is that the file is there: then nobody can tell a killed run from one that 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -372,6 +371,8 @@ def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step, where the system can (Linux's renameat2)."""
     if sys.platform == "win32":
         return False
+    import ctypes
+
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from xml.etree import ElementTree
 
 from rexnet_hub.errors import FetchError, HubError, RexnetHubError, UsageError
 from rexnet_hub.terminal import printable
@@ -79,6 +78,8 @@ def render_junit(findings: Sequence[Finding]) -> str:
 
     A false claim is a failure, one that is not measured is skipped, one that was not reached an error.
     """
+    from xml.etree import ElementTree
+
     root = ElementTree.Element("testsuites", name="rexnet-hub verify")
     for model in dict.fromkeys(finding.model for finding in findings):
         own = [finding for finding in findings if finding.model == model]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -130,6 +129,7 @@ def read_manifest(data: Dataset) -> DatasetManifest:
 
     The same images have the same manifest in whatever layout they are stored.
     """
+    from concurrent.futures import ThreadPoolExecutor
 
     def read_facts(image: LabelledImage) -> tuple[str, int]:
         content = image.read()
