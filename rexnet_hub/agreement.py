@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 #: A rounded number keeps at least two digits, so it is off by at most 5 %. Published tables keep two to
 #: four (timm's millions with two decimals, papers' 4.8M or 34.7M). One digit would let 5000000 stand for
@@ -60,8 +60,7 @@ MEANINGS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class Agreement(NamedTuple):
     """The verdict on a claim, compared with a measurement.
 
     Attributes:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -40,8 +39,7 @@ _COMPARED = ("model", "num_classes", "in_chans", "gp")
 MAX_LOG_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(NamedTuple):
     """One argument, its value, and the field that it is from."""
 
     argument: str
@@ -50,8 +48,7 @@ class Flag:
     location: Location | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unstated:
+class Unstated(NamedTuple):
     """One argument that the entry does not settle.
 
     Attributes:
@@ -63,8 +60,7 @@ class Unstated:
     note: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(NamedTuple):
     """A training command with the origin of each argument.
 
     Attributes:

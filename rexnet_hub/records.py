@@ -14,9 +14,9 @@ import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from types import NoneType
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 MAX_BYTES = 16 << 20
 T = TypeVar("T")
@@ -26,8 +26,7 @@ _Problems = list[tuple[_At, str]]
 _Reader = Callable[[Any, _At, _Problems], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A condition on a value beyond its type, and the words for it."""
 
     holds: Callable[[Any], object]

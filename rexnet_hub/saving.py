@@ -9,10 +9,10 @@ import contextlib
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rexnet_hub.errors import CheckpointError, PublishError, UsageError
 from rexnet_hub.index import Preprocessing
@@ -38,8 +38,7 @@ _REFUSED = {"refused-by-hub", "misplaced-key", "unknown-key", "incomplete-result
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Origin:
+class Origin(NamedTuple):
     """The settings of a network that was loaded or drawn, as far as it does not say them itself.
 
     Attributes:
@@ -49,7 +48,7 @@ class Origin:
 
     architecture: str
     preprocessing: Preprocessing
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any]
     labels: tuple[str, ...] = ()
     parent: ParentFacts = DRAWN
 

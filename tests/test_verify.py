@@ -109,7 +109,7 @@ def metric(name, value):
     def lie(told):
         (result,) = told["entry"].results
         changed = result.metrics[name]._replace(value=Decimal(value), text=f"{value}%")
-        results = (replace(result, metrics={**result.metrics, name: changed}),)
+        results = (result._replace(metrics={**result.metrics, name: changed}),)
         return {**told, "entry": replace(told["entry"], results=results)}
 
     return lie

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rexnet_hub.addresses import HubFile
 from rexnet_hub.errors import FileProblem, HubError, MismatchError, RepoError
@@ -53,8 +53,7 @@ class Wanted(Access):
     repo_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class RepoFile:
+class RepoFile(NamedTuple):
     """A file, digested both ways that a Hub records one: an LFS object's SHA-256, git's id of any other.
 
     Attributes:
@@ -66,8 +65,7 @@ class RepoFile:
     git_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CachedRepo:
+class CachedRepo(NamedTuple):
     """Files of one commit, in the cache.
 
     Attributes:

@@ -103,8 +103,7 @@ class Claim(NamedTuple):
         return compare(self.text, measured, kind=kind_of(self.field))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
+class Paper(NamedTuple):
     """A paper: its title and address as the file gives them."""
 
     title: str | None
@@ -113,8 +112,7 @@ class Paper:
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishedTable:
+class PublishedTable(NamedTuple):
     """The same metrics as another published table states them, at one commit of it."""
 
     url: str
@@ -123,8 +121,7 @@ class PublishedTable:
     location: Location
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(NamedTuple):
     """One evaluation: a task, a data set and its metrics.
 
     Attributes:
@@ -138,8 +135,8 @@ class Result:
     split: Claim | None
     metrics: Mapping[str, Claim]
     location: Location
-    snapshots: tuple[PublishedTable, ...] = ()
-    extra: Mapping[str, Claim] = field(default_factory=dict)
+    snapshots: tuple[PublishedTable, ...]
+    extra: Mapping[str, Claim]
     own_input: str = ""
 
     @property
@@ -158,8 +155,7 @@ class Result:
         return place_name(self.dataset, self.part)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsSource:
+class WeightsSource(NamedTuple):
     """A file of an entry's weights that can be fetched, as far as the entry states it.
 
     Attributes:
@@ -184,8 +180,7 @@ AGREES, DENIES, SILENT = "agrees", "states another file", "is of a file that is 
 DIFFERS = "differs: other tensors, or the same ones in another layout"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Witness:
+class Witness(NamedTuple):
     """A digest of these weights that another public place states.
 
     Attributes:

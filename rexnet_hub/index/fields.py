@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The least and greatest value of each kind of number; None where there is no bound.
 BOUNDS: dict[str, tuple[int | None, int | None]] = {
@@ -25,8 +24,7 @@ BOUNDS: dict[str, tuple[int | None, int | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(NamedTuple):
     """One field that the index knows.
 
     Attributes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from rexnet_hub.addresses import cite
 from rexnet_hub.agreement import Standing, compare
@@ -66,8 +66,7 @@ class Case:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(NamedTuple):
     """A reason for another number than ours: the words, of which field, how it follows from ours.
 
     What nobody can derive is only suspected, or unknown. A copy is derived exactly, not as rounded.
@@ -301,8 +300,7 @@ def _count_planned(network: Network, num_classes: int | None) -> int:
     return Case(stated=Decimal(), plan=plan, macs={}).count_numbers()
 
 
-@dataclass(frozen=True, slots=True)
-class _Ours:
+class _Ours(NamedTuple):
     """A figure as it is known here: the number, whether it was measured, what causes need of it."""
 
     number: int | Decimal | None

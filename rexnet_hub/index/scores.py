@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from rexnet_hub.index.entry import Claim, Entry, Result
 from rexnet_hub.index.lock import COUNTED, Measured, MeasuredEvaluation
 from rexnet_hub.index.spellings import is_same_place, place_name, short_part
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class Score(NamedTuple):
     """One number of a model's results.
 
     Attributes:

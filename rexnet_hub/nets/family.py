@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rexnet_hub.errors import NetworkError, UsageError, network_problems
 from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TensorPlan:
+class TensorPlan(NamedTuple):
     """The tensors of a network's state dict.
 
     Attributes:
@@ -36,11 +36,10 @@ class TensorPlan:
 
     tensors: TensorTable
     parameters: int
-    macs: Callable[[int], int] | None = field(default=None, compare=False)
+    macs: Callable[[int], int] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
+class Parts(NamedTuple):
     """The ends of a network and the input it takes, as timm's config names them.
 
     Attributes:
@@ -62,8 +61,7 @@ class Parts:
     is_fixed_size: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class KeyMap:
+class KeyMap(NamedTuple):
     """Names and shapes that others give the tensors of a family: total, one to one.
 
     Attributes:
@@ -79,8 +77,7 @@ class KeyMap:
     our_shape: Callable[[str, Shape], Shape]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Words:
+class Words(NamedTuple):
     """Sentences of card, page and recipe about a family that no field of the index has; empty where unknown.
 
     Attributes:
@@ -97,7 +94,7 @@ class Words:
     description_source: str = ""
     bibtex: str = ""
     paper: str = ""
-    command: Mapping[str, str] = field(default_factory=dict)
+    command: Mapping[str, str] = MappingProxyType({})
     command_of: str = ""
     command_source: str = ""
 
@@ -150,8 +147,7 @@ class Family:
     provider: str = "rexnet_hub"
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(NamedTuple):
     """One network of a family, by its name."""
 
     architecture: str

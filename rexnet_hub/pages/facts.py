@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from rexnet_hub.addresses import cite
 from rexnet_hub.agreement import SIGNS, Agreement, Standing
@@ -24,8 +23,7 @@ from rexnet_hub.pages.snippets import find_timm_repo
 from rexnet_hub.pages.text import link, markdown, number, shell, short
 
 
-@dataclass(frozen=True, kw_only=True)
-class CitedSource:
+class CitedSource(NamedTuple):
     """A place that states a value: its words, its address where it has one, the value it gives."""
 
     words: str
@@ -33,8 +31,7 @@ class CitedSource:
     value: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fact:
+class Fact(NamedTuple):
     """One figure of a model.
 
     Attributes:
@@ -150,8 +147,7 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
     flops = "how they were counted is not stated"
     size = _fact(entry, ours, "file_size", "File size", "of the released file", weighing)
     if ours.reproduces(entry.claim("file_size")) and not size.measured:
-        size = replace(
-            size,
+        size = size._replace(
             standing=Standing.REPRODUCED,
             unmeasured="reproduced: a file of these tensors in torch's legacy container has this size",
             record="expected_sizes",
@@ -163,7 +159,7 @@ def list_facts(entry: Entry, measured: Measured | None = None, *, source: str = 
         top5,
         _fact(entry, ours, "parameters", "Parameters", trained, counting),
         _fact(entry, ours, "macs", "MACs", macs, "" if entry.is_in_repo else counting),
-        replace(_fact(entry, ours, "flops", "FLOPs", flops, ""), unmeasured=flops),
+        _fact(entry, ours, "flops", "FLOPs", flops, "")._replace(unmeasured=flops),
         size,
         *others,
     )
@@ -202,7 +198,7 @@ def _accuracies(entry: Entry, measured: Measured, source: str) -> Iterator[Fact]
         how = words["images"].format(place=place or "its data set") + share if share else ""
         command = words["command"].format(name=shell(source)) if share and can_load else ""
         fact = _fact(entry, measured, key, f"{label} {where}".strip(), how, command, score)
-        yield replace(fact, dataset=place and canonical_dataset(score.dataset), where=where)
+        yield fact._replace(dataset=place and canonical_dataset(score.dataset), where=where)
 
 
 def _is_number(score: Score) -> bool:

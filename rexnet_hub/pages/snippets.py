@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rexnet_hub.index import Entry
 from rexnet_hub.pages.families import is_in_timm
 from rexnet_hub.pages.text import read_words, shell
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snippet:
+class Snippet(NamedTuple):
     """A few lines to copy: the library's name, the language for highlighting, the lines."""
 
     library: str

@@ -11,9 +11,8 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rexnet_hub.errors import IndexReadError, RepoError
 from rexnet_hub.imagenet.data.classes import entry_labels, imagenet_labels
@@ -37,8 +36,7 @@ MAX_CONFIG_BYTES = 16 << 20
 MAX_CLASSES, MAX_CHANNELS, MAX_SIDE_PX, MAX_NUMBER = 1_000_000, 1024, 8192, 1e6
 
 
-@dataclass(frozen=True, kw_only=True)
-class RepoConfig:
+class RepoConfig(NamedTuple):
     """The settings that a config.json states of the network beside it.
 
     Attributes:
@@ -56,11 +54,11 @@ class RepoConfig:
     in_chans: int
     preprocessing: Preprocessing
     sha256: str
-    label_names: tuple[str, ...] = ()
-    model: str | None = None
-    names_receipt: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-    pretrained_cfg: Mapping[str, Any] = field(default_factory=dict)
+    label_names: tuple[str, ...]
+    model: str | None
+    names_receipt: bool
+    options: Mapping[str, Any]
+    pretrained_cfg: Mapping[str, Any]
 
     @property
     def network_options(self) -> dict[str, Any]:

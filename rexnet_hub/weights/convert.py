@@ -8,8 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rexnet_hub import __version__
 from rexnet_hub.errors import FileProblem, OutputExistsError, UsageError
@@ -37,8 +37,7 @@ from rexnet_hub.weights.tensor_bytes import is_mark, tensor_chunks
 from rexnet_hub.whole_files import whole_files
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Move:
+class _Move(NamedTuple):
     """One tensor's way from the source to the output."""
 
     origin: SourceTensor

@@ -16,9 +16,8 @@ import os
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rexnet_hub.errors import FileProblem
 from rexnet_hub.identity import Identity
@@ -43,8 +42,7 @@ MAX_HEADER_BYTES = 8 << 20
 METADATA: Mapping[str, str] = {"format": "pt"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """A tensor to be written: its name, and what it holds."""
 
     name: str

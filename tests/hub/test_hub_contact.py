@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -503,7 +502,7 @@ def test_what_cannot_be_is_refused_before_anything_is_asked(world, capsys, tmp_p
 @pytest.fixture
 def pictures(tmp_path, monkeypatch):
     """A whole ImageNet-V2, of one drawn picture for each class."""
-    monkeypatch.setitem(PROTOCOLS, "ImageNet-V2", replace(PROTOCOLS["ImageNet-V2"], images=1000, per_class=1))
+    monkeypatch.setitem(PROTOCOLS, "ImageNet-V2", PROTOCOLS["ImageNet-V2"]._replace(images=1000, per_class=1))
     pixels = np.random.default_rng(1).integers(0, 256, (1000, 8, 8, 3), dtype=np.uint8)
     for label, picture in enumerate(pixels):
         (folder := tmp_path / "v2" / str(label)).mkdir(parents=True)

@@ -5,7 +5,6 @@
 import json
 import random
 import tarfile
-from dataclasses import replace
 from functools import partial
 
 import drawn
@@ -312,6 +311,6 @@ def test_an_archive_of_the_official_size_is_the_official_one(tmp_path, monkeypat
     """A tar of the size that is published must have the published SHA-256."""
     file, _ = tar(IMAGES)(tmp_path)
     archive = StatedFile(by="somebody", size_bytes=file.stat().st_size, sha256="0" * 64)
-    monkeypatch.setitem(PROTOCOLS, "ImageNet", replace(PROTOCOLS["ImageNet"], archive=archive))
+    monkeypatch.setitem(PROTOCOLS, "ImageNet", PROTOCOLS["ImageNet"]._replace(archive=archive))
     with pytest.raises(MismatchError, match="somebody states"):
         read_dataset(file, allow_subset=True)

@@ -246,7 +246,7 @@ def test_parameters_are_derived_as_torch_counts_them(zoo, name):
 def test_the_suspected_figure_is_of_that_width():
     """19M parameters are those of a ReXNet of width 2.2, by our own plan of one."""
     network = find_network("rexnet_200")
-    plan = network.family.plan(replace(network.config, width=2.2))
+    plan = network.family.plan(network.config._replace(width=2.2))
 
     assert round(plan.parameters / 1e6) == 19
 

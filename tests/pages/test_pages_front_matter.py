@@ -120,7 +120,7 @@ def with_value(claim, value):
 
 
 def with_result(entry, **changes):
-    return replace(entry, results=(replace(entry.results[0], **changes),))
+    return replace(entry, results=(entry.results[0]._replace(**changes),))
 
 
 def fields(entry):
@@ -302,7 +302,7 @@ def test_a_table_with_another_number_is_no_source():
     origin, later = result.snapshots  # 80.310 and 80.322 of 80.31
 
     def sources(*tables):
-        (row,) = front_matter(replace(entry, results=(replace(result, snapshots=tables),)))["model-index"][0][
+        (row,) = front_matter(replace(entry, results=(result._replace(snapshots=tables),)))["model-index"][0][
             "results"
         ]
         return row.get("source", {}).get("url")

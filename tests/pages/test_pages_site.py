@@ -130,7 +130,7 @@ def test_the_zoos_own_models_load_from_timms_repos():
 def test_a_page_begins_with_paper_and_code(index):
     """The paper at arXiv, the network's code, the authors' own where the model is of their paper."""
     entry = index.models[0]
-    other = replace(entry, paper=replace(entry.paper, title="Another"), current_paper=None)
+    other = replace(entry, paper=entry.paper._replace(title="Another"), current_paper=None)
     heads = [render_site([each])["models/rexnet_100.md"].split("hub-figures")[0] for each in (entry, other)]
     theirs = (
         "- The authors' code: [clovaai/rexnet's README.md, 61debcc](https://github.com/clovaai/rexnet/blob/"

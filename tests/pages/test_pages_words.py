@@ -220,7 +220,7 @@ def test_the_table_that_a_number_was_copied_from_is_no_second_source(entry):
     origin, later = result.snapshots
 
     def standing(*tables):
-        facts = list_facts(replace(entry, results=(replace(result, snapshots=tables),)))
+        facts = list_facts(replace(entry, results=(result._replace(snapshots=tables),)))
         return [(fact.standing, len(fact.second_sources)) for fact in facts if fact.key in ("top1", "top5")]
 
     assert standing(origin) == [("claimed", 1)] * 2

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rexnet_hub.identity import StatedFile
 from rexnet_hub.index.spellings import IMAGENET_CLASSES, canonical_dataset, split_key
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Protocol:
+class Protocol(NamedTuple):
     """A published data set, and the way in which its authors count a number on it.
 
     Attributes:

@@ -74,7 +74,7 @@ def _as_inherited(collection: Entry) -> Entry:
         collection,
         metadata=_inherited(collection.metadata),
         extra=_inherited(collection.extra),
-        results=tuple(replace(result, metrics=_inherited(result.metrics)) for result in collection.results),
+        results=tuple(result._replace(metrics=_inherited(result.metrics)) for result in collection.results),
         unread=tuple(claim._replace(inherited=True) for claim in collection.unread),
         **attributes,
     )
@@ -139,7 +139,7 @@ def place_results(entry: Entry) -> Entry:
         return ", ".join(INPUTS[name].format(stated[name]) for name in others)
 
     inputs = [own_input(result) for result in entry.results]
-    placed = (replace(result, own_input=own) for result, own in zip(entry.results, inputs, strict=True))
+    placed = (result._replace(own_input=own) for result, own in zip(entry.results, inputs, strict=True))
     return replace(entry, results=tuple(placed)) if any(inputs) else entry
 
 
@@ -153,7 +153,7 @@ def _with_source(result: Result, collection: Entry) -> Result:
     url = sources.value.get("split") if sources is not None else None
     if result.split is None or result.split.source is not None or url is None:
         return result
-    return replace(result, split=result.split._replace(source=url))
+    return result._replace(split=result.split._replace(source=url))
 
 
 def _merge(collection: Entry, entry: Entry) -> dict[str, Claim]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rexnet_hub.weights.checkpoint.legacy import MAX_PICKLE_BYTES
 from rexnet_hub.weights.checkpoint.manifest import TORCH_SCRIPT, StoredBytes
@@ -40,8 +39,7 @@ _REZIPPED = "; another program zipped it anew: load it with torch.load and save 
 _NOTES = {".format_version", ".storage_alignment", "byteorder", "version", ".data/serialization_id"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _Entry(NamedTuple):
     """The directory entry of one record."""
 
     name: str

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rexnet_hub.nets.state_dict import Shape
 
@@ -37,8 +37,7 @@ OUTPUT_STRIDES = (32, 16, 8)
 DROP_RATE = 0.2
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReXNetConfig:
+class ReXNetConfig(NamedTuple):
     """One ReXNet.
 
     Attributes:
@@ -81,8 +80,7 @@ CONFIGS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlockPlan:
+class BlockPlan(NamedTuple):
     """The numbers of one linear bottleneck."""
 
     in_channels: int
