@@ -159,8 +159,8 @@ def find_blocks(text: str) -> list[Block]:
 
 def _comments(text: str, place: int) -> Iterator[tuple[int, int]]:
     """List the inside of each HTML comment that no code block or code span holds."""
-    fence, in_list = "", False
-    while place < len(text):
+    fence, in_list, last = "", False, text.rfind("<!--")
+    while place <= last:  # none begins after it: a file of labels beside the index has thousands of lines
         end = text.find("\n", place) + 1 or len(text)
         line = text[place:end]
         match = _FENCE.match(line)
