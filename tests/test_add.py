@@ -94,6 +94,7 @@ def add(trained, name="new", checkpoint="one", **options):
     return add_entry(trained / f"{checkpoint}.pth", NewModel(name=name, **(SAID | options)))
 
 
+@pytest.mark.slow
 def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     """Network, classes, counts, bytes and digest are the checkpoint's; every old byte stays where it was."""
     added = add(
@@ -120,6 +121,7 @@ def test_an_entry_is_complete_and_everything_else_stays(index_dir, trained):
     assert measured.tensors.count == 413
 
 
+@pytest.mark.slow
 def test_the_rest_of_the_way_needs_no_hand(index_dir, trained, tmp_path):
     """After adding: staged, verified and published by name, with nothing edited."""
     add(trained)

@@ -435,6 +435,7 @@ def test_the_commands_say_what_they_did(zoo, capsys):
     assert "second removed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_it_waits_for_another_leaves_all_as_it_is(zoo):
     """Interrupted while another process has the index, an edit changes nothing."""
     hold = (

@@ -1,5 +1,6 @@
 """What the zoo says of timm's and of the authors' checkpoints is what timm, tables and networks say."""
 
+import pytest
 import timm
 import torch
 from closeness import assert_same_numbers
@@ -78,6 +79,7 @@ def test_what_timm_has_is_built_by_timm(zoo):
         assert shapes == {name: shape for name, (_, shape) in planned.items()}
 
 
+@pytest.mark.slow
 def test_a_lite_goes_from_the_authors_file_to_a_classifier(tmp_path, capsys):
     """A file in the authors' layout, given by hand, is staged, holds, and answers as its network."""
     network = find_network("rexnet_lite_100").build().eval()

@@ -287,6 +287,7 @@ def test_the_witness_draws_no_odd_input(size, zoo, capsys):
     assert f"config.json: pretrained_cfg: input_size is {size}\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_they_go_with_the_input_that_they_are_of(zoo, capsys):
     """Those of another input are never staged; `lock` drops them, and measures new ones."""
     assert main(["edit", "net", "Crop Pct=0.9"]) == 0
@@ -374,6 +375,7 @@ def test_a_network_of_one_channel_sees_no_picture(tmp_path, monkeypatch):
     assert witness([str(tmp_path / "net")]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [pytest.param(0, marks=pytest.mark.slow), 7])
 def test_the_witness_reads_those_of_another_family(classes, tmp_path, monkeypatch, capsys):
     """Whose classifier has another name, or which has none and answers with features."""

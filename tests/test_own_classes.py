@@ -124,6 +124,7 @@ def test_the_model_s_labels_decide_the_order(garden, zoo, tmp_path, monkeypatch,
     assert recount(tmp_path / "garden" / "blooms.record.json").top1_count == right
 
 
+@pytest.mark.slow
 def test_a_record_is_judged_by_the_claim_of_its_own_data_set(garden, zoo, tmp_path, monkeypatch, capsys):
     """`verify --record` holds a run to the claim on that data set and split, and to no other."""
     folder, right = garden

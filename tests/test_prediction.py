@@ -181,6 +181,7 @@ def test_results_come_as_they_are_known(staged, many):
     answers.close()
 
 
+@pytest.mark.slow
 def test_what_is_interrupted_keeps_what_was_done(staged, many):
     """Ctrl-C ends with 130; what was classified is in the output, and a JSON document is whole."""
     (many / "late.jpg").write_text("no picture: its line tells that others are done")

@@ -226,6 +226,7 @@ def test_a_full_disk_leaves_the_target(staged, tmp_path):
     assert {file.name for file in target.parent.iterdir()} <= {target.name, f".{target.name}.lock"}
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_is_never_removed(staged, tmp_path):
     """Files at the target that are of others, in folders and links too, are named and stay."""
     target = published(staged, tmp_path / "hub")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cases import slow
 
 import rexnet_hub
 from rexnet_hub.cli import build_parser, main
@@ -126,7 +127,9 @@ def test_every_command_is_run():
     assert set(RUNS) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("line", [line for lines in RUNS.values() for line in lines])
+@pytest.mark.parametrize(
+    "line", [line for first, *more in RUNS.values() for line in (first, *map(slow, more))]
+)
 def test_nothing_printed_is_obeyed_or_secret(line, words, capsys):
     """Output and errors of each run are plain lines without the secret, and JSON is JSON."""
     given = [

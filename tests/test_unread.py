@@ -151,8 +151,17 @@ def test_whoever_uses_the_file_refuses(written, tmp_path, checkpoint, capsys):
     assert not (tmp_path / "b").exists()
 
 
+@pytest.fixture(scope="module")
+def measured(checkpoint, tmp_path_factory):
+    """What the network and the file are, whatever an index says of them."""
+    file = zoo(tmp_path_factory.mktemp("true"), checkpoint)
+    return measure_model(load_index(file).find("net"))
+
+
 @pytest.mark.parametrize("written", (IDENTITY | FIGURES))
-def test_validate_verify_and_lock_have_one_answer(written, tmp_path, checkpoint, capsys, monkeypatch):
+def test_validate_verify_and_lock_have_one_answer(
+    written, measured, tmp_path, checkpoint, capsys, monkeypatch
+):
     """Each text is an error of `validate`, false in `verify` and named by `lock --check`, with its place."""
     field = (IDENTITY | FIGURES)[written]
     zoo(tmp_path, checkpoint, written, field)
@@ -170,7 +179,7 @@ def test_validate_verify_and_lock_have_one_answer(written, tmp_path, checkpoint,
     assert f"unreadable: {message}" in capsys.readouterr().out
     assert main(["verify", "net"]) == 1
     capsys.readouterr()
-    wrong = [str(each) for each in compare_claims(entry, measure_model(entry))]
+    wrong = [str(each) for each in compare_claims(entry, measured)]
     assert any(place in each and Standing.UNREADABLE in each and message in each for each in wrong)
 
 

@@ -15,6 +15,7 @@ from rexnet_hub.index import load_index
 from rexnet_hub.layout import PACKAGE_DIR
 from rexnet_hub.weights.digest import digest_file
 
+pytestmark = pytest.mark.slow  # all commands in one process: some seconds at once
 SCRIPT = Path(__file__).with_name("windows.py")
 PICKLE = "PICKLE"
 LOADED = "rexnet_100"

@@ -29,11 +29,6 @@ FLAGS = [
 ]
 
 
-def slow(*values):
-    """Mark a case of a browser's test that another case shows in the main."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     """Serves files without a word."""
 

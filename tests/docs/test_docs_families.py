@@ -10,6 +10,7 @@ from test_docs_pages import violations
 
 from rexnet_hub.layout import find_index_dir
 
+pytestmark = pytest.mark.slow  # one family of the zoo itself is looked at by the others
 #: How many models each family has that is not ours; the first of them knows more data.
 SIZES = {"Big Nets": 36, "Wide Nets": 24}
 
@@ -68,7 +69,6 @@ def zoo(tmp_path_factory):
     server.server_close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "value", "left"),
     [
@@ -220,7 +220,6 @@ def test_only_what_loads_has_a_line_to_copy(open_page, zoo):
     assert rows.locator("td:first-child a").all_inner_texts() == [f"rexnet_{n}" for n in (100, 130, 150, 200)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 @pytest.mark.parametrize(
     "path", ["index.html", "families/index.html", "families/Big-Nets.html", "models/big_03.html"]

@@ -1,7 +1,7 @@
 """What another medium than a desk's screen makes of the pages: paper, few colours, large text, a phone."""
 
 import pytest
-from built_site import slow
+from cases import slow
 
 WIDTH = "document.documentElement.scrollWidth"
 READABLE = """(selector) => [...document.querySelectorAll(selector)].filter((element) => {
@@ -40,6 +40,7 @@ def test_paper_has_every_tab(open_page):
     assert page.evaluate(READABLE, ".tabbed-block") == blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_with_forced_colours_points_and_focus_are_seen(open_page, scheme):
     """Where the system chooses the colours, points keep a border of the system's and focus an outline."""
@@ -53,9 +54,8 @@ def test_with_forced_colours_points_and_focus_are_seen(open_page, scheme):
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
-@pytest.mark.parametrize(
-    "path", ["models/rexnet_150.html", *map(slow, ("index.html", "reference/problems.html"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["models/rexnet_150.html", "index.html", "reference/problems.html"])
 def test_text_of_twice_the_size_needs_no_sideways_scroll(open_page, path):
     """At 200 % of the text's size on a desk's screen the page is as wide as the screen."""
     page = open_page(path)
@@ -65,6 +65,7 @@ def test_text_of_twice_the_size_needs_no_sideways_scroll(open_page, path):
     assert page.evaluate(WIDTH) > 1280
 
 
+@pytest.mark.slow
 def test_who_wants_less_motion_sees_none(open_page):
     """With reduced motion asked for, nothing of the overview moves or fades."""
     page = open_page()
@@ -101,6 +102,7 @@ def test_a_phones_first_screen_says_what_is_measured(open_page):
     assert box["y"] + box["height"] > 664
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scripts", [True, False])
 def test_a_sibling_is_reached_by_keyboard(open_page, scripts):
     """The switch opens by Enter, Tab leads to its links, and no script is needed; the entry folds too."""

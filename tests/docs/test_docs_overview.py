@@ -5,7 +5,7 @@ import math
 from urllib.parse import urlencode
 
 import pytest
-from built_site import slow
+from cases import slow
 from entries import SEEDS
 
 from rexnet_hub.index import load_index
@@ -233,6 +233,7 @@ def test_the_keyboard_reaches_and_opens_a_point(open_page):
     page.locator(".md-content article > h1", has_text="rexnet_200").wait_for()
 
 
+@pytest.mark.slow
 def test_hovering_shows_the_numbers_inside_the_page(open_page):
     """Each point's tooltip shows while the pointer is on it, whole, at phone width too."""
     for width in (1280, 390):
@@ -245,6 +246,7 @@ def test_hovering_shows_the_numbers_inside_the_page(open_page):
             assert box["x"] + box["width"] <= width
 
 
+@pytest.mark.slow
 def test_instant_navigation_starts_the_page_again(open_page):
     """Back on the overview without a reload, the widgets answer as at first, and once."""
     page = open_page()
@@ -289,7 +291,8 @@ def test_numbers_stand_to_the_right_and_words_to_the_left(open_page):
         assert found == ["left", *["right"] * 6, "left"]
 
 
-@pytest.mark.parametrize("scheme", ["light", slow("dark")])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_sign_has_one_colour_wherever_it_stands(open_page, scheme):
     """In the table, beside each other, in a model's tiles and in what explains it, unlike any other's."""
     query = "index.html?compare=rexnet_100,rexnet_150"
@@ -330,6 +333,7 @@ SHIFT = """window.shift = 0; new PerformanceObserver((list) => {
 }).observe({ type: 'layout-shift', buffered: true })"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [412, 1280])
 def test_the_page_does_not_move_while_it_comes(open_page, width):
     """Layout shift, as browsers count it, is under 0.1, in a window that shows the table too."""
@@ -339,6 +343,7 @@ def test_the_page_does_not_move_while_it_comes(open_page, width):
     assert page.evaluate("window.shift") < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_row_stays_where_it_is_while_it_is_compared(open_page, width):
     """The comparison grows above it, and a button that is always there leads to it."""
@@ -367,6 +372,7 @@ def test_the_line_that_loads_a_model_is_copied(open_page):
     assert page.evaluate("navigator.clipboard.readText()") == lines
 
 
+@pytest.mark.slow
 def test_the_theme_recolours_the_chart_and_stays(open_page):
     """Dark is another colour for points and text, and holds on the next page."""
     page = open_page()

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from built_site import BUILDER, slow
+from built_site import BUILDER
+from cases import slow
 
 from rexnet_hub import pages
 
@@ -11,7 +12,7 @@ AXE = Path(__file__).with_name("vendor") / "axe-4.14.1.min.js"
 #: The long pages of reference take as long as all others, and are made of the same parts.
 LONG = ("reference/problems.html", "reference/command-line.html", "reference/python.html")
 KINDS = (
-    "index.html",
+    slow("index.html"),
     "models/rexnet_150.html",
     *map(slow, ("families/RexNet.html", "guides/load.html", "decisions/index.html", *LONG)),
 )
@@ -58,6 +59,7 @@ def test_axe_finds_nothing(open_page, path):
     assert widths[1] <= 390
 
 
+@pytest.mark.slow
 def test_axe_finds_nothing_in_search_results_on_a_phone(open_page):
     """Where they fill the screen."""
     page = open_page("numbers.html", width=390)
@@ -67,7 +69,8 @@ def test_axe_finds_nothing_in_search_results_on_a_phone(open_page):
     assert violations(page, without=FAULTY[BUILDER]) == []
 
 
-@pytest.mark.parametrize("scheme", ["light", slow("dark")])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_while_the_overview_is_in_use(open_page, scheme):
     """Nor with the tooltip shown, a comparison open, a wrong query, nothing left, or the search open."""
     page = open_page("index.html?compare=rexnet_100,rexnet_200", scheme=scheme)
@@ -81,6 +84,7 @@ def test_axe_finds_nothing_while_the_overview_is_in_use(open_page, scheme):
     assert violations(page, without=FAULTY[BUILDER]) == []
 
 
+@pytest.mark.slow
 def test_axe_says_no_to_a_planted_fault(open_page):
     """The check finds a picture without words and text that is too pale."""
     page = open_page("numbers.html")
@@ -190,6 +194,7 @@ def test_copy_buttons_give_each_snippet_whole(open_page):
     assert page.evaluate("navigator.clipboard.readText()").strip() == "pip install ."
 
 
+@pytest.mark.slow
 def test_what_was_copied_is_said_aloud(open_page):
     """A screen reader hears of both kinds of copy button that it copied: their words go to a live region."""
     page = open_page()

@@ -371,6 +371,7 @@ def fail(words):
     raise ValueError(words)
 
 
+@pytest.mark.slow
 def test_libraries_that_disagree_are_false_and_nothing_is_locked(world, run, monkeypatch):
     """Other logits, or a load that raises, are lines; a library that is not there is said and no fault."""
     world.serve(AUTHORS).commit()

@@ -108,6 +108,7 @@ def test_weights_on_the_hub_are_loaded_at_their_commit(hub, told, canonical, cap
     assert (folder / WEIGHTS).read_bytes() == canonical
 
 
+@pytest.mark.slow
 def test_each_command_takes_them(hub, told, canonical, tmp_path, capsys):
     """`fetch`, `convert`, `stage`, `verify` and `lock` work on them, and the second fetch asks nobody."""
     told()

@@ -9,6 +9,7 @@ import sys
 import threading
 
 import pytest
+from cases import slow
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from keyless import ISSUER, WORKFLOW, LoopbackSigstore, write_token
@@ -327,7 +328,7 @@ def test_what_sigstore_refuses_leaves_nothing_and_shows_no_secret(
     assert not (staged.parent / "out").exists()
 
 
-@pytest.mark.parametrize("on", ["signingCert", "log/entries"])
+@pytest.mark.parametrize("on", ["signingCert", slow("log/entries")])
 def test_what_does_not_answer_is_not_waited_for(on, staged, sigstore, entry, monkeypatch):
     """The library bounds none of these requests: after some minutes, here less, one line says so."""
     answer, released = sigstore.answer, threading.Event()

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from cases import slow
 from loopback import WRITE
 
 from rexnet_hub.auto import AutoModel
@@ -60,7 +61,7 @@ def test_a_window_that_is_used_up_is_waited_for(hub, staged, files):
     assert hub.repos["org/small"].files() == files
 
 
-@pytest.mark.parametrize("says", ["RateLimit", "Retry-After", "date"])
+@pytest.mark.parametrize("says", ["RateLimit", *map(slow, ("Retry-After", "date"))])
 def test_a_wait_is_heeded_whichever_way_it_is_stated(hub, staged, says, caplog):
     """The commit is sent once too early, by others' doing, and once after the wait; and the wait is said."""
     quota = hub.limit(0, 2, on=COMMIT, says=says, words=QUOTA)

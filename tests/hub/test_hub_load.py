@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from cases import slow
 from huggingface_hub import constants
 from loopback import READ, TRANSPORTS, WRITE
 from receipts import retold, with_config
@@ -257,7 +258,7 @@ def test_an_answer_that_is_cut_is_asked_for_again(published, on, small_staged):
 
 
 @by_both
-@pytest.mark.parametrize("on", ["HEAD .*config.json", "GET .*config.json", GET_WEIGHTS])
+@pytest.mark.parametrize("on", [*map(slow, ("HEAD .*config.json", "GET .*config.json")), GET_WEIGHTS])
 def test_a_stalled_download_ends(published, monkeypatch, on):
     """A Hub that falls silent is given up after the time limit, in one line."""
     monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)

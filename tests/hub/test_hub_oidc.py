@@ -61,6 +61,7 @@ def test_a_job_on_github_publishes_without_a_stored_token(hub, github, staged, f
     assert "SENTINEL" not in child.stdout + child.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_models")
 def test_each_repo_of_a_run_takes_a_token_of_its_own(hub, github, tmp_path):
     """A token is of one repo alone; two repos, two proofs, two tokens, and both are published."""

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import replace
 
 import pytest
+from cases import slow
 from connect_proxy import URL_CREDENTIALS, proxying
 from huggingface_hub import close_session
 
@@ -69,7 +70,7 @@ def test_a_hub_is_asked_through_a_proxy(variable, speaks_tls, published, certifi
         ("status 502 Bad Gateway", "answers 502"),
         ("close", "does not answer"),
         ("silent", "does not answer|is too slow"),
-        ("drip", "does not answer|is too slow"),
+        slow("drip", "does not answer|is too slow"),
     ],
 )
 def test_a_proxy_that_fails_is_named_in_one_line(mode, words, published, monkeypatch):

@@ -64,6 +64,7 @@ def reindex(index, old, new):
     file.write_text(file.read_text().replace(old, new))
 
 
+@pytest.mark.slow
 def test_people_and_we_write_one_card(hub, own_small_index, monkeypatch, tmp_path):
     """A paragraph and a tag of people stand through two publications with ours; the repo holds and loads."""
     monkeypatch.setattr(hf_api.api, "endpoint", hub.url)  # which is read when the client is imported
@@ -117,6 +118,7 @@ def test_a_staged_card_in_another_layout_is_ours_later(hub, own_small_index, tmp
     assert "| ○ 78.5 % |" in card_of(hub)
 
 
+@pytest.mark.slow
 def test_a_request_takes_in_what_people_wrote(hub, own_small_index):
     """A pull request keeps their lines, and is opened once."""
     publish()

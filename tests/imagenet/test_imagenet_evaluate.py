@@ -127,6 +127,7 @@ def test_small_networks_are_counted_as_timm_counts(data, folder, class_map, tmp_
     assert 0.4 * COUNT < records[0].top1_count < records[0].top5_count < COUNT
 
 
+@pytest.mark.slow
 def test_timms_rexnet_is_counted_as_timm_counts(folder, class_map, tmp_path):
     """A whole rexnet_100 at its own settings gives what timm's loop gives."""
     torch.manual_seed(0)
@@ -536,6 +537,7 @@ def test_an_unreadable_image_stops_the_run_and_is_named(data, tmp_path):
     assert list(tmp_path.glob("*.record.json")) == []
 
 
+@pytest.mark.slow
 def test_a_decoding_process_that_dies_is_said(data):
     """When a worker is killed, as for want of memory, the run ends in an error of ours and does not hang."""
     images = (dataclasses.replace(data.images[0], read=drawn.read_deadly), *data.images[1:])

@@ -103,6 +103,7 @@ def test_a_planted_fault_is_found(fault, pictures):
 PAIRS = [("channels in BGR order", "crop fraction 0.95"), ("interpolation bilinear", "no mean and std")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_pair_of_faults_is_found(pair, pictures):
     """Two faults at once are two, and not the one whose accuracy happens to be near."""
@@ -123,6 +124,7 @@ def half_size_chroma(picture, spec):
     return pixels_uint8(Image.merge("YCbCr", (luma, *small)).convert("RGB"), spec)
 
 
+@pytest.mark.slow
 def test_what_none_of_the_changes_does_is_none_of_these(pictures):
     """A fault that is not among them is not called by the name of the nearest."""
     model = torn_model()
@@ -193,6 +195,7 @@ def test_a_number_alone_names_what_would_give_it_and_blames_nothing(pictures):
     assert "other side's predictions tell" in str(found)
 
 
+@pytest.mark.slow
 def test_a_number_that_nothing_gives_stays_unexplained(pictures):
     """Where no change gives the number, none is named."""
     model = torn_model()
@@ -204,6 +207,7 @@ def test_a_number_that_nothing_gives_stays_unexplained(pictures):
     assert str(found).endswith("none of these")
 
 
+@pytest.mark.slow
 def test_every_trial_counts_all_images(pictures):
     """The counts, shares and intervals of a trial are those of its images."""
     model = torn_model()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from cases import slow
 from closeness import assert_same_numbers
 from timm.models import adapt_input_conv
 from twins import shuffle_norms, twins
@@ -38,11 +39,6 @@ LITES = [name for name, config in CONFIGS.items() if config.is_lite]
 def slow_where_wide(names):
     """Mark the networks that are the same code with many more numbers."""
     return [name if CONFIGS[name].width < 1.5 else slow(name) for name in names]
-
-
-def slow(*values):
-    """Make one case a slow one."""
-    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 SMALL, ODD, USUAL = (97, 65), (193, 161), (224, 224)

@@ -117,6 +117,7 @@ def test_features_hold_no_more_weights_than_they_run(staged):
     assert held < 20_000
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 @torch.inference_mode()
 def test_torchscript_runs_it():

@@ -139,6 +139,7 @@ def without(data, paths):
     return data
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.sampled_from(sorted(paths_of(OURS), key=str)), max_size=40), st.booleans())
 def test_any_part_of_our_index_may_be_missing(read, paths, is_known):

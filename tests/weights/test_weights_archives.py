@@ -85,6 +85,7 @@ def test_wide_fields_are_read_as_torch_reads_them(which, records):
         assert data[tensor.record.offset_bytes :][: tensor.record.length_bytes].rstrip(b"\0").endswith(number)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_wide_archive_is_refused(records):
     """Wide fields leave no bit unguarded either: each stands in two headers or follows from the place."""
     small = {name: records[name] for name in ("data.pkl", "data/0", "data/1", "byteorder")}

@@ -147,6 +147,7 @@ def test_a_longer_file_is_refused(small_file):
             read_bytes(small_file.read_bytes() + tail)
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_zip_is_refused(tmp_path):
     """Checksums, double headers and fixed padding leave no bit of a zip container unguarded."""
     data = save({"w": torch.arange(3.0)}, tmp_path / "a.pth", "zip").read_bytes()
