@@ -499,23 +499,29 @@ class Entry:
         )
 
     @property
+    def source_urls(self) -> tuple[str, ...]:
+        """The addresses of `sources`, in their order."""
+        released = [str(self.weights.value)] if self.weights and self.weights.value else []
+        named = (str(each.claim.source) for each in self.witnesses if each.is_source)
+        return tuple(sorted(dict.fromkeys((*released, *named)), key=lambda url: url.startswith("http")))
+
+    @property
     def sources(self) -> tuple[WeightsSource, ...]:
         """All files of the weights: what needs no pickle, or is on this machine, before what the web has."""
-        released, at_hub = self.released, [each for each in self.witnesses if each.is_source]
-        named = {str(each.claim.source): each.statement for each in at_hub}
-        others = (
-            WeightsSource(
+        released = self.released
+        stated = {str(each.claim.source): each.statement for each in self.witnesses if each.is_source}
+        return tuple(
+            released
+            if released and url == released.url
+            else WeightsSource(
                 url=url,
                 file_name=split_released(url)[0],
                 digest_prefix=None,
                 size_bytes=None,
-                statements=(statement,),
+                statements=(stated[url],),
             )
-            for url, statement in named.items()
-            if released is None or url != released.url
+            for url in self.source_urls
         )
-        found = (*([released] if released else ()), *others)
-        return tuple(sorted(found, key=lambda source: source.url.startswith("http")))
 
     def source_of(self, sha256: str | None) -> WeightsSource | None:
         """Return the source that a file of this digest is; of any that no other has the released one."""

@@ -162,7 +162,7 @@ def pack(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     for at, record in enumerate(records):
         for name, value in _spread(record):
             values = columns.setdefault(name, {})
-            own, _ = values.setdefault(json.dumps(value), (len(values), value))
+            own, _ = values.setdefault(repr(value), (len(values), value))
             numbers.setdefault(name, [-1] * len(records))[at] = own
     packed = {name: [[value for _, value in values.values()]] for name, values in columns.items()}
     for name, which in numbers.items():

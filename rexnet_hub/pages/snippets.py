@@ -60,7 +60,7 @@ _AT_TIMM = re.compile(r"(?:hf:|https://huggingface\.co/)(timm/[\w.-]+)(?:@[0-9a-
 
 def find_timm_repo(entry: Entry) -> str | None:
     """Find the repo of timm's on the Hub that an entry names for its weights; None where it names none."""
-    places = [*(source.url for source in entry.sources), str(entry.said("weights_page"))]
+    places = [*entry.source_urls, str(entry.said("weights_page"))]
     return next((at[1] for at in map(_AT_TIMM.fullmatch, places) if at and is_in_timm(entry)), None)
 
 

@@ -80,14 +80,14 @@ class ModelView:
     @property
     def loads_by_name(self) -> bool:
         """Whether there is a place that its weights are fetched from."""
-        return bool(self.repo_id or self.entry.sources)
+        return bool(self.repo_id or self.entry.source_urls)
 
     @property
     def repo_elsewhere(self) -> str | None:
         """The repo on the Hub that timm and transformers load; None where they read a folder, or cannot."""
         return self.repo_id or find_timm_repo(self.entry)
 
-    @property
+    @functools.cached_property
     def standings(self) -> set[str]:
         """The words for how figures stand that its page uses."""
         shown = [fact.standing for fact in self.facts.values()]
@@ -109,7 +109,7 @@ class ModelView:
                 shown = f"{fact.short.removesuffix(' %')} {markdown(fact.where)}".strip()
                 return f"{coloured(fact.sign)} {shown}" if fact.sign else NOT_STATED
 
-    @property
+    @functools.cached_property
     def files(self) -> list[dict[str, Any]]:
         """The released file and the safetensors made of it; None where something was not recorded yet."""
         stated, converted = self.entry.released, self.measured.safetensors
