@@ -140,10 +140,11 @@ def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str
 
 def terminal_columns() -> int:
     """Return how wide the terminal is: as COLUMNS says, else as it says itself, else 80."""
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal():
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
         return int(columns)
     try:
-        return os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+        # One of 0 columns, such as a container's, does not know.
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
     except (AttributeError, ValueError, OSError):  # there is no terminal
         return 80
 

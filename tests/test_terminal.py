@@ -4,6 +4,7 @@ import argparse
 import ast
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -309,6 +310,21 @@ def test_a_command_in_a_note_is_not_cut_at_a_hyphen(monkeypatch):
     for more in range(30):
         note = f"{'word ' * 8}{'x' * more} pip install 'rexnet-hub[timm]'"
         assert "'rexnet-hub[timm]'" in noted_table(["claim", "found", "how"], [["a", "b", note]])
+
+
+def test_a_terminal_that_does_not_know_its_width_has_eighty_columns(monkeypatch):
+    """Neither one of 0 columns, as a container without a size has, nor COLUMNS=0 ends a table in an error."""
+    rows = [["a", "b", "word " * 60]]
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = noted_table(["claim", "found", "how"], rows)
+    monkeypatch.setenv("COLUMNS", "0")
+    assert noted_table(["claim", "found", "how"], rows) == shown
+    monkeypatch.delenv("COLUMNS")
+    theirs, ours = os.openpty()
+    with os.fdopen(theirs, "rb"), os.fdopen(ours, "w") as terminal:
+        monkeypatch.setattr(sys, "__stdout__", terminal)
+        assert os.get_terminal_size(terminal.fileno()).columns == 0
+        assert noted_table(["claim", "found", "how"], rows) == shown
 
 
 def test_escapes_say_what_was_there(capsys):
