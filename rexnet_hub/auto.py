@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 import torch
 from torch import Tensor
+from torch.nn import Module, Parameter
 
 from rexnet_hub.errors import CheckpointError, MismatchError, RepoError, UsageError, list_some, refuse_unused
 from rexnet_hub.hub.snapshot import Access
@@ -296,7 +297,7 @@ def create_model(
         refuse_unused("a whole network", out_indices=out_indices)
     if not pretrained:
         refuse_unused("a network that is drawn", allow_nonfinite=allow_nonfinite, **vars(access))
-    _require_device(device)
+    _require_place(device, dtype)
     options: dict[str, Any] = {"output_stride": output_stride, "in_chans": in_chans}
     options |= {"drop_rate": drop_rate, "drop_path_rate": drop_path_rate, "num_classes": num_classes}
     if pretrained:
@@ -363,13 +364,17 @@ def _describe(network: Classifier | FeatureMaps, told: Mapping[str, Any]) -> Non
     network.pretrained_cfg = network.default_cfg = dict(told)
 
 
-def _require_device(device: str | torch.device | None) -> None:
-    """Refuse a device that this machine does not have, before anything is fetched."""
+def _require_place(device: str | torch.device | None, dtype: torch.dtype | None) -> None:
+    """Refuse a device that is not here, and what is no type of a network, before anything is fetched."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
         problem = str(error).splitlines()[0]
         raise UsageError(f"device {device!r} is none that there is here: {problem}; cpu always is") from None
+    try:
+        Module().to(dtype=dtype)
+    except TypeError:
+        raise UsageError(f"dtype {dtype!r} is none of a network's; torch.float16 is one") from None
 
 
 def load_network(
@@ -387,16 +392,22 @@ def load_network(
     options = config.network_options | {name: value for name, value in options.items() if value is not None}
     known = find_network(config.architecture)
     network = known.build(**options, init=False).float()  # whatever torch's default is
-    own = network.state_dict()
+    own = network.state_dict(keep_vars=True)
     # Of tensors that share their memory one is read into it.
     memories = {tensor.untyped_storage().data_ptr(): name for name, tensor in own.items()}
-    tensors = read_weights(repo, into={name: own[name] for name in memories.values()})
+    tensors = read_weights(repo, into={name: own[name].detach() for name in memories.values()})
     if options["in_chans"] != config.in_chans:
         names = {f"{stem}.weight" for stem in known.parts.first_conv}
         tensors |= {name: adapt_stem(tensors[name], options["in_chans"]) for name in names & tensors.keys()}
     require_tensors(table_of(tensors), table_of(own), file=repo.weights)
     if not allow_nonfinite:
         _require_finite(tensors, repo.weights)
+    last = {id(tensor): name for name, tensor in own.items()}
+    for name, tensor in own.items():  # what has several names stays one, as the last of them is stated
+        if name != (of := last[id(tensor)]):
+            if isinstance(tensor, Parameter) and not isinstance(tensors[of], Parameter):
+                tensors[of] = Parameter(tensors[of], tensor.requires_grad)
+            tensors[name] = tensors[of]
     network.load_state_dict(tensors, assign=True)  # most are in place; a network's own hooks run
     _describe(network, config.pretrained_cfg)
     if num_classes is not None and num_classes != config.num_classes:

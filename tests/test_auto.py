@@ -254,6 +254,25 @@ def test_tensors_that_share_memory_are_each_what_the_file_says(staged, monkeypat
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
+def test_a_parameter_with_two_names_stays_one(staged, monkeypatch):
+    """What trains as one number trains as one after loading; it is what the file has under the last name."""
+    make = ReXNet.__init__
+
+    def tie(self, *args, **options):
+        make(self, *args, **options)
+        self.stem.bn.bias = self.stem.bn.weight
+
+    monkeypatch.setattr(ReXNet, "__init__", tie)
+    found: Any = AutoModel.from_pretrained(staged)
+    plain = create_model("rexnet_100").eval()
+    plain.load_state_dict(load_file(staged / "model.safetensors"), strict=True)
+
+    assert found.stem.bn.bias is found.stem.bn.weight
+    assert len([*found.parameters()]) == len([*plain.parameters()])
+    expected = plain.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.state_dict().items())
+
+
 def test_tensors_that_a_network_ties_are_loaded_as_torch_does(tmp_path):
     """CoaT has one layer under several names; where they differ in a file, the last of the network counts."""
     theirs = timm.create_model("coat_tiny", num_classes=2).eval()
@@ -292,6 +311,13 @@ def test_a_loaded_model_can_be_saved(staged, tmp_path):
     for again in (torch.load(tmp_path / "all.pth"), load_file(tmp_path / "all.safetensors")):
         assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
     assert (tmp_path / "one.pth").stat().st_size < 10_000
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int8])
+def test_a_dtype_that_no_network_has_is_refused(tmp_path, dtype):
+    """A word, or whole numbers: it is said in one line, before anything is read."""
+    with pytest.raises(UsageError, match=f"dtype {dtype!r} is none of a network's"):
+        AutoModel.from_pretrained(tmp_path / "none", dtype=dtype)
 
 
 @pytest.mark.parametrize("device", ["bogus", "cuda:99", 3.5])
