@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from rexnet_hub.errors import NetworkError, UsageError, network_problems
+from rexnet_hub.errors import NetworkError, UsageError, list_some, network_problems
 from rexnet_hub.nets.state_dict import Shape, TensorTable, table_of
 
 if TYPE_CHECKING:
@@ -145,6 +145,13 @@ class Family:
     channels_last: bool = False
     words: Callable[[], Words] = Words
     provider: str = "rexnet_hub"
+
+    def __post_init__(self) -> None:
+        """Refuse what is not a function where one is wanted, such as `words` of an earlier release."""
+        functions = ("plan", "parts", "build", "take_features", "fixed", "key_maps", "in_timm", "words")
+        if odd := [name for name in functions if not callable(getattr(self, name))]:
+            of, write = list_some(self.architectures, 3), ", ".join(f"{name}=lambda …: …" for name in odd)
+            raise UsageError(f"the family of {of}: {', '.join(odd)} must be a function; write {write}")
 
 
 class Network(NamedTuple):

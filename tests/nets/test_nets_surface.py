@@ -1,6 +1,8 @@
 """What other libraries ask a network for is there, as in timm: names, arguments and answers."""
 
+import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +13,9 @@ from twins import twins
 
 from rexnet_hub.auto import AutoModel, create_model
 from rexnet_hub.errors import UsageError
+from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.nets.families.rexnet.blocks import ReXNetFeatures
+from rexnet_hub.nets.family import Family, Words
 
 OUT_INDICES = [None, (0, 1, 2, 3, 4), (1, 3), (-1,), (0, -2), 1, 3]
 
@@ -177,3 +181,12 @@ def test_timm_saves_it(settings, staged, tmp_path):
         assert torch.equal(again(x), ours(x))
         labels = None if "num_classes" in settings else ours.pretrained_cfg["label_names"]
         assert again.pretrained_cfg.get("label_names") == labels
+
+
+def test_a_family_of_an_earlier_release_is_told_what_to_write():
+    """`words` was a class once, and is a function; so is each other field that is one."""
+    known = {field.name: getattr(FAMILY, field.name) for field in dataclasses.fields(FAMILY)}
+    wrong = known | {"architectures": {"pebble_8": 8}, "words": Words(), "key_maps": ()}
+    said = "pebble_8: key_maps, words must be a function; write key_maps=lambda …: …, words=lambda …: …"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        Family(**wrong)
