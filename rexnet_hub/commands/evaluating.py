@@ -40,7 +40,7 @@ def declare_evaluate(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
     add("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32", help="(default: fp32)")
     add("--channels-last", action="store_true", help="run in that memory format")
-    add("--compile", action="store_true", help="run through torch.compile")
+    add("--compile", action="store_true", help="through torch.compile: a minute or more first, then faster")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode (default: 0)")
     explained = "which change gives this top-1 (default: the index's claim), or another side's .predictions"
     add("--explain", type=_expected, nargs="?", const=True, metavar="PERCENT|FILE", help=explained)

@@ -680,7 +680,8 @@ def test_progress_is_told_to_machines(data, plain):
 
 
 def test_the_bar_shows_on_a_terminal_only(data, monkeypatch):
-    """A terminal sees images a second and the running accuracy; a pipe sees nothing."""
+    """A terminal sees images a second, the running accuracy, and what takes a minute; a pipe sees nothing."""
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)  # the real one takes it
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -688,7 +689,8 @@ def test_the_bar_shows_on_a_terminal_only(data, monkeypatch):
 
     for stream, seen in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
-        evaluate_models(both(), data)
+        evaluate_models(both(), data, options=RunOptions(compiled=True))
+        assert ("compiling, a minute or more for each model" in stream.getvalue()) == seen
         assert ("first top-1" in stream.getvalue()) == seen
         assert ("images/s" in stream.getvalue()) == seen
 

@@ -125,7 +125,9 @@ def _run(run: Run, on_progress: Callable[[RunProgress], None] | None) -> dict[in
     labels = {tile: all_labels[run.tiles.rows(tile)] for tile in [*earlier, *pending]}
     total, mine = sum(map(len, labels.values())), {}
     quiet = run.options.quiet or run.ranks.rank > 0
-    with open_meter(names, total, on_progress, quiet) as count, _journal(run) as add_to_journal:
+    first = "compiling, a minute or more for each model" if run.options.compiled else ""
+    meter = open_meter(names, total, on_progress, quiet=quiet, first=first)
+    with meter as count, _journal(run) as add_to_journal:
         for tile in earlier:
             count(run.finished[tile], labels[tile], is_new=False)
         for tile, classes in _rank_tiles(run, pending):

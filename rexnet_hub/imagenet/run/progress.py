@@ -54,11 +54,19 @@ class RunProgress:
 
 @contextmanager
 def open_meter(
-    models: Sequence[str], images_total: int, on_progress: Callable[[RunProgress], None] | None, quiet: bool
+    models: Sequence[str],
+    images_total: int,
+    on_progress: Callable[[RunProgress], None] | None,
+    *,
+    quiet: bool,
+    first: str,
 ) -> Iterator[Callable[..., None]]:
     """Open a bar on a terminal, and yield what counts a finished tile for the bar and the callback.
 
     It takes classes of shape (models, rows, 5), labels of shape (rows,), and whether this run computed them.
+
+    Args:
+        first: What the bar says until a tile is finished.
     """
     images_done, images_new, started = 0, 0, time.monotonic()
     top1_counts = np.zeros(len(models), np.int64)
@@ -89,5 +97,6 @@ def open_meter(
             )
 
     # None: a bar on a terminal only.
-    with tqdm(total=images_total, unit=" images", disable=True if quiet else None, smoothing=0.1) as bar:
+    off = True if quiet else None
+    with tqdm(total=images_total, unit=" images", disable=off, smoothing=0.1, postfix=first) as bar:
         yield add
