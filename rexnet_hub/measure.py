@@ -70,11 +70,7 @@ class Disagreement:
 
 
 def measure_model(
-    entry: Entry,
-    *,
-    checkpoint: Path | None = None,
-    repo: Path | None = None,
-    sources: Sequence[Path] = (),
+    entry: Entry, *, checkpoint: Path | None = None, repo: Path | None = None, sources: Sequence[Path] = ()
 ) -> Measured:
     """Measure one model from its network, and from its files where they are here.
 

@@ -218,11 +218,7 @@ def _choose_labels(
 
 
 def _describe(
-    model: Classifier,
-    origin: Origin,
-    name: str,
-    others: Sequence[str],
-    card: CardFields,
+    model: Classifier, origin: Origin, name: str, others: Sequence[str], card: CardFields
 ) -> dict[str, Any]:
     """Describe a network as a model of an index, with what its card is to say."""
     metadata: dict[str, Any] = {

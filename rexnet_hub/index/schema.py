@@ -55,12 +55,7 @@ def _ref(name: str) -> dict[str, Any]:
 _PATHS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": ["string", "null"]}}, _NULL]}
 _LINK = {"type": "string", "pattern": _URL}
 _HUB_FILE = {"type": "string", "pattern": f"^{HUB_FILE.pattern}$"}
-_OF_WEIGHTS = {
-    "anyOf": [
-        _LINK | {"not": {"pattern": PAGE}},
-        _HUB_FILE,
-    ]
-}
+_OF_WEIGHTS = {"anyOf": [_LINK | {"not": {"pattern": PAGE}}, _HUB_FILE]}
 _ARXIV = {"type": "string", "pattern": f"^{ARXIV}$"}
 _KINDS: dict[str, dict[str, Any]] = {
     "text": _TEXT,

@@ -129,9 +129,7 @@ def _is_of_systems(name: str) -> bool:
 
 
 def _find_layout(
-    root: Path,
-    label_flat: Callable[[Path, dict[str, _Read]], list[LabelledImage]],
-    passed_over: list[str],
+    root: Path, label_flat: Callable[[Path, dict[str, _Read]], list[LabelledImage]], passed_over: list[str]
 ) -> tuple[str, list[LabelledImage]]:
     if root.is_file():
         shards = [root]

@@ -5,7 +5,6 @@ A tile is a fixed run of images in the manifest's order; see `run/runner.py`. No
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import threading
@@ -16,8 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -83,10 +81,6 @@ Answer = TypeVar("Answer")
 Decoder = Callable[[int], Callable[[], DecodedTile]]
 
 
-#: Rows that could not be decoded, each with the reason, and rows that were turned.
-Odd = tuple[dict[int, str], set[int]]
-
-
 def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
     """Read and decode each image of a tile once, and resize it for each geometry.
 
@@ -94,14 +88,8 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
         NotAnImageError: One cannot be decoded, and is not to be skipped.
     """
     pixels = tuple(map(tiles.black, tiles.geometries))
-    unreadable, turned = _decode_rows(replace(tiles, images=tiles.images[tiles.rows(tile)]), pixels)
-    return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
-
-
-def _decode_rows(tiles: ImageTiles, pixels: Sequence[np.ndarray], first: int = 0) -> Odd:
-    """Decode images into the rows, from the first on, of one array for each geometry."""
     unreadable, turned = {}, set()
-    for row, image in enumerate(tiles.images, first):
+    for row, image in enumerate(tiles.images[tiles.rows(tile)]):
         try:
             decoded = decode_image(image.read(), name=image.name, reading=tiles.reading)
             for array, spec in zip(pixels, tiles.geometries, strict=True):
@@ -114,31 +102,11 @@ def _decode_rows(tiles: ImageTiles, pixels: Sequence[np.ndarray], first: int = 0
             unreadable[row] = error.problem
         else:
             turned |= {row} if TURNED in decoded.info else set()
-    return unreadable, turned
+    return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _SharedTiles:
-    """Memory for a few tiles that workers decode into; without a name, it goes with its last process."""
-
-    memory: Any
-    shapes: Sequence[tuple[int, ...]]
-
-    def views(self, slot: int) -> tuple[np.ndarray, ...]:
-        """Return the arrays of one tile, one for each geometry."""
-        sizes = [math.prod(shape) for shape in self.shapes]
-        tile = np.frombuffer(self.memory, np.uint8, sum(sizes), slot * sum(sizes))
-        parts = np.split(tile, np.cumsum(sizes)[:-1])
-        return tuple(part.reshape(shape) for part, shape in zip(parts, self.shapes, strict=True))
-
-
-_shared: _SharedTiles  # in a worker, what it decodes into
-
-
-def _start_worker(shared: _SharedTiles) -> None:
-    """Set the shared memory, and end with the process that started this one: killed, it cannot say so."""
-    global _shared
-    _shared = shared
+def _follow_parent() -> None:
+    """End this worker with the process that started it: killed, that cannot say so."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -149,65 +117,44 @@ def _start_worker(shared: _SharedTiles) -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _decode_part(tiles: ImageTiles, slot: int, first: int) -> Odd:
-    """Decode some images of a tile, in a worker."""
-    return _decode_rows(tiles, _shared.views(slot), first)
-
-
 @contextmanager
 def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
     """Decode in `workers` processes, or with none in the thread that asks.
 
-    Workers write into a few tiles of shared memory, and whoever waits for a tile copies it from there. To
-    begin one more than there is room for waits until another thread has taken one.
-
     Raises:
-        EvaluationError: A worker died, or they can share no memory.
+        EvaluationError: A worker died.
     """
     if workers == 0:
         yield lambda tile: partial(decode_tile, tiles, tile)
         return
     context = multiprocessing.get_context("spawn")
-    shapes = [tiles.black(spec).shape for spec in tiles.geometries]
-    size = tiles.ahead(workers) * sum(map(math.prod, shapes))
-    try:
-        memory = context.RawArray("B", size)
-    except OSError as error:
-        problem = f"no {size:,} bytes of shared memory can be had for decoding processes ({error.strerror})"
-        raise EvaluationError(f"{problem}: try fewer workers") from error
-    shared = _SharedTiles(memory=memory, shapes=shapes)
-    free: SimpleQueue[int] = SimpleQueue()
-    for slot in range(tiles.ahead(workers)):
-        free.put(slot)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(shared,))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
 
     def start(tile: int) -> Callable[[], DecodedTile]:
-        images, slot, parts = tiles.images[tiles.rows(tile)], free.get(), []
-        for first in range(0, len(images), PART_IMAGES):
-            part = replace(tiles, images=images[first : first + PART_IMAGES])
-            with _worker_problems():
-                parts.append(pool.submit(_decode_part, part, slot, first))
-        return partial(take, slot, parts, len(images))
-
-    def take(slot: int, parts: Sequence[Future[Odd]], images: int) -> DecodedTile:
-        unreadable: dict[int, str] = {}
-        turned: set[int] = set()
-        try:
-            with _worker_problems():
-                for part in parts:
-                    unreadable.update(part.result()[0])
-                    turned.update(part.result()[1])
-            pixels = tuple(map(tiles.black, tiles.geometries))
-            for array, view in zip(pixels, shared.views(slot), strict=True):
-                array[:images] = view[:images]  # behind them is what an earlier tile left
-        finally:
-            free.put(slot)
-        return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
+        images = tiles.images[tiles.rows(tile)]
+        some = [images[first : first + PART_IMAGES] for first in range(0, len(images), PART_IMAGES)]
+        parts = [replace(tiles, images=each, tile_images=len(each)) for each in some]
+        with _worker_problems():
+            return partial(_join, tiles, [pool.submit(decode_tile, part, 0) for part in parts])
 
     try:
         yield start
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _join(tiles: ImageTiles, parts: Sequence[Future[DecodedTile]]) -> DecodedTile:
+    """Put a tile together from its parts, as soon as workers have decoded them."""
+    pixels = tuple(map(tiles.black, tiles.geometries))
+    unreadable, turned = {}, set()
+    for number, part in enumerate(parts):
+        with _worker_problems():
+            decoded, first = part.result(), number * PART_IMAGES
+        for array, rows in zip(pixels, decoded.pixels, strict=True):
+            array[first : first + len(rows)] = rows
+        unreadable |= {first + row: problem for row, problem in decoded.unreadable.items()}
+        turned |= {first + row for row in decoded.turned}
+    return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
 
 
 @contextmanager

@@ -182,11 +182,7 @@ class Explanation:
 
 
 def explain_accuracy(
-    model: ModelUnderTest,
-    data: Dataset,
-    expected: float | Predictions,
-    *,
-    device: str = "cpu",
+    model: ModelUnderTest, data: Dataset, expected: float | Predictions, *, device: str = "cpu"
 ) -> Explanation:
     """Evaluate the same images under each change, and say which gives what another side has.
 

@@ -18,14 +18,7 @@ from rexnet_hub.index.reading.inherit import inherit, join_names, join_siblings,
 from rexnet_hub.index.reading.opening import MARKDOWN_SUFFIXES, SUFFIXES, Files
 from rexnet_hub.index.reading.source import Node, YamlSource, find_blocks
 from rexnet_hub.index.reading.values import is_null
-from rexnet_hub.layout import (
-    LEDGER_FILE,
-    LOCK_FILE,
-    RECEIPT_FILE,
-    ROOT_NAMES,
-    is_repo_id,
-    real_path,
-)
+from rexnet_hub.layout import LEDGER_FILE, LOCK_FILE, RECEIPT_FILE, ROOT_NAMES, is_repo_id, real_path
 
 _INDEX_KEYS = {"models", "collections", "import", "library"}
 _MODEL_KEYS = {"paper", "code", "weights", "config", "readme", "metadata", "results", "in_collection"}
