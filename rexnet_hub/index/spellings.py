@@ -8,7 +8,6 @@ class of a picture, it says nothing.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 _TABLE = json.loads(Path(__file__).with_name("spellings.json").read_text(encoding="utf-8"))
@@ -33,7 +32,6 @@ WRITTEN = tuple(word for name, row in _TABLE.items() for word in (name, *row["al
 SPLITS = {"val": "validation", "valid": "validation"}
 
 
-@lru_cache(maxsize=4096)
 def canonical_dataset(name: str | None) -> str:
     """Return the name that a data set is known by here."""
     return SPELLINGS.get(fold(name), name) if name else ""

@@ -11,7 +11,6 @@ It says nothing on which tensor has which name.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -38,14 +37,10 @@ class TensorDigest:
     sha256: Sha256
 
 
-@functools.lru_cache(maxsize=1024)  # a network has few shapes
-def _sizes(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape if size != 1)
-
-
 def fingerprint_of(tensors: Iterable[TensorDigest]) -> str:
     """Digest a set of tensors without regard to names and order."""
-    lines = [FIRST_LINE, *sorted(f"{each.dtype} {_sizes(each.shape)} {each.sha256}" for each in tensors)]
+    sized = ((each, "x".join(str(size) for size in each.shape if size != 1)) for each in tensors)
+    lines = [FIRST_LINE, *sorted(f"{each.dtype} {sizes} {each.sha256}" for each, sizes in sized)]
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 

@@ -27,7 +27,6 @@ It holds no time and no folder, so the same conversion writes the same receipt.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -145,7 +144,6 @@ def read_receipt(file: Path) -> Receipt:
         raise FileProblem(file, f"{NO_RECEIPT}: {str(error)[:200]}. Convert the source again") from None
 
 
-@functools.lru_cache(maxsize=8)  # the same bytes are the same receipt, and a model is often loaded again
 def _parse(data: bytes) -> Receipt:
     if seal := _SEALED.search(data):
         data = data[: seal.start()]

@@ -412,16 +412,3 @@ def test_no_node_outlives_the_reading(tmp_path):
         assert not [each for each in gc.get_objects() if type(each) is Node], index
     finally:
         gc.enable()
-
-
-def test_reading_leaves_the_collector_as_it_was(tmp_path):
-    """Python searches for cycles afterwards if it did before."""
-    (tmp_path / "model-index.yml").write_text("Models:\n- Name: a\n")
-    load_index(tmp_path)
-    assert gc.isenabled()
-    gc.disable()
-    try:
-        load_index(tmp_path)
-        assert not gc.isenabled()
-    finally:
-        gc.enable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -169,7 +168,6 @@ def _log_ways(of: int, chosen: int) -> float:
     return math.lgamma(of + 1) - math.lgamma(chosen + 1) - math.lgamma(of - chosen + 1)
 
 
-@functools.cache
 def count_images_needed(claimed_percent: float, *, of: int, drop_points: float = 0.5) -> int:
     """Count the images of a sample that calls a true claim consistent, and excludes the drop, with `POWER`.
 

@@ -247,7 +247,7 @@ class Builder:
                 self.report("metric-as-text", node, f"{value[:60]!r} is no number, so nobody can compare it")
         return Claim(
             row.name if row else key.text,
-            row.label if row and row.label == key.text else key.text,  # one text for all models
+            key.text,
             value,
             node.text,
             *node.location,

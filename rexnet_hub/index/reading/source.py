@@ -6,6 +6,7 @@ import io
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +67,7 @@ class YamlSource:
         return self._starts[line - 1] + column - 1
 
 
+@dataclass(eq=False, slots=True)
 class Node:
     """One composed value: a scalar, a mapping or a list.
 
@@ -78,23 +80,17 @@ class Node:
         tag: An explicit standard tag, such as `int` for `!!int`.
     """
 
-    __slots__ = ("end", "kind", "plain", "source", "start", "tag", "text", "value")
+    source: YamlSource
+    kind: str
+    value: Any
+    start: int
+    end: int
+    plain: bool = False
+    tag: str | None = None
+    text: str = field(init=False)
 
-    def __init__(
-        self,
-        source: YamlSource,
-        kind: str,
-        value: Any,
-        start: int,
-        end: int,
-        *,
-        plain: bool = False,
-        tag: str | None = None,
-    ) -> None:
-        self.source, self.kind, self.value, self.start, self.end = source, kind, value, start, end
-        self.plain, self.tag = plain, tag
-        text = value if kind == "scalar" else ""
-        self.text: str = redact_text(text) if "=" in text or "@" in text else text
+    def __post_init__(self) -> None:
+        self.text = redact_text(self.value) if self.kind == "scalar" else ""
 
     @property
     def pairs(self) -> list[tuple[Node, Node]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
 from collections.abc import Mapping
@@ -92,7 +91,6 @@ class Manifest:
     left_out: tuple[str, ...] = ()
 
 
-@functools.lru_cache(maxsize=1024)  # a network has few shapes
 def dense_stride(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the stride of a tensor whose items lie side by side in C order."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
