@@ -159,19 +159,16 @@ def _stated(entry: Entry) -> dict[str, Flag]:
     return flags
 
 
-def _others_given(entry: Entry) -> dict[str, Any]:
-    given = entry.value("training_arguments")
-    return given if isinstance(given, dict) else {}
-
-
 def _others(entry: Entry) -> Iterator[Flag | Unstated]:
     """List what the entry states as Training Arguments."""
     claim = entry.metadata.get("training_arguments")
-    for name, value in _others_given(entry).items():
+    if claim is None or not isinstance(claim.value, dict):
+        return
+    for name, value in claim.value.items():
         argument = f"--{name.replace('_', '-')}"
         if name not in OTHERS:
             yield Unstated(argument=argument, note="a Training Argument; train.py has none of that name")
-        elif value is not False and claim:
+        elif value is not False:
             parts = value if isinstance(value, list | tuple) else [] if value is True else [value]
             text = " ".join(map(str, parts))
             yield Flag(

@@ -183,22 +183,22 @@ def _mapping(read_item: _Reader) -> _Reader:
 def _record(kind: Any) -> _Reader:
     hints = get_type_hints(kind, include_extras=True)
     known: list[tuple[Any, ...]] = [
-        (each.name, each.metadata, hints[each.name], _reader(hints[each.name]), _may_lack(each))
-        for each in fields(kind)
+        (each.name, each.metadata, hints[each.name], _reader(hints[each.name])) for each in fields(kind)
     ]
+    needed = {each.name for each in fields(kind) if each.default is each.default_factory is MISSING}
 
     def read(value: Any, at: _At, problems: _Problems) -> Any:
         if type(value) is not dict:
             return _refuse(value, at, problems, "an object")
         made, before = {}, len(problems)
-        for name, facts, hint, read_field, may_lack in known:
+        for name, facts, hint, read_field in known:
             earlier = facts.get("once")
             key: str = earlier if earlier in value and name not in value else name
             if key in value:
                 item = value.pop(key)
                 item = [item] if key == earlier and facts["as_list"] else item
                 made[name] = item if type(item) is hint else read_field(item, (at, key), problems)
-            elif not may_lack:
+            elif name in needed:
                 problems.append(((at, name), "is missing"))
         problems.extend(((at, key), "is not a key here") for key in value)
         try:
@@ -207,7 +207,3 @@ def _record(kind: Any) -> _Reader:
             problems.append((at, str(error)))
 
     return read
-
-
-def _may_lack(each: Any) -> bool:
-    return each.default is not MISSING or each.default_factory is not MISSING

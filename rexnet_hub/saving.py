@@ -18,7 +18,6 @@ from rexnet_hub.errors import CheckpointError, PublishError, UsageError
 from rexnet_hub.index import Preprocessing
 from rexnet_hub.index.entry import is_label, state_input
 from rexnet_hub.index.loading import read_own_model
-from rexnet_hub.index.problems import Problem
 from rexnet_hub.layout import RECEIPT_FILE, WEIGHTS_FILE, expand_home, find_name_danger, is_repo_id
 from rexnet_hub.repo.card_fields import CardFields, read_card
 from rexnet_hub.repo.config import read_input
@@ -174,24 +173,18 @@ def _drafted(
             key: tensor.detach().cpu().clone().contiguous() for key, tensor in model.state_dict().items()
         }
         save_file(state, weights, metadata={"format": "pt"})
-        is_changed = origin.parent.sha256 not in (None, digest_file(weights).sha256)
-        others = [origin.parent.name] if is_changed and _can_be_cited(origin.parent.name, name) else []
+        is_changed, of = origin.parent.sha256 not in (None, digest_file(weights).sha256), origin.parent.name
+        can_be_cited = of != name and (is_repo_id(of) or find_name_danger(of) is None)
+        others = [of] if is_changed and can_be_cited else []
         stated = _describe(model, origin, name, others, said)
         read = read_own_model(folder / RECEIPT_FILE, stated)
-        if wrong := [each.message.rstrip(".") for each in read.problems if _is_refused(each)]:
+        refused = [each for each in read.problems if each.severity == "error" or each.code in _REFUSED]
+        if wrong := [each.message.rstrip(".") for each in refused]:
             raise UsageError(f"{name} cannot be saved: {'; '.join(wrong)}")
         for doubt in read.problems:
             log.warning("%s", printable(f"{name}: {doubt.message}"))
         entry = replace(read.models[0], class_names=class_names)
         yield {"entry": entry, "checkpoint": weights, "parent": origin.parent, "model": stated}
-
-
-def _is_refused(problem: Problem) -> bool:
-    return problem.severity == "error" or problem.code in _REFUSED
-
-
-def _can_be_cited(parent: str, name: str) -> bool:
-    return parent != name and (is_repo_id(parent) or find_name_danger(parent) is None)
 
 
 def _choose_labels(

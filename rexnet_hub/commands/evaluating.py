@@ -76,11 +76,13 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _show(args, _rescore(args))
     if not args.names or args.data is None:
         raise UsageError("evaluate needs at least one model and --data DIR")
+    from rexnet_hub.evaluation import name_sources, ready_model
     from rexnet_hub.imagenet.run.evaluate import evaluate_models
     from rexnet_hub.imagenet.run.journal import list_unfinished
     from rexnet_hub.imagenet.run.prepare import RunOptions
 
-    models = _load_models(args)
+    sources = name_sources(args.names).items()
+    models = [ready_model(*source, trusted_key=args.trusted_key) for source in sources]
     images = _read_images(args, models[0])
     if args.explain is not None:
         return _explain(args, models, images)
@@ -147,13 +149,6 @@ def _rescore(args: argparse.Namespace) -> list[Record]:
     for record, predictions in counted if args.record else ():
         keep_run(args.record, record, render_predictions(predictions))
     return records
-
-
-def _load_models(args: argparse.Namespace) -> list[ModelUnderTest]:
-    from rexnet_hub.evaluation import name_sources, ready_model
-
-    sources = name_sources(args.names).items()
-    return [ready_model(*pair, trusted_key=args.trusted_key) for pair in sources]
 
 
 def _read_images(args: argparse.Namespace, model: ModelUnderTest) -> Dataset:

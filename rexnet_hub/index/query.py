@@ -9,7 +9,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rexnet_hub.index.entry import ATTRIBUTES, Entry, Result
+from rexnet_hub.index.entry import ATTRIBUTES, Entry
 from rexnet_hub.index.fields import FIELDS, query_name
 from rexnet_hub.index.grammar import (
     ALIASES,
@@ -111,7 +111,8 @@ def find_figure(
 def find_texts(entry: Entry, name: str) -> tuple[str, ...]:
     """Find text, as a list; empty where nothing is claimed."""
     if name in RESULT_NAMES:
-        return tuple(text for result in entry.results if (text := _result_text(result, name)))
+        texts = (result.part if name == "split" else getattr(result, name) for result in entry.results)
+        return tuple(str(text) for text in texts if text)
     if name == "name":
         return (entry.name,)
     if name == "collection":
@@ -146,11 +147,9 @@ def read_column(entries: Sequence[Entry], word: str, measured: Lock | None = Non
     name = query_name(word)
     is_asked = name in TEXT_NAMES or name in ALIASES or name in number_names()
     is_stated = not is_asked and any(find_words(entry, name) for entry in entries)
-    return (
-        (name, "")
-        if is_stated or name in _FIELD_NAMES - {*TEXT_NAMES}
-        else read_asked(entries, word, measured)
-    )
+    if is_stated or name in _FIELD_NAMES - {*TEXT_NAMES}:
+        return name, ""
+    return read_name(word, _known(entries, measured))
 
 
 #: The fields of models that are columns even where no model states them.
@@ -161,10 +160,6 @@ _FIELD_NAMES = {row.name for row in FIELDS if row.owner == "model"} - {
     "sources",
     "same_as",  # no model has it: names are asked for by `name`
 }
-
-
-def _result_text(result: Result, name: str) -> str:
-    return str((result.part if name == "split" else getattr(result, name)) or "")
 
 
 def select(
@@ -244,11 +239,6 @@ def judge(entries: Sequence[Entry], query: str, measured: Lock | None = None) ->
 def find_scope(entries: Sequence[Entry], query: str, measured: Lock | None = None) -> Scope:
     """Find which results a query speaks of, for whoever shows numbers of what it picks."""
     return ANYWHERE.within(parse_tree(query, _known(entries, measured)))
-
-
-def read_asked(entries: Sequence[Entry], word: str, measured: Lock | None = None) -> tuple[str, str]:
-    """Read the name of a figure as it may be typed: see `grammar.read_name`."""
-    return read_name(word, _known(entries, measured))
 
 
 def _asks_for(tree: Condition | Group | None, name: str) -> bool:

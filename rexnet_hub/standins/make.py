@@ -77,10 +77,6 @@ def _has_mark(source: ByteSource, manifest: Manifest) -> bool:
     return any(is_mark(t.dtype, t.shape, next(tensor_chunks(source, t), b"")) for t in small)
 
 
-def _is_counter(spec: TensorSpec) -> bool:
-    return spec.name.endswith("num_batches_tracked") and spec.dtype == "int64" and spec.shape == ()
-
-
 def _file_chunks(specs: list[TensorSpec], generator: np.random.Generator) -> Iterator[bytes]:
     yield render_preamble(specs)
     bearer = _bearer(specs)
@@ -97,10 +93,10 @@ def _file_chunks(specs: list[TensorSpec], generator: np.random.Generator) -> Ite
 
 def _bearer(specs: list[TensorSpec]) -> TensorSpec | None:
     """Find the tensor that bears the mark: a counter, else the first vector that is long enough."""
-    vectors = (
-        spec for spec in specs if spec.dtype == "float32" and len(spec.shape) == 1 and spec.shape[0] >= 4
-    )
-    return next(filter(_is_counter, specs), None) or next(vectors, None)
+    scalars = (spec for spec in specs if (spec.dtype, spec.shape) == ("int64", ()))
+    vectors = (spec for spec in specs if spec.dtype == "float32" and len(spec.shape) == 1)
+    counter = next((spec for spec in scalars if spec.name.endswith("num_batches_tracked")), None)
+    return counter or next((spec for spec in vectors if spec.shape[0] >= 4), None)
 
 
 def _draw(spec: TensorSpec, generator: np.random.Generator) -> NDArray[np.floating]:

@@ -144,9 +144,9 @@ def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
 
 
 def _join(tiles: ImageTiles, parts: Sequence[Future[DecodedTile]]) -> DecodedTile:
-    """Put a tile together from its parts, as soon as workers have decoded them."""
+    """Join the parts of a tile, as soon as workers have decoded them."""
     pixels = tuple(map(tiles.black, tiles.geometries))
-    unreadable, turned = {}, set()
+    unreadable, turned = dict[int, str](), set[int]()
     for number, part in enumerate(parts):
         with _worker_problems():
             decoded, first = part.result(), number * PART_IMAGES

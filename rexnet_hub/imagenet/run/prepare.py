@@ -181,9 +181,12 @@ def _go_on(run: Run, sizes: Sequence[int]) -> Run:
 
 
 def _in_tiles(run: Run, tile_images: int) -> Run:
-    """Take as many images together; what is finished of that has a folder of its own."""
+    """Take as many images together; what is finished has a folder for each set of what decides the bits."""
     run = replace(run, tiles=replace(run.tiles, tile_images=tile_images))
-    return replace(run, unfinished_dir=run.out_dir / f"{UNFINISHED}{run_key(run)}") if run.out_dir else run
+    if run.out_dir is None:
+        return run
+    key = hashlib.sha256(json.dumps([run.manifest.sha256, _facts(run)]).encode()).hexdigest()[:32]
+    return replace(run, unfinished_dir=run.out_dir / f"{UNFINISHED}{key}")
 
 
 def _facts(run: Run) -> dict[str, object]:
@@ -195,12 +198,6 @@ def _facts(run: Run) -> dict[str, object]:
         **{f"weights and input of {m.name}": [tensors, asdict(m.preprocessing)] for m, tensors in models},
         **machine,
     }
-
-
-def run_key(run: Run) -> str:
-    """Make the key of what decides the bits: only a run of the same key may go on with another's tiles."""
-    parts = [run.manifest.sha256, _facts(run)]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def describe_machine(run: Run) -> Machine:
