@@ -31,8 +31,7 @@ _POWERS = {"": 0, "k": 3, "M": 6, "G": 9, "B": 9}
 _STATED = re.compile(r"(\d+(?:\.\d+)?) ?([kMGB]?)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """The facts from which a cause derives a number.
 
     Attributes:

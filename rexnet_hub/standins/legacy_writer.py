@@ -13,8 +13,7 @@ import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from rexnet_hub.nets.state_dict import TensorTable
 from rexnet_hub.weights.checkpoint.legacy import MAGIC_NUMBER, PROTOCOL_VERSION
@@ -30,16 +29,14 @@ _MACHINE = {
 }
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     """A tensor of the pickle; its storage has all of it, and the same key."""
 
     spec: TensorSpec
     key: str
 
 
-@dataclass(frozen=True)
-class _Storage:
+class _Storage(NamedTuple):
     """The storage of a tensor."""
 
     tensor: _Tensor
@@ -50,8 +47,7 @@ def _name(module: str, name: str) -> _Name:
     return _Name(module, name)
 
 
-@dataclass(frozen=True)
-class _Name:
+class _Name(NamedTuple):
     """Something of torch's, by its name: torch is not imported for it."""
 
     module: str

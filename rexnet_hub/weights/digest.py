@@ -9,8 +9,9 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from rexnet_hub.errors import CheckpointError, FileProblem, file_problems
 from rexnet_hub.whole_files import open_regular
@@ -50,8 +51,7 @@ class Digester:
         return FileDigest(sha256=digests.pop("sha256"), size_bytes=self.size_bytes, digests=digests)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ByteSource:
+class ByteSource(NamedTuple):
     """Bytes to be read at any place, with the name that errors give them."""
 
     name: str
@@ -155,7 +155,7 @@ def private_copy(
             is_same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
             if not is_same or digest.size_bytes != after.st_size:
                 raise FileProblem(file, CHANGED)
-            yield replace(source, descriptor=copy.fileno(), size_bytes=digest.size_bytes), digest
+            yield source._replace(descriptor=copy.fileno(), size_bytes=digest.size_bytes), digest
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from rexnet_hub.errors import DatasetError, UsageError, file_problems, list_some
 from rexnet_hub.imagenet.data.classes import Benchmark, digest_labels, imagenet_labels, read_classes
@@ -108,8 +109,7 @@ class Dataset:
         return f"{part}{title}, {count} of {len({image.label for image in self.images}):,} classes{among}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetManifest:
+class DatasetManifest(NamedTuple):
     """Every image by name, content and label, as text that `sha256sum` can check.
 
     Attributes:

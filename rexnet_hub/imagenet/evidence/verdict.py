@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from rexnet_hub.errors import UsageError
 
@@ -38,8 +39,7 @@ class Interval:
         return self.low_percent <= percent <= self.high_percent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The verdict of a sample on a claim.
 
     Attributes:

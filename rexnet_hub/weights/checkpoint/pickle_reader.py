@@ -14,7 +14,7 @@ import pickletools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rexnet_hub.errors import CheckpointError, list_some
 from rexnet_hub.weights.checkpoint.manifest import MAX_DIMENSIONS
@@ -90,8 +90,7 @@ class TensorNote:
     stride: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Unpickled:
+class Unpickled(NamedTuple):
     """The content of one pickle: its value, the storages it speaks of, where it ended."""
 
     value: Any
