@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,10 +88,13 @@ def _find(word: str) -> Iterator[StoredImage]:
     elif is_address(word):
         yield _stored(redact_url(word), partial(fetch_picture, word))
     elif (path := Path(word)).is_dir():
-        files = sorted(file for file in path.rglob("*") if is_image_name(file.name) and file.is_file())
+        unlisted: list[OSError] = []
+        walked = os.walk(path, onerror=unlisted.append)
+        files = [Path(folder, name) for folder, _, names in walked for name in names if is_image_name(name)]
+        files += [Path(error.filename) for error in unlisted]  # who reads them is told why
         if not files:
             raise FileProblem(word, "holds no file that is named as a picture")
-        yield from (_stored(str(file), partial(read_file, file)) for file in files)
+        yield from (_stored(str(file), partial(read_file, file)) for file in sorted(files))
     else:
         found = [] if path.exists() else sorted(glob.glob(word, recursive=True))  # noqa: PTH207 - takes any word
         yield from (_stored(name, partial(read_file, Path(name))) for name in found or [word])
@@ -143,7 +147,7 @@ def classify(
     tiles = ImageTiles(
         images=pictures,
         geometries=[geometry(spec)],
-        tile_images=min(batch or BATCH[where.type], len(pictures)),
+        tile_images=min(batch or BATCH[where.type], len(pictures) or 1),
         skip_unreadable=True,
         reading=reading,
     )

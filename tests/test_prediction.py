@@ -19,6 +19,7 @@ from PIL import Image
 
 from rexnet_hub.auto import AutoImageProcessor, AutoModel
 from rexnet_hub.cli import main
+from rexnet_hub.errors import NotAnImageError
 from rexnet_hub.imagenet.data.dataset import StoredImage
 from rexnet_hub.nets.families.rexnet import FAMILY
 from rexnet_hub.nets.families.rexnet.blocks import ReXNet
@@ -103,6 +104,44 @@ def test_a_phones_picture_is_classified_as_transformers_pipeline_does(staged, ma
     Image.open(many / "5.jpg").save(many / "plain.png")
     pair = rows(run(staged, many / "5.jpg", many / "plain.png", "--as-evaluated", "--jsonl")[1])
     assert (pair[0]["turned"], pair[0]["guesses"][0]["label"]) == (False, pair[1]["guesses"][0]["label"])
+
+
+def test_a_link_to_nothing_in_a_folder_is_a_line(staged, many, run):
+    """A picture that was moved away is missed, not left out; a folder that is named as one is none."""
+    (many / "gone.jpg").symlink_to("nowhere.jpg")
+    (many / "folder.jpg").mkdir()
+    code, out, err = run(staged, many, "--jsonl", "--top", "1")
+    assert code == 1
+    problems = {row["file"]: row["problem"] for row in rows(out) if row["problem"]}
+    assert "No such file" in problems[str(many / "gone.jpg")]
+    assert f"error: {many / 'gone.jpg'}" in err
+    assert "folder.jpg" not in out + err
+
+
+@pytest.mark.parametrize("mode", [0, 0o444])
+def test_a_folder_that_may_not_be_looked_into_is_a_line(seen_by_others, many, mode):
+    """Whether its names can be listed or not, what is not read of it is named, and the rest is there."""
+    picture = many / "below" / "7.jpg"
+    found, user = [], os.geteuid()
+    picture.parent.chmod(mode)
+    if user == 0:
+        os.seteuid(65534)  # whom permissions bind
+    try:
+        for stored in find_pictures([str(many)]):
+            try:
+                stored.read()
+            except NotAnImageError as error:
+                found.append(str(error))
+    finally:
+        os.seteuid(user)
+        picture.parent.chmod(0o755)
+    expected = [picture.parent] if mode == 0 else sorted(picture.parent.iterdir())
+    assert found == [f"{file}: cannot be read: Permission denied" for file in expected]
+
+
+def test_of_no_pictures_there_are_no_predictions(staged):
+    """A program that chooses pictures may have none left."""
+    assert list(classify(staged, [])) == []
 
 
 def test_a_folder_is_classified_in_order_and_a_bad_picture_is_a_line(staged, many, run):
