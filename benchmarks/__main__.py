@@ -52,11 +52,12 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=FAMILIES, help="a family of rows; may be repeated")
     parser.add_argument(
-        "--quick", action="store_true", help="in five minutes: sizes with a goal, fewer rounds"
+        "--quick", action="store_true", help="in five quiet minutes: sizes with a goal, fewer rounds"
     )
     parser.add_argument("--runs", type=int, default=1, metavar="N", help="so often, growth only once")
     parser.add_argument("--more", action="store_true", help="add to the runs that the table has already")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help="the table; JSON beside it")
+    out = "the table, JSON beside it (default: %(default)s)"
+    parser.add_argument("--out", type=Path, default=Path("benchmarks.md"), help=out)
     args = parser.parse_args()
     print(render_machine(describe_machine()))
     table: list[dict[str, Any]] = read_rows(args.out) if args.more else []

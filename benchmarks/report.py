@@ -31,22 +31,25 @@ hide: [navigation, toc]
 
 {plot}
 
+In the picture each circle is a row of the table that has a goal: the further right, the less ours takes. Its
+line goes from the least to the most of all rounds.
+
 What people wait for, beside what they would use instead: `python -m benchmarks` in a checkout runs both in
-turn, in the same minutes, and compares the CPU seconds of whole processes or calls. A ratio above 1 means
-ours takes less; it is the median of the rounds of each run, then the least and the most of all rounds. A goal
-that was not reached is marked short. The floor is what the machine would take for the work that nobody can
-leave out. Seconds are CPU seconds, memory is the peak of the process.
+turn, in the same minutes, and compares the CPU seconds of whole processes or calls; `--quick` does so with
+fewer rows. A ratio above 1 means ours takes less; it is the median of the rounds of each run, then the least
+and the most of all rounds. A goal that was not reached is marked short. The floor is what the machine would
+take for the work that nobody can leave out. Seconds are CPU seconds, memory is the peak of the process.
 """
 #: What the page begins with, each sentence of one row: job, size, peer.
 SENTENCES = {
     ("rexnet-hub list, fresh process", "the zoo's own index", "timm.list_models()"):
-    "`rexnet-hub list` answers in {ours}, `timm.list_models()` in {peer}.",
+    "In CPU time `rexnet-hub list` answers in {ours}, `timm.list_models()` in {peer}.",
     ("AutoModel.from_pretrained(folder), warm", "rexnet_100", "timm"):
-    "A network and its weights load from a folder in {ours}, in timm in {peer}.",
+    "Where torch is imported, a network and its weights load from a folder in {ours}, in timm in {peer}.",
     ("convert", "legacy, 19 MB", "torch.load + save_file"):
     "A released file of 19 MB becomes safetensors in {ours}, by `torch.load` and `save_file` in {peer}.",
     ("evaluate one model, one image, CPU, fp32, compiled", "rexnet_100; 96 images", "timm's loop"):
-    "An image is evaluated on a CPU in {ours}, in timm's own loop in {peer}.",
+    "With `--compile` an image is evaluated on a CPU in {ours}, in timm's own loop in {peer}.",
     ("predict, fresh process, CPU, fp32", "rexnet_100; 2,000 pictures", "timm's inference.py"):
     "2,000 pictures are classified in {ours}, by timm's inference.py in {peer}.",
     ("verify staged repos", "4 repos, 156 MB", "openssl sha256"):
