@@ -29,7 +29,7 @@ _STRANGERS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StoredBytes:
     """A run of bytes in a file: one storage of a checkpoint, or the data of a safetensors file."""
 
@@ -38,7 +38,7 @@ class StoredBytes:
     length_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SourceTensor:
     """A tensor as a file holds it.
 
@@ -72,7 +72,7 @@ class SourceTensor:
         return self.count == 0 or all(size == 1 or step == dense for size, step, dense in steps)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The tensors of a file, in its own order.
 

@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from rexnet_hub.errors import CheckpointError
@@ -110,7 +109,7 @@ def serve(request: str) -> None:
     source = ByteSource(name=options["name"], descriptor=0, size_bytes=os.fstat(0).st_size)
     try:
         manifest = list_tensors(source, wrapper=options["wrapper"])
-        answer = "manifest " + json.dumps(dict([_VERSION]) | asdict(manifest))
+        answer = "manifest " + json.dumps(dict([_VERSION]) | vars(manifest), default=vars)
     except CheckpointError as error:
         answer = f"problem {error.problem}"
     except MemoryError:
