@@ -314,9 +314,7 @@ def _entry(
     args = _model_args(repo, contents)
     args |= {"global_pool": log["gp"]} if log.get("gp") else {}
     said = card_of(repo.receipt) if repo else {}
-    beside, within = (
-        {label: v for (o, label), v in said.items() if o == owner} for owner in ("model", "metadata")
-    )
+    beside, within = ({k: v for (o, k), v in said.items() if o == owner} for owner in ("model", "metadata"))
     stated = {field: getattr(new, field) for field in ("image_size", "crop_pct", "interpolation")}
     stated["crop_pct"] = new.crop_pct and verbatim_number(new.crop_pct)
     stated["training_data"] = list(new.training_data)

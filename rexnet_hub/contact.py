@@ -232,9 +232,8 @@ def _fetch(model: _Model) -> Generator[Step, None, dict[str, Path]]:
         yield model.tell(HOLDS)
     elif not entry.sources:
         page, model.stated = entry.said("weights_page"), "weights"
-        yield model.tell(
-            NOT_MEASURED, note=f"give --weights {entry.name}=FILE" + (f", from {page}" if page else "")
-        )
+        note = f"give --weights {entry.name}=FILE" + (f", from {page}" if page else "")
+        yield model.tell(NOT_MEASURED, note=note)
     cached = find_sources(entry, cache_dir=find_cache_dir(), measured=measured)
     for source in (each for each in entry.sources if each.url not in files):
         model.stated = redact_url(source.url)

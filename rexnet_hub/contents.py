@@ -78,8 +78,8 @@ def _find_network(checkpoint: Path, tensors: TensorTable, said: Mapping[str, str
         problem = f"its {len(tensors)} tensors are those of no network that is known here"
         raise StateDictError(checkpoint, f"{problem}. {how_to_know_more()}")
     if len(fitting) > 1:
-        problem = (
-            f"its {len(tensors)} tensors are those of {', '.join(fitting)}; say which with --architecture"
+        problem = f"its {len(tensors)} tensors are those of {', '.join(fitting)}"
+        raise StateDictError(
+            checkpoint, f"{problem}; say which with --architecture, or with the training log"
         )
-        raise StateDictError(checkpoint, f"{problem}, or with the training log")
     return fitting.popitem()[1]

@@ -52,9 +52,8 @@ def edit_entry(name: str, values: Mapping[str, str]) -> Entry:
             row, steps = _find_place(entry, there, label)
             if steps[0] == "Results" and steps[1] == len(_results(there) or ()):
                 if row is None or row.owner != "metrics" or not text.strip():
-                    raise UsageError(
-                        f"{label}: {name} has no such result; a number begins one, as top1@NAME=79.5"
-                    )
+                    problem = "has no such result; a number begins one, as top1@NAME=79.5"
+                    raise UsageError(f"{label}: {name} {problem}")
                 result = _begin_result(label.partition("@")[2])
                 at, new = (steps[:2], result) if _results(there) else (steps[:1], [result])
                 draft.edit(file, set_value, place, at, new)
@@ -97,9 +96,8 @@ def remove_entry(name: str, *, because: str | None = None) -> Entry:
             draft.edit(removed[0].location.file, remove_model, removed[0].location)
             return
         if entry.others:
-            raise UsageError(
-                f"{name} is also called {', '.join(entry.other_names)}: remove those names first"
-            )
+            others = ", ".join(entry.other_names)
+            raise UsageError(f"{name} is also called {others}: remove those names first")
         if users := [other.name for other in draft.index.models if name in _mentioned(other)]:
             raise UsageError(f"{name} is named by {', '.join(users)}, as what they are of: edit them first")
         draft.edit(entry.location.file, remove_model, entry.location)

@@ -122,9 +122,8 @@ def audit_record(file: Path, data: Path, *, repo: Path | None, size: int, seed: 
     """
     record, kept = recount(file), read_predictions(predictions_of(file))
     if (known := record.benchmark.protocol) and known.of:
-        raise UsageError(
-            f"{file}: {known.name} is counted from a run on {known.of}: audit the record of that"
-        )
+        problem = f"is counted from a run on {known.of}: audit the record of that"
+        raise UsageError(f"{file}: {known.name} {problem}")
     model = replace(ready_model(record.model, str(repo or record.model)), preprocessing=record.preprocessing)
     images = read_dataset(
         data,

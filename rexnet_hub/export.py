@@ -98,9 +98,8 @@ def export_onnx(
     shape = (repo.config.in_chans, spec.input_px, spec.input_px)
     if takes_bytes:
         if repo.config.in_chans != 3:
-            raise UsageError(
-                f"{source}: takes {repo.config.in_chans} channels; bytes are normalised for RGB alone"
-            )
+            problem = f"takes {repo.config.in_chans} channels; bytes are normalised for RGB alone"
+            raise UsageError(f"{source}: {problem}")
         network, shape = Normalising(network, spec), (*shape[1:], 3)
     with whole_files(out, out.with_name(f"{out.name}.receipt.json")) as (stream, receipt_stream):
         part = Path(stream.name)

@@ -163,13 +163,9 @@ def compare_golden(stated: Golden, own: Golden, within: float) -> tuple[list[str
 
 def _list_facts(golden: Golden) -> dict[str, object]:
     """List what golden logits state beside the numbers, by name."""
-    facts: dict[str, object] = {
-        name: getattr(golden, name) for name in ("weights_sha256", "tolerance", "seed")
-    }
+    facts: dict[str, object] = {n: getattr(golden, n) for n in ("weights_sha256", "tolerance", "seed")}
     for name, answer in golden.answers.items():
-        facts |= {
-            f"{name}: input_{field}": getattr(answer, f"input_{field}") for field in ("shape", "sha256")
-        }
+        facts |= {f"{name}: input_{of}": getattr(answer, f"input_{of}") for of in ("shape", "sha256")}
         facts[f"{name}: number of logits"] = len(answer.logits)
     return facts
 
@@ -186,9 +182,8 @@ def is_golden_of(entry: Entry, measured: Measured) -> bool:
     if (golden := _read_kept(measured)) is None:
         return False
     inputs = _draw_inputs(entry.preprocessing, entry_options(entry).get("in_chans", 3), DEMO_PICTURE)
-    same = {name: answer.input_sha256 for name, answer in golden.answers.items()} == {
-        name: _digest(tensor) for name, tensor in inputs.items()
-    }
+    stated = {name: answer.input_sha256 for name, answer in golden.answers.items()}
+    same = stated == {name: _digest(tensor) for name, tensor in inputs.items()}
     return same and golden.weights_sha256 == (measured.safetensors and measured.safetensors.sha256)
 
 

@@ -206,6 +206,7 @@ def _hub_repo(wanted: Wanted) -> Repo:
     repo = replace(repo, identity=identity.agreed(repo.weights), hub=hub)
 
     def renew() -> Repo:
+        """Fetch the weights anew, past the cache."""
         fetch_again(snapshot, WEIGHTS_FILE)
         return repo
 
@@ -245,6 +246,7 @@ def _released_repo(entry: Entry, measured: Measured, access: Access) -> Repo:
         repo = _make_released(entry, measured, cache_dir, folder, access.token)
 
     def renew() -> Repo:
+        """Make the repo anew, of a file that is checked again."""
         shutil.rmtree(folder, ignore_errors=True)
         return _make_released(entry, measured, cache_dir, folder, access.token)
 

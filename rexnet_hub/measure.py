@@ -179,9 +179,7 @@ def count_network(
     whole = network.build(in_chans=in_chans, init=False, **options).eval()
     if (total := network.ask(_count_by_fvcore, whole, torch.zeros_like(picture, device="cpu"))) is not None:
         counts[FVCORE] = total
-    macs = {
-        name: MeasuredMacs(count=count, input_px=input_px, counter=by) for name, (count, by) in counts.items()
-    }
+    macs = {n: MeasuredMacs(count=count, input_px=input_px, counter=by) for n, (count, by) in counts.items()}
     return count_parameters(built), macs
 
 
@@ -223,10 +221,8 @@ def compare_lock(
     for entry in entries:
         if entry.name in unmeasured:
             continue
-        measured, locked = (
-            measure_model(entry, checkpoint=checkpoint, repo=repo, sources=sources),
-            lock.of(entry.name),
-        )
+        measured = measure_model(entry, checkpoint=checkpoint, repo=repo, sources=sources)
+        locked = lock.of(entry.name)
         wrong += compare_claims(entry, locked)
         wrong += compare_measured(entry, locked, measured)
         if repo and locked.golden:
@@ -300,9 +296,7 @@ def compare_claims(entry: Entry, measured: Measured) -> Iterator[Disagreement]:
         stated = f"{unread.text}, which is unreadable: {unread.problem}"
         by = f"the index ({unread.location}) says"
         yield Disagreement(model=entry.name, what=name, locked=locked, measured=stated, by=by)
-    counted = {
-        name: (entry.metadata.get(name), measured.figure(name)) for name in ("parameters", "file_size")
-    }
+    counted = {n: (entry.metadata.get(n), measured.figure(n)) for n in ("parameters", "file_size")}
     rated = {name: (score.claim, score.measured) for name, score in scores.items()}
     for name, (claim, locked) in {**rated, **counted}.items():
         if claim is None or claim.problem or locked is None or (agreement := claim.compare(locked)).holds:

@@ -153,16 +153,15 @@ def classify(
     )
 
     def rank(tile: int, wait: Callable[[], DecodedTile]) -> list[Prediction]:
+        """Classify the pictures of a tile, when it is decoded."""
         decoded, images = wait(), pictures[tiles.rows(tile)]
         pixels = torch.from_numpy(decoded.pixels[0][: len(images)]).to(where)
         with torch.inference_mode(), network_problems(f"the network of {source}"):
             batch = normalise(pixels, spec)
             logits = model(batch if channels_last else batch.contiguous())
             best = logits.softmax(dim=1).topk(min(top, model.num_classes), dim=1)
-        answers = zip(images, best.indices.tolist(), best.values.tolist(), strict=True)
-        return [
-            _predict(image.name, row, decoded, labels, *best) for row, (image, *best) in enumerate(answers)
-        ]
+        answers = enumerate(zip(images, best.indices.tolist(), best.values.tolist(), strict=True))
+        return [_predict(image.name, row, decoded, labels, *best) for row, (image, *best) in answers]
 
     threads, start = count_cores(), use_one_thread if where.type == "cpu" else None
     with exact_arithmetic(), open_decoder(tiles, workers=0) as decode:

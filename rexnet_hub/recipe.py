@@ -171,9 +171,8 @@ def _others(entry: Entry) -> Iterator[Flag | Unstated]:
         elif value is not False:
             parts = value if isinstance(value, list | tuple) else [] if value is True else [value]
             text = " ".join(map(str, parts))
-            yield Flag(
-                argument=argument, value=text, origin=f"{claim.label}: {name}", location=claim.location
-            )
+            origin = f"{claim.label}: {name}"
+            yield Flag(argument=argument, value=text, origin=origin, location=claim.location)
 
 
 def _listed(entry: Entry) -> dict[str, Flag]:

@@ -169,9 +169,7 @@ def _drafted(
         raise UsageError(f"{name} cannot be saved: a network on the device meta holds no values")
     with tempfile.TemporaryDirectory(prefix="rexnet-hub-") as scratch:
         weights = Path(scratch, WEIGHTS_FILE)
-        state = {
-            key: tensor.detach().cpu().clone().contiguous() for key, tensor in model.state_dict().items()
-        }
+        state = {k: tensor.detach().cpu().clone().contiguous() for k, tensor in model.state_dict().items()}
         save_file(state, weights, metadata={"format": "pt"})
         is_changed, of = origin.parent.sha256 not in (None, digest_file(weights).sha256), origin.parent.name
         can_be_cited = of != name and (is_repo_id(of) or find_name_danger(of) is None)
@@ -224,9 +222,8 @@ def _describe(
     channels = {} if model.in_chans == 3 else {"in_chans": model.in_chans}
     if args := {**origin.options, **channels}:
         metadata["Model Args"] = args
-    entry: dict[str, Any] = {"Name": name, "Metadata": metadata} | (
-        {"Base Model": [*others]} if others else {}
-    )
+    entry: dict[str, Any] = {"Name": name, "Metadata": metadata}
+    entry |= {"Base Model": [*others]} if others else {}
     for (owner, label), value in card.items():
         (metadata if owner == "metadata" else entry)[label] = value
     return entry

@@ -96,9 +96,8 @@ def run_list(args: argparse.Namespace) -> int:
         kept = list(range(len(asked))) if args.columns else _fit(words, headings, rows)
         texts = {at for at in kept if any(isinstance(row[at], str) for row in rows)}
         right = [at for at, number in enumerate(kept) if number not in texts]
-        show_lines(
-            table([headings[at] for at in kept], [[row[at] for at in kept] for row in rows], right=right)
-        )
+        shown = [[row[at] for at in kept] for row in rows]
+        show_lines(table([headings[at] for at in kept], shown, right=right))
         if left := [heading for at, heading in enumerate(headings) if at not in kept]:
             show(f"no room for {', '.join(left)}: --columns or --csv shows them", stream=sys.stderr)
     return 0
@@ -235,9 +234,7 @@ def _as_json(claim: Claim, result: Result | None) -> dict[str, Any]:
     if isinstance(value, tuple):
         value = [str(item) for item in value]
     elif isinstance(value, dict):
-        value = {
-            key: [*map(str, item)] if isinstance(item, tuple) else str(item) for key, item in value.items()
-        }
+        value = {k: [*map(str, v)] if isinstance(v, tuple) else str(v) for k, v in value.items()}
     elif value is not None and not isinstance(value, int | str):
         value = str(value)
     facts = {"field": claim.field, "label": claim.label, "value": value, "text": claim.text}
@@ -318,9 +315,8 @@ def run_recipe(args: argparse.Namespace) -> int:
         show_json({"command": recipe.command, "flags": flags, "copied": copied, "unstated": unstated})
         return 0
     show(recipe.command, "")
-    show_lines(
-        table(("flag", "value", "from the field"), ((f.argument, f.value, f.origin) for f in recipe.flags))
-    )
+    rows = ((flag.argument, flag.value, flag.origin) for flag in recipe.flags)
+    show_lines(table(("flag", "value", "from the field"), rows))
     if copied:
         words = entry_words(entry)
         whose = f"those of the authors' command for {words.command_of}, the only one that they print"

@@ -141,9 +141,7 @@ class RemoteRepo:
             given = {"content": card, "repoType": "model"}
             answer = self._request("POST", "/api/validate-yaml", json=given)
             told = (answer if answer.status_code == 400 else answer.raise_for_status()).json()
-            errors, warnings = (
-                [str(row["message"]) for row in told[kind]] for kind in ("errors", "warnings")
-            )
+            errors, warnings = ([str(row["message"]) for row in told[of]] for of in ("errors", "warnings"))
             return errors, warnings
 
         return self._read("has a card that the Hub did not check", ask)
@@ -225,9 +223,8 @@ class RemoteRepo:
         from huggingface_hub import get_session
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-        return get_session().request(
-            method, hub_url() + path, headers=build_hf_headers(token=self.token), **given
-        )
+        headers = build_hf_headers(token=self.token)
+        return get_session().request(method, hub_url() + path, headers=headers, **given)
 
     def _call(self, doing: str, call: Callable[[], T], *, revision: str | None = None) -> T:
         return call_client(
@@ -247,10 +244,8 @@ class RemoteRepo:
 
 def list_repos(owner: str, patience: Patience) -> list[str]:
     """List the ids of an owner's repos, as far as the token of the environment may see them."""
-    remote = RemoteRepo(repo_id=owner, patience=patience)
-    return remote._read(
-        "could not be listed", lambda: [row.id for row in remote._api.list_models(author=owner)]
-    )
+    hub = RemoteRepo(repo_id=owner, patience=patience)
+    return hub._read("could not be listed", lambda: [row.id for row in hub._api.list_models(author=owner)])
 
 
 @functools.lru_cache(maxsize=8)

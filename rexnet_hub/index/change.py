@@ -122,6 +122,7 @@ def fix_files(
     fixed: dict[Path, int] = {}
 
     def fix(draft: Draft) -> None:
+        """Apply them file by file, and count them."""
         by_file: dict[Path, list[Problem]] = {}
         for problem in draft.index.problems:
             if problem.fix is not None:

@@ -66,9 +66,7 @@ _TABLE = json.loads(Path(__file__).with_name("fields.json").read_text(encoding="
 
 
 def _read_row(owner: str, label: str, facts: dict[str, Any]) -> Field:
-    more: dict[str, Any] = {
-        word: tuple(fact) if isinstance(fact, list) else fact for word, fact in facts.items()
-    }
+    more: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
     return Field(**{"name": key_name(label), "owner": owner, "label": label} | more)
 
 

@@ -159,9 +159,8 @@ class Place:
     def list_stated(self, entry: Entry) -> Iterator[tuple[Figures, str]]:
         """List what it states of a model, by whichever of its names: the figures, and the text of its own."""
         for each in self.figures:
-            yield from (
-                (each, each.values[name]) for name in (entry.name, *entry.other_names) if name in each.values
-            )
+            names = (name for name in (entry.name, *entry.other_names) if name in each.values)
+            yield from ((each, each.values[name]) for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,14 +87,11 @@ def load_index(
     paths = [Path(one) for one in given]
     if not paths:
         raise FileProblem("no file", "nothing was given to read")
-    begin = "; rexnet-hub init DIR begins an index of your own"
-    hint = begin if path is None else ""
+    hint = "; rexnet-hub init DIR begins an index of your own" if path is None else ""
     for one in paths:
         if not os.path.exists(one):  # noqa: PTH110 - pathlib's own raises where it may not look
-            problem = (
-                "is a link that leads nowhere" if one.is_symlink() else "there is no such file or folder"
-            )
-            raise FileProblem(one, f"{problem}{hint}")
+            why = "is a link that leads nowhere" if one.is_symlink() else "there is no such file or folder"
+            raise FileProblem(one, f"{why}{hint}")
         if one.is_dir() and root is None and not holds_index(one):
             raise FileProblem(one, f"holds no model-index file ({', '.join(SUFFIXES)}){hint}")
     folders = [(one if one.is_dir() else one.parent).absolute() for one in paths]

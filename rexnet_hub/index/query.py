@@ -133,9 +133,8 @@ def find_words(entry: Entry, name: str) -> str:
     own = [claim for attribute in ATTRIBUTES if (claim := getattr(entry, attribute))]
     claims = (*entry.metadata.values(), *entry.extra.values(), *own, *entry.unread)
     words = (claim.words for claim in claims if name in (claim.field, query_name(claim.label)))
-    return next(
-        words, (entry.paper.url or entry.paper.title or "") if name == "paper" and entry.paper else ""
-    )
+    paper = entry.paper if name == "paper" else None
+    return next(words, (paper and (paper.url or paper.title)) or "")
 
 
 def read_column(entries: Sequence[Entry], word: str, measured: Lock | None = None) -> tuple[str, str]:
@@ -249,10 +248,8 @@ def _asks_for(tree: Condition | Group | None, name: str) -> bool:
 
 
 def _known(entries: Sequence[Entry], measured: Lock | None) -> Callable[[str, str], bool]:
-    def is_known(name: str, on: str) -> bool:
-        return any(find_number(entry, name, measured, Scope(on=on)) is not None for entry in entries)
-
-    return is_known
+    """Return what tells whether some entry has a number of a name, on a data set."""
+    return lambda name, on: any(find_number(e, name, measured, Scope(on=on)) is not None for e in entries)
 
 
 def _sorted(

@@ -18,11 +18,8 @@ from rexnet_hub.keys import SIGNER_PATTERN
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
 #: The problems that the schema sees too: a test holds the two together.
 SCHEMA_CODES = frozenset(
-    {
-        *("wrong-kind", "out-of-range", "unit-confusion", "not-a-url", "page-as-weights", "missing-name"),
-        "digest-as-number",
-    }
-)
+    ("wrong-kind", "out-of-range", "unit-confusion", "not-a-url", "page-as-weights", "missing-name")
+) | {"digest-as-number"}
 
 _NULL = {"type": "null"}
 #: Not by the types that it may have: to some readers of YAML a date has one of its own.

@@ -87,8 +87,6 @@ def list_scores(entry: Entry, measured: Measured | None = None) -> Iterator[Scor
 def list_unread(entry: Entry) -> Iterator[tuple[str, Claim]]:
     """List what an entry states that nobody can read, each by the name that a query has for it."""
     yield from ((claim.field, claim) for claim in entry.unread)
-    yield from (
-        (score.name, score.claim) for score in list_scores(entry) if score.claim and score.claim.problem
-    )
+    yield from ((s.name, s.claim) for s in list_scores(entry) if s.claim and s.claim.problem)
     for table in (table for result in entry.results for table in result.snapshots):
         yield from ((f"{name}_cited", claim) for name, claim in table.metrics.items() if claim.problem)

@@ -203,9 +203,8 @@ def _spliced(source: YamlSource, start: int, end: int, new: str) -> YamlSource:
     try:
         return YamlSource(source.file, bom + (source.text[:start] + new + source.text[end:]).encode())
     except UnicodeEncodeError:
-        raise IndexReadError(
-            f"{source.file}: a value to write is no text in UTF-8: {new.strip()!r}"
-        ) from None
+        problem = f"a value to write is no text in UTF-8: {new.strip()!r}"
+        raise IndexReadError(f"{source.file}: {problem}") from None
 
 
 def _roots(source: YamlSource) -> list[Node]:

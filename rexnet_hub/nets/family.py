@@ -223,9 +223,7 @@ class Network(NamedTuple):
         """Return why it is not built with these of timm's `model_args`; None where it is."""
         takes = {"in_chans": lambda value: type(value) is int and value > 0, **self.family.options}
         unknown = [name for name in args if name not in takes]
-        wrong = [
-            f"{name} is {value!r}" for name, value in args.items() if name in takes and not takes[name](value)
-        ]
+        wrong = [f"{n} is {value!r}" for n, value in args.items() if n in takes and not takes[n](value)]
         problems = [f"it takes no {', '.join(unknown)}; it takes {', '.join(takes)}"] if unknown else []
         return "; ".join(problems + wrong) or None
 
@@ -259,9 +257,8 @@ class Network(NamedTuple):
             raise UsageError(f"{self.architecture} takes no {', '.join(unknown)}; it takes {takes}")
         require_whole("in_chans", in_chans := options.get("in_chans", 3), 1)
         if in_chans != 3 and not self.parts.first_conv:
-            raise UsageError(
-                f"in_chans is {in_chans}; {self.architecture} has no known stem, and takes 3 alone"
-            )
+            problem = f"{self.architecture} has no known stem, and takes 3 alone"
+            raise UsageError(f"in_chans is {in_chans}; {problem}")
         require_whole("num_classes", options.get("num_classes", 0), 0)
         for name in ("drop_rate", "drop_path_rate"):
             if not is_part(rate := options.get(name, 0)):

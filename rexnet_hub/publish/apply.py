@@ -71,9 +71,8 @@ def apply_plan(plan: Plan, *, token: str | bool | None = None, patience: Patienc
         HubError: The Hub does not answer, or refuses.
         FileProblem: A folder cannot be written.
     """
-    with find_target(
-        plan.target if plan.repo_id else Path(plan.target).parent, plan.name, token=token, patience=patience
-    ) as target:
+    to = plan.target if plan.repo_id else Path(plan.target).parent
+    with find_target(to, plan.name, token=token, patience=patience) as target:
         fresh = plan_for(plan.staged, target, plan.options, checked=plan)
     if fresh.files != plan.files or fresh.target != plan.target:
         raise PublishError(f"{plan.staged} changed since the plan was made; plan again")
@@ -221,9 +220,8 @@ def _message(plan: Plan) -> str:
     """Write the commit's message: what made it, and which lines of its card are people's."""
     card = (plan.staged / CARD_FILE).read_text("utf-8")
     added = mark_added(derive_own(plan.staged, find_place(card), like=card) or card, card)
-    return f"Published by rexnet_hub {__version__}.\n\nWeights-SHA256: {plan.files[WEIGHTS_FILE].sha256}" + (
-        f"\nCard-Added: {added}" if added else ""
-    )
+    made = f"Published by rexnet_hub {__version__}.\n\nWeights-SHA256: {plan.files[WEIGHTS_FILE].sha256}"
+    return made + (f"\nCard-Added: {added}" if added else "")
 
 
 def _find_request(plan: Plan, remote: RemoteRepo, title: str) -> tuple[str, str] | None:

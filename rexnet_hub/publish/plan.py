@@ -53,9 +53,8 @@ class PlanOptions:
         if self.as_pr:
             refuse_unused("a pull request", **of_commit)
         if self.tag and not _TAG.fullmatch(self.tag):
-            raise UsageError(
-                f"--tag {self.tag!a}: git takes no such tag; give letters, digits and . - _ such as v1.1"
-            )
+            problem = "git takes no such tag; give letters, digits and . - _ such as v1.1"
+            raise UsageError(f"--tag {self.tag!a}: {problem}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,9 +69,7 @@ def outcomes_as_json(outcomes: Iterable[Outcome]) -> str:
 def _plain(outcome: Outcome) -> dict[str, object]:
     fields = asdict(outcome)
     if (plan := outcome.plan) is not None:
-        files = {
-            name: {"size_bytes": file.size_bytes, "sha256": file.sha256} for name, file in plan.files.items()
-        }
+        files = {n: {"size_bytes": f.size_bytes, "sha256": f.sha256} for n, f in plan.files.items()}
         fields["plan"] = fields["plan"].pop("options") | fields["plan"]
         fields["plan"] |= {"staged": str(plan.staged), "files": files, "is_done": plan.is_done}
     return fields

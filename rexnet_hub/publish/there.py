@@ -116,9 +116,7 @@ class Target(contextlib.ExitStack):
         """
         names = set(filter(is_file_name, self.state.files.keys() - OWN_NAMES - {HUBS_OWN}))
         stated = self._read_stated() if names else {}
-        is_as_stated = {
-            name: digest_both(self.read(name)).sha256 == stated[name] for name in names & stated.keys()
-        }
+        is_as_stated = {n: digest_both(self.read(n)).sha256 == stated[n] for n in names & stated.keys()}
         return OWN_NAMES | {name for name, holds in is_as_stated.items() if holds}
 
     @property
@@ -155,9 +153,8 @@ class Target(contextlib.ExitStack):
         if stated is None or "\ufffd" in card_there:  # which could not be written back as it was
             return card_there, None
         texts = self._list_own(card_there, card)
-        return card_there, next(
-            (own for own in texts if hashlib.sha256(own.encode()).hexdigest() == stated), None
-        )
+        same = (own for own in texts if hashlib.sha256(own.encode()).hexdigest() == stated)
+        return card_there, next(same, None)
 
     def _read_card(self) -> str:
         return self.read(CARD_FILE).read_text("utf-8-sig", errors="replace")

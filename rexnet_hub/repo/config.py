@@ -260,11 +260,8 @@ def read_config(file: Path) -> RepoConfig:
 
 def _find_each(places: Mapping[str, str], keys: Keys) -> Keys:
     """Find the first value that is there for each name."""
-    found = (
-        (name, [keys[place] for place in at.split() if keys.get(place) is not None])
-        for name, at in places.items()
-    )
-    return {name: values[0] for name, values in found if values}
+    found = {name: [keys[p] for p in at.split() if keys.get(p) is not None] for name, at in places.items()}
+    return {name: values[0] for name, values in found.items() if values}
 
 
 def _read_keys(file: Path) -> tuple[Keys, str]:
@@ -297,9 +294,8 @@ def _refuse(key: str, value: Any, given: Keys, network: Network | None) -> str |
     if network is not None:
         takes = network.family.options
         fixed |= {f"model_args.{name}": values for name, values in network.fixed.items()}
-        fixed |= {
-            outside: (network.parts.global_pool, None) for n, outside in OUTSIDE.items() if n not in takes
-        }
+        pool = (network.parts.global_pool, None)
+        fixed |= {outside: pool for name, outside in OUTSIDE.items() if name not in takes}
         checks |= {f"model_args.{name}": check for name, check in takes.items()}
         checks |= {outside: takes[name] for name, outside in OUTSIDE.items() if name in takes}
     if key in IGNORED or value in fixed.get(key, ()) or (key in checks and checks[key](value)):

@@ -303,9 +303,8 @@ def no_weights(entry: Entry) -> RepoError:
     page = entry.said("weights_page")
     stage = f"rexnet-hub stage {entry.name} --weights FILE --out DIR makes a folder of it, to be loaded"
     by_hand = f": a person downloads the file from {page}, and {stage}" if page else ""
-    return RepoError(
-        f"{entry.location}: {entry.name} names no Weights, so there is nothing to fetch{by_hand}"
-    )
+    problem = f"names no Weights, so there is nothing to fetch{by_hand}"
+    return RepoError(f"{entry.location}: {entry.name} {problem}")
 
 
 def fetch_released(
@@ -355,6 +354,7 @@ def fetch_released(
     ) as bar:
 
         def show(done_bytes: int, total_bytes: int | None) -> None:
+            """Move the bar to where the fetch is."""
             bar.total = total_bytes
             bar.update(done_bytes - bar.n)
 

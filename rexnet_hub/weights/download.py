@@ -300,9 +300,8 @@ def _prepare(
 def _connect(url: str, at: tuple[str, int], timeout: float, _: object = None) -> socket.socket:
     """Connect to a host that has no private address: to the very addresses that were looked at."""
     host, port = at
-    addresses = dict.fromkeys(
-        str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
+    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(row[4][0]) for row in rows)
     for address in addresses:
         if private := find_private(host, address):
             raise FetchError(f"{redact_url(url)}: leads to {private}")

@@ -159,6 +159,7 @@ def fewest_found(images: int, of: int) -> int:
     """Find how many odd ones a set must have for a sample to meet one of them in `LEVEL` of samples."""
 
     def is_met(odd: int) -> bool:
+        """Return whether nearly every sample has one of so many."""
         return math.exp(_log_ways(of - odd, images) - _log_ways(of, images)) <= 1 - LEVEL
 
     return 1 + bisect_left(range(1, of - images + 1), True, key=is_met)  # so many no sample misses
@@ -173,11 +174,10 @@ def count_images_needed(claimed_percent: float, *, of: int, drop_points: float =
 
     Counts are whole, so a sample that is smaller by a few images may do so too.
     """
-    claimed, dropped = (
-        int(of * percent / 100) for percent in (claimed_percent, claimed_percent - drop_points)
-    )
+    claimed, dropped = (int(of * each / 100) for each in (claimed_percent, claimed_percent - drop_points))
 
     def power(images: int) -> float:
+        """Compute in how many samples a true claim is called consistent."""
         firsts = (_first_excluded(images, good, of) for good in (dropped, claimed))
         above_drop, too_high = (upper_tail(first, images, claimed, of) for first in firsts)
         return above_drop - too_high

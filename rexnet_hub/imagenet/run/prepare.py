@@ -160,9 +160,8 @@ def halve_tiles(run: Run) -> Run:
         raise EvaluationError(f"{run.device} has no memory for one image of {run.models[0].name}'s")
     if run.ranks.rank == 0:
         then = "it starts anew in tiles of half as many, as its record will say"
-        log.warning(
-            "no memory on %s for tiles of %d images, which this run began with: %s", run.device, images, then
-        )
+        what = "no memory on %s for tiles of %d images, which this run began with: %s"
+        log.warning(what, run.device, images, then)
         if run.unfinished_dir:
             shutil.rmtree(run.unfinished_dir, ignore_errors=True)
     return _go_on(run, [images // 2])

@@ -121,9 +121,8 @@ class Ranks:
                 if value is not None and value != first[what]:
                     wrong.append(f"{what}: process 0 has {first[what]}, process {rank} has {value}")
         if wrong:
-            raise EvaluationError(
-                "\n".join(["the processes of this run would count different things", *wrong])
-            )
+            lines = ["the processes of this run would count different things", *wrong]
+            raise EvaluationError("\n".join(lines))
 
 
 @contextmanager

@@ -220,6 +220,7 @@ def _check_for_card(entry: Entry, names: Mapping[str, str], report: Report) -> N
     """
 
     def check(name: str, values: Iterable[Any], holds: Callable[[str], Any], problem: str) -> None:
+        """Report each value of a field of the entry's own that does not hold."""
         claim = entry.extra.get(name)
         for value in values:
             if claim and not claim.inherited and not holds(str(value)):
@@ -228,6 +229,7 @@ def _check_for_card(entry: Entry, names: Mapping[str, str], report: Report) -> N
                 report("unfit-for-card", claim.location, f"{claim.label}: {str(value)[:80]!r} {said}")
 
     def is_other(name: str) -> bool:
+        """Return whether a name is the first of another model."""
         return names.get(name) == name != entry.name
 
     unknown = "is neither another model of this index nor a repo of the Hub, such as owner/name"
@@ -269,9 +271,8 @@ def _check_result(result: Result, report: Report) -> None:
     for name, value in claim.value.items() if claim and isinstance(claim.value, dict) else ():
         is_number = isinstance(value, (int, Decimal)) and not isinstance(value, bool) and value > 0
         if claim and key_name(name) in INPUTS and value is not None and not is_number:
-            report(
-                "wrong-kind", claim.location, f"{claim.label}: expected {name} as a number, found {value!r}"
-            )
+            message = f"{claim.label}: expected {name} as a number, found {value!r}"
+            report("wrong-kind", claim.location, message)
     for metrics in (result.metrics, *(snapshot.metrics for snapshot in result.snapshots)):
         read = {name: claim for name, claim in metrics.items() if not claim.problem}
         top1, top5 = read.get("top1"), read.get("top5")

@@ -137,11 +137,8 @@ _FIELDS = (*_LISTS, "license", "license_name", "license_link", "library_name", "
 def _check_shape(shape: str, node: Node, report: Callable[..., None]) -> None:
     """Report where a mapping is not as the Hub and its client have it: they refuse it, or pass over it."""
     if node.kind != "mapping":
-        report(
-            "hub-metadata",
-            node,
-            f"expected a {shape}: a mapping with {_required(shape)}; the Hub refuses else",
-        )
+        message = f"expected a {shape}: a mapping with {_required(shape)}; the Hub refuses else"
+        report("hub-metadata", node, message)
         return
     known = {key.rstrip("!"): what for key, what in _SHAPES[shape].items()}
     found = {key.text: value for key, value in node.pairs}
@@ -154,9 +151,8 @@ def _check_shape(shape: str, node: Node, report: Callable[..., None]) -> None:
             report("hub-metadata", key, f"the Hub passes over {key.text!r}; a {shape} has {', '.join(known)}")
         elif what.endswith("[]") and value.kind != "list" and not is_null(value):
             each = f"each with {_required(what[:-2])}"
-            report(
-                "hub-metadata", value, f"expected a list of {key.text}, {each}; the Hub refuses anything else"
-            )
+            message = f"expected a list of {key.text}, {each}; the Hub refuses anything else"
+            report("hub-metadata", value, message)
         elif what and not is_null(value):
             for item in value.items if what.endswith("[]") else [value]:
                 _check_shape(what.removesuffix("[]"), item, report)
@@ -181,10 +177,8 @@ def _check_lists(parts: dict[str, tuple[Node, Node]], report: Callable[..., None
             read = resolve(item.text) if item.kind == "scalar" and item.plain else "str"
             if read in ("int", "float", "timestamp", "bool") and not is_null(item):
                 differs = read == "timestamp" or item.text.lower() in ("yes", "no", "on", "off")
-                code, fix = (
-                    "read-differently" if differs else "hub-metadata",
-                    Fix(old=item.raw, new=f"'{item.raw}'"),
-                )
+                code = "read-differently" if differs else "hub-metadata"
+                fix = Fix(old=item.raw, new=f"'{item.raw}'")
                 report(code, item, f"{item.text} of {key.text} is read as no text by YAML 1.1: quote it", fix)
 
 

@@ -94,15 +94,12 @@ def join_names(entries: Sequence[Entry], report: Report) -> list[Entry]:
         read_nowhere = [*other.metadata.values(), *filter(None, own), *other.extra.values(), *other.unread]
         places = [each.location for each in read_nowhere if each not in (claim, other.extra.get("sources"))]
         for place in sorted(places):
-            message = (
-                f"{other.name} is another name of {claim.text}: Results and Witnesses alone are read of it"
-            )
-            report("unfit-name", place, f"{message}; state the rest of {claim.text}")
+            what = f"is another name of {claim.text}: Results and Witnesses alone are read of it"
+            report("unfit-name", place, f"{other.name} {what}; state the rest of {claim.text}")
         if claim.value not in names:
-            is_other = any(claim.value == each.name for each in others)
-            near = (
-                "That is another name itself: write the model's." if is_other else suggest(claim.text, names)
-            )
+            near = suggest(claim.text, names)
+            if any(claim.value == each.name for each in others):
+                near = "That is another name itself: write the model's."
             report("unfit-name", claim.location, f"no model is named {claim.text!r}. {near}")
             continue
         at = names.index(str(claim.value))
@@ -132,6 +129,7 @@ def place_results(entry: Entry) -> Entry:
     """Add to each result the input that it states and that is not the model's: then its place is its own."""
 
     def own_input(result: Result) -> str:
+        """Render what a result states of its input otherwise than the model."""
         claim = result.extra.get("dataset_args")
         args = claim.value if claim and isinstance(claim.value, dict) else {}
         stated = {key_name(key): value for key, value in args.items()}

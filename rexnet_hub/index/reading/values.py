@@ -134,9 +134,8 @@ def _slips(kind: str, node: Node) -> Iterator[Flaw]:
         odd = ", ".join(dict.fromkeys(f"U+{ord(letter):04X}" for letter in text if is_odd(letter)))
         yield Flaw("odd-letters", f"{text[:60]!a} holds {odd}, which looks like another letter or like none")
     elif is_foreign and _CURLY.fullmatch(text):
-        yield Flaw(
-            "odd-letters", f"{text[:60]} stands in curly quotes, which are part of it; type straight ones"
-        )
+        what = "stands in curly quotes, which are part of it; type straight ones"
+        yield Flaw("odd-letters", f"{text[:60]} {what}")
     elif of_yaml and text.endswith(","):
         yield Flaw("odd-letters", f"the comma after {text[:60]} is part of it: take it away, or quote all")
     if not of_address and _TO_COME.fullmatch(text):
@@ -155,11 +154,8 @@ def _read_elsewhere(kind: str, text: str) -> str:
     if kind in _NUMERIC_KINDS and _HEXADECIMAL.fullmatch(text):
         return "a hexadecimal number by YAML and as text by others"
     if kind in _NUMERIC_KINDS and _BASE_8_OR_1000.fullmatch(text) and resolve(text) in ("int", "float"):
-        return (
-            "text by YAML 1.2"
-            if "_" in text
-            else f"{int(text, 8)} by YAML 1.1, where a 0 begins an octal number"
-        )
+        octal = "" if "_" in text else f"{int(text, 8)} by YAML 1.1, where a 0 begins an octal number"
+        return octal or "text by YAML 1.2"
     if kind != "any":
         return ""
     if text.lower() in _BOOLS and resolve(text) == "bool":

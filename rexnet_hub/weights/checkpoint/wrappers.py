@@ -166,9 +166,8 @@ def _module_tensors(source: ByteSource, module: Opaque) -> tuple[dict[str, Any],
         if state is None:
             raise source.refuse(f"its module {prefix[:80]!a} is a {_kind(part)}")
         if part.name.startswith("torch.") and ".quantized." in part.name:
-            raise source.refuse(
-                f"its module {prefix[:80]!a} is quantised ({_kind(part)}): its numbers are no plain tensors"
-            )
+            problem = f"is quantised ({_kind(part)}): its numbers are no plain tensors"
+            raise source.refuse(f"its module {prefix[:80]!a} {problem}")
         passing = state.get("_non_persistent_buffers_set", [])
         names = [name for group in _GROUPS for name in state[group]]
         steps += 1 + len(names) + len(passing)

@@ -159,14 +159,11 @@ def _require_plain(source: ByteSource, entries: list[_Entry]) -> None:
         raise source.refuse(TORCH_SCRIPT)
     for entry in entries:
         if entry.shared[2] != 0 or entry.packed_size != entry.size:
-            raise source.refuse(
-                f"its record {entry.name[:80]!a} is compressed, which torch does not do{_REZIPPED}"
-            )
+            problem = f"is compressed, which torch does not do{_REZIPPED}"
+            raise source.refuse(f"its record {entry.name[:80]!a} {problem}")
         if any(entry.others) or entry.flags not in _FLAGS:
-            problem = (
-                f"its record {entry.name[:80]!a} has flags or attributes that torch does not write{_REZIPPED}"
-            )
-            raise source.refuse(problem)
+            problem = f"has flags or attributes that torch does not write{_REZIPPED}"
+            raise source.refuse(f"its record {entry.name[:80]!a} {problem}")
 
 
 def _has_checksums(entries: list[_Entry]) -> bool:
