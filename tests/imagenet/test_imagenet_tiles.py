@@ -94,18 +94,36 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_of_a_killed_run_no_worker_is_left(tmp_path):
-    """Each ends with the process that started it, which could not say so."""
+@pytest.fixture
+def decoding(tmp_path):
+    """A process that decodes, in a group of its own as a terminal's, and the number of its worker."""
     (tmp_path / "decoding.py").write_text(DECODING)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])}
     process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "decoding.py")], env=env, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(tmp_path / "decoding.py")],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     worker = int(process.stdout.readline())
-    try:
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)  # the worker holds its end of the pipe as long as it lives
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
+    yield process
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_of_a_killed_run_no_worker_is_left(decoding):
+    """Each ends with the process that started it, which could not say so."""
+    decoding.send_signal(signal.SIGKILL)
+    decoding.communicate(timeout=60)  # the worker holds its end of the pipe as long as it lives
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_the_runs_alone(decoding):
+    """A terminal sends it to workers too; none of them prints what it was at, and each ends with the run."""
+    os.killpg(decoding.pid, signal.SIGINT)
+    _, said = decoding.communicate(timeout=60)
+    assert said.count("Traceback") == 1  # of the run, which catches nothing here
+    assert "Process Spawn" not in said

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,8 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
 
 
 def _follow_parent() -> None:
-    """End this worker with the process that started it: killed, that cannot say so."""
+    """End this worker with the process that started it, which may be killed; Ctrl-C is for that alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
