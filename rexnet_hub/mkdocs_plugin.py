@@ -18,7 +18,7 @@ from rexnet_hub.errors import RexnetHubError
 from rexnet_hub.index.problems import Problem
 from rexnet_hub.layout import chosen_index, find_index_above, find_index_dir
 from rexnet_hub.pages.site import POLYFILLS, SCRIPTS, STYLE
-from rexnet_hub.site_source import DECISIONS, collect_generated
+from rexnet_hub.site_source import DECISIONS, MANY, collect_generated
 from rexnet_hub.terminal import printable
 
 log = get_plugin_logger("rexnet-hub")
@@ -51,9 +51,7 @@ class RexnetHubPlugin(BasePlugin[Options]):
         except RexnetHubError as error:
             raise PluginError("\n".join(map(printable, str(error).split("\n")))) from None
         for path, content in pages.items():
-            # A nav of a thousand models would stand in each of a thousand pages.
-            is_one_of_many = path.startswith(("models/", "families/"))
-            level = InclusionLevel.NOT_IN_NAV if is_one_of_many else InclusionLevel.UNDEFINED
+            level = InclusionLevel.NOT_IN_NAV if path.startswith(MANY) else InclusionLevel.UNDEFINED
             files.append(File.generated(config, path, content=content, inclusion=level))
         return files
 

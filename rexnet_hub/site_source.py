@@ -25,6 +25,8 @@ from rexnet_hub.zoo import render_site_config
 
 CONFIG = "mkdocs.yml"
 DECISIONS = "decisions/"
+#: What has a page for each of many: a nav of a thousand models would stand in each of a thousand pages.
+MANY = ("models/", "families/")
 _PLUGIN = "rexnet-hub"
 #: What is read or added to: in words, and as YAML calls it.
 _KINDS = {
@@ -32,6 +34,7 @@ _KINDS = {
     "extra": ("mapping", "map"),
     "extra_css": ("list", "seq"),
     "extra_javascript": ("list", "seq"),
+    "not_in_nav": ("text", "str"),
 }
 _MARK = "# Written by `rexnet-hub docs write`, which replaces this folder.\n"
 
@@ -148,6 +151,8 @@ def _adapt_config(project: Path) -> tuple[str, Path | None]:
         node.value = [*(each for each in own if _name(each) not in keys), *node.value]
         settings[setting] = node
     settings["docs_dir"] = _node("docs")
+    own_unlisted = settings["not_in_nav"].value if "not_in_nav" in settings else ""
+    settings["not_in_nav"] = _node("".join(f"/{folder}\n" for folder in MANY) + own_unlisted)
     if isinstance(plugins := settings.get("plugins"), yaml.CollectionNode):
         plugins.value = [node for node in plugins.value if _name(node) != _PLUGIN]
     for each in settings.values():

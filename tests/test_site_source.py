@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mkdocs.config import load_config
+from mkdocs.structure.files import get_files, set_exclusions
+from mkdocs.structure.nav import get_navigation
 
 from rexnet_hub.cli import main
 
@@ -51,7 +54,8 @@ def test_the_configuration_is_the_projects_own_without_our_plugin(tmp_path):
     own = own.replace("!relative $config_dir", str(ROOT)).replace("custom_dir: ", f"custom_dir: {ROOT}/")
     before = yaml.safe_load(without_variables(own))
     changed = {key for key in config if config[key] != before.get(key)}
-    assert changed == {"plugins", "extra_css", "extra_javascript", "extra"}
+    assert changed == {"plugins", "extra_css", "extra_javascript", "extra", "not_in_nav"}
+    assert config["not_in_nav"].split() == ["/models/", "/families/", "decisions/0*"]
     assert before["extra"].items() < config["extra"].items()
 
 
@@ -66,6 +70,12 @@ def test_an_index_alone_has_a_site(tmp_path):
     assert "28,300,000" in (docs / "models" / "swin.md").read_text()
     assert not (docs / "diary.md").exists()
     assert read_config(tmp_path / "site")["site_name"] == "elsewhere"
+    config = load_config(str(tmp_path / "site" / "mkdocs.yml"))
+    files = get_files(config)
+    set_exclusions(files, config)
+    listed = {page.file.src_uri for page in get_navigation(files, config).pages}
+    assert "reference/python.md" in listed
+    assert not any(path.startswith("models/") for path in listed)  # each of a thousand pages would list them
 
 
 @pytest.mark.parametrize("source", ["https://github.com/o/r/blob/abc/", ""])
@@ -106,6 +116,7 @@ def test_only_what_this_wrote_is_replaced(tmp_path, capsys):
         ("docs_dir: [a]\n", "docs_dir is no plain path"),
         ("docs_dir: !ENV [DOCS, docs]\n", "docs_dir is no plain path"),
         ("extra_css: a.css\nextra: [a]\n", "extra is no mapping; extra_css is no list"),
+        ("not_in_nav: [a]\n", "not_in_nav is no text"),
         ("INHERIT: base.yml\n", "INHERIT is not followed: write its settings here"),
     ],
 )

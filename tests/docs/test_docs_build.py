@@ -1,13 +1,14 @@
 """The build is strict, says nothing, and gives the same bytes each time."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 
 import pytest
-from built_site import ROOT, build
+from built_site import BUILDER, ROOT, build
 
 
 def digests(folder):
@@ -34,6 +35,17 @@ def test_the_whole_zoo_is_built_without_a_word(zoo, tmp_path):
         assert all(
             (tmp_path / f"models/{entry.name}.{end}").is_file() for end in ("html", "json", "card.txt")
         )
+
+
+def test_the_search_does_not_read_the_table_of_models(site):
+    """Each model is found by its own page: the rows of a thousand would be more than a search may hold."""
+    folder, _ = site
+    places = {"mkdocs": ("search/search_index.json", "docs"), "zensical": ("search.json", "items")}
+    file, key = places[BUILDER]
+    texts = {each["location"]: each["text"] for each in json.loads((folder / file).read_text())[key]}
+    assert "every number says who states it" in texts["index.html"]
+    assert "rexnet_130" not in texts["index.html"]  # which is neither the best nor the smallest
+    assert "rexnet_150" in texts["models/rexnet_150.html"]
 
 
 @pytest.mark.slow
