@@ -64,7 +64,8 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
     if dataset is None:
         refuse_unused("ImageNet's validation set", split=split)
     if problem := find_class_problem("ImageNet" if dataset is None else dataset, model.num_classes):
-        raise UsageError(f"{model.name} {problem}: name the data set, --dataset NAME")
+        which = "the" if dataset is None else "another"
+        raise UsageError(f"{model.name} {problem}: name {which} data set, --dataset NAME")
     if dataset is None:
         named = IMAGENET_VALIDATION
     else:
@@ -77,7 +78,7 @@ def find_benchmark(model: ModelUnderTest, dataset: str | None, split: str | None
         raise UsageError(f"{known.name} has {known.of}'s images: {then}")
     if model.num_classes != IMAGENET_CLASSES:
         stated = f"{model.name} has {model.num_classes} classes, so not ImageNet's"
-        raise UsageError(f"{stated}: name the data set, --dataset NAME")
+        raise UsageError(f"{stated}: name another data set, --dataset NAME")
     if named.is_imagenets:
         return IMAGENET_VALIDATION
     return replace(named, labels_sha256=IMAGENET_VALIDATION.labels_sha256)

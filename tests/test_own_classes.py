@@ -235,7 +235,8 @@ def test_a_model_of_other_classes_names_its_data_set(garden, zoo, capsys):
     for dataset, count in {"ILSVRC2012": 1000, "imagenet": 1000, "CIFAR-10": 10}.items():
         for split in ("val", "test"):
             assert main([*words, "--dataset", dataset, "--split", split]) == 2
-            assert f"blooms has 4 classes, and {dataset} has {count}" in capsys.readouterr().err
+            said = f"blooms has 4 classes, and {dataset} has {count}: name another data set"
+            assert said in capsys.readouterr().err
     assert main([*words, "--split", "test"]) == 2
     assert "no use for split" in capsys.readouterr().err
 
