@@ -158,14 +158,12 @@ def _refuse(value: Any, at: _At, problems: _Problems, words: str) -> None:
 
 
 def _tuple(inner: tuple[Any, ...]) -> _Reader:
-    kind, length = inner[0], None if inner[-1] is ... else len(inner)
-    read_item, words = _reader(kind), "a list" if length is None else f"a list of {length}"
+    read_item, length = _reader(inner[0]), None if inner[-1] is ... else len(inner)
+    words = "a list" if length is None else f"a list of {length}"
 
     def read(value: Any, at: _At, problems: _Problems) -> Any:
         if type(value) is not list or length not in (None, len(value)):
             return _refuse(value, at, problems, words)
-        if {kind}.issuperset(map(type, value)):  # plain ones: a receipt has some thousands
-            return tuple(value)
         return tuple([read_item(item, (at, number), problems) for number, item in enumerate(value)])
 
     return read
@@ -182,22 +180,20 @@ def _mapping(read_item: _Reader) -> _Reader:
 
 def _record(kind: Any) -> _Reader:
     hints = get_type_hints(kind, include_extras=True)
-    known: list[tuple[Any, ...]] = [
-        (each.name, each.metadata, hints[each.name], _reader(hints[each.name])) for each in fields(kind)
-    ]
+    known = [(each.name, each.metadata, _reader(hints[each.name])) for each in fields(kind)]
     needed = {each.name for each in fields(kind) if each.default is each.default_factory is MISSING}
 
     def read(value: Any, at: _At, problems: _Problems) -> Any:
         if type(value) is not dict:
             return _refuse(value, at, problems, "an object")
         made, before = {}, len(problems)
-        for name, facts, hint, read_field in known:
-            earlier = facts.get("once")
+        for name, facts, read_field in known:
+            earlier: Any = facts.get("once")
             key: str = earlier if earlier in value and name not in value else name
             if key in value:
                 item = value.pop(key)
                 item = [item] if key == earlier and facts["as_list"] else item
-                made[name] = item if type(item) is hint else read_field(item, (at, key), problems)
+                made[name] = read_field(item, (at, key), problems)
             elif name in needed:
                 problems.append(((at, name), "is missing"))
         problems.extend(((at, key), "is not a key here") for key in value)
