@@ -562,7 +562,8 @@ class Entry:
             return None
         labels = tuple(_read_beside(claim).splitlines())
         _require_each(claim, len(labels), num_classes)
-        if wrong := [f"line {at}: {label!r}" for at, label in enumerate(labels, 1) if not is_label(label)]:
+        if not (all(map(str.strip, labels)) and is_line("".join(labels))):  # one by one is nine times slower
+            wrong = [f"line {at}: {label!r}" for at, label in enumerate(labels, 1) if not is_label(label)]
             problem = f"has lines that are no name that people can read: {list_some(wrong)}"
             raise IndexReadError(f"{claim.location}: Labels {claim.text!r} {problem}")
         return labels
