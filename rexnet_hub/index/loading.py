@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from rexnet_hub.errors import FileProblem, UnknownModelError
 from rexnet_hub.index.entry import Claim, Entry, Location
@@ -18,7 +19,8 @@ from rexnet_hub.layout import find_index_dir
 PathLike = Path | str
 
 
-class Index(NamedTuple):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
     """All that the files say, and all that is wrong with them.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 import gc
 import json
+from collections.abc import Container, Iterable, Sized
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,6 +27,11 @@ def test_the_own_index_has_no_problem():
     assert [entry.name for entry in index.models[:4]] == seeds
     assert index.find("rexnet_130").metric("top1").value == Decimal("79.49")
     assert index.find("rexnet_130").value("weight_decay") == Decimal("1.0e-05")
+
+
+def test_an_index_is_no_sequence():
+    """A name is looked for with `get`: `in`, `len` and a loop would answer for the fields of the record."""
+    assert not isinstance(load_index(), Container | Iterable | Sized)
 
 
 @pytest.mark.parametrize("file", ["seed_block.yml", "seed_rexnet.md"])
