@@ -94,10 +94,19 @@ if __name__ == "__main__":
 """
 
 
+#: The worker of that process while it is started, which takes it a second.
+STARTING = f"""
+if __name__ != "__main__":
+    import os, time
+    print(os.getpid(), flush=True)
+    time.sleep(1)
+{DECODING}"""
+
+
 @pytest.fixture
-def decoding(tmp_path):
+def decoding(tmp_path, request):
     """A process that decodes, in a group of its own as a terminal's, and the number of its worker."""
-    (tmp_path / "decoding.py").write_text(DECODING)
+    (tmp_path / "decoding.py").write_text(getattr(request, "param", DECODING))
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])}
     process = subprocess.Popen(
         [sys.executable, str(tmp_path / "decoding.py")],
@@ -121,6 +130,7 @@ def test_of_a_killed_run_no_worker_is_left(decoding):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("decoding", [DECODING, STARTING], indirect=True, ids=["decoding", "starting"])
 def test_ctrl_c_is_the_runs_alone(decoding):
     """A terminal sends it to workers too; none of them prints what it was at, and each ends with the run."""
     os.killpg(decoding.pid, signal.SIGINT)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -136,13 +137,26 @@ def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
         images = tiles.images[tiles.rows(tile)]
         some = [images[first : first + PART_IMAGES] for first in range(0, len(images), PART_IMAGES)]
         parts = [replace(tiles, images=each, tile_images=len(each)) for each in some]
-        with _worker_problems():
+        with _worker_problems(), _unheard_ctrl_c():
             return partial(_join, tiles, [pool.submit(decode_tile, part, 0) for part in parts])
 
     try:
         yield start
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _unheard_ctrl_c() -> Iterator[None]:
+    """Block Ctrl-C for the processes that are started inside, which inherit that, until they ignore it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _join(tiles: ImageTiles, parts: Sequence[Future[DecodedTile]]) -> DecodedTile:
