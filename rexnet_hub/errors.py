@@ -24,8 +24,10 @@ RexnetHubError
 from __future__ import annotations
 
 import contextlib
+import copyreg
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 #: Answers that settle that something is not there; any other may be another one tomorrow.
 GONE = frozenset({404, 410, 451})
@@ -57,6 +59,10 @@ class RexnetHubError(Exception):
     """The root of every error that a person can cause or fix."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be made again, in another process, of the words: not by `__init__`, which takes other arguments."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class UsageError(RexnetHubError):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+from rexnet_hub.errors import NotAnImageError
 from rexnet_hub.imagenet.data.dataset import StoredImage
 from rexnet_hub.imagenet.data.pixels import AS_SEEN
 from rexnet_hub.imagenet.data.tiles import PART_IMAGES, ImageTiles, decode_tile, open_decoder, run_ahead
@@ -57,6 +59,15 @@ def test_workers_decode_what_is_decoded_without_them(tiles, tile_images):
         assert_same(decoded, decode_tile(tiles, tile))
     assert sum(len(decoded.unreadable) for decoded in found) == 2
     assert sum(len(decoded.turned) for decoded in found) > 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_cannot_be_decoded_is_named(tiles, workers):
+    """A picture that is none is said to be it, by a worker too: none died."""
+    with open_decoder(dataclasses.replace(tiles, skip_unreadable=False), workers) as decode:
+        with pytest.raises(NotAnImageError, match=re.escape(tiles.images[3].name)):
+            decode(0)()
+        assert_same(decode(1)(), decode_tile(tiles, 1))
 
 
 def test_tiles_are_copied_in_order_and_no_further_ahead_than_said(tiles, monkeypatch):
