@@ -112,9 +112,13 @@ def network_problems(network: str) -> Iterator[None]:
     except RexnetHubError:
         raise
     except (Exception, SystemExit) as error:  # an exit of theirs is no verdict of ours
-        cause = error.__cause__ or error  # an exporter's own words are about itself
-        what = ": ".join((type(cause).__name__, *str(cause).splitlines()[:1]))
-        raise NetworkError(f"{network} cannot be built or run: {what}") from error
+        raise NetworkError(f"{network} cannot be built or run: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says first; whoever catches it keeps no name for its cause: that were a cycle."""
+    cause = error.__cause__ or error  # an exporter's own words are about itself
+    return ": ".join((type(cause).__name__, *str(cause).splitlines()[:1]))
 
 
 class FileProblem(RexnetHubError):  # noqa: N818 - a problem is what it is, not an error of ours

@@ -1,6 +1,7 @@
 """Accuracies are timm's, image by image, and the same bytes however they are measured."""
 
 import dataclasses
+import gc
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -184,6 +186,34 @@ def test_without_memory_for_a_tile_all_starts_anew_in_smaller_ones(data, in_twos
         "it starts anew in tiles of half as many, as its record will say"
     ]
     assert list(tmp_path.glob(".unfinished-*")) == []
+
+
+class Holding(drawn.GreedyNet):
+    """A network that notes what it held when memory did not do, and what of that it finds held later."""
+
+    found, still = list[Any](), list[Any]()
+
+    def forward(self, pixels):
+        """Give logits."""
+        held = pixels.clone()
+        if len(pixels) > self.most:
+            self.found.append(weakref.ref(held))
+        else:
+            self.still.extend(ref for ref in self.found if ref() is not None)
+        return super().forward(pixels)
+
+
+def test_what_did_not_fit_is_let_go_before_it_is_tried_anew(data):
+    """Python's search for cycles may not come for long, and what it would free is wanted at once."""
+    network = Holding(most=3).eval()
+    model = ModelUnderTest(name="first", network=network, preprocessing=drawn.SPEC)
+    gc.disable()
+    try:
+        evaluate_models([model], data, options=dataclasses.replace(QUIET, threads=1))
+    finally:
+        gc.enable()
+    assert Holding.found
+    assert not Holding.still
 
 
 def test_a_killed_run_goes_on_in_the_tiles_that_it_halved(data, in_twos, tmp_path):
