@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,10 @@ def _adapt_config(project: Path) -> tuple[str, Path | None]:
         settings[setting] = node
     settings["docs_dir"] = _node("docs")
     own_unlisted = settings["not_in_nav"].value if "not_in_nav" in settings else ""
-    settings["not_in_nav"] = _node("".join(f"/{folder}\n" for folder in MANY) + own_unlisted)
+    own_pages = [file.relative_to(docs).as_posix() for file in _walk(docs)] if has_site else []
+    escaped = (re.sub(r"[\\*?\[]", r"\\\g<0>", path) for path in own_pages if path.startswith(MANY))
+    shown = "".join(f"!/{path}\n" for path in escaped)
+    settings["not_in_nav"] = _node("".join(f"/{folder}\n" for folder in MANY) + shown + own_unlisted)
     if isinstance(plugins := settings.get("plugins"), yaml.CollectionNode):
         plugins.value = [node for node in plugins.value if _name(node) != _PLUGIN]
     for each in settings.values():

@@ -70,12 +70,27 @@ def test_an_index_alone_has_a_site(tmp_path):
     assert "28,300,000" in (docs / "models" / "swin.md").read_text()
     assert not (docs / "diary.md").exists()
     assert read_config(tmp_path / "site")["site_name"] == "elsewhere"
-    config = load_config(str(tmp_path / "site" / "mkdocs.yml"))
-    files = get_files(config)
-    set_exclusions(files, config)
-    listed = {page.file.src_uri for page in get_navigation(files, config).pages}
+    listed = list_navigation(tmp_path / "site")
     assert "reference/python.md" in listed
     assert not any(path.startswith("models/") for path in listed)  # each of a thousand pages would list them
+
+
+def list_navigation(folder):
+    """List the pages that the navigation of a written site has."""
+    config = load_config(str(folder / "mkdocs.yml"))
+    files = get_files(config)
+    set_exclusions(files, config)
+    return {page.file.src_uri for page in get_navigation(files, config).pages}
+
+
+def test_the_projects_own_pages_stay_in_the_navigation(tmp_path):
+    """Those that stand among the models' too, unless the project itself lists them nowhere."""
+    for name in ("choosing [1].md", "unlisted.md"):
+        (tmp_path / "docs" / "models").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "docs" / "models" / name).write_text("# Mine\n")
+    assert write_small(tmp_path, "site_name: mine\nnot_in_nav: models/unlisted.md\n") == 0
+    listed = {path for path in list_navigation(tmp_path / "site") if path.startswith("models/")}
+    assert listed == {"models/choosing [1].md"}
 
 
 @pytest.mark.parametrize("source", ["https://github.com/o/r/blob/abc/", ""])
