@@ -114,19 +114,29 @@ if __name__ != "__main__":
 {DECODING}"""
 
 
-@pytest.fixture
-def decoding(tmp_path, request):
-    """A process that decodes, in a group of its own as a terminal's, and the number of its worker."""
-    (tmp_path / "decoding.py").write_text(getattr(request, "param", DECODING))
+#: It decodes a picture of which the worker is killed while it sends it, more than a pipe holds.
+SENDING = DECODING.replace("read_one", "read_last").replace("drawn.SPEC", "replace(drawn.SPEC, input_px=512)")
+SENDING = SENDING.replace("import drawn", "import drawn\nfrom dataclasses import replace")
+
+
+def start(folder, script):
+    """Start a script in a process group of its own, as a terminal does."""
+    (folder / "decoding.py").write_text(script)
     env = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path.cwd())])}
-    process = subprocess.Popen(
-        [sys.executable, str(tmp_path / "decoding.py")],
+    return subprocess.Popen(
+        [sys.executable, str(folder / "decoding.py")],
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.fixture
+def decoding(tmp_path, request):
+    """A process that decodes, and the number of its worker."""
+    process = start(tmp_path, getattr(request, "param", DECODING))
     worker = int(process.stdout.readline())
     yield process
     with contextlib.suppress(ProcessLookupError):
@@ -148,3 +158,14 @@ def test_ctrl_c_is_the_runs_alone(decoding):
     _, said = decoding.communicate(timeout=60)
     assert said.count("Traceback") == 1  # of the run, which catches nothing here
     assert "Process Spawn" not in said
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_sends_is_said(tmp_path):
+    """What it sent is not waited for: the run ends, whatever its workers were at."""
+    process = start(tmp_path, SENDING)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "a decoding process died" in said

@@ -6,18 +6,17 @@ A tile is a fixed run of images in the manifest's order; see `run/runner.py`. No
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -107,22 +106,11 @@ def decode_tile(tiles: ImageTiles, tile: int) -> DecodedTile:
     return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
 
 
-def _follow_parent() -> None:
-    """End this worker with the process that started it, which may be killed; Ctrl-C is for that alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
 @contextmanager
 def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
     """Decode in `workers` processes, or with none in the thread that asks.
+
+    Each worker has a thread here, and a pipe of its own: whatever it is killed at, what it sends ends there.
 
     Raises:
         EvaluationError: A worker died.
@@ -130,33 +118,66 @@ def open_decoder(tiles: ImageTiles, workers: int) -> Iterator[Decoder]:
     if workers == 0:
         yield lambda tile: partial(decode_tile, tiles, tile)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow_parent)
+    own, started = threading.local(), list[tuple[Any, BaseProcess]]()
+
+    def decode(part: ImageTiles) -> DecodedTile:
+        """Have a part decoded by the worker of this thread, which is started for its first."""
+        try:
+            if not hasattr(own, "pipe"):
+                own.pipe, worker = _start_worker()
+                started.append((own.pipe, worker))
+            own.pipe.send(part)
+            answer = own.pipe.recv()
+        except (EOFError, OSError) as error:
+            problem = "a decoding process died; is the memory full? Try fewer workers"
+            raise EvaluationError(problem) from error
+        if isinstance(answer, Exception):
+            raise answer
+        return cast("DecodedTile", answer)
 
     def start(tile: int) -> Callable[[], DecodedTile]:
+        """Begin to decode a tile, in parts."""
         images = tiles.images[tiles.rows(tile)]
         some = [images[first : first + PART_IMAGES] for first in range(0, len(images), PART_IMAGES)]
         parts = [replace(tiles, images=each, tile_images=len(each)) for each in some]
-        with _worker_problems(), _unheard_ctrl_c():
-            return partial(_join, tiles, [pool.submit(decode_tile, part, 0) for part in parts])
+        return partial(_join, tiles, [pool.submit(decode, part) for part in parts])
 
+    pool = ThreadPoolExecutor(workers)
     try:
         yield start
     finally:
         pool.shutdown(cancel_futures=True)
+        for pipe, worker in started:
+            pipe.close()
+            worker.join()
 
 
-@contextmanager
-def _unheard_ctrl_c() -> Iterator[None]:
-    """Block Ctrl-C for the processes that are started inside, which inherit that, until they ignore it."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _start_worker() -> tuple[Any, BaseProcess]:
+    """Start a worker, in a thread of its own; Ctrl-C is for the process that starts it alone."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    if sys.platform != "win32":
+        from multiprocessing.resource_tracker import ensure_running
+
+        ensure_running()  # which unblocks it when it starts something itself
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the worker inherits that
+    worker = context.Process(target=_decode_parts, args=(theirs,), daemon=True)
+    worker.start()
+    theirs.close()
+    return ours, worker
+
+
+def _decode_parts(pipe: Any) -> None:
+    """Decode parts of tiles, in a worker, until the other end of its pipe is closed, if only by a kill."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
+        while True:
+            part = pipe.recv()
+            try:
+                answer: DecodedTile | Exception = decode_tile(part, 0)
+            except Exception as error:
+                answer = error
+            pipe.send(answer)
 
 
 def _join(tiles: ImageTiles, parts: Sequence[Future[DecodedTile]]) -> DecodedTile:
@@ -164,22 +185,12 @@ def _join(tiles: ImageTiles, parts: Sequence[Future[DecodedTile]]) -> DecodedTil
     pixels = tuple(map(tiles.black, tiles.geometries))
     unreadable, turned = dict[int, str](), set[int]()
     for number, part in enumerate(parts):
-        with _worker_problems():
-            decoded, first = part.result(), number * PART_IMAGES
+        decoded, first = part.result(), number * PART_IMAGES
         for array, rows in zip(pixels, decoded.pixels, strict=True):
             array[first : first + len(rows)] = rows
         unreadable |= {first + row: problem for row, problem in decoded.unreadable.items()}
         turned |= {first + row for row in decoded.turned}
     return DecodedTile(pixels=pixels, unreadable=unreadable, turned=frozenset(turned))
-
-
-@contextmanager
-def _worker_problems() -> Iterator[None]:
-    try:
-        yield
-    except BrokenProcessPool as error:
-        problem = "a decoding process died; is the memory full? Try fewer workers"
-        raise EvaluationError(problem) from error
 
 
 def run_ahead(
