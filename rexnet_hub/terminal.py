@@ -140,7 +140,7 @@ def noted_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str
 
 def terminal_columns() -> int:
     """Return how wide the terminal is: as COLUMNS says, else as it says itself, else 80."""
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
+    if (columns := os.environ.get("COLUMNS", "")[:9]).isdecimal() and int(columns):
         return int(columns)
     try:
         # One of 0 columns, such as a container's, does not know.

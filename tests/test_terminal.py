@@ -312,6 +312,12 @@ def test_a_command_in_a_note_is_not_cut_at_a_hyphen(monkeypatch):
         assert "'rexnet-hub[timm]'" in noted_table(["claim", "found", "how"], [["a", "b", note]])
 
 
+def test_a_width_of_thousands_of_digits_is_a_wide_one(monkeypatch):
+    """Python reads no such number; a line then holds all that there is."""
+    monkeypatch.setenv("COLUMNS", "9" * 5000)
+    assert noted_table(["claim", "found", "how"], [["a", "b", "word " * 60]]).count("\n") == 2
+
+
 def test_a_terminal_that_does_not_know_its_width_has_eighty_columns(monkeypatch):
     """Neither one of 0 columns, as a container without a size has, nor COLUMNS=0 ends a table in an error."""
     rows = [["a", "b", "word " * 60]]
