@@ -31,11 +31,6 @@ def connect_on_loopback(self, address):
     return REAL_CONNECT(self, address)
 
 
-def pytest_xdist_auto_num_workers():
-    """One more than there are cores: of what the tests take, a tenth is waiting."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_finish():
     """Search for cycles in what the tests make, and not in what was imported."""
     gc.freeze()
