@@ -15,6 +15,7 @@ import pytest
 import timm
 import torch
 import yaml
+from cases import slow
 from closeness import assert_same_numbers
 
 from rexnet_hub.add import NewModel, add_entry, update_entry
@@ -165,9 +166,7 @@ def test_what_is_not_said_is_named(index_dir, trained):
     assert (index_dir / "small.yml").read_text() == INDEX
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [pytest.param("model", "rexnet_130", marks=pytest.mark.slow), ("num_classes", 1000)]
-)
+@pytest.mark.parametrize(("key", "value"), [slow("model", "rexnet_130"), ("num_classes", 1000)])
 def test_a_log_of_another_training_is_refused(index_dir, trained, tmp_path, key, value):
     """A log that contradicts the checkpoint is refused, with both."""
     (tmp_path / "args.yaml").write_text(yaml.safe_dump(LOG | {key: value}))

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from cases import slow
 from officials import official_name
 from PIL import Image
 
@@ -36,11 +37,7 @@ NETWORKS = {
     "tf_efficientnet_lite0": 224, "inception_resnet_v2": 299, "rexnet_100": 224, "dla46_c": 224,
 }  # fmt: skip
 SLOW = ("inception_resnet_v2",)
-EACH = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-    for name in NETWORKS
-    if name not in ("rexnet_100", "dla46_c")
-]
+EACH = [slow(name) if name in SLOW else name for name in NETWORKS if name not in ("rexnet_100", "dla46_c")]
 ENTRY = """
   - Name: mine-{name}
     In Collection: Mine
@@ -392,7 +389,7 @@ def test_a_size_that_a_network_cannot_run_is_refused(mine, tmp_path, capsys):
         ["evaluate", "REPO", "--data", "IMAGES", "--subset"],
         ["evaluate", "REPO", "--data", "IMAGES", "--subset", "--explain", "50"],
         ["lock", "mine-test_resnet"],
-        pytest.param(["export", "REPO", "--out", "OUT"], marks=pytest.mark.slow),
+        slow(["export", "REPO", "--out", "OUT"]),
     ],
 )
 def test_a_network_that_raises_as_it_runs_is_one_line(mine, tmp_path, capsys, monkeypatch, words):

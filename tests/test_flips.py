@@ -53,7 +53,7 @@ def verify(entry, checkpoint, repo, own_index):
     return false_claims
 
 
-COUNTS = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
+COUNTS = [FEW, slow(MANY)]
 
 
 @pytest.mark.slow

@@ -376,7 +376,7 @@ def test_a_network_of_one_channel_sees_no_picture(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("classes", [pytest.param(0, marks=pytest.mark.slow), 7])
+@pytest.mark.parametrize("classes", [0, 7])
 def test_the_witness_reads_those_of_another_family(classes, tmp_path, monkeypatch, capsys):
     """Whose classifier has another name, or which has none and answers with features."""
     index = INDEX.replace("rexnet_100", "resnet10t").replace("Num Classes: 7", f"Num Classes: {classes}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import timm
 import torch
+from cases import slow
 
 from rexnet_hub.errors import FileProblem, MismatchError
 from rexnet_hub.index import Lock, Measured, read_lock
@@ -18,7 +19,7 @@ from rexnet_hub.publish.staging import write_staged
 FILE_SIZES = {"rexnet_100": 19417552, "rexnet_130": 30508197, "rexnet_150": 39227315, "rexnet_200": 65862221}
 
 
-@pytest.mark.parametrize("of", ["index", pytest.param("zoo", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("of", ["index", slow("zoo")])
 def test_the_lock_agrees_with_index_and_networks(of, request):
     """Every number in the zoo's lock comes out again when it is measured."""
     models = request.getfixturevalue(of).models

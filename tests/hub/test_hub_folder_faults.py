@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import slow
 from small import built_in_index, built_in_staged
 
 from rexnet_hub.layout import PACKAGE_DIR
@@ -64,7 +65,7 @@ def test_each_failing_call_of_staging(ways, small_index, small_staged, tmp_path)
 
 
 @pytest.mark.parametrize("ways", ["KILL", "ENOSPC,EIO,EROFS"])
-@pytest.mark.parametrize("act", ["publish", pytest.param("publish-in-two-steps", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("act", ["publish", slow("publish-in-two-steps")])
 def test_each_failing_call_of_publishing(act, ways, small_staged, tmp_path):
     """Whatever call fails: the old repo, or the new one; the next run completes, and sweeps what was left.
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cases import slow
 from loopback import TRANSPORTS, WRITE
 
 from rexnet_hub.errors import FileProblem, HubError, PublishError, RexnetHubError
@@ -92,9 +93,7 @@ def test_one_fault_of_any_request(hub, staged, files, on, action):
     assert_survives(hub, staged, files, on, action, after_bytes=STALL_SECONDS if action == "stall" else 3)
 
 
-@pytest.mark.parametrize(
-    "after_bytes", [0, 40, *(pytest.param(number, marks=pytest.mark.slow) for number in (3, 400))]
-)
+@pytest.mark.parametrize("after_bytes", [0, 40, *map(slow, (3, 400))])
 @pytest.mark.parametrize(
     ("transport", "on"),
     [*(("lfs", on) for on in REQUESTS), *(("xet", on) for on in (*OVER_XET, COMMIT, GET))],

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import slow
 from torch.utils.flop_counter import FlopCounterMode
 
 from rexnet_hub.nets import find_network
@@ -23,10 +24,7 @@ MACS_224 = {
 
 
 #: A wider network is the same code with more numbers.
-CASES = [
-    name if config.width < 1.5 else pytest.param(name, marks=pytest.mark.slow)
-    for name, config in CONFIGS.items()
-]
+CASES = [name if config.width < 1.5 else slow(name) for name, config in CONFIGS.items()]
 
 
 @pytest.mark.parametrize("name", MACS_224)
